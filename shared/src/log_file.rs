@@ -1,0 +1,244 @@
+//! A log file is known by its URI. From the URI alone follow its [`LogFileId`], the [`Shard`] of the
+//! ledger that remembers it, and what its name claims it to be. That they follow from nothing else is
+//! what "counted once" rests on: a retry, a replay or another worker comes to the same answers.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::{Digest, Sha256};
+
+/// One log file: an S3 object or a local file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LogFile {
+    uri: String,
+}
+
+impl LogFile {
+    /// A log file by its URI: `s3://bucket/key` with the key as S3 has it (not percent-encoded), or
+    /// `file:///absolute/path`.
+    pub fn new(uri: impl Into<String>) -> Self {
+        Self { uri: uri.into() }
+    }
+
+    /// The URI as it was given.
+    pub fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    /// The last part of the URI.
+    pub fn name(&self) -> &str {
+        self.uri.rsplit('/').next().unwrap_or(&self.uri)
+    }
+
+    /// The identity under which the log file is staged and counted.
+    pub fn id(&self) -> LogFileId {
+        let digest = Sha256::digest(self.uri.as_bytes());
+        let mut id = [0; 16];
+        id.copy_from_slice(&digest[..16]);
+        LogFileId(id)
+    }
+
+    /// The part of the ledger that remembers this log file.
+    ///
+    /// The hour in the name where there is one, so that a commit rewrites little of the ledger. A name
+    /// without an hour falls in one of 256 shards by its id. The time of last modification would be
+    /// the natural stand-in, but it changes when a file is copied or an object is put again, and a file
+    /// whose shard changes is counted twice.
+    pub fn shard(&self) -> Shard {
+        match interval_end(self.name()) {
+            Some(end) => Shard(format!(
+                "{}-{}-{}T{}",
+                &end[..4],
+                &end[4..6],
+                &end[6..8],
+                &end[9..11]
+            )),
+            None => Shard(format!("unnamed-{:02x}", self.id().0[0])),
+        }
+    }
+
+    /// The day (`YYYY-MM-DD`) in the name: the end of the interval that the log file covers.
+    pub fn day(&self) -> Option<String> {
+        let end = interval_end(self.name())?;
+        Some(format!("{}-{}-{}", &end[..4], &end[4..6], &end[6..8]))
+    }
+
+    /// What the name says that this is.
+    pub fn named_as(&self) -> NamedAs {
+        let name = self.name();
+        if name.ends_with("LogTestFile") {
+            return NamedAs::TestObject;
+        }
+        if name.starts_with("conn_log_") || name.starts_with("conn_log.") {
+            return NamedAs::AlbConnectionLog;
+        }
+        if name.starts_with("health_check_log") {
+            return NamedAs::AlbHealthCheckLog;
+        }
+        // <account>_elasticloadbalancing_<region>_<load balancer>_<interval end>_…
+        let Some((_, rest)) = name.split_once("_elasticloadbalancing_") else {
+            return NamedAs::Unknown;
+        };
+        match rest.split_once('_') {
+            _ if interval_end(name).is_none() => NamedAs::Unknown,
+            Some((_, balancer)) if balancer.starts_with("app.") => NamedAs::AlbAccessLog,
+            Some((_, balancer)) if balancer.starts_with("net.") => NamedAs::NlbTlsLog,
+            Some(_) => NamedAs::ClassicAccessLog,
+            None => NamedAs::Unknown,
+        }
+    }
+}
+
+impl fmt::Display for LogFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.uri)
+    }
+}
+
+/// What a log file's name says that it is. Names as AWS gives them; see "Object keys" in the guides to
+/// access logs of Application, Classic and Network Load Balancers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamedAs {
+    /// `…_app.<name>.<id>_…`
+    AlbAccessLog,
+    /// `…_elasticloadbalancing_<region>_<name>_…`
+    ClassicAccessLog,
+    /// `…_net.<name>.<id>_…`
+    NlbTlsLog,
+    /// `conn_log_…`
+    AlbConnectionLog,
+    /// `health_check_log_…`
+    AlbHealthCheckLog,
+    /// `ELBAccessLogTestFile` and its like: written when logging is switched on, no log.
+    TestObject,
+    /// The name says nothing.
+    Unknown,
+}
+
+/// The `YYYYMMDDTHHMMZ` in a log file's name.
+fn interval_end(name: &str) -> Option<&str> {
+    name.split('_').find(|part| {
+        let part = part.as_bytes();
+        part.len() == 14
+            && part[8] == b'T'
+            && part[13] == b'Z'
+            && part[..8].iter().all(u8::is_ascii_digit)
+            && part[9..13].iter().all(u8::is_ascii_digit)
+    })
+}
+
+/// 128 bits that stand for a log file: the first half of the SHA-256 of its URI, so that
+/// `printf %s "$uri" | sha256sum | head -c 32` finds what a staged file or a ledger row is about.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LogFileId([u8; 16]);
+
+impl fmt::Display for LogFileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for LogFileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The text is not 32 lowercase hexadecimal digits.
+#[derive(Debug, thiserror::Error)]
+#[error("'{0}' is not the id of a log file (32 hexadecimal digits)")]
+pub struct ParseIdError(String);
+
+impl FromStr for LogFileId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut id = [0; 16];
+        if text.len() != 32 || !text.is_ascii() {
+            return Err(ParseIdError(text.to_owned()));
+        }
+        for (byte, digits) in id.iter_mut().zip(text.as_bytes().chunks(2)) {
+            *byte = std::str::from_utf8(digits)
+                .ok()
+                .and_then(|digits| u8::from_str_radix(digits, 16).ok())
+                .ok_or_else(|| ParseIdError(text.to_owned()))?;
+        }
+        Ok(Self(id))
+    }
+}
+
+/// A part of the ledger: the hour in the log file's name (`2026-11-22T10`), or `unnamed-<2 hex digits>`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Shard(String);
+
+impl Shard {
+    /// A shard by its name, as it stands in a path.
+    pub fn from_name(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The name, which is also the name of its folder.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALB: &str = "s3://logs/AWSLogs/123456789012/elasticloadbalancing/us-east-2/2026/11/22/\
+        123456789012_elasticloadbalancing_us-east-2_app.my-loadbalancer.1234567890abcdef_20261122T1005Z_172.160.001.192_20sg8hgm.log.gz";
+
+    #[test]
+    fn shard_is_the_hour_in_the_name() {
+        assert_eq!(LogFile::new(ALB).shard().as_str(), "2026-11-22T10");
+        assert_eq!(LogFile::new(ALB).day().as_deref(), Some("2026-11-22"));
+    }
+
+    #[test]
+    fn a_name_without_an_hour_has_a_shard_that_depends_on_nothing_else() {
+        let file = LogFile::new("file:///logs/export-1.txt");
+        assert_eq!(file.shard(), LogFile::new("file:///logs/export-1.txt").shard());
+        assert!(file.shard().as_str().starts_with("unnamed-"), "{}", file.shard());
+        assert_eq!(file.day(), None);
+    }
+
+    #[test]
+    fn id_is_half_a_sha256_and_reads_back() {
+        // printf %s s3://bucket/key | sha256sum | head -c 32
+        let id = LogFile::new("s3://bucket/key").id();
+        assert_eq!(id.to_string(), "558ca1533e03aaea2e3fb825be29124c");
+        assert_eq!(id.to_string().parse::<LogFileId>().unwrap(), id);
+        assert!("zz".parse::<LogFileId>().is_err());
+        assert!("é".repeat(16).parse::<LogFileId>().is_err());
+    }
+
+    #[test]
+    fn names_tell_the_type() {
+        let named_as = |name: &str| LogFile::new(format!("s3://b/p/{name}")).named_as();
+        assert_eq!(LogFile::new(ALB).named_as(), NamedAs::AlbAccessLog);
+        assert_eq!(
+            named_as("1_elasticloadbalancing_eu-west-1_net.n.0_20261122T1005Z_r.log.gz"),
+            NamedAs::NlbTlsLog
+        );
+        assert_eq!(
+            named_as("1_elasticloadbalancing_eu-west-1_my-classic_20261122T1005Z_10.0.0.1_r.log"),
+            NamedAs::ClassicAccessLog
+        );
+        assert_eq!(
+            named_as("conn_log_1_elasticloadbalancing_eu-west-1_app.n.0_20261122T1005Z_10.0.0.1_r.log.gz"),
+            NamedAs::AlbConnectionLog
+        );
+        assert_eq!(named_as("ELBAccessLogTestFile"), NamedAs::TestObject);
+        assert_eq!(named_as("ELBConnectionLogTestFile"), NamedAs::TestObject);
+        assert_eq!(named_as("1_elasticloadbalancing_notes.txt"), NamedAs::Unknown);
+        assert_eq!(named_as("export.gz"), NamedAs::Unknown);
+    }
+}

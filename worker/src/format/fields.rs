@@ -1,0 +1,147 @@
+//! Splits a log line into its fields, and fields into their parts.
+//!
+//! AWS separates fields by one space and puts those that may contain spaces in double quotes, in which a
+//! double quote of the request's own stands as `\x22`. Fields are added at the end of the line over the
+//! years. The rules here are those of the regular expressions in AWS's Athena DDL, less what makes a
+//! whole line unreadable there.
+
+use std::ops::Range;
+
+/// Where the fields of one line are. Kept from line to line so that splitting allocates nothing.
+#[derive(Debug, Default)]
+pub struct Fields {
+    bounds: Vec<(usize, usize)>,
+    /// Where the first field that was not split off begins: past the line's end if there is none.
+    rest: usize,
+}
+
+impl Fields {
+    /// Splits off at most the first `limit` fields of `line`, which has no line end.
+    pub fn split(&mut self, line: &str, limit: usize) {
+        self.bounds.clear();
+        let bytes = line.as_bytes();
+        let mut start = 0;
+        while self.bounds.len() < limit && start <= bytes.len() {
+            let end = if bytes.get(start) == Some(&b'"') {
+                end_of_quoted(bytes, start)
+            } else {
+                memchr::memchr(b' ', &bytes[start..]).map_or(bytes.len(), |length| start + length)
+            };
+            self.bounds.push((start, end));
+            start = end + 1;
+        }
+        self.rest = start;
+    }
+
+    /// Number of fields split off.
+    pub fn len(&self) -> usize {
+        self.bounds.len()
+    }
+
+    /// The field as it stands in the line, with its quotes if it has any.
+    pub fn raw<'l>(&self, line: &'l str, field: usize) -> Option<&'l str> {
+        self.bounds.get(field).map(|&(start, end)| &line[start..end])
+    }
+
+    /// The field without its quotes.
+    pub fn text<'l>(&self, line: &'l str, field: usize) -> Option<&'l str> {
+        self.raw(line, field).map(unquote)
+    }
+
+    /// All that follows the fields that were split off.
+    pub fn rest<'l>(&self, line: &'l str) -> Option<&'l str> {
+        line.get(self.rest..)
+    }
+}
+
+/// Where the quoted field that begins at `start` ends: past its closing quote, which is one that a space
+/// or the line's end follows and no backslash precedes. A field that is never closed takes all the rest.
+fn end_of_quoted(bytes: &[u8], start: usize) -> usize {
+    for quote in memchr::memchr_iter(b'"', &bytes[start + 1..]) {
+        let quote = start + 1 + quote;
+        let backslashes = bytes[start + 1..quote]
+            .iter()
+            .rev()
+            .take_while(|&&byte| byte == b'\\')
+            .count();
+        if backslashes % 2 == 0 && matches!(bytes.get(quote + 1), None | Some(b' ')) {
+            return quote + 1;
+        }
+    }
+    bytes.len()
+}
+
+fn unquote(field: &str) -> &str {
+    match field.strip_prefix('"') {
+        Some(inner) => inner.strip_suffix('"').unwrap_or(inner),
+        None => field,
+    }
+}
+
+/// Splits `address:port` at its last colon: an IPv6 address may stand there with or without brackets.
+/// `None` where there is no colon, as in `-`.
+pub fn split_address(field: &str) -> Option<(&str, &str)> {
+    field.rsplit_once(':')
+}
+
+/// A request line's method, URL and protocol: the URL may contain raw spaces, so it is all between the
+/// first space and the last.
+pub fn split_request(request: &str) -> Option<(&str, &str, &str)> {
+    let Range { start, end } = memchr::memchr(b' ', request.as_bytes())?
+        ..memchr::memrchr(b' ', request.as_bytes())?;
+    // With a single space there is no URL to be told from the protocol.
+    (start < end).then(|| (&request[..start], &request[start + 1..end], &request[end + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(line: &str) -> Vec<&str> {
+        let mut fields = Fields::default();
+        fields.split(line, usize::MAX);
+        (0..fields.len()).map(|n| fields.text(line, n).unwrap()).collect()
+    }
+
+    #[test]
+    fn fields_are_split_at_spaces_outside_quotes() {
+        assert_eq!(split("a b c"), ["a", "b", "c"]);
+        assert_eq!(split(r#"a "b c" d"#), ["a", "b c", "d"]);
+        assert_eq!(split(r#""GET http://h:80/a b?q=\x22 HTTP/1.1" "-""#), [r"GET http://h:80/a b?q=\x22 HTTP/1.1", "-"]);
+        assert_eq!(split(r#""say \"hi\" now" x"#), [r#"say \"hi\" now"#, "x"]);
+        assert_eq!(split(r#""a"b" c"#), [r#"a"b"#, "c"]);
+        assert_eq!(split(r#""ends in \\" c"#), [r"ends in \\", "c"]);
+        assert_eq!(split(r#"a "cut off"#), ["a", "cut off"]);
+        assert_eq!(split("a  b "), ["a", "", "b", ""]);
+        assert_eq!(split(""), [""]);
+        assert_eq!(split("\""), [""]);
+    }
+
+    #[test]
+    fn splitting_stops_where_it_was_told_to() {
+        let line = r#"a b "c d" e"#;
+        let mut fields = Fields::default();
+        fields.split(line, 2);
+        assert_eq!((fields.len(), fields.rest(line)), (2, Some(r#""c d" e"#)));
+        fields.split(line, 4);
+        assert_eq!((fields.len(), fields.rest(line)), (4, None));
+    }
+
+    #[test]
+    fn addresses_are_split_at_the_last_colon() {
+        assert_eq!(split_address("10.0.0.1:80"), Some(("10.0.0.1", "80")));
+        assert_eq!(split_address("2001:db8::1:443"), Some(("2001:db8::1", "443")));
+        assert_eq!(split_address("[2001:db8::1]:443"), Some(("[2001:db8::1]", "443")));
+        assert_eq!(split_address("-"), None);
+    }
+
+    #[test]
+    fn requests_are_split_at_the_first_and_last_space() {
+        assert_eq!(split_request("GET http://h:80/a HTTP/1.1"), Some(("GET", "http://h:80/a", "HTTP/1.1")));
+        assert_eq!(split_request("GET http://h:80/a b c HTTP/1.1"), Some(("GET", "http://h:80/a b c", "HTTP/1.1")));
+        assert_eq!(split_request("- http://h:80- -"), Some(("-", "http://h:80-", "-")));
+        assert_eq!(split_request("- - - "), Some(("-", "- -", "")));
+        assert_eq!(split_request("-"), None);
+        assert_eq!(split_request("GET HTTP/1.1"), None);
+    }
+}

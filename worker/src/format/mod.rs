@@ -1,0 +1,427 @@
+//! The formats of log files: which table's rows their lines are, and how columns are got from a line.
+//!
+//! A line of 12 fields or more whose time is a timestamp is a log line. Of a log line, what is missing or
+//! can't be read is NULL, as it is in Athena. Whether a line is rejected depends on its first twelve fields
+//! alone, never on the columns that a rollup uses, so that all rollups count the same lines.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Date32Builder, Float64Builder, Int32Builder, Int64Builder, RecordBatch,
+    RecordBatchOptions, StringViewBuilder, TimestampMillisecondBuilder,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+use crate::trino::{iso8601, url};
+
+mod alb;
+mod elb;
+mod fields;
+mod recognise;
+
+pub use alb::ALB_ACCESS_LOGS;
+pub use elb::ELB_LOGS;
+pub use recognise::{Recognised, recognise};
+
+use fields::{Fields, split_address, split_request};
+
+/// The formats that rollups can be written over.
+pub static FORMATS: [&LogFormat; 2] = [&ALB_ACCESS_LOGS, &ELB_LOGS];
+
+/// Fields that a line must have to be a log line. All formats agree on it.
+const MIN_FIELDS: usize = 12;
+
+/// A format of log lines, and the table that they are rows of.
+#[derive(Debug)]
+pub struct LogFormat {
+    /// The table's name in SQL.
+    pub table: &'static str,
+    /// The table's columns, in Athena's order.
+    pub columns: &'static [Column],
+    /// The column with the time of the line.
+    pub time_column: &'static str,
+    /// The column with the URL of the request.
+    pub url_column: &'static str,
+    time_field: usize,
+    request_field: usize,
+}
+
+impl PartialEq for LogFormat {
+    fn eq(&self, other: &Self) -> bool {
+        self.table == other.table
+    }
+}
+
+impl LogFormat {
+    /// The format whose table has this name.
+    pub fn of_table(table: &str) -> Option<&'static LogFormat> {
+        FORMATS.into_iter().find(|format| format.table == table)
+    }
+}
+
+/// A column of a log format's table.
+#[derive(Debug)]
+pub struct Column {
+    /// Its name in SQL.
+    pub name: &'static str,
+    source: Source,
+}
+
+impl Column {
+    const fn new(name: &'static str, source: Source) -> Self {
+        Self { name, source }
+    }
+}
+
+/// Where in a line a column comes from. Numbers are those of fields, from 0.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    /// The field without its quotes.
+    Text(usize),
+    /// The field with its quotes.
+    Raw(usize),
+    Int(usize),
+    BigInt(usize),
+    Double(usize),
+    /// The address of `address:port`.
+    Address(usize),
+    /// The port of `address:port`.
+    Port(usize),
+    RequestVerb,
+    RequestUrl,
+    RequestProtocol,
+    /// Everything from this field on.
+    RestAfter(usize),
+}
+
+/// What a scan makes of each line: a column of the table, or a value that SQL computes from one column
+/// and that is cheaper got while the line is being looked at.
+#[derive(Debug, Clone)]
+pub enum ScanColumn {
+    /// A column of the table.
+    Column(&'static Column),
+    /// `url_extract_parameter(<url column>, '<name>')`.
+    UrlParameter(String),
+    /// `from_iso8601_timestamp(<time column>)`.
+    Time,
+    /// The UTC day of the line's time.
+    Day,
+}
+
+impl PartialEq for ScanColumn {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Column(left), Self::Column(right)) => left.name == right.name,
+            (Self::UrlParameter(left), Self::UrlParameter(right)) => left == right,
+            (Self::Time, Self::Time) | (Self::Day, Self::Day) => true,
+            _ => false,
+        }
+    }
+}
+
+impl ScanColumn {
+    /// The name under which plans know it: for a computed value, the SQL that it stands for.
+    pub fn name(&self, format: &LogFormat) -> String {
+        match self {
+            Self::Column(column) => column.name.to_owned(),
+            Self::UrlParameter(name) => format!(
+                "url_extract_parameter({}, '{}')",
+                format.url_column,
+                name.replace('\'', "''")
+            ),
+            Self::Time => format!("from_iso8601_timestamp({})", format.time_column),
+            Self::Day => format!("date(from_iso8601_timestamp({}))", format.time_column),
+        }
+    }
+
+    /// The type of its values.
+    pub fn data_type(&self) -> DataType {
+        match self {
+            Self::Column(column) => match column.source {
+                Source::Int(_) | Source::Port(_) => DataType::Int32,
+                Source::BigInt(_) => DataType::Int64,
+                Source::Double(_) => DataType::Float64,
+                _ => DataType::Utf8View,
+            },
+            Self::UrlParameter(_) => DataType::Utf8View,
+            Self::Time => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
+            Self::Day => DataType::Date32,
+        }
+    }
+
+    /// It as a field of a scan's schema.
+    pub fn field(&self, format: &LogFormat) -> Field {
+        Field::new(self.name(format), self.data_type(), true)
+    }
+}
+
+/// Why a line is no log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// Nothing on the line.
+    #[error("empty line")]
+    Empty,
+    /// Too few fields.
+    #[error("{0} fields where a log line has at least 12")]
+    TooFewFields(usize),
+    /// The time's field holds something else.
+    #[error("field {0} is no timestamp")]
+    NoTime(usize),
+    /// The line is longer than [`crate::log_file::lines::MAX_LINE_BYTES`].
+    #[error("longer than 262144 bytes")]
+    TooLong,
+}
+
+/// Turns lines into columns.
+pub struct Scan {
+    format: &'static LogFormat,
+    schema: SchemaRef,
+    columns: Vec<ColumnBuilder>,
+    parameters: Vec<WantedParameter>,
+    rows: usize,
+    fields: Fields,
+    /// Fields to split off: the first twelve, and more if some column lies further on.
+    needed_fields: usize,
+    needs_request: bool,
+}
+
+struct WantedParameter {
+    name: String,
+    values: StringViewBuilder,
+    found: bool,
+}
+
+enum ColumnBuilder {
+    Text(Source, StringViewBuilder),
+    Int(Source, Int32Builder),
+    BigInt(usize, Int64Builder),
+    Double(usize, Float64Builder),
+    /// The values are with the wanted parameter of this index.
+    UrlParameter(usize),
+    Time(TimestampMillisecondBuilder),
+    Day(Date32Builder),
+}
+
+const MILLISECONDS_PER_DAY: i64 = 86_400_000;
+
+impl Scan {
+    /// A scan that makes these columns, in this order.
+    pub fn new(format: &'static LogFormat, columns: &[ScanColumn]) -> Self {
+        let schema = Arc::new(Schema::new(
+            columns
+                .iter()
+                .map(|column| column.field(format))
+                .collect::<Vec<_>>(),
+        ));
+        let mut scan = Self {
+            format,
+            schema,
+            columns: Vec::with_capacity(columns.len()),
+            parameters: Vec::new(),
+            rows: 0,
+            fields: Fields::default(),
+            needed_fields: MIN_FIELDS,
+            needs_request: false,
+        };
+        for column in columns {
+            let builder = scan.builder(column);
+            scan.columns.push(builder);
+        }
+        if scan.needs_request {
+            scan.needed_fields = scan.needed_fields.max(format.request_field + 1);
+        }
+        scan
+    }
+
+    fn builder(&mut self, column: &ScanColumn) -> ColumnBuilder {
+        match column {
+            ScanColumn::Column(column) => {
+                let source = column.source;
+                match source {
+                    Source::Text(field) | Source::Raw(field) => {
+                        self.needed_fields = self.needed_fields.max(field + 1);
+                    }
+                    // No column comes from further on, so the rest begins there.
+                    Source::RestAfter(field) => self.needed_fields = field,
+                    Source::RequestVerb | Source::RequestUrl | Source::RequestProtocol => {
+                        self.needs_request = true;
+                    }
+                    // These lie among the first twelve fields.
+                    _ => {}
+                }
+                match source {
+                    Source::Int(_) | Source::Port(_) => {
+                        ColumnBuilder::Int(source, Int32Builder::new())
+                    }
+                    Source::BigInt(field) => ColumnBuilder::BigInt(field, Int64Builder::new()),
+                    Source::Double(field) => ColumnBuilder::Double(field, Float64Builder::new()),
+                    _ => ColumnBuilder::Text(source, text_builder()),
+                }
+            }
+            ScanColumn::UrlParameter(name) => {
+                self.needs_request = true;
+                self.parameters.push(WantedParameter {
+                    name: name.clone(),
+                    values: text_builder(),
+                    found: false,
+                });
+                ColumnBuilder::UrlParameter(self.parameters.len() - 1)
+            }
+            ScanColumn::Time => ColumnBuilder::Time(
+                TimestampMillisecondBuilder::new().with_data_type(ScanColumn::Time.data_type()),
+            ),
+            ScanColumn::Day => ColumnBuilder::Day(Date32Builder::new()),
+        }
+    }
+
+    /// The columns that it makes.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Rows since the last batch.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Makes a row of a line without its line end. Returns the line's time in milliseconds since the epoch.
+    pub fn push(&mut self, line: &str) -> Result<i64, Rejection> {
+        if line.is_empty() {
+            return Err(Rejection::Empty);
+        }
+        if line.len() > crate::log_file::lines::MAX_LINE_BYTES {
+            return Err(Rejection::TooLong);
+        }
+        let Self { fields, format, .. } = self;
+        fields.split(line, self.needed_fields);
+        if fields.len() < MIN_FIELDS {
+            return Err(Rejection::TooFewFields(fields.len()));
+        }
+        let time = fields
+            .text(line, format.time_field)
+            .and_then(time_of_line)
+            .ok_or(Rejection::NoTime(format.time_field + 1))?;
+        let request = self
+            .needs_request
+            .then(|| fields.text(line, format.request_field))
+            .flatten()
+            .and_then(split_request);
+
+        if !self.parameters.is_empty() {
+            let url = request.map(|(_, url, _)| url);
+            push_parameters(&mut self.parameters, url);
+        }
+        for column in &mut self.columns {
+            match column {
+                ColumnBuilder::Text(source, values) => values.append_option(match *source {
+                    Source::Text(field) => fields.text(line, field),
+                    Source::Raw(field) => fields.raw(line, field),
+                    // The DDL's `([^ ]*)[:-]([0-9]*)` leaves an empty address of a lone `-`.
+                    Source::Address(field) => fields.text(line, field).map(|field| {
+                        split_address(field).map_or(field.trim_end_matches('-'), |(address, _)| address)
+                    }),
+                    Source::RequestVerb => request.map(|(verb, _, _)| verb),
+                    Source::RequestUrl => request.map(|(_, url, _)| url),
+                    Source::RequestProtocol => request.map(|(_, _, protocol)| protocol),
+                    _ => fields.rest(line),
+                }),
+                ColumnBuilder::Int(source, values) => values.append_option(match *source {
+                    Source::Int(field) => number(fields.text(line, field)),
+                    Source::Port(field) => number(
+                        fields
+                            .text(line, field)
+                            .and_then(split_address)
+                            .map(|(_, port)| port),
+                    ),
+                    _ => None,
+                }),
+                ColumnBuilder::BigInt(field, values) => {
+                    values.append_option(number(fields.text(line, *field)));
+                }
+                ColumnBuilder::Double(field, values) => {
+                    values.append_option(number(fields.text(line, *field)));
+                }
+                ColumnBuilder::UrlParameter(_) => {}
+                ColumnBuilder::Time(values) => values.append_value(time),
+                ColumnBuilder::Day(values) => {
+                    // A four-digit year, so it fits.
+                    values.append_value(time.div_euclid(MILLISECONDS_PER_DAY) as i32);
+                }
+            }
+        }
+        self.rows += 1;
+        Ok(time)
+    }
+
+    /// The rows since the last batch.
+    pub fn finish(&mut self) -> RecordBatch {
+        let columns = self
+            .columns
+            .iter_mut()
+            .map(|column| -> ArrayRef {
+                match column {
+                    ColumnBuilder::Text(_, values) => Arc::new(values.finish()),
+                    ColumnBuilder::Int(_, values) => Arc::new(values.finish()),
+                    ColumnBuilder::BigInt(_, values) => Arc::new(values.finish()),
+                    ColumnBuilder::Double(_, values) => Arc::new(values.finish()),
+                    ColumnBuilder::UrlParameter(index) => {
+                        Arc::new(self.parameters[*index].values.finish())
+                    }
+                    ColumnBuilder::Time(values) => Arc::new(values.finish()),
+                    ColumnBuilder::Day(values) => Arc::new(values.finish()),
+                }
+            })
+            .collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(std::mem::take(&mut self.rows)));
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
+            .expect("the builders were made from the schema, and each got one value a row")
+    }
+}
+
+/// A time as AWS writes it, in milliseconds since the epoch. ISO 8601 knows shorter forms, which would let
+/// any small number pass for a year.
+fn time_of_line(field: &str) -> Option<i64> {
+    let bytes = field.as_bytes();
+    if bytes.len() < 20 || bytes[4] != b'-' || bytes[10] != b'T' {
+        return None;
+    }
+    iso8601::from_iso8601_timestamp(field).ok()
+}
+
+fn text_builder() -> StringViewBuilder {
+    StringViewBuilder::new().with_fixed_block_size(256 * 1024)
+}
+
+/// Looks once at each parameter of the URL. The first of a name wins, as in Trino.
+fn push_parameters(wanted: &mut [WantedParameter], url: Option<&str>) {
+    let mut missing = wanted.len();
+    for parameter in wanted.iter_mut() {
+        parameter.found = false;
+    }
+    if let Some(query) = url.and_then(url::raw_query) {
+        for (name, value) in url::Parameters::new(query) {
+            for parameter in wanted.iter_mut() {
+                if !parameter.found && parameter.name == name {
+                    parameter.found = true;
+                    missing -= 1;
+                    let value = url::decode_parameter(value.unwrap_or_default());
+                    parameter.values.append_value(value);
+                }
+            }
+            if missing == 0 {
+                return;
+            }
+        }
+    }
+    for parameter in wanted.iter_mut() {
+        if !parameter.found {
+            parameter.values.append_null();
+        }
+    }
+}
+
+/// A number as Hive's RegexSerDe reads it: what is none is NULL.
+fn number<T: std::str::FromStr>(text: Option<&str>) -> Option<T> {
+    // `-` is by far the most common text that is no number.
+    text.filter(|text| *text != "-")?.parse().ok()
+}

@@ -1,0 +1,162 @@
+//! From text to whole lines, a chunk at a time.
+
+use std::borrow::Cow;
+
+use super::gunzip::{GunzipError, LogText};
+
+/// Text held at once. A chunk becomes one Arrow batch per rollup: below a quarter of this the cost of a
+/// batch shows, above it the chunk falls out of the processor's cache.
+const CHUNK_BYTES: usize = 1024 * 1024;
+
+/// A longer line is rejected. AWS cuts the longest fields at 8 KB and writes two or three of them.
+pub const MAX_LINE_BYTES: usize = 256 * 1024;
+
+/// Some whole lines of a log file.
+pub enum Chunk<'a> {
+    /// Lines, each but perhaps the file's last one ended by `\n`. Bytes that are not UTF-8 stand as
+    /// U+FFFD, which is what Athena makes of them.
+    Lines(Cow<'a, str>),
+    /// A single line with no end in sight: its beginning.
+    Overlong(Cow<'a, str>),
+}
+
+/// Cuts text into chunks of whole lines.
+pub struct Lines<'a> {
+    text: LogText<'a>,
+    buffer: Vec<u8>,
+    /// The bytes at the buffer's start that the last chunk left over: the beginning of a line.
+    left_over: std::ops::Range<usize>,
+    ended: bool,
+}
+
+impl<'a> Lines<'a> {
+    /// Lines of `text`, of which nothing has been read.
+    pub fn new(text: LogText<'a>) -> Self {
+        Self {
+            text,
+            buffer: vec![0; CHUNK_BYTES],
+            left_over: 0..0,
+            ended: false,
+        }
+    }
+
+    /// Bytes of text so far.
+    pub fn text_bytes(&self) -> u64 {
+        self.text.text_bytes()
+    }
+
+    /// The next chunk, or `None` at the end of the text.
+    pub fn next_chunk(&mut self) -> Result<Option<Chunk<'_>>, GunzipError> {
+        self.buffer.copy_within(self.left_over.clone(), 0);
+        let kept = self.left_over.len();
+        let filled = if self.ended {
+            kept
+        } else {
+            let filled = kept + self.text.fill(&mut self.buffer[kept..])?;
+            self.ended = filled < self.buffer.len();
+            filled
+        };
+        self.left_over = 0..0;
+        if filled == 0 {
+            return Ok(None);
+        }
+        if self.ended {
+            return Ok(Some(Chunk::Lines(to_text(&self.buffer[..filled]))));
+        }
+        match memchr::memrchr(b'\n', &self.buffer[..filled]) {
+            Some(end) => {
+                self.left_over = end + 1..filled;
+                Ok(Some(Chunk::Lines(to_text(&self.buffer[..=end]))))
+            }
+            None => {
+                self.skip_line(filled)?;
+                // A character may be cut at the end; that becomes U+FFFD too.
+                Ok(Some(Chunk::Overlong(to_text(&self.buffer[..MAX_LINE_BYTES]))))
+            }
+        }
+    }
+
+    /// Reads on past the end of a line that fills the buffer, keeping the buffer's first part.
+    fn skip_line(&mut self, filled: usize) -> Result<(), GunzipError> {
+        loop {
+            let read = self.text.fill(&mut self.buffer[MAX_LINE_BYTES..filled])?;
+            let rest = MAX_LINE_BYTES..MAX_LINE_BYTES + read;
+            self.ended = rest.end < filled;
+            if let Some(end) = memchr::memchr(b'\n', &self.buffer[rest.clone()]) {
+                self.left_over = rest.start + end + 1..rest.end;
+                return Ok(());
+            }
+            if self.ended {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn to_text(bytes: &[u8]) -> Cow<'_, str> {
+    match simdutf8::basic::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gunzip;
+    use super::*;
+
+    fn chunks(text: &[u8]) -> Vec<(bool, String)> {
+        let mut lines = Lines::new(gunzip::open(text, u64::MAX).unwrap());
+        let mut chunks = Vec::new();
+        while let Some(chunk) = lines.next_chunk().unwrap() {
+            chunks.push(match chunk {
+                Chunk::Lines(text) => (true, text.into_owned()),
+                Chunk::Overlong(text) => (false, text.into_owned()),
+            });
+        }
+        chunks
+    }
+
+    #[test]
+    fn chunks_end_at_line_ends_and_lose_nothing() {
+        assert!(chunks(b"").is_empty());
+        assert_eq!(chunks(b"no newline"), [(true, "no newline".to_owned())]);
+        let text: String = (0..300_000).map(|n| format!("line {n}\n")).collect();
+        let read = chunks(text.as_bytes());
+        assert!(read.len() > 2);
+        assert!(read.iter().all(|(whole, text)| *whole && text.ends_with('\n')));
+        assert_eq!(read.into_iter().map(|(_, text)| text).collect::<String>(), text);
+    }
+
+    #[test]
+    fn text_that_ends_with_the_buffer_is_whole() {
+        for length in [CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1] {
+            let mut text = vec![b'x'; length];
+            for n in (0..length).step_by(1000) {
+                text[n] = b'\n';
+            }
+            let read: String = chunks(&text).into_iter().map(|(_, text)| text).collect();
+            assert_eq!(read.as_bytes(), text);
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_is_one_overlong_chunk() {
+        for length in [CHUNK_BYTES, 3 * CHUNK_BYTES + 17] {
+            let mut text = b"first\n".to_vec();
+            text.extend(vec![b'x'; length]);
+            text.extend(b"\nlast\n");
+            let read = chunks(&text);
+            let overlong = read.iter().filter(|(whole, _)| !whole).count();
+            assert_eq!((read[0].1.as_str(), overlong), ("first\n", 1), "{length}");
+            assert_eq!(read.last().unwrap().1, "last\n", "{length}");
+        }
+        let read = chunks(&vec![b'x'; 2 * CHUNK_BYTES]);
+        assert_eq!(read.len(), 1, "a file that is one endless line");
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_replaced() {
+        assert_eq!(chunks(b"caf\xe9\n"), [(true, "caf\u{fffd}\n".to_owned())]);
+    }
+}

@@ -1,0 +1,224 @@
+//! DataFusion, set up to speak Trino's dialect over a stream of rows.
+
+use std::sync::{Arc, LazyLock, Mutex};
+
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
+use datafusion::catalog::TableProvider;
+use datafusion::catalog::streaming::StreamingTable;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::planner::TypePlanner;
+use datafusion::logical_expr::{LogicalPlan, SortExpr};
+use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::PartitionStream;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement as DataFusionStatement;
+use datafusion::sql::sqlparser::ast::{self, Statement};
+use futures::stream;
+
+use super::functions;
+
+/// Memory that the groups and sorts of all plans at work may take before they spill to disk, in bytes.
+/// Too small, and large rollups spill at each log file; too large, and they push other things out.
+const SQL_MEMORY_BYTES: usize = 512 * 1024 * 1024;
+
+static RUNTIME: LazyLock<Arc<RuntimeEnv>> = LazyLock::new(|| {
+    RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(FairSpillPool::new(SQL_MEMORY_BYTES)))
+        .build_arc()
+        .expect("the default runtime has nothing that can fail but the disk, which it opens on first use")
+});
+
+/// Names of the functions of one row that rollups know, in order.
+static FUNCTION_NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let mut names: Vec<String> = functions::scalar_functions()
+        .iter()
+        .flat_map(|function| {
+            let aliases = function.aliases().iter().cloned();
+            std::iter::once(function.name().to_owned()).chain(aliases)
+        })
+        .chain(["concat".to_owned()])
+        .collect();
+    names.sort();
+    names
+});
+
+pub(super) fn has_function(name: &str) -> bool {
+    FUNCTION_NAMES.iter().any(|other| other == name)
+}
+
+pub(super) fn function_names() -> &'static [String] {
+    &FUNCTION_NAMES
+}
+
+/// A session that knows Trino's functions and no others, and works on one thread: log files are what is
+/// done side by side.
+pub(crate) fn rollup_session() -> SessionState {
+    let config = SessionConfig::new()
+        .with_target_partitions(1)
+        .with_information_schema(false)
+        .with_collect_statistics(false);
+    SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(Arc::clone(&RUNTIME))
+        .with_expr_planners(vec![Arc::new(functions::TrinoForms)])
+        .with_type_planner(Arc::new(SketchTypes))
+        .with_scalar_functions(functions::scalar_functions())
+        .with_aggregate_functions(functions::aggregate_functions())
+        .build()
+}
+
+/// A session for queries over tables: all that DataFusion has, and Trino's functions before it.
+pub(crate) fn query_session() -> SessionState {
+    let config = SessionConfig::new().with_information_schema(true);
+    let mut scalar = datafusion::execution::SessionStateDefaults::default_scalar_functions();
+    scalar.extend(functions::scalar_functions());
+    let mut aggregate = datafusion::execution::SessionStateDefaults::default_aggregate_functions();
+    aggregate.extend(functions::aggregate_functions());
+    let mut planners: Vec<Arc<dyn datafusion::logical_expr::planner::ExprPlanner>> =
+        vec![Arc::new(functions::TrinoForms)];
+    planners.extend(datafusion::execution::SessionStateDefaults::default_expr_planners());
+    SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(Arc::clone(&RUNTIME))
+        .with_expr_planners(planners)
+        .with_type_planner(Arc::new(SketchTypes))
+        .with_scalar_functions(scalar)
+        .with_aggregate_functions(aggregate)
+        .with_window_functions(datafusion::execution::SessionStateDefaults::default_window_functions())
+        .build()
+}
+
+/// Lets `CAST(x AS HyperLogLog)` and `CAST(x AS tdigest)` be written: what tables store is what the
+/// functions of sketches take, so both are the type that it is stored as.
+#[derive(Debug)]
+struct SketchTypes;
+
+impl TypePlanner for SketchTypes {
+    fn plan_type_field(&self, sql_type: &ast::DataType) -> Result<Option<FieldRef>> {
+        let name = match sql_type {
+            ast::DataType::Custom(name, _) => name.to_string().to_ascii_lowercase(),
+            _ => return Ok(None),
+        };
+        let sketch = matches!(name.as_str(), "hyperloglog" | "tdigest" | "varbinary");
+        Ok(sketch.then(|| Arc::new(Field::new("", DataType::Binary, true))))
+    }
+}
+
+/// Plans a statement as Trino would understand it.
+pub(crate) async fn plan(state: &SessionState, statement: Statement) -> Result<LogicalPlan> {
+    let plan = state
+        .statement_to_plan(DataFusionStatement::Statement(Box::new(statement)))
+        .await?;
+    plan.transform_up(|node| {
+        // An expression may only see what the node's inputs have.
+        let mut schema = datafusion::common::DFSchema::empty();
+        for input in node.inputs() {
+            schema.merge(input.schema());
+        }
+        let names = NamePreserver::new(&node);
+        node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let planned = expr.transform_up(|expr| {
+                functions::cast::plan(expr, &schema)?
+                    .transform_data(|expr| functions::attempt::plan(expr, &schema, state))
+            })?;
+            Ok(planned.update_data(|expr| name.restore(expr)))
+        })?
+        .map_data(|node| node.recompute_schema())
+    })
+    .map(|plan: Transformed<LogicalPlan>| plan.data)
+}
+
+/// A plan whose single table is a stream of rows, planned once and run many times.
+#[derive(Debug)]
+pub(crate) struct StreamPlan {
+    state: SessionState,
+    plan: LogicalPlan,
+}
+
+impl StreamPlan {
+    /// Plans `statement` over the one table `table`, whose streams will have this schema and, if any is
+    /// given, come in this order.
+    pub(crate) async fn new(
+        statement: Statement,
+        table: &str,
+        schema: SchemaRef,
+        order: Vec<SortExpr>,
+    ) -> Result<Self> {
+        let context = SessionContext::new_with_state(rollup_session());
+        let source = Arc::new(FromTask { schema: Arc::clone(&schema) });
+        let provider: Arc<dyn TableProvider> =
+            Arc::new(StreamingTable::try_new(schema, vec![source])?.with_sort_order(order));
+        context.register_table(table, provider)?;
+        let state = context.state();
+        let plan = state.optimize(&plan(&state, statement).await?)?;
+        Ok(Self { state, plan })
+    }
+
+    /// The columns of the result.
+    pub(crate) fn schema(&self) -> SchemaRef {
+        Arc::clone(self.plan.schema().inner())
+    }
+
+    /// Which of the table's columns the plan uses.
+    pub(crate) fn used_columns(&self) -> Result<Vec<usize>> {
+        let mut used = Vec::new();
+        self.plan.apply(|node| {
+            if let LogicalPlan::TableScan(scan) = node {
+                used = match &scan.projection {
+                    Some(projection) => projection.clone(),
+                    None => (0..scan.source.schema().fields().len()).collect(),
+                };
+            }
+            Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
+        })?;
+        Ok(used)
+    }
+
+    /// Runs the plan over `input`.
+    pub(crate) async fn run(&self, input: SendableRecordBatchStream) -> Result<SendableRecordBatchStream> {
+        let physical = self
+            .state
+            .query_planner()
+            .create_physical_plan(&self.plan, &self.state)
+            .await?;
+        let input = Arc::new(Input(Mutex::new(Some(input))));
+        let task = TaskContext::from(&self.state);
+        let config = task.session_config().clone().with_extension(input);
+        execute_stream(physical, Arc::new(task.with_session_config(config)))
+    }
+}
+
+/// The rows that a plan is run over, handed to it by way of its task.
+struct Input(Mutex<Option<SendableRecordBatchStream>>);
+
+#[derive(Debug)]
+struct FromTask {
+    schema: SchemaRef,
+}
+
+impl PartitionStream for FromTask {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, task: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let input = task
+            .session_config()
+            .get_extension::<Input>()
+            .and_then(|input| input.0.lock().ok()?.take());
+        input.unwrap_or_else(|| {
+            let missing = DataFusionError::Internal("the plan was run without its rows".to_owned());
+            Box::pin(RecordBatchStreamAdapter::new(
+                Arc::clone(&self.schema),
+                stream::once(async { Err(missing) }),
+            ))
+        })
+    }
+}

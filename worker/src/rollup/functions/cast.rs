@@ -1,0 +1,223 @@
+//! Trino's casts. Arrow's own serve where they agree with Trino's; where they don't, `CAST` and `TRY_CAST`
+//! become a [`Cast`]; and where neither is right, the cast is refused.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, StringViewBuilder};
+use arrow::compute::cast;
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Date32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+};
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, DataFusionError, Result, exec_err, plan_err};
+use datafusion::logical_expr::expr::{Cast as CastExpr, TryCast};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ExprSchemable, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+
+use crate::trino::cast as trino;
+
+/// Makes a [`Cast`] of a cast that Arrow does otherwise than Trino; leaves other expressions as they are.
+pub(crate) fn plan(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let (inner, to, attempt) = match &expr {
+        Expr::Cast(CastExpr { expr, field }) => (expr, field.data_type(), false),
+        Expr::TryCast(TryCast { expr, field }) => (expr, field.data_type(), true),
+        _ => return Ok(Transformed::no(expr)),
+    };
+    let from = inner.get_type(schema)?;
+    match agreement(&from, to) {
+        Agreement::Same => Ok(Transformed::no(expr)),
+        Agreement::Trinos => {
+            let function = Cast {
+                to: to.clone(),
+                attempt,
+                signature: Signature::any(1, Volatility::Immutable),
+            };
+            Ok(Transformed::yes(
+                ScalarUDF::new_from_impl(function).call(vec![(**inner).clone()]),
+            ))
+        }
+        Agreement::None => plan_err!(
+            "a cast from {} to {} is not available here: {expr}",
+            trino_name(&from),
+            trino_name(to)
+        ),
+    }
+}
+
+enum Agreement {
+    /// Arrow does it as Trino does.
+    Same,
+    /// It is done here.
+    Trinos,
+    /// Nobody does it as Trino does.
+    None,
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8)
+}
+
+fn is_integer(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64)
+}
+
+fn agreement(from: &DataType, to: &DataType) -> Agreement {
+    use DataType::{Binary, Boolean, Date32, Float32, Float64, Null, Timestamp};
+    match (from, to) {
+        (from, to) if from == to => Agreement::Same,
+        (Null, _) => Agreement::Same,
+        (from, to) if is_text(from) && is_text(to) => Agreement::Same,
+        (from, Float64 | Boolean | Date32) if is_text(from) => Agreement::Trinos,
+        (from, to) if is_text(from) && is_integer(to) => Agreement::Trinos,
+        (Float64, to) if is_integer(to) || is_text(to) => Agreement::Trinos,
+        (Date32, to) if is_text(to) => Agreement::Trinos,
+        (from, to) if is_integer(from) && (is_integer(to) || is_text(to)) => Agreement::Same,
+        (from, Float64) if is_integer(from) => Agreement::Same,
+        (Float32, Float64) => Agreement::Same,
+        (Boolean, to) if is_text(to) || is_integer(to) || to == &Float64 => Agreement::Same,
+        (Timestamp(..), Date32) | (Date32, Timestamp(..)) | (Timestamp(..), Timestamp(..)) => {
+            Agreement::Same
+        }
+        // The bytes of sketches, in whichever way a reader of Parquet holds them.
+        (DataType::BinaryView | DataType::LargeBinary, Binary) => Agreement::Same,
+        _ => Agreement::None,
+    }
+}
+
+/// What SQL calls a type.
+pub(crate) fn trino_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Int8 => "tinyint".to_owned(),
+        DataType::Int16 => "smallint".to_owned(),
+        DataType::Int32 => "integer".to_owned(),
+        DataType::Int64 => "bigint".to_owned(),
+        DataType::Float32 => "real".to_owned(),
+        DataType::Float64 => "double".to_owned(),
+        DataType::Boolean => "boolean".to_owned(),
+        DataType::Date32 => "date".to_owned(),
+        DataType::Binary | DataType::BinaryView | DataType::LargeBinary => "varbinary".to_owned(),
+        DataType::Timestamp(_, Some(_)) => "timestamp with time zone".to_owned(),
+        DataType::Timestamp(_, None) => "timestamp".to_owned(),
+        text if is_text(text) => "varchar".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// A cast as Trino does it, from varchar, double or date. With `attempt`, what can't be cast is NULL.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Cast {
+    to: DataType,
+    attempt: bool,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Cast {
+    fn name(&self) -> &str {
+        if self.attempt { "try_cast" } else { "cast" }
+    }
+
+    fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        let args: Vec<String> = args.iter().map(|arg| arg.schema_name().to_string()).collect();
+        Ok(format!("{}({} AS {})", self.name(), args.join(", "), trino_name(&self.to)))
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.to.clone())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let value = args.args[0].to_array(args.number_rows)?;
+        let result = match value.data_type() {
+            from if is_text(from) => self.from_text(&cast(&value, &DataType::Utf8View)?),
+            DataType::Float64 => self.from_double(&value),
+            DataType::Date32 => self.from_date(&value),
+            other => exec_err!("cast from {other}"),
+        };
+        Ok(ColumnarValue::Array(result?))
+    }
+}
+
+impl Cast {
+    fn from_text(&self, value: &ArrayRef) -> Result<ArrayRef> {
+        match &self.to {
+            DataType::Float64 => self.parse::<Float64Type>(value, trino::varchar_to_double),
+            DataType::Int64 => self.parse::<Int64Type>(value, trino::varchar_to_bigint),
+            DataType::Int32 => self.parse::<Int32Type>(value, trino::varchar_to_integer),
+            DataType::Int16 => self.parse::<Int16Type>(value, trino::varchar_to_smallint),
+            DataType::Int8 => self.parse::<Int8Type>(value, trino::varchar_to_tinyint),
+            DataType::Date32 => self.parse::<Date32Type>(value, trino::varchar_to_date),
+            DataType::Boolean => {
+                let values = value.as_string_view().iter().map(|text| match text {
+                    Some(text) => self.settle(trino::varchar_to_boolean(text)),
+                    None => Ok(None),
+                });
+                Ok(Arc::new(values.collect::<Result<BooleanArray>>()?))
+            }
+            other => exec_err!("cast from varchar to {other}"),
+        }
+    }
+
+    fn parse<T: ArrowPrimitiveType>(
+        &self,
+        value: &ArrayRef,
+        parse: for<'t> fn(&'t str) -> Result<T::Native, trino::CastError<'t>>,
+    ) -> Result<ArrayRef> {
+        let values = value.as_string_view().iter().map(|text| match text {
+            Some(text) => self.settle(parse(text)),
+            None => Ok(None),
+        });
+        let values = values.collect::<Result<Vec<Option<T::Native>>>>()?;
+        Ok(Arc::new(values.into_iter().collect::<PrimitiveArray<T>>()))
+    }
+
+    fn from_double(&self, value: &ArrayRef) -> Result<ArrayRef> {
+        let doubles = value.as_primitive::<Float64Type>();
+        match &self.to {
+            DataType::Int64 => self.round::<Int64Type>(value, trino::double_to_bigint),
+            DataType::Int32 => self.round::<Int32Type>(value, trino::double_to_integer),
+            DataType::Int16 => self.round::<Int16Type>(value, trino::double_to_smallint),
+            DataType::Int8 => self.round::<Int8Type>(value, trino::double_to_tinyint),
+            _ => {
+                let mut texts = StringViewBuilder::new();
+                for double in doubles {
+                    texts.append_option(double.map(trino::double_to_varchar));
+                }
+                Ok(cast(&texts.finish(), &self.to)?)
+            }
+        }
+    }
+
+    fn round<T: ArrowPrimitiveType>(
+        &self,
+        value: &ArrayRef,
+        round: fn(f64) -> Result<T::Native, trino::CastError<'static>>,
+    ) -> Result<ArrayRef> {
+        let values = value.as_primitive::<Float64Type>().iter().map(|double| match double {
+            Some(double) => self.settle(round(double)),
+            None => Ok(None),
+        });
+        let values = values.collect::<Result<Vec<Option<T::Native>>>>()?;
+        Ok(Arc::new(values.into_iter().collect::<PrimitiveArray<T>>()))
+    }
+
+    fn from_date(&self, value: &ArrayRef) -> Result<ArrayRef> {
+        let mut texts = StringViewBuilder::new();
+        for date in value.as_primitive::<Date32Type>() {
+            texts.append_option(date.map(trino::date_to_varchar));
+        }
+        Ok(cast(&texts.finish(), &self.to)?)
+    }
+
+    fn settle<T>(&self, result: Result<T, trino::CastError<'_>>) -> Result<Option<T>> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(_) if self.attempt => Ok(None),
+            Err(error) => Err(DataFusionError::Execution(error.to_string())),
+        }
+    }
+}

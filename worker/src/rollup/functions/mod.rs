@@ -1,0 +1,196 @@
+//! Trino's functions, with Trino's results, as DataFusion functions. What they compute is in
+//! [`crate::trino`] and [`crate::sketch`]; here it meets Arrow.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, StringViewArray};
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::{Result, exec_err};
+use datafusion::functions_aggregate as aggregate;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult};
+use datafusion::logical_expr::{
+    AggregateUDF, ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    TypeSignature, Volatility,
+};
+
+mod url;
+mod time;
+mod text;
+pub(crate) mod cast;
+pub(crate) mod attempt;
+mod sketches;
+
+/// The functions of one row that Trino has and DataFusion lacks or computes otherwise.
+pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
+    let own = [url::functions(), time::functions(), text::functions(), sketches::scalar_functions()];
+    let mut functions: Vec<Arc<ScalarUDF>> = own
+        .into_iter()
+        .flatten()
+        .map(|function| Arc::new(ScalarUDF::new_from_impl(function)))
+        .collect();
+    functions.push(Arc::new(ScalarUDF::new_from_impl(attempt::Placeholder::default())));
+    // These do as Trino does.
+    functions.push(datafusion::functions::core::coalesce());
+    functions.push(datafusion::functions::core::nullif());
+    functions
+}
+
+/// The aggregate functions that rollups and queries may use.
+pub(crate) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
+    let mut functions = sketches::aggregate_functions();
+    functions.extend([
+        aggregate::count::count_udaf(),
+        aggregate::sum::sum_udaf(),
+        aggregate::min_max::min_udaf(),
+        aggregate::min_max::max_udaf(),
+        aggregate::bool_and_or::bool_and_udaf(),
+        aggregate::bool_and_or::bool_or_udaf(),
+    ]);
+    functions
+}
+
+/// Turns SQL's own forms, `SUBSTRING(x FROM n)` and `POSITION(x IN y)`, into the functions above.
+#[derive(Debug)]
+pub(crate) struct TrinoForms;
+
+impl ExprPlanner for TrinoForms {
+    fn plan_substring(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+        Ok(PlannerResult::Planned(text::substr_udf().call(args)))
+    }
+
+    fn plan_position(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+        Ok(PlannerResult::Planned(text::strpos_udf().call(args)))
+    }
+}
+
+/// Trino's `timestamp(3) with time zone`, in UTC.
+pub(crate) fn timestamp_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
+}
+
+/// A function of one row that computes on whole arrays and depends on nothing else.
+struct Scalar {
+    name: &'static str,
+    aliases: Vec<String>,
+    signature: Signature,
+    returns: fn(&[DataType]) -> DataType,
+    evaluate: fn(&[ArrayRef]) -> Result<ArrayRef>,
+}
+
+impl Scalar {
+    /// A function of exactly these types. Others are coerced or refused when the SQL is planned.
+    fn new(
+        name: &'static str,
+        arguments: Vec<DataType>,
+        returns: fn(&[DataType]) -> DataType,
+        evaluate: fn(&[ArrayRef]) -> Result<ArrayRef>,
+    ) -> Self {
+        Self::overloaded(name, vec![arguments], returns, evaluate)
+    }
+
+    /// A function of any of these lists of types.
+    fn overloaded(
+        name: &'static str,
+        arguments: Vec<Vec<DataType>>,
+        returns: fn(&[DataType]) -> DataType,
+        evaluate: fn(&[ArrayRef]) -> Result<ArrayRef>,
+    ) -> Self {
+        let overloads = arguments.into_iter().map(TypeSignature::Exact).collect();
+        Self {
+            name,
+            aliases: Vec::new(),
+            signature: Signature::one_of(overloads, Volatility::Immutable),
+            returns,
+            evaluate,
+        }
+    }
+
+    fn with_alias(mut self, alias: &str) -> Self {
+        self.aliases.push(alias.to_owned());
+        self
+    }
+}
+
+impl fmt::Debug for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+// A name is defined once, so it stands for the whole function.
+impl PartialEq for Scalar {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Scalar {}
+
+impl Hash for Scalar {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Scalar {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        Ok((self.returns)(arguments))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        Ok(ColumnarValue::Array((self.evaluate)(&arrays)?))
+    }
+}
+
+fn returns_text(_: &[DataType]) -> DataType {
+    DataType::Utf8View
+}
+
+fn returns_bigint(_: &[DataType]) -> DataType {
+    DataType::Int64
+}
+
+fn returns_boolean(_: &[DataType]) -> DataType {
+    DataType::Boolean
+}
+
+fn returns_timestamp(_: &[DataType]) -> DataType {
+    timestamp_type()
+}
+
+/// The argument as text. Its type was settled by the signature.
+fn text_values(array: &ArrayRef) -> Result<&StringViewArray> {
+    match array.as_any().downcast_ref() {
+        Some(values) => Ok(values),
+        None => exec_err!("expected varchar, got {}", array.data_type()),
+    }
+}
+
+/// Computes a value from each text; NULL of NULL.
+fn map_text<T>(
+    array: &ArrayRef,
+    mut compute: impl FnMut(&str) -> Result<Option<T>>,
+) -> Result<Vec<Option<T>>> {
+    text_values(array)?
+        .iter()
+        .map(|value| match value {
+            Some(value) => compute(value),
+            None => Ok(None),
+        })
+        .collect()
+}

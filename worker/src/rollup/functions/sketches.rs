@@ -1,0 +1,444 @@
+//! Trino's sketches as aggregate functions and the functions that read them. A sketch is a value of type
+//! binary, in the bytes that Trino's casts take (see [`crate::sketch`]). `HyperLogLog` and `tdigest` begin
+//! with different bytes, so that `merge` knows what it has before it.
+
+use std::fmt::Debug;
+use std::mem::size_of;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanArray, Float64Array, Int64Array,
+};
+use arrow::datatypes::DataType::{Binary, Float64, Int64, Utf8View};
+use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type};
+use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, TypeSignature,
+    Volatility,
+};
+
+use super::{Scalar, returns_bigint};
+use crate::sketch::{HyperLogLog, SketchError, TDigest, hash_bigint, hash_double, hash_varchar};
+
+pub(super) fn scalar_functions() -> Vec<Scalar> {
+    vec![
+        Scalar::new("cardinality", vec![Binary], returns_bigint, cardinality),
+        Scalar::new("value_at_quantile", vec![Binary, Float64], |_| Float64, value_at_quantile),
+    ]
+}
+
+pub(super) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
+    let values = [Utf8View, Int64, Float64].map(|value| TypeSignature::Exact(vec![value]));
+    let aggregates = [
+        SketchAggregate {
+            name: "approx_set",
+            signature: Signature::one_of(values.to_vec(), Volatility::Immutable),
+            groups: |argument| match argument {
+                DataType::Int64 => Ok(Groups::<HyperLogLog>::boxed(add_bigints)),
+                DataType::Float64 => Ok(Groups::<HyperLogLog>::boxed(add_doubles)),
+                _ => Ok(Groups::<HyperLogLog>::boxed(add_varchars)),
+            },
+        },
+        SketchAggregate {
+            name: "tdigest_agg",
+            signature: Signature::exact(vec![Float64], Volatility::Immutable),
+            groups: |_| Ok(Groups::<TDigest>::boxed(add_to_digests)),
+        },
+        SketchAggregate {
+            name: "merge",
+            signature: Signature::exact(vec![Binary], Volatility::Immutable),
+            groups: |_| Ok(Groups::<AnySketch>::boxed(Groups::merge_serialized)),
+        },
+    ];
+    aggregates
+        .into_iter()
+        .map(|aggregate| Arc::new(AggregateUDF::new_from_impl(aggregate)))
+        .collect()
+}
+
+fn execution_error(error: SketchError) -> DataFusionError {
+    DataFusionError::Execution(error.to_string())
+}
+
+fn cardinality(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let counts = binary(&args[0])?
+        .iter()
+        .map(|bytes| {
+            let Some(bytes) = bytes else { return Ok(None) };
+            let sketch = HyperLogLog::from_bytes(bytes).map_err(execution_error)?;
+            Ok(Some(sketch.cardinality() as i64))
+        })
+        .collect::<Result<Int64Array>>()?;
+    Ok(Arc::new(counts))
+}
+
+fn value_at_quantile(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let quantiles = args[1].as_primitive::<Float64Type>();
+    let values = binary(&args[0])?
+        .iter()
+        .zip(quantiles)
+        .map(|(bytes, quantile)| {
+            let (Some(bytes), Some(quantile)) = (bytes, quantile) else {
+                return Ok(None);
+            };
+            if !(0.0..=1.0).contains(&quantile) {
+                return exec_err!("Quantile should be within bounds [0, 1], was: {quantile}");
+            }
+            let mut digest = TDigest::from_bytes(bytes).map_err(execution_error)?;
+            Ok(digest.value_at(quantile))
+        })
+        .collect::<Result<Float64Array>>()?;
+    Ok(Arc::new(values))
+}
+
+fn binary(array: &ArrayRef) -> Result<&BinaryArray> {
+    match array.as_binary_opt() {
+        Some(array) => Ok(array),
+        None => exec_err!("expected varbinary, got {}", array.data_type()),
+    }
+}
+
+/// A sketch that a group can hold.
+trait Sketch: Default + Debug + Send + Sync + 'static {
+    fn merge_bytes(&mut self, bytes: &[u8]) -> std::result::Result<(), SketchError>;
+    fn write_to(&mut self, out: &mut Vec<u8>);
+    fn heap_bytes(&self) -> usize;
+}
+
+impl Sketch for HyperLogLog {
+    fn merge_bytes(&mut self, bytes: &[u8]) -> std::result::Result<(), SketchError> {
+        HyperLogLog::merge_bytes(self, bytes)
+    }
+
+    fn write_to(&mut self, out: &mut Vec<u8>) {
+        HyperLogLog::write_to(self, out);
+    }
+
+    fn heap_bytes(&self) -> usize {
+        HyperLogLog::heap_bytes(self)
+    }
+}
+
+impl Sketch for TDigest {
+    fn merge_bytes(&mut self, bytes: &[u8]) -> std::result::Result<(), SketchError> {
+        self.merge(&TDigest::from_bytes(bytes)?);
+        Ok(())
+    }
+
+    fn write_to(&mut self, out: &mut Vec<u8>) {
+        TDigest::write_to(self, out);
+    }
+
+    fn heap_bytes(&self) -> usize {
+        TDigest::heap_bytes(self)
+    }
+}
+
+/// What `merge` has found its first value to be.
+#[derive(Debug, Default)]
+enum AnySketch {
+    #[default]
+    Unknown,
+    HyperLogLog(HyperLogLog),
+    TDigest(Box<TDigest>),
+}
+
+impl Sketch for AnySketch {
+    fn merge_bytes(&mut self, bytes: &[u8]) -> std::result::Result<(), SketchError> {
+        match self {
+            // Airlift's TDigest has format tag 0, and no HyperLogLog has.
+            Self::Unknown if bytes.first() == Some(&0) => {
+                *self = Self::TDigest(Box::new(TDigest::from_bytes(bytes)?));
+                Ok(())
+            }
+            Self::Unknown => {
+                *self = Self::HyperLogLog(HyperLogLog::from_bytes(bytes)?);
+                Ok(())
+            }
+            Self::HyperLogLog(sketch) => Sketch::merge_bytes(sketch, bytes),
+            Self::TDigest(digest) => Sketch::merge_bytes(&mut **digest, bytes),
+        }
+    }
+
+    fn write_to(&mut self, out: &mut Vec<u8>) {
+        match self {
+            Self::Unknown => {}
+            Self::HyperLogLog(sketch) => Sketch::write_to(sketch, out),
+            Self::TDigest(digest) => Sketch::write_to(&mut **digest, out),
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Unknown => 0,
+            Self::HyperLogLog(sketch) => Sketch::heap_bytes(sketch),
+            Self::TDigest(digest) => size_of::<TDigest>() + Sketch::heap_bytes(&**digest),
+        }
+    }
+}
+
+/// The rows of a batch that count, each with its group.
+fn counted_rows<'a>(
+    values: &'a dyn Array,
+    group_indices: &'a [usize],
+    filter: Option<&'a BooleanArray>,
+) -> impl Iterator<Item = (usize, usize)> + 'a {
+    group_indices
+        .iter()
+        .enumerate()
+        .filter(move |(row, _)| {
+            values.is_valid(*row)
+                && filter.is_none_or(|filter| filter.is_valid(*row) && filter.value(*row))
+        })
+        .map(|(row, group)| (row, *group))
+}
+
+type BoxedGroups = Box<dyn GroupsAccumulator + Sync>;
+
+type AddBatch<S> =
+    fn(&mut Groups<S>, &ArrayRef, &[usize], Option<&BooleanArray>) -> Result<()>;
+
+fn add_varchars(
+    groups: &mut Groups<HyperLogLog>,
+    values: &ArrayRef,
+    group_indices: &[usize],
+    filter: Option<&BooleanArray>,
+) -> Result<()> {
+    let texts = super::text_values(values)?;
+    for (row, group) in counted_rows(texts, group_indices, filter) {
+        groups.update(group, |sketch| sketch.insert_hash(hash_varchar(texts.value(row))));
+    }
+    Ok(())
+}
+
+fn add_bigints(
+    groups: &mut Groups<HyperLogLog>,
+    values: &ArrayRef,
+    group_indices: &[usize],
+    filter: Option<&BooleanArray>,
+) -> Result<()> {
+    let numbers = values.as_primitive::<Int64Type>();
+    for (row, group) in counted_rows(numbers, group_indices, filter) {
+        groups.update(group, |sketch| sketch.insert_hash(hash_bigint(numbers.value(row))));
+    }
+    Ok(())
+}
+
+fn add_doubles(
+    groups: &mut Groups<HyperLogLog>,
+    values: &ArrayRef,
+    group_indices: &[usize],
+    filter: Option<&BooleanArray>,
+) -> Result<()> {
+    let numbers = values.as_primitive::<Float64Type>();
+    for (row, group) in counted_rows(numbers, group_indices, filter) {
+        groups.update(group, |sketch| sketch.insert_hash(hash_double(numbers.value(row))));
+    }
+    Ok(())
+}
+
+fn add_to_digests(
+    groups: &mut Groups<TDigest>,
+    values: &ArrayRef,
+    group_indices: &[usize],
+    filter: Option<&BooleanArray>,
+) -> Result<()> {
+    let numbers = values.as_primitive::<Float64Type>();
+    for (row, group) in counted_rows(numbers, group_indices, filter) {
+        groups
+            .update(group, |digest| digest.add(numbers.value(row), 1.0))
+            .map_err(execution_error)?;
+    }
+    Ok(())
+}
+
+/// A sketch for each group that has had a value; groups without one are NULL.
+struct Groups<S: Sketch> {
+    sketches: Vec<Option<S>>,
+    heap_bytes: usize,
+    add: AddBatch<S>,
+}
+
+impl<S: Sketch> Groups<S> {
+    fn boxed(add: AddBatch<S>) -> BoxedGroups {
+        Box::new(Self {
+            sketches: Vec::new(),
+            heap_bytes: 0,
+            add,
+        })
+    }
+
+    fn update<T>(&mut self, group: usize, change: impl FnOnce(&mut S) -> T) -> T {
+        let sketch = self.sketches[group].get_or_insert_default();
+        let before = sketch.heap_bytes();
+        let result = change(sketch);
+        self.heap_bytes = (self.heap_bytes + sketch.heap_bytes()).saturating_sub(before);
+        result
+    }
+
+    fn merge_serialized(
+        &mut self,
+        values: &ArrayRef,
+        group_indices: &[usize],
+        filter: Option<&BooleanArray>,
+    ) -> Result<()> {
+        let values = binary(values)?;
+        for (row, group) in counted_rows(values, group_indices, filter) {
+            self.update(group, |sketch| sketch.merge_bytes(values.value(row)))
+                .map_err(execution_error)?;
+        }
+        Ok(())
+    }
+}
+
+impl<S: Sketch> GroupsAccumulator for Groups<S> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        filter: Option<&BooleanArray>,
+        total_groups: usize,
+    ) -> Result<()> {
+        self.sketches.resize_with(total_groups, || None);
+        (self.add)(self, &values[0], group_indices, filter)
+    }
+
+    fn merge_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        total_groups: usize,
+    ) -> Result<()> {
+        self.sketches.resize_with(total_groups, || None);
+        self.merge_serialized(&values[0], group_indices, None)
+    }
+
+    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
+        let mut emitted = emit_to.take_needed(&mut self.sketches);
+        let mut serialized = BinaryBuilder::new();
+        let mut bytes = Vec::new();
+        for sketch in &mut emitted {
+            let Some(sketch) = sketch else {
+                serialized.append_null();
+                continue;
+            };
+            self.heap_bytes = self.heap_bytes.saturating_sub(sketch.heap_bytes());
+            bytes.clear();
+            sketch.write_to(&mut bytes);
+            serialized.append_value(&bytes);
+        }
+        Ok(Arc::new(serialized.finish()))
+    }
+
+    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
+        Ok(vec![self.evaluate(emit_to)?])
+    }
+
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
+        let rows = values[0].len();
+        let mut each = Self {
+            sketches: Vec::new(),
+            heap_bytes: 0,
+            add: self.add,
+        };
+        each.update_batch(values, &(0..rows).collect::<Vec<_>>(), filter, rows)?;
+        each.state(EmitTo::All)
+    }
+
+    fn size(&self) -> usize {
+        self.sketches.capacity() * size_of::<Option<S>>() + self.heap_bytes
+    }
+}
+
+/// The same for a query without `GROUP BY`: one group that holds everything.
+struct OneGroup(BoxedGroups);
+
+impl Debug for OneGroup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OneGroup")
+    }
+}
+
+impl Accumulator for OneGroup {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.0.update_batch(values, &vec![0; values[0].len()], None, 1)
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        self.0.merge_batch(states, &vec![0; states[0].len()], 1)
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let value = self.0.evaluate(EmitTo::All)?;
+        if value.is_empty() {
+            return Ok(ScalarValue::Binary(None));
+        }
+        ScalarValue::try_from_array(&value, 0)
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        Ok(vec![self.evaluate()?])
+    }
+
+    fn size(&self) -> usize {
+        self.0.size()
+    }
+}
+
+/// An aggregate function whose result is a sketch.
+#[derive(Debug)]
+struct SketchAggregate {
+    name: &'static str,
+    signature: Signature,
+    groups: fn(&DataType) -> Result<BoxedGroups>,
+}
+
+// A name is defined once, so it stands for the whole function.
+impl PartialEq for SketchAggregate {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for SketchAggregate {}
+
+impl std::hash::Hash for SketchAggregate {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl AggregateUDFImpl for SketchAggregate {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(Binary)
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        Ok(vec![Arc::new(Field::new(format!("{}[sketch]", args.name), Binary, true))])
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        Ok(Box::new(OneGroup((self.groups)(args.expr_fields[0].data_type())?)))
+    }
+
+    fn groups_accumulator_supported(&self, _: AccumulatorArgs) -> bool {
+        true
+    }
+
+    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+        Ok((self.groups)(args.expr_fields[0].data_type())?)
+    }
+}

@@ -1,0 +1,323 @@
+//! Trino's functions of text. Positions count characters, from 1.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringViewBuilder};
+use arrow::datatypes::DataType::{Int64, Utf8View};
+use arrow::datatypes::Int64Type;
+use datafusion::common::{Result, exec_datafusion_err, exec_err};
+use datafusion::logical_expr::ScalarUDF;
+use regex::Regex;
+
+use super::{Scalar, map_text, returns_bigint, returns_boolean, returns_text, text_values};
+
+pub(super) fn functions() -> Vec<Scalar> {
+    let map = |name, evaluate| Scalar::new(name, vec![Utf8View], returns_text, evaluate);
+    vec![
+        map("lower", |args| mapped(args, lower)),
+        map("upper", |args| mapped(args, upper)),
+        map("reverse", |args| mapped(args, |text| text.chars().rev().collect())),
+        map("ltrim", |args| slice(args, |text| text.trim_start_matches(is_space))),
+        map("rtrim", |args| slice(args, |text| text.trim_end_matches(is_space))),
+        map("btrim", |args| slice(args, |text| text.trim_matches(is_space))).with_alias("trim"),
+        Scalar::new("length", vec![Utf8View], returns_bigint, |args| {
+            let lengths = map_text(&args[0], |text| Ok(Some(text.chars().count() as i64)))?;
+            Ok(Arc::new(Int64Array::from(lengths)))
+        }),
+        Scalar::new("starts_with", vec![Utf8View, Utf8View], returns_boolean, |args| {
+            let answers = text_values(&args[0])?
+                .iter()
+                .zip(text_values(&args[1])?)
+                .map(|(text, prefix)| Some(text?.starts_with(prefix?)));
+            Ok(Arc::new(answers.collect::<BooleanArray>()))
+        }),
+        Scalar::overloaded(
+            "replace",
+            vec![vec![Utf8View, Utf8View], vec![Utf8View, Utf8View, Utf8View]],
+            returns_text,
+            replace,
+        ),
+        Scalar::new("split_part", vec![Utf8View, Utf8View, Int64], returns_text, split_part),
+        substr_function(),
+        strpos_function(),
+        Scalar::new("regexp_like", vec![Utf8View, Utf8View], returns_boolean, regexp_like),
+        Scalar::overloaded(
+            "regexp_extract",
+            vec![vec![Utf8View, Utf8View], vec![Utf8View, Utf8View, Int64]],
+            returns_text,
+            regexp_extract,
+        ),
+    ]
+}
+
+pub(super) fn substr_udf() -> ScalarUDF {
+    ScalarUDF::new_from_impl(substr_function())
+}
+
+pub(super) fn strpos_udf() -> ScalarUDF {
+    ScalarUDF::new_from_impl(strpos_function())
+}
+
+fn substr_function() -> Scalar {
+    Scalar::overloaded(
+        "substr",
+        vec![vec![Utf8View, Int64], vec![Utf8View, Int64, Int64]],
+        returns_text,
+        substr,
+    )
+    .with_alias("substring")
+}
+
+fn strpos_function() -> Scalar {
+    Scalar::new("strpos", vec![Utf8View, Utf8View], returns_bigint, |args| {
+        let positions = text_values(&args[0])?
+            .iter()
+            .zip(text_values(&args[1])?)
+            .map(|(text, part)| {
+                let text = text?;
+                let position = text
+                    .find(part?)
+                    .map_or(0, |at| text[..at].chars().count() + 1);
+                Some(position as i64)
+            });
+        Ok(Arc::new(positions.collect::<Int64Array>()))
+    })
+}
+
+fn mapped(args: &[ArrayRef], map: fn(&str) -> String) -> Result<ArrayRef> {
+    let mut values = StringViewBuilder::new();
+    for text in text_values(&args[0])? {
+        values.append_option(text.map(map));
+    }
+    Ok(Arc::new(values.finish()))
+}
+
+fn slice(args: &[ArrayRef], slice: fn(&str) -> &str) -> Result<ArrayRef> {
+    let mut values = StringViewBuilder::new();
+    for text in text_values(&args[0])? {
+        values.append_option(text.map(slice));
+    }
+    Ok(Arc::new(values.finish()))
+}
+
+/// Java's `Character.toLowerCase`: one character for one, whatever stands beside it.
+fn lower(text: &str) -> String {
+    text.chars()
+        .map(|character| character.to_lowercase().next().unwrap_or(character))
+        .collect()
+}
+
+/// Java's `Character.toUpperCase`: one character for one, so that `ß` stays.
+fn upper(text: &str) -> String {
+    text.chars()
+        .map(|character| {
+            let mut upper = character.to_uppercase();
+            match (upper.next(), upper.next()) {
+                (Some(upper), None) => upper,
+                _ => character,
+            }
+        })
+        .collect()
+}
+
+/// What Trino's `trim` takes off: Java's `Character.isWhitespace`, which leaves no-break spaces.
+fn is_space(character: char) -> bool {
+    match character {
+        '\u{1c}'..='\u{1f}' => true,
+        '\u{85}' | '\u{a0}' | '\u{2007}' | '\u{202f}' => false,
+        _ => character.is_whitespace(),
+    }
+}
+
+fn replace(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let mut values = StringViewBuilder::new();
+    let replacements = args.get(2).map(text_values).transpose()?;
+    for (row, (text, search)) in text_values(&args[0])?.iter().zip(text_values(&args[1])?).enumerate() {
+        let replacement = match replacements {
+            Some(replacements) => replacements.is_valid(row).then(|| replacements.value(row)),
+            None => Some(""),
+        };
+        values.append_option(match (text, search, replacement) {
+            (Some(text), Some(search), Some(replacement)) => Some(text.replace(search, replacement)),
+            _ => None,
+        });
+    }
+    Ok(Arc::new(values.finish()))
+}
+
+fn split_part(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let mut values = StringViewBuilder::new();
+    let indexes = args[2].as_primitive::<Int64Type>();
+    for ((text, delimiter), index) in text_values(&args[0])?.iter().zip(text_values(&args[1])?).zip(indexes) {
+        let (Some(text), Some(delimiter), Some(index)) = (text, delimiter, index) else {
+            values.append_null();
+            continue;
+        };
+        if index <= 0 {
+            return exec_err!("Index must be greater than zero");
+        }
+        values.append_option(nth_part(text, delimiter, index as usize - 1));
+    }
+    Ok(Arc::new(values.finish()))
+}
+
+/// The part, or `None` past the last. An empty delimiter splits after each character.
+fn nth_part<'t>(text: &'t str, delimiter: &str, index: usize) -> Option<&'t str> {
+    if delimiter.is_empty() {
+        let (start, character) = text.char_indices().nth(index)?;
+        return Some(&text[start..start + character.len_utf8()]);
+    }
+    text.split(delimiter).nth(index)
+}
+
+fn substr(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let mut values = StringViewBuilder::new();
+    let starts = args[1].as_primitive::<Int64Type>();
+    let lengths = args.get(2).map(|lengths| lengths.as_primitive::<Int64Type>());
+    for (row, (text, start)) in text_values(&args[0])?.iter().zip(starts).enumerate() {
+        let length = match lengths {
+            Some(lengths) => lengths.is_valid(row).then(|| lengths.value(row)),
+            None => Some(i64::MAX),
+        };
+        values.append_option(match (text, start, length) {
+            (Some(text), Some(start), Some(length)) => Some(substring(text, start, length)),
+            _ => None,
+        });
+    }
+    Ok(Arc::new(values.finish()))
+}
+
+/// `start` counts from 1, or back from the end when negative; outside the text it gives nothing.
+fn substring(text: &str, start: i64, length: i64) -> &str {
+    if start == 0 || length <= 0 {
+        return "";
+    }
+    let skipped = if start > 0 {
+        start as u64 - 1
+    } else {
+        let characters = text.chars().count() as u64;
+        match characters.checked_sub(start.unsigned_abs()) {
+            Some(skipped) => skipped,
+            None => return "",
+        }
+    };
+    let offset_of = |text: &str, characters: u64| {
+        usize::try_from(characters)
+            .ok()
+            .and_then(|characters| text.char_indices().nth(characters))
+            .map_or(text.len(), |(offset, _)| offset)
+    };
+    let rest = &text[offset_of(text, skipped)..];
+    &rest[..offset_of(rest, length as u64)]
+}
+
+thread_local! {
+    /// The pattern is nearly always one literal for all rows and batches, and costly to compile.
+    static LAST_REGEX: RefCell<Option<(String, Regex)>> = const { RefCell::new(None) };
+}
+
+fn with_regex<T>(pattern: &str, apply: impl FnOnce(&Regex) -> T) -> Result<T> {
+    LAST_REGEX.with_borrow_mut(|last| {
+        if last.as_ref().is_none_or(|(compiled, _)| compiled != pattern) {
+            *last = Some((pattern.to_owned(), compile(pattern)?));
+        }
+        match last {
+            Some((_, regex)) => Ok(apply(regex)),
+            None => exec_err!("no regular expression"),
+        }
+    })
+}
+
+fn compile(pattern: &str) -> Result<Regex> {
+    Regex::new(pattern).map_err(|error| {
+        exec_datafusion_err!(
+            "the regular expression '{pattern}' is not supported: {error} \
+             (look-around and back-references are not)"
+        )
+    })
+}
+
+fn regexp_like(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let mut answers = Vec::with_capacity(args[0].len());
+    for (text, pattern) in text_values(&args[0])?.iter().zip(text_values(&args[1])?) {
+        answers.push(match (text, pattern) {
+            (Some(text), Some(pattern)) => Some(with_regex(pattern, |regex| regex.is_match(text))?),
+            _ => None,
+        });
+    }
+    Ok(Arc::new(BooleanArray::from(answers)))
+}
+
+fn regexp_extract(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let mut values = StringViewBuilder::new();
+    let groups = args.get(2).map(|groups| groups.as_primitive::<Int64Type>());
+    for (row, (text, pattern)) in text_values(&args[0])?.iter().zip(text_values(&args[1])?).enumerate() {
+        let group = match groups {
+            Some(groups) => groups.is_valid(row).then(|| groups.value(row)),
+            None => Some(0),
+        };
+        let (Some(text), Some(pattern), Some(group)) = (text, pattern, group) else {
+            values.append_null();
+            continue;
+        };
+        let found = with_regex(pattern, |regex| {
+            let Some(group) = usize::try_from(group).ok().filter(|group| *group < regex.captures_len()) else {
+                return exec_err!(
+                    "Pattern has {} groups. Cannot access group {group}",
+                    regex.captures_len() - 1
+                );
+            };
+            Ok(if group == 0 {
+                regex.find(text)
+            } else {
+                regex.captures(text).and_then(|captures| captures.get(group))
+            }
+            .map(|found| found.as_str()))
+        })??;
+        values.append_option(found);
+    }
+    Ok(Arc::new(values.finish()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Expected values: the descriptions in Trino's "String functions", and its TestStringFunctions.java.
+    #[test]
+    fn substrings_are_trinos() {
+        assert_eq!(substring("Quadratically", 5, i64::MAX), "ratically");
+        assert_eq!(substring("Quadratically", 5, 6), "ratica");
+        assert_eq!(substring("Quadratically", -7, i64::MAX), "tically");
+        assert_eq!(substring("Quadratically", -7, 4), "tica");
+        assert_eq!(substring("Quadratically", 50, 10), "");
+        assert_eq!(substring("Quadratically", -50, 10), "");
+        assert_eq!(substring("Quadratically", 0, 10), "");
+        assert_eq!(substring("Quadratically", 5, 0), "");
+        assert_eq!(substring("Quadratically", 5, -1), "");
+        assert_eq!(substring("信念,爱,希望", 4, 3), "爱,希");
+        assert_eq!(substring("", i64::MIN, i64::MAX), "");
+    }
+
+    #[test]
+    fn parts_are_trinos() {
+        assert_eq!(nth_part("abc-@-def-@-ghi", "-@-", 1), Some("def"));
+        assert_eq!(nth_part("abc-@-def-@-ghi", "-@-", 3), None);
+        assert_eq!(nth_part("", "abc", 0), Some(""));
+        assert_eq!(nth_part("abc", "", 1), Some("b"));
+        assert_eq!(nth_part("abc", "", 3), None);
+        assert_eq!(nth_part("one,,,four,", ",", 4), Some(""));
+    }
+
+    #[test]
+    fn cases_are_javas() {
+        assert_eq!(lower("OLÁ ΌΔΟΣ İ"), "olá όδοσ i");
+        assert_eq!(upper("straße ŉ"), "STRAßE ŉ");
+    }
+
+    #[test]
+    fn trims_are_javas() {
+        assert_eq!("\u{1f} \t\u{2003}x\u{a0}".trim_matches(is_space), "x\u{a0}");
+    }
+}

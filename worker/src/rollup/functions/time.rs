@@ -1,0 +1,171 @@
+//! Trino's functions of time. Instants are in UTC: log lines know no other zone.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Float64Array, Int64Array, TimestampMillisecondArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Date32Type, TimeUnit, TimestampMillisecondType};
+use datafusion::common::{DataFusionError, Result};
+
+use super::{Scalar, map_text, returns_bigint, returns_timestamp, text_values, timestamp_type};
+use crate::trino::iso8601::{self, TruncUnit, UnitError};
+
+const MILLISECONDS_PER_DAY: i64 = 86_400_000;
+
+pub(super) fn functions() -> Vec<Scalar> {
+    let part = |name, evaluate| {
+        let instants = instant_types().into_iter().map(|instant| vec![instant]).collect();
+        Scalar::overloaded(name, instants, returns_bigint, evaluate)
+    };
+    vec![
+        Scalar::new(
+            "from_iso8601_timestamp",
+            vec![DataType::Utf8View],
+            returns_timestamp,
+            from_iso8601_timestamp,
+        ),
+        Scalar::overloaded(
+            "date_trunc",
+            instant_types()
+                .into_iter()
+                .map(|instant| vec![DataType::Utf8View, instant])
+                .collect(),
+            |arguments| arguments[1].clone(),
+            date_trunc,
+        ),
+        Scalar::overloaded(
+            "to_unixtime",
+            instant_types().into_iter().map(|instant| vec![instant]).collect(),
+            |_| DataType::Float64,
+            |args| {
+                let seconds = milliseconds(&args[0])?.unary(|instant| instant as f64 / 1000.0);
+                let seconds: Float64Array = seconds;
+                Ok(Arc::new(seconds))
+            },
+        ),
+        Scalar::new("from_unixtime", vec![DataType::Float64], returns_timestamp, from_unixtime),
+        Scalar::overloaded(
+            "date",
+            instant_types().into_iter().map(|instant| vec![instant]).collect(),
+            |_| DataType::Date32,
+            |args| Ok(cast(&args[0], &DataType::Date32)?),
+        ),
+        part("year", |args| civil(args, |date, _| date.year)),
+        part("month", |args| civil(args, |date, _| date.month)),
+        part("day", |args| civil(args, |date, _| date.day)),
+        part("day_of_week", |args| civil(args, |_, day| (day + 3).rem_euclid(7) + 1)),
+        part("hour", |args| clock(args, |of_day| of_day / 3_600_000)),
+        part("minute", |args| clock(args, |of_day| of_day / 60_000 % 60)),
+        part("second", |args| clock(args, |of_day| of_day / 1000 % 60)),
+    ]
+}
+
+/// The types that stand for an instant or a day: those of rollups, and of what tables store.
+fn instant_types() -> Vec<DataType> {
+    vec![
+        timestamp_type(),
+        DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        DataType::Date32,
+    ]
+}
+
+fn milliseconds(array: &ArrayRef) -> Result<TimestampMillisecondArray> {
+    Ok(cast(array, &timestamp_type())?
+        .as_primitive::<TimestampMillisecondType>()
+        .clone())
+}
+
+fn execution_error(error: impl ToString) -> DataFusionError {
+    DataFusionError::Execution(error.to_string())
+}
+
+fn from_iso8601_timestamp(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let instants = map_text(&args[0], |text| {
+        iso8601::from_iso8601_timestamp(text).map(Some).map_err(execution_error)
+    })?;
+    Ok(Arc::new(
+        TimestampMillisecondArray::from(instants).with_data_type(timestamp_type()),
+    ))
+}
+
+fn date_trunc(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let units = text_values(&args[0])?;
+    if args[1].data_type() == &DataType::Date32 {
+        let days = args[1].as_primitive::<Date32Type>().iter();
+        let mut last = LastUnit::new(TruncUnit::of_date);
+        let truncated = units.iter().zip(days).map(|(unit, day)| match (unit, day) {
+            (Some(unit), Some(day)) => {
+                let day = last.unit(unit)?.floor_days(i64::from(day));
+                i32::try_from(day).map(Some).map_err(execution_error)
+            }
+            _ => Ok(None),
+        });
+        return Ok(Arc::new(truncated.collect::<Result<Date32Array>>()?));
+    }
+    let instants = milliseconds(&args[1])?;
+    let mut last = LastUnit::new(TruncUnit::of_timestamp);
+    let truncated = units.iter().zip(&instants).map(|(unit, instant)| match (unit, instant) {
+        (Some(unit), Some(instant)) => Ok(Some(last.unit(unit)?.floor_millis(instant))),
+        _ => Ok(None),
+    });
+    let truncated = truncated.collect::<Result<TimestampMillisecondArray>>()?;
+    Ok(cast(&truncated.with_data_type(timestamp_type()), args[1].data_type())?)
+}
+
+/// The unit is nearly always one literal for all rows.
+struct LastUnit<'a> {
+    parse: fn(&str) -> std::result::Result<TruncUnit, UnitError>,
+    last: Option<(&'a str, TruncUnit)>,
+}
+
+impl<'a> LastUnit<'a> {
+    fn new(parse: fn(&str) -> std::result::Result<TruncUnit, UnitError>) -> Self {
+        Self { parse, last: None }
+    }
+
+    fn unit(&mut self, name: &'a str) -> Result<TruncUnit> {
+        match self.last {
+            Some((last, unit)) if last == name => Ok(unit),
+            _ => {
+                let unit = (self.parse)(name).map_err(execution_error)?;
+                self.last = Some((name, unit));
+                Ok(unit)
+            }
+        }
+    }
+}
+
+fn from_unixtime(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let seconds = args[0].as_primitive::<arrow::datatypes::Float64Type>();
+    let instants: TimestampMillisecondArray =
+        seconds.unary(|seconds| (seconds * 1000.0).round() as i64);
+    Ok(Arc::new(instants.with_data_type(timestamp_type())))
+}
+
+struct Civil {
+    year: i64,
+    month: i64,
+    day: i64,
+}
+
+fn civil(args: &[ArrayRef], part: fn(Civil, i64) -> i64) -> Result<ArrayRef> {
+    let days = cast(&args[0], &DataType::Date32)?;
+    let days: &Date32Array = days.as_primitive::<Date32Type>();
+    let parts: Int64Array = days.unary(|day| {
+        let day = i64::from(day);
+        let (year, month, of_month) = iso8601::civil_from_days(day);
+        let date = Civil {
+            year,
+            month,
+            day: of_month,
+        };
+        part(date, day)
+    });
+    Ok(Arc::new(parts))
+}
+
+fn clock(args: &[ArrayRef], part: fn(i64) -> i64) -> Result<ArrayRef> {
+    let parts: Int64Array =
+        milliseconds(&args[0])?.unary(|instant| part(instant.rem_euclid(MILLISECONDS_PER_DAY)));
+    Ok(Arc::new(parts))
+}

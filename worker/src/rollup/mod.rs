@@ -1,0 +1,254 @@
+//! Rollups: the user's SQL, checked and planned.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
+use datafusion::common::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+
+use crate::format::{LogFormat, ScanColumn};
+use crate::table::{Column, Definition};
+
+mod sql;
+pub(crate) mod merge;
+pub(crate) mod functions;
+pub(crate) mod engine;
+
+pub use merge::MergeRule;
+pub(crate) use sql::{DATE_COLUMN, canonical};
+
+/// Names that tables of logmill's own have.
+pub(crate) const RESERVED_NAMES: [&str; 2] = ["rejected_lines", "log_files"];
+
+/// What is wrong with a rollup, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum RollupError {
+    /// Its file can't be had.
+    #[error("{path}: can't be read")]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A folder without rollups.
+    #[error("{0}: there is no .sql file in it; a rollup is a file <table>.sql with one SELECT")]
+    None(PathBuf),
+    /// A name that can't be a table's.
+    #[error(
+        "{path}: the file's name is the table's, and '{name}' can't be one: \
+         use a lower-case letter, then letters, digits and _, and none of rejected_lines and log_files"
+    )]
+    Name {
+        /// The file.
+        path: PathBuf,
+        /// Its name without the ending.
+        name: String,
+    },
+    /// SQL that is not understood, or that can't be merged.
+    #[error("{path}: {message}")]
+    Sql {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// A rollup, ready to be run over log files.
+#[derive(Debug)]
+pub struct Rollup {
+    definition: Arc<Definition>,
+    format: &'static LogFormat,
+    scan: Vec<ScanColumn>,
+    plan: engine::StreamPlan,
+}
+
+impl Rollup {
+    /// Loads every `.sql` file of a folder, in the order of their names.
+    pub async fn load_folder(folder: &Path) -> Result<Vec<Self>, RollupError> {
+        let read_error = |source| RollupError::Read { path: folder.to_owned(), source };
+        let mut paths = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(read_error)? {
+            let path = entry.map_err(read_error)?.path();
+            if path.extension().is_some_and(|ending| ending == "sql") {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        if paths.is_empty() {
+            return Err(RollupError::None(folder.to_owned()));
+        }
+        let mut rollups = Vec::with_capacity(paths.len());
+        for path in &paths {
+            rollups.push(Self::load(path).await?);
+        }
+        Ok(rollups)
+    }
+
+    /// Loads the rollup in one file.
+    pub async fn load(path: &Path) -> Result<Self, RollupError> {
+        let sql = std::fs::read_to_string(path)
+            .map_err(|source| RollupError::Read { path: path.to_owned(), source })?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let plain = name.starts_with(|first: char| first.is_ascii_lowercase())
+            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        if !plain || RESERVED_NAMES.contains(&name.as_str()) {
+            return Err(RollupError::Name { path: path.to_owned(), name });
+        }
+        Self::from_sql(&name, &sql)
+            .await
+            .map_err(|message| RollupError::Sql { path: path.to_owned(), message })
+    }
+
+    /// Makes a rollup of SQL. The error is what is wrong and what to do about it.
+    pub async fn from_sql(name: &str, sql: &str) -> Result<Self, String> {
+        let mut parsed = sql::parse(sql)?;
+        let merges = parsed.columns.iter().any(|(_, rule)| rule.is_some());
+
+        // What the columns are decides whether lines must be kept apart by day.
+        let (types, _) = plan(&parsed).await?;
+        let is_time = |data_type: &DataType| {
+            matches!(data_type, DataType::Timestamp(..) | DataType::Date32)
+        };
+        let time_key = parsed
+            .columns
+            .iter()
+            .zip(types.fields())
+            .position(|((_, rule), field)| {
+                *rule == Some(MergeRule::GroupKey) && is_time(field.data_type())
+            });
+        let date_column = parsed.columns.iter().position(|(name, _)| name == DATE_COLUMN);
+        let date_is_key = date_column.is_some()
+            && date_column == time_key
+            && time_key.is_some_and(|key| types.field(key).data_type() == &DataType::Date32);
+        if date_column.is_some() && !date_is_key {
+            return Err("the output column 'date' would hide the one that the table is partitioned by: \
+                        give it another name, or make it the first time among the group keys and a DATE"
+                .to_owned());
+        }
+        if !merges || time_key.is_none() {
+            sql::add_day(&mut parsed);
+        }
+        let slot_column = if merges { time_key } else { None };
+
+        let (types, plan) = plan(&parsed).await?;
+        let mut columns = Vec::with_capacity(parsed.columns.len());
+        for ((name, rule), field) in parsed.columns.iter().zip(types.fields()) {
+            columns.push(Column {
+                name: name.clone(),
+                data_type: stored_type(name, field.data_type())?,
+                rule: *rule,
+            });
+        }
+        let slot_column = slot_column.unwrap_or(columns.len() - 1);
+        Ok(Self {
+            definition: Arc::new(Definition {
+                name: name.to_owned(),
+                sql: sql.to_owned(),
+                columns,
+                slot_column,
+            }),
+            format: parsed.format,
+            scan: plan.scan,
+            plan: plan.plan,
+        })
+    }
+
+    /// The table that it makes.
+    pub fn definition(&self) -> &Arc<Definition> {
+        &self.definition
+    }
+
+    /// The logs that it reads.
+    pub fn format(&self) -> &'static LogFormat {
+        self.format
+    }
+
+    /// What it needs of each line.
+    pub fn scan(&self) -> &[ScanColumn] {
+        &self.scan
+    }
+
+    /// Runs it over the lines of one log file. The result has the columns of the definition, in the types
+    /// that the plan gives them.
+    pub(crate) async fn run(
+        &self,
+        lines: SendableRecordBatchStream,
+    ) -> Result<SendableRecordBatchStream, DataFusionError> {
+        self.plan.run(lines).await
+    }
+
+    /// The schema of the lines that [`Rollup::run`] takes.
+    pub(crate) fn scan_schema(&self) -> SchemaRef {
+        schema_of(self.format, &self.scan)
+    }
+}
+
+struct ScanPlan {
+    plan: engine::StreamPlan,
+    scan: Vec<ScanColumn>,
+}
+
+/// Plans the query over just those columns that it uses.
+async fn plan(parsed: &sql::ParsedRollup) -> Result<(SchemaRef, ScanPlan), String> {
+    let format = parsed.format;
+    let every: Vec<ScanColumn> = format
+        .columns
+        .iter()
+        .map(ScanColumn::Column)
+        .chain(parsed.computed.iter().cloned())
+        .collect();
+    let plan_over = async |columns: &[ScanColumn]| {
+        engine::StreamPlan::new(
+            parsed.statement.clone(),
+            format.table,
+            schema_of(format, columns),
+            Vec::new(),
+        )
+        .await
+        .map_err(|error| plain_words(&error))
+    };
+    let used = plan_over(&every).await?.used_columns().map_err(|error| plain_words(&error))?;
+    let scan: Vec<ScanColumn> = used.into_iter().map(|index| every[index].clone()).collect();
+    let plan = plan_over(&scan).await?;
+    Ok((plan.schema(), ScanPlan { plan, scan }))
+}
+
+fn schema_of(format: &LogFormat, columns: &[ScanColumn]) -> SchemaRef {
+    Arc::new(Schema::new(
+        columns.iter().map(|column| column.field(format)).collect::<Vec<_>>(),
+    ))
+}
+
+/// What a planning error says, without the engine's own names for it.
+fn plain_words(error: &DataFusionError) -> String {
+    match error.find_root() {
+        DataFusionError::Plan(message) => message.clone(),
+        error => error.to_string(),
+    }
+}
+
+/// The type in which a column is stored: Delta Lake has no unsigned integers, and one timestamp.
+fn stored_type(name: &str, data_type: &DataType) -> Result<DataType, String> {
+    Ok(match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => DataType::Binary,
+        DataType::Timestamp(..) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        DataType::Boolean
+        | DataType::Int8
+        | DataType::Int16
+        | DataType::Int32
+        | DataType::Int64
+        | DataType::Float32
+        | DataType::Float64
+        | DataType::Date32 => data_type.clone(),
+        other => {
+            return Err(format!(
+                "the output column '{name}' has the type {other}, which a table can't store: \
+                 cast it to varchar, bigint or double"
+            ));
+        }
+    })
+}

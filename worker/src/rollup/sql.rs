@@ -1,0 +1,579 @@
+//! From a rollup's SQL to what it is made of: the log format that it reads, its output columns and how each
+//! of them merges. Here, before any engine sees it, is also where SQL that can't merge is refused, in words
+//! for someone who writes their first rollup.
+//!
+//! Some calls are rewritten: those that the scan computes while it looks at a line (a URL's parameter, the
+//! line's time) become columns of the scan, and those that are short for something else are spelled out.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, CaseWhen, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, GroupByExpr, Ident, ObjectNamePart, Query, Select, SelectItem, SetExpr, Statement,
+    TableFactor, Value, VisitMut, VisitorMut, helpers::attached_token::AttachedToken,
+};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+
+use super::merge::MergeRule;
+use crate::format::{FORMATS, LogFormat, ScanColumn};
+
+/// The column that every table is partitioned by.
+pub(crate) const DATE_COLUMN: &str = "date";
+
+/// A rollup's SQL, taken apart.
+#[derive(Debug)]
+pub(super) struct ParsedRollup {
+    pub(super) format: &'static LogFormat,
+    /// The rewritten query.
+    pub(super) statement: Statement,
+    /// Each output column's name and merge rule; `None` for a rollup that keeps every row.
+    pub(super) columns: Vec<(String, Option<MergeRule>)>,
+    /// Values beyond the table's columns that the rewritten query takes from the scan.
+    pub(super) computed: Vec<ScanColumn>,
+}
+
+/// The SQL in one form for all ways to lay it out, so that texts can be compared.
+pub(crate) fn canonical(sql: &str) -> String {
+    match Parser::parse_sql(&GenericDialect {}, sql) {
+        Ok(statements) => statements.iter().map(ToString::to_string).collect(),
+        Err(_) => sql.to_owned(),
+    }
+}
+
+/// Takes a rollup's SQL apart. The error is what is wrong and what to do about it.
+pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
+    let mut statements = Parser::parse_sql(&GenericDialect {}, sql).map_err(|error| error.to_string())?;
+    let mut statement = match statements.len() {
+        1 => statements.remove(0),
+        0 => return Err("there is no SQL in it: write one SELECT statement".to_owned()),
+        n => return Err(format!("it has {n} statements: write one SELECT, and one file per rollup")),
+    };
+    let Statement::Query(query) = &mut statement else {
+        return Err("it is no query: write one SELECT statement".to_owned());
+    };
+    let select = plain_select(query)?;
+    let format = format_of(select)?;
+    expand_wildcard(select, format)?;
+
+    let mut columns = Vec::new();
+    let keys = group_keys(select, format)?;
+    let aggregates = !keys.is_empty() || select.projection.iter().any(|item| is_aggregate(expr_of(item)));
+    for (position, item) in select.projection.iter().enumerate() {
+        let name = column_name(position, item)?;
+        if columns.iter().any(|(other, _)| *other == name) {
+            return Err(format!("two output columns are named '{name}': give one another name"));
+        }
+        let rule = match aggregates {
+            true if keys.contains(&position) => Some(MergeRule::GroupKey),
+            true => Some(merge_rule(&name, expr_of(item))?),
+            false => None,
+        };
+        columns.push((name, rule));
+    }
+
+    let mut rewrite = Rewrite { format, computed: Vec::new() };
+    if let ControlFlow::Break(message) = select.visit(&mut rewrite) {
+        return Err(message);
+    }
+    let computed = rewrite.computed;
+    Ok(ParsedRollup { format, statement, columns, computed })
+}
+
+/// Adds the day of each line to what the query groups by, or to what it keeps of each row.
+pub(super) fn add_day(parsed: &mut ParsedRollup) {
+    let day = Expr::Identifier(Ident::with_quote('"', ScanColumn::Day.name(parsed.format)));
+    let Statement::Query(query) = &mut parsed.statement else { return };
+    let SetExpr::Select(select) = &mut *query.body else { return };
+    select.projection.push(SelectItem::ExprWithAlias {
+        expr: day.clone(),
+        alias: Ident::with_quote('"', DATE_COLUMN),
+    });
+    let merges = parsed.columns.iter().any(|(_, rule)| rule.is_some());
+    if merges && let GroupByExpr::Expressions(keys, _) = &mut select.group_by {
+        keys.push(day);
+    }
+    if !parsed.computed.contains(&ScanColumn::Day) {
+        parsed.computed.push(ScanColumn::Day);
+    }
+    parsed.columns.push((DATE_COLUMN.to_owned(), merges.then_some(MergeRule::GroupKey)));
+}
+
+/// The query's SELECT, if that is all there is to the query.
+fn plain_select(query: &mut Query) -> Result<&mut Select, String> {
+    if query.with.is_some() {
+        return Err("WITH can't be merged: write the SELECT over the log table itself".to_owned());
+    }
+    if query.order_by.is_some() {
+        return Err("ORDER BY has no place here: the table is kept sorted by its group keys; \
+                    order the rows when you query it"
+            .to_owned());
+    }
+    if query.limit_clause.is_some() || query.fetch.is_some() {
+        return Err("LIMIT can't be merged, as every log file would be cut on its own: \
+                    limit the rows when you query the table"
+            .to_owned());
+    }
+    let select = match &mut *query.body {
+        SetExpr::Select(select) => select,
+        SetExpr::SetOperation { op, .. } => {
+            return Err(format!("{op} can't be merged: make each SELECT a rollup of its own"));
+        }
+        _ => return Err("it is no SELECT: write one SELECT statement".to_owned()),
+    };
+    if select.distinct.is_some() {
+        return Err("SELECT DISTINCT can't be merged: name the columns in GROUP BY instead".to_owned());
+    }
+    if select.having.is_some() {
+        return Err("HAVING can't be merged, as a group that is small in one log file may be large in \
+                    all of them: filter the groups when you query the table"
+            .to_owned());
+    }
+    if select.qualify.is_some() || !select.named_window.is_empty() {
+        return Err("windows can't be merged: compute them when you query the table".to_owned());
+    }
+    Ok(select)
+}
+
+fn format_of(select: &Select) -> Result<&'static LogFormat, String> {
+    let tables = FORMATS.map(|format| format.table).join(", ");
+    let [from] = select.from.as_slice() else {
+        return Err(format!("it must read exactly one log table in FROM: one of {tables}"));
+    };
+    if !from.joins.is_empty() {
+        return Err("JOIN can't be merged: roll up the log table, and join when you query".to_owned());
+    }
+    let TableFactor::Table { name, .. } = &from.relation else {
+        return Err(format!("it must read a log table itself in FROM, no subquery: one of {tables}"));
+    };
+    let table = match name.0.as_slice() {
+        [.., ObjectNamePart::Identifier(table)] => table.value.to_ascii_lowercase(),
+        _ => name.to_string(),
+    };
+    LogFormat::of_table(&table)
+        .ok_or_else(|| format!("there is no log table '{table}': FROM takes one of {tables}"))
+}
+
+/// Spells out `*`, which stands for every column of the log table.
+fn expand_wildcard(select: &mut Select, format: &LogFormat) -> Result<(), String> {
+    let mut items = Vec::with_capacity(select.projection.len());
+    for item in select.projection.drain(..) {
+        match item {
+            SelectItem::Wildcard(_) => items.extend(
+                format
+                    .columns
+                    .iter()
+                    .map(|column| SelectItem::UnnamedExpr(Expr::Identifier(Ident::new(column.name)))),
+            ),
+            SelectItem::QualifiedWildcard(..) | SelectItem::ExprWithAliases { .. } => {
+                return Err(format!("'{item}' is not understood: name the columns"));
+            }
+            item => items.push(item),
+        }
+    }
+    select.projection = items;
+    Ok(())
+}
+
+fn expr_of(item: &SelectItem) -> &Expr {
+    match item {
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => expr,
+        _ => unreachable!("wildcards were spelled out, and other items refused"),
+    }
+}
+
+/// An output column's name: Trino folds it to lower case.
+fn column_name(position: usize, item: &SelectItem) -> Result<String, String> {
+    let name = match item {
+        SelectItem::ExprWithAlias { alias, .. } => alias.value.to_ascii_lowercase(),
+        _ => column_of(expr_of(item)).ok_or_else(|| {
+            format!(
+                "output column {} ({}) has no name: write {} AS some_name",
+                position + 1,
+                expr_of(item),
+                expr_of(item)
+            )
+        })?,
+    };
+    let plain = name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if !plain {
+        return Err(format!(
+            "the output column '{name}' has a name that not every engine takes: use a letter, then \
+             letters, digits and _"
+        ));
+    }
+    Ok(name)
+}
+
+/// The column that an expression is, if it is nothing else.
+fn column_of(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Identifier(name) => Some(name.value.to_ascii_lowercase()),
+        Expr::CompoundIdentifier(names) => names.last().map(|name| name.value.to_ascii_lowercase()),
+        Expr::Nested(inner) => column_of(inner),
+        _ => None,
+    }
+}
+
+/// The positions of the output columns that are group keys.
+fn group_keys(select: &Select, format: &LogFormat) -> Result<Vec<usize>, String> {
+    let GroupByExpr::Expressions(expressions, modifiers) = &select.group_by else {
+        return Err("GROUP BY ALL is not Athena's: name the group keys, as in GROUP BY 1, 2".to_owned());
+    };
+    if !modifiers.is_empty() {
+        return Err("ROLLUP, CUBE and GROUPING SETS make several tables of one: \
+                    write one rollup for each"
+            .to_owned());
+    }
+    let mut keys = Vec::new();
+    for expression in expressions {
+        keys.push(group_key(select, expression, format)?);
+    }
+    Ok(keys)
+}
+
+fn group_key(select: &Select, expression: &Expr, format: &LogFormat) -> Result<usize, String> {
+    let items = &select.projection;
+    if let Expr::Value(value) = expression
+        && let Value::Number(number, _) = &value.value
+    {
+        let position = number.parse::<usize>().ok().filter(|n| (1..=items.len()).contains(n));
+        return position.map(|position| position - 1).ok_or_else(|| {
+            format!("GROUP BY {number} points at no output column: there are {}", items.len())
+        });
+    }
+    if matches!(expression, Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_)) {
+        return Err("ROLLUP, CUBE and GROUPING SETS make several tables of one: \
+                    write one rollup for each"
+            .to_owned());
+    }
+    let same = |item: &SelectItem| {
+        let other = expr_of(item);
+        other == expression || (column_of(other).is_some() && column_of(other) == column_of(expression))
+    };
+    if let Some(position) = items.iter().position(same) {
+        return Ok(position);
+    }
+    let column = column_of(expression).filter(|name| format.columns.iter().all(|c| c.name != name));
+    if let Some(name) = column {
+        let aliased = items.iter().position(|item| {
+            matches!(item, SelectItem::ExprWithAlias { alias, .. } if alias.value.eq_ignore_ascii_case(&name))
+        });
+        if let Some(position) = aliased {
+            return Err(format!(
+                "GROUP BY {name}: Athena does not know output names there; write GROUP BY {}",
+                position + 1
+            ));
+        }
+    }
+    Err(format!(
+        "GROUP BY {expression} is not among the output columns, and rows can only be merged by keys that \
+         the table has: add it to SELECT"
+    ))
+}
+
+/// Calls whose results can be merged, with how.
+const MERGEABLE: &[(&str, MergeRule)] = &[
+    ("count", MergeRule::Sum),
+    ("count_if", MergeRule::Sum),
+    ("sum", MergeRule::Sum),
+    ("min", MergeRule::Min),
+    ("max", MergeRule::Max),
+    ("bool_or", MergeRule::BoolOr),
+    ("bool_and", MergeRule::BoolAnd),
+    ("every", MergeRule::BoolAnd),
+    ("approx_set", MergeRule::HyperLogLog),
+    ("tdigest_agg", MergeRule::TDigest),
+];
+
+/// Aggregates of Trino that can't be merged, with what to write instead.
+const UNMERGEABLE: &[(&str, &str)] = &[
+    ("avg", "keep sum(x) and count(x) as two columns, and divide the one by the other when you query"),
+    ("geometric_mean", "keep sum(ln(x)) and count(x), and compute it when you query"),
+    ("approx_distinct", DISTINCT_ADVICE),
+    (
+        "approx_percentile",
+        "keep tdigest_agg(x) AS name, and read it with \
+         value_at_quantile(merge(cast(name AS tdigest)), 0.99)",
+    ),
+    ("stddev", VARIANCE_ADVICE),
+    ("stddev_pop", VARIANCE_ADVICE),
+    ("stddev_samp", VARIANCE_ADVICE),
+    ("variance", VARIANCE_ADVICE),
+    ("var_pop", VARIANCE_ADVICE),
+    ("var_samp", VARIANCE_ADVICE),
+    ("arbitrary", VALUE_ADVICE),
+    ("any_value", VALUE_ADVICE),
+    ("max_by", VALUE_ADVICE),
+    ("min_by", VALUE_ADVICE),
+    ("array_agg", VALUE_ADVICE),
+    ("listagg", VALUE_ADVICE),
+    ("histogram", VALUE_ADVICE),
+    ("map_agg", VALUE_ADVICE),
+    ("merge", "it merges sketches, and log lines have none: use approx_set(x) or tdigest_agg(x)"),
+];
+const DISTINCT_ADVICE: &str =
+    "keep approx_set(x) AS name, and read it with cardinality(merge(cast(name AS HyperLogLog)))";
+const VARIANCE_ADVICE: &str = "keep sum(x), sum(x * x) and count(x), and compute it when you query";
+const VALUE_ADVICE: &str = "make the value a group key, or keep its min(x) or max(x)";
+
+fn function_name(function: &Function) -> String {
+    function.name.to_string().to_ascii_lowercase()
+}
+
+fn is_aggregate_name(name: &str) -> bool {
+    MERGEABLE.iter().any(|(other, _)| *other == name) || UNMERGEABLE.iter().any(|(other, _)| *other == name)
+}
+
+/// Whether there is an aggregate call anywhere in the expression.
+fn is_aggregate(expr: &Expr) -> bool {
+    let found = datafusion::sql::sqlparser::ast::visit_expressions(expr, |expr| match expr {
+        Expr::Function(function) if is_aggregate_name(&function_name(function)) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
+}
+
+fn merge_rule(column: &str, expr: &Expr) -> Result<MergeRule, String> {
+    let refused = |reason: &str| Err(format!("the output column '{column}' can't be merged: {reason}"));
+    let expr = match expr {
+        Expr::Nested(inner) => inner,
+        expr => expr,
+    };
+    let Expr::Function(function) = expr else {
+        if is_aggregate(expr) {
+            return refused(
+                "it computes with the results of aggregates; give each aggregate a column of its own, and \
+                 compute with the columns when you query",
+            );
+        }
+        return refused("it is neither a group key nor an aggregate; add it to GROUP BY");
+    };
+    let name = function_name(function);
+    if function.over.is_some() {
+        return refused("it is a window function; compute it when you query the table");
+    }
+    if let Some((_, advice)) = UNMERGEABLE.iter().find(|(other, _)| *other == name) {
+        return refused(&format!("from the {name}s of two log files that of both can't be had; {advice}"));
+    }
+    let Some((_, rule)) = MERGEABLE.iter().find(|(other, _)| *other == name) else {
+        return match is_aggregate(expr) {
+            true => refused(
+                "it computes with the results of aggregates; give each aggregate a column of its own, and \
+                 compute with the columns when you query",
+            ),
+            false => refused("it is neither a group key nor an aggregate; add it to GROUP BY"),
+        };
+    };
+    if let FunctionArguments::List(list) = &function.args {
+        if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) {
+            return refused(&format!("{name}(DISTINCT …) of two log files can't be added up; {DISTINCT_ADVICE}"));
+        }
+        if !list.clauses.is_empty() {
+            return refused("ORDER BY inside an aggregate has no effect on one that merges; leave it out");
+        }
+    }
+    Ok(*rule)
+}
+
+/// Replaces calls by what they stand for.
+struct Rewrite {
+    format: &'static LogFormat,
+    computed: Vec<ScanColumn>,
+}
+
+impl Rewrite {
+    /// What the scan computes instead of this call.
+    fn computed_by_scan(&self, name: &str, args: &[&Expr]) -> Option<ScanColumn> {
+        let is_column = |expr: &Expr, column: &str| column_of(expr).as_deref() == Some(column);
+        match (name, args) {
+            ("from_iso8601_timestamp", [time]) if is_column(time, self.format.time_column) => {
+                Some(ScanColumn::Time)
+            }
+            ("url_extract_parameter", [url, Expr::Value(name)]) if is_column(url, self.format.url_column) => {
+                match &name.value {
+                    Value::SingleQuotedString(name) => Some(ScanColumn::UrlParameter(name.clone())),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+}
+
+impl VisitorMut for Rewrite {
+    type Break = String;
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<String> {
+        match expr {
+            Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
+                return ControlFlow::Break(format!(
+                    "the subquery in {expr} can't be merged: a rollup sees one log file at a time"
+                ));
+            }
+            _ => {}
+        }
+        let Expr::Function(function) = expr else {
+            return ControlFlow::Continue(());
+        };
+        let name = function_name(function);
+        if function.over.is_some() {
+            return ControlFlow::Break(format!("{function} is a window function: compute it when you query"));
+        }
+        if !is_aggregate_name(&name) && !super::engine::has_function(&name) {
+            return ControlFlow::Break(format!(
+                "the function {name} is not known here; there are {}",
+                super::engine::function_names().join(", ")
+            ));
+        }
+        let FunctionArguments::List(list) = &function.args else {
+            return ControlFlow::Continue(());
+        };
+        let args: Vec<&Expr> = list
+            .args
+            .iter()
+            .filter_map(|arg| match arg {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+                _ => None,
+            })
+            .collect();
+        if let Some(computed) = self.computed_by_scan(&name, &args) {
+            let column = Ident::with_quote('"', computed.name(self.format));
+            if !self.computed.contains(&computed) {
+                self.computed.push(computed);
+            }
+            *expr = Expr::Identifier(column);
+        } else if name == "concat" && args.len() > 1 {
+            // Trino's is NULL if a part is, as `||` is and DataFusion's concat is not.
+            let mut parts = args.into_iter().cloned();
+            if let Some(first) = parts.next() {
+                *expr = Expr::Nested(Box::new(parts.fold(first, |left, right| Expr::BinaryOp {
+                    left: Box::new(left),
+                    op: BinaryOperator::StringConcat,
+                    right: Box::new(right),
+                })));
+            }
+        } else if name == "every" || name == "count_if" {
+            let replacement = if name == "every" { "bool_and" } else { "count" };
+            let counted = args.first().map(|condition| when_true(condition));
+            function.name = vec![Ident::new(replacement)].into();
+            if let (true, Some(counted), FunctionArguments::List(list)) =
+                (name == "count_if", counted, &mut function.args)
+            {
+                list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(counted))];
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// `CASE WHEN condition THEN 1 END`, which `count` counts where the condition is true.
+fn when_true(condition: &Expr) -> Expr {
+    Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: vec![CaseWhen {
+            condition: condition.clone(),
+            result: Expr::value(Value::Number("1".into(), false)),
+        }],
+        else_result: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(sql: &str) -> String {
+        parse(sql).expect_err(sql)
+    }
+
+    fn rules(sql: &str) -> Vec<(String, Option<MergeRule>)> {
+        parse(sql).unwrap().columns
+    }
+
+    #[test]
+    fn columns_get_merge_rules() {
+        let columns = rules(
+            "SELECT elb_status_code AS status, date_trunc('hour', from_iso8601_timestamp(time)) AS hour, \
+             count(*) AS n, count_if(sent_bytes > 5) AS big, sum(sent_bytes) AS sent, min(time) AS first, \
+             max(time) AS last, bool_or(user_agent = '-') AS any_silent, every(sent_bytes > 0) AS all_sent, \
+             approx_set(client_ip) AS clients, tdigest_agg(target_processing_time) AS latency \
+             FROM alb_access_logs GROUP BY elb_status_code, 2",
+        );
+        let rules: Vec<_> = columns.into_iter().map(|(_, rule)| rule.unwrap()).collect();
+        use MergeRule::*;
+        assert_eq!(
+            rules,
+            [GroupKey, GroupKey, Sum, Sum, Sum, Min, Max, BoolOr, BoolAnd, HyperLogLog, TDigest]
+        );
+    }
+
+    #[test]
+    fn a_rollup_without_groups_keeps_rows() {
+        let columns = rules("SELECT time, client_ip FROM alb_access_logs WHERE elb_status_code >= 500");
+        assert_eq!(columns, [("time".to_owned(), None), ("client_ip".to_owned(), None)]);
+        assert_eq!(rules("SELECT * FROM elb_logs").len(), 19);
+    }
+
+    #[test]
+    fn the_scan_takes_over_calls_on_each_line() {
+        let parsed = parse(
+            "SELECT url_extract_parameter(a.request_url, 'e') AS e, count(*) AS n FROM alb_access_logs a \
+             WHERE url_extract_parameter(request_url, 'e') <> '' AND from_iso8601_timestamp(time) IS NOT NULL \
+             GROUP BY 1",
+        )
+        .unwrap();
+        assert_eq!(parsed.computed, [ScanColumn::UrlParameter("e".to_owned()), ScanColumn::Time]);
+    }
+
+    #[test]
+    fn what_cannot_merge_is_refused_with_advice() {
+        let with = |select: &str| refusal(&format!("SELECT {select} FROM alb_access_logs GROUP BY 1"));
+        assert!(with("elb, avg(sent_bytes) AS a").contains("'a' can't be merged"));
+        assert!(with("elb, avg(sent_bytes) AS a").contains("sum(x) and count(x)"));
+        assert!(with("elb, count(DISTINCT client_ip) AS c").contains("approx_set"));
+        assert!(with("elb, approx_distinct(client_ip) AS c").contains("approx_set"));
+        assert!(with("elb, approx_percentile(sent_bytes, 0.9) AS p").contains("tdigest_agg"));
+        assert!(with("elb, sum(sent_bytes) / count(*) AS a").contains("column of its own"));
+        assert!(with("elb, abs(sum(sent_bytes)) AS a").contains("column of its own"));
+        assert!(with("elb, client_ip").contains("add it to GROUP BY"));
+        assert!(with("elb, count(*)").contains("has no name"));
+        assert!(with("elb, count(*) AS \"N°\"").contains("not every engine"));
+        assert!(with("elb, count(*) AS elb").contains("two output columns"));
+        assert!(with("elb, row_number() OVER () AS r").contains("window"));
+        assert!(with("frobnicate(elb) AS x, count(*) AS n").contains("frobnicate is not known"));
+    }
+
+    #[test]
+    fn whole_queries_that_cannot_merge_are_refused() {
+        assert!(refusal("SELECT elb, count(*) AS n FROM alb_access_logs GROUP BY 1 LIMIT 5").contains("LIMIT"));
+        assert!(refusal("SELECT elb, count(*) AS n FROM alb_access_logs GROUP BY 1 ORDER BY 2").contains("ORDER BY"));
+        assert!(refusal("SELECT elb, count(*) AS n FROM alb_access_logs GROUP BY 1 HAVING count(*) > 1").contains("HAVING"));
+        assert!(refusal("SELECT DISTINCT elb FROM alb_access_logs").contains("DISTINCT"));
+        assert!(refusal("SELECT count(*) AS n FROM alb_access_logs GROUP BY elb").contains("add it to SELECT"));
+        assert!(refusal("SELECT lower(elb) AS e, count(*) AS n FROM alb_access_logs GROUP BY e").contains("GROUP BY 1"));
+        assert!(refusal("SELECT elb, count(*) AS n FROM alb_access_logs GROUP BY 3").contains("no output column"));
+        assert!(refusal("SELECT elb FROM alb_access_logs JOIN elb_logs ON true").contains("JOIN"));
+        assert!(refusal("SELECT elb FROM (SELECT elb FROM alb_access_logs)").contains("subquery"));
+        assert!(refusal("SELECT elb FROM alb_access_logs WHERE elb IN (SELECT 1)").contains("subquery"));
+        assert!(refusal("SELECT 1 AS x FROM nginx_logs").contains("alb_access_logs, elb_logs"));
+        assert!(refusal("SELECT elb FROM alb_access_logs UNION SELECT elb FROM alb_access_logs").contains("UNION"));
+        assert!(refusal("WITH a AS (SELECT 1) SELECT elb FROM alb_access_logs").contains("WITH"));
+        assert!(refusal("").contains("no SQL"));
+        assert!(refusal("SELECT 1; SELECT 2").contains("2 statements"));
+        assert!(refusal("DROP TABLE x").contains("no query"));
+        assert!(refusal("SELEC elb").contains("Line: 1"));
+    }
+
+    #[test]
+    fn layout_and_comments_do_not_make_another_rollup() {
+        assert_eq!(
+            canonical("SELECT elb , count(*) AS n -- all\nFROM alb_access_logs GROUP BY 1"),
+            canonical("select elb, COUNT(*) as n from alb_access_logs group by 1").replace("COUNT", "count")
+        );
+        assert_ne!(canonical("SELECT 1"), canonical("SELECT 2"));
+    }
+}

@@ -1,0 +1,125 @@
+//! Sketches that Trino and Athena read: counts of distinct values, and quantiles.
+//!
+//! A rollup can't be summed into a count of distinct visitors or into a 99th percentile, but the
+//! sketches of its rows can be merged, here while rows with the same key are folded together and
+//! later by the reader's `merge()`. For that the bytes must be those of airlift, Trino's library:
+//! [`HyperLogLog`] is what `approx_set` makes, [`TDigest`] what `tdigest_agg` makes.
+//!
+//! Both formats are little-endian and carry neither length nor checksum. Bytes read back from a
+//! table may come from another writer, so whatever they hold, reading them ends in a sketch or in
+//! a [`SketchError`], and allocates no more than a small multiple of their length or, for a
+//! HyperLogLog, its buckets.
+
+mod murmur3;
+mod hyper_log_log;
+mod bias;
+mod tdigest;
+
+pub use hyper_log_log::{HyperLogLog, hash_bigint, hash_double, hash_varchar};
+pub use murmur3::hash64;
+pub use tdigest::TDigest;
+
+/// Why bytes are no sketch, or two sketches don't merge, or a value can't be added.
+///
+/// None of them goes away by trying again: the caller rejects the value or the row.
+/// The sketch that was asked to merge or add is unchanged.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum SketchError {
+    /// The first byte names another format: these are the bytes of something else.
+    #[error("not a {sketch}: format tag {tag:#04x}")]
+    FormatTag { sketch: &'static str, tag: u8 },
+    /// Cut short, or followed by something else.
+    #[error("malformed {sketch}: {actual_bytes} bytes, where {expected_bytes} are expected")]
+    Length {
+        sketch: &'static str,
+        expected_bytes: u64,
+        actual_bytes: usize,
+    },
+    /// Right tag and length, but contents that no writer of the format produces.
+    #[error("malformed {sketch}: {problem}")]
+    Malformed {
+        sketch: &'static str,
+        problem: String,
+    },
+    /// `index_bits` outside of 4..=16, for which there are no bias tables.
+    #[error("cannot read a HyperLogLog with 2^{index_bits} buckets: 2^4 to 2^16 are supported")]
+    UnsupportedBuckets { index_bits: u8 },
+    /// Both are sound, but made with different precision. Trino refuses this merge too.
+    #[error("cannot merge HyperLogLogs with {ours} and {theirs} buckets")]
+    DifferentBuckets { ours: usize, theirs: usize },
+    /// A TDigest holds finite values only.
+    #[error("cannot add {value} to a TDigest: it is not finite")]
+    Value { value: f64 },
+    /// A TDigest's weights are finite and above 0, and so is their sum.
+    #[error("cannot add a value of weight {weight} to a TDigest that weighs {total_weight}")]
+    Weight { weight: f64, total_weight: f64 },
+    /// Weights far below 1 defeat the TDigest's compaction (airlift throws an AssertionError).
+    #[error(
+        "TDigest is full: its {centroids} centroids weigh {total_weight}, too little to be compacted"
+    )]
+    Full { centroids: usize, total_weight: f64 },
+}
+
+/// What the tests of both sketches need.
+#[cfg(test)]
+mod testing {
+    use sha2::{Digest, Sha256};
+
+    /// Bytes as in `sketch-vectors.txt`.
+    pub fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    pub fn sha256(bytes: &[u8]) -> String {
+        hex(&Sha256::digest(bytes))
+    }
+
+    /// The reverse of `hex`; spaces may group the digits.
+    pub fn unhex(text: &str) -> Vec<u8> {
+        let digits: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
+        let bytes = digits.chunks(2).map(String::from_iter);
+        bytes
+            .map(|pair| u8::from_str_radix(&pair, 16).unwrap())
+            .collect()
+    }
+
+    /// Knuth's linear congruential generator: the same numbers in every run.
+    pub struct Lcg(pub u64);
+
+    impl Lcg {
+        pub fn next(&mut self) -> u64 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005);
+            self.0 = self.0.wrapping_add(1_442_695_040_888_963_407);
+            self.0
+        }
+
+        /// A number below `limit`, from the better, upper bits.
+        pub fn below(&mut self, limit: u64) -> u64 {
+            (self.next() >> 33) % limit
+        }
+    }
+
+    /// Copies of `bytes` with some bytes overwritten, inserted, or cut off, most of them malformed.
+    pub fn mutations(bytes: &[u8], count: usize, seed: u64) -> Vec<Vec<u8>> {
+        let mut random = Lcg(seed);
+        let mut mutate = |_| {
+            let mut mutated = bytes.to_vec();
+            for _ in 0..=random.below(3) {
+                // the header is a small part of the bytes and most of what can go wrong
+                let reach = if random.below(2) == 0 { 40 } else { u64::MAX };
+                let at = random.below(reach.min(mutated.len() as u64 + 1)) as usize;
+                let byte = [0, 1, 0x7f, 0x80, 0xff, random.next() as u8][random.below(6) as usize];
+                match random.below(8) {
+                    0 => mutated.truncate(at),
+                    1 => mutated.insert(at.min(mutated.len()), byte),
+                    _ => mutated
+                        .get_mut(at)
+                        .into_iter()
+                        .for_each(|target| *target = byte),
+                }
+            }
+            mutated
+        };
+        (0..count).map(&mut mutate).collect()
+    }
+}

@@ -1,0 +1,629 @@
+//! `from_iso8601_timestamp`, which is Joda-Time's `ISODateTimeFormat.dateTimeParser()`, and `date_trunc`.
+//!
+//! Trino answers with a `timestamp(3) with time zone`. Here it is the instant alone, for the session's zone is UTC and
+//! what a rollup does next (`date_trunc`, comparing, storing) is done in UTC.
+
+use std::fmt;
+
+/// Milliseconds in a second, a minute, an hour and a day.
+const SECOND: i64 = 1_000;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+/// Why a timestamp isn't one. Its `Display` is Trino's message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimestampError<'a> {
+    /// The text doesn't have the form.
+    Malformed {
+        /// All of the text.
+        text: &'a str,
+        /// The byte at which the parser gave up.
+        at: usize,
+    },
+    /// The form is right, but there is no such date or time of day.
+    OutOfRange {
+        /// All of the text.
+        text: &'a str,
+        /// Joda-Time's name of the field.
+        field: &'static str,
+        /// What the text has for it.
+        value: i32,
+        /// The least value that is legal there.
+        least: i32,
+        /// The greatest.
+        greatest: i32,
+    },
+    /// An offset, in milliseconds, that Joda-Time parses and that is no time zone of Trino's: beyond 14 hours, or not in
+    /// whole minutes.
+    UnknownZone(i32),
+    /// Further from 1970 than Trino can pack into a timestamp with time zone: 2^51 ms, some 71,000 years.
+    Overflow(i64),
+}
+
+impl fmt::Display for TimestampError<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Malformed { text, at } => malformed(formatter, text, at),
+            Self::OutOfRange { text, field, value, least, greatest } => write!(
+                formatter,
+                "Cannot parse \"{text}\": Value {value} for {field} must be in the range [{least},{greatest}]"
+            ),
+            Self::UnknownZone(offset) => {
+                let sign = if offset < 0 { '-' } else { '+' };
+                let rest = i64::from(offset).abs();
+                let (hours, minutes) = (rest / HOUR, rest % HOUR / MINUTE);
+                write!(formatter, "Time zone not supported: {sign}{hours:02}:{minutes:02}")?;
+                if rest % MINUTE != 0 {
+                    write!(formatter, ":{:02}", rest % MINUTE / SECOND)?;
+                }
+                if rest % SECOND != 0 {
+                    write!(formatter, ".{:03}", rest % SECOND)?;
+                }
+                Ok(())
+            }
+            Self::Overflow(millis) => write!(formatter, "Millis overflow: {millis}"),
+        }
+    }
+}
+
+impl std::error::Error for TimestampError<'_> {}
+
+/// Joda-Time's `FormatUtils.createErrorMessage`, which shows 32 characters after the fault, and counts in UTF-16.
+fn malformed(formatter: &mut fmt::Formatter<'_>, text: &str, at: usize) -> fmt::Result {
+    let mut units = 0;
+    let mut cut = None;
+    for (index, character) in text.char_indices() {
+        units += character.len_utf16();
+        if units <= at + 32 {
+            cut = Some(index + character.len_utf8());
+        }
+    }
+    let (sample, dots) = match cut {
+        Some(cut) if units > at + 35 => (&text[..cut], "..."),
+        _ => (text, ""),
+    };
+    write!(formatter, "Invalid format: \"{sample}{dots}\"")?;
+    if at == 0 {
+        Ok(())
+    } else if at >= text.len() {
+        formatter.write_str(" is too short")
+    } else {
+        write!(formatter, " is malformed at \"{}{dots}\"", sample.get(at..).unwrap_or_default())
+    }
+}
+
+/// `from_iso8601_timestamp`: milliseconds from 1970-01-01T00:00:00Z; digits below a millisecond are cut off.
+///
+/// Takes what Joda-Time takes: `2026`, `2026-11`, `2026-11-22`, `2026-W47-7`, `2026-326`, each with a time of day
+/// after a `T` or without, or a time of day on 1970-01-01 (`T10:30`); a fraction of one to nine digits after a `.` or `,`
+/// on the last of hour, minute or second; an offset (`Z`, `+hh`, `+hhmm`, `+hh:mm`) only after a `T`; fewer digits than
+/// the form has, a sign and up to nine digits for the year, and small letters. No offset is UTC.
+///
+/// # Errors
+/// The query fails in Trino for every one of these.
+pub fn from_iso8601_timestamp(text: &str) -> Result<i64, TimestampError<'_>> {
+    if let Some(millis) = usual_form(text.as_bytes()) {
+        return Ok(millis);
+    }
+    let mut fields = Fields::default();
+    let end = one_of(&mut fields, text.as_bytes(), 0, &[time_alone, date_and_time], Otherwise::Fail);
+    let at = end.unwrap_or_else(|at| at);
+    if end != Ok(text.len()) {
+        return Err(TimestampError::Malformed { text, at });
+    }
+    let out_of_range = |fault: Fault| TimestampError::OutOfRange {
+        text,
+        field: fault.field,
+        value: fault.value,
+        least: fault.least,
+        greatest: fault.greatest,
+    };
+    let offset = fields.offset_millis;
+    let millis = fields.local_millis().map_err(out_of_range)?.saturating_sub(i64::from(offset));
+    if i64::from(offset) % MINUTE != 0 || i64::from(offset).abs() > 14 * HOUR {
+        return Err(TimestampError::UnknownZone(offset));
+    }
+    if millis << 12 >> 12 != millis {
+        return Err(TimestampError::Overflow(millis));
+    }
+    Ok(millis)
+}
+
+/// Joda-Time's `ISODateTimeFormat.date()`, the slow half of a cast to DATE: a signed year of up to nine digits, a month
+/// and a day. Days from 1970-01-01, which may be more than a DATE holds.
+pub(super) fn epoch_days(text: &str) -> Option<i64> {
+    let bytes = text.as_bytes();
+    let mut fields = Fields::default();
+    let at = year(&mut fields, bytes, 0).ok()?;
+    let at = month(&mut fields, bytes, at).ok()?;
+    let at = day_of_month(&mut fields, bytes, at).ok()?;
+    if at != bytes.len() {
+        return None;
+    }
+    fields.local_days().ok()
+}
+
+/// `YYYY-MM-DDTHH:MM:SS[.f{1,9}]Z`, which is what load balancers write. `None` leaves the text, good or bad, to the
+/// grammar.
+fn usual_form(bytes: &[u8]) -> Option<i64> {
+    let (head, tail) = bytes.split_first_chunk::<19>()?;
+    let separators = [head[4], head[7], head[10], head[13], head[16]];
+    if separators != *b"--T::" {
+        return None;
+    }
+    let year = pair(head, 0)? * 100 + pair(head, 2)?;
+    let (month, day) = (pair(head, 5)?, pair(head, 8)?);
+    let (hour, minute, second) = (pair(head, 11)?, pair(head, 14)?, pair(head, 17)?);
+    let legal = (1..=12).contains(&month)
+        && (1..=days_in_month(year, month)).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second < 60;
+    let fraction = match tail {
+        [b'Z'] => 0,
+        [b'.', digits @ .., b'Z'] if (1..=9).contains(&digits.len()) => {
+            let mut millis = 0;
+            for (digit, weight) in digits.iter().zip([100, 10, 1, 0, 0, 0, 0, 0, 0]) {
+                if !digit.is_ascii_digit() {
+                    return None;
+                }
+                millis += i64::from(digit - b'0') * weight;
+            }
+            millis
+        }
+        _ => return None,
+    };
+    legal.then(|| days_from_civil(year, month, day) * DAY + hour * HOUR + minute * MINUTE + second * SECOND + fraction)
+}
+
+fn pair(bytes: &[u8; 19], at: usize) -> Option<i64> {
+    let (tens, ones) = (bytes[at], bytes[at + 1]);
+    (tens.is_ascii_digit() && ones.is_ascii_digit()).then(|| i64::from((tens - b'0') * 10 + ones - b'0'))
+}
+
+/// What the grammar has read so far.
+#[derive(Debug, Clone, Copy, Default)]
+struct Fields {
+    year: Option<i32>,
+    weekyear: Option<i32>,
+    month: Option<i32>,
+    day_of_month: Option<i32>,
+    day_of_year: Option<i32>,
+    week: Option<i32>,
+    day_of_week: Option<i32>,
+    hour: Option<i32>,
+    minute: Option<i32>,
+    second: Option<i32>,
+    /// Of whichever of hour, minute and second is the last.
+    fraction_millis: i64,
+    offset_millis: i32,
+}
+
+/// A field that is outside of its range.
+struct Fault {
+    field: &'static str,
+    value: i32,
+    least: i32,
+    greatest: i32,
+}
+
+fn checked(field: &'static str, value: i32, least: i32, greatest: i32) -> Result<i64, Fault> {
+    if (least..=greatest).contains(&value) {
+        Ok(i64::from(value))
+    } else {
+        Err(Fault { field, value, least, greatest })
+    }
+}
+
+impl Fields {
+    /// Largest field first, as Joda-Time sets them, because the first that is wrong is the one that the message names.
+    fn local_millis(&self) -> Result<i64, Fault> {
+        // The first and the last of those years don't fit as a whole; what comes of them is an overflow to the caller.
+        let midnight = self.local_days()?.saturating_mul(DAY);
+        let mut millis = self.fraction_millis;
+        millis += checked("hourOfDay", self.hour.unwrap_or(0), 0, 23)? * HOUR;
+        millis += checked("minuteOfHour", self.minute.unwrap_or(0), 0, 59)? * MINUTE;
+        millis += checked("secondOfMinute", self.second.unwrap_or(0), 0, 59)? * SECOND;
+        Ok(midnight.saturating_add(millis))
+    }
+
+    fn local_days(&self) -> Result<i64, Fault> {
+        // The years that Joda-Time can count in milliseconds.
+        const YEARS: (i32, i32) = (-292_275_055, 292_278_994);
+        if let Some(weekyear) = self.weekyear {
+            checked("weekyear", weekyear.abs(), YEARS.0, YEARS.1)?;
+            let monday = first_monday(i64::from(weekyear));
+            let weeks = (first_monday(i64::from(weekyear) + 1) - monday) / 7;
+            // Joda-Time doesn't look for a 53rd week unless it is asked for one.
+            let greatest = if self.week > Some(52) { weeks as i32 } else { 52 };
+            let week = checked("weekOfWeekyear", self.week.unwrap_or(1), 1, greatest)?;
+            let day = checked("dayOfWeek", self.day_of_week.unwrap_or(1), 1, 7)?;
+            return Ok(monday + (week - 1) * 7 + day - 1);
+        }
+        let year = checked("year", self.year.unwrap_or(1970), YEARS.0, YEARS.1)?;
+        if let Some(day) = self.day_of_year {
+            let days = days_from_civil(year + 1, 1, 1) - days_from_civil(year, 1, 1);
+            let day = checked("dayOfYear", day, 1, days as i32)?;
+            return Ok(days_from_civil(year, 1, 1) + day - 1);
+        }
+        let month = checked("monthOfYear", self.month.unwrap_or(1), 1, 12)?;
+        let days = days_in_month(year, month);
+        let day = checked("dayOfMonth", self.day_of_month.unwrap_or(1), 1, days as i32)?;
+        Ok(days_from_civil(year, month, day))
+    }
+}
+
+// The grammar, one function an element. Each gives the index after what it has read, or the index at which it
+// gave up, which ends up in the message.
+
+type Progress = Result<usize, usize>;
+type Element = fn(&mut Fields, &[u8], usize) -> Progress;
+
+#[derive(PartialEq, Eq)]
+enum Otherwise {
+    Fail,
+    Nothing,
+}
+
+/// Joda-Time's `MatchingParser`: whichever alternative reads the furthest, the first of those that tie.
+fn one_of(fields: &mut Fields, text: &[u8], at: usize, elements: &[Element], otherwise: Otherwise) -> Progress {
+    let before = *fields;
+    let (mut furthest, mut fault) = (at, at);
+    for element in elements {
+        let mut attempt = before;
+        match element(&mut attempt, text, at) {
+            Ok(end) if end > furthest => {
+                furthest = end;
+                *fields = attempt;
+            }
+            Ok(_) => {}
+            Err(end) => fault = fault.max(end),
+        }
+    }
+    if furthest > at || otherwise == Otherwise::Nothing { Ok(furthest) } else { Err(fault) }
+}
+
+fn optional(fields: &mut Fields, text: &[u8], at: usize, element: Element) -> Progress {
+    one_of(fields, text, at, &[element], Otherwise::Nothing)
+}
+
+fn time_alone(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
+    let at = literal(text, at, b'T')?;
+    let at = time(fields, text, at)?;
+    optional(fields, text, at, offset)
+}
+
+fn date_and_time(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
+    let at = one_of(fields, text, at, &[calendar_date, week_date, ordinal_date], Otherwise::Fail)?;
+    optional(fields, text, at, |fields, text, at| {
+        let at = literal(text, at, b'T')?;
+        let at = optional(fields, text, at, time)?;
+        optional(fields, text, at, offset)
+    })
+}
+
+fn calendar_date(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
+    let at = year(fields, text, at)?;
+    optional(fields, text, at, |fields, text, at| {
+        let at = month(fields, text, at)?;
+        optional(fields, text, at, day_of_month)
+    })
+}
+
+fn week_date(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
+    let at = signed_number(text, at, &mut fields.weekyear)?;
+    // `-W` is one literal, so that it fails as a whole.
+    let dash = at;
+    let at = literal(text, dash, b'-').and_then(|at| literal(text, at, b'W')).map_err(|_| dash)?;
+    let at = number(text, at, 2, &mut fields.week)?;
+    optional(fields, text, at, |fields, text, at| {
+        let at = literal(text, at, b'-')?;
+        number(text, at, 1, &mut fields.day_of_week)
+    })
+}
+
+fn ordinal_date(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
+    let at = year(fields, text, at)?;
+    let at = literal(text, at, b'-')?;
+    number(text, at, 3, &mut fields.day_of_year)
+}
+
+fn year(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
+    signed_number(text, at, &mut fields.year)
+}
+
+fn month(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
+    let at = literal(text, at, b'-')?;
+    number(text, at, 2, &mut fields.month)
+}
+
+fn day_of_month(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
+    let at = literal(text, at, b'-')?;
+    number(text, at, 2, &mut fields.day_of_month)
+}
+
+fn time(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
+    let at = number(text, at, 2, &mut fields.hour)?;
+    one_of(fields, text, at, &[minute_and_on, |fields, text, at| fraction(fields, text, at, HOUR)], Otherwise::Nothing)
+}
+
+fn minute_and_on(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
+    let at = literal(text, at, b':')?;
+    let at = number(text, at, 2, &mut fields.minute)?;
+    let elements: [Element; 2] = [second_and_on, |fields, text, at| fraction(fields, text, at, MINUTE)];
+    one_of(fields, text, at, &elements, Otherwise::Nothing)
+}
+
+fn second_and_on(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
+    let at = literal(text, at, b':')?;
+    let at = number(text, at, 2, &mut fields.second)?;
+    optional(fields, text, at, |fields, text, at| fraction(fields, text, at, SECOND))
+}
+
+/// One to nine digits of a unit of so many milliseconds.
+fn fraction(fields: &mut Fields, text: &[u8], at: usize, unit_millis: i64) -> Progress {
+    let at = literal(text, at, b'.').or_else(|_| literal(text, at, b','))?;
+    let digits = digits(text, at, 9);
+    if digits.is_empty() {
+        return Err(at);
+    }
+    // In tenths of a millisecond, each digit's weight cut off on its own: so Joda-Time loses a little of `.999999`
+    // hours, and so must this.
+    let mut weight = unit_millis * 10;
+    let mut tenths = 0;
+    for digit in digits {
+        weight /= 10;
+        tenths += i64::from(digit - b'0') * weight;
+    }
+    fields.fraction_millis = tenths / 10;
+    Ok(at + digits.len())
+}
+
+/// `Z`, or a sign and `hh[mm[ss[SSS]]]`, with the separators of `hh:mm:ss.SSS` or with none of them.
+fn offset(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
+    if let Ok(at) = literal(text, at, b'Z') {
+        fields.offset_millis = 0;
+        return Ok(at);
+    }
+    let sign = match text.get(at) {
+        Some(b'+') if at + 1 < text.len() => 1,
+        Some(b'-') if at + 1 < text.len() => -1,
+        _ => return Err(at),
+    };
+    let (mut at, mut millis) = two_digits(text, at + 1, 23, HOUR)?;
+    let separated = text.get(at) == Some(&b':');
+    for unit_millis in [MINUTE, SECOND] {
+        let start = if separated { literal(text, at, b':') } else { Ok(at) };
+        let Ok(start) = start else { break };
+        if !separated && digits(text, start, 1).is_empty() {
+            break;
+        }
+        let (end, part) = two_digits(text, start, 59, unit_millis)?;
+        (at, millis) = (end, millis + part);
+        if unit_millis == SECOND {
+            at = offset_fraction(text, at, separated, &mut millis)?;
+        }
+    }
+    fields.offset_millis = sign * millis as i32;
+    Ok(at)
+}
+
+/// One to three digits of a second.
+fn offset_fraction(text: &[u8], at: usize, separated: bool, millis: &mut i64) -> Progress {
+    let start = match text.get(at) {
+        Some(b'.' | b',') if separated => at + 1,
+        Some(_) if !separated => at,
+        _ => return Ok(at),
+    };
+    let digits = digits(text, start, 3);
+    if digits.is_empty() {
+        return if separated { Err(start) } else { Ok(at) };
+    }
+    for (digit, weight) in digits.iter().zip([100, 10, 1]) {
+        *millis += i64::from(digit - b'0') * weight;
+    }
+    Ok(start + digits.len())
+}
+
+fn two_digits(text: &[u8], at: usize, greatest: i64, unit_millis: i64) -> Result<(usize, i64), usize> {
+    match digits(text, at, 2) {
+        [tens, ones] => {
+            let value = i64::from((tens - b'0') * 10 + ones - b'0');
+            if value > greatest { Err(at) } else { Ok((at + 2, value * unit_millis)) }
+        }
+        _ => Err(at),
+    }
+}
+
+/// A letter of either case, or another character.
+fn literal(text: &[u8], at: usize, expected: u8) -> Progress {
+    match text.get(at) {
+        Some(byte) if byte.eq_ignore_ascii_case(&expected) => Ok(at + 1),
+        _ => Err(at),
+    }
+}
+
+/// Up to `length` digits. Fewer are as good: Joda-Time minds a field's width only when it prints.
+fn number(text: &[u8], at: usize, length: usize, value: &mut Option<i32>) -> Progress {
+    let digits = digits(text, at, length);
+    if digits.is_empty() {
+        return Err(at);
+    }
+    *value = Some(digits.iter().fold(0, |value, digit| value * 10 + i32::from(digit - b'0')));
+    Ok(at + digits.len())
+}
+
+/// Up to nine digits, which can't overflow, after a sign or without.
+fn signed_number(text: &[u8], at: usize, value: &mut Option<i32>) -> Progress {
+    let sign = match text.get(at) {
+        Some(b'-') => -1,
+        Some(b'+') => 1,
+        _ => return number(text, at, 9, value),
+    };
+    let end = number(text, at + 1, 9, value).map_err(|_| at)?;
+    *value = value.map(|value| sign * value);
+    Ok(end)
+}
+
+fn digits(text: &[u8], at: usize, length: usize) -> &[u8] {
+    let rest = text.get(at..).unwrap_or_default();
+    let count = rest.iter().take(length).take_while(|byte| byte.is_ascii_digit()).count();
+    &rest[..count]
+}
+
+/// Days from 1970-01-01 to a date of the proleptic Gregorian calendar. `month` is 1 to 12; a `day` beyond the month
+/// counts on into the next.
+pub fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    // Howard Hinnant, "chrono-compatible low-level date algorithms": years begin in March, so that the leap day is last.
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+/// Year, month (1 to 12) and day of the month of so many days from 1970-01-01: the inverse of [`days_from_civil`].
+pub fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_based = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_based + 2) / 5 + 1;
+    let month = (march_based + 2) % 12 + 1;
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    (year, month, day)
+}
+
+/// How many days the month (1 to 12) has.
+pub fn days_in_month(year: i64, month: i64) -> i64 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// The Monday with which the ISO week-year begins: the one of the week that January 4 is in. Days from 1970-01-01.
+fn first_monday(weekyear: i64) -> i64 {
+    floor_to_monday(days_from_civil(weekyear, 1, 4))
+}
+
+fn floor_to_monday(days: i64) -> i64 {
+    // 1970-01-01 was a Thursday.
+    days - (days + 3).rem_euclid(7)
+}
+
+/// What `date_trunc` truncates to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TruncUnit {
+    /// Nothing is cut off milliseconds.
+    Millisecond,
+    /// The start of the second.
+    Second,
+    /// The start of the minute.
+    Minute,
+    /// The start of the hour.
+    Hour,
+    /// 00:00 of the day.
+    Day,
+    /// 00:00 of the week's Monday.
+    Week,
+    /// 00:00 of the first day of the month.
+    Month,
+    /// 00:00 of January, April, July or October 1.
+    Quarter,
+    /// 00:00 of January 1.
+    Year,
+}
+
+/// A unit that `date_trunc` doesn't have for that type. Its `Display` is Trino's message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitError {
+    /// In small letters, as the message has it.
+    unit: String,
+    of: &'static str,
+}
+
+impl fmt::Display for UnitError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "'{}' is not a valid {} field", self.unit, self.of)
+    }
+}
+
+impl std::error::Error for UnitError {}
+
+impl TruncUnit {
+    /// The unit of that name, in letters of either case, for `date_trunc(unit, timestamp)`. A query has it once, so
+    /// parse it once.
+    ///
+    /// # Errors
+    /// For any other name; the query fails in Trino too.
+    pub fn of_timestamp(name: &str) -> Result<Self, UnitError> {
+        let unit = name.to_lowercase();
+        Ok(match unit.as_str() {
+            "millisecond" => Self::Millisecond,
+            "second" => Self::Second,
+            "minute" => Self::Minute,
+            "hour" => Self::Hour,
+            "day" => Self::Day,
+            "week" => Self::Week,
+            "month" => Self::Month,
+            "quarter" => Self::Quarter,
+            "year" => Self::Year,
+            _ => return Err(UnitError { unit, of: "TIMESTAMP" }),
+        })
+    }
+
+    /// The unit of that name for `date_trunc(unit, date)`, where a day is the shortest.
+    ///
+    /// # Errors
+    /// As [`TruncUnit::of_timestamp`], and for a unit shorter than a day.
+    pub fn of_date(name: &str) -> Result<Self, UnitError> {
+        match Self::of_timestamp(name) {
+            Ok(Self::Millisecond | Self::Second | Self::Minute | Self::Hour) | Err(_) => {
+                Err(UnitError { unit: name.to_lowercase(), of: "DATE" })
+            }
+            unit => unit,
+        }
+    }
+
+    /// The start of the unit that an instant is in; both in milliseconds from 1970-01-01T00:00:00Z, before it too.
+    /// A start before what an `i64` holds (year -292,275,055) is `i64::MIN`.
+    pub fn floor_millis(self, millis: i64) -> i64 {
+        let floor = |unit: i64| millis.div_euclid(unit).saturating_mul(unit);
+        match self {
+            Self::Millisecond => millis,
+            Self::Second => floor(SECOND),
+            Self::Minute => floor(MINUTE),
+            Self::Hour => floor(HOUR),
+            Self::Day => floor(DAY),
+            _ => self.floor_days(millis.div_euclid(DAY)).saturating_mul(DAY),
+        }
+    }
+
+    /// The first day of the unit that a day is in; both in days from 1970-01-01. Any DATE will do: days further out than
+    /// an `i64` of milliseconds reaches may not.
+    pub fn floor_days(self, days: i64) -> i64 {
+        let first_month: fn(i64) -> i64 = match self {
+            Self::Week => return floor_to_monday(days),
+            Self::Month => |month| month,
+            Self::Quarter => |month| month - (month - 1) % 3,
+            Self::Year => |_| 1,
+            _ => return days,
+        };
+        let (year, month, _) = civil_from_days(days);
+        days_from_civil(year, first_month(month), 1)
+    }
+}
+
+/// `date_trunc(unit, timestamp)` in UTC; both in milliseconds from 1970-01-01T00:00:00Z.
+///
+/// # Errors
+/// For a unit that there isn't.
+pub fn date_trunc(unit: &str, millis: i64) -> Result<i64, UnitError> {
+    Ok(TruncUnit::of_timestamp(unit)?.floor_millis(millis))
+}

@@ -1,0 +1,353 @@
+//! `java.net.URI(String)`, which is what Trino parses every URL with.
+//!
+//! It is neither RFC 3986 nor the WHATWG standard: it is RFC 2396 with the deviations that JDK 17's
+//! documentation of `java.net.URI` lists. Which URLs it refuses decides which rows have a NULL, so a
+//! crate for one of the other two standards would answer differently for exactly the odd URLs that a
+//! log of a public endpoint is full of.
+//!
+//! Each byte is looked at once, in a table, and nothing is allocated: a rollup may do this for every line.
+
+/// The parts of a URI, undecoded, as the getters of `java.net.URI` give them; `None` is Java's `null`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Uri<'a> {
+    /// `getScheme()`, in the case it was written in.
+    pub scheme: Option<&'a str>,
+    /// `getHost()`, an IPv6 literal with its brackets. `None` also where the authority is legal but is
+    /// not `[userinfo@]host[:port]` (an underscore in the host, `host:80-`): Java keeps such an authority as
+    /// a "registry-based" one, which has no host.
+    pub host: Option<&'a str>,
+    /// `getPort()`, never negative; `None` is Java's -1. Not limited to 65,535: Java isn't either.
+    pub port: Option<i32>,
+    /// `getRawPath()`: `None` for an opaque URI (`mailto:a@b`), otherwise present, perhaps empty.
+    pub raw_path: Option<&'a str>,
+    /// `getRawQuery()`, without the `?`.
+    pub raw_query: Option<&'a str>,
+    /// `getRawFragment()`, without the `#`.
+    pub raw_fragment: Option<&'a str>,
+}
+
+// What a byte is allowed in. RFC 2396's classes, with RFC 2732's brackets, in the names it gives them.
+const SCHEME: u8 = 1;
+const PATH: u8 = 1 << 1;
+const URIC: u8 = 1 << 2;
+const REG_NAME: u8 = 1 << 3;
+const USERINFO: u8 = 1 << 4;
+/// Anything that a server-based authority can hold. `%` is one of them, with nothing said of what follows it,
+/// because it introduces the scope of an IPv6 literal.
+const SERVER: u8 = 1 << 5;
+/// The bytes of a host name and its port, for which it is certain that neither `SERVER` nor `REG_NAME` objects.
+const HOST_AND_PORT: u8 = 1 << 6;
+const SCOPE_ID: u8 = 1 << 7;
+
+static CLASS: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let everywhere = PATH | URIC | REG_NAME | USERINFO | SERVER;
+    let mut byte = 0;
+    while byte < 128 {
+        if (byte as u8).is_ascii_alphanumeric() {
+            table[byte] = everywhere | SCHEME | HOST_AND_PORT | SCOPE_ID;
+        }
+        byte += 1;
+    }
+    add(&mut table, b"-_.!~*'()", everywhere);
+    add(&mut table, b":&=+$,", everywhere);
+    add(&mut table, b";", everywhere);
+    add(&mut table, b"@", PATH | URIC | REG_NAME | SERVER);
+    add(&mut table, b"/", PATH | URIC);
+    add(&mut table, b"?", URIC);
+    add(&mut table, b"[]", URIC | SERVER);
+    add(&mut table, b"%", SERVER);
+    add(&mut table, b"+-.", SCHEME);
+    add(&mut table, b"-.:", HOST_AND_PORT);
+    add(&mut table, b"_.", SCOPE_ID);
+    table
+}
+
+const fn add(table: &mut [u8; 256], bytes: &[u8], class: u8) {
+    let mut index = 0;
+    while index < bytes.len() {
+        table[bytes[index] as usize] |= class;
+        index += 1;
+    }
+}
+
+impl<'a> Uri<'a> {
+    /// Parses `text`; `None` is Java's `URISyntaxException`, which Trino makes a NULL.
+    ///
+    /// One thing is `None` here that is an error of the query in Trino: an IPv6 literal with an embedded IPv4
+    /// number above 2^31 (`http://[::99999999999.0.0.1]/`) has `java.net.URI` throw a `NumberFormatException`,
+    /// which Trino doesn't catch.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        let end = bytes.len();
+        let mut uri = Self::default();
+        let mut at = 0;
+
+        if let Some(colon) = scheme_end(bytes)? {
+            uri.scheme = Some(&text[..colon]);
+            at = colon + 1;
+            if bytes.get(at) != Some(&b'/') {
+                let stop = scan(text, at, end, URIC)?;
+                if stop == at {
+                    return None;
+                }
+                uri.raw_fragment = fragment(text, stop)?;
+                return Some(uri);
+            }
+        }
+
+        if bytes[at..].starts_with(b"//") {
+            at += 2;
+            let stop = authority_end(bytes, at);
+            if stop > at {
+                (uri.host, uri.port) = authority(&text[at..stop])?;
+            } else if stop == end {
+                // An empty authority is legal only if something follows it.
+                return None;
+            }
+            at = stop;
+        }
+
+        let stop = scan(text, at, end, PATH)?;
+        uri.raw_path = Some(&text[at..stop]);
+        at = stop;
+        if bytes.get(at) == Some(&b'?') {
+            let stop = scan(text, at + 1, end, URIC)?;
+            uri.raw_query = Some(&text[at + 1..stop]);
+            at = stop;
+        }
+        uri.raw_fragment = fragment(text, at)?;
+        Some(uri)
+    }
+}
+
+/// Where the scheme's `:` is, `Some(None)` where there is no scheme, `None` where there is a `:` too early for
+/// a path to hold it and what is before it is no scheme.
+fn scheme_end(bytes: &[u8]) -> Option<Option<usize>> {
+    let Some(stop) = bytes.iter().position(|byte| CLASS[usize::from(*byte)] & SCHEME == 0) else {
+        return Some(None);
+    };
+    let delimiter = bytes[stop..].iter().find(|byte| matches!(byte, b':' | b'/' | b'?' | b'#'));
+    if delimiter != Some(&b':') {
+        return Some(None);
+    }
+    (bytes[stop] == b':' && bytes[0].is_ascii_alphabetic()).then_some(Some(stop))
+}
+
+/// What is left at `at` has to be nothing, or a fragment that reaches the end.
+fn fragment(text: &str, at: usize) -> Option<Option<&str>> {
+    let end = text.len();
+    if at == end {
+        return Some(None);
+    }
+    let legal = text.as_bytes()[at] == b'#' && scan(text, at + 1, end, URIC)? == end;
+    legal.then(|| Some(&text[at + 1..]))
+}
+
+/// The index in `start..end` of the first character that `class` doesn't allow, or `end`; `None` for a `%` that
+/// two hexadecimal digits don't follow, which Java refuses wherever it stands.
+#[inline]
+fn scan(text: &str, start: usize, end: usize, class: u8) -> Option<usize> {
+    let bytes = &text.as_bytes()[..end];
+    let mut at = start;
+    loop {
+        // Eight at a time: the table has no answer that depends on a neighbour.
+        while let Some(chunk) = bytes.get(at..at + 8) {
+            let all = chunk.iter().fold(class, |all, byte| all & CLASS[usize::from(*byte)]);
+            if all == 0 {
+                break;
+            }
+            at += 8;
+        }
+        while at < end && CLASS[usize::from(bytes[at])] & class != 0 {
+            at += 1;
+        }
+        match bytes.get(at) {
+            None => return Some(end),
+            Some(b'%') => match bytes.get(at + 1..at + 3) {
+                Some(pair) if pair.iter().all(u8::is_ascii_hexdigit) => at += 3,
+                _ => return None,
+            },
+            Some(0x80..) => match text[at..end].chars().next() {
+                Some(character) if is_other(character) => at += character.len_utf8(),
+                _ => return Some(at),
+            },
+            Some(_) => return Some(at),
+        }
+    }
+}
+
+/// Java's "other" characters, legal wherever an escape is: not ASCII, and neither `Character.isISOControl` nor
+/// `Character.isSpaceChar`. Java asks that of UTF-16 units, but a surrogate is neither.
+fn is_other(character: char) -> bool {
+    !matches!(
+        character,
+        '\0'..='\u{a0}'
+            | '\u{1680}'
+            | '\u{2000}'..='\u{200a}'
+            | '\u{2028}'
+            | '\u{2029}'
+            | '\u{202f}'
+            | '\u{205f}'
+            | '\u{3000}'
+    )
+}
+
+fn authority_end(bytes: &[u8], start: usize) -> usize {
+    let ends = |byte: &u8| matches!(byte, b'/' | b'?' | b'#');
+    bytes[start..].iter().position(ends).map_or(bytes.len(), |length| start + length)
+}
+
+type HostAndPort<'a> = (Option<&'a str>, Option<i32>);
+
+/// A non-empty authority. What doesn't parse as a server's is a registry-based one, if its characters allow that.
+fn authority(text: &str) -> Option<HostAndPort<'_>> {
+    let end = text.len();
+    let plain = text.bytes().all(|byte| CLASS[usize::from(byte)] & HOST_AND_PORT != 0);
+    let registry = plain || scan(text, 0, end, REG_NAME)? == end;
+    // All that is legal in a registry-based authority is legal in a server's.
+    let server = registry || scan(text, 0, end, SERVER)? == end;
+    if !server {
+        return None;
+    }
+    match host_and_port(text) {
+        Some((host, port)) => Some((Some(host), port)),
+        None => registry.then_some((None, None)),
+    }
+}
+
+/// `[userinfo@]host[:port]`, to the end of `text`.
+fn host_and_port(text: &str) -> Option<(&str, Option<i32>)> {
+    let (userinfo, server) = text.split_once('@').unwrap_or(("", text));
+    if scan(userinfo, 0, userinfo.len(), USERINFO)? != userinfo.len() {
+        return None;
+    }
+    let length = if server.starts_with('[') { bracketed(server)? } else { name_or_ipv4(server.as_bytes())? };
+    let (host, rest) = server.split_at(length);
+    if rest.is_empty() {
+        return Some((host, None));
+    }
+    let port = rest.strip_prefix(':')?;
+    if port.is_empty() {
+        return Some((host, None));
+    }
+    if !port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some((host, Some(port.parse().ok()?)))
+}
+
+/// The length of an IPv4 address or of a host name, which a `:` or nothing follows.
+fn name_or_ipv4(bytes: &[u8]) -> Option<usize> {
+    let length = ipv4(bytes).filter(|length| matches!(bytes.get(*length), None | Some(b':')));
+    length.or_else(|| host_name(bytes))
+}
+
+/// The length of the IPv4 address that `bytes` starts with. Java takes any number of leading zeros.
+fn ipv4(bytes: &[u8]) -> Option<usize> {
+    let length = bytes.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+    let mut numbers = 0;
+    for number in bytes[..length].split(|byte| *byte == b'.') {
+        let fits = |value: u32, digit: &u8| Some(value * 10 + u32::from(digit - b'0')).filter(|value| *value < 256);
+        number.iter().try_fold(0, fits)?;
+        if number.is_empty() {
+            return None;
+        }
+        numbers += 1;
+    }
+    (numbers == 4).then_some(length)
+}
+
+/// The length of a host name: labels of letters, digits and inner dashes, the last of several one that starts with a
+/// letter, with or without a dot at the end.
+fn host_name(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    let mut last_label = None;
+    while bytes.get(at).is_some_and(u8::is_ascii_alphanumeric) {
+        let is_inner = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'-';
+        last_label = Some(at);
+        at += bytes[at..].iter().take_while(is_inner).count();
+        if bytes[at - 1] == b'-' {
+            return None;
+        }
+        if bytes.get(at) != Some(&b'.') {
+            break;
+        }
+        at += 1;
+    }
+    let label = last_label?;
+    let ends = matches!(bytes.get(at), None | Some(b':'));
+    (ends && (label == 0 || bytes[label].is_ascii_alphabetic())).then_some(at)
+}
+
+/// The length of an IPv6 literal with its brackets, and with the `%scope` that may end it.
+fn bracketed(text: &str) -> Option<usize> {
+    let close = text.find(']')?;
+    let literal = &text.as_bytes()[1..close];
+    let address = match literal.iter().position(|byte| *byte == b'%') {
+        Some(percent) => {
+            let scope = &literal[percent + 1..];
+            if scope.is_empty() || scope.iter().any(|byte| CLASS[usize::from(*byte)] & SCOPE_ID == 0) {
+                return None;
+            }
+            &literal[..percent]
+        }
+        None => literal,
+    };
+    is_ipv6(address).then_some(close + 1)
+}
+
+/// Groups of hexadecimal digits with at most one `::` among them, and perhaps an IPv4 address for the last two:
+/// sixteen octets, or fewer with a `::`.
+fn is_ipv6(bytes: &[u8]) -> bool {
+    let Some((head, rest)) = hex_groups(bytes) else {
+        return false;
+    };
+    if let Some(tail) = rest.strip_prefix(b"::") {
+        // What stands before `::` may not end in an IPv4 address: it is last, or not at all.
+        return tail_octets(tail).is_some_and(|tail| head + tail < 16);
+    }
+    match rest {
+        [] => head == 16,
+        [b':', address @ ..] => head == 12 && ipv4(address) == Some(address.len()),
+        _ => false,
+    }
+}
+
+/// The octets that follow `::`.
+fn tail_octets(bytes: &[u8]) -> Option<usize> {
+    let (octets, rest) = hex_groups(bytes)?;
+    let address = match rest {
+        [] => return Some(octets),
+        [b':', address @ ..] if octets > 0 => address,
+        address if octets == 0 => address,
+        _ => return None,
+    };
+    (ipv4(address) == Some(address.len())).then_some(octets + 4)
+}
+
+/// How many octets the groups at the start of `bytes` are, and what is after them: nothing, or whatever a `::` or the
+/// `:` before an IPv4 address starts. `None` for a group that is too long or is missing after its `:`.
+fn hex_groups(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let mut octets = 0;
+    let mut rest = bytes;
+    loop {
+        let group = match rest {
+            _ if octets == 0 => rest,
+            [b':', b':', ..] => return Some((octets, rest)),
+            [b':', group @ ..] => group,
+            _ => return Some((octets, rest)),
+        };
+        let length = group.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        if group.get(length) == Some(&b'.') && length > 0 || length == 0 && octets == 0 {
+            return Some((octets, rest));
+        }
+        if !(1..=4).contains(&length) {
+            return None;
+        }
+        octets += 2;
+        rest = &group[length..];
+    }
+}

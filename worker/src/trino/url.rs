@@ -1,0 +1,268 @@
+//! Trino's `url_*` functions, after `io.trino.operator.scalar.UrlFunctions` of Trino 435.
+//!
+//! A URL that `java.net.URI` refuses makes every `extract_*` a NULL, here `None`. A part that is missing from a URL
+//! that it accepts is an empty string, not a NULL.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::digit;
+use super::uri::Uri;
+
+/// `url_extract_protocol`: the scheme, in the case it was written in.
+pub fn extract_protocol(url: &str) -> Option<Cow<'_, str>> {
+    Uri::parse(url).map(|uri| Cow::Borrowed(uri.scheme.unwrap_or_default()))
+}
+
+/// `url_extract_host`.
+pub fn extract_host(url: &str) -> Option<Cow<'_, str>> {
+    Uri::parse(url).map(|uri| Cow::Borrowed(uri.host.unwrap_or_default()))
+}
+
+/// `url_extract_port`; `None` also where the URL has none. The scheme's usual port isn't filled in.
+pub fn extract_port(url: &str) -> Option<i64> {
+    Uri::parse(url)?.port.map(i64::from)
+}
+
+/// `url_extract_path`, percent-decoded.
+pub fn extract_path(url: &str) -> Option<Cow<'_, str>> {
+    Uri::parse(url).map(|uri| decode_part(uri.raw_path.unwrap_or_default()))
+}
+
+/// `url_extract_query`, percent-decoded; a `+` stays one.
+pub fn extract_query(url: &str) -> Option<Cow<'_, str>> {
+    Uri::parse(url).map(|uri| decode_part(uri.raw_query.unwrap_or_default()))
+}
+
+/// `url_extract_fragment`, percent-decoded.
+pub fn extract_fragment(url: &str) -> Option<Cow<'_, str>> {
+    Uri::parse(url).map(|uri| decode_part(uri.raw_fragment.unwrap_or_default()))
+}
+
+/// `url_extract_parameter`: the decoded value of the first parameter of that name, which is compared undecoded;
+/// empty for a name without a `=`, `None` where there is no such name or no query.
+pub fn extract_parameter<'a>(url: &'a str, name: &str) -> Option<Cow<'a, str>> {
+    let mut parameters = Parameters::new(raw_query(url)?);
+    let (_, value) = parameters.find(|(candidate, _)| *candidate == name)?;
+    Some(decode_parameter(value.unwrap_or_default()))
+}
+
+/// The query of a URL that `java.net.URI` accepts, undecoded: where a walk over its [`Parameters`] starts. `None`
+/// where `url_extract_parameter` would be NULL for every name.
+pub fn raw_query(url: &str) -> Option<&str> {
+    Uri::parse(url)?.raw_query
+}
+
+/// The parameters of a raw query in order, each a name and what stands after its first `=`, both undecoded.
+/// `None` for the value is a name without a `=`.
+///
+/// Someone who wants several parameters walks here once, takes the first of each name, and has
+/// [`decode_parameter`] decode only the values that are wanted.
+#[derive(Debug, Clone)]
+pub struct Parameters<'a> {
+    rest: Option<&'a str>,
+}
+
+impl<'a> Parameters<'a> {
+    /// An empty query has one parameter, with an empty name: that is what Guava's `Splitter` makes of it.
+    pub fn new(raw_query: &'a str) -> Self {
+        Self { rest: Some(raw_query) }
+    }
+}
+
+impl<'a> Iterator for Parameters<'a> {
+    type Item = (&'a str, Option<&'a str>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.rest?;
+        let pair = match rest.split_once('&') {
+            Some((pair, rest)) => {
+                self.rest = Some(rest);
+                pair
+            }
+            None => {
+                self.rest = None;
+                rest
+            }
+        };
+        Some(match pair.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (pair, None),
+        })
+    }
+}
+
+/// Decodes a raw value of [`Parameters`] as `url_extract_parameter` does: `+` is a space.
+///
+/// It can't fail for a query that [`raw_query`] gave, because a bad escape has the URL refused. What would be an error
+/// of [`decode`] in another string is left as it stands.
+pub fn decode_parameter(raw: &str) -> Cow<'_, str> {
+    decode(raw).unwrap_or(Cow::Borrowed(raw))
+}
+
+/// `URI.decode`: what `getPath()`, `getQuery()` and `getFragment()` do to their raw forms, in which every `%` is
+/// known to start an escape.
+fn decode_part(raw: &str) -> Cow<'_, str> {
+    if !raw.contains('%') {
+        return Cow::Borrowed(raw);
+    }
+    let mut decoded = String::with_capacity(raw.len());
+    let mut octets = Vec::new();
+    let mut rest = raw;
+    while let Some((before, mut escapes)) = rest.split_once('%') {
+        decoded.push_str(before);
+        octets.clear();
+        // Escapes that touch are decoded together, so that a character may span them.
+        rest = loop {
+            let Some(octet) = escapes.get(..2).and_then(|pair| u8::from_str_radix(pair, 16).ok()) else {
+                break escapes;
+            };
+            octets.push(octet);
+            match escapes[2..].strip_prefix('%') {
+                Some(next) => escapes = next,
+                None => break &escapes[2..],
+            }
+        };
+        push_utf8(&mut decoded, &octets);
+    }
+    decoded.push_str(rest);
+    Cow::Owned(decoded)
+}
+
+/// Why `url_decode` fails; its `Display` is the message of Java's `URLDecoder`, which Trino passes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecodeError {
+    /// Fewer than two characters follow a `%`.
+    Incomplete,
+    /// What follows a `%` is a number below zero, for `Integer.parseInt` takes signs.
+    Negative,
+    /// What follows a `%` is no hexadecimal number.
+    Illegal {
+        /// Which of the two UTF-16 units is at fault, 0 or 1.
+        index: u8,
+        /// The two UTF-16 units after the `%`.
+        units: [u16; 2],
+    },
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let illegal = "URLDecoder: Illegal hex characters in escape (%) pattern";
+        match self {
+            Self::Incomplete => formatter.write_str("URLDecoder: Incomplete trailing escape (%) pattern"),
+            Self::Negative => write!(formatter, "{illegal} - negative value"),
+            Self::Illegal { index, units } => {
+                // Half of a surrogate pair becomes a question mark on its way out of Java.
+                let text: String = char::decode_utf16(*units).map(|unit| unit.unwrap_or('?')).collect();
+                write!(formatter, "{illegal} - Error at index {index} in: \"{text}\"")
+            }
+        }
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+/// `url_decode`: `java.net.URLDecoder` with UTF-8. `+` is a space, malformed UTF-8 becomes U+FFFD.
+///
+/// # Errors
+/// For a `%` that no number of two hexadecimal digits follows. That fails the whole query in Trino
+/// (`INVALID_FUNCTION_ARGUMENT`), unlike the same in a URL for `extract_*`.
+pub fn decode(text: &str) -> Result<Cow<'_, str>, DecodeError> {
+    if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Ok(Cow::Borrowed(text));
+    }
+    let mut decoded = String::with_capacity(text.len());
+    let mut octets = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(['%', '+']) {
+        decoded.push_str(&rest[..at]);
+        if let Some(after) = rest[at..].strip_prefix('+') {
+            decoded.push(' ');
+            rest = after;
+            continue;
+        }
+        rest = &rest[at..];
+        octets.clear();
+        while let Some(escape) = rest.strip_prefix('%') {
+            let (octet, after) = escaped_octet(escape)?;
+            octets.push(octet);
+            rest = after;
+        }
+        push_utf8(&mut decoded, &octets);
+    }
+    decoded.push_str(rest);
+    Ok(Cow::Owned(decoded))
+}
+
+/// The octet that the two UTF-16 units after a `%` stand for, and what follows them.
+///
+/// They go through `Integer.parseInt`, which takes more than `[0-9A-Fa-f]{2}`: `+5`, `-0`, and the digits of all
+/// scripts.
+fn escaped_octet(escape: &str) -> Result<(u8, &str), DecodeError> {
+    if let Some(pair) = escape.as_bytes().get(..2)
+        && pair.iter().all(u8::is_ascii_hexdigit)
+        && let Ok(octet) = u8::from_str_radix(&escape[..2], 16)
+    {
+        return Ok((octet, &escape[2..]));
+    }
+    let mut utf16 = escape.encode_utf16();
+    let (Some(first), Some(second)) = (utf16.next(), utf16.next()) else {
+        return Err(DecodeError::Incomplete);
+    };
+    let illegal = |index| DecodeError::Illegal { index, units: [first, second] };
+    let value = |unit: u16| char::from_u32(u32::from(unit)).and_then(|unit| digit(unit, 16));
+    let low = value(second);
+    let octet = match (first, low) {
+        (0x2b, Some(low)) | (0x2d, Some(low @ 0)) => low,
+        (0x2d, Some(_)) => return Err(DecodeError::Negative),
+        (0x2b | 0x2d, None) => return Err(illegal(1)),
+        _ => 16 * value(first).ok_or(illegal(0))? + low.ok_or(illegal(1))?,
+    };
+    let after = escape.char_indices().nth(2).map_or(escape.len(), |(index, _)| index);
+    Ok((octet as u8, &escape[after..]))
+}
+
+/// `url_encode`: Guava's `urlFormParameterEscaper`. ASCII letters and digits and `-_.*` stay, a space is `+`.
+pub fn encode(text: &str) -> String {
+    const HEXADECIMAL: &[u8; 16] = b"0123456789ABCDEF";
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'_' | b'.' | b'*' => encoded.push(char::from(byte)),
+            b' ' => encoded.push('+'),
+            _ => {
+                encoded.push('%');
+                encoded.push(char::from(HEXADECIMAL[usize::from(byte >> 4)]));
+                encoded.push(char::from(HEXADECIMAL[usize::from(byte & 15)]));
+            }
+        }
+    }
+    encoded
+}
+
+/// Appends `octets` as Java decodes UTF-8: each malformed stretch is one U+FFFD.
+///
+/// It is what `String::from_utf8_lossy` does but for encoded surrogates (`ED A0 80`), of which Java makes one
+/// U+FFFD, and Rust three.
+fn push_utf8(decoded: &mut String, octets: &[u8]) {
+    let mut rest = octets;
+    loop {
+        match std::str::from_utf8(rest) {
+            Ok(text) => {
+                decoded.push_str(text);
+                return;
+            }
+            Err(error) => {
+                let (valid, malformed) = rest.split_at(error.valid_up_to());
+                decoded.push_str(std::str::from_utf8(valid).unwrap_or_default());
+                decoded.push(char::REPLACEMENT_CHARACTER);
+                let length = match malformed {
+                    [0xed, 0xa0..=0xbf, 0x80..=0xbf, ..] => 3,
+                    [0xed, 0xa0..=0xbf, ..] => 2,
+                    _ => error.error_len().unwrap_or(malformed.len()),
+                };
+                rest = &malformed[length..];
+            }
+        }
+    }
+}
