@@ -7,7 +7,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DataFusionError, Result};
-use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryReservation};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -221,4 +221,9 @@ impl PartitionStream for FromTask {
             ))
         })
     }
+}
+
+/// A share of the memory that plans have together, for work beside them.
+pub(crate) fn sql_memory(purpose: &str) -> MemoryReservation {
+    MemoryConsumer::new(purpose).register(&RUNTIME.memory_pool)
 }

@@ -39,9 +39,15 @@ impl fmt::Display for CastError<'_> {
             Self::Varchar { text, to } => write!(formatter, "Cannot cast '{text}' to {to}"),
             Self::Date(text) => write!(formatter, "Value cannot be cast to date: {text}"),
             Self::NotANumber(to) => write!(formatter, "Cannot cast double NaN to {to}"),
-            Self::DoubleToBigint(value) => write!(formatter, "Unable to cast {} to bigint", java_double(value)),
-            Self::DoubleOutOfRange(value, to) => write!(formatter, "Out of range for {to}: {}", java_double(value)),
-            Self::BigintOutOfRange(value, to) => write!(formatter, "Out of range for {to}: {value}"),
+            Self::DoubleToBigint(value) => {
+                write!(formatter, "Unable to cast {} to bigint", java_double(value))
+            }
+            Self::DoubleOutOfRange(value, to) => {
+                write!(formatter, "Out of range for {to}: {}", java_double(value))
+            }
+            Self::BigintOutOfRange(value, to) => {
+                write!(formatter, "Out of range for {to}: {value}")
+            }
         }
     }
 }
@@ -64,7 +70,9 @@ pub fn varchar_to_double(text: &str) -> Result<f64, CastError<'_>> {
 /// Digits, with a point among them or not, if few enough for one division to give the nearest double: both of its
 /// operands are exact then.
 fn usual_double(bytes: &[u8]) -> Option<f64> {
-    const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    const POWERS: [f64; 16] = [
+        1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+    ];
     // Fifteen digits, and a point: below 2^53.
     if bytes.len() > 16 {
         return None;
@@ -98,7 +106,11 @@ fn parse_double(text: &str) -> Option<f64> {
         [b'0', b'x' | b'X', ..] => hexadecimal(&magnitude[2..])?,
         _ => decimal(magnitude)?,
     };
-    Some(if negative && !value.is_nan() { -value } else { value })
+    Some(if negative && !value.is_nan() {
+        -value
+    } else {
+        value
+    })
 }
 
 /// The type suffix that a literal in a Java program may have.
@@ -114,13 +126,18 @@ fn decimal(text: &str) -> Option<f64> {
     };
     let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let are_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let mantissa_is_legal = are_digits(whole) && are_digits(part) && !(whole.is_empty() && part.is_empty());
+    let mantissa_is_legal =
+        are_digits(whole) && are_digits(part) && !(whole.is_empty() && part.is_empty());
     let exponent_is_legal = exponent.is_none_or(|exponent| {
         let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
         !digits.is_empty() && are_digits(digits)
     });
     // From here on it is a subset of what Rust takes, and both round to the nearest, ties to even.
-    if mantissa_is_legal && exponent_is_legal { number.parse().ok() } else { None }
+    if mantissa_is_legal && exponent_is_legal {
+        number.parse().ok()
+    } else {
+        None
+    }
 }
 
 /// What follows `0x`: hexadecimal digits with or without a point, and an exponent of 2 that can't be missing.
@@ -134,7 +151,11 @@ fn hexadecimal(text: &str) -> Option<f64> {
     let mut bits = 0_u64;
     let mut inexact = false;
     let mut scale = -4 * part.len() as i64;
-    for digit in whole.chars().chain(part.chars()).filter_map(|digit| digit.to_digit(16)) {
+    for digit in whole
+        .chars()
+        .chain(part.chars())
+        .filter_map(|digit| digit.to_digit(16))
+    {
         if bits >> 60 == 0 {
             bits = bits << 4 | u64::from(digit);
         } else {
@@ -142,7 +163,11 @@ fn hexadecimal(text: &str) -> Option<f64> {
             inexact |= digit != 0;
         }
     }
-    Some(nearest_double(bits, inexact, scale.saturating_add(exponent)))
+    Some(nearest_double(
+        bits,
+        inexact,
+        scale.saturating_add(exponent),
+    ))
 }
 
 /// The mantissa and the exponent around `p`. An exponent too great for an `i64` is as good as the greatest.
@@ -153,7 +178,14 @@ fn without_suffix_of_exponent(text: &str) -> Option<(&str, i64)> {
         return None;
     }
     let magnitude = digits.parse().unwrap_or(i64::MAX / 2);
-    Some((mantissa, if exponent.starts_with('-') { -magnitude } else { magnitude }))
+    Some((
+        mantissa,
+        if exponent.starts_with('-') {
+            -magnitude
+        } else {
+            magnitude
+        },
+    ))
 }
 
 /// `bits · 2^scale`, and a little more if `inexact`, rounded to the nearest double, ties to even.
@@ -219,13 +251,19 @@ pub fn varchar_to_tinyint(text: &str) -> Result<i8, CastError<'_>> {
 }
 
 fn narrow<'a, T: TryFrom<i64>>(text: &'a str, to: &'static str) -> Result<T, CastError<'a>> {
-    parse_integer(text).and_then(|value| T::try_from(value).ok()).ok_or(CastError::Varchar { text, to })
+    parse_integer(text)
+        .and_then(|value| T::try_from(value).ok())
+        .ok_or(CastError::Varchar { text, to })
 }
 
 fn parse_integer(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     if (1..=18).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_digit) {
-        return Some(bytes.iter().fold(0, |value, digit| value * 10 + i64::from(digit - b'0')));
+        return Some(
+            bytes
+                .iter()
+                .fold(0, |value, digit| value * 10 + i64::from(digit - b'0')),
+        );
     }
     let (negative, digits) = match bytes.first()? {
         b'-' => (true, &text[1..]),
@@ -237,9 +275,15 @@ fn parse_integer(text: &str) -> Option<i64> {
     }
     // Downwards, for there is one more below zero than above.
     let value = digits.chars().try_fold(0_i64, |value, character| {
-        value.checked_mul(10)?.checked_sub(i64::from(digit(character, 10)?))
+        value
+            .checked_mul(10)?
+            .checked_sub(i64::from(digit(character, 10)?))
     })?;
-    if negative { Some(value) } else { value.checked_neg() }
+    if negative {
+        Some(value)
+    } else {
+        value.checked_neg()
+    }
 }
 
 /// VARCHAR to BOOLEAN: `true`, `t`, `1`, `false`, `f`, `0`, in letters of either case.
@@ -253,7 +297,10 @@ pub fn varchar_to_boolean(text: &str) -> Result<bool, CastError<'_>> {
     } else if is_one_of(["false", "f", "0"]) {
         Ok(false)
     } else {
-        Err(CastError::Varchar { text, to: "BOOLEAN" })
+        Err(CastError::Varchar {
+            text,
+            to: "BOOLEAN",
+        })
     }
 }
 
@@ -265,7 +312,8 @@ pub fn varchar_to_boolean(text: &str) -> Result<bool, CastError<'_>> {
 pub fn varchar_to_date(text: &str) -> Result<i32, CastError<'_>> {
     let trimmed = text.trim_matches(is_java_whitespace);
     let days = usual_date(trimmed.as_bytes()).or_else(|| epoch_days(trimmed));
-    days.and_then(|days| i32::try_from(days).ok()).ok_or(CastError::Date(text))
+    days.and_then(|days| i32::try_from(days).ok())
+        .ok_or(CastError::Date(text))
 }
 
 fn usual_date(bytes: &[u8]) -> Option<i64> {
@@ -274,7 +322,11 @@ fn usual_date(bytes: &[u8]) -> Option<i64> {
     };
     let number = |digits: [u8; 4]| {
         let are_digits = digits.iter().all(u8::is_ascii_digit);
-        are_digits.then(|| digits.iter().fold(0, |value, digit| value * 10 + i64::from(digit - b'0')))
+        are_digits.then(|| {
+            digits
+                .iter()
+                .fold(0, |value, digit| value * 10 + i64::from(digit - b'0'))
+        })
     };
     let year = number([*y1, *y2, *y3, *y4])?;
     let month = number([b'0', b'0', *m1, *m2])?;
@@ -299,7 +351,11 @@ fn is_java_whitespace(character: char) -> bool {
 pub fn double_to_bigint(value: f64) -> Result<i64, CastError<'static>> {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
     let rounded = value.round();
-    if (-LIMIT..LIMIT).contains(&rounded) { Ok(rounded as i64) } else { Err(CastError::DoubleToBigint(value)) }
+    if (-LIMIT..LIMIT).contains(&rounded) {
+        Ok(rounded as i64)
+    } else {
+        Err(CastError::DoubleToBigint(value))
+    }
 }
 
 /// DOUBLE to INTEGER: to the nearest, halves away from zero.
@@ -378,20 +434,34 @@ pub fn date_to_varchar(days: i32) -> String {
 /// DOUBLE to VARCHAR, always with an exponent: `1.5E0`, `1.0E-3`, `0E0`, `-0E0`, `Infinity`, `NaN`.
 pub fn double_to_varchar(value: f64) -> String {
     if value == 0.0 {
-        return if value.is_sign_negative() { "-0E0" } else { "0E0" }.to_owned();
+        return if value.is_sign_negative() {
+            "-0E0"
+        } else {
+            "0E0"
+        }
+        .to_owned();
     }
     if !value.is_finite() {
         return not_finite(value).to_owned();
     }
     let sign = if value < 0.0 { "-" } else { "" };
     let decimal = Decimal::of(value.abs());
-    format!("{sign}{}E{}", decimal.scientific_mantissa(), decimal.exponent - 1)
+    format!(
+        "{sign}{}E{}",
+        decimal.scientific_mantissa(),
+        decimal.exponent - 1
+    )
 }
 
 /// `Double.toString`, which the messages have.
 pub(super) fn java_double(value: f64) -> String {
     if value == 0.0 {
-        return if value.is_sign_negative() { "-0.0" } else { "0.0" }.to_owned();
+        return if value.is_sign_negative() {
+            "-0.0"
+        } else {
+            "0.0"
+        }
+        .to_owned();
     }
     if !value.is_finite() {
         return not_finite(value).to_owned();
@@ -409,7 +479,10 @@ pub(super) fn java_double(value: f64) -> String {
             };
             format!("{sign}{whole}.{part}")
         }
-        exponent @ -2..=0 => format!("{sign}0.{}{digits}", &"00"[..exponent.unsigned_abs() as usize]),
+        exponent @ -2..=0 => format!(
+            "{sign}0.{}{digits}",
+            &"00"[..exponent.unsigned_abs() as usize]
+        ),
         exponent => format!("{sign}{}E{}", decimal.scientific_mantissa(), exponent - 1),
     }
 }
@@ -426,9 +499,8 @@ fn not_finite(value: f64) -> &'static str {
 
 /// `0.digits · 10^exponent`, in the digits that Java before version 19 prints.
 ///
-/// They are not always the fewest that tell the double from its neighbours, nor always the nearest to it (2.0E-3
-/// is right there, but 2.2250738585072014E-308 and 1.0E23 each took a release to become so), so that Rust's own
-/// formatting can't be used. What Java does is Steele and White's algorithm with two shortcuts.
+/// They are not always the fewest that tell the double from its neighbours (2e23 is `1.9999999999999998E23`), so that
+/// Rust's own formatting can't be used. What Java does is Steele and White's algorithm, with shortcuts that show.
 struct Decimal {
     digits: String,
     exponent: i32,
@@ -467,16 +539,20 @@ impl Decimal {
         let up = unit > 1 && integer % unit >= unit / 2;
         let digits = (integer / unit + u64::from(up)).to_string();
         let exponent = digits.len() as i32 + unit.ilog10() as i32;
-        Self { digits: digits.trim_end_matches('0').to_owned(), exponent }
+        Self {
+            digits: digits.trim_end_matches('0').to_owned(),
+            exponent,
+        }
     }
 
     /// Digit after digit of value/10^e, until what is left is within half of the distance to the next double.
     fn of_fraction(mantissa: u64, exponent: i32, precision: i32, significant: i32) -> Self {
         // A straight line for the logarithm of the mantissa; it may come out one too high, never too low.
         let unit_mantissa = f64::from_bits(1023 << 52 | mantissa & ((1 << 52) - 1));
-        let estimate =
-            (unit_mantissa - 1.5) * 0.289529654 + 0.176091259 + f64::from(exponent) * 0.301029995663981;
-        let mut power = estimate.floor() as i32;
+        let estimate = (unit_mantissa - 1.5) * 0.289529654
+            + 0.176091259
+            + f64::from(exponent) * std::f64::consts::LOG10_2;
+        let power = estimate.floor() as i32;
 
         // value/10^power = rest/scale, and half the distance to the next double is margin/scale; each of the three is
         // a power of five times a power of two, the rest times the mantissa's significant bits as well.
@@ -501,43 +577,58 @@ impl Decimal {
             scale_twos -= margin_twos;
             margin_twos = 0;
         }
-        // Where all fits into 64 bits Java computes in them, with a comparison that differs in the case of equality.
+        // Java's estimate of the bits decides how it computes, and the two ways don't always agree.
         let rest_bits = significant + rest_twos + bits_of_power_of_five(rest_fives);
         let ten_scale_bits = scale_twos + 1 + bits_of_power_of_five(scale_fives + 1);
+        if rest_bits < 64 && ten_scale_bits < 64 {
+            let scaled =
+                |value: u64, fives: i32, twos: i32| (value * 5_u64.pow(fives as u32)) << twos;
+            let mut division = WordDivision {
+                rest: scaled(mantissa, rest_fives, rest_twos),
+                margin: scaled(1, rest_fives, margin_twos),
+                scale: scaled(1, scale_fives, scale_twos),
+            };
+            return Self::develop(power, || division.next_digit());
+        }
         let scale = Natural::of(1).times_powers(scale_fives, scale_twos);
-        let mut division = Division {
+        let mut division = LongDivision {
             rest: Natural::of(mantissa).times_powers(rest_fives, rest_twos),
             margin: Natural::of(1).times_powers(rest_fives, margin_twos),
             ten_scale: scale.clone().times(10),
             scale,
-            equality_is_high: rest_bits >= 64 || ten_scale_bits >= 64,
         };
+        Self::develop(power, || division.next_digit())
+    }
+
+    /// Takes digits until one may be the last. `power` is the power of ten of the first, if that isn't a zero.
+    fn develop(mut power: i32, mut next_digit: impl FnMut() -> Digit) -> Self {
         let mut digits = Vec::with_capacity(20);
-        let (digit, mut low, mut high) = division.next_digit();
-        if digit == 0 && !high {
+        let mut last = next_digit();
+        if last.value == 0 && !last.high {
             power -= 1;
         } else {
-            digits.push(digit);
+            digits.push(last.value);
         }
         if !(-3..8).contains(&power) {
             // It will be printed with an exponent, and so with a digit after the point: one is not enough.
-            (low, high) = (false, false);
+            (last.low, last.high) = (false, false);
         }
-        while !low && !high {
-            let digit;
-            (digit, low, high) = division.next_digit();
-            digits.push(digit);
+        while !last.low && !last.high {
+            last = next_digit();
+            digits.push(last.value);
         }
-        let up = high && (!low || {
-            match division.rest.times(2).cmp(&division.ten_scale) {
-                Ordering::Less => false,
-                Ordering::Equal => digits.last().is_some_and(|digit| digit % 2 == 1),
-                Ordering::Greater => true,
-            }
-        });
+        let up = last.high
+            && match last.rest_to_half {
+                _ if !last.low => true,
+                Ordering::Equal => last.value % 2 == 1,
+                beyond => beyond == Ordering::Greater,
+            };
         let carried = up && round_up(&mut digits);
         let exponent = power + 1 + i32::from(carried);
-        let digits = digits.iter().map(|digit| char::from(b'0' + digit)).collect();
+        let digits = digits
+            .iter()
+            .map(|digit| char::from(b'0' + digit))
+            .collect();
         Self { digits, exponent }
     }
 
@@ -548,33 +639,76 @@ impl Decimal {
     }
 }
 
-/// The state of a long division that gives a value's decimal digits. All but the digits themselves are scaled by
-/// the same factor.
-struct Division {
-    rest: Natural,
+/// A decimal digit, and whether it may be the last.
+struct Digit {
+    value: u8,
+    /// The value is so close above what the digits say that they may end here.
+    low: bool,
+    /// It is so close below what they say with one more in this place.
+    high: bool,
+    rest_to_half: Ordering,
+}
+
+/// The state of a division that gives a value's decimal digits, where it fits into words. All three are scaled by the
+/// same factor.
+struct WordDivision {
+    rest: u64,
     /// Half of the distance to the next double: what the rest may be off by.
+    margin: u64,
+    scale: u64,
+}
+
+impl WordDivision {
+    fn next_digit(&mut self) -> Digit {
+        let value = (self.rest / self.scale) as u8;
+        self.rest = self.rest % self.scale * 10;
+        self.margin = self.margin.wrapping_mul(10);
+        let ten_scale = self.scale * 10;
+        let rest_to_half = (self.rest * 2).cmp(&ten_scale);
+        // Java's words are signed. It sees the margin overflow, which may be the last digit then whatever the rest, but
+        // not the sum: a few doubles around 3E25 end one lower for that.
+        if self.margin > i64::MAX as u64 {
+            return Digit {
+                value,
+                low: true,
+                high: true,
+                rest_to_half,
+            };
+        }
+        let sum = self.rest + self.margin;
+        let high = sum > ten_scale && sum <= i64::MAX as u64;
+        Digit {
+            value,
+            low: self.rest < self.margin,
+            high,
+            rest_to_half,
+        }
+    }
+}
+
+/// The same in numbers of any length.
+struct LongDivision {
+    rest: Natural,
     margin: Natural,
     scale: Natural,
     ten_scale: Natural,
-    equality_is_high: bool,
 }
 
-impl Division {
-    /// The next digit; whether the rest is small enough to stop there; and whether it is great enough to stop one above.
-    fn next_digit(&mut self) -> (u8, bool, bool) {
-        let mut digit = 0;
+impl LongDivision {
+    fn next_digit(&mut self) -> Digit {
+        let mut value = 0;
         while self.rest >= self.scale {
             self.rest.subtract(&self.scale);
-            digit += 1;
+            value += 1;
         }
         self.rest = std::mem::take(&mut self.rest).times(10);
         self.margin = std::mem::take(&mut self.margin).times(10);
-        let high = match self.rest.plus(&self.margin).cmp(&self.ten_scale) {
-            Ordering::Less => false,
-            Ordering::Equal => self.equality_is_high,
-            Ordering::Greater => true,
-        };
-        (digit, self.rest < self.margin, high)
+        Digit {
+            value,
+            low: self.rest < self.margin,
+            high: self.rest.plus(&self.margin) >= self.ten_scale,
+            rest_to_half: self.rest.plus(&self.rest).cmp(&self.ten_scale),
+        }
     }
 }
 
@@ -637,15 +771,22 @@ impl Natural {
         for _ in 0..fives / 13 {
             self = self.times(5_u32.pow(13));
         }
-        self = self.times(5_u32.pow((fives % 13) as u32)).times(1 << (twos % 32));
+        self = self
+            .times(5_u32.pow((fives % 13) as u32))
+            .times(1 << (twos % 32));
         if !self.0.is_empty() {
-            self.0.splice(0..0, std::iter::repeat_n(0, (twos / 32) as usize));
+            self.0
+                .splice(0..0, std::iter::repeat_n(0, (twos / 32) as usize));
         }
         self
     }
 
     fn plus(&self, other: &Self) -> Self {
-        let (long, short) = if self.0.len() < other.0.len() { (other, self) } else { (self, other) };
+        let (long, short) = if self.0.len() < other.0.len() {
+            (other, self)
+        } else {
+            (self, other)
+        };
         let mut sum = long.clone();
         let mut carry = 0_u64;
         for (index, limb) in sum.0.iter_mut().enumerate() {

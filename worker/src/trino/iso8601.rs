@@ -45,7 +45,13 @@ impl fmt::Display for TimestampError<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Malformed { text, at } => malformed(formatter, text, at),
-            Self::OutOfRange { text, field, value, least, greatest } => write!(
+            Self::OutOfRange {
+                text,
+                field,
+                value,
+                least,
+                greatest,
+            } => write!(
                 formatter,
                 "Cannot parse \"{text}\": Value {value} for {field} must be in the range [{least},{greatest}]"
             ),
@@ -53,7 +59,10 @@ impl fmt::Display for TimestampError<'_> {
                 let sign = if offset < 0 { '-' } else { '+' };
                 let rest = i64::from(offset).abs();
                 let (hours, minutes) = (rest / HOUR, rest % HOUR / MINUTE);
-                write!(formatter, "Time zone not supported: {sign}{hours:02}:{minutes:02}")?;
+                write!(
+                    formatter,
+                    "Time zone not supported: {sign}{hours:02}:{minutes:02}"
+                )?;
                 if rest % MINUTE != 0 {
                     write!(formatter, ":{:02}", rest % MINUTE / SECOND)?;
                 }
@@ -89,7 +98,11 @@ fn malformed(formatter: &mut fmt::Formatter<'_>, text: &str, at: usize) -> fmt::
     } else if at >= text.len() {
         formatter.write_str(" is too short")
     } else {
-        write!(formatter, " is malformed at \"{}{dots}\"", sample.get(at..).unwrap_or_default())
+        write!(
+            formatter,
+            " is malformed at \"{}{dots}\"",
+            sample.get(at..).unwrap_or_default()
+        )
     }
 }
 
@@ -107,7 +120,13 @@ pub fn from_iso8601_timestamp(text: &str) -> Result<i64, TimestampError<'_>> {
         return Ok(millis);
     }
     let mut fields = Fields::default();
-    let end = one_of(&mut fields, text.as_bytes(), 0, &[time_alone, date_and_time], Otherwise::Fail);
+    let end = one_of(
+        &mut fields,
+        text.as_bytes(),
+        0,
+        &[time_alone, date_and_time],
+        Otherwise::Fail,
+    );
     let at = end.unwrap_or_else(|at| at);
     if end != Ok(text.len()) {
         return Err(TimestampError::Malformed { text, at });
@@ -120,7 +139,10 @@ pub fn from_iso8601_timestamp(text: &str) -> Result<i64, TimestampError<'_>> {
         greatest: fault.greatest,
     };
     let offset = fields.offset_millis;
-    let millis = fields.local_millis().map_err(out_of_range)?.saturating_sub(i64::from(offset));
+    let millis = fields
+        .local_millis()
+        .map_err(out_of_range)?
+        .saturating_sub(i64::from(offset));
     if i64::from(offset) % MINUTE != 0 || i64::from(offset).abs() > 14 * HOUR {
         return Err(TimestampError::UnknownZone(offset));
     }
@@ -174,12 +196,19 @@ fn usual_form(bytes: &[u8]) -> Option<i64> {
         }
         _ => return None,
     };
-    legal.then(|| days_from_civil(year, month, day) * DAY + hour * HOUR + minute * MINUTE + second * SECOND + fraction)
+    legal.then(|| {
+        days_from_civil(year, month, day) * DAY
+            + hour * HOUR
+            + minute * MINUTE
+            + second * SECOND
+            + fraction
+    })
 }
 
 fn pair(bytes: &[u8; 19], at: usize) -> Option<i64> {
     let (tens, ones) = (bytes[at], bytes[at + 1]);
-    (tens.is_ascii_digit() && ones.is_ascii_digit()).then(|| i64::from((tens - b'0') * 10 + ones - b'0'))
+    (tens.is_ascii_digit() && ones.is_ascii_digit())
+        .then(|| i64::from((tens - b'0') * 10 + ones - b'0'))
 }
 
 /// What the grammar has read so far.
@@ -212,7 +241,12 @@ fn checked(field: &'static str, value: i32, least: i32, greatest: i32) -> Result
     if (least..=greatest).contains(&value) {
         Ok(i64::from(value))
     } else {
-        Err(Fault { field, value, least, greatest })
+        Err(Fault {
+            field,
+            value,
+            least,
+            greatest,
+        })
     }
 }
 
@@ -229,14 +263,18 @@ impl Fields {
     }
 
     fn local_days(&self) -> Result<i64, Fault> {
-        // The years that Joda-Time can count in milliseconds.
+        // The years that an `i64` of milliseconds reaches.
         const YEARS: (i32, i32) = (-292_275_055, 292_278_994);
         if let Some(weekyear) = self.weekyear {
-            checked("weekyear", weekyear.abs(), YEARS.0, YEARS.1)?;
+            checked("weekyear", weekyear.abs(), YEARS.0 + 1, YEARS.1 - 1)?;
             let monday = first_monday(i64::from(weekyear));
             let weeks = (first_monday(i64::from(weekyear) + 1) - monday) / 7;
             // Joda-Time doesn't look for a 53rd week unless it is asked for one.
-            let greatest = if self.week > Some(52) { weeks as i32 } else { 52 };
+            let greatest = if self.week > Some(52) {
+                weeks as i32
+            } else {
+                52
+            };
             let week = checked("weekOfWeekyear", self.week.unwrap_or(1), 1, greatest)?;
             let day = checked("dayOfWeek", self.day_of_week.unwrap_or(1), 1, 7)?;
             return Ok(monday + (week - 1) * 7 + day - 1);
@@ -267,7 +305,13 @@ enum Otherwise {
 }
 
 /// Joda-Time's `MatchingParser`: whichever alternative reads the furthest, the first of those that tie.
-fn one_of(fields: &mut Fields, text: &[u8], at: usize, elements: &[Element], otherwise: Otherwise) -> Progress {
+fn one_of(
+    fields: &mut Fields,
+    text: &[u8],
+    at: usize,
+    elements: &[Element],
+    otherwise: Otherwise,
+) -> Progress {
     let before = *fields;
     let (mut furthest, mut fault) = (at, at);
     for element in elements {
@@ -281,7 +325,11 @@ fn one_of(fields: &mut Fields, text: &[u8], at: usize, elements: &[Element], oth
             Err(end) => fault = fault.max(end),
         }
     }
-    if furthest > at || otherwise == Otherwise::Nothing { Ok(furthest) } else { Err(fault) }
+    if furthest > at || otherwise == Otherwise::Nothing {
+        Ok(furthest)
+    } else {
+        Err(fault)
+    }
 }
 
 fn optional(fields: &mut Fields, text: &[u8], at: usize, element: Element) -> Progress {
@@ -295,7 +343,13 @@ fn time_alone(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
 }
 
 fn date_and_time(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
-    let at = one_of(fields, text, at, &[calendar_date, week_date, ordinal_date], Otherwise::Fail)?;
+    let at = one_of(
+        fields,
+        text,
+        at,
+        &[calendar_date, week_date, ordinal_date],
+        Otherwise::Fail,
+    )?;
     optional(fields, text, at, |fields, text, at| {
         let at = literal(text, at, b'T')?;
         let at = optional(fields, text, at, time)?;
@@ -315,7 +369,9 @@ fn week_date(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
     let at = signed_number(text, at, &mut fields.weekyear)?;
     // `-W` is one literal, so that it fails as a whole.
     let dash = at;
-    let at = literal(text, dash, b'-').and_then(|at| literal(text, at, b'W')).map_err(|_| dash)?;
+    let at = literal(text, dash, b'-')
+        .and_then(|at| literal(text, at, b'W'))
+        .map_err(|_| dash)?;
     let at = number(text, at, 2, &mut fields.week)?;
     optional(fields, text, at, |fields, text, at| {
         let at = literal(text, at, b'-')?;
@@ -345,20 +401,32 @@ fn day_of_month(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
 
 fn time(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
     let at = number(text, at, 2, &mut fields.hour)?;
-    one_of(fields, text, at, &[minute_and_on, |fields, text, at| fraction(fields, text, at, HOUR)], Otherwise::Nothing)
+    one_of(
+        fields,
+        text,
+        at,
+        &[minute_and_on, |fields, text, at| {
+            fraction(fields, text, at, HOUR)
+        }],
+        Otherwise::Nothing,
+    )
 }
 
 fn minute_and_on(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
     let at = literal(text, at, b':')?;
     let at = number(text, at, 2, &mut fields.minute)?;
-    let elements: [Element; 2] = [second_and_on, |fields, text, at| fraction(fields, text, at, MINUTE)];
+    let elements: [Element; 2] = [second_and_on, |fields, text, at| {
+        fraction(fields, text, at, MINUTE)
+    }];
     one_of(fields, text, at, &elements, Otherwise::Nothing)
 }
 
 fn second_and_on(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
     let at = literal(text, at, b':')?;
     let at = number(text, at, 2, &mut fields.second)?;
-    optional(fields, text, at, |fields, text, at| fraction(fields, text, at, SECOND))
+    optional(fields, text, at, |fields, text, at| {
+        fraction(fields, text, at, SECOND)
+    })
 }
 
 /// One to nine digits of a unit of so many milliseconds.
@@ -394,7 +462,11 @@ fn offset(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
     let (mut at, mut millis) = two_digits(text, at + 1, 23, HOUR)?;
     let separated = text.get(at) == Some(&b':');
     for unit_millis in [MINUTE, SECOND] {
-        let start = if separated { literal(text, at, b':') } else { Ok(at) };
+        let start = if separated {
+            literal(text, at, b':')
+        } else {
+            Ok(at)
+        };
         let Ok(start) = start else { break };
         if !separated && digits(text, start, 1).is_empty() {
             break;
@@ -426,11 +498,20 @@ fn offset_fraction(text: &[u8], at: usize, separated: bool, millis: &mut i64) ->
     Ok(start + digits.len())
 }
 
-fn two_digits(text: &[u8], at: usize, greatest: i64, unit_millis: i64) -> Result<(usize, i64), usize> {
+fn two_digits(
+    text: &[u8],
+    at: usize,
+    greatest: i64,
+    unit_millis: i64,
+) -> Result<(usize, i64), usize> {
     match digits(text, at, 2) {
         [tens, ones] => {
             let value = i64::from((tens - b'0') * 10 + ones - b'0');
-            if value > greatest { Err(at) } else { Ok((at + 2, value * unit_millis)) }
+            if value > greatest {
+                Err(at)
+            } else {
+                Ok((at + 2, value * unit_millis))
+            }
         }
         _ => Err(at),
     }
@@ -450,7 +531,11 @@ fn number(text: &[u8], at: usize, length: usize, value: &mut Option<i32>) -> Pro
     if digits.is_empty() {
         return Err(at);
     }
-    *value = Some(digits.iter().fold(0, |value, digit| value * 10 + i32::from(digit - b'0')));
+    *value = Some(
+        digits
+            .iter()
+            .fold(0, |value, digit| value * 10 + i32::from(digit - b'0')),
+    );
     Ok(at + digits.len())
 }
 
@@ -468,7 +553,11 @@ fn signed_number(text: &[u8], at: usize, value: &mut Option<i32>) -> Progress {
 
 fn digits(text: &[u8], at: usize, length: usize) -> &[u8] {
     let rest = text.get(at..).unwrap_or_default();
-    let count = rest.iter().take(length).take_while(|byte| byte.is_ascii_digit()).count();
+    let count = rest
+        .iter()
+        .take(length)
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
     &rest[..count]
 }
 
@@ -488,7 +577,8 @@ pub fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_based = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * march_based + 2) / 5 + 1;
@@ -550,7 +640,11 @@ pub struct UnitError {
 
 impl fmt::Display for UnitError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "'{}' is not a valid {} field", self.unit, self.of)
+        write!(
+            formatter,
+            "'{}' is not a valid {} field",
+            self.unit, self.of
+        )
     }
 }
 
@@ -574,7 +668,12 @@ impl TruncUnit {
             "month" => Self::Month,
             "quarter" => Self::Quarter,
             "year" => Self::Year,
-            _ => return Err(UnitError { unit, of: "TIMESTAMP" }),
+            _ => {
+                return Err(UnitError {
+                    unit,
+                    of: "TIMESTAMP",
+                });
+            }
         })
     }
 
@@ -585,7 +684,10 @@ impl TruncUnit {
     pub fn of_date(name: &str) -> Result<Self, UnitError> {
         match Self::of_timestamp(name) {
             Ok(Self::Millisecond | Self::Second | Self::Minute | Self::Hour) | Err(_) => {
-                Err(UnitError { unit: name.to_lowercase(), of: "DATE" })
+                Err(UnitError {
+                    unit: name.to_lowercase(),
+                    of: "DATE",
+                })
             }
             unit => unit,
         }

@@ -126,10 +126,15 @@ impl<'a> Uri<'a> {
 /// Where the scheme's `:` is, `Some(None)` where there is no scheme, `None` where there is a `:` too early for
 /// a path to hold it and what is before it is no scheme.
 fn scheme_end(bytes: &[u8]) -> Option<Option<usize>> {
-    let Some(stop) = bytes.iter().position(|byte| CLASS[usize::from(*byte)] & SCHEME == 0) else {
+    let Some(stop) = bytes
+        .iter()
+        .position(|byte| CLASS[usize::from(*byte)] & SCHEME == 0)
+    else {
         return Some(None);
     };
-    let delimiter = bytes[stop..].iter().find(|byte| matches!(byte, b':' | b'/' | b'?' | b'#'));
+    let delimiter = bytes[stop..]
+        .iter()
+        .find(|byte| matches!(byte, b':' | b'/' | b'?' | b'#'));
     if delimiter != Some(&b':') {
         return Some(None);
     }
@@ -155,7 +160,9 @@ fn scan(text: &str, start: usize, end: usize, class: u8) -> Option<usize> {
     loop {
         // Eight at a time: the table has no answer that depends on a neighbour.
         while let Some(chunk) = bytes.get(at..at + 8) {
-            let all = chunk.iter().fold(class, |all, byte| all & CLASS[usize::from(*byte)]);
+            let all = chunk
+                .iter()
+                .fold(class, |all, byte| all & CLASS[usize::from(*byte)]);
             if all == 0 {
                 break;
             }
@@ -197,7 +204,10 @@ fn is_other(character: char) -> bool {
 
 fn authority_end(bytes: &[u8], start: usize) -> usize {
     let ends = |byte: &u8| matches!(byte, b'/' | b'?' | b'#');
-    bytes[start..].iter().position(ends).map_or(bytes.len(), |length| start + length)
+    bytes[start..]
+        .iter()
+        .position(ends)
+        .map_or(bytes.len(), |length| start + length)
 }
 
 type HostAndPort<'a> = (Option<&'a str>, Option<i32>);
@@ -205,7 +215,9 @@ type HostAndPort<'a> = (Option<&'a str>, Option<i32>);
 /// A non-empty authority. What doesn't parse as a server's is a registry-based one, if its characters allow that.
 fn authority(text: &str) -> Option<HostAndPort<'_>> {
     let end = text.len();
-    let plain = text.bytes().all(|byte| CLASS[usize::from(byte)] & HOST_AND_PORT != 0);
+    let plain = text
+        .bytes()
+        .all(|byte| CLASS[usize::from(byte)] & HOST_AND_PORT != 0);
     let registry = plain || scan(text, 0, end, REG_NAME)? == end;
     // All that is legal in a registry-based authority is legal in a server's.
     let server = registry || scan(text, 0, end, SERVER)? == end;
@@ -224,7 +236,11 @@ fn host_and_port(text: &str) -> Option<(&str, Option<i32>)> {
     if scan(userinfo, 0, userinfo.len(), USERINFO)? != userinfo.len() {
         return None;
     }
-    let length = if server.starts_with('[') { bracketed(server)? } else { name_or_ipv4(server.as_bytes())? };
+    let length = if server.starts_with('[') {
+        bracketed(server)?
+    } else {
+        name_or_ipv4(server.as_bytes())?
+    };
     let (host, rest) = server.split_at(length);
     if rest.is_empty() {
         return Some((host, None));
@@ -247,10 +263,15 @@ fn name_or_ipv4(bytes: &[u8]) -> Option<usize> {
 
 /// The length of the IPv4 address that `bytes` starts with. Java takes any number of leading zeros.
 fn ipv4(bytes: &[u8]) -> Option<usize> {
-    let length = bytes.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+    let length = bytes
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit() || **byte == b'.')
+        .count();
     let mut numbers = 0;
     for number in bytes[..length].split(|byte| *byte == b'.') {
-        let fits = |value: u32, digit: &u8| Some(value * 10 + u32::from(digit - b'0')).filter(|value| *value < 256);
+        let fits = |value: u32, digit: &u8| {
+            Some(value * 10 + u32::from(digit - b'0')).filter(|value| *value < 256)
+        };
         number.iter().try_fold(0, fits)?;
         if number.is_empty() {
             return None;
@@ -289,7 +310,11 @@ fn bracketed(text: &str) -> Option<usize> {
     let address = match literal.iter().position(|byte| *byte == b'%') {
         Some(percent) => {
             let scope = &literal[percent + 1..];
-            if scope.is_empty() || scope.iter().any(|byte| CLASS[usize::from(*byte)] & SCOPE_ID == 0) {
+            if scope.is_empty()
+                || scope
+                    .iter()
+                    .any(|byte| CLASS[usize::from(*byte)] & SCOPE_ID == 0)
+            {
                 return None;
             }
             &literal[..percent]
@@ -340,7 +365,10 @@ fn hex_groups(bytes: &[u8]) -> Option<(usize, &[u8])> {
             [b':', group @ ..] => group,
             _ => return Some((octets, rest)),
         };
-        let length = group.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        let length = group
+            .iter()
+            .take_while(|byte| byte.is_ascii_hexdigit())
+            .count();
         if group.get(length) == Some(&b'.') && length > 0 || length == 0 && octets == 0 {
             return Some((octets, rest));
         }

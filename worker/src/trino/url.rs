@@ -66,7 +66,9 @@ pub struct Parameters<'a> {
 impl<'a> Parameters<'a> {
     /// An empty query has one parameter, with an empty name: that is what Guava's `Splitter` makes of it.
     pub fn new(raw_query: &'a str) -> Self {
-        Self { rest: Some(raw_query) }
+        Self {
+            rest: Some(raw_query),
+        }
     }
 }
 
@@ -114,7 +116,10 @@ fn decode_part(raw: &str) -> Cow<'_, str> {
         octets.clear();
         // Escapes that touch are decoded together, so that a character may span them.
         rest = loop {
-            let Some(octet) = escapes.get(..2).and_then(|pair| u8::from_str_radix(pair, 16).ok()) else {
+            let Some(octet) = escapes
+                .get(..2)
+                .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+            else {
                 break escapes;
             };
             octets.push(octet);
@@ -149,12 +154,19 @@ impl fmt::Display for DecodeError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let illegal = "URLDecoder: Illegal hex characters in escape (%) pattern";
         match self {
-            Self::Incomplete => formatter.write_str("URLDecoder: Incomplete trailing escape (%) pattern"),
+            Self::Incomplete => {
+                formatter.write_str("URLDecoder: Incomplete trailing escape (%) pattern")
+            }
             Self::Negative => write!(formatter, "{illegal} - negative value"),
             Self::Illegal { index, units } => {
                 // Half of a surrogate pair becomes a question mark on its way out of Java.
-                let text: String = char::decode_utf16(*units).map(|unit| unit.unwrap_or('?')).collect();
-                write!(formatter, "{illegal} - Error at index {index} in: \"{text}\"")
+                let text: String = char::decode_utf16(*units)
+                    .map(|unit| unit.unwrap_or('?'))
+                    .collect();
+                write!(
+                    formatter,
+                    "{illegal} - Error at index {index} in: \"{text}\""
+                )
             }
         }
     }
@@ -209,7 +221,10 @@ fn escaped_octet(escape: &str) -> Result<(u8, &str), DecodeError> {
     let (Some(first), Some(second)) = (utf16.next(), utf16.next()) else {
         return Err(DecodeError::Incomplete);
     };
-    let illegal = |index| DecodeError::Illegal { index, units: [first, second] };
+    let illegal = |index| DecodeError::Illegal {
+        index,
+        units: [first, second],
+    };
     let value = |unit: u16| char::from_u32(u32::from(unit)).and_then(|unit| digit(unit, 16));
     let low = value(second);
     let octet = match (first, low) {
@@ -218,7 +233,10 @@ fn escaped_octet(escape: &str) -> Result<(u8, &str), DecodeError> {
         (0x2b | 0x2d, None) => return Err(illegal(1)),
         _ => 16 * value(first).ok_or(illegal(0))? + low.ok_or(illegal(1))?,
     };
-    let after = escape.char_indices().nth(2).map_or(escape.len(), |(index, _)| index);
+    let after = escape
+        .char_indices()
+        .nth(2)
+        .map_or(escape.len(), |(index, _)| index);
     Ok((octet as u8, &escape[after..]))
 }
 
@@ -228,7 +246,9 @@ pub fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'_' | b'.' | b'*' => encoded.push(char::from(byte)),
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'_' | b'.' | b'*' => {
+                encoded.push(char::from(byte))
+            }
             b' ' => encoded.push('+'),
             _ => {
                 encoded.push('%');

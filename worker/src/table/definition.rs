@@ -1,0 +1,93 @@
+//! What a table is: its columns, how their rows merge, and which hour or day a row belongs to.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use deltalake_core::kernel::{DataType as DeltaType, StructField};
+
+use crate::rollup::{DATE_COLUMN, MergeRule};
+
+/// A table, as the rollup that makes it has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Definition {
+    /// The table's name, and that of its folder.
+    pub name: String,
+    /// The SQL that it is the result of.
+    pub sql: String,
+    /// The columns of its rows. Among them is `date` if rows have one of their own; if not, the table's
+    /// partitions come from the time in the slot column.
+    pub columns: Vec<Column>,
+    /// The column, a timestamp or a date, that says to which hour or day a row belongs.
+    pub slot_column: usize,
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// The type in which it is stored.
+    pub data_type: DataType,
+    /// How it merges; `None` in a table that keeps every row.
+    pub rule: Option<MergeRule>,
+}
+
+impl Definition {
+    /// Whether rows of the same group become one. If not, the table keeps every row.
+    pub fn merges(&self) -> bool {
+        self.columns.iter().any(|column| column.rule.is_some())
+    }
+
+    /// The group keys in the order that the table is sorted by: first the one that says when.
+    pub(crate) fn sort_keys(&self) -> Vec<usize> {
+        let mut keys = vec![self.slot_column];
+        keys.extend((0..self.columns.len()).filter(|&index| {
+            index != self.slot_column && self.columns[index].rule == Some(MergeRule::GroupKey)
+        }));
+        keys
+    }
+
+    /// The schema of rows, as they are staged.
+    pub(crate) fn row_schema(&self) -> SchemaRef {
+        self.schema_of(|_| true)
+    }
+
+    /// The schema of data files: a partition's column stands in no file.
+    pub(crate) fn file_schema(&self) -> SchemaRef {
+        self.schema_of(|column| column.name != DATE_COLUMN)
+    }
+
+    fn schema_of(&self, keep: impl Fn(&Column) -> bool) -> SchemaRef {
+        let fields = self.columns.iter().filter(|column| keep(column));
+        let fields = fields.map(|column| Field::new(&column.name, column.data_type.clone(), true));
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
+
+    /// The table's columns for Delta Lake.
+    pub(crate) fn delta_fields(&self) -> Vec<StructField> {
+        let columns = self.columns.iter().filter(|column| column.name != DATE_COLUMN);
+        let mut fields: Vec<StructField> = columns
+            .map(|column| StructField::new(&column.name, delta_type(&column.data_type), true))
+            .collect();
+        fields.push(StructField::new(DATE_COLUMN, DeltaType::DATE, true));
+        fields
+    }
+}
+
+/// Delta's name for a type. The rollup has let no others in.
+fn delta_type(data_type: &DataType) -> DeltaType {
+    match data_type {
+        DataType::Boolean => DeltaType::BOOLEAN,
+        DataType::Int8 => DeltaType::BYTE,
+        DataType::Int16 => DeltaType::SHORT,
+        DataType::Int32 => DeltaType::INTEGER,
+        DataType::Int64 => DeltaType::LONG,
+        DataType::Float32 => DeltaType::FLOAT,
+        DataType::Float64 => DeltaType::DOUBLE,
+        DataType::Date32 => DeltaType::DATE,
+        DataType::Timestamp(..) => DeltaType::TIMESTAMP,
+        DataType::Binary => DeltaType::BINARY,
+        DataType::Utf8 => DeltaType::STRING,
+        other => unreachable!("a rollup with a column of type {other} was let in"),
+    }
+}

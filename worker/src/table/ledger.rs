@@ -1,0 +1,290 @@
+//! The ledger: which log files a table has counted.
+//!
+//! It is cut in shards by the hour in the log files' names, so that a commit rewrites only the hours that it
+//! touches. Its objects are immutable: a shard that grows gets a new object, and a new manifest,
+//! `_ledger/<version>.parquet`, names the object of every shard. Delta's log points at the manifest by one `txn`
+//! action, so that the data and the ledger change in one atomic commit, and a reader finds both with one look.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arrow::array::{Array, AsArray, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
+use deltalake_core::kernel::Transaction;
+use futures::TryStreamExt;
+use logmill_shared::{LogFile, LogFileId, Shard};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use serde::{Deserialize, Serialize};
+
+use super::TableError;
+use super::parquet_file::{self, ParquetFile};
+
+/// The application whose `txn` version is the version of the ledger's manifest.
+pub(super) const APPLICATION: &str = "logmill.ledger";
+
+const FOLDER: &str = "_ledger";
+
+/// What the ledger says of a log file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its URI.
+    pub log_file: String,
+    /// The log table that its lines are rows of.
+    pub log_table: String,
+    /// Its size in bytes, as stored.
+    pub bytes: i64,
+    /// Its version: an S3 object's ETag; a local file's size and time of modification.
+    pub etag: String,
+    /// The size of its text in bytes.
+    pub text_bytes: i64,
+    /// Its lines, the rejected ones included.
+    pub lines: i64,
+    /// Lines that are no log lines.
+    pub rejected_lines: i64,
+    /// Rows that the rollup made of it, before they were merged with others.
+    pub rows: i64,
+    /// The time of its earliest line, in milliseconds since 1970.
+    pub first_time: Option<i64>,
+    /// The time of its latest line, in milliseconds since 1970.
+    pub last_time: Option<i64>,
+}
+
+impl Entry {
+    fn log_file(&self) -> LogFile {
+        LogFile::new(&self.log_file)
+    }
+
+    /// The schema of [`Entry::batch`].
+    pub fn schema() -> SchemaRef {
+        let time = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+        let column = |name: &str, data_type: &DataType| Field::new(name, data_type.clone(), true);
+        Arc::new(Schema::new(vec![
+            column("log_file", &DataType::Utf8),
+            column("log_table", &DataType::Utf8),
+            column("bytes", &DataType::Int64),
+            column("etag", &DataType::Utf8),
+            column("text_bytes", &DataType::Int64),
+            column("lines", &DataType::Int64),
+            column("rejected_lines", &DataType::Int64),
+            column("rows", &DataType::Int64),
+            column("first_time", &time),
+            column("last_time", &time),
+        ]))
+    }
+
+    /// Entries as rows.
+    pub fn batch(entries: &[Self]) -> Result<RecordBatch, TableError> {
+        let text = |get: fn(&Self) -> &str| -> Arc<dyn Array> {
+            Arc::new(entries.iter().map(|entry| Some(get(entry))).collect::<StringArray>())
+        };
+        let number = |get: fn(&Self) -> i64| -> Arc<dyn Array> {
+            Arc::new(entries.iter().map(get).collect::<Vec<_>>().into_iter().map(Some).collect::<Int64Array>())
+        };
+        let time = |get: fn(&Self) -> Option<i64>| -> Arc<dyn Array> {
+            let times = entries.iter().map(get).collect::<TimestampMillisecondArray>();
+            Arc::new(times.with_timezone("UTC"))
+        };
+        let columns = vec![
+            text(|entry| &entry.log_file),
+            text(|entry| &entry.log_table),
+            number(|entry| entry.bytes),
+            text(|entry| &entry.etag),
+            number(|entry| entry.text_bytes),
+            number(|entry| entry.lines),
+            number(|entry| entry.rejected_lines),
+            number(|entry| entry.rows),
+            time(|entry| entry.first_time),
+            time(|entry| entry.last_time),
+        ];
+        RecordBatch::try_new(Self::schema(), columns).map_err(|error| TableError::Internal(error.to_string()))
+    }
+
+    fn of_batch(batch: &RecordBatch) -> Option<Vec<Self>> {
+        let text = |name: &str| batch.column_by_name(name)?.as_string_opt::<i32>();
+        let number = |name: &str| batch.column_by_name(name)?.as_primitive_opt::<Int64Type>();
+        let time = |name: &str| batch.column_by_name(name)?.as_primitive_opt::<TimestampMillisecondType>();
+        let (log_file, log_table, etag) = (text("log_file")?, text("log_table")?, text("etag")?);
+        let (bytes, text_bytes, lines) = (number("bytes")?, number("text_bytes")?, number("lines")?);
+        let (rejected_lines, rows) = (number("rejected_lines")?, number("rows")?);
+        let (first_time, last_time) = (time("first_time")?, time("last_time")?);
+        let entries = (0..batch.num_rows()).map(|row| Self {
+            log_file: log_file.value(row).to_owned(),
+            log_table: log_table.value(row).to_owned(),
+            bytes: bytes.value(row),
+            etag: etag.value(row).to_owned(),
+            text_bytes: text_bytes.value(row),
+            lines: lines.value(row),
+            rejected_lines: rejected_lines.value(row),
+            rows: rows.value(row),
+            first_time: first_time.is_valid(row).then(|| first_time.value(row)),
+            last_time: last_time.is_valid(row).then(|| last_time.value(row)),
+        });
+        Some(entries.collect())
+    }
+}
+
+/// The ledger as one version of the table has it.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    /// The object of each shard.
+    shards: BTreeMap<Shard, String>,
+}
+
+impl Ledger {
+    /// Reads the manifest of this version; `None` for a table that has counted nothing yet.
+    pub(super) async fn load(store: &Arc<dyn ObjectStore>, version: Option<i64>) -> Result<Self, TableError> {
+        let Some(version) = version else {
+            return Ok(Self::default());
+        };
+        let path = manifest_path(version);
+        let mut shards = BTreeMap::new();
+        for batch in read(store, &path).await? {
+            let columns = (batch.column(0).as_string_opt::<i32>(), batch.column(1).as_string_opt::<i32>());
+            let (Some(names), Some(objects)) = columns else {
+                return Err(not_a_ledger(&path));
+            };
+            for row in 0..batch.num_rows() {
+                shards.insert(Shard::from_name(names.value(row)), objects.value(row).to_owned());
+            }
+        }
+        Ok(Self { shards })
+    }
+
+    /// All shards.
+    pub(super) fn shards(&self) -> impl Iterator<Item = &Shard> {
+        self.shards.keys()
+    }
+
+    /// What a shard holds.
+    pub(super) async fn entries(&self, store: &Arc<dyn ObjectStore>, shard: &Shard) -> Result<Vec<Entry>, TableError> {
+        let Some(object) = self.shards.get(shard) else {
+            return Ok(Vec::new());
+        };
+        let path = shard_path(shard, object);
+        let mut entries = Vec::new();
+        for batch in read(store, &path).await? {
+            entries.extend(Entry::of_batch(&batch).ok_or_else(|| not_a_ledger(&path))?);
+        }
+        Ok(entries)
+    }
+
+    /// The log files that a shard holds.
+    pub(super) async fn counted(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        shard: &Shard,
+    ) -> Result<HashSet<LogFileId>, TableError> {
+        let entries = self.entries(store, shard).await?;
+        Ok(entries.iter().map(|entry| entry.log_file().id()).collect())
+    }
+
+    /// Writes the ledger with these entries added. It counts from the commit on that has the transaction, and
+    /// not at all if there never is one.
+    pub(super) async fn extended(
+        mut self,
+        store: &Arc<dyn ObjectStore>,
+        fresh: BTreeMap<Shard, Vec<Entry>>,
+    ) -> Result<Transaction, TableError> {
+        for (shard, entries) in fresh {
+            let mut all = self.entries(store, &shard).await?;
+            all.extend(entries);
+            // Neighbours are alike, which compresses well.
+            all.sort_by(|left, right| left.log_file.cmp(&right.log_file));
+            let object = uuid::Uuid::new_v4().simple().to_string();
+            let path = shard_path(&shard, &object);
+            write(store, path, &Entry::batch(&all)?).await?;
+            self.shards.insert(shard, object);
+        }
+        let names: StringArray = self.shards.keys().map(|shard| Some(shard.as_str())).collect();
+        let objects: StringArray = self.shards.values().map(Some).collect();
+        let manifest = RecordBatch::try_from_iter([
+            ("shard", Arc::new(names) as Arc<dyn Array>),
+            ("object", Arc::new(objects) as Arc<dyn Array>),
+        ])
+        .map_err(|error| TableError::Internal(error.to_string()))?;
+        let version = unique_version();
+        write(store, manifest_path(version), &manifest).await?;
+        Ok(Transaction::new(APPLICATION, version))
+    }
+}
+
+/// A version that no other attempt to commit takes, even one that believes it holds the same lease: the time,
+/// so that versions ascend, and 20 random bits. Two attempts that wrote the same manifest could otherwise
+/// commit each other's.
+fn unique_version() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let random = uuid::Uuid::new_v4().as_u128() & ((1 << 20) - 1);
+    // Milliseconds fill 43 bits until the year 2248.
+    ((since_epoch.as_millis() << 20 | random) & i64::MAX as u128) as i64
+}
+
+fn manifest_path(version: i64) -> Path {
+    Path::from_iter([FOLDER, &format!("{version}.parquet")])
+}
+
+fn shard_path(shard: &Shard, object: &str) -> Path {
+    Path::from_iter([FOLDER, shard.as_str(), &format!("{object}.parquet")])
+}
+
+async fn write(store: &Arc<dyn ObjectStore>, path: Path, rows: &RecordBatch) -> Result<(), TableError> {
+    let mut file = ParquetFile::create(store, path, rows.schema())?;
+    file.write(rows).await?;
+    file.finish().await?;
+    Ok(())
+}
+
+async fn read(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Vec<RecordBatch>, TableError> {
+    let bytes = store.head(path).await?.size;
+    let rows = parquet_file::open(store, path, bytes).await?.rows()?;
+    rows.try_collect().await.map_err(|source| TableError::parquet(path, source))
+}
+
+fn not_a_ledger(path: &Path) -> TableError {
+    TableError::NotOurs { path: path.to_string(), what: "no ledger of logmill's".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    fn entry(uri: &str) -> Entry {
+        Entry {
+            log_file: uri.to_owned(),
+            log_table: "alb_access_logs".to_owned(),
+            bytes: 10,
+            etag: "e".to_owned(),
+            text_bytes: 100,
+            lines: 3,
+            rejected_lines: 1,
+            rows: 2,
+            first_time: Some(1),
+            last_time: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_ledger_remembers_what_it_was_extended_by() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let (one, two) = (Shard::from_name("2026-11-22T10"), Shard::from_name("unnamed-07"));
+        let ledger = Ledger::load(&store, None).await.unwrap();
+        let first = BTreeMap::from([(one.clone(), vec![entry("s3://b/1")])]);
+        let version = ledger.extended(&store, first).await.unwrap().version;
+
+        let ledger = Ledger::load(&store, Some(version)).await.unwrap();
+        let more = BTreeMap::from([(one.clone(), vec![entry("s3://b/2")]), (two.clone(), vec![entry("s3://b/3")])]);
+        let next = ledger.extended(&store, more).await.unwrap().version;
+        assert!(next > version);
+
+        let ledger = Ledger::load(&store, Some(next)).await.unwrap();
+        assert_eq!(ledger.entries(&store, &one).await.unwrap(), [entry("s3://b/1"), entry("s3://b/2")]);
+        assert!(ledger.counted(&store, &two).await.unwrap().contains(&LogFile::new("s3://b/3").id()));
+        // The version before is as it was.
+        let before = Ledger::load(&store, Some(version)).await.unwrap();
+        assert_eq!(before.entries(&store, &one).await.unwrap(), [entry("s3://b/1")]);
+        assert!(before.entries(&store, &two).await.unwrap().is_empty());
+    }
+}

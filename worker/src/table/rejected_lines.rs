@@ -1,0 +1,99 @@
+//! The table `rejected_lines`: lines that are no log lines, set aside where they can be seen.
+
+use std::sync::Arc;
+
+use arrow::array::{Date32Array, Int64Builder, RecordBatch, StringBuilder};
+use arrow::datatypes::DataType;
+use logmill_shared::LogFile;
+
+use super::{Column, Definition, TableError};
+use crate::format::Rejection;
+use crate::rollup::DATE_COLUMN;
+
+/// What is kept of a line.
+const KEPT_LINE_BYTES: usize = 8 * 1024;
+
+/// Lines set aside before they are handed on.
+const BATCH_ROWS: usize = 1024;
+
+/// Collects rejected lines of one log file.
+pub(crate) struct RejectedLines {
+    definition: Arc<Definition>,
+    log_file: String,
+    /// The day in the log file's name: a line that is no log line has no time of its own.
+    date: Option<i32>,
+    line_numbers: Int64Builder,
+    reasons: StringBuilder,
+    lines: StringBuilder,
+    rows: usize,
+}
+
+impl RejectedLines {
+    /// The table.
+    pub(crate) fn definition() -> Arc<Definition> {
+        let column = |name: &str, data_type| Column { name: name.to_owned(), data_type, rule: None };
+        Arc::new(Definition {
+            name: "rejected_lines".to_owned(),
+            sql: "the lines of log files that are no log lines".to_owned(),
+            columns: vec![
+                column("log_file", DataType::Utf8),
+                column("line_number", DataType::Int64),
+                column("reason", DataType::Utf8),
+                column("line", DataType::Utf8),
+                column(DATE_COLUMN, DataType::Date32),
+            ],
+            slot_column: 4,
+        })
+    }
+
+    pub(crate) fn new(log_file: &LogFile) -> Self {
+        let date = log_file
+            .day()
+            .and_then(|day| crate::trino::cast::varchar_to_date(&day).ok());
+        Self {
+            definition: Self::definition(),
+            log_file: log_file.uri().to_owned(),
+            date,
+            line_numbers: Int64Builder::new(),
+            reasons: StringBuilder::new(),
+            lines: StringBuilder::new(),
+            rows: 0,
+        }
+    }
+
+    /// Sets a line aside. `line_number` counts from 1.
+    pub(crate) fn push(&mut self, line_number: u64, reason: Rejection, line: &str) {
+        self.line_numbers.append_value(line_number as i64);
+        self.reasons.append_value(reason.to_string());
+        self.lines.append_value(&line[..line.floor_char_boundary(KEPT_LINE_BYTES)]);
+        self.rows += 1;
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.rows >= BATCH_ROWS
+    }
+
+    /// The lines set aside since the last time, if there are any.
+    pub(crate) fn take(&mut self) -> Result<Option<RecordBatch>, TableError> {
+        let rows = std::mem::take(&mut self.rows);
+        if rows == 0 {
+            return Ok(None);
+        }
+        let log_file = StringBuilder::new();
+        let mut log_files = log_file;
+        for _ in 0..rows {
+            log_files.append_value(&self.log_file);
+        }
+        let batch = RecordBatch::try_new(
+            self.definition.row_schema(),
+            vec![
+                Arc::new(log_files.finish()),
+                Arc::new(self.line_numbers.finish()),
+                Arc::new(self.reasons.finish()),
+                Arc::new(self.lines.finish()),
+                Arc::new(Date32Array::from(vec![self.date; rows])),
+            ],
+        );
+        batch.map(Some).map_err(|error| TableError::Internal(error.to_string()))
+    }
+}

@@ -1,0 +1,126 @@
+//! A slot: one hour, or one day, of a table's data. It is the unit that a commit rewrites, and has one file.
+
+use std::ops::Range;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Date32Type, TimeUnit, TimestampMicrosecondType};
+use object_store::path::Path;
+
+use crate::trino::iso8601::{civil_from_days, days_from_civil};
+
+const MICROSECONDS_PER_HOUR: i64 = 3_600_000_000;
+const HOURS_PER_DAY: i64 = 24;
+
+/// The partition of rows without a time, by the name that Hive gave it.
+const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// One hour or one day, in the order that tables are sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Slot {
+    /// Rows whose time is NULL.
+    Null,
+    /// A day, in days since 1970-01-01.
+    Day(i64),
+    /// An hour, in hours since 1970-01-01T00:00Z.
+    Hour(i64),
+}
+
+impl Slot {
+    /// The value of the partition column, `YYYY-MM-DD`, or `None` for NULL.
+    pub(super) fn date(self) -> Option<String> {
+        let days = match self {
+            Self::Null => return None,
+            Self::Day(days) => days,
+            Self::Hour(hours) => hours.div_euclid(HOURS_PER_DAY),
+        };
+        let (year, month, day) = civil_from_days(days);
+        Some(format!("{year:04}-{month:02}-{day:02}"))
+    }
+
+    /// The path of a new data file: `date=2026-11-22/T10-<unique>.parquet`. The hour stands in the name so
+    /// that a commit finds the files of a slot without reading them.
+    pub(super) fn new_path(self) -> Path {
+        let unique = uuid::Uuid::new_v4().simple();
+        let partition = self.date().unwrap_or_else(|| NULL_PARTITION.to_owned());
+        let kind = match self {
+            Self::Hour(hours) => format!("T{:02}", hours.rem_euclid(HOURS_PER_DAY)),
+            Self::Day(_) => "day".to_owned(),
+            Self::Null => "null".to_owned(),
+        };
+        Path::from(format!("date={partition}/{kind}-{unique}.parquet"))
+    }
+
+    /// The slot of a data file that [`Slot::new_path`] has named.
+    pub(super) fn of_path(path: &str) -> Option<Self> {
+        let (partition, name) = path.strip_prefix("date=")?.split_once('/')?;
+        let (kind, _) = name.split_once('-')?;
+        if kind == "null" {
+            return (partition == NULL_PARTITION).then_some(Self::Null);
+        }
+        // The year may have a sign.
+        let mut parts = partition.rsplitn(3, '-');
+        let mut next = || parts.next()?.parse::<i64>().ok();
+        let (day, month, year) = (next()?, next()?, next()?);
+        let days = days_from_civil(year, month, day);
+        match kind.strip_prefix('T') {
+            Some(hour) => Some(Self::Hour(days * HOURS_PER_DAY + hour.parse::<i64>().ok()?)),
+            None => (kind == "day").then_some(Self::Day(days)),
+        }
+    }
+}
+
+/// Cuts the rows of a slot column into runs of the same slot.
+pub(super) fn runs(column: &ArrayRef) -> Vec<(Slot, Range<usize>)> {
+    let slot_of: Box<dyn Fn(usize) -> Slot> = match column.data_type() {
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            let times = column.as_primitive::<TimestampMicrosecondType>();
+            Box::new(|row| Slot::Hour(times.value(row).div_euclid(MICROSECONDS_PER_HOUR)))
+        }
+        _ => {
+            let days = column.as_primitive::<Date32Type>();
+            Box::new(|row| Slot::Day(i64::from(days.value(row))))
+        }
+    };
+    let mut runs: Vec<(Slot, Range<usize>)> = Vec::new();
+    for row in 0..column.len() {
+        let slot = if column.is_null(row) { Slot::Null } else { slot_of(row) };
+        match runs.last_mut() {
+            Some((last, range)) if *last == slot => range.end = row + 1,
+            _ => runs.push((slot, row..row + 1)),
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Date32Array, TimestampMicrosecondArray};
+
+    use super::*;
+
+    #[test]
+    fn a_path_says_its_slot() {
+        for slot in [Slot::Hour(498_610), Slot::Hour(-1), Slot::Day(20_779), Slot::Day(0), Slot::Null] {
+            let path = slot.new_path();
+            assert_eq!(Slot::of_path(path.as_ref()), Some(slot), "{path}");
+        }
+        assert!(Slot::Hour(498_706).new_path().as_ref().starts_with("date=2026-11-22/T10-"));
+        assert_eq!(Slot::of_path("part-0001.parquet"), None);
+        assert_eq!(Slot::of_path("date=2026-11-22/part-0001.parquet"), None);
+    }
+
+    #[test]
+    fn rows_are_cut_where_the_slot_changes() {
+        let hour = MICROSECONDS_PER_HOUR;
+        let times = TimestampMicrosecondArray::from(vec![None, Some(-1), Some(0), Some(hour - 1), Some(hour)]);
+        let times: ArrayRef = Arc::new(times);
+        assert_eq!(
+            runs(&times),
+            [(Slot::Null, 0..1), (Slot::Hour(-1), 1..2), (Slot::Hour(0), 2..4), (Slot::Hour(1), 4..5)]
+        );
+        let days: ArrayRef = Arc::new(Date32Array::from(vec![3, 3, 4]));
+        assert_eq!(runs(&days), [(Slot::Day(3), 0..2), (Slot::Day(4), 2..3)]);
+    }
+}

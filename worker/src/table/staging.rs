@@ -1,0 +1,115 @@
+//! Staging: what log files have become, waiting to be committed.
+//!
+//! The staged file of a log file is named by the log file alone, `_staging/<shard>/<id>.parquet`, so that
+//! staging it twice changes nothing. It is complete or absent. In its footer is what the ledger will say.
+
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use futures::TryStreamExt;
+use logmill_shared::{LogFile, LogFileId, Shard};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+
+use super::ledger::Entry;
+use super::parquet_file::{self, Opened, ParquetFile};
+use super::{Definition, TableError};
+
+const FOLDER: &str = "_staging";
+const ENTRY_KEY: &str = "logmill.log_file";
+
+/// Rows of a log file on their way to staging. Nothing is staged before [`StagedFile`] is had of it.
+pub(crate) struct StagingFile {
+    file: ParquetFile,
+}
+
+/// A log file's rows, staged. They are in the table once a commit has found them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct StagedFile {
+    pub(super) shard: Shard,
+    pub(super) id: LogFileId,
+    pub(super) bytes: u64,
+}
+
+impl StagingFile {
+    pub(super) fn create(
+        store: &Arc<dyn ObjectStore>,
+        definition: &Definition,
+        log_file: &LogFile,
+    ) -> Result<Self, TableError> {
+        let path = path(&log_file.shard(), log_file.id());
+        Ok(Self { file: ParquetFile::create(store, path, definition.row_schema())? })
+    }
+
+    /// Adds rows, which have the definition's columns in the types in which they are stored.
+    pub(crate) async fn write(&mut self, rows: &RecordBatch) -> Result<(), TableError> {
+        self.file.write(rows).await
+    }
+
+    /// Stages the rows. When this returns, the log file may be acknowledged.
+    pub(crate) async fn stage(mut self, entry: &Entry) -> Result<(), TableError> {
+        let json = serde_json::to_string(entry).map_err(|error| TableError::Internal(error.to_string()))?;
+        self.file.set(ENTRY_KEY, json);
+        self.file.finish().await?;
+        Ok(())
+    }
+}
+
+fn path(shard: &Shard, id: LogFileId) -> Path {
+    Path::from_iter([FOLDER, shard.as_str(), &format!("{id}.parquet")])
+}
+
+impl StagedFile {
+    fn at(path: &Path, bytes: u64) -> Option<Self> {
+        let mut parts = path.parts();
+        let folder = parts.next()?;
+        let (shard, name) = (parts.next()?, parts.next()?);
+        if folder.as_ref() != FOLDER || parts.next().is_some() {
+            return None;
+        }
+        let id = name.as_ref().strip_suffix(".parquet")?.parse().ok()?;
+        Some(Self { shard: Shard::from_name(shard.as_ref()), id, bytes })
+    }
+
+    fn path(&self) -> Path {
+        path(&self.shard, self.id)
+    }
+
+    /// Opens it. `None` if it has gone: another commit has counted it.
+    pub(super) async fn open(&self, store: &Arc<dyn ObjectStore>) -> Result<Option<(Entry, Opened)>, TableError> {
+        let path = self.path();
+        let opened = match parquet_file::open(store, &path, self.bytes).await {
+            Ok(opened) => opened,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let entry = opened.get(ENTRY_KEY).and_then(|json| serde_json::from_str(json).ok());
+        let entry: Entry = entry.ok_or_else(|| TableError::NotOurs {
+            path: path.to_string(),
+            what: "no staged file: its footer does not say of which log file it is".to_owned(),
+        })?;
+        Ok(Some((entry, opened)))
+    }
+}
+
+/// Everything that is staged, in the order of shards and ids.
+pub(super) async fn list(store: &Arc<dyn ObjectStore>) -> Result<Vec<StagedFile>, TableError> {
+    let objects: Vec<_> = store.list(Some(&Path::from(FOLDER))).try_collect().await?;
+    let mut staged: Vec<StagedFile> = objects
+        .iter()
+        .filter_map(|object| StagedFile::at(&object.location, object.size))
+        .collect();
+    staged.sort();
+    Ok(staged)
+}
+
+/// Deletes staged files that the table has counted. One that is gone already is well.
+pub(super) async fn delete(store: &Arc<dyn ObjectStore>, staged: &[StagedFile]) -> Result<(), TableError> {
+    for file in staged {
+        match store.delete(&file.path()).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
