@@ -1,7 +1,26 @@
-//! logmill keeps materialized views over the access logs of AWS load balancers.
+//! logmill keeps materialized views over the access logs of AWS load balancers: the user writes a rollup in
+//! Athena's SQL, and a Delta Lake table is, exactly, what that SQL returns over every log file so far.
+//!
+//! The modules stand in the order in which a log file passes them:
+//!
+//! ```text
+//! intake ─▶ log_file ─▶ format ─▶ rollup ─▶ table
+//!  which     gunzip,     lines     SQL,      staging,
+//!  files     lines       become    merge     commit,
+//!                        columns   rules     ledger
+//! ```
+//!
+//! [`journey`] is the way of one log file through all of them, up to staging; [`run`] takes many through it,
+//! and commits. [`query`] and [`check`] are for people.
+
+pub mod intake;
 pub mod log_file;
 pub mod format;
-mod trino;
-mod sketch;
+pub mod trino;
+pub mod sketch;
 pub mod rollup;
 pub mod table;
+pub mod journey;
+pub mod run;
+pub mod query;
+pub mod check;

@@ -1,1 +1,150 @@
-fn main() {}
+//! The command line. What the program does can be read here; how, in the library.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use logmill::query::{self, Format};
+use logmill::rollup::Rollup;
+use logmill::run::{self, Options, Summary};
+use logmill::table::Root;
+use logmill::{check, journey};
+use tracing_subscriber::EnvFilter;
+
+mod cli;
+mod progress;
+
+use cli::{Cli, Command};
+use progress::Bar;
+
+/// Nothing went wrong.
+const SUCCESS: u8 = 0;
+/// It could not be done. (2 is a mistake in the command line, and is `clap`'s.)
+const FAILURE: u8 = 1;
+/// It was done, but some log files could not be read, and are not counted.
+const SOME_FAILED: u8 = 3;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_env("LOGMILL_LOG").unwrap_or_else(|_| EnvFilter::new("off"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    match runtime.block_on(execute(cli.command)) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    // A reader that has seen enough, as `head` has, is no failure to speak of.
+    if error.root_cause().downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) {
+        return ExitCode::from(SUCCESS);
+    }
+    let _ = writeln!(io::stderr(), "logmill: {error:#}");
+    ExitCode::from(FAILURE)
+}
+
+async fn execute(command: Command) -> Result<u8> {
+    match command {
+        Command::Run(args) => {
+            let rollups = Rollup::load_folder(&args.rollups).await?;
+            let options = Options {
+                logs: args.logs,
+                tables: args.tables,
+                max_log_file_bytes: args.max_log_file_bytes,
+                threads: args.threads,
+            };
+            let summary = run::run(rollups, &options, &mut Bar::default()).await?;
+            print_summary(&summary, &mut io::stdout().lock())?;
+            Ok(if summary.failed.is_empty() { SUCCESS } else { SOME_FAILED })
+        }
+        Command::Query(args) => {
+            let root = Root::open(&args.tables)?;
+            query::query(&root, &args.sql, args.output.format(), args.output.writer()?).await?;
+            Ok(SUCCESS)
+        }
+        Command::Files(args) => {
+            let root = Root::open(&args.tables)?;
+            let sql = "SELECT * FROM log_files ORDER BY log_file, \"table\"";
+            query::query(&root, sql, args.output.format(), args.output.writer()?).await?;
+            Ok(SUCCESS)
+        }
+        Command::Check(args) => {
+            let rollup = Rollup::load(&args.rollup).await?;
+            let mut out = io::stdout().lock();
+            writeln!(out, "{}", check::describe(&rollup))?;
+            if !args.sample.is_empty() {
+                let sample = check::sample(rollup, &args.sample, &mut Bar::default()).await?;
+                write!(out, "{sample}")?;
+            }
+            Ok(SUCCESS)
+        }
+    }
+}
+
+impl cli::Output {
+    fn format(&self) -> Format {
+        self.format.unwrap_or(match io::stdout().is_terminal() || self.output.is_none() {
+            true => Format::Table,
+            false => Format::Csv,
+        })
+    }
+
+    fn writer(&self) -> Result<Box<dyn Write + Send>> {
+        Ok(match &self.output {
+            Some(path) => {
+                let file = File::create(path).with_context(|| format!("{}: can't be written", path.display()))?;
+                Box::new(io::BufWriter::new(file))
+            }
+            None => Box::new(io::BufWriter::new(io::stdout())),
+        })
+    }
+}
+
+fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
+    use indicatif::{HumanBytes, HumanCount};
+
+    let journey::Reading { text_bytes, lines, rejected_lines, .. } = summary.reading;
+    let count = |count: usize| HumanCount(count as u64);
+    let seconds = summary.elapsed.as_secs_f64();
+    writeln!(out, "log files  {} counted", count(summary.counted))?;
+    let mut line = |count: usize, what: &str| match count {
+        0 => Ok(()),
+        _ => writeln!(out, "           {} {what}", HumanCount(count as u64)),
+    };
+    line(summary.counted_before, "counted before")?;
+    line(summary.changed.len(), "changed since they were counted; the changes are not counted")?;
+    for (what, skipped) in &summary.skipped {
+        line(*skipped, &format!("skipped: {what}"))?;
+    }
+    line(summary.failed.len(), "failed, and not counted:")?;
+    for (log_file, reason) in &summary.failed {
+        writeln!(out, "             {log_file}: {reason}")?;
+    }
+    writeln!(out, "lines      {}, of which {} rejected", HumanCount(lines), HumanCount(rejected_lines))?;
+    if rejected_lines > 0 {
+        writeln!(out, "           (they are in the table rejected_lines)")?;
+    }
+    writeln!(
+        out,
+        "text       {} in {seconds:.2} s, {:.0} MB/s",
+        HumanBytes(text_bytes),
+        text_bytes as f64 / 1e6 / seconds.max(1e-9)
+    )?;
+    for table in &summary.tables {
+        writeln!(
+            out,
+            "table      {}: {} rows in {} files, {}",
+            table.name,
+            HumanCount(table.rows),
+            count(table.files),
+            HumanBytes(table.bytes)
+        )?;
+    }
+    out.flush()
+}

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 /// Where the fields of one line are. Kept from line to line so that splitting allocates nothing.
 #[derive(Debug, Default)]
-pub struct Fields {
+pub(super) struct Fields {
     bounds: Vec<(usize, usize)>,
     /// Where the first field that was not split off begins: past the line's end if there is none.
     rest: usize,
@@ -17,7 +17,7 @@ pub struct Fields {
 
 impl Fields {
     /// Splits off at most the first `limit` fields of `line`, which has no line end.
-    pub fn split(&mut self, line: &str, limit: usize) {
+    pub(super) fn split(&mut self, line: &str, limit: usize) {
         self.bounds.clear();
         let bytes = line.as_bytes();
         let mut start = 0;
@@ -34,22 +34,22 @@ impl Fields {
     }
 
     /// Number of fields split off.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.bounds.len()
     }
 
     /// The field as it stands in the line, with its quotes if it has any.
-    pub fn raw<'l>(&self, line: &'l str, field: usize) -> Option<&'l str> {
+    pub(super) fn raw<'l>(&self, line: &'l str, field: usize) -> Option<&'l str> {
         self.bounds.get(field).map(|&(start, end)| &line[start..end])
     }
 
     /// The field without its quotes.
-    pub fn text<'l>(&self, line: &'l str, field: usize) -> Option<&'l str> {
+    pub(super) fn text<'l>(&self, line: &'l str, field: usize) -> Option<&'l str> {
         self.raw(line, field).map(unquote)
     }
 
     /// All that follows the fields that were split off.
-    pub fn rest<'l>(&self, line: &'l str) -> Option<&'l str> {
+    pub(super) fn rest<'l>(&self, line: &'l str) -> Option<&'l str> {
         line.get(self.rest..)
     }
 }
@@ -80,13 +80,13 @@ fn unquote(field: &str) -> &str {
 
 /// Splits `address:port` at its last colon: an IPv6 address may stand there with or without brackets.
 /// `None` where there is no colon, as in `-`.
-pub fn split_address(field: &str) -> Option<(&str, &str)> {
+pub(super) fn split_address(field: &str) -> Option<(&str, &str)> {
     field.rsplit_once(':')
 }
 
 /// A request line's method, URL and protocol: the URL may contain raw spaces, so it is all between the
 /// first space and the last.
-pub fn split_request(request: &str) -> Option<(&str, &str, &str)> {
+pub(super) fn split_request(request: &str) -> Option<(&str, &str, &str)> {
     let Range { start, end } = memchr::memchr(b' ', request.as_bytes())?
         ..memchr::memrchr(b' ', request.as_bytes())?;
     // With a single space there is no URL to be told from the protocol.

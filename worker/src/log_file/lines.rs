@@ -11,6 +11,9 @@ const CHUNK_BYTES: usize = 1024 * 1024;
 /// A longer line is rejected. AWS cuts the longest fields at 8 KB and writes two or three of them.
 pub const MAX_LINE_BYTES: usize = 256 * 1024;
 
+/// What is looked at of a text to tell its format.
+const PEEKED_BYTES: usize = 64 * 1024;
+
 /// Some whole lines of a log file.
 pub enum Chunk<'a> {
     /// Lines, each but perhaps the file's last one ended by `\n`. Bytes that are not UTF-8 stand as
@@ -45,17 +48,33 @@ impl<'a> Lines<'a> {
         self.text.text_bytes()
     }
 
-    /// The next chunk, or `None` at the end of the text.
-    pub fn next_chunk(&mut self) -> Result<Option<Chunk<'_>>, GunzipError> {
+    /// The beginning of the text, before any of it has been taken as a chunk.
+    pub fn peek(&mut self) -> Result<&str, GunzipError> {
+        let filled = self.fill()?;
+        let start = &self.buffer[..filled.min(PEEKED_BYTES)];
+        Ok(match std::str::from_utf8(start) {
+            Ok(text) => text,
+            Err(error) => std::str::from_utf8(&start[..error.valid_up_to()]).unwrap_or_default(),
+        })
+    }
+
+    /// Fills the buffer. Returns how far.
+    fn fill(&mut self) -> Result<usize, GunzipError> {
         self.buffer.copy_within(self.left_over.clone(), 0);
         let kept = self.left_over.len();
         let filled = if self.ended {
             kept
         } else {
-            let filled = kept + self.text.fill(&mut self.buffer[kept..])?;
-            self.ended = filled < self.buffer.len();
-            filled
+            kept + self.text.fill(&mut self.buffer[kept..])?
         };
+        self.ended |= filled < self.buffer.len();
+        self.left_over = 0..filled;
+        Ok(filled)
+    }
+
+    /// The next chunk, or `None` at the end of the text.
+    pub fn next_chunk(&mut self) -> Result<Option<Chunk<'_>>, GunzipError> {
+        let filled = self.fill()?;
         self.left_over = 0..0;
         if filled == 0 {
             return Ok(None);

@@ -10,10 +10,11 @@ use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryReservation};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext};
+use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::logical_expr::{LogicalPlan, SortExpr};
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -66,7 +67,7 @@ pub(crate) fn rollup_session() -> SessionState {
     SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(Arc::clone(&RUNTIME))
-        .with_expr_planners(vec![Arc::new(functions::TrinoForms)])
+        .with_expr_planners(vec![Arc::new(functions::TrinoForms), Arc::new(AggregateFunctionPlanner)])
         .with_type_planner(Arc::new(SketchTypes))
         .with_scalar_functions(functions::scalar_functions())
         .with_aggregate_functions(functions::aggregate_functions())
@@ -158,7 +159,14 @@ impl StreamPlan {
         context.register_table(table, provider)?;
         let state = context.state();
         let plan = state.optimize(&plan(&state, statement).await?)?;
-        Ok(Self { state, plan })
+        let plan = Self { state, plan };
+        // What can't be run had better be known now.
+        plan.physical().await?;
+        Ok(plan)
+    }
+
+    async fn physical(&self) -> Result<Arc<dyn ExecutionPlan>> {
+        self.state.query_planner().create_physical_plan(&self.plan, &self.state).await
     }
 
     /// The columns of the result.
@@ -183,11 +191,7 @@ impl StreamPlan {
 
     /// Runs the plan over `input`.
     pub(crate) async fn run(&self, input: SendableRecordBatchStream) -> Result<SendableRecordBatchStream> {
-        let physical = self
-            .state
-            .query_planner()
-            .create_physical_plan(&self.plan, &self.state)
-            .await?;
+        let physical = self.physical().await?;
         let input = Arc::new(Input(Mutex::new(Some(input))));
         let task = TaskContext::from(&self.state);
         let config = task.session_config().clone().with_extension(input);

@@ -18,8 +18,11 @@ pub(crate) mod engine;
 pub use merge::MergeRule;
 pub(crate) use sql::{DATE_COLUMN, canonical};
 
-/// Names that tables of logmill's own have.
-pub(crate) const RESERVED_NAMES: [&str; 2] = ["rejected_lines", "log_files"];
+/// The table of lines that are no log lines.
+pub(crate) const REJECTED_LINES: &str = "rejected_lines";
+
+/// The name under which queries see the ledgers of all tables.
+pub(crate) const LOG_FILES: &str = "log_files";
 
 /// What is wrong with a rollup, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +97,7 @@ impl Rollup {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let plain = name.starts_with(|first: char| first.is_ascii_lowercase())
             && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-        if !plain || RESERVED_NAMES.contains(&name.as_str()) {
+        if !plain || name == REJECTED_LINES || name == LOG_FILES {
             return Err(RollupError::Name { path: path.to_owned(), name });
         }
         Self::from_sql(&name, &sql)

@@ -10,12 +10,12 @@
 //!        _ledger/….parquet                   the log files that have been counted
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
-use deltalake_core::kernel::{Action, MetadataExt};
+use deltalake_core::kernel::Action;
 use deltalake_core::kernel::transaction::CommitProperties;
 use deltalake_core::logstore::LogStoreRef;
 use deltalake_core::operations::create::CreateBuilder;
@@ -26,10 +26,9 @@ use logmill_shared::{LogFile, LogFileId, Shard};
 use object_store::ObjectStore;
 use object_store::path::Path;
 use parquet::errors::ParquetError;
-use std::collections::HashSet;
 use url::Url;
 
-use crate::rollup::{DATE_COLUMN, RESERVED_NAMES, canonical};
+use crate::rollup::{DATE_COLUMN, canonical};
 
 mod definition;
 mod slot;
@@ -44,6 +43,7 @@ mod rejected_lines;
 pub use commit::Committed;
 pub use definition::{Column, Definition};
 pub use ledger::Entry;
+pub(crate) use merging::conform;
 pub(crate) use rejected_lines::RejectedLines;
 pub(crate) use staging::StagingFile;
 
@@ -362,6 +362,28 @@ impl Version {
         Ok(counted)
     }
 
+    /// What the ledger says of these shards' log files.
+    pub async fn counted_entries(
+        &self,
+        shards: impl IntoIterator<Item = &Shard>,
+    ) -> Result<HashMap<LogFileId, Entry>, TableError> {
+        let mut counted = HashMap::new();
+        for shard in shards {
+            let entries = self.ledger.entries(&self.store, shard).await?;
+            counted.extend(entries.into_iter().map(|entry| (LogFile::new(&entry.log_file).id(), entry)));
+        }
+        Ok(counted)
+    }
+
+    /// Its rows.
+    pub fn rows(&self) -> u64 {
+        let rows = |file: &DataFile| {
+            let statistics: serde_json::Value = serde_json::from_str(file.statistics.as_deref()?).ok()?;
+            statistics.get("numRecords")?.as_u64()
+        };
+        self.files.iter().filter_map(rows).sum()
+    }
+
     /// Every log file that it has counted.
     pub async fn entries(&self) -> Result<Vec<Entry>, TableError> {
         let mut entries = Vec::new();
@@ -370,11 +392,6 @@ impl Version {
         }
         Ok(entries)
     }
-}
-
-/// Whether a name is one of logmill's own tables and views.
-pub(crate) fn is_reserved(name: &str) -> bool {
-    RESERVED_NAMES.contains(&name)
 }
 
 // Kept here so that the actions' type is named in one place.

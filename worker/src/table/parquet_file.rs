@@ -1,17 +1,23 @@
 //! How logmill's Parquet files are written and read: those that are staged, those of the ledger, and those
 //! with a table's data.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::FutureExt;
+use object_store::buffered::BufWriter;
 use object_store::path::Path;
-use object_store::ObjectStore;
-use parquet::arrow::async_reader::{ParquetObjectReader, ParquetRecordBatchStream};
-use parquet::arrow::async_writer::ParquetObjectWriter;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStream};
 use parquet::arrow::{AsyncArrowWriter, ParquetRecordBatchStreamBuilder};
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::metadata::{KeyValue, ParquetMetaData};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{KeyValue, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
@@ -20,7 +26,7 @@ use super::TableError;
 /// A Parquet file that is being written. Until it is finished there is nothing at its path.
 pub(super) struct ParquetFile {
     path: Path,
-    writer: AsyncArrowWriter<ParquetObjectWriter>,
+    writer: AsyncArrowWriter<BufWriter>,
 }
 
 /// A Parquet file that has been written.
@@ -33,7 +39,7 @@ pub(super) struct Written {
 impl ParquetFile {
     pub(super) fn create(store: &Arc<dyn ObjectStore>, path: Path, schema: SchemaRef) -> Result<Self, TableError> {
         let properties = properties(&schema);
-        let object = ParquetObjectWriter::new(Arc::clone(store), path.clone());
+        let object = BufWriter::new(Arc::clone(store), path.clone());
         let writer = AsyncArrowWriter::try_new(object, schema, Some(properties))
             .map_err(|source| TableError::parquet(&path, source))?;
         Ok(Self { path, writer })
@@ -77,12 +83,12 @@ fn properties(schema: &SchemaRef) -> WriterProperties {
 /// A Parquet file opened for reading: its footer has been read.
 pub(super) struct Opened {
     path: Path,
-    builder: ParquetRecordBatchStreamBuilder<ParquetObjectReader>,
+    builder: ParquetRecordBatchStreamBuilder<ObjectReader>,
 }
 
 /// Opens a Parquet file of `bytes` bytes.
 pub(super) async fn open(store: &Arc<dyn ObjectStore>, path: &Path, bytes: u64) -> Result<Opened, TableError> {
-    let reader = ParquetObjectReader::new(Arc::clone(store), path.clone()).with_file_size(bytes);
+    let reader = ObjectReader { store: Arc::clone(store), path: path.clone(), bytes };
     let builder = ParquetRecordBatchStreamBuilder::new(reader)
         .await
         .map_err(|source| TableError::parquet(path, source))?;
@@ -97,8 +103,51 @@ impl Opened {
     }
 
     /// Its rows.
-    pub(super) fn rows(self) -> Result<ParquetRecordBatchStream<ParquetObjectReader>, TableError> {
+    pub(super) fn rows(self) -> Result<ParquetRecordBatchStream<ObjectReader>, TableError> {
         let Self { path, builder } = self;
         builder.build().map_err(|source| TableError::parquet(&path, source))
     }
+}
+
+/// Bytes at a file's end that are read to find its footer. A second request follows
+/// only for footers that are longer.
+const FOOTER_BYTES: usize = 64 * 1024;
+
+/// Reads ranges of an object, as Parquet asks for them.
+pub(super) struct ObjectReader {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    bytes: u64,
+}
+
+impl AsyncFileReader for ObjectReader {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
+        let read = async { self.store.get_range(&self.path, range).await.map_err(external) };
+        read.boxed()
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
+        let read = async move { self.store.get_ranges(&self.path, &ranges).await.map_err(external) };
+        read.boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
+        let bytes = self.bytes;
+        let read = async move {
+            let metadata = ParquetMetaDataReader::new()
+                .with_arrow_reader_options(options)
+                .with_prefetch_hint(Some(FOOTER_BYTES))
+                .load_and_finish(self, bytes)
+                .await?;
+            Ok(Arc::new(metadata))
+        };
+        read.boxed()
+    }
+}
+
+fn external(error: object_store::Error) -> ParquetError {
+    ParquetError::External(Box::new(error))
 }

@@ -8,13 +8,10 @@ use logmill_shared::LogFile;
 
 use super::{Column, Definition, TableError};
 use crate::format::Rejection;
-use crate::rollup::DATE_COLUMN;
+use crate::rollup::{DATE_COLUMN, REJECTED_LINES};
 
 /// What is kept of a line.
 const KEPT_LINE_BYTES: usize = 8 * 1024;
-
-/// Lines set aside before they are handed on.
-const BATCH_ROWS: usize = 1024;
 
 /// Collects rejected lines of one log file.
 pub(crate) struct RejectedLines {
@@ -33,7 +30,7 @@ impl RejectedLines {
     pub(crate) fn definition() -> Arc<Definition> {
         let column = |name: &str, data_type| Column { name: name.to_owned(), data_type, rule: None };
         Arc::new(Definition {
-            name: "rejected_lines".to_owned(),
+            name: REJECTED_LINES.to_owned(),
             sql: "the lines of log files that are no log lines".to_owned(),
             columns: vec![
                 column("log_file", DataType::Utf8),
@@ -69,18 +66,13 @@ impl RejectedLines {
         self.rows += 1;
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.rows >= BATCH_ROWS
-    }
-
     /// The lines set aside since the last time, if there are any.
     pub(crate) fn take(&mut self) -> Result<Option<RecordBatch>, TableError> {
         let rows = std::mem::take(&mut self.rows);
         if rows == 0 {
             return Ok(None);
         }
-        let log_file = StringBuilder::new();
-        let mut log_files = log_file;
+        let mut log_files = StringBuilder::new();
         for _ in 0..rows {
             log_files.append_value(&self.log_file);
         }

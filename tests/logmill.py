@@ -1,0 +1,36 @@
+"""Calls the program under test, as a user does."""
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pyarrow.parquet
+
+
+class Logmill:
+    def __init__(self, binary, tables):
+        self.binary = Path(binary).resolve()
+        self.tables = Path(tables).resolve()
+
+    def call(self, *arguments):
+        """Runs a command over the tables. Its failure ends the test."""
+        command = [self.binary, *arguments, "--tables", self.tables]
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"logmill {arguments[0]} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+
+    def run(self, logs, rollups):
+        self.call("run", logs, "--rollups", rollups)
+
+    def query(self, sql):
+        return self.rows("query", sql)
+
+    def files(self):
+        return self.rows("files")
+
+    def rows(self, *arguments):
+        """What a command answers, as an Arrow table."""
+        with tempfile.TemporaryDirectory() as folder:
+            answer = Path(folder, "answer.parquet")
+            self.call(*arguments, "--format", "parquet", "--output", answer)
+            return pyarrow.parquet.read_table(answer)

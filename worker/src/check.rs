@@ -1,0 +1,101 @@
+//! `logmill check`: what a rollup is made of and, from a sample of logs, what it will come to.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use indicatif::{HumanBytes, HumanCount};
+
+use crate::query::{self, Format};
+use crate::rollup::Rollup;
+use crate::rollup::functions::cast::trino_name;
+use crate::run::{self, Options, Progress};
+use crate::table::Root;
+
+const MILLISECONDS_PER_DAY: f64 = 86_400_000.0;
+
+/// Rows of the sample that are shown.
+const SHOWN_ROWS: usize = 10;
+
+/// Describes a rollup: its columns, their types and how they merge.
+pub fn describe(rollup: &Rollup) -> String {
+    let definition = rollup.definition();
+    let width = definition.columns.iter().map(|column| column.name.len()).max().unwrap_or(0).max(6);
+    let kind = match definition.merges() {
+        true => "one row per group",
+        false => "every row kept",
+    };
+    let mut text = format!("table {}: {kind} of {}\n\n", definition.name, rollup.format().table);
+    let _ = writeln!(text, "  {:width$}  {:24}  merged by", "column", "type");
+    for column in &definition.columns {
+        let rule = column.rule.map_or("-".to_owned(), |rule| rule.to_string());
+        let _ = writeln!(text, "  {:width$}  {:24}  {rule}", column.name, trino_name(&column.data_type));
+    }
+    let slot = &definition.columns[definition.slot_column].name;
+    let _ = match slot.as_str() {
+        "date" => writeln!(text, "\nPartitioned by date, the day of each line's time; one file a day."),
+        slot => writeln!(text, "\nPartitioned by date, the day of {slot}."),
+    };
+    text
+}
+
+/// Runs a rollup over a sample of logs, in a folder of its own that is removed again, and says what came of it.
+pub async fn sample(rollup: Rollup, logs: &[PathBuf], progress: &mut dyn Progress) -> Result<String> {
+    let folder = tempfile::tempdir()?;
+    let tables = folder.path().to_string_lossy().into_owned();
+    let name = rollup.definition().name.clone();
+    let options = Options {
+        logs: logs.to_vec(),
+        tables: tables.clone(),
+        max_log_file_bytes: u64::MAX,
+        threads: None,
+    };
+    let summary = run::run(vec![rollup], &options, progress).await?;
+    let Some(table) = summary.tables.iter().find(|table| table.name == name) else {
+        bail!("the table '{name}' was not made");
+    };
+    let root = Root::open(&tables)?;
+    let entries = root.read(&name).await?.entries().await?;
+    let first = entries.iter().filter_map(|entry| entry.first_time).min();
+    let last = entries.iter().filter_map(|entry| entry.last_time).max();
+    let days = match (first, last) {
+        (Some(first), Some(last)) => (last - first).max(1) as f64 / MILLISECONDS_PER_DAY,
+        _ => bail!("there is no line in the sample that this rollup reads"),
+    };
+
+    let mut text = format!(
+        "sample: {} log files, {} lines over {}; {} rows in {} of Parquet\n",
+        HumanCount(summary.counted as u64),
+        HumanCount(summary.reading.lines),
+        hours(days),
+        HumanCount(table.rows),
+        HumanBytes(table.bytes),
+    );
+    if days < 1.0 {
+        let a_day = |amount: u64| (amount as f64 / days) as u64;
+        let _ = writeln!(
+            text,
+            "a day:  about {} rows in {} at most, if the traffic goes on like that",
+            HumanCount(a_day(table.rows)),
+            HumanBytes(a_day(table.bytes)),
+        );
+    }
+    for (log_file, reason) in &summary.failed {
+        let _ = writeln!(text, "not read: {log_file}: {reason}");
+    }
+    text.push('\n');
+    let mut rows = Vec::new();
+    let sql = format!("SELECT * FROM {name} LIMIT {SHOWN_ROWS}");
+    query::query(&root, &sql, Format::Table, &mut rows).await?;
+    text.push_str(&String::from_utf8_lossy(&rows));
+    Ok(text)
+}
+
+fn hours(days: f64) -> String {
+    match days * 24.0 {
+        hours if hours < 1.0 => format!("{:.0} minutes", hours * 60.0),
+        hours if hours < 48.0 => format!("{hours:.1} hours"),
+        _ => format!("{days:.1} days"),
+    }
+}
+

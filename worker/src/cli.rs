@@ -1,0 +1,95 @@
+//! The command line's words.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use logmill::query::Format;
+
+/// Keeps materialized views over the access logs of AWS load balancers: you write a rollup in Athena's SQL, and
+/// a Delta Lake table is exactly what that SQL returns over every log file so far.
+///
+/// Exit codes: 0 done; 1 it could not be done; 2 a mistake in the command line; 3 done, but some log files
+/// could not be read and are not counted.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Count log files: run every rollup over those that its table has not counted yet.
+    ///
+    /// It may be stopped at any moment and run again: each log file counts once.
+    Run(RunArgs),
+    /// Query the tables with SQL.
+    ///
+    /// Each table is there under its name, and the ledgers of all of them as log_files. Unique users of a
+    /// sketch: cardinality(merge(cast(users AS HyperLogLog))). A percentile of one:
+    /// value_at_quantile(merge(cast(latency AS tdigest)), 0.99).
+    Query(QueryArgs),
+    /// List the log files that have been counted, with lines, rejected lines, times and bytes.
+    Files(FilesArgs),
+    /// Check a rollup: its columns, types and merge rules; with a sample of logs, what it comes to.
+    Check(CheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Log files, and folders of them with all that is below.
+    #[arg(required = true)]
+    pub(crate) logs: Vec<PathBuf>,
+    /// The folder of rollups: each file <table>.sql in it makes a table.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rollups: PathBuf,
+    /// The folder of tables. It is made if there is none.
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) tables: String,
+    /// The most text that one log file may expand to, in bytes; a larger one fails.
+    #[arg(long, value_name = "BYTES", default_value_t = 8 << 30)]
+    pub(crate) max_log_file_bytes: u64,
+    /// Log files read at once [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QueryArgs {
+    /// One SQL statement.
+    pub(crate) sql: String,
+    /// The folder of tables.
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) tables: String,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FilesArgs {
+    /// The folder of tables.
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) tables: String,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Output {
+    /// How rows are written [default: table]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+    /// The file to write to [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The rollup: a file <table>.sql.
+    pub(crate) rollup: PathBuf,
+    /// Log files, or folders of them, to try it on. Nothing is kept.
+    #[arg(long, value_name = "LOGS", num_args = 1..)]
+    pub(crate) sample: Vec<PathBuf>,
+}

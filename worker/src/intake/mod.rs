@@ -1,0 +1,3 @@
+//! Where log files come from.
+
+pub mod listing;

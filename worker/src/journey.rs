@@ -1,0 +1,306 @@
+//! The whole way of one log file, from its bytes to staging:
+//! open ▸ gunzip ▸ lines ▸ columns ▸ every rollup's SQL at once ▸ one staged file per rollup.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::channel::mpsc::{Receiver, Sender, channel};
+use futures::future::{pending, try_join, try_join_all};
+use futures::{SinkExt, StreamExt, TryStreamExt};
+use logmill_shared::{LogFile, NamedAs};
+
+use crate::format::{LogFormat, Recognised, Scan, ScanColumn, recognise};
+use crate::log_file::gunzip::{self, GunzipError};
+use crate::log_file::lines::{Chunk, Lines};
+use crate::rollup::Rollup;
+use crate::table::{Entry, RejectedLines, StagingFile, Table, TableError, conform};
+
+/// Batches that may wait between the scan and a rollup. One is enough for both to go on; each holds a
+/// megabyte of text.
+const BATCHES_IN_FLIGHT: usize = 1;
+
+/// A rollup and the table that it makes.
+#[derive(Debug)]
+pub struct RollupTable {
+    /// The rollup.
+    pub rollup: Rollup,
+    /// Its table.
+    pub table: Table,
+}
+
+/// A log file to be staged.
+pub struct Source<R> {
+    /// Its identity.
+    pub log_file: LogFile,
+    /// Its size in bytes, as stored.
+    pub bytes: u64,
+    /// Its version.
+    pub etag: String,
+    /// Its bytes.
+    pub reader: R,
+}
+
+/// Where a log file's way has ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is staged for every rollup that reads it: it will be counted, whatever happens now.
+    Staged(Reading),
+    /// It is no log that a rollup reads, and was left alone.
+    Skipped(String),
+}
+
+/// What was read of a log file.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// Its size in bytes, as stored.
+    pub bytes: u64,
+    /// The size of its text in bytes.
+    pub text_bytes: u64,
+    /// Its lines.
+    pub lines: u64,
+    /// Lines of it that are no log lines.
+    pub rejected_lines: u64,
+}
+
+impl Reading {
+    /// Adds what was read of another log file.
+    pub fn add(&mut self, other: &Self) {
+        self.bytes += other.bytes;
+        self.text_bytes += other.text_bytes;
+        self.lines += other.lines;
+        self.rejected_lines += other.rejected_lines;
+    }
+}
+
+/// Why a log file is not staged. Nothing of it is.
+#[derive(Debug, thiserror::Error)]
+pub enum JourneyError {
+    /// Its bytes can't be had, now.
+    #[error("can't be opened")]
+    Open(#[from] io::Error),
+    /// Its bytes are no text. To try again helps only if the file changes.
+    #[error("can't be read")]
+    Unreadable(#[from] GunzipError),
+    /// A rollup's SQL fails on it. To try again helps only if the SQL changes.
+    #[error("the rollup '{rollup}' fails on it")]
+    Sql {
+        /// The rollup's name.
+        rollup: String,
+        /// What failed.
+        source: DataFusionError,
+    },
+    /// It can't be staged, now.
+    #[error("can't be staged")]
+    Staging(#[from] TableError),
+}
+
+/// Stages a log file for these rollups. It reads and computes without pause, so it needs a thread of its own.
+pub async fn stage<R: Read>(
+    source: Source<R>,
+    rollups: &[&RollupTable],
+    rejected_lines: &Table,
+    max_text_bytes: u64,
+) -> Result<Outcome, JourneyError> {
+    let Source { log_file, bytes, etag, reader } = source;
+    let named_as = log_file.named_as();
+    if !matches!(named_as, NamedAs::Unknown)
+        && let Recognised::Other(what) = recognise(named_as, "")
+    {
+        return Ok(Outcome::Skipped(what.to_owned()));
+    }
+
+    let mut lines = Lines::new(gunzip::open(reader, max_text_bytes)?);
+    let format = match recognise(named_as, lines.peek()?) {
+        Recognised::Log(format) => format,
+        Recognised::Other(_) if bytes == 0 => return Ok(Outcome::Skipped("empty file".to_owned())),
+        Recognised::Other(what) => return Ok(Outcome::Skipped(what.to_owned())),
+    };
+    let rollups: Vec<&RollupTable> =
+        rollups.iter().copied().filter(|each| each.rollup.format() == format).collect();
+    if rollups.is_empty() {
+        return Ok(Outcome::Skipped(format!("of {}, which no rollup here reads", format.table)));
+    }
+
+    let columns = union_of_columns(&rollups);
+    let mut senders = Vec::with_capacity(rollups.len());
+    let mut rolled_up = Vec::with_capacity(rollups.len());
+    for each in &rollups {
+        let (sender, receiver) = channel(BATCHES_IN_FLIGHT);
+        senders.push(sender);
+        rolled_up.push(roll_up(each, &log_file, &columns, receiver));
+    }
+    let scan = Scan::new(format, &columns);
+    let scanned = scan_lines(lines, scan, senders, &log_file, rejected_lines);
+    let (scanned, rolled_up) = try_join(scanned, try_join_all(rolled_up)).await?;
+
+    // Only now, with the whole file read and nothing wrong, does anything of it come to be staged.
+    let mut entry = entry(&log_file, format, bytes, etag, &scanned);
+    if let Some(rejected) = scanned.rejected {
+        entry.rows = entry.rejected_lines;
+        rejected.stage(&entry).await?;
+    }
+    for (staging, rows) in rolled_up {
+        entry.rows = rows;
+        staging.stage(&entry).await?;
+    }
+    Ok(Outcome::Staged(Reading {
+        bytes,
+        text_bytes: scanned.text_bytes,
+        lines: scanned.lines,
+        rejected_lines: scanned.rejected_lines,
+    }))
+}
+
+fn entry(log_file: &LogFile, format: &LogFormat, bytes: u64, etag: String, scanned: &Scanned) -> Entry {
+    Entry {
+        log_file: log_file.uri().to_owned(),
+        log_table: format.table.to_owned(),
+        bytes: bytes as i64,
+        etag,
+        text_bytes: scanned.text_bytes as i64,
+        lines: scanned.lines as i64,
+        rejected_lines: scanned.rejected_lines as i64,
+        rows: 0,
+        first_time: scanned.times.map(|(first, _)| first),
+        last_time: scanned.times.map(|(_, last)| last),
+    }
+}
+
+/// The columns that the rollups need, each once.
+fn union_of_columns(rollups: &[&RollupTable]) -> Vec<ScanColumn> {
+    let mut columns: Vec<ScanColumn> = Vec::new();
+    for column in rollups.iter().flat_map(|each| each.rollup.scan()) {
+        if !columns.contains(column) {
+            columns.push(column.clone());
+        }
+    }
+    columns
+}
+
+/// What the scan of a log file's lines has found.
+#[derive(Default)]
+struct Scanned {
+    text_bytes: u64,
+    lines: u64,
+    rejected_lines: u64,
+    /// Times of the earliest and the latest line, in milliseconds since 1970.
+    times: Option<(i64, i64)>,
+    rejected: Option<StagingFile>,
+}
+
+/// Turns lines into batches, and sends each to every rollup.
+async fn scan_lines(
+    mut lines: Lines<'_>,
+    mut scan: Scan,
+    mut rollups: Vec<Sender<RecordBatch>>,
+    log_file: &LogFile,
+    rejected_lines: &Table,
+) -> Result<Scanned, JourneyError> {
+    let mut scanned = Scanned::default();
+    let mut rejected = RejectedLines::new(log_file);
+    while let Some(chunk) = lines.next_chunk()? {
+        match chunk {
+            Chunk::Overlong(start) => {
+                scanned.lines += 1;
+                scanned.rejected_lines += 1;
+                rejected.push(scanned.lines, crate::format::Rejection::TooLong, &start);
+            }
+            Chunk::Lines(text) => {
+                for line in each_line(&text) {
+                    scanned.lines += 1;
+                    match scan.push(line) {
+                        Ok(time) => {
+                            let (first, last) = scanned.times.unwrap_or((time, time));
+                            scanned.times = Some((first.min(time), last.max(time)));
+                        }
+                        Err(reason) => {
+                            scanned.rejected_lines += 1;
+                            rejected.push(scanned.lines, reason, line);
+                        }
+                    }
+                }
+            }
+        }
+        if let Some(rows) = rejected.take()? {
+            let staging = match &mut scanned.rejected {
+                Some(staging) => staging,
+                none => none.insert(rejected_lines.staging_file(log_file)?),
+            };
+            staging.write(&rows).await?;
+        }
+        if scan.rows() > 0 {
+            let batch = scan.finish();
+            for rollup in &mut rollups {
+                if rollup.send(batch.clone()).await.is_err() {
+                    // The rollup has failed. It is the one to say why.
+                    pending::<()>().await;
+                }
+            }
+        }
+    }
+    scanned.text_bytes = lines.text_bytes();
+    Ok(scanned)
+}
+
+/// The lines of a text without their ends. Unlike `str::lines` it is fast on long lines.
+fn each_line(text: &str) -> impl Iterator<Item = &str> {
+    let mut start = 0;
+    let ends = memchr::memchr_iter(b'\n', text.as_bytes()).chain([text.len()]);
+    ends.filter_map(move |end| {
+        let line = text.get(start..end)?;
+        let last = end == text.len();
+        start = end + 1;
+        // After the last line end there is no line.
+        (!(last && line.is_empty())).then(|| line.strip_suffix('\r').unwrap_or(line))
+    })
+}
+
+/// Runs one rollup over a log file's batches. Returns what it is to stage, and its rows.
+async fn roll_up(
+    each: &RollupTable,
+    log_file: &LogFile,
+    columns: &[ScanColumn],
+    batches: Receiver<RecordBatch>,
+) -> Result<(StagingFile, i64), JourneyError> {
+    let RollupTable { rollup, table } = each;
+    let sql_error = |source| JourneyError::Sql { rollup: table.definition().name.clone(), source };
+
+    let own: Vec<usize> = rollup
+        .scan()
+        .iter()
+        .filter_map(|column| columns.iter().position(|other| other == column))
+        .collect();
+    let batches = batches.map(move |batch| Ok(batch.project(&own)?));
+    let batches: SendableRecordBatchStream =
+        Box::pin(RecordBatchStreamAdapter::new(rollup.scan_schema(), batches));
+
+    let mut staging = table.staging_file(log_file)?;
+    let schema = table.definition().row_schema();
+    let mut rows_staged = 0;
+    let mut rows = rollup.run(batches).await.map_err(sql_error)?;
+    while let Some(batch) = rows.try_next().await.map_err(sql_error)? {
+        rows_staged += batch.num_rows() as i64;
+        let batch = conform(&batch, &Arc::clone(&schema)).map_err(sql_error)?;
+        staging.write(&batch).await?;
+    }
+    Ok((staging, rows_staged))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::each_line;
+
+    #[test]
+    fn lines_are_cut_at_their_ends() {
+        let lines = |text| each_line(text).collect::<Vec<_>>();
+        assert_eq!(lines("a\nb"), ["a", "b"]);
+        assert_eq!(lines("a\r\nb\r\n"), ["a", "b"]);
+        assert_eq!(lines("a\n\nb\n\n"), ["a", "", "b", ""]);
+        assert!(lines("").is_empty());
+        assert_eq!(lines("\n"), [""]);
+    }
+}

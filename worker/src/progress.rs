@@ -1,0 +1,48 @@
+//! The progress bar. Where nobody watches, it is not drawn.
+
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use logmill::run::Progress;
+
+/// Moves by the bytes of log files as they are stored: their number says little of the work left.
+#[derive(Default)]
+pub(crate) struct Bar {
+    bar: Option<ProgressBar>,
+    log_files: usize,
+    done: usize,
+    text_bytes: u64,
+}
+
+impl Progress for Bar {
+    fn begin(&mut self, log_files: usize, bytes: u64) {
+        self.log_files = log_files;
+        let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
+        let template = "{bar:32} {percent:>3}%  {msg}  {bytes}/{total_bytes}  {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        self.bar = Some(bar);
+    }
+
+    fn advance(&mut self, log_file_bytes: u64, text_bytes: u64) {
+        self.done += 1;
+        self.text_bytes += text_bytes;
+        if let Some(bar) = &self.bar {
+            bar.inc(log_file_bytes);
+            let seconds = bar.elapsed().as_secs_f64().max(1e-3);
+            let speed = HumanBytes((self.text_bytes as f64 / seconds) as u64);
+            bar.set_message(format!("{}/{} log files  {speed}/s of text", self.done, self.log_files));
+        }
+    }
+
+    fn committing(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.set_message("committing");
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! `logmill query`: SQL over the tables, as they are now.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::datasource::MemTable;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::prelude::SessionContext;
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+
+use crate::rollup::{LOG_FILES, REJECTED_LINES, engine};
+use crate::table::{Entry, Root};
+
+mod scan;
+pub(crate) mod output;
+
+pub use output::Format;
+
+use scan::DeltaScan;
+
+/// Runs a query over the tables of `root`, and writes its rows to `out`.
+pub async fn query(root: &Root, sql: &str, format: Format, out: impl Write + Send) -> Result<()> {
+    let context = SessionContext::new_with_state(engine::query_session());
+    let mut log_files = Vec::new();
+    for name in root.tables()? {
+        let version = root.read(&name).await.with_context(|| format!("the table '{name}' can't be read"))?;
+        // A log file without rejected lines is in no ledger of theirs, so that one says little.
+        if name != REJECTED_LINES {
+            log_files.extend(version.entries().await?.into_iter().map(|entry| (name.clone(), entry)));
+        }
+        let url = ObjectStoreUrl::parse(format!("logmill://{}", name.replace('_', "-")))?;
+        context.register_object_store(url.as_ref(), Arc::clone(version.store()));
+        context.register_table(&name, Arc::new(DeltaScan::new(&version, url)?))?;
+    }
+    if log_files.is_empty() && root.tables()?.is_empty() {
+        bail!("there are no tables here; `logmill run` makes them");
+    }
+    let ledger = with_table_names(&log_files)?;
+    let ledger = MemTable::try_new(ledger.schema(), vec![vec![ledger]])?;
+    context.register_table(LOG_FILES, Arc::new(ledger))?;
+
+    let mut statements = Parser::parse_sql(&GenericDialect {}, sql)?;
+    if statements.len() != 1 {
+        bail!("a query is one SQL statement, and this is {}", statements.len());
+    }
+    let plan = engine::plan(&context.state(), statements.remove(0)).await?;
+    let rows = context.execute_logical_plan(plan).await?;
+    let schema: SchemaRef = Arc::clone(rows.schema().inner());
+    let batches = rows.execute_stream().await?;
+    output::write(schema, batches, format, out).await
+}
+
+/// The ledgers' entries, each with the table that it is of.
+fn with_table_names(log_files: &[(String, Entry)]) -> Result<RecordBatch> {
+    let names: ArrayRef =
+        Arc::new(log_files.iter().map(|(name, _)| Some(name)).collect::<StringArray>());
+    let entries: Vec<Entry> = log_files.iter().map(|(_, entry)| entry.clone()).collect();
+    let entries = Entry::batch(&entries)?;
+    let mut fields = vec![Arc::new(Field::new("table", DataType::Utf8, true))];
+    fields.extend(entries.schema().fields().iter().cloned());
+    let mut columns = vec![names];
+    columns.extend(entries.columns().iter().cloned());
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}

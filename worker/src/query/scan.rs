@@ -1,0 +1,149 @@
+//! A table's data files, to be read by DataFusion.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, DFSchema, DataFusionError, Result, ScalarValue, Statistics};
+use datafusion::datasource::TableType;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_plan::ExecutionPlan;
+use serde_json::Value;
+
+use crate::rollup::DATE_COLUMN;
+use crate::table::{DataFile, TableError, Version};
+use crate::trino::cast::varchar_to_date;
+use crate::trino::iso8601::from_iso8601_timestamp;
+
+const MICROSECONDS_PER_MILLISECOND: i64 = 1000;
+
+/// A version of a Delta table, to be read by DataFusion: its files, of which a filter leaves out those whose
+/// partition or statistics say that they have nothing for it.
+#[derive(Debug)]
+pub(super) struct DeltaScan {
+    /// The table's columns, the partition's at the end.
+    schema: SchemaRef,
+    url: ObjectStoreUrl,
+    files: Vec<DataFile>,
+}
+
+impl DeltaScan {
+    pub(super) fn new(version: &Version, url: ObjectStoreUrl) -> Result<Self, TableError> {
+        Ok(Self { schema: version.schema()?, url, files: version.files().to_vec() })
+    }
+
+    /// The columns that stand in the files.
+    fn file_schema(&self) -> SchemaRef {
+        let fields = self.schema.fields().iter().filter(|field| field.name() != DATE_COLUMN).cloned();
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
+}
+
+#[async_trait]
+impl TableProvider for DeltaScan {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>, DataFusionError> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        let file_schema = self.file_schema();
+        let partition = Arc::new(Field::new(DATE_COLUMN, DataType::Date32, true));
+        let files = self.files.iter().map(|file| {
+            let date = file.date.as_deref().and_then(|date| varchar_to_date(date).ok());
+            // The values first: they become part of the statistics.
+            PartitionedFile::new(file.path.clone(), file.bytes)
+                .with_partition_values(vec![ScalarValue::Date32(date)])
+                .with_statistics(Arc::new(statistics(&file_schema, file)))
+        });
+        let files = FileGroup::new(files.collect()).split_files(state.config().target_partitions());
+        let schema = TableSchema::builder(file_schema).with_table_partition_cols(vec![partition]).build();
+        let mut source = ParquetSource::new(schema);
+        if let Some(filter) = conjunction(filters.to_vec()) {
+            let schema = DFSchema::try_from(Arc::clone(&self.schema))?;
+            source = source.with_predicate(state.create_physical_expr(filter, &schema)?);
+        }
+        let config = FileScanConfigBuilder::new(self.url.clone(), Arc::new(source))
+            .with_file_groups(files)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+}
+
+/// A file's statistics, as Delta's log has them.
+fn statistics(schema: &SchemaRef, file: &DataFile) -> Statistics {
+    let json: Value = file
+        .statistics
+        .as_deref()
+        .and_then(|json| serde_json::from_str(json).ok())
+        .unwrap_or_default();
+    let bound = |bounds: &str, field: &Field| {
+        let value = json.get(bounds).and_then(|bounds| bounds.get(field.name()));
+        // Long texts are cut, and timestamps rounded.
+        match value.and_then(|value| scalar(field.data_type(), value)) {
+            Some(value) => Precision::Inexact(value),
+            None => Precision::Absent,
+        }
+    };
+    let count = |value: Option<&Value>| match value.and_then(Value::as_u64) {
+        Some(count) => Precision::Exact(count as usize),
+        None => Precision::Absent,
+    };
+    let column = |field: &Arc<Field>| ColumnStatistics {
+        null_count: count(json.get("nullCount").and_then(|nulls| nulls.get(field.name()))),
+        min_value: bound("minValues", field),
+        max_value: bound("maxValues", field),
+        ..ColumnStatistics::new_unknown()
+    };
+    Statistics {
+        num_rows: count(json.get("numRecords")),
+        total_byte_size: Precision::Inexact(file.bytes as usize),
+        column_statistics: schema.fields().iter().map(column).collect(),
+    }
+}
+
+fn scalar(data_type: &DataType, value: &Value) -> Option<ScalarValue> {
+    let integer = || value.as_i64();
+    Some(match data_type {
+        DataType::Int8 => ScalarValue::Int8(Some(integer()?.try_into().ok()?)),
+        DataType::Int16 => ScalarValue::Int16(Some(integer()?.try_into().ok()?)),
+        DataType::Int32 => ScalarValue::Int32(Some(integer()?.try_into().ok()?)),
+        DataType::Int64 => ScalarValue::Int64(Some(integer()?)),
+        DataType::Float64 => ScalarValue::Float64(Some(value.as_f64()?)),
+        DataType::Utf8 => ScalarValue::Utf8(Some(value.as_str()?.to_owned())),
+        DataType::Utf8View => ScalarValue::Utf8View(Some(value.as_str()?.to_owned())),
+        DataType::Date32 => ScalarValue::Date32(Some(varchar_to_date(value.as_str()?).ok()?)),
+        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+            let milliseconds = from_iso8601_timestamp(value.as_str()?).ok()?;
+            let microseconds = milliseconds.checked_mul(MICROSECONDS_PER_MILLISECOND)?;
+            ScalarValue::TimestampMicrosecond(Some(microseconds), zone.clone())
+        }
+        _ => return None,
+    })
+}

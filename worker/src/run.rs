@@ -1,0 +1,282 @@
+//! `logmill run`: log files from folders, staged on all cores and committed, once through.
+
+use std::collections::{BTreeMap, HashSet};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use logmill_shared::Shard;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{Receiver, channel};
+use tokio::time::Instant;
+
+use crate::intake::listing::{self, Found};
+use crate::journey::{self, JourneyError, Outcome, Reading, RollupTable, Source};
+use crate::rollup::Rollup;
+use crate::table::{Entry, RejectedLines, Root, Table};
+
+/// How often what is staged is committed. Each commit writes the hours that it touches anew: often is fresh,
+/// and seldom is cheap.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Staged log files that make a commit due before its time, so that a commit's work has a bound.
+const COMMIT_LOG_FILES: usize = 500;
+
+/// What to run.
+#[derive(Debug)]
+pub struct Options {
+    /// Log files, and folders of them.
+    pub logs: Vec<PathBuf>,
+    /// The folder of tables.
+    pub tables: String,
+    /// The most text that a log file may expand to, in bytes.
+    pub max_log_file_bytes: u64,
+    /// Log files read at once; by default, one per core.
+    pub threads: Option<NonZeroUsize>,
+}
+
+/// What has been done.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Log files that the tables have counted by this run.
+    pub counted: usize,
+    /// Log files that all tables had counted before.
+    pub counted_before: usize,
+    /// Log files that were counted before, and have changed since: the change is not counted.
+    pub changed: Vec<String>,
+    /// Files that are no logs which a rollup reads: how many of each kind.
+    pub skipped: BTreeMap<String, usize>,
+    /// Log files of which nothing is counted, each with the reason.
+    pub failed: Vec<(String, String)>,
+    /// What was read.
+    pub reading: Reading,
+    /// The tables, as they are now.
+    pub tables: Vec<TableSummary>,
+    /// Time from the first log file to the last commit.
+    pub elapsed: Duration,
+}
+
+/// A table after the run.
+#[derive(Debug)]
+pub struct TableSummary {
+    /// Its name.
+    pub name: String,
+    /// Its rows.
+    pub rows: u64,
+    /// Its data files.
+    pub files: usize,
+    /// Their size in bytes.
+    pub bytes: u64,
+}
+
+/// Is told how far a run is.
+pub trait Progress: Send {
+    /// So many log files, of so many bytes, are to be read.
+    fn begin(&mut self, log_files: usize, bytes: u64);
+    /// A log file has been dealt with.
+    fn advance(&mut self, log_file_bytes: u64, text_bytes: u64);
+    /// All log files have been read, and the last commit is under way.
+    fn committing(&mut self);
+    /// All is done.
+    fn end(&mut self);
+}
+
+/// Runs every rollup over every log file that its table has not counted.
+pub async fn run(rollups: Vec<Rollup>, options: &Options, progress: &mut dyn Progress) -> Result<Summary> {
+    let root = Root::create(&options.tables)?;
+    let mut tables = Vec::with_capacity(rollups.len());
+    for rollup in rollups {
+        let table = root.open_or_create(rollup.definition()).await?;
+        tables.push(RollupTable { rollup, table });
+    }
+    let rejected_lines = root.open_or_create(&RejectedLines::definition()).await?;
+    let found = listing::list(&options.logs, options.tables.as_ref())?;
+
+    let mut summary = Summary::default();
+    let to_do = to_do(found, &tables, &mut summary).await?;
+    progress.begin(to_do.len(), to_do.iter().map(|to_do| to_do.found.bytes).sum());
+
+    let begin = Instant::now();
+    let workshop = Arc::new(Workshop {
+        next: AtomicUsize::new(0),
+        to_do,
+        tables,
+        rejected_lines,
+        max_text_bytes: options.max_log_file_bytes,
+    });
+    let threads = match options.threads {
+        Some(threads) => threads.get(),
+        None => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+    };
+    let (sender, results) = channel(threads);
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..threads {
+        let (workshop, sender, runtime) = (Arc::clone(&workshop), sender.clone(), Handle::current());
+        workers.spawn_blocking(move || {
+            while let Some(to_do) = workshop.next() {
+                let result = runtime.block_on(workshop.stage(to_do));
+                if sender.blocking_send((to_do.found.clone(), result)).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    drop(sender);
+    gather(results, &workshop, &mut summary, progress).await?;
+    while let Some(worker) = workers.join_next().await {
+        worker.context("a worker failed")?;
+    }
+
+    for table in workshop.all_tables() {
+        let version = table.version().await?;
+        summary.tables.push(TableSummary {
+            name: table.definition().name.clone(),
+            rows: version.rows(),
+            files: version.files().len(),
+            bytes: version.files().iter().map(|file| file.bytes).sum(),
+        });
+    }
+    summary.elapsed = begin.elapsed();
+    progress.end();
+    Ok(summary)
+}
+
+/// A log file, and the tables that have not counted it.
+struct ToDo {
+    found: Found,
+    tables: Vec<usize>,
+}
+
+/// Leaves out what is counted or staged already.
+async fn to_do(found: Vec<Found>, tables: &[RollupTable], summary: &mut Summary) -> Result<Vec<ToDo>> {
+    let shards: HashSet<Shard> = found.iter().map(|found| found.log_file.shard()).collect();
+    let mut counted = Vec::with_capacity(tables.len());
+    let mut staged = Vec::with_capacity(tables.len());
+    for each in tables {
+        counted.push(each.table.version().await?.counted_entries(&shards).await?);
+        staged.push(each.table.staged().await?);
+    }
+    let mut to_do = Vec::new();
+    for found in found {
+        let id = found.log_file.id();
+        let entries: Vec<&Entry> = counted.iter().filter_map(|counted| counted.get(&id)).collect();
+        if entries.iter().any(|entry| entry.etag != found.etag) {
+            summary.changed.push(found.log_file.to_string());
+        }
+        // What has been counted once has told its format; tables over another one will never count it.
+        let reads = |table: usize| match entries.first() {
+            Some(entry) => tables[table].rollup.format().table == entry.log_table,
+            None => true,
+        };
+        let missing: Vec<usize> = (0..tables.len())
+            .filter(|&table| reads(table) && !counted[table].contains_key(&id))
+            .collect();
+        let not_staged: Vec<usize> =
+            missing.iter().copied().filter(|&table| !staged[table].contains(&id)).collect();
+        if missing.is_empty() {
+            summary.counted_before += 1;
+        } else if !not_staged.is_empty() {
+            to_do.push(ToDo { found, tables: not_staged });
+        }
+    }
+    Ok(to_do)
+}
+
+/// What the workers share.
+struct Workshop {
+    to_do: Vec<ToDo>,
+    next: AtomicUsize,
+    tables: Vec<RollupTable>,
+    rejected_lines: Table,
+    max_text_bytes: u64,
+}
+
+impl Workshop {
+    fn next(&self) -> Option<&ToDo> {
+        self.to_do.get(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn all_tables(&self) -> impl Iterator<Item = &Table> {
+        self.tables.iter().map(|each| &each.table).chain([&self.rejected_lines])
+    }
+
+    async fn stage(&self, to_do: &ToDo) -> Result<Outcome, JourneyError> {
+        let tables: Vec<&RollupTable> = to_do.tables.iter().map(|&table| &self.tables[table]).collect();
+        let source = Source {
+            log_file: to_do.found.log_file.clone(),
+            bytes: to_do.found.bytes,
+            etag: to_do.found.etag.clone(),
+            reader: to_do.found.open()?,
+        };
+        journey::stage(source, &tables, &self.rejected_lines, self.max_text_bytes).await
+    }
+
+    /// Commits what is staged for all tables. Returns the log files that a rollup's table has counted by it.
+    async fn commit(&self) -> Result<HashSet<String>> {
+        let mut counted = HashSet::new();
+        for table in self.all_tables() {
+            let name = &table.definition().name;
+            let entries = table.commit().await.with_context(|| format!("the table '{name}' can't be committed"))?;
+            if *name != self.rejected_lines.definition().name {
+                counted.extend(entries.into_iter().map(|entry| entry.log_file));
+            }
+        }
+        Ok(counted)
+    }
+}
+
+/// Takes in what the workers have done, and commits now and then while they go on.
+async fn gather(
+    mut results: Receiver<(Found, Result<Outcome, JourneyError>)>,
+    workshop: &Arc<Workshop>,
+    summary: &mut Summary,
+    progress: &mut dyn Progress,
+) -> Result<()> {
+    let counted: Arc<Mutex<HashSet<String>>> = Arc::default();
+    let commit = |workshop: Arc<Workshop>, counted: Arc<Mutex<HashSet<String>>>| {
+        tokio::spawn(async move {
+            let entries = workshop.commit().await?;
+            counted.lock().map_err(|_| anyhow::anyhow!("a commit has panicked"))?.extend(entries);
+            anyhow::Ok(())
+        })
+    };
+    let mut committing: Option<tokio::task::JoinHandle<Result<()>>> = None;
+    let mut last_commit = Instant::now();
+    let mut staged = 0;
+    while let Some((found, result)) = results.recv().await {
+        let mut text_bytes = 0;
+        match result {
+            Ok(Outcome::Staged(reading)) => {
+                staged += 1;
+                text_bytes = reading.text_bytes;
+                summary.reading.add(&reading);
+            }
+            Ok(Outcome::Skipped(what)) => *summary.skipped.entry(what).or_default() += 1,
+            Err(error) => {
+                let reason = format!("{:#}", anyhow::Error::new(error));
+                tracing::warn!(log_file = %found.log_file, %reason, "log file not counted");
+                summary.failed.push((found.log_file.to_string(), reason));
+            }
+        }
+        progress.advance(found.bytes, text_bytes);
+        let due = staged >= COMMIT_LOG_FILES || last_commit.elapsed() >= COMMIT_INTERVAL && staged > 0;
+        if due && committing.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) {
+            if let Some(finished) = committing.take() {
+                finished.await??;
+            }
+            committing = Some(commit(Arc::clone(workshop), Arc::clone(&counted)));
+            last_commit = Instant::now();
+            staged = 0;
+        }
+    }
+    progress.committing();
+    if let Some(committing) = committing {
+        committing.await??;
+    }
+    commit(Arc::clone(workshop), Arc::clone(&counted)).await??;
+    summary.counted = counted.lock().map_or(0, |counted| counted.len());
+    Ok(())
+}
