@@ -183,5 +183,5 @@ def add_trino_functions(db):
     ]:
         db.create_function(name, function, arguments, result, null_handling="special")
     db.execute("CREATE MACRO split_part(text, separator, part) AS string_split(text, separator)[part]")
+    db.execute("CREATE MACRO count_if(condition) AS count(CASE WHEN condition THEN 1 END)")
     db.execute("CREATE MACRO from_iso8601_timestamp(text) AS date_trunc('milliseconds', TRY_CAST(text AS TIMESTAMPTZ))")
-    db.execute("CREATE MACRO every(condition) AS bool_and(condition)")

@@ -13,6 +13,8 @@
 //! [`journey`] is the way of one log file through all of them, up to staging; [`run`] takes many through it,
 //! and commits. [`query`] and [`check`] are for people.
 
+#![warn(missing_docs, unreachable_pub)]
+
 pub mod intake;
 pub mod log_file;
 pub mod format;

@@ -162,7 +162,7 @@ pub enum Rejection {
     #[error("empty line")]
     Empty,
     /// Too few fields.
-    #[error("{0} fields where a log line has at least 12")]
+    #[error("too few fields: {0} where a log line has at least 12")]
     TooFewFields(usize),
     /// The time's field holds something else.
     #[error("field {0} is no timestamp")]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::pruning::PrunableStatistics;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, DFSchema, DataFusionError, Result, ScalarValue, Statistics};
 use datafusion::datasource::TableType;
@@ -15,6 +16,7 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use serde_json::Value;
 
@@ -38,6 +40,33 @@ pub(super) struct DeltaScan {
 impl DeltaScan {
     pub(super) fn new(version: &Version, url: ObjectStoreUrl) -> Result<Self, TableError> {
         Ok(Self { schema: version.schema()?, url, files: version.files().to_vec() })
+    }
+
+    /// The files that may have rows for these filters.
+    fn files_for(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<PartitionedFile>> {
+        let every = vec![true; self.files.len()];
+        let kept = match conjunction(filters.to_vec()) {
+            None => every,
+            Some(filter) => {
+                let schema = DFSchema::try_from(Arc::clone(&self.schema))?;
+                let filter = state.create_physical_expr(filter, &schema)?;
+                let bounds = self.files.iter().map(|file| Arc::new(bounds(&self.schema, file)));
+                let bounds = PrunableStatistics::new(bounds.collect(), Arc::clone(&self.schema));
+                let predicate = PruningPredicateBuilder::new()
+                    .with_file_schema(Arc::clone(&self.schema))
+                    .build(filter);
+                match predicate {
+                    Some(predicate) => predicate.prune(&bounds)?,
+                    None => every,
+                }
+            }
+        };
+        let files = self.files.iter().zip(kept).filter_map(|(file, kept)| kept.then_some(file));
+        let files = files.map(|file| {
+            PartitionedFile::new(file.path.clone(), file.bytes)
+                .with_partition_values(vec![ScalarValue::Date32(date(file))])
+        });
+        Ok(files.collect())
     }
 
     /// The columns that stand in the files.
@@ -71,22 +100,13 @@ impl TableProvider for DeltaScan {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        let file_schema = self.file_schema();
+        let files = self.files_for(state, filters)?;
+        let files = FileGroup::new(files).split_files(state.config().target_partitions());
         let partition = Arc::new(Field::new(DATE_COLUMN, DataType::Date32, true));
-        let files = self.files.iter().map(|file| {
-            let date = file.date.as_deref().and_then(|date| varchar_to_date(date).ok());
-            // The values first: they become part of the statistics.
-            PartitionedFile::new(file.path.clone(), file.bytes)
-                .with_partition_values(vec![ScalarValue::Date32(date)])
-                .with_statistics(Arc::new(statistics(&file_schema, file)))
-        });
-        let files = FileGroup::new(files.collect()).split_files(state.config().target_partitions());
-        let schema = TableSchema::builder(file_schema).with_table_partition_cols(vec![partition]).build();
-        let mut source = ParquetSource::new(schema);
-        if let Some(filter) = conjunction(filters.to_vec()) {
-            let schema = DFSchema::try_from(Arc::clone(&self.schema))?;
-            source = source.with_predicate(state.create_physical_expr(filter, &schema)?);
-        }
+        let schema = TableSchema::builder(self.file_schema())
+            .with_table_partition_cols(vec![partition])
+            .build();
+        let source = ParquetSource::new(schema);
         let config = FileScanConfigBuilder::new(self.url.clone(), Arc::new(source))
             .with_file_groups(files)
             .with_projection_indices(projection.cloned())?
@@ -96,34 +116,47 @@ impl TableProvider for DeltaScan {
     }
 }
 
-/// A file's statistics, as Delta's log has them.
-fn statistics(schema: &SchemaRef, file: &DataFile) -> Statistics {
+fn date(file: &DataFile) -> Option<i32> {
+    varchar_to_date(file.date.as_deref()?).ok()
+}
+
+/// Between what a file's values are, as Delta's log has it. The bounds are exact only in that nothing lies
+/// beyond them, which is all that leaving files out needs.
+fn bounds(schema: &SchemaRef, file: &DataFile) -> Statistics {
     let json: Value = file
         .statistics
         .as_deref()
         .and_then(|json| serde_json::from_str(json).ok())
         .unwrap_or_default();
-    let bound = |bounds: &str, field: &Field| {
-        let value = json.get(bounds).and_then(|bounds| bounds.get(field.name()));
-        // Long texts are cut, and timestamps rounded.
-        match value.and_then(|value| scalar(field.data_type(), value)) {
-            Some(value) => Precision::Inexact(value),
-            None => Precision::Absent,
-        }
-    };
     let count = |value: Option<&Value>| match value.and_then(Value::as_u64) {
         Some(count) => Precision::Exact(count as usize),
         None => Precision::Absent,
     };
+    let rows = count(json.get("numRecords"));
+    let bound = |bounds: &str, field: &Field| {
+        let value = match field.name().as_str() {
+            DATE_COLUMN => date(file).map(|date| ScalarValue::Date32(Some(date))),
+            name => {
+                let value = json.get(bounds).and_then(|bounds| bounds.get(name));
+                value.and_then(|value| scalar(field.data_type(), value))
+            }
+        };
+        value.map_or(Precision::Absent, Precision::Exact)
+    };
+    let nulls = |field: &Field| match field.name().as_str() {
+        DATE_COLUMN if file.date.is_none() => rows,
+        DATE_COLUMN => Precision::Exact(0),
+        name => count(json.get("nullCount").and_then(|nulls| nulls.get(name))),
+    };
     let column = |field: &Arc<Field>| ColumnStatistics {
-        null_count: count(json.get("nullCount").and_then(|nulls| nulls.get(field.name()))),
+        null_count: nulls(field),
         min_value: bound("minValues", field),
         max_value: bound("maxValues", field),
         ..ColumnStatistics::new_unknown()
     };
     Statistics {
-        num_rows: count(json.get("numRecords")),
-        total_byte_size: Precision::Inexact(file.bytes as usize),
+        num_rows: rows,
+        total_byte_size: Precision::Absent,
         column_statistics: schema.fields().iter().map(column).collect(),
     }
 }

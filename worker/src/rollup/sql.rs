@@ -355,7 +355,7 @@ fn merge_rule(column: &str, expr: &Expr) -> Result<MergeRule, String> {
         return refused("it is a window function; compute it when you query the table");
     }
     if let Some((_, advice)) = UNMERGEABLE.iter().find(|(other, _)| *other == name) {
-        return refused(&format!("from the {name}s of two log files that of both can't be had; {advice}"));
+        return refused(&format!("the {name} of all log files can't be had from the {name} of each; {advice}"));
     }
     let Some((_, rule)) = MERGEABLE.iter().find(|(other, _)| *other == name) else {
         return match is_aggregate(expr) {
@@ -368,7 +368,7 @@ fn merge_rule(column: &str, expr: &Expr) -> Result<MergeRule, String> {
     };
     if let FunctionArguments::List(list) = &function.args {
         if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) {
-            return refused(&format!("{name}(DISTINCT …) of two log files can't be added up; {DISTINCT_ADVICE}"));
+            return refused(&format!("{name}(DISTINCT …) of each log file does not add up; {DISTINCT_ADVICE}"));
         }
         if !list.clauses.is_empty() {
             return refused("ORDER BY inside an aggregate has no effect on one that merges; leave it out");

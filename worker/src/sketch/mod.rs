@@ -24,6 +24,7 @@ pub use tdigest::TDigest;
 /// None of them goes away by trying again: the caller rejects the value or the row.
 /// The sketch that was asked to merge or add is unchanged.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum SketchError {
     /// The first byte names another format: these are the bytes of something else.
     #[error("not a {sketch}: format tag {tag:#04x}")]
@@ -66,16 +67,16 @@ mod testing {
     use sha2::{Digest, Sha256};
 
     /// Bytes as in `sketch-vectors.txt`.
-    pub fn hex(bytes: &[u8]) -> String {
+    pub(super) fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    pub fn sha256(bytes: &[u8]) -> String {
+    pub(super) fn sha256(bytes: &[u8]) -> String {
         hex(&Sha256::digest(bytes))
     }
 
     /// The reverse of `hex`; spaces may group the digits.
-    pub fn unhex(text: &str) -> Vec<u8> {
+    pub(super) fn unhex(text: &str) -> Vec<u8> {
         let digits: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
         let bytes = digits.chunks(2).map(String::from_iter);
         bytes
@@ -84,23 +85,23 @@ mod testing {
     }
 
     /// Knuth's linear congruential generator: the same numbers in every run.
-    pub struct Lcg(pub u64);
+    pub(super) struct Lcg(pub(super) u64);
 
     impl Lcg {
-        pub fn next(&mut self) -> u64 {
+        pub(super) fn next(&mut self) -> u64 {
             self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005);
             self.0 = self.0.wrapping_add(1_442_695_040_888_963_407);
             self.0
         }
 
         /// A number below `limit`, from the better, upper bits.
-        pub fn below(&mut self, limit: u64) -> u64 {
+        pub(super) fn below(&mut self, limit: u64) -> u64 {
             (self.next() >> 33) % limit
         }
     }
 
     /// Copies of `bytes` with some bytes overwritten, inserted, or cut off, most of them malformed.
-    pub fn mutations(bytes: &[u8], count: usize, seed: u64) -> Vec<Vec<u8>> {
+    pub(super) fn mutations(bytes: &[u8], count: usize, seed: u64) -> Vec<Vec<u8>> {
         let mut random = Lcg(seed);
         let mut mutate = |_| {
             let mut mutated = bytes.to_vec();

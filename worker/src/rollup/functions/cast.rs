@@ -25,6 +25,10 @@ pub(crate) fn plan(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         _ => return Ok(Transformed::no(expr)),
     };
     let from = inner.get_type(schema)?;
+    // `TIMESTAMP '2026-11-22 10:00:00'` is a literal, though it is planned as a cast.
+    if matches!((&**inner, to), (Expr::Literal(..), DataType::Timestamp(..))) {
+        return Ok(Transformed::no(expr));
+    }
     match agreement(&from, to) {
         Agreement::Same => Ok(Transformed::no(expr)),
         Agreement::Trinos => {

@@ -1,0 +1,303 @@
+"""Proves that tables are exactly what their SQL returns over the raw log lines: logmill rolls up a folder of logs, DuckDB runs
+the same SQL over lines that it has read and split itself, and every row and column is compared. So are rejected lines and
+the list of counted log files.
+
+    python3 tests/oracle.py LOGMILL LOGS_DIR [--rollups DIR]
+
+Counts, texts, times, extremes and the bytes of HyperLogLog sketches must be the same. Sums of doubles may differ by
+1e-9 of themselves, as they depend on the order; quantiles of t-digests by RANK_TOLERANCE and one value in rank; the estimates
+read from large HyperLogLog sketches by five standard errors.
+"""
+
+import argparse
+import math
+import shutil
+import sys
+import tempfile
+from collections import defaultdict
+from datetime import date, datetime, timezone
+from pathlib import Path
+
+import airlift
+import log_lines
+import rollup_sql
+from checks import Checks
+from logmill import Logmill
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+ROLLUPS = ["rollups/*.sql", "bench/rollups/reference.sql", "tests/rollups/*.sql"]
+
+SUM_TOLERANCE = 1e-9
+RANK_TOLERANCE = 0.01
+QUANTILES = [0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99]
+# A sketch of fewer values than this keeps them apart: its estimate is their number.
+EXACT_BELOW = 500
+CARDINALITY_TOLERANCE = 5 * 1.04 / math.sqrt(airlift.REGISTERS)
+KEPT_LINE_BYTES = 8 * 1024
+
+
+def main():
+    arguments = parse_arguments()
+    checks = Checks()
+    with tempfile.TemporaryDirectory(prefix="logmill-oracle-") as folder:
+        folder = Path(folder)
+        paths = collect_rollups(arguments.rollups, folder / "rollups")
+        logmill = Logmill(arguments.logmill, folder / "tables")
+        logmill.run(arguments.logs, folder / "rollups")
+
+        db = log_lines.load(arguments.logs, folder)
+        rollups = [rollup_sql.load(path, db, log_lines.TIME_COLUMN) for path in paths]
+        for rollup in rollups:
+            check_rollup(checks, logmill, db, rollup)
+        check_rejected_lines(checks, logmill, db, rollups)
+        check_log_files(checks, logmill, db, rollups)
+    return checks.close()
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("logmill", help="the program")
+    parser.add_argument("logs", type=Path, help="a folder of log files")
+    parser.add_argument("--rollups", type=Path, help="a folder of rollups, in place of all that the repository has")
+    return parser.parse_args()
+
+
+def collect_rollups(folder, into):
+    """Copies the rollups to one folder, as logmill takes but one."""
+    into.mkdir()
+    found = folder.glob("*.sql") if folder else (path for glob in ROLLUPS for path in REPOSITORY.glob(glob))
+    return [Path(shutil.copy(path, into)) for path in sorted(found)]
+
+
+# ---- one rollup ------------------------------------------------------------------------------------------------------
+
+
+def check_rollup(checks, logmill, db, rollup):
+    stored = logmill.query(f"SELECT * FROM {rollup.name}").to_pylist()
+    truth = [plain(row) for row in db.execute(rollup.duckdb_sql).fetch_arrow_table().to_pylist()]
+    if not rollup.keys:
+        names = [column.name for column in rollup.columns]
+        checks.check(f"{rollup.name}: {len(truth)} rows, all columns", differing_multisets(stored, truth, names))
+        return
+
+    stored, doubled = by_key(stored, rollup.keys)
+    truth, _ = by_key(truth, rollup.keys)
+    checks.check(f"{rollup.name}: one row for each of {len(truth)} groups", doubled + differing_keys(stored, truth))
+    check_date(checks, rollup, stored)
+    pairs = [(key, stored[key], truth[key]) for key in truth if key in stored]
+    for column in rollup.columns:
+        if not column.is_key:
+            checks.check(f"{rollup.name}.{column.name}: {column.aggregate}", differing_values(column, pairs))
+    for column in rollup.sketches("approx_set"):
+        check_cardinality(checks, logmill, rollup, column, truth)
+    for column in rollup.sketches("tdigest_agg"):
+        check_quantiles(checks, logmill, db, rollup, column, truth)
+
+
+def plain(row):
+    """DuckDB's maps as dictionaries, its sums of integers as integers."""
+    return {name: dict(value) if is_map(value) else value for name, value in row.items()}
+
+
+def is_map(value):
+    return isinstance(value, list) and bool(value) and isinstance(value[0], tuple)
+
+
+def by_key(rows, keys):
+    """Rows by their group key, and the keys that more than one row has."""
+    found, doubled = {}, []
+    for row in rows:
+        key = tuple(row[name] for name in keys)
+        if key in found:
+            doubled.append(f"two rows: {key}")
+        found[key] = row
+    return found, doubled
+
+
+def differing_keys(stored, truth):
+    missing = [f"missing: {key}" for key in truth if key not in stored]
+    return missing + [f"too many: {row}" for key, row in stored.items() if key not in truth]
+
+
+def differing_multisets(stored, truth, names):
+    """Rows of a table without keys that are more or fewer than they should be."""
+    count = defaultdict(int)
+    for rows, sign in [(stored, 1), (truth, -1)]:
+        for row in rows:
+            count[tuple(row[name] for name in names)] += sign
+    return [f"{abs(n)} too {'many' if n > 0 else 'few'}: {row}" for row, n in count.items() if n]
+
+
+def differing_values(column, pairs):
+    name = column.name
+    for key, stored, truth in pairs:
+        if not COMPARED.get(column.aggregate, same)(stored[name], truth[name]):
+            yield f"{key}: logmill {shown(stored[name])}, expected {shown(truth[name])}"
+
+
+def same(stored, truth):
+    return stored == truth
+
+
+def same_sum(stored, truth):
+    if stored is None or truth is None or not isinstance(stored, float):
+        return stored == truth
+    return math.isclose(stored, truth, rel_tol=SUM_TOLERANCE)
+
+
+def same_hyper_log_log(stored, truth):
+    """The stored bytes are those of a sketch made here of the distinct values."""
+    return stored == airlift.hyper_log_log(truth or {})
+
+
+def same_tdigest(stored, truth):
+    """The stored digest holds as many values, of the same sum, between the same bounds."""
+    values = [float(value) for value in truth or [] if value is not None]
+    if stored is None or not values:
+        return stored is None and not values
+    least, greatest, total, means, weights = airlift.read_tdigest(stored)
+    weighted = math.fsum(mean * weight for mean, weight in zip(means, weights))
+    return (
+        (least, greatest, total) == (min(values), max(values), len(values))
+        and list(means) == sorted(means)
+        and sum(weights) == total
+        and math.isclose(weighted, math.fsum(values), rel_tol=1e-6, abs_tol=1e-9)
+    )
+
+
+COMPARED = {"sum": same_sum, "approx_set": same_hyper_log_log, "tdigest_agg": same_tdigest}
+
+
+def shown(value):
+    text = value.hex() if isinstance(value, bytes) else repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}… ({len(text)} characters)"
+
+
+def check_date(checks, rollup, rows):
+    """The partition is the UTC day of the first time among the group keys."""
+    times = [name for name in rollup.keys if any(isinstance(row[name], datetime) for row in rows.values())]
+    if times:
+        wrong = [row for row in rows.values() if row["date"] != row[times[0]].astimezone(timezone.utc).date()]
+        checks.check(f"{rollup.name}.date: the day of {times[0]}", wrong)
+
+
+# ---- what is read from sketches --------------------------------------------------------------------------------------
+
+
+def check_cardinality(checks, logmill, rollup, column, truth):
+    """Estimates of each group and of all groups together, against the number of distinct values."""
+    keys = ", ".join(rollup.keys)
+    groups = logmill.query(f"SELECT {keys}, cardinality(cast({column} AS HyperLogLog)) AS n FROM {rollup.name}")
+    estimates, _ = by_key(groups.to_pylist(), rollup.keys)
+    wrong = [
+        f"{key}: {estimates[key]['n']}, expected {len(row[column] or ())}"
+        for key, row in truth.items()
+        if not near(estimates[key]["n"] or 0, len(row[column] or ()))
+    ]
+    checks.check(f"{rollup.name}.{column}: cardinality of each group", wrong)
+
+    everything = logmill.query(f"SELECT cardinality(merge(cast({column} AS HyperLogLog))) AS n FROM {rollup.name}")
+    estimate, exact = everything["n"][0].as_py(), len(set().union(*(row[column] or () for row in truth.values())))
+    wrong = [] if near(estimate or 0, exact) else [f"{estimate}, expected {exact}"]
+    checks.check(f"{rollup.name}.{column}: cardinality of all groups merged: {estimate} for {exact}", wrong)
+
+
+def near(estimate, exact):
+    if exact < EXACT_BELOW:
+        return estimate == exact
+    return abs(estimate - exact) <= CARDINALITY_TOLERANCE * exact
+
+
+def check_quantiles(checks, logmill, db, rollup, column, truth):
+    """Quantiles of merged digests, one for each value of the rollup's first key that is no time: for each of QUANTILES the answer
+    lies between the exact quantiles of a slightly smaller and a slightly larger rank."""
+    by = next(name for name in rollup.keys if not any(is_time(row[name]) for row in truth.values()))
+    values = defaultdict(list)
+    for row in truth.values():
+        values[row[by]].extend(value for value in row[column] or [] if value is not None)
+
+    quantiles = ", ".join(
+        f"value_at_quantile(merge(cast({column} AS tdigest)), {q}) AS q{n}" for n, q in enumerate(QUANTILES)
+    )
+    answers, _ = by_key(logmill.query(f"SELECT {by}, {quantiles} FROM {rollup.name} GROUP BY {by}").to_pylist(), [by])
+    wrong = []
+    for group, exact in values.items():
+        for n, q in enumerate(QUANTILES):
+            got = answers[(group,)][f"q{n}"]
+            low, high = exact_bounds(db, exact, q)
+            if (got is None) != (low is None) or (got is not None and not low <= got <= high):
+                wrong.append(f"{group}: quantile {q} is {got}, expected {low} to {high}")
+    count = sum(map(len, values.values()))
+    checks.check(f"{rollup.name}.{column}: quantiles of {count} values in {len(values)} groups by {by}", wrong)
+
+
+def is_time(value):
+    return isinstance(value, date)
+
+
+def exact_bounds(db, values, q):
+    slack = RANK_TOLERANCE + 1 / max(1, len(values))
+    low, high = max(0.0, q - slack), min(1.0, q + slack)
+    sql = f"SELECT quantile_cont(v, {low}), quantile_cont(v, {high}) FROM (SELECT unnest($1::DOUBLE[]) AS v)"
+    return db.execute(sql, [values]).fetchone()
+
+
+# ---- lines and files -------------------------------------------------------------------------------------------------
+
+
+def check_rejected_lines(checks, logmill, db, rollups):
+    """Rejected lines are those of the log files that some rollup reads, each with where it stands and why it is none."""
+    expected = db.execute(
+        f"""
+        SELECT log_file, line_number, rejected, line,
+               try_strptime(regexp_extract(log_file, '_(\\d{{8}})T\\d{{4}}Z_[^/]*$', 1), '%Y%m%d')::DATE
+        FROM lines WHERE rejected IS NOT NULL AND list_contains($1, log_table) ORDER BY ALL
+        """,
+        [tables_read(rollups)],
+    ).fetchall()
+    if not expected and not (logmill.tables / "rejected_lines").exists():
+        return
+    rows = logmill.query("SELECT * FROM rejected_lines ORDER BY log_file, line_number").to_pylist()
+    got = [(r["log_file"], r["line_number"], r["reason"], r["line"], r["date"]) for r in rows]
+    wrong = [f"logmill {g}, expected {e}" for g, e in zip(got, expected) if not same_rejection(g, e)]
+    wrong += [f"too many: {g}" for g in got[len(expected) :]] + [f"missing: {e}" for e in expected[len(got) :]]
+    checks.check(f"rejected_lines: {len(expected)} lines, with place and reason", wrong)
+
+
+def same_rejection(got, expected):
+    (*place, reason, line, day), (*expected_place, why, text, expected_day) = got, expected
+    kept = text.encode()[:KEPT_LINE_BYTES].decode(errors="ignore")
+    return (place, line, day) == (expected_place, kept, expected_day) and why in reason
+
+
+def tables_read(rollups):
+    return sorted({rollup.log_table for rollup in rollups})
+
+
+def check_log_files(checks, logmill, db, rollups):
+    """`logmill files` has every log file that a rollup reads, once for each table."""
+    expected = db.execute(
+        """
+        SELECT log_file, log_files.log_table, bytes, text_bytes, count(line_number) AS lines, count(rejected) AS rejected_lines,
+               min(moment) AS first_time, max(moment) AS last_time
+        FROM log_files LEFT JOIN (SELECT * EXCLUDE moment, CASE WHEN rejected IS NULL THEN moment END AS moment FROM lines)
+             USING (log_file)
+        GROUP BY ALL ORDER BY log_file
+        """
+    ).fetch_arrow_table().to_pylist()
+    listed = logmill.files().to_pylist()
+    names = list(expected[0]) if expected else []
+    for rollup in rollups:
+        truth = [tuple(row.values()) for row in expected if row["log_table"] == rollup.log_table]
+        got = sorted(tuple(row[name] for name in names) for row in listed if row["table"] == rollup.name)
+        wrong = [f"missing or other: {row}" for row in truth if row not in got]
+        wrong += [f"too many or other: {row}" for row in got if row not in truth]
+        wrong += ["a log file twice"] if len(got) != len(truth) and not wrong else []
+        checks.check(f"files: the {len(truth)} log files of {rollup.name}, with lines, bytes and times", wrong)
+    others = {row["table"] for row in listed} - {rollup.name for rollup in rollups}
+    checks.check("files: no other tables", sorted(others - {"rejected_lines"}))
+    checks.check("files: each has a version of its own", [row for row in listed if not row["etag"]])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

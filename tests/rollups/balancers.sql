@@ -1,0 +1,14 @@
+-- Groups without a time, which are kept by day, and the aggregates that no example has.
+SELECT elb,
+       type,
+       count(target_port)                                                   AS served,
+       min(elb_status_code)                                                 AS lowest_status,
+       min(request_processing_time)                                         AS fastest,
+       bool_or(target_status_code = '-')                                    AS any_unanswered,
+       every(sent_bytes > 0)                                                AS all_answered,
+       sum(target_processing_time) FILTER (WHERE target_processing_time >= 0) AS seconds,
+       approx_set(client_port)                                              AS ports,
+       approx_set(target_processing_time) FILTER (WHERE elb_status_code < 400) AS times,
+       tdigest_agg(sent_bytes)                                              AS sizes
+FROM alb_access_logs
+GROUP BY 1, 2
