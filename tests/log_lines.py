@@ -139,9 +139,9 @@ def load_file(db, log_file, text):
         """
         INSERT INTO raw
         SELECT $1, $2, line_number, CASE WHEN ends_with(line, chr(13)) THEN line[:-2] ELSE line END
-        FROM (SELECT CASE WHEN ends_with(content, chr(10)) THEN content[:-2] ELSE content END AS content
-              FROM read_text($3) WHERE content <> ''),
-             unnest(string_split(content, chr(10))) WITH ORDINALITY AS lines(line, line_number)
+        FROM (SELECT unnest(texts) AS line, generate_subscripts(texts, 1) AS line_number
+              FROM (SELECT string_split(regexp_replace(content, '\n$', ''), chr(10)) AS texts
+                    FROM read_text($3) WHERE content <> ''))
         """,
         [*file, str(text)],
     )

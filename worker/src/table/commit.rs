@@ -94,7 +94,12 @@ impl Table {
         }
         let entries: Vec<Entry> = by_shard.values().flatten().cloned().collect();
 
-        let mut actions = self.write_data(&version, files).await?;
+        // What was there a moment ago has gone: another commit has counted it.
+        let overtaken = |error: TableError| match error.is_not_found() {
+            true => TableError::Unknown(format!("another commit came first: {error}")),
+            false => error,
+        };
+        let mut actions = self.write_data(&version, files).await.map_err(overtaken)?;
         let Version { delta, ledger, .. } = version;
         let transaction = ledger.extended(&self.store, by_shard).await?;
         actions.push(Action::Txn(transaction));

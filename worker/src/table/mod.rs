@@ -116,18 +116,9 @@ impl TableError {
 
     /// Whether the object is not there, or no longer.
     fn is_not_found(&self) -> bool {
-        let mut source: Option<&(dyn std::error::Error + 'static)> = Some(self);
-        while let Some(error) = source {
-            if matches!(error.downcast_ref(), Some(object_store::Error::NotFound { .. })) {
-                return true;
-            }
-            // Parquet hides its cause in a box.
-            source = match error.downcast_ref::<ParquetError>() {
-                Some(ParquetError::External(inner)) => Some(&**inner),
-                _ => error.source(),
-            };
-        }
-        false
+        let first: &(dyn std::error::Error + 'static) = self;
+        std::iter::successors(Some(first), |error| error.source())
+            .any(|error| matches!(error.downcast_ref(), Some(object_store::Error::NotFound { .. })))
     }
 }
 
