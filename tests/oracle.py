@@ -5,8 +5,8 @@ the list of counted log files.
     python3 tests/oracle.py LOGMILL LOGS_DIR [--rollups DIR]
 
 Counts, texts, times, extremes and the bytes of HyperLogLog sketches must be the same. Sums of doubles may differ by
-1e-9 of themselves, as they depend on the order; quantiles of t-digests by RANK_TOLERANCE and one value in rank; the estimates
-read from large HyperLogLog sketches by five standard errors.
+1e-9 of themselves, as they depend on the order; quantiles read from t-digests, in rank, by the weight that one centroid may have
+at that rank; estimates read from large HyperLogLog sketches by five standard errors.
 """
 
 import argparse
@@ -18,6 +18,8 @@ from collections import defaultdict
 from datetime import date, datetime, timezone
 from pathlib import Path
 
+import pyarrow as pa
+
 import airlift
 import log_lines
 import rollup_sql
@@ -28,7 +30,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 ROLLUPS = ["rollups/*.sql", "bench/rollups/reference.sql", "tests/rollups/*.sql"]
 
 SUM_TOLERANCE = 1e-9
-RANK_TOLERANCE = 0.01
+COMPRESSION = 100
 QUANTILES = [0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99]
 # A sketch of fewer values than this keeps them apart: its estimate is their number.
 EXACT_BELOW = 500
@@ -222,9 +224,8 @@ def check_quantiles(checks, logmill, db, rollup, column, truth):
     answers, _ = by_key(logmill.query(f"SELECT {by}, {quantiles} FROM {rollup.name} GROUP BY {by}").to_pylist(), [by])
     wrong = []
     for group, exact in values.items():
-        for n, q in enumerate(QUANTILES):
+        for n, (q, (low, high)) in enumerate(zip(QUANTILES, exact_bounds(db, exact))):
             got = answers[(group,)][f"q{n}"]
-            low, high = exact_bounds(db, exact, q)
             if (got is None) != (low is None) or (got is not None and not low <= got <= high):
                 wrong.append(f"{group}: quantile {q} is {got}, expected {low} to {high}")
     count = sum(map(len, values.values()))
@@ -235,11 +236,19 @@ def is_time(value):
     return isinstance(value, date)
 
 
-def exact_bounds(db, values, q):
-    slack = RANK_TOLERANCE + 1 / max(1, len(values))
-    low, high = max(0.0, q - slack), min(1.0, q + slack)
-    sql = f"SELECT quantile_cont(v, {low}), quantile_cont(v, {high}) FROM (SELECT unnest($1::DOUBLE[]) AS v)"
-    return db.execute(sql, [values]).fetchone()
+def exact_bounds(db, values):
+    """Two exact quantiles for each of QUANTILES, around it."""
+    bounds = [bound for q in QUANTILES for bound in (q - rank_tolerance(q, len(values)), q + rank_tolerance(q, len(values)))]
+    clamped = [min(1.0, max(0.0, bound)) for bound in bounds]
+    db.register("exact", pa.table({"value": pa.array(values, pa.float64())}))
+    found = db.execute(f"SELECT quantile_cont(value, {clamped}) FROM exact").fetchone()[0] or [None] * len(clamped)
+    return list(zip(found[::2], found[1::2]))
+
+
+def rank_tolerance(q, count):
+    """The share of all values that Airlift lets one centroid stand for at this rank, and one value."""
+    count = max(count, 1)
+    return q * (1 - q) * (4 * math.log(max(count / COMPRESSION, 1)) + 24) / COMPRESSION + 1 / count
 
 
 # ---- lines and files -------------------------------------------------------------------------------------------------
@@ -257,8 +266,8 @@ def check_rejected_lines(checks, logmill, db, rollups):
     ).fetchall()
     if not expected and not (logmill.tables / "rejected_lines").exists():
         return
-    rows = logmill.query("SELECT * FROM rejected_lines ORDER BY log_file, line_number").to_pylist()
-    got = [(r["log_file"], r["line_number"], r["reason"], r["line"], r["date"]) for r in rows]
+    rows = logmill.query("SELECT log_file, line_number, reason, line, date FROM rejected_lines").to_pylist()
+    got = sorted(tuple(row.values()) for row in rows)
     wrong = [f"logmill {g}, expected {e}" for g, e in zip(got, expected) if not same_rejection(g, e)]
     wrong += [f"too many: {g}" for g in got[len(expected) :]] + [f"missing: {e}" for e in expected[len(got) :]]
     checks.check(f"rejected_lines: {len(expected)} lines, with place and reason", wrong)

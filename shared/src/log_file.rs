@@ -205,8 +205,15 @@ mod tests {
     #[test]
     fn a_name_without_an_hour_has_a_shard_that_depends_on_nothing_else() {
         let file = LogFile::new("file:///logs/export-1.txt");
-        assert_eq!(file.shard(), LogFile::new("file:///logs/export-1.txt").shard());
-        assert!(file.shard().as_str().starts_with("unnamed-"), "{}", file.shard());
+        assert_eq!(
+            file.shard(),
+            LogFile::new("file:///logs/export-1.txt").shard()
+        );
+        assert!(
+            file.shard().as_str().starts_with("unnamed-"),
+            "{}",
+            file.shard()
+        );
         assert_eq!(file.day(), None);
     }
 
@@ -233,12 +240,17 @@ mod tests {
             NamedAs::ClassicAccessLog
         );
         assert_eq!(
-            named_as("conn_log_1_elasticloadbalancing_eu-west-1_app.n.0_20261122T1005Z_10.0.0.1_r.log.gz"),
+            named_as(
+                "conn_log_1_elasticloadbalancing_eu-west-1_app.n.0_20261122T1005Z_10.0.0.1_r.log.gz"
+            ),
             NamedAs::AlbConnectionLog
         );
         assert_eq!(named_as("ELBAccessLogTestFile"), NamedAs::TestObject);
         assert_eq!(named_as("ELBConnectionLogTestFile"), NamedAs::TestObject);
-        assert_eq!(named_as("1_elasticloadbalancing_notes.txt"), NamedAs::Unknown);
+        assert_eq!(
+            named_as("1_elasticloadbalancing_notes.txt"),
+            NamedAs::Unknown
+        );
         assert_eq!(named_as("export.gz"), NamedAs::Unknown);
     }
 }

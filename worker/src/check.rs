@@ -20,27 +20,49 @@ const SHOWN_ROWS: usize = 10;
 /// Describes a rollup: its columns, their types and how they merge.
 pub fn describe(rollup: &Rollup) -> String {
     let definition = rollup.definition();
-    let width = definition.columns.iter().map(|column| column.name.len()).max().unwrap_or(0).max(6);
+    let width = definition
+        .columns
+        .iter()
+        .map(|column| column.name.len())
+        .max()
+        .unwrap_or(0)
+        .max(6);
     let kind = match definition.merges() {
         true => "one row per group",
         false => "every row kept",
     };
-    let mut text = format!("table {}: {kind} of {}\n\n", definition.name, rollup.format().table);
+    let mut text = format!(
+        "table {}: {kind} of {}\n\n",
+        definition.name,
+        rollup.format().table
+    );
     let _ = writeln!(text, "  {:width$}  {:24}  merged by", "column", "type");
     for column in &definition.columns {
         let rule = column.rule.map_or("-".to_owned(), |rule| rule.to_string());
-        let _ = writeln!(text, "  {:width$}  {:24}  {rule}", column.name, trino_name(&column.data_type));
+        let _ = writeln!(
+            text,
+            "  {:width$}  {:24}  {rule}",
+            column.name,
+            trino_name(&column.data_type)
+        );
     }
     let slot = &definition.columns[definition.slot_column].name;
     let _ = match slot.as_str() {
-        "date" => writeln!(text, "\nPartitioned by date, the day of each line's time; one file a day."),
+        "date" => writeln!(
+            text,
+            "\nPartitioned by date, the day of each line's time; one file a day."
+        ),
         slot => writeln!(text, "\nPartitioned by date, the day of {slot}."),
     };
     text
 }
 
 /// Runs a rollup over a sample of logs, in a folder of its own that is removed again, and says what came of it.
-pub async fn sample(rollup: Rollup, logs: &[PathBuf], progress: &mut dyn Progress) -> Result<String> {
+pub async fn sample(
+    rollup: Rollup,
+    logs: &[PathBuf],
+    progress: &mut dyn Progress,
+) -> Result<String> {
     let folder = tempfile::tempdir()?;
     let tables = folder.path().to_string_lossy().into_owned();
     let name = rollup.definition().name.clone();
@@ -98,4 +120,3 @@ fn hours(days: f64) -> String {
         _ => format!("{days:.1} days"),
     }
 }
-

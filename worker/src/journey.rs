@@ -105,7 +105,12 @@ pub async fn stage<R: Read>(
     rejected_lines: &Table,
     max_text_bytes: u64,
 ) -> Result<Outcome, JourneyError> {
-    let Source { log_file, bytes, etag, reader } = source;
+    let Source {
+        log_file,
+        bytes,
+        etag,
+        reader,
+    } = source;
     let named_as = log_file.named_as();
     if !matches!(named_as, NamedAs::Unknown)
         && let Recognised::Other(what) = recognise(named_as, "")
@@ -119,10 +124,16 @@ pub async fn stage<R: Read>(
         Recognised::Other(_) if bytes == 0 => return Ok(Outcome::Skipped("empty file".to_owned())),
         Recognised::Other(what) => return Ok(Outcome::Skipped(what.to_owned())),
     };
-    let rollups: Vec<&RollupTable> =
-        rollups.iter().copied().filter(|each| each.rollup.format() == format).collect();
+    let rollups: Vec<&RollupTable> = rollups
+        .iter()
+        .copied()
+        .filter(|each| each.rollup.format() == format)
+        .collect();
     if rollups.is_empty() {
-        return Ok(Outcome::Skipped(format!("of {}, which no rollup here reads", format.table)));
+        return Ok(Outcome::Skipped(format!(
+            "of {}, which no rollup here reads",
+            format.table
+        )));
     }
 
     let columns = union_of_columns(&rollups);
@@ -155,7 +166,13 @@ pub async fn stage<R: Read>(
     }))
 }
 
-fn entry(log_file: &LogFile, format: &LogFormat, bytes: u64, etag: String, scanned: &Scanned) -> Entry {
+fn entry(
+    log_file: &LogFile,
+    format: &LogFormat,
+    bytes: u64,
+    etag: String,
+    scanned: &Scanned,
+) -> Entry {
     Entry {
         log_file: log_file.uri().to_owned(),
         log_table: format.table.to_owned(),
@@ -267,7 +284,10 @@ async fn roll_up(
     batches: Receiver<RecordBatch>,
 ) -> Result<(StagingFile, i64), JourneyError> {
     let RollupTable { rollup, table } = each;
-    let sql_error = |source| JourneyError::Sql { rollup: table.definition().name.clone(), source };
+    let sql_error = |source| JourneyError::Sql {
+        rollup: table.definition().name.clone(),
+        source,
+    };
 
     let own: Vec<usize> = rollup
         .scan()

@@ -29,8 +29,14 @@ const SOME_FAILED: u8 = 3;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("LOGMILL_LOG").unwrap_or_else(|_| EnvFilter::new("off"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };
@@ -42,7 +48,11 @@ fn main() -> ExitCode {
 
 fn fail(error: &anyhow::Error) -> ExitCode {
     // A reader that has seen enough, as `head` has, is no failure to speak of.
-    if error.root_cause().downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) {
+    if error
+        .root_cause()
+        .downcast_ref::<io::Error>()
+        .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    {
         return ExitCode::from(SUCCESS);
     }
     let _ = writeln!(io::stderr(), "logmill: {error:#}");
@@ -61,11 +71,21 @@ async fn execute(command: Command) -> Result<u8> {
             };
             let summary = run::run(rollups, &options, &mut Bar::default()).await?;
             print_summary(&summary, &mut io::stdout().lock())?;
-            Ok(if summary.failed.is_empty() { SUCCESS } else { SOME_FAILED })
+            Ok(if summary.failed.is_empty() {
+                SUCCESS
+            } else {
+                SOME_FAILED
+            })
         }
         Command::Query(args) => {
             let root = Root::open(&args.tables)?;
-            query::query(&root, &args.sql, args.output.format(), args.output.writer()?).await?;
+            query::query(
+                &root,
+                &args.sql,
+                args.output.format(),
+                args.output.writer()?,
+            )
+            .await?;
             Ok(SUCCESS)
         }
         Command::Files(args) => {
@@ -89,16 +109,18 @@ async fn execute(command: Command) -> Result<u8> {
 
 impl cli::Output {
     fn format(&self) -> Format {
-        self.format.unwrap_or(match io::stdout().is_terminal() || self.output.is_none() {
-            true => Format::Table,
-            false => Format::Csv,
-        })
+        self.format
+            .unwrap_or(match io::stdout().is_terminal() || self.output.is_none() {
+                true => Format::Table,
+                false => Format::Csv,
+            })
     }
 
     fn writer(&self) -> Result<Box<dyn Write + Send>> {
         Ok(match &self.output {
             Some(path) => {
-                let file = File::create(path).with_context(|| format!("{}: can't be written", path.display()))?;
+                let file = File::create(path)
+                    .with_context(|| format!("{}: can't be written", path.display()))?;
                 Box::new(io::BufWriter::new(file))
             }
             None => Box::new(io::BufWriter::new(io::stdout())),
@@ -109,7 +131,12 @@ impl cli::Output {
 fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
     use indicatif::{HumanBytes, HumanCount};
 
-    let journey::Reading { text_bytes, lines, rejected_lines, .. } = summary.reading;
+    let journey::Reading {
+        text_bytes,
+        lines,
+        rejected_lines,
+        ..
+    } = summary.reading;
     let count = |count: usize| HumanCount(count as u64);
     let seconds = summary.elapsed.as_secs_f64();
     writeln!(out, "log files  {} counted", count(summary.counted))?;
@@ -118,7 +145,10 @@ fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
         _ => writeln!(out, "           {} {what}", HumanCount(count as u64)),
     };
     line(summary.counted_before, "counted before")?;
-    line(summary.changed.len(), "changed since they were counted; the changes are not counted")?;
+    line(
+        summary.changed.len(),
+        "changed since they were counted; the changes are not counted",
+    )?;
     for (what, skipped) in &summary.skipped {
         line(*skipped, &format!("skipped: {what}"))?;
     }
@@ -126,7 +156,12 @@ fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
     for (log_file, reason) in &summary.failed {
         writeln!(out, "             {log_file}: {reason}")?;
     }
-    writeln!(out, "lines      {}, of which {} rejected", HumanCount(lines), HumanCount(rejected_lines))?;
+    writeln!(
+        out,
+        "lines      {}, of which {} rejected",
+        HumanCount(lines),
+        HumanCount(rejected_lines)
+    )?;
     if rejected_lines > 0 {
         writeln!(out, "           (they are in the table rejected_lines)")?;
     }

@@ -30,7 +30,10 @@ impl Progress for Bar {
             bar.inc(log_file_bytes);
             let seconds = bar.elapsed().as_secs_f64().max(1e-3);
             let speed = HumanBytes((self.text_bytes as f64 / seconds) as u64);
-            bar.set_message(format!("{}/{} log files  {speed}/s of text", self.done, self.log_files));
+            bar.set_message(format!(
+                "{}/{} log files  {speed}/s of text",
+                self.done, self.log_files
+            ));
         }
     }
 

@@ -85,7 +85,11 @@ pub trait Progress: Send {
 }
 
 /// Runs every rollup over every log file that its table has not counted.
-pub async fn run(rollups: Vec<Rollup>, options: &Options, progress: &mut dyn Progress) -> Result<Summary> {
+pub async fn run(
+    rollups: Vec<Rollup>,
+    options: &Options,
+    progress: &mut dyn Progress,
+) -> Result<Summary> {
     let root = Root::create(&options.tables)?;
     let mut tables = Vec::with_capacity(rollups.len());
     for rollup in rollups {
@@ -97,7 +101,10 @@ pub async fn run(rollups: Vec<Rollup>, options: &Options, progress: &mut dyn Pro
 
     let mut summary = Summary::default();
     let to_do = to_do(found, &tables, &mut summary).await?;
-    progress.begin(to_do.len(), to_do.iter().map(|to_do| to_do.found.bytes).sum());
+    progress.begin(
+        to_do.len(),
+        to_do.iter().map(|to_do| to_do.found.bytes).sum(),
+    );
 
     let begin = Instant::now();
     let workshop = Arc::new(Workshop {
@@ -114,7 +121,8 @@ pub async fn run(rollups: Vec<Rollup>, options: &Options, progress: &mut dyn Pro
     let (sender, results) = channel(threads);
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..threads {
-        let (workshop, sender, runtime) = (Arc::clone(&workshop), sender.clone(), Handle::current());
+        let (workshop, sender, runtime) =
+            (Arc::clone(&workshop), sender.clone(), Handle::current());
         workers.spawn_blocking(move || {
             while let Some(to_do) = workshop.next() {
                 let result = runtime.block_on(workshop.stage(to_do));
@@ -151,7 +159,11 @@ struct ToDo {
 }
 
 /// Leaves out what is counted or staged already.
-async fn to_do(found: Vec<Found>, tables: &[RollupTable], summary: &mut Summary) -> Result<Vec<ToDo>> {
+async fn to_do(
+    found: Vec<Found>,
+    tables: &[RollupTable],
+    summary: &mut Summary,
+) -> Result<Vec<ToDo>> {
     let shards: HashSet<Shard> = found.iter().map(|found| found.log_file.shard()).collect();
     let mut counted = Vec::with_capacity(tables.len());
     let mut staged = Vec::with_capacity(tables.len());
@@ -162,7 +174,10 @@ async fn to_do(found: Vec<Found>, tables: &[RollupTable], summary: &mut Summary)
     let mut to_do = Vec::new();
     for found in found {
         let id = found.log_file.id();
-        let entries: Vec<&Entry> = counted.iter().filter_map(|counted| counted.get(&id)).collect();
+        let entries: Vec<&Entry> = counted
+            .iter()
+            .filter_map(|counted| counted.get(&id))
+            .collect();
         if entries.iter().any(|entry| entry.etag != found.etag) {
             summary.changed.push(found.log_file.to_string());
         }
@@ -174,12 +189,18 @@ async fn to_do(found: Vec<Found>, tables: &[RollupTable], summary: &mut Summary)
         let missing: Vec<usize> = (0..tables.len())
             .filter(|&table| reads(table) && !counted[table].contains_key(&id))
             .collect();
-        let not_staged: Vec<usize> =
-            missing.iter().copied().filter(|&table| !staged[table].contains(&id)).collect();
+        let not_staged: Vec<usize> = missing
+            .iter()
+            .copied()
+            .filter(|&table| !staged[table].contains(&id))
+            .collect();
         if missing.is_empty() {
             summary.counted_before += 1;
         } else if !not_staged.is_empty() {
-            to_do.push(ToDo { found, tables: not_staged });
+            to_do.push(ToDo {
+                found,
+                tables: not_staged,
+            });
         }
     }
     Ok(to_do)
@@ -200,11 +221,18 @@ impl Workshop {
     }
 
     fn all_tables(&self) -> impl Iterator<Item = &Table> {
-        self.tables.iter().map(|each| &each.table).chain([&self.rejected_lines])
+        self.tables
+            .iter()
+            .map(|each| &each.table)
+            .chain([&self.rejected_lines])
     }
 
     async fn stage(&self, to_do: &ToDo) -> Result<Outcome, JourneyError> {
-        let tables: Vec<&RollupTable> = to_do.tables.iter().map(|&table| &self.tables[table]).collect();
+        let tables: Vec<&RollupTable> = to_do
+            .tables
+            .iter()
+            .map(|&table| &self.tables[table])
+            .collect();
         let source = Source {
             log_file: to_do.found.log_file.clone(),
             bytes: to_do.found.bytes,
@@ -219,7 +247,10 @@ impl Workshop {
         let mut counted = HashSet::new();
         for table in self.all_tables() {
             let name = &table.definition().name;
-            let entries = table.commit().await.with_context(|| format!("the table '{name}' can't be committed"))?;
+            let entries = table
+                .commit()
+                .await
+                .with_context(|| format!("the table '{name}' can't be committed"))?;
             if *name != self.rejected_lines.definition().name {
                 counted.extend(entries.into_iter().map(|entry| entry.log_file));
             }
@@ -239,7 +270,10 @@ async fn gather(
     let commit = |workshop: Arc<Workshop>, counted: Arc<Mutex<HashSet<String>>>| {
         tokio::spawn(async move {
             let entries = workshop.commit().await?;
-            counted.lock().map_err(|_| anyhow::anyhow!("a commit has panicked"))?.extend(entries);
+            counted
+                .lock()
+                .map_err(|_| anyhow::anyhow!("a commit has panicked"))?
+                .extend(entries);
             anyhow::Ok(())
         })
     };
@@ -262,8 +296,13 @@ async fn gather(
             }
         }
         progress.advance(found.bytes, text_bytes);
-        let due = staged >= COMMIT_LOG_FILES || last_commit.elapsed() >= COMMIT_INTERVAL && staged > 0;
-        if due && committing.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) {
+        let due =
+            staged >= COMMIT_LOG_FILES || last_commit.elapsed() >= COMMIT_INTERVAL && staged > 0;
+        if due
+            && committing
+                .as_ref()
+                .is_none_or(tokio::task::JoinHandle::is_finished)
+        {
             if let Some(finished) = committing.take() {
                 finished.await??;
             }

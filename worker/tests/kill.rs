@@ -3,6 +3,8 @@
 //! `LOGMILL_SEEDS=1000` tries more seeds, and `LOGMILL_SEED=17` one. The moments of the kills follow from the
 //! seed; what the program is doing then does not quite, so a seed that fails may need a few tries.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
 mod support;
 
 use std::collections::BTreeMap;
@@ -40,8 +42,17 @@ fn make_logs(place: &Workplace) -> Expected {
             let (hour, second) = (9 + random.below(3) as u32, random.below(600) as u32);
             let status = [200, 204, 404][random.below(3) as usize];
             let client = format!("192.0.2.{}", random.below(50));
-            text.push_str(&alb_line(hour, second, &client, status, "https://shop.example:443/"));
-            groups.push(format!("2026-11-20T{hour:02}:{:02}:00Z,{status}", second / 60));
+            text.push_str(&alb_line(
+                hour,
+                second,
+                &client,
+                status,
+                "https://shop.example:443/",
+            ));
+            groups.push(format!(
+                "2026-11-20T{hour:02}:{:02}:00Z,{status}",
+                second / 60
+            ));
         }
         place.log(&alb_name(9 + file % 3, 5 * (file % 12), file), &text);
     }
@@ -52,12 +63,18 @@ fn make_logs(place: &Workplace) -> Expected {
          FROM alb_access_logs GROUP BY 1, 2",
     );
     place.rollup("every_row", "SELECT time, client_ip FROM alb_access_logs");
-    Expected { requests: counts(groups), rejected }
+    Expected {
+        requests: counts(groups),
+        rejected,
+    }
 }
 
 /// Fails unless the tables hold exactly the logs, each once.
 fn check(tables: &str, expected: &Expected) {
-    let rows = query(tables, "SELECT minute, status, requests, sent_bytes FROM by_minute ORDER BY 1, 2");
+    let rows = query(
+        tables,
+        "SELECT minute, status, requests, sent_bytes FROM by_minute ORDER BY 1, 2",
+    );
     let expected_rows: Vec<String> = expected
         .requests
         .iter()
@@ -65,8 +82,14 @@ fn check(tables: &str, expected: &Expected) {
         .collect();
     assert_eq!(rows, expected_rows);
     let lines: usize = expected.requests.values().sum();
-    assert_eq!(query(tables, "SELECT count(*) FROM every_row"), [lines.to_string()]);
-    assert_eq!(query(tables, "SELECT count(*) FROM rejected_lines"), [expected.rejected.to_string()]);
+    assert_eq!(
+        query(tables, "SELECT count(*) FROM every_row"),
+        [lines.to_string()]
+    );
+    assert_eq!(
+        query(tables, "SELECT count(*) FROM rejected_lines"),
+        [expected.rejected.to_string()]
+    );
     let ledger = "SELECT \"table\", count(*), count(DISTINCT log_file), sum(lines) FROM log_files GROUP BY 1 ORDER BY 1";
     let all = LOG_FILES * LINES;
     assert_eq!(
@@ -79,7 +102,9 @@ fn check(tables: &str, expected: &Expected) {
     for table in ["by_minute", "every_row", "rejected_lines"] {
         let staging = Path::new(tables).join(table).join("_staging");
         let staged = fs::read_dir(staging).into_iter().flatten();
-        let staged: Vec<_> = staged.flat_map(|shard| fs::read_dir(shard.unwrap().path()).unwrap()).collect();
+        let staged: Vec<_> = staged
+            .flat_map(|shard| fs::read_dir(shard.unwrap().path()).unwrap())
+            .collect();
         let staged = staged.iter().filter(|file| {
             let name = file.as_ref().unwrap().file_name();
             // A write that was cut off leaves a file under another name.
@@ -91,7 +116,16 @@ fn check(tables: &str, expected: &Expected) {
 
 fn run(place: &Workplace, tables: &str) -> Command {
     let (logs, rollups) = (place.path("logs"), place.path("rollups"));
-    support::logmill(["run", &logs, "--rollups", &rollups, "--tables", tables, "--threads", "2"])
+    support::logmill([
+        "run",
+        &logs,
+        "--rollups",
+        &rollups,
+        "--tables",
+        tables,
+        "--threads",
+        "2",
+    ])
 }
 
 fn seeds() -> Vec<u64> {
@@ -118,21 +152,37 @@ fn tables_are_exact_after_kills_at_random_moments() {
         for _ in 0..2 {
             scope.spawn(|| {
                 while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
-                    kills.fetch_add(kill_and_complete(&place, &expected, undisturbed, seed), Ordering::Relaxed);
+                    kills.fetch_add(
+                        kill_and_complete(&place, &expected, undisturbed, seed),
+                        Ordering::Relaxed,
+                    );
                 }
             });
         }
     });
-    println!("{} seeds, {} kills: exact each time", seeds.len(), kills.into_inner());
+    println!(
+        "{} seeds, {} kills: exact each time",
+        seeds.len(),
+        kills.into_inner()
+    );
 }
 
 /// Kills some runs, and lets one run to its end. Returns how many were really killed.
-fn kill_and_complete(place: &Workplace, expected: &Expected, undisturbed: Duration, seed: u64) -> u64 {
+fn kill_and_complete(
+    place: &Workplace,
+    expected: &Expected,
+    undisturbed: Duration,
+    seed: u64,
+) -> u64 {
     let mut random = Random::new(seed);
     let tables = place.path(&format!("tables-{seed}"));
     let mut killed = 0;
     for _ in 0..=random.below(3) {
-        let mut child = run(place, &tables).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = run(place, &tables)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         thread::sleep(undisturbed.mul_f64(random.below(1000) as f64 / 1000.0));
         // SIGKILL
         child.kill().unwrap();
@@ -155,8 +205,9 @@ fn runs_at_once_count_each_log_file_once() {
     let place = Workplace::new();
     let expected = make_logs(&place);
     let tables = place.path("tables");
-    let mut children: Vec<_> =
-        (0..4).map(|_| run(&place, &tables).stdout(Stdio::null()).spawn().unwrap()).collect();
+    let mut children: Vec<_> = (0..4)
+        .map(|_| run(&place, &tables).stdout(Stdio::null()).spawn().unwrap())
+        .collect();
     for child in &mut children {
         assert!(child.wait().unwrap().success());
     }

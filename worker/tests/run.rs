@@ -1,5 +1,7 @@
 //! `logmill run` from outside: what is counted, once, and what is refused.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
 mod support;
 
 use std::fs;
@@ -14,19 +16,46 @@ fn a_log_file_counts_once_however_often_it_is_run() {
     let place = Workplace::new();
     place.rollup("by_minute", BY_MINUTE);
     let url = "https://shop.example:443/";
-    place.log(&alb_name(10, 5, 1), &[alb_line(10, 1, "192.0.2.1", 200, url), alb_line(10, 70, "192.0.2.2", 200, url)].concat());
+    place.log(
+        &alb_name(10, 5, 1),
+        &[
+            alb_line(10, 1, "192.0.2.1", 200, url),
+            alb_line(10, 70, "192.0.2.2", 200, url),
+        ]
+        .concat(),
+    );
     assert!(place.run().contains("log files  1 counted"));
     let again = place.run();
-    assert!(again.contains("log files  0 counted") && again.contains("1 counted before"), "{again}");
+    assert!(
+        again.contains("log files  0 counted") && again.contains("1 counted before"),
+        "{again}"
+    );
     let rows = "SELECT minute, status, requests, cardinality(clients) FROM by_minute ORDER BY 1, 2";
-    assert_eq!(place.query(rows), ["2026-11-20T10:00:00Z,200,1,1", "2026-11-20T10:01:00Z,200,1,1"]);
+    assert_eq!(
+        place.query(rows),
+        [
+            "2026-11-20T10:00:00Z,200,1,1",
+            "2026-11-20T10:01:00Z,200,1,1"
+        ]
+    );
 
     // A second node's file of the same minutes: its rows merge with those that are there.
-    place.log(&alb_name(10, 5, 2), &[alb_line(10, 2, "192.0.2.1", 200, url), alb_line(11, 0, "192.0.2.9", 404, url)].concat());
+    place.log(
+        &alb_name(10, 5, 2),
+        &[
+            alb_line(10, 2, "192.0.2.1", 200, url),
+            alb_line(11, 0, "192.0.2.9", 404, url),
+        ]
+        .concat(),
+    );
     assert!(place.run().contains("log files  1 counted"));
     assert_eq!(
         place.query(rows),
-        ["2026-11-20T10:00:00Z,200,2,1", "2026-11-20T10:01:00Z,200,1,1", "2026-11-20T11:00:00Z,404,1,1"]
+        [
+            "2026-11-20T10:00:00Z,200,2,1",
+            "2026-11-20T10:01:00Z,200,1,1",
+            "2026-11-20T11:00:00Z,404,1,1"
+        ]
     );
     let files = "SELECT lines, rejected_lines, rows, first_time, last_time FROM log_files ORDER BY log_file";
     assert_eq!(
@@ -47,7 +76,10 @@ fn a_log_file_that_has_changed_is_named_and_not_counted_again() {
     place.run();
     place.log(&alb_name(10, 5, 1), &line.repeat(2));
     let printed = place.run();
-    assert!(printed.contains("1 changed since they were counted"), "{printed}");
+    assert!(
+        printed.contains("1 changed since they were counted"),
+        "{printed}"
+    );
     assert_eq!(place.query("SELECT sum(requests) FROM by_minute"), ["1"]);
 }
 
@@ -55,11 +87,20 @@ fn a_log_file_that_has_changed_is_named_and_not_counted_again() {
 fn a_rollup_added_later_counts_what_is_there() {
     let place = Workplace::new();
     place.rollup("by_minute", BY_MINUTE);
-    place.log(&alb_name(10, 5, 1), &alb_line(10, 1, "192.0.2.1", 200, "https://shop.example:443/"));
+    place.log(
+        &alb_name(10, 5, 1),
+        &alb_line(10, 1, "192.0.2.1", 200, "https://shop.example:443/"),
+    );
     place.run();
-    place.rollup("by_client", "SELECT client_ip, count(*) AS requests FROM alb_access_logs GROUP BY 1");
+    place.rollup(
+        "by_client",
+        "SELECT client_ip, count(*) AS requests FROM alb_access_logs GROUP BY 1",
+    );
     place.run();
-    assert_eq!(place.query("SELECT * FROM by_client"), ["192.0.2.1,1,2026-11-20"]);
+    assert_eq!(
+        place.query("SELECT * FROM by_client"),
+        ["192.0.2.1,1,2026-11-20"]
+    );
     assert_eq!(place.query("SELECT sum(requests) FROM by_minute"), ["1"]);
 }
 
@@ -67,13 +108,25 @@ fn a_rollup_added_later_counts_what_is_there() {
 fn other_sql_under_the_same_name_is_refused() {
     let place = Workplace::new();
     place.rollup("by_minute", BY_MINUTE);
-    place.log(&alb_name(10, 5, 1), &alb_line(10, 1, "192.0.2.1", 200, "https://shop.example:443/"));
+    place.log(
+        &alb_name(10, 5, 1),
+        &alb_line(10, 1, "192.0.2.1", 200, "https://shop.example:443/"),
+    );
     place.run();
-    place.rollup("by_minute", &format!("-- another layout\n{}", BY_MINUTE.replace(" FROM", "\nFROM")));
+    place.rollup(
+        "by_minute",
+        &format!(
+            "-- another layout\n{}",
+            BY_MINUTE.replace(" FROM", "\nFROM")
+        ),
+    );
     place.run();
     place.rollup("by_minute", &BY_MINUTE.replace("client_ip", "user_agent"));
     let printed = fail(&mut place.run_command(), 1);
-    assert!(printed.contains("is the result of other SQL") && printed.contains("a name of its own"), "{printed}");
+    assert!(
+        printed.contains("is the result of other SQL") && printed.contains("a name of its own"),
+        "{printed}"
+    );
 }
 
 #[test]
@@ -81,23 +134,40 @@ fn a_rollup_without_groups_keeps_every_row() {
     let place = Workplace::new();
     place.rollup("errors", "SELECT time, client_ip, elb_status_code AS status FROM alb_access_logs WHERE elb_status_code >= 400");
     let url = "https://shop.example:443/";
-    let lines = [alb_line(10, 1, "192.0.2.1", 200, url), alb_line(10, 2, "192.0.2.1", 404, url).repeat(2)].concat();
+    let lines = [
+        alb_line(10, 1, "192.0.2.1", 200, url),
+        alb_line(10, 2, "192.0.2.1", 404, url).repeat(2),
+    ]
+    .concat();
     place.log(&alb_name(10, 5, 1), &lines);
     place.log(&alb_name(10, 5, 2), &alb_line(10, 3, "192.0.2.2", 503, url));
     place.run();
     assert_eq!(
         place.query("SELECT client_ip, status, date FROM errors ORDER BY time"),
-        ["192.0.2.1,404,2026-11-20", "192.0.2.1,404,2026-11-20", "192.0.2.2,503,2026-11-20"]
+        [
+            "192.0.2.1,404,2026-11-20",
+            "192.0.2.1,404,2026-11-20",
+            "192.0.2.2,503,2026-11-20"
+        ]
     );
 }
 
 #[test]
 fn aggregates_without_groups_make_one_row_a_day() {
     let place = Workplace::new();
-    place.rollup("totals", "SELECT count(*) AS requests, max(sent_bytes) AS largest FROM alb_access_logs");
-    place.log(&alb_name(10, 5, 1), &alb_line(10, 1, "192.0.2.1", 200, "https://shop.example:443/"));
+    place.rollup(
+        "totals",
+        "SELECT count(*) AS requests, max(sent_bytes) AS largest FROM alb_access_logs",
+    );
+    place.log(
+        &alb_name(10, 5, 1),
+        &alb_line(10, 1, "192.0.2.1", 200, "https://shop.example:443/"),
+    );
     place.run();
-    place.log(&alb_name(11, 5, 1), &alb_line(11, 1, "192.0.2.1", 200, "https://shop.example:443/"));
+    place.log(
+        &alb_name(11, 5, 1),
+        &alb_line(11, 1, "192.0.2.1", 200, "https://shop.example:443/"),
+    );
     place.run();
     assert_eq!(place.query("SELECT * FROM totals"), ["2,366,2026-11-20"]);
 }
@@ -130,37 +200,57 @@ fn groups_whose_time_is_null_are_kept() {
     );
     let line = alb_line(10, 1, "192.0.2.1", 200, "https://shop.example:443/");
     let without = line.replace("2026-11-20T10:00:00.000000Z", "-");
-    place.log(&alb_name(10, 5, 1), &[line.clone(), without.clone()].concat());
+    place.log(
+        &alb_name(10, 5, 1),
+        &[line.clone(), without.clone()].concat(),
+    );
     place.run();
     place.log(&alb_name(10, 5, 2), &[without.clone(), without].concat());
     place.run();
-    assert_eq!(place.query("SELECT * FROM created ORDER BY hour"), ["2026-11-20T10:00:00Z,1,2026-11-20", ",3,"]);
+    assert_eq!(
+        place.query("SELECT * FROM created ORDER BY hour"),
+        ["2026-11-20T10:00:00Z,1,2026-11-20", ",3,"]
+    );
 }
 
 #[test]
 fn classic_and_application_logs_go_to_their_own_rollups() {
     let place = Workplace::new();
-    place.rollup("alb", "SELECT elb_status_code AS status, count(*) AS n FROM alb_access_logs GROUP BY 1");
+    place.rollup(
+        "alb",
+        "SELECT elb_status_code AS status, count(*) AS n FROM alb_access_logs GROUP BY 1",
+    );
     place.rollup(
         "classic",
         "SELECT elb_response_code AS status, request_verb, protocol, user_agent, count(*) AS n FROM elb_logs GROUP BY 1, 2, 3, 4",
     );
     place.log("notes.txt", "nothing to see here\n");
-    place.log("app.txt", &alb_line(10, 1, "192.0.2.1", 200, "https://shop.example:443/"));
+    place.log(
+        "app.txt",
+        &alb_line(10, 1, "192.0.2.1", 200, "https://shop.example:443/"),
+    );
     place.log(
         "classic.txt",
         "2026-11-20T10:02:03.000001Z legacy 192.0.2.7:2817 - -1 -1 -1 408 - 0 0 \"GET http://h:80/ HTTP/1.1\"\n\
          2026-11-20T10:02:04.000001Z legacy 192.0.2.7:2817 10.0.0.1:80 0.1 0.2 0.3 - - 82 305 \"- - - \" \"-\" - -\n",
     );
     let printed = place.run();
-    assert!(printed.contains("2 counted") && printed.contains("1 skipped: not a load balancer's log"), "{printed}");
+    assert!(
+        printed.contains("2 counted") && printed.contains("1 skipped: not a load balancer's log"),
+        "{printed}"
+    );
     assert_eq!(place.query("SELECT status, n FROM alb"), ["200,1"]);
     assert_eq!(
-        place.query("SELECT status, request_verb, protocol, user_agent, n FROM classic ORDER BY status"),
+        place.query(
+            "SELECT status, request_verb, protocol, user_agent, n FROM classic ORDER BY status"
+        ),
         ["-,-,,\"\"\"-\"\"\",1", "408,GET,HTTP/1.1,,1"]
     );
     let again = place.run();
-    assert!(again.contains("log files  0 counted") && again.contains("2 counted before"), "{again}");
+    assert!(
+        again.contains("log files  0 counted") && again.contains("2 counted before"),
+        "{again}"
+    );
 }
 
 #[test]
@@ -170,17 +260,36 @@ fn unreadable_log_files_fail_whole_and_the_others_go_on() {
     let unreadable = project().join("testdata/unreadable");
     for file in fs::read_dir(&unreadable).unwrap() {
         let file = file.unwrap();
-        fs::copy(file.path(), place.folder.path().join("logs").join(file.file_name())).unwrap();
+        fs::copy(
+            file.path(),
+            place.folder.path().join("logs").join(file.file_name()),
+        )
+        .unwrap();
     }
-    place.log(&alb_name(10, 5, 1), &alb_line(10, 1, "192.0.2.1", 200, "https://shop.example:443/"));
+    place.log(
+        &alb_name(10, 5, 1),
+        &alb_line(10, 1, "192.0.2.1", 200, "https://shop.example:443/"),
+    );
     let printed = fail(&mut place.run_command(), 3);
-    assert!(printed.contains("log files  1 counted") && printed.contains("4 failed"), "{printed}");
-    for reason in ["cut off after", "corrupt near byte", "matching checksum", "invalid gzip header"] {
+    assert!(
+        printed.contains("log files  1 counted") && printed.contains("4 failed"),
+        "{printed}"
+    );
+    for reason in [
+        "cut off after",
+        "corrupt near byte",
+        "matching checksum",
+        "invalid gzip header",
+    ] {
         assert!(printed.contains(reason), "{reason}: {printed}");
     }
     assert_eq!(place.query("SELECT sum(requests) FROM by_minute"), ["1"]);
     let left = fs::read_dir(place.folder.path().join("tables/by_minute/_staging"));
-    let left = left.map_or(0, |folder| folder.flat_map(|shard| fs::read_dir(shard.unwrap().path()).unwrap()).count());
+    let left = left.map_or(0, |folder| {
+        folder
+            .flat_map(|shard| fs::read_dir(shard.unwrap().path()).unwrap())
+            .count()
+    });
     assert_eq!(left, 0, "nothing of them is staged");
 }
 
@@ -188,19 +297,38 @@ fn unreadable_log_files_fail_whole_and_the_others_go_on() {
 fn text_beyond_the_limit_fails_the_file() {
     let place = Workplace::new();
     place.rollup("by_minute", BY_MINUTE);
-    place.log(&alb_name(10, 5, 1), &alb_line(10, 1, "192.0.2.1", 200, "https://shop.example:443/").repeat(100));
-    let printed = fail(place.run_command().args(["--max-log-file-bytes", "1000"]), 3);
-    assert!(printed.contains("expands to more than 1000 bytes"), "{printed}");
+    place.log(
+        &alb_name(10, 5, 1),
+        &alb_line(10, 1, "192.0.2.1", 200, "https://shop.example:443/").repeat(100),
+    );
+    let printed = fail(
+        place.run_command().args(["--max-log-file-bytes", "1000"]),
+        3,
+    );
+    assert!(
+        printed.contains("expands to more than 1000 bytes"),
+        "{printed}"
+    );
 }
 
 #[test]
 fn sql_that_fails_on_a_log_file_fails_that_file() {
     let place = Workplace::new();
     place.rollup("ports", "SELECT cast(target_status_code AS bigint) AS status, count(*) AS n FROM alb_access_logs GROUP BY 1");
-    place.log(&alb_name(10, 5, 1), &alb_line(10, 1, "192.0.2.1", 200, "https://shop.example:443/"));
-    place.log(&alb_name(10, 5, 2), &alb_line(10, 1, "192.0.2.1", 200, "-").replace(" 200 200 ", " 502 - "));
+    place.log(
+        &alb_name(10, 5, 1),
+        &alb_line(10, 1, "192.0.2.1", 200, "https://shop.example:443/"),
+    );
+    place.log(
+        &alb_name(10, 5, 2),
+        &alb_line(10, 1, "192.0.2.1", 200, "-").replace(" 200 200 ", " 502 - "),
+    );
     let printed = fail(&mut place.run_command(), 3);
-    assert!(printed.contains("the rollup 'ports' fails on it: Execution error: Cannot cast '-' to BIGINT"), "{printed}");
+    assert!(
+        printed
+            .contains("the rollup 'ports' fails on it: Execution error: Cannot cast '-' to BIGINT"),
+        "{printed}"
+    );
     assert_eq!(place.query("SELECT status, n FROM ports"), ["200,1"]);
 }
 
@@ -209,8 +337,14 @@ fn rejected_lines_are_set_aside_with_their_place_and_reason() {
     let place = Workplace::new();
     place.rollup("by_minute", BY_MINUTE);
     let good = alb_line(10, 1, "192.0.2.1", 200, "https://shop.example:443/");
-    let overlong = format!("{}\n", good.trim_end().replace("curl/8.5.0", &"x".repeat(2 << 20)));
-    place.log(&alb_name(10, 5, 1), &[good.as_str(), "<html>\n", "\n", &good, &overlong, &good].concat());
+    let overlong = format!(
+        "{}\n",
+        good.trim_end().replace("curl/8.5.0", &"x".repeat(2 << 20))
+    );
+    place.log(
+        &alb_name(10, 5, 1),
+        &[good.as_str(), "<html>\n", "\n", &good, &overlong, &good].concat(),
+    );
     let printed = place.run();
     assert!(printed.contains("6, of which 3 rejected"), "{printed}");
     assert_eq!(
@@ -222,7 +356,10 @@ fn rejected_lines_are_set_aside_with_their_place_and_reason() {
         ]
     );
     assert_eq!(place.query("SELECT sum(requests) FROM by_minute"), ["3"]);
-    assert_eq!(place.query("SELECT lines, rejected_lines FROM log_files"), ["6,3"]);
+    assert_eq!(
+        place.query("SELECT lines, rejected_lines FROM log_files"),
+        ["6,3"]
+    );
     place.run();
     assert_eq!(place.query("SELECT count(*) FROM rejected_lines"), ["3"]);
 }
@@ -234,18 +371,33 @@ fn mistakes_are_named() {
     assert!(printed.contains("there is no .sql file in it"), "{printed}");
     place.rollup("Events", BY_MINUTE);
     let printed = fail(&mut place.run_command(), 1);
-    assert!(printed.contains("the file's name is the table's"), "{printed}");
+    assert!(
+        printed.contains("the file's name is the table's"),
+        "{printed}"
+    );
     fs::remove_file(place.folder.path().join("rollups/Events.sql")).unwrap();
-    place.rollup("events", "SELECT elb, avg(sent_bytes) AS a FROM alb_access_logs GROUP BY 1");
+    place.rollup(
+        "events",
+        "SELECT elb, avg(sent_bytes) AS a FROM alb_access_logs GROUP BY 1",
+    );
     let printed = fail(&mut place.run_command(), 1);
-    assert!(printed.contains("events.sql: the output column 'a' can't be merged"), "{printed}");
-    place.rollup("events", "SELECT elbow, count(*) AS n FROM alb_access_logs GROUP BY 1");
+    assert!(
+        printed.contains("events.sql: the output column 'a' can't be merged"),
+        "{printed}"
+    );
+    place.rollup(
+        "events",
+        "SELECT elbow, count(*) AS n FROM alb_access_logs GROUP BY 1",
+    );
     let printed = fail(&mut place.run_command(), 1);
     assert!(printed.contains("elbow"), "{printed}");
     place.rollup("events", BY_MINUTE);
     let nowhere = place.path("nowhere");
     let (rollups, tables) = (place.path("rollups"), place.path("tables"));
-    let printed = fail(&mut logmill(["run", &nowhere, "--rollups", &rollups, "--tables", &tables]), 1);
+    let printed = fail(
+        &mut logmill(["run", &nowhere, "--rollups", &rollups, "--tables", &tables]),
+        1,
+    );
     assert!(printed.contains("nowhere: can't be listed"), "{printed}");
     let printed = fail(&mut logmill(["query", "SELECT 1", "--tables", &nowhere]), 1);
     assert!(printed.contains("no place for tables"), "{printed}");
@@ -261,7 +413,13 @@ fn check_shows_columns_rules_and_a_sample() {
         "--sample",
         logs.to_str().unwrap(),
     ]));
-    for expected in ["minute", "timestamp with time zone  group key", "merge (HyperLogLog)", "a day:", "10 rows"] {
+    for expected in [
+        "minute",
+        "timestamp with time zone  group key",
+        "merge (HyperLogLog)",
+        "a day:",
+        "10 rows",
+    ] {
         assert!(printed.contains(expected), "{expected}: {printed}");
     }
 }
@@ -270,7 +428,10 @@ fn check_shows_columns_rules_and_a_sample() {
 fn queries_answer_in_every_format() {
     let place = Workplace::new();
     place.rollup("by_minute", BY_MINUTE);
-    place.log(&alb_name(10, 5, 1), &alb_line(10, 1, "192.0.2.1", 200, "https://shop.example:443/"));
+    place.log(
+        &alb_name(10, 5, 1),
+        &alb_line(10, 1, "192.0.2.1", 200, "https://shop.example:443/"),
+    );
     place.run();
     let tables = place.path("tables");
     let answer = |format: &str| {
@@ -285,11 +446,17 @@ fn queries_answer_in_every_format() {
     };
     assert!(answer("table").contains("| 2026-11-20 10:00:00 | 1        | 020c0100"));
     assert!(answer("csv").starts_with("minute,requests,clients\n2026-11-20T10:00:00Z,1,020c0100"));
-    assert!(answer("json").starts_with("{\"minute\":\"2026-11-20T10:00:00Z\",\"requests\":1,\"clients\":\"020c0100"));
+    assert!(
+        answer("json").starts_with(
+            "{\"minute\":\"2026-11-20T10:00:00Z\",\"requests\":1,\"clients\":\"020c0100"
+        )
+    );
     let file = place.path("out.parquet");
     let sql = "SELECT value_at_quantile(merge(cast(d AS tdigest)), 0.5) AS q FROM \
                (SELECT tdigest_agg(cast(requests AS double)) AS d FROM by_minute)";
-    succeed(&mut logmill(["query", sql, "--tables", &tables, "--format", "parquet", "--output", &file]));
+    succeed(&mut logmill([
+        "query", sql, "--tables", &tables, "--format", "parquet", "--output", &file,
+    ]));
     assert!(fs::read(file).unwrap().starts_with(b"PAR1"));
 }
 

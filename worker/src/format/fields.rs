@@ -40,7 +40,9 @@ impl Fields {
 
     /// The field as it stands in the line, with its quotes if it has any.
     pub(super) fn raw<'l>(&self, line: &'l str, field: usize) -> Option<&'l str> {
-        self.bounds.get(field).map(|&(start, end)| &line[start..end])
+        self.bounds
+            .get(field)
+            .map(|&(start, end)| &line[start..end])
     }
 
     /// The field without its quotes.
@@ -87,10 +89,16 @@ pub(super) fn split_address(field: &str) -> Option<(&str, &str)> {
 /// A request line's method, URL and protocol: the URL may contain raw spaces, so it is all between the
 /// first space and the last.
 pub(super) fn split_request(request: &str) -> Option<(&str, &str, &str)> {
-    let Range { start, end } = memchr::memchr(b' ', request.as_bytes())?
-        ..memchr::memrchr(b' ', request.as_bytes())?;
+    let Range { start, end } =
+        memchr::memchr(b' ', request.as_bytes())?..memchr::memrchr(b' ', request.as_bytes())?;
     // With a single space there is no URL to be told from the protocol.
-    (start < end).then(|| (&request[..start], &request[start + 1..end], &request[end + 1..]))
+    (start < end).then(|| {
+        (
+            &request[..start],
+            &request[start + 1..end],
+            &request[end + 1..],
+        )
+    })
 }
 
 #[cfg(test)]
@@ -100,14 +108,19 @@ mod tests {
     fn split(line: &str) -> Vec<&str> {
         let mut fields = Fields::default();
         fields.split(line, usize::MAX);
-        (0..fields.len()).map(|n| fields.text(line, n).unwrap()).collect()
+        (0..fields.len())
+            .map(|n| fields.text(line, n).unwrap())
+            .collect()
     }
 
     #[test]
     fn fields_are_split_at_spaces_outside_quotes() {
         assert_eq!(split("a b c"), ["a", "b", "c"]);
         assert_eq!(split(r#"a "b c" d"#), ["a", "b c", "d"]);
-        assert_eq!(split(r#""GET http://h:80/a b?q=\x22 HTTP/1.1" "-""#), [r"GET http://h:80/a b?q=\x22 HTTP/1.1", "-"]);
+        assert_eq!(
+            split(r#""GET http://h:80/a b?q=\x22 HTTP/1.1" "-""#),
+            [r"GET http://h:80/a b?q=\x22 HTTP/1.1", "-"]
+        );
         assert_eq!(split(r#""say \"hi\" now" x"#), [r#"say \"hi\" now"#, "x"]);
         assert_eq!(split(r#""a"b" c"#), [r#"a"b"#, "c"]);
         assert_eq!(split(r#""ends in \\" c"#), [r"ends in \\", "c"]);
@@ -130,16 +143,31 @@ mod tests {
     #[test]
     fn addresses_are_split_at_the_last_colon() {
         assert_eq!(split_address("10.0.0.1:80"), Some(("10.0.0.1", "80")));
-        assert_eq!(split_address("2001:db8::1:443"), Some(("2001:db8::1", "443")));
-        assert_eq!(split_address("[2001:db8::1]:443"), Some(("[2001:db8::1]", "443")));
+        assert_eq!(
+            split_address("2001:db8::1:443"),
+            Some(("2001:db8::1", "443"))
+        );
+        assert_eq!(
+            split_address("[2001:db8::1]:443"),
+            Some(("[2001:db8::1]", "443"))
+        );
         assert_eq!(split_address("-"), None);
     }
 
     #[test]
     fn requests_are_split_at_the_first_and_last_space() {
-        assert_eq!(split_request("GET http://h:80/a HTTP/1.1"), Some(("GET", "http://h:80/a", "HTTP/1.1")));
-        assert_eq!(split_request("GET http://h:80/a b c HTTP/1.1"), Some(("GET", "http://h:80/a b c", "HTTP/1.1")));
-        assert_eq!(split_request("- http://h:80- -"), Some(("-", "http://h:80-", "-")));
+        assert_eq!(
+            split_request("GET http://h:80/a HTTP/1.1"),
+            Some(("GET", "http://h:80/a", "HTTP/1.1"))
+        );
+        assert_eq!(
+            split_request("GET http://h:80/a b c HTTP/1.1"),
+            Some(("GET", "http://h:80/a b c", "HTTP/1.1"))
+        );
+        assert_eq!(
+            split_request("- http://h:80- -"),
+            Some(("-", "http://h:80-", "-"))
+        );
         assert_eq!(split_request("- - - "), Some(("-", "- -", "")));
         assert_eq!(split_request("-"), None);
         assert_eq!(split_request("GET HTTP/1.1"), None);

@@ -318,7 +318,8 @@ impl Scan {
                     Source::Raw(field) => fields.raw(line, field),
                     // The DDL's `([^ ]*)[:-]([0-9]*)` leaves an empty address of a lone `-`.
                     Source::Address(field) => fields.text(line, field).map(|field| {
-                        split_address(field).map_or(field.trim_end_matches('-'), |(address, _)| address)
+                        split_address(field)
+                            .map_or(field.trim_end_matches('-'), |(address, _)| address)
                     }),
                     Source::RequestVerb => request.map(|(verb, _, _)| verb),
                     Source::RequestUrl => request.map(|(_, url, _)| url),
@@ -372,7 +373,8 @@ impl Scan {
                 }
             })
             .collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(std::mem::take(&mut self.rows)));
+        let options =
+            RecordBatchOptions::new().with_row_count(Some(std::mem::take(&mut self.rows)));
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
             .expect("the builders were made from the schema, and each got one value a row")
     }

@@ -45,7 +45,11 @@ fn recognise_line(line: &str) -> Option<Recognised> {
     let whole = fields.len() == MIN_FIELDS;
     if is_time(0) && whole && is_address(2) {
         Some(Recognised::Log(&ELB_LOGS))
-    } else if is_time(0) && fields.text(line, 2).is_some_and(|port| port.parse::<u16>().is_ok()) {
+    } else if is_time(0)
+        && fields
+            .text(line, 2)
+            .is_some_and(|port| port.parse::<u16>().is_ok())
+    {
         Some(Recognised::Other(CONNECTION_LOG))
     } else if is_time(1) && whole && is_address(3) {
         Some(Recognised::Log(&ALB_ACCESS_LOGS))
@@ -65,9 +69,18 @@ mod tests {
 
     #[test]
     fn a_name_decides_where_it_can() {
-        assert_eq!(recognise(NamedAs::AlbAccessLog, "<html>"), Recognised::Log(&ALB_ACCESS_LOGS));
-        assert_eq!(recognise(NamedAs::ClassicAccessLog, ALB), Recognised::Log(&ELB_LOGS));
-        assert_eq!(recognise(NamedAs::TestObject, ALB), Recognised::Other("test object"));
+        assert_eq!(
+            recognise(NamedAs::AlbAccessLog, "<html>"),
+            Recognised::Log(&ALB_ACCESS_LOGS)
+        );
+        assert_eq!(
+            recognise(NamedAs::ClassicAccessLog, ALB),
+            Recognised::Log(&ELB_LOGS)
+        );
+        assert_eq!(
+            recognise(NamedAs::TestObject, ALB),
+            Recognised::Other("test object")
+        );
     }
 
     #[test]
@@ -75,16 +88,26 @@ mod tests {
         let told = |text: &str| recognise(NamedAs::Unknown, text);
         assert_eq!(told(ALB), Recognised::Log(&ALB_ACCESS_LOGS));
         assert_eq!(told(CLASSIC), Recognised::Log(&ELB_LOGS));
-        assert_eq!(told(&format!("cut line\n\n{ALB}\n")), Recognised::Log(&ALB_ACCESS_LOGS));
         assert_eq!(
-            told("2026-10-04T17:05:15.514108Z 192.0.2.39 36280 443 TLSv1.2 ECDHE 4.036 \"-\" - - -"),
+            told(&format!("cut line\n\n{ALB}\n")),
+            Recognised::Log(&ALB_ACCESS_LOGS)
+        );
+        assert_eq!(
+            told(
+                "2026-10-04T17:05:15.514108Z 192.0.2.39 36280 443 TLSv1.2 ECDHE 4.036 \"-\" - - -"
+            ),
             Recognised::Other(CONNECTION_LOG)
         );
         assert_eq!(
-            told("tls 2.0 2026-12-20T02:59:40 net/n/c6e7 g3d4 192.0.2.39:2817 10.0.0.1:80 5 2 98 246 - arn"),
+            told(
+                "tls 2.0 2026-12-20T02:59:40 net/n/c6e7 g3d4 192.0.2.39:2817 10.0.0.1:80 5 2 98 246 - arn"
+            ),
             Recognised::Other(NLB_LOG)
         );
-        assert_eq!(told("# a readme\n\ntext"), Recognised::Other("not a load balancer's log"));
+        assert_eq!(
+            told("# a readme\n\ntext"),
+            Recognised::Other("not a load balancer's log")
+        );
         assert_eq!(told(""), Recognised::Other("not a load balancer's log"));
     }
 }

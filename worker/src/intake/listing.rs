@@ -39,7 +39,10 @@ impl Found {
         let uri = Url::from_file_path(&path)
             .map_err(|()| io::Error::other("it has no absolute path"))?
             .to_string();
-        let modified = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let modified = metadata
+            .modified()?
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Ok(Self {
             log_file: LogFile::new(uri),
             bytes: metadata.len(),
@@ -55,10 +58,16 @@ pub fn list(paths: &[PathBuf], except: &Path) -> Result<Vec<Found>, ListingError
     let except = fs::canonicalize(except).unwrap_or_else(|_| except.to_owned());
     let mut found = Vec::new();
     for path in paths {
-        let error = |source| ListingError { path: path.clone(), source };
+        let error = |source| ListingError {
+            path: path.clone(),
+            source,
+        };
         // Two paths to one file must be one log file.
         let root = fs::canonicalize(path).map_err(error)?;
-        let entries = WalkDir::new(&root).follow_links(true).sort_by_file_name().into_iter();
+        let entries = WalkDir::new(&root)
+            .follow_links(true)
+            .sort_by_file_name()
+            .into_iter();
         for entry in entries.filter_entry(|entry| entry.path() != except) {
             let entry = entry.map_err(|source| error(source.into()))?;
             if !entry.file_type().is_file() {

@@ -16,7 +16,9 @@ const READ_BYTES: usize = 64 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum GunzipError {
     /// The gzip stream ends before its trailer: most often an upload or a copy that was cut off.
-    #[error("the gzip stream is cut off after {offset} bytes of the file; fetch or upload it again")]
+    #[error(
+        "the gzip stream is cut off after {offset} bytes of the file; fetch or upload it again"
+    )]
     Truncated {
         /// Bytes of the file that were read.
         offset: u64,

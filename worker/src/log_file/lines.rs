@@ -90,7 +90,9 @@ impl<'a> Lines<'a> {
             None => {
                 self.skip_line(filled)?;
                 // A character may be cut at the end; that becomes U+FFFD too.
-                Ok(Some(Chunk::Overlong(to_text(&self.buffer[..MAX_LINE_BYTES]))))
+                Ok(Some(Chunk::Overlong(to_text(
+                    &self.buffer[..MAX_LINE_BYTES],
+                ))))
             }
         }
     }
@@ -143,8 +145,14 @@ mod tests {
         let text: String = (0..300_000).map(|n| format!("line {n}\n")).collect();
         let read = chunks(text.as_bytes());
         assert!(read.len() > 2);
-        assert!(read.iter().all(|(whole, text)| *whole && text.ends_with('\n')));
-        assert_eq!(read.into_iter().map(|(_, text)| text).collect::<String>(), text);
+        assert!(
+            read.iter()
+                .all(|(whole, text)| *whole && text.ends_with('\n'))
+        );
+        assert_eq!(
+            read.into_iter().map(|(_, text)| text).collect::<String>(),
+            text
+        );
     }
 
     #[test]

@@ -27,10 +27,19 @@ pub async fn query(root: &Root, sql: &str, format: Format, out: impl Write + Sen
     let context = SessionContext::new_with_state(engine::query_session());
     let mut log_files = Vec::new();
     for name in root.tables()? {
-        let version = root.read(&name).await.with_context(|| format!("the table '{name}' can't be read"))?;
+        let version = root
+            .read(&name)
+            .await
+            .with_context(|| format!("the table '{name}' can't be read"))?;
         // A log file without rejected lines is in no ledger of theirs, so that one says little.
         if name != REJECTED_LINES {
-            log_files.extend(version.entries().await?.into_iter().map(|entry| (name.clone(), entry)));
+            log_files.extend(
+                version
+                    .entries()
+                    .await?
+                    .into_iter()
+                    .map(|entry| (name.clone(), entry)),
+            );
         }
         let url = ObjectStoreUrl::parse(format!("logmill://{}", name.replace('_', "-")))?;
         context.register_object_store(url.as_ref(), Arc::clone(version.store()));
@@ -45,7 +54,10 @@ pub async fn query(root: &Root, sql: &str, format: Format, out: impl Write + Sen
 
     let mut statements = Parser::parse_sql(&GenericDialect {}, sql)?;
     if statements.len() != 1 {
-        bail!("a query is one SQL statement, and this is {}", statements.len());
+        bail!(
+            "a query is one SQL statement, and this is {}",
+            statements.len()
+        );
     }
     let plan = engine::plan(&context.state(), statements.remove(0)).await?;
     let rows = context.execute_logical_plan(plan).await?;
@@ -56,13 +68,20 @@ pub async fn query(root: &Root, sql: &str, format: Format, out: impl Write + Sen
 
 /// The ledgers' entries, each with the table that it is of.
 fn with_table_names(log_files: &[(String, Entry)]) -> Result<RecordBatch> {
-    let names: ArrayRef =
-        Arc::new(log_files.iter().map(|(name, _)| Some(name)).collect::<StringArray>());
+    let names: ArrayRef = Arc::new(
+        log_files
+            .iter()
+            .map(|(name, _)| Some(name))
+            .collect::<StringArray>(),
+    );
     let entries: Vec<Entry> = log_files.iter().map(|(_, entry)| entry.clone()).collect();
     let entries = Entry::batch(&entries)?;
     let mut fields = vec![Arc::new(Field::new("table", DataType::Utf8, true))];
     fields.extend(entries.schema().fields().iter().cloned());
     let mut columns = vec![names];
     columns.extend(entries.columns().iter().cloned());
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+    Ok(RecordBatch::try_new(
+        Arc::new(Schema::new(fields)),
+        columns,
+    )?)
 }

@@ -41,12 +41,20 @@ pub(super) async fn write(
                 true => vec![RecordBatch::new_empty(schema)],
                 false => batches,
             };
-            let options = FormatOptions::default().with_null("NULL").with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f"));
-            writeln!(out, "{}", pretty_format_batches_with_options(&batches, &options)?)?;
+            let options = FormatOptions::default()
+                .with_null("NULL")
+                .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f"));
+            writeln!(
+                out,
+                "{}",
+                pretty_format_batches_with_options(&batches, &options)?
+            )?;
             writeln!(out, "{rows} {}", if rows == 1 { "row" } else { "rows" })?;
         }
         Format::Csv => {
-            let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(&mut out);
+            let mut writer = arrow::csv::WriterBuilder::new()
+                .with_header(true)
+                .build(&mut out);
             writer.write(&as_text(&RecordBatch::new_empty(schema))?)?;
             while let Some(batch) = batches.try_next().await? {
                 writer.write(&as_text(&batch)?)?;
@@ -79,7 +87,9 @@ const SHOWN_BYTES: usize = 8;
 /// Sketches, which nobody reads, are cut short.
 fn for_people(batch: &RecordBatch) -> Result<RecordBatch> {
     map_binary(batch, |bytes| match bytes.len() {
-        length if length > SHOWN_BYTES => format!("{}… ({length} bytes)", hex(&bytes[..SHOWN_BYTES])),
+        length if length > SHOWN_BYTES => {
+            format!("{}… ({length} bytes)", hex(&bytes[..SHOWN_BYTES]))
+        }
         _ => hex(bytes),
     })
 }
@@ -113,5 +123,9 @@ fn map_binary(batch: &RecordBatch, show: fn(&[u8]) -> String) -> Result<RecordBa
         }
     }
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
+    Ok(RecordBatch::try_new_with_options(
+        Arc::new(Schema::new(fields)),
+        columns,
+        &options,
+    )?)
 }

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::pruning::PrunableStatistics;
 use datafusion::common::stats::Precision;
-use datafusion::common::{ColumnStatistics, DFSchema, DataFusionError, Result, ScalarValue, Statistics};
+use datafusion::common::{
+    ColumnStatistics, DFSchema, DataFusionError, Result, ScalarValue, Statistics,
+};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
@@ -39,7 +41,11 @@ pub(super) struct DeltaScan {
 
 impl DeltaScan {
     pub(super) fn new(version: &Version, url: ObjectStoreUrl) -> Result<Self, TableError> {
-        Ok(Self { schema: version.schema()?, url, files: version.files().to_vec() })
+        Ok(Self {
+            schema: version.schema()?,
+            url,
+            files: version.files().to_vec(),
+        })
     }
 
     /// The files that may have rows for these filters.
@@ -50,7 +56,10 @@ impl DeltaScan {
             Some(filter) => {
                 let schema = DFSchema::try_from(Arc::clone(&self.schema))?;
                 let filter = state.create_physical_expr(filter, &schema)?;
-                let bounds = self.files.iter().map(|file| Arc::new(bounds(&self.schema, file)));
+                let bounds = self
+                    .files
+                    .iter()
+                    .map(|file| Arc::new(bounds(&self.schema, file)));
                 let bounds = PrunableStatistics::new(bounds.collect(), Arc::clone(&self.schema));
                 let predicate = PruningPredicateBuilder::new()
                     .with_file_schema(Arc::clone(&self.schema))
@@ -61,7 +70,11 @@ impl DeltaScan {
                 }
             }
         };
-        let files = self.files.iter().zip(kept).filter_map(|(file, kept)| kept.then_some(file));
+        let files = self
+            .files
+            .iter()
+            .zip(kept)
+            .filter_map(|(file, kept)| kept.then_some(file));
         let files = files.map(|file| {
             PartitionedFile::new(file.path.clone(), file.bytes)
                 .with_partition_values(vec![ScalarValue::Date32(date(file))])
@@ -71,7 +84,12 @@ impl DeltaScan {
 
     /// The columns that stand in the files.
     fn file_schema(&self) -> SchemaRef {
-        let fields = self.schema.fields().iter().filter(|field| field.name() != DATE_COLUMN).cloned();
+        let fields = self
+            .schema
+            .fields()
+            .iter()
+            .filter(|field| field.name() != DATE_COLUMN)
+            .cloned();
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 }

@@ -9,14 +9,16 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryReservation};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext};
+use datafusion::execution::{
+    SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext,
+};
 use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::logical_expr::{LogicalPlan, SortExpr};
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::sqlparser::ast::{self, Statement};
@@ -67,7 +69,10 @@ pub(crate) fn rollup_session() -> SessionState {
     SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(Arc::clone(&RUNTIME))
-        .with_expr_planners(vec![Arc::new(functions::TrinoForms), Arc::new(AggregateFunctionPlanner)])
+        .with_expr_planners(vec![
+            Arc::new(functions::TrinoForms),
+            Arc::new(AggregateFunctionPlanner),
+        ])
         .with_type_planner(Arc::new(SketchTypes))
         .with_scalar_functions(functions::scalar_functions())
         .with_aggregate_functions(functions::aggregate_functions())
@@ -91,7 +96,9 @@ pub(crate) fn query_session() -> SessionState {
         .with_type_planner(Arc::new(SketchTypes))
         .with_scalar_functions(scalar)
         .with_aggregate_functions(aggregate)
-        .with_window_functions(datafusion::execution::SessionStateDefaults::default_window_functions())
+        .with_window_functions(
+            datafusion::execution::SessionStateDefaults::default_window_functions(),
+        )
         .build()
 }
 
@@ -153,7 +160,9 @@ impl StreamPlan {
         order: Vec<SortExpr>,
     ) -> Result<Self> {
         let context = SessionContext::new_with_state(rollup_session());
-        let source = Arc::new(FromTask { schema: Arc::clone(&schema) });
+        let source = Arc::new(FromTask {
+            schema: Arc::clone(&schema),
+        });
         let provider: Arc<dyn TableProvider> =
             Arc::new(StreamingTable::try_new(schema, vec![source])?.with_sort_order(order));
         context.register_table(table, provider)?;
@@ -165,8 +174,12 @@ impl StreamPlan {
         Ok(plan)
     }
 
-    async fn physical(&self) -> Result<Arc<dyn ExecutionPlan>> {
-        self.state.query_planner().create_physical_plan(&self.plan, &self.state).await
+    /// The plan as it is executed.
+    pub(crate) async fn physical(&self) -> Result<Arc<dyn ExecutionPlan>> {
+        self.state
+            .query_planner()
+            .create_physical_plan(&self.plan, &self.state)
+            .await
     }
 
     /// The columns of the result.
@@ -190,7 +203,10 @@ impl StreamPlan {
     }
 
     /// Runs the plan over `input`.
-    pub(crate) async fn run(&self, input: SendableRecordBatchStream) -> Result<SendableRecordBatchStream> {
+    pub(crate) async fn run(
+        &self,
+        input: SendableRecordBatchStream,
+    ) -> Result<SendableRecordBatchStream> {
         let physical = self.physical().await?;
         let input = Arc::new(Input(Mutex::new(Some(input))));
         let task = TaskContext::from(&self.state);

@@ -71,7 +71,10 @@ pub struct Rollup {
 impl Rollup {
     /// Loads every `.sql` file of a folder, in the order of their names.
     pub async fn load_folder(folder: &Path) -> Result<Vec<Self>, RollupError> {
-        let read_error = |source| RollupError::Read { path: folder.to_owned(), source };
+        let read_error = |source| RollupError::Read {
+            path: folder.to_owned(),
+            source,
+        };
         let mut paths = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(read_error)? {
             let path = entry.map_err(read_error)?.path();
@@ -92,17 +95,31 @@ impl Rollup {
 
     /// Loads the rollup in one file.
     pub async fn load(path: &Path) -> Result<Self, RollupError> {
-        let sql = std::fs::read_to_string(path)
-            .map_err(|source| RollupError::Read { path: path.to_owned(), source })?;
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let sql = std::fs::read_to_string(path).map_err(|source| RollupError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let plain = name.starts_with(|first: char| first.is_ascii_lowercase())
-            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+            && name
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         if !plain || name == REJECTED_LINES || name == LOG_FILES {
-            return Err(RollupError::Name { path: path.to_owned(), name });
+            return Err(RollupError::Name {
+                path: path.to_owned(),
+                name,
+            });
         }
         Self::from_sql(&name, &sql)
             .await
-            .map_err(|message| RollupError::Sql { path: path.to_owned(), message })
+            .map_err(|message| RollupError::Sql {
+                path: path.to_owned(),
+                message,
+            })
     }
 
     /// Makes a rollup of SQL. The error is what is wrong and what to do about it.
@@ -112,9 +129,8 @@ impl Rollup {
 
         // What the columns are decides whether lines must be kept apart by day.
         let (types, _) = plan(&parsed).await?;
-        let is_time = |data_type: &DataType| {
-            matches!(data_type, DataType::Timestamp(..) | DataType::Date32)
-        };
+        let is_time =
+            |data_type: &DataType| matches!(data_type, DataType::Timestamp(..) | DataType::Date32);
         let time_key = parsed
             .columns
             .iter()
@@ -122,7 +138,10 @@ impl Rollup {
             .position(|((_, rule), field)| {
                 *rule == Some(MergeRule::GroupKey) && is_time(field.data_type())
             });
-        let date_column = parsed.columns.iter().position(|(name, _)| name == DATE_COLUMN);
+        let date_column = parsed
+            .columns
+            .iter()
+            .position(|(name, _)| name == DATE_COLUMN);
         let date_is_key = date_column.is_some()
             && date_column == time_key
             && time_key.is_some_and(|key| types.field(key).data_type() == &DataType::Date32);
@@ -213,7 +232,10 @@ async fn plan(parsed: &sql::ParsedRollup) -> Result<(SchemaRef, ScanPlan), Strin
         .await
         .map_err(|error| plain_words(&error))
     };
-    let used = plan_over(&every).await?.used_columns().map_err(|error| plain_words(&error))?;
+    let used = plan_over(&every)
+        .await?
+        .used_columns()
+        .map_err(|error| plain_words(&error))?;
     let scan: Vec<ScanColumn> = used.into_iter().map(|index| every[index].clone()).collect();
     let plan = plan_over(&scan).await?;
     Ok((plan.schema(), ScanPlan { plan, scan }))
@@ -221,7 +243,10 @@ async fn plan(parsed: &sql::ParsedRollup) -> Result<(SchemaRef, ScanPlan), Strin
 
 fn schema_of(format: &LogFormat, columns: &[ScanColumn]) -> SchemaRef {
     Arc::new(Schema::new(
-        columns.iter().map(|column| column.field(format)).collect::<Vec<_>>(),
+        columns
+            .iter()
+            .map(|column| column.field(format))
+            .collect::<Vec<_>>(),
     ))
 }
 

@@ -9,8 +9,8 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CaseWhen, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, GroupByExpr, Ident, ObjectNamePart, Query, Select, SelectItem, SetExpr, Statement,
-    TableFactor, Value, VisitMut, VisitorMut, helpers::attached_token::AttachedToken,
+    FunctionArguments, GroupByExpr, Ident, ObjectNamePart, Query, Select, SelectItem, SetExpr,
+    Statement, TableFactor, Value, VisitMut, VisitorMut, helpers::attached_token::AttachedToken,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -43,11 +43,16 @@ pub(crate) fn canonical(sql: &str) -> String {
 
 /// Takes a rollup's SQL apart. The error is what is wrong and what to do about it.
 pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
-    let mut statements = Parser::parse_sql(&GenericDialect {}, sql).map_err(|error| error.to_string())?;
+    let mut statements =
+        Parser::parse_sql(&GenericDialect {}, sql).map_err(|error| error.to_string())?;
     let mut statement = match statements.len() {
         1 => statements.remove(0),
         0 => return Err("there is no SQL in it: write one SELECT statement".to_owned()),
-        n => return Err(format!("it has {n} statements: write one SELECT, and one file per rollup")),
+        n => {
+            return Err(format!(
+                "it has {n} statements: write one SELECT, and one file per rollup"
+            ));
+        }
     };
     let Statement::Query(query) = &mut statement else {
         return Err("it is no query: write one SELECT statement".to_owned());
@@ -58,11 +63,17 @@ pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
 
     let mut columns = Vec::new();
     let keys = group_keys(select, format)?;
-    let aggregates = !keys.is_empty() || select.projection.iter().any(|item| is_aggregate(expr_of(item)));
+    let aggregates = !keys.is_empty()
+        || select
+            .projection
+            .iter()
+            .any(|item| is_aggregate(expr_of(item)));
     for (position, item) in select.projection.iter().enumerate() {
         let name = column_name(position, item)?;
         if columns.iter().any(|(other, _)| *other == name) {
-            return Err(format!("two output columns are named '{name}': give one another name"));
+            return Err(format!(
+                "two output columns are named '{name}': give one another name"
+            ));
         }
         let rule = match aggregates {
             true if keys.contains(&position) => Some(MergeRule::GroupKey),
@@ -72,19 +83,31 @@ pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
         columns.push((name, rule));
     }
 
-    let mut rewrite = Rewrite { format, computed: Vec::new() };
+    let mut rewrite = Rewrite {
+        format,
+        computed: Vec::new(),
+    };
     if let ControlFlow::Break(message) = select.visit(&mut rewrite) {
         return Err(message);
     }
     let computed = rewrite.computed;
-    Ok(ParsedRollup { format, statement, columns, computed })
+    Ok(ParsedRollup {
+        format,
+        statement,
+        columns,
+        computed,
+    })
 }
 
 /// Adds the day of each line to what the query groups by, or to what it keeps of each row.
 pub(super) fn add_day(parsed: &mut ParsedRollup) {
     let day = Expr::Identifier(Ident::with_quote('"', ScanColumn::Day.name(parsed.format)));
-    let Statement::Query(query) = &mut parsed.statement else { return };
-    let SetExpr::Select(select) = &mut *query.body else { return };
+    let Statement::Query(query) = &mut parsed.statement else {
+        return;
+    };
+    let SetExpr::Select(select) = &mut *query.body else {
+        return;
+    };
     select.projection.push(SelectItem::ExprWithAlias {
         expr: day.clone(),
         alias: Ident::with_quote('"', DATE_COLUMN),
@@ -96,7 +119,10 @@ pub(super) fn add_day(parsed: &mut ParsedRollup) {
     if !parsed.computed.contains(&ScanColumn::Day) {
         parsed.computed.push(ScanColumn::Day);
     }
-    parsed.columns.push((DATE_COLUMN.to_owned(), merges.then_some(MergeRule::GroupKey)));
+    parsed.columns.push((
+        DATE_COLUMN.to_owned(),
+        merges.then_some(MergeRule::GroupKey),
+    ));
 }
 
 /// The query's SELECT, if that is all there is to the query.
@@ -105,29 +131,39 @@ fn plain_select(query: &mut Query) -> Result<&mut Select, String> {
         return Err("WITH can't be merged: write the SELECT over the log table itself".to_owned());
     }
     if query.order_by.is_some() {
-        return Err("ORDER BY has no place here: the table is kept sorted by its group keys; \
+        return Err(
+            "ORDER BY has no place here: the table is kept sorted by its group keys; \
                     order the rows when you query it"
-            .to_owned());
+                .to_owned(),
+        );
     }
     if query.limit_clause.is_some() || query.fetch.is_some() {
-        return Err("LIMIT can't be merged, as every log file would be cut on its own: \
+        return Err(
+            "LIMIT can't be merged, as every log file would be cut on its own: \
                     limit the rows when you query the table"
-            .to_owned());
+                .to_owned(),
+        );
     }
     let select = match &mut *query.body {
         SetExpr::Select(select) => select,
         SetExpr::SetOperation { op, .. } => {
-            return Err(format!("{op} can't be merged: make each SELECT a rollup of its own"));
+            return Err(format!(
+                "{op} can't be merged: make each SELECT a rollup of its own"
+            ));
         }
         _ => return Err("it is no SELECT: write one SELECT statement".to_owned()),
     };
     if select.distinct.is_some() {
-        return Err("SELECT DISTINCT can't be merged: name the columns in GROUP BY instead".to_owned());
+        return Err(
+            "SELECT DISTINCT can't be merged: name the columns in GROUP BY instead".to_owned(),
+        );
     }
     if select.having.is_some() {
-        return Err("HAVING can't be merged, as a group that is small in one log file may be large in \
+        return Err(
+            "HAVING can't be merged, as a group that is small in one log file may be large in \
                     all of them: filter the groups when you query the table"
-            .to_owned());
+                .to_owned(),
+        );
     }
     if select.qualify.is_some() || !select.named_window.is_empty() {
         return Err("windows can't be merged: compute them when you query the table".to_owned());
@@ -138,13 +174,19 @@ fn plain_select(query: &mut Query) -> Result<&mut Select, String> {
 fn format_of(select: &Select) -> Result<&'static LogFormat, String> {
     let tables = FORMATS.map(|format| format.table).join(", ");
     let [from] = select.from.as_slice() else {
-        return Err(format!("it must read exactly one log table in FROM: one of {tables}"));
+        return Err(format!(
+            "it must read exactly one log table in FROM: one of {tables}"
+        ));
     };
     if !from.joins.is_empty() {
-        return Err("JOIN can't be merged: roll up the log table, and join when you query".to_owned());
+        return Err(
+            "JOIN can't be merged: roll up the log table, and join when you query".to_owned(),
+        );
     }
     let TableFactor::Table { name, .. } = &from.relation else {
-        return Err(format!("it must read a log table itself in FROM, no subquery: one of {tables}"));
+        return Err(format!(
+            "it must read a log table itself in FROM, no subquery: one of {tables}"
+        ));
     };
     let table = match name.0.as_slice() {
         [.., ObjectNamePart::Identifier(table)] => table.value.to_ascii_lowercase(),
@@ -159,12 +201,11 @@ fn expand_wildcard(select: &mut Select, format: &LogFormat) -> Result<(), String
     let mut items = Vec::with_capacity(select.projection.len());
     for item in select.projection.drain(..) {
         match item {
-            SelectItem::Wildcard(_) => items.extend(
-                format
-                    .columns
-                    .iter()
-                    .map(|column| SelectItem::UnnamedExpr(Expr::Identifier(Ident::new(column.name)))),
-            ),
+            SelectItem::Wildcard(_) => {
+                items.extend(format.columns.iter().map(|column| {
+                    SelectItem::UnnamedExpr(Expr::Identifier(Ident::new(column.name)))
+                }))
+            }
             SelectItem::QualifiedWildcard(..) | SelectItem::ExprWithAliases { .. } => {
                 return Err(format!("'{item}' is not understood: name the columns"));
             }
@@ -196,7 +237,9 @@ fn column_name(position: usize, item: &SelectItem) -> Result<String, String> {
         })?,
     };
     let plain = name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if !plain {
         return Err(format!(
             "the output column '{name}' has a name that not every engine takes: use a letter, then \
@@ -219,12 +262,16 @@ fn column_of(expr: &Expr) -> Option<String> {
 /// The positions of the output columns that are group keys.
 fn group_keys(select: &Select, format: &LogFormat) -> Result<Vec<usize>, String> {
     let GroupByExpr::Expressions(expressions, modifiers) = &select.group_by else {
-        return Err("GROUP BY ALL is not Athena's: name the group keys, as in GROUP BY 1, 2".to_owned());
+        return Err(
+            "GROUP BY ALL is not Athena's: name the group keys, as in GROUP BY 1, 2".to_owned(),
+        );
     };
     if !modifiers.is_empty() {
-        return Err("ROLLUP, CUBE and GROUPING SETS make several tables of one: \
+        return Err(
+            "ROLLUP, CUBE and GROUPING SETS make several tables of one: \
                     write one rollup for each"
-            .to_owned());
+                .to_owned(),
+        );
     }
     let mut keys = Vec::new();
     for expression in expressions {
@@ -238,19 +285,31 @@ fn group_key(select: &Select, expression: &Expr, format: &LogFormat) -> Result<u
     if let Expr::Value(value) = expression
         && let Value::Number(number, _) = &value.value
     {
-        let position = number.parse::<usize>().ok().filter(|n| (1..=items.len()).contains(n));
+        let position = number
+            .parse::<usize>()
+            .ok()
+            .filter(|n| (1..=items.len()).contains(n));
         return position.map(|position| position - 1).ok_or_else(|| {
-            format!("GROUP BY {number} points at no output column: there are {}", items.len())
+            format!(
+                "GROUP BY {number} points at no output column: there are {}",
+                items.len()
+            )
         });
     }
-    if matches!(expression, Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_)) {
-        return Err("ROLLUP, CUBE and GROUPING SETS make several tables of one: \
+    if matches!(
+        expression,
+        Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_)
+    ) {
+        return Err(
+            "ROLLUP, CUBE and GROUPING SETS make several tables of one: \
                     write one rollup for each"
-            .to_owned());
+                .to_owned(),
+        );
     }
     let same = |item: &SelectItem| {
         let other = expr_of(item);
-        other == expression || (column_of(other).is_some() && column_of(other) == column_of(expression))
+        other == expression
+            || (column_of(other).is_some() && column_of(other) == column_of(expression))
     };
     if let Some(position) = items.iter().position(same) {
         return Ok(position);
@@ -289,8 +348,14 @@ const MERGEABLE: &[(&str, MergeRule)] = &[
 
 /// Aggregates of Trino that can't be merged, with what to write instead.
 const UNMERGEABLE: &[(&str, &str)] = &[
-    ("avg", "keep sum(x) and count(x) as two columns, and divide the one by the other when you query"),
-    ("geometric_mean", "keep sum(ln(x)) and count(x), and compute it when you query"),
+    (
+        "avg",
+        "keep sum(x) and count(x) as two columns, and divide the one by the other when you query",
+    ),
+    (
+        "geometric_mean",
+        "keep sum(ln(x)) and count(x), and compute it when you query",
+    ),
     ("approx_distinct", DISTINCT_ADVICE),
     (
         "approx_percentile",
@@ -311,7 +376,10 @@ const UNMERGEABLE: &[(&str, &str)] = &[
     ("listagg", VALUE_ADVICE),
     ("histogram", VALUE_ADVICE),
     ("map_agg", VALUE_ADVICE),
-    ("merge", "it merges sketches, and log lines have none: use approx_set(x) or tdigest_agg(x)"),
+    (
+        "merge",
+        "it merges sketches, and log lines have none: use approx_set(x) or tdigest_agg(x)",
+    ),
 ];
 const DISTINCT_ADVICE: &str =
     "keep approx_set(x) AS name, and read it with cardinality(merge(cast(name AS HyperLogLog)))";
@@ -323,20 +391,27 @@ fn function_name(function: &Function) -> String {
 }
 
 fn is_aggregate_name(name: &str) -> bool {
-    MERGEABLE.iter().any(|(other, _)| *other == name) || UNMERGEABLE.iter().any(|(other, _)| *other == name)
+    MERGEABLE.iter().any(|(other, _)| *other == name)
+        || UNMERGEABLE.iter().any(|(other, _)| *other == name)
 }
 
 /// Whether there is an aggregate call anywhere in the expression.
 fn is_aggregate(expr: &Expr) -> bool {
     let found = datafusion::sql::sqlparser::ast::visit_expressions(expr, |expr| match expr {
-        Expr::Function(function) if is_aggregate_name(&function_name(function)) => ControlFlow::Break(()),
+        Expr::Function(function) if is_aggregate_name(&function_name(function)) => {
+            ControlFlow::Break(())
+        }
         _ => ControlFlow::Continue(()),
     });
     found.is_break()
 }
 
 fn merge_rule(column: &str, expr: &Expr) -> Result<MergeRule, String> {
-    let refused = |reason: &str| Err(format!("the output column '{column}' can't be merged: {reason}"));
+    let refused = |reason: &str| {
+        Err(format!(
+            "the output column '{column}' can't be merged: {reason}"
+        ))
+    };
     let expr = match expr {
         Expr::Nested(inner) => inner,
         expr => expr,
@@ -355,7 +430,9 @@ fn merge_rule(column: &str, expr: &Expr) -> Result<MergeRule, String> {
         return refused("it is a window function; compute it when you query the table");
     }
     if let Some((_, advice)) = UNMERGEABLE.iter().find(|(other, _)| *other == name) {
-        return refused(&format!("the {name} of all log files can't be had from the {name} of each; {advice}"));
+        return refused(&format!(
+            "the {name} of all log files can't be had from the {name} of each; {advice}"
+        ));
     }
     let Some((_, rule)) = MERGEABLE.iter().find(|(other, _)| *other == name) else {
         return match is_aggregate(expr) {
@@ -368,10 +445,14 @@ fn merge_rule(column: &str, expr: &Expr) -> Result<MergeRule, String> {
     };
     if let FunctionArguments::List(list) = &function.args {
         if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) {
-            return refused(&format!("{name}(DISTINCT …) of each log file does not add up; {DISTINCT_ADVICE}"));
+            return refused(&format!(
+                "{name}(DISTINCT …) of each log file does not add up; {DISTINCT_ADVICE}"
+            ));
         }
         if !list.clauses.is_empty() {
-            return refused("ORDER BY inside an aggregate has no effect on one that merges; leave it out");
+            return refused(
+                "ORDER BY inside an aggregate has no effect on one that merges; leave it out",
+            );
         }
     }
     Ok(*rule)
@@ -391,7 +472,9 @@ impl Rewrite {
             ("from_iso8601_timestamp", [time]) if is_column(time, self.format.time_column) => {
                 Some(ScanColumn::Time)
             }
-            ("url_extract_parameter", [url, Expr::Value(name)]) if is_column(url, self.format.url_column) => {
+            ("url_extract_parameter", [url, Expr::Value(name)])
+                if is_column(url, self.format.url_column) =>
+            {
                 match &name.value {
                     Value::SingleQuotedString(name) => Some(ScanColumn::UrlParameter(name.clone())),
                     _ => None,
@@ -419,7 +502,9 @@ impl VisitorMut for Rewrite {
         };
         let name = function_name(function);
         if function.over.is_some() {
-            return ControlFlow::Break(format!("{function} is a window function: compute it when you query"));
+            return ControlFlow::Break(format!(
+                "{function} is a window function: compute it when you query"
+            ));
         }
         if !is_aggregate_name(&name) && !super::engine::has_function(&name) {
             return ControlFlow::Break(format!(
@@ -507,14 +592,30 @@ mod tests {
         use MergeRule::*;
         assert_eq!(
             rules,
-            [GroupKey, GroupKey, Sum, Sum, Sum, Min, Max, BoolOr, BoolAnd, HyperLogLog, TDigest]
+            [
+                GroupKey,
+                GroupKey,
+                Sum,
+                Sum,
+                Sum,
+                Min,
+                Max,
+                BoolOr,
+                BoolAnd,
+                HyperLogLog,
+                TDigest
+            ]
         );
     }
 
     #[test]
     fn a_rollup_without_groups_keeps_rows() {
-        let columns = rules("SELECT time, client_ip FROM alb_access_logs WHERE elb_status_code >= 500");
-        assert_eq!(columns, [("time".to_owned(), None), ("client_ip".to_owned(), None)]);
+        let columns =
+            rules("SELECT time, client_ip FROM alb_access_logs WHERE elb_status_code >= 500");
+        assert_eq!(
+            columns,
+            [("time".to_owned(), None), ("client_ip".to_owned(), None)]
+        );
         assert_eq!(rules("SELECT * FROM elb_logs").len(), 19);
     }
 
@@ -526,12 +627,16 @@ mod tests {
              GROUP BY 1",
         )
         .unwrap();
-        assert_eq!(parsed.computed, [ScanColumn::UrlParameter("e".to_owned()), ScanColumn::Time]);
+        assert_eq!(
+            parsed.computed,
+            [ScanColumn::UrlParameter("e".to_owned()), ScanColumn::Time]
+        );
     }
 
     #[test]
     fn what_cannot_merge_is_refused_with_advice() {
-        let with = |select: &str| refusal(&format!("SELECT {select} FROM alb_access_logs GROUP BY 1"));
+        let with =
+            |select: &str| refusal(&format!("SELECT {select} FROM alb_access_logs GROUP BY 1"));
         assert!(with("elb, avg(sent_bytes) AS a").contains("'a' can't be merged"));
         assert!(with("elb, avg(sent_bytes) AS a").contains("sum(x) and count(x)"));
         assert!(with("elb, count(DISTINCT client_ip) AS c").contains("approx_set"));
@@ -549,18 +654,43 @@ mod tests {
 
     #[test]
     fn whole_queries_that_cannot_merge_are_refused() {
-        assert!(refusal("SELECT elb, count(*) AS n FROM alb_access_logs GROUP BY 1 LIMIT 5").contains("LIMIT"));
-        assert!(refusal("SELECT elb, count(*) AS n FROM alb_access_logs GROUP BY 1 ORDER BY 2").contains("ORDER BY"));
-        assert!(refusal("SELECT elb, count(*) AS n FROM alb_access_logs GROUP BY 1 HAVING count(*) > 1").contains("HAVING"));
+        assert!(
+            refusal("SELECT elb, count(*) AS n FROM alb_access_logs GROUP BY 1 LIMIT 5")
+                .contains("LIMIT")
+        );
+        assert!(
+            refusal("SELECT elb, count(*) AS n FROM alb_access_logs GROUP BY 1 ORDER BY 2")
+                .contains("ORDER BY")
+        );
+        assert!(
+            refusal(
+                "SELECT elb, count(*) AS n FROM alb_access_logs GROUP BY 1 HAVING count(*) > 1"
+            )
+            .contains("HAVING")
+        );
         assert!(refusal("SELECT DISTINCT elb FROM alb_access_logs").contains("DISTINCT"));
-        assert!(refusal("SELECT count(*) AS n FROM alb_access_logs GROUP BY elb").contains("add it to SELECT"));
-        assert!(refusal("SELECT lower(elb) AS e, count(*) AS n FROM alb_access_logs GROUP BY e").contains("GROUP BY 1"));
-        assert!(refusal("SELECT elb, count(*) AS n FROM alb_access_logs GROUP BY 3").contains("no output column"));
+        assert!(
+            refusal("SELECT count(*) AS n FROM alb_access_logs GROUP BY elb")
+                .contains("add it to SELECT")
+        );
+        assert!(
+            refusal("SELECT lower(elb) AS e, count(*) AS n FROM alb_access_logs GROUP BY e")
+                .contains("GROUP BY 1")
+        );
+        assert!(
+            refusal("SELECT elb, count(*) AS n FROM alb_access_logs GROUP BY 3")
+                .contains("no output column")
+        );
         assert!(refusal("SELECT elb FROM alb_access_logs JOIN elb_logs ON true").contains("JOIN"));
         assert!(refusal("SELECT elb FROM (SELECT elb FROM alb_access_logs)").contains("subquery"));
-        assert!(refusal("SELECT elb FROM alb_access_logs WHERE elb IN (SELECT 1)").contains("subquery"));
+        assert!(
+            refusal("SELECT elb FROM alb_access_logs WHERE elb IN (SELECT 1)").contains("subquery")
+        );
         assert!(refusal("SELECT 1 AS x FROM nginx_logs").contains("alb_access_logs, elb_logs"));
-        assert!(refusal("SELECT elb FROM alb_access_logs UNION SELECT elb FROM alb_access_logs").contains("UNION"));
+        assert!(
+            refusal("SELECT elb FROM alb_access_logs UNION SELECT elb FROM alb_access_logs")
+                .contains("UNION")
+        );
         assert!(refusal("WITH a AS (SELECT 1) SELECT elb FROM alb_access_logs").contains("WITH"));
         assert!(refusal("").contains("no SQL"));
         assert!(refusal("SELECT 1; SELECT 2").contains("2 statements"));
@@ -572,7 +702,8 @@ mod tests {
     fn layout_and_comments_do_not_make_another_rollup() {
         assert_eq!(
             canonical("SELECT elb , count(*) AS n -- all\nFROM alb_access_logs GROUP BY 1"),
-            canonical("select elb, COUNT(*) as n from alb_access_logs group by 1").replace("COUNT", "count")
+            canonical("select elb, COUNT(*) as n from alb_access_logs group by 1")
+                .replace("COUNT", "count")
         );
         assert_ne!(canonical("SELECT 1"), canonical("SELECT 2"));
     }

@@ -84,7 +84,10 @@ impl Table {
         let (fresh, more) = self.fresh(&version).await?;
         let (staged, opened) = self.open(fresh).await?;
         if staged.is_empty() {
-            return Ok(Committed { entries: Vec::new(), more });
+            return Ok(Committed {
+                entries: Vec::new(),
+                more,
+            });
         }
         let mut by_shard: BTreeMap<Shard, Vec<Entry>> = BTreeMap::new();
         let mut files = Vec::with_capacity(opened.len());
@@ -136,8 +139,9 @@ impl Table {
         let staged = staging::list(&self.store).await?;
         let shards: BTreeSet<&Shard> = staged.iter().map(|file| &file.shard).collect();
         let counted = version.counted(shards).await?;
-        let (counted, mut fresh): (Vec<_>, Vec<_>) =
-            staged.into_iter().partition(|file| counted.contains(&file.id));
+        let (counted, mut fresh): (Vec<_>, Vec<_>) = staged
+            .into_iter()
+            .partition(|file| counted.contains(&file.id));
         staging::delete(&self.store, &counted).await?;
 
         let mut bytes = 0;
@@ -162,11 +166,18 @@ impl Table {
             .buffered(OPENED_AT_ONCE)
             .try_collect()
             .await?;
-        Ok(opened.into_iter().filter_map(|(opened, file)| Some((file, opened?))).unzip())
+        Ok(opened
+            .into_iter()
+            .filter_map(|(opened, file)| Some((file, opened?)))
+            .unzip())
     }
 
     /// Writes the data files of the next version, and returns what changes by them.
-    async fn write_data(&self, version: &Version, staged: Vec<Opened>) -> Result<Actions, TableError> {
+    async fn write_data(
+        &self,
+        version: &Version,
+        staged: Vec<Opened>,
+    ) -> Result<Actions, TableError> {
         let schema = self.definition.row_schema();
         let streams = staged
             .into_iter()
@@ -193,17 +204,26 @@ impl Table {
             writer.write(&batch).await?;
         }
         let mut actions = writer.finish().await?;
-        actions.extend(replaced.into_iter().map(|file| Action::Remove(remove(file))));
+        actions.extend(
+            replaced
+                .into_iter()
+                .map(|file| Action::Remove(remove(file))),
+        );
         Ok(actions)
     }
 
     /// The rows of data files, one after the other, with their partition's column if they have one.
-    async fn rows_of_files(&self, files: &[DataFile]) -> Result<SendableRecordBatchStream, TableError> {
+    async fn rows_of_files(
+        &self,
+        files: &[DataFile],
+    ) -> Result<SendableRecordBatchStream, TableError> {
         let row_schema = self.definition.row_schema();
         let file_schema = self.definition.file_schema();
         let mut streams = Vec::with_capacity(files.len());
         for file in files {
-            let opened = parquet_file::open(&self.store, &Path::from(file.path.as_str()), file.bytes).await?;
+            let opened =
+                parquet_file::open(&self.store, &Path::from(file.path.as_str()), file.bytes)
+                    .await?;
             let rows = rows_of(Arc::clone(&file_schema), opened.rows()?);
             let (schema, date) = (Arc::clone(&row_schema), file.date.clone());
             streams.push(rows.map(move |batch| with_date(&batch?, &schema, date.as_deref())));
@@ -243,7 +263,11 @@ fn touched_files(
 ) -> Result<Vec<DataFile>, TableError> {
     let mut touched = BTreeSet::new();
     for batch in rows {
-        touched.extend(runs(batch.column(slot_column)).into_iter().map(|(slot, _)| slot));
+        touched.extend(
+            runs(batch.column(slot_column))
+                .into_iter()
+                .map(|(slot, _)| slot),
+        );
     }
     let mut files = BTreeMap::new();
     for file in &version.files {
@@ -253,7 +277,10 @@ fn touched_files(
                 .to_owned(),
         })?;
         if touched.contains(&slot) && files.insert(slot, file.clone()).is_some() {
-            return Err(TableError::Internal(format!("two data files for one slot: {}", file.path)));
+            return Err(TableError::Internal(format!(
+                "two data files for one slot: {}",
+                file.path
+            )));
         }
     }
     Ok(files.into_values().collect())
@@ -291,7 +318,9 @@ fn remove(file: DataFile) -> Remove {
 }
 
 fn now_ms() -> i64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     since_epoch.as_millis() as i64
 }
 
@@ -304,7 +333,11 @@ struct DataWriter<'t> {
 
 impl<'t> DataWriter<'t> {
     fn new(table: &'t Table) -> Self {
-        Self { table, open: BTreeMap::new(), actions: Vec::new() }
+        Self {
+            table,
+            open: BTreeMap::new(),
+            actions: Vec::new(),
+        }
     }
 
     async fn write(&mut self, batch: &RecordBatch) -> Result<(), TableError> {
@@ -318,11 +351,13 @@ impl<'t> DataWriter<'t> {
             let rows = without_date(&rows)?;
             let file = match self.open.entry(slot) {
                 std::collections::btree_map::Entry::Occupied(open) => open.into_mut(),
-                std::collections::btree_map::Entry::Vacant(vacant) => vacant.insert(ParquetFile::create(
-                    &self.table.store,
-                    slot.new_path(),
-                    definition.file_schema(),
-                )?),
+                std::collections::btree_map::Entry::Vacant(vacant) => {
+                    vacant.insert(ParquetFile::create(
+                        &self.table.store,
+                        slot.new_path(),
+                        definition.file_schema(),
+                    )?)
+                }
             };
             file.write(&rows).await?;
         }
@@ -342,7 +377,8 @@ impl<'t> DataWriter<'t> {
     async fn finish_file(&mut self, slot: Slot, file: ParquetFile) -> Result<(), TableError> {
         let written = file.finish().await?;
         let statistics = delta_statistics(&self.table.definition.file_schema(), &written.metadata);
-        self.actions.push(Action::Add(add(slot, &written, statistics)));
+        self.actions
+            .push(Action::Add(add(slot, &written, statistics)));
         Ok(())
     }
 
@@ -374,6 +410,10 @@ fn without_date(batch: &RecordBatch) -> Result<RecordBatch, TableError> {
     let Some((index, _)) = batch.schema_ref().column_with_name(DATE_COLUMN) else {
         return Ok(batch.clone());
     };
-    let kept: Vec<usize> = (0..batch.num_columns()).filter(|&column| column != index).collect();
-    batch.project(&kept).map_err(|error| TableError::Internal(error.to_string()))
+    let kept: Vec<usize> = (0..batch.num_columns())
+        .filter(|&column| column != index)
+        .collect();
+    batch
+        .project(&kept)
+        .map_err(|error| TableError::Internal(error.to_string()))
 }

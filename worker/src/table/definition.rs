@@ -65,7 +65,10 @@ impl Definition {
 
     /// The table's columns for Delta Lake.
     pub(crate) fn delta_fields(&self) -> Vec<StructField> {
-        let columns = self.columns.iter().filter(|column| column.name != DATE_COLUMN);
+        let columns = self
+            .columns
+            .iter()
+            .filter(|column| column.name != DATE_COLUMN);
         let mut fields: Vec<StructField> = columns
             .map(|column| StructField::new(&column.name, delta_type(&column.data_type), true))
             .collect();

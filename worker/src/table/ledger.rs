@@ -9,8 +9,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use arrow::array::{Array, AsArray, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
+use arrow::array::{
+    Array, AsArray, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
+};
+use arrow::datatypes::{
+    DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMillisecondType,
+};
 use deltalake_core::kernel::Transaction;
 use futures::TryStreamExt;
 use logmill_shared::{LogFile, LogFileId, Shard};
@@ -77,13 +81,29 @@ impl Entry {
     /// Entries as rows.
     pub fn batch(entries: &[Self]) -> Result<RecordBatch, TableError> {
         let text = |get: fn(&Self) -> &str| -> Arc<dyn Array> {
-            Arc::new(entries.iter().map(|entry| Some(get(entry))).collect::<StringArray>())
+            Arc::new(
+                entries
+                    .iter()
+                    .map(|entry| Some(get(entry)))
+                    .collect::<StringArray>(),
+            )
         };
         let number = |get: fn(&Self) -> i64| -> Arc<dyn Array> {
-            Arc::new(entries.iter().map(get).collect::<Vec<_>>().into_iter().map(Some).collect::<Int64Array>())
+            Arc::new(
+                entries
+                    .iter()
+                    .map(get)
+                    .collect::<Vec<_>>()
+                    .into_iter()
+                    .map(Some)
+                    .collect::<Int64Array>(),
+            )
         };
         let time = |get: fn(&Self) -> Option<i64>| -> Arc<dyn Array> {
-            let times = entries.iter().map(get).collect::<TimestampMillisecondArray>();
+            let times = entries
+                .iter()
+                .map(get)
+                .collect::<TimestampMillisecondArray>();
             Arc::new(times.with_timezone("UTC"))
         };
         let columns = vec![
@@ -98,15 +118,21 @@ impl Entry {
             time(|entry| entry.first_time),
             time(|entry| entry.last_time),
         ];
-        RecordBatch::try_new(Self::schema(), columns).map_err(|error| TableError::Internal(error.to_string()))
+        RecordBatch::try_new(Self::schema(), columns)
+            .map_err(|error| TableError::Internal(error.to_string()))
     }
 
     fn of_batch(batch: &RecordBatch) -> Option<Vec<Self>> {
         let text = |name: &str| batch.column_by_name(name)?.as_string_opt::<i32>();
         let number = |name: &str| batch.column_by_name(name)?.as_primitive_opt::<Int64Type>();
-        let time = |name: &str| batch.column_by_name(name)?.as_primitive_opt::<TimestampMillisecondType>();
+        let time = |name: &str| {
+            batch
+                .column_by_name(name)?
+                .as_primitive_opt::<TimestampMillisecondType>()
+        };
         let (log_file, log_table, etag) = (text("log_file")?, text("log_table")?, text("etag")?);
-        let (bytes, text_bytes, lines) = (number("bytes")?, number("text_bytes")?, number("lines")?);
+        let (bytes, text_bytes, lines) =
+            (number("bytes")?, number("text_bytes")?, number("lines")?);
         let (rejected_lines, rows) = (number("rejected_lines")?, number("rows")?);
         let (first_time, last_time) = (time("first_time")?, time("last_time")?);
         let entries = (0..batch.num_rows()).map(|row| Self {
@@ -134,19 +160,28 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// Reads the manifest of this version; `None` for a table that has counted nothing yet.
-    pub(super) async fn load(store: &Arc<dyn ObjectStore>, version: Option<i64>) -> Result<Self, TableError> {
+    pub(super) async fn load(
+        store: &Arc<dyn ObjectStore>,
+        version: Option<i64>,
+    ) -> Result<Self, TableError> {
         let Some(version) = version else {
             return Ok(Self::default());
         };
         let path = manifest_path(version);
         let mut shards = BTreeMap::new();
         for batch in read(store, &path).await? {
-            let columns = (batch.column(0).as_string_opt::<i32>(), batch.column(1).as_string_opt::<i32>());
+            let columns = (
+                batch.column(0).as_string_opt::<i32>(),
+                batch.column(1).as_string_opt::<i32>(),
+            );
             let (Some(names), Some(objects)) = columns else {
                 return Err(not_a_ledger(&path));
             };
             for row in 0..batch.num_rows() {
-                shards.insert(Shard::from_name(names.value(row)), objects.value(row).to_owned());
+                shards.insert(
+                    Shard::from_name(names.value(row)),
+                    objects.value(row).to_owned(),
+                );
             }
         }
         Ok(Self { shards })
@@ -158,7 +193,11 @@ impl Ledger {
     }
 
     /// What a shard holds.
-    pub(super) async fn entries(&self, store: &Arc<dyn ObjectStore>, shard: &Shard) -> Result<Vec<Entry>, TableError> {
+    pub(super) async fn entries(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        shard: &Shard,
+    ) -> Result<Vec<Entry>, TableError> {
         let Some(object) = self.shards.get(shard) else {
             return Ok(Vec::new());
         };
@@ -197,7 +236,11 @@ impl Ledger {
             write(store, path, &Entry::batch(&all)?).await?;
             self.shards.insert(shard, object);
         }
-        let names: StringArray = self.shards.keys().map(|shard| Some(shard.as_str())).collect();
+        let names: StringArray = self
+            .shards
+            .keys()
+            .map(|shard| Some(shard.as_str()))
+            .collect();
         let objects: StringArray = self.shards.values().map(Some).collect();
         let manifest = RecordBatch::try_from_iter([
             ("shard", Arc::new(names) as Arc<dyn Array>),
@@ -214,7 +257,9 @@ impl Ledger {
 /// so that versions ascend, and 20 random bits. Two attempts that wrote the same manifest could otherwise
 /// commit each other's.
 fn unique_version() -> i64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let random = uuid::Uuid::new_v4().as_u128() & ((1 << 20) - 1);
     // Milliseconds fill 43 bits until the year 2248.
     ((since_epoch.as_millis() << 20 | random) & i64::MAX as u128) as i64
@@ -228,7 +273,11 @@ fn shard_path(shard: &Shard, object: &str) -> Path {
     Path::from_iter([FOLDER, shard.as_str(), &format!("{object}.parquet")])
 }
 
-async fn write(store: &Arc<dyn ObjectStore>, path: Path, rows: &RecordBatch) -> Result<(), TableError> {
+async fn write(
+    store: &Arc<dyn ObjectStore>,
+    path: Path,
+    rows: &RecordBatch,
+) -> Result<(), TableError> {
     let mut file = ParquetFile::create(store, path, rows.schema())?;
     file.write(rows).await?;
     file.finish().await?;
@@ -238,11 +287,16 @@ async fn write(store: &Arc<dyn ObjectStore>, path: Path, rows: &RecordBatch) -> 
 async fn read(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Vec<RecordBatch>, TableError> {
     let bytes = store.head(path).await?.size;
     let rows = parquet_file::open(store, path, bytes).await?.rows()?;
-    rows.try_collect().await.map_err(|source| TableError::parquet(path, source))
+    rows.try_collect()
+        .await
+        .map_err(|source| TableError::parquet(path, source))
 }
 
 fn not_a_ledger(path: &Path) -> TableError {
-    TableError::NotOurs { path: path.to_string(), what: "no ledger of logmill's".to_owned() }
+    TableError::NotOurs {
+        path: path.to_string(),
+        what: "no ledger of logmill's".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -269,22 +323,40 @@ mod tests {
     #[tokio::test]
     async fn a_ledger_remembers_what_it_was_extended_by() {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-        let (one, two) = (Shard::from_name("2026-11-22T10"), Shard::from_name("unnamed-07"));
+        let (one, two) = (
+            Shard::from_name("2026-11-22T10"),
+            Shard::from_name("unnamed-07"),
+        );
         let ledger = Ledger::load(&store, None).await.unwrap();
         let first = BTreeMap::from([(one.clone(), vec![entry("s3://b/1")])]);
         let version = ledger.extended(&store, first).await.unwrap().version;
 
         let ledger = Ledger::load(&store, Some(version)).await.unwrap();
-        let more = BTreeMap::from([(one.clone(), vec![entry("s3://b/2")]), (two.clone(), vec![entry("s3://b/3")])]);
+        let more = BTreeMap::from([
+            (one.clone(), vec![entry("s3://b/2")]),
+            (two.clone(), vec![entry("s3://b/3")]),
+        ]);
         let next = ledger.extended(&store, more).await.unwrap().version;
         assert!(next > version);
 
         let ledger = Ledger::load(&store, Some(next)).await.unwrap();
-        assert_eq!(ledger.entries(&store, &one).await.unwrap(), [entry("s3://b/1"), entry("s3://b/2")]);
-        assert!(ledger.counted(&store, &two).await.unwrap().contains(&LogFile::new("s3://b/3").id()));
+        assert_eq!(
+            ledger.entries(&store, &one).await.unwrap(),
+            [entry("s3://b/1"), entry("s3://b/2")]
+        );
+        assert!(
+            ledger
+                .counted(&store, &two)
+                .await
+                .unwrap()
+                .contains(&LogFile::new("s3://b/3").id())
+        );
         // The version before is as it was.
         let before = Ledger::load(&store, Some(version)).await.unwrap();
-        assert_eq!(before.entries(&store, &one).await.unwrap(), [entry("s3://b/1")]);
+        assert_eq!(
+            before.entries(&store, &one).await.unwrap(),
+            [entry("s3://b/1")]
+        );
         assert!(before.entries(&store, &two).await.unwrap().is_empty());
     }
 }

@@ -40,15 +40,33 @@ impl Merge {
     pub(super) async fn plan(definition: &Definition) -> Result<Self> {
         let schema = definition.row_schema();
         let keys = definition.sort_keys();
-        let names = keys.iter().map(|&key| definition.columns[key].name.as_str());
-        let order: Vec<SortExpr> = names.clone().map(|name| ident(name).sort(true, true)).collect();
-        let order_by: Vec<String> = names.map(|name| format!("\"{name}\" ASC NULLS FIRST")).collect();
-        let columns = definition.columns.iter().filter_map(|c| Some((c.name.as_str(), c.rule?)));
-        let sql = format!("{} ORDER BY {}", merge_sql(columns, "rows"), order_by.join(", "));
+        let names = keys
+            .iter()
+            .map(|&key| definition.columns[key].name.as_str());
+        let order: Vec<SortExpr> = names
+            .clone()
+            .map(|name| ident(name).sort(true, true))
+            .collect();
+        let order_by: Vec<String> = names
+            .map(|name| format!("\"{name}\" ASC NULLS FIRST"))
+            .collect();
+        let columns = definition
+            .columns
+            .iter()
+            .filter_map(|c| Some((c.name.as_str(), c.rule?)));
+        let sql = format!(
+            "{} ORDER BY {}",
+            merge_sql(columns, "rows"),
+            order_by.join(", ")
+        );
         let statement = Parser::parse_sql(&GenericDialect {}, &sql)?.remove(0);
-        let gather = StreamPlan::new(statement.clone(), "rows", Arc::clone(&schema), Vec::new()).await?;
+        let gather =
+            StreamPlan::new(statement.clone(), "rows", Arc::clone(&schema), Vec::new()).await?;
         let fold = StreamPlan::new(statement, "rows", Arc::clone(&schema), order).await?;
-        let options = SortOptions { descending: false, nulls_first: true };
+        let options = SortOptions {
+            descending: false,
+            nulls_first: true,
+        };
         let ordering = keys.iter().map(|&key| {
             let column = Column::new(&definition.columns[key].name, key);
             PhysicalSortExpr::new(Arc::new(column), options)
@@ -56,13 +74,20 @@ impl Merge {
         let ordering = LexOrdering::new(ordering).ok_or_else(|| {
             datafusion::common::internal_datafusion_err!("a table that merges has a group key")
         })?;
-        Ok(Self { schema, ordering, gather, fold })
+        Ok(Self {
+            schema,
+            ordering,
+            gather,
+            fold,
+        })
     }
 
     /// Makes one row per group of rows in any order.
     pub(super) async fn gather(&self, rows: SendableRecordBatchStream) -> Result<Vec<RecordBatch>> {
         let merged = self.gather.run(rows).await?;
-        conform_all(merged, Arc::clone(&self.schema)).try_collect().await
+        conform_all(merged, Arc::clone(&self.schema))
+            .try_collect()
+            .await
     }
 
     /// Makes one row per group of two sorted streams that each have one row per group.
@@ -72,8 +97,10 @@ impl Merge {
         live: SendableRecordBatchStream,
     ) -> Result<SendableRecordBatchStream> {
         let fresh = futures::stream::iter(fresh.into_iter().map(Ok));
-        let fresh: SendableRecordBatchStream =
-            Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), fresh));
+        let fresh: SendableRecordBatchStream = Box::pin(RecordBatchStreamAdapter::new(
+            Arc::clone(&self.schema),
+            fresh,
+        ));
         let sorted = StreamingMergeBuilder::new()
             .with_streams(vec![fresh, live])
             .with_schema(Arc::clone(&self.schema))
@@ -114,4 +141,31 @@ pub(super) fn rows_of(
     let types = Arc::clone(&schema);
     let rows = rows.map(move |batch| conform(&batch?, &types));
     Box::pin(RecordBatchStreamAdapter::new(schema, rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::physical_plan::displayable;
+
+    use super::*;
+    use crate::rollup::Rollup;
+
+    #[tokio::test]
+    async fn sorted_rows_are_folded_group_by_group_and_not_sorted_again() {
+        let sql = "SELECT elb_status_code AS status, \
+                   date_trunc('minute', from_iso8601_timestamp(time)) AS minute, client_ip, \
+                   count(*) AS n, approx_set(user_agent) AS agents, tdigest_agg(sent_bytes) AS sizes \
+                   FROM alb_access_logs GROUP BY 1, 2, 3";
+        let rollup = Rollup::from_sql("t", sql).await.unwrap();
+        let merge = Merge::plan(rollup.definition()).await.unwrap();
+        let plan = displayable(&*merge.fold.physical().await.unwrap())
+            .indent(true)
+            .to_string();
+        assert!(plan.contains("ordering_mode=Sorted"), "{plan}");
+        assert!(!plan.contains("SortExec"), "{plan}");
+        let plan = displayable(&*merge.gather.physical().await.unwrap())
+            .indent(true)
+            .to_string();
+        assert!(plan.contains("SortExec"), "{plan}");
+    }
 }

@@ -71,7 +71,7 @@ pub enum TableError {
         /// The table's name.
         name: String,
         /// Where it is.
-        url: Url,
+        url: String,
         /// The SQL that it is the result of.
         stored: String,
     },
@@ -111,14 +111,21 @@ pub enum TableError {
 
 impl TableError {
     fn parquet(path: &Path, source: ParquetError) -> Self {
-        Self::Parquet { path: path.to_string(), source }
+        Self::Parquet {
+            path: path.to_string(),
+            source,
+        }
     }
 
     /// Whether the object is not there, or no longer.
     fn is_not_found(&self) -> bool {
         let first: &(dyn std::error::Error + 'static) = self;
-        std::iter::successors(Some(first), |error| error.source())
-            .any(|error| matches!(error.downcast_ref(), Some(object_store::Error::NotFound { .. })))
+        std::iter::successors(Some(first), |error| error.source()).any(|error| {
+            matches!(
+                error.downcast_ref(),
+                Some(object_store::Error::NotFound { .. })
+            )
+        })
     }
 }
 
@@ -141,12 +148,15 @@ impl Root {
         if !path.is_dir() {
             return Err(root_error(place, "it is a file"));
         }
-        let url = Url::from_directory_path(&path).map_err(|()| root_error(place, "it has no absolute path"))?;
+        let url = Url::from_directory_path(&path)
+            .map_err(|()| root_error(place, "it has no absolute path"))?;
         Ok(Self { url })
     }
 
     fn path(&self) -> Result<std::path::PathBuf, TableError> {
-        self.url.to_file_path().map_err(|()| root_error(self.url.as_str(), "it is no path"))
+        self.url
+            .to_file_path()
+            .map_err(|()| root_error(self.url.as_str(), "it is no path"))
     }
 
     fn url_of(&self, table: &str) -> Result<Url, TableError> {
@@ -190,7 +200,7 @@ impl Root {
         if canonical(&version.sql) != canonical(&definition.sql) {
             return Err(TableError::OtherSql {
                 name: definition.name.clone(),
-                url,
+                url: url.to_string(),
                 stored: version.sql,
             });
         }
@@ -208,7 +218,10 @@ impl Root {
 }
 
 fn root_error(place: &str, reason: impl ToString) -> TableError {
-    TableError::Root { place: place.to_owned(), reason: reason.to_string() }
+    TableError::Root {
+        place: place.to_owned(),
+        reason: reason.to_string(),
+    }
 }
 
 fn create_folder(path: &FilePath) -> Result<(), TableError> {
@@ -300,7 +313,11 @@ impl Version {
         let mut delta = DeltaTable::new(Arc::clone(log_store));
         delta.load().await?;
         let snapshot = delta.snapshot()?.snapshot();
-        let sql = snapshot.metadata().configuration().get(SQL_PROPERTY).cloned();
+        let sql = snapshot
+            .metadata()
+            .configuration()
+            .get(SQL_PROPERTY)
+            .cloned();
         let sql = sql.ok_or_else(|| TableError::NotOurs {
             path: name.to_owned(),
             what: "a Delta table, but none of logmill's: it does not say which SQL it is the result of".to_owned(),
@@ -318,10 +335,18 @@ impl Version {
             })
             .try_collect()
             .await?;
-        let ledger_version = snapshot.transaction_version(&**log_store, ledger::APPLICATION).await?;
+        let ledger_version = snapshot
+            .transaction_version(&**log_store, ledger::APPLICATION)
+            .await?;
         let store = log_store.object_store(None);
         let ledger = ledger::Ledger::load(&store, ledger_version).await?;
-        Ok(Self { delta, store, sql, files, ledger })
+        Ok(Self {
+            delta,
+            store,
+            sql,
+            files,
+            ledger,
+        })
     }
 
     /// Its number.
@@ -345,7 +370,10 @@ impl Version {
     }
 
     /// Which of these shards' log files it has counted.
-    pub async fn counted(&self, shards: impl IntoIterator<Item = &Shard>) -> Result<HashSet<LogFileId>, TableError> {
+    pub async fn counted(
+        &self,
+        shards: impl IntoIterator<Item = &Shard>,
+    ) -> Result<HashSet<LogFileId>, TableError> {
         let mut counted = HashSet::new();
         for shard in shards {
             counted.extend(self.ledger.counted(&self.store, shard).await?);
@@ -361,7 +389,11 @@ impl Version {
         let mut counted = HashMap::new();
         for shard in shards {
             let entries = self.ledger.entries(&self.store, shard).await?;
-            counted.extend(entries.into_iter().map(|entry| (LogFile::new(&entry.log_file).id(), entry)));
+            counted.extend(
+                entries
+                    .into_iter()
+                    .map(|entry| (LogFile::new(&entry.log_file).id(), entry)),
+            );
         }
         Ok(counted)
     }
@@ -369,7 +401,8 @@ impl Version {
     /// Its rows.
     pub fn rows(&self) -> u64 {
         let rows = |file: &DataFile| {
-            let statistics: serde_json::Value = serde_json::from_str(file.statistics.as_deref()?).ok()?;
+            let statistics: serde_json::Value =
+                serde_json::from_str(file.statistics.as_deref()?).ok()?;
             statistics.get("numRecords")?.as_u64()
         };
         self.files.iter().filter_map(rows).sum()

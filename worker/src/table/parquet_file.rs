@@ -7,8 +7,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -37,7 +37,11 @@ pub(super) struct Written {
 }
 
 impl ParquetFile {
-    pub(super) fn create(store: &Arc<dyn ObjectStore>, path: Path, schema: SchemaRef) -> Result<Self, TableError> {
+    pub(super) fn create(
+        store: &Arc<dyn ObjectStore>,
+        path: Path,
+        schema: SchemaRef,
+    ) -> Result<Self, TableError> {
         let properties = properties(&schema);
         let object = BufWriter::new(Arc::clone(store), path.clone());
         let writer = AsyncArrowWriter::try_new(object, schema, Some(properties))
@@ -52,7 +56,8 @@ impl ParquetFile {
 
     /// Puts a value in the footer.
     pub(super) fn set(&mut self, key: &str, value: String) {
-        self.writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
+        self.writer
+            .append_key_value_metadata(KeyValue::new(key.to_owned(), value));
     }
 
     /// Completes the file. When this returns, the object is there, whole.
@@ -60,7 +65,11 @@ impl ParquetFile {
         let finished = self.writer.finish().await;
         let metadata = finished.map_err(|source| TableError::parquet(&self.path, source))?;
         let bytes = self.writer.bytes_written() as u64;
-        Ok(Written { path: self.path, bytes, metadata })
+        Ok(Written {
+            path: self.path,
+            bytes,
+            metadata,
+        })
     }
 }
 
@@ -87,25 +96,42 @@ pub(super) struct Opened {
 }
 
 /// Opens a Parquet file of `bytes` bytes.
-pub(super) async fn open(store: &Arc<dyn ObjectStore>, path: &Path, bytes: u64) -> Result<Opened, TableError> {
-    let reader = ObjectReader { store: Arc::clone(store), path: path.clone(), bytes };
+pub(super) async fn open(
+    store: &Arc<dyn ObjectStore>,
+    path: &Path,
+    bytes: u64,
+) -> Result<Opened, TableError> {
+    let reader = ObjectReader {
+        store: Arc::clone(store),
+        path: path.clone(),
+        bytes,
+    };
     let builder = ParquetRecordBatchStreamBuilder::new(reader)
         .await
         .map_err(|source| TableError::parquet(path, source))?;
-    Ok(Opened { path: path.clone(), builder })
+    Ok(Opened {
+        path: path.clone(),
+        builder,
+    })
 }
 
 impl Opened {
     /// A value of the footer.
     pub(super) fn get(&self, key: &str) -> Option<&str> {
-        let values = self.builder.metadata().file_metadata().key_value_metadata()?;
+        let values = self
+            .builder
+            .metadata()
+            .file_metadata()
+            .key_value_metadata()?;
         values.iter().find(|pair| pair.key == key)?.value.as_deref()
     }
 
     /// Its rows.
     pub(super) fn rows(self) -> Result<ParquetRecordBatchStream<ObjectReader>, TableError> {
         let Self { path, builder } = self;
-        builder.build().map_err(|source| TableError::parquet(&path, source))
+        builder
+            .build()
+            .map_err(|source| TableError::parquet(&path, source))
     }
 }
 
@@ -122,12 +148,25 @@ pub(super) struct ObjectReader {
 
 impl AsyncFileReader for ObjectReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
-        let read = async { self.store.get_range(&self.path, range).await.map_err(external) };
+        let read = async {
+            self.store
+                .get_range(&self.path, range)
+                .await
+                .map_err(external)
+        };
         read.boxed()
     }
 
-    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
-        let read = async move { self.store.get_ranges(&self.path, &ranges).await.map_err(external) };
+    fn get_byte_ranges(
+        &mut self,
+        ranges: Vec<Range<u64>>,
+    ) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
+        let read = async move {
+            self.store
+                .get_ranges(&self.path, &ranges)
+                .await
+                .map_err(external)
+        };
         read.boxed()
     }
 

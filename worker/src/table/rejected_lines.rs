@@ -28,7 +28,11 @@ pub(crate) struct RejectedLines {
 impl RejectedLines {
     /// The table.
     pub(crate) fn definition() -> Arc<Definition> {
-        let column = |name: &str, data_type| Column { name: name.to_owned(), data_type, rule: None };
+        let column = |name: &str, data_type| Column {
+            name: name.to_owned(),
+            data_type,
+            rule: None,
+        };
         Arc::new(Definition {
             name: REJECTED_LINES.to_owned(),
             sql: "the lines of log files that are no log lines".to_owned(),
@@ -62,7 +66,8 @@ impl RejectedLines {
     pub(crate) fn push(&mut self, line_number: u64, reason: Rejection, line: &str) {
         self.line_numbers.append_value(line_number as i64);
         self.reasons.append_value(reason.to_string());
-        self.lines.append_value(&line[..line.floor_char_boundary(KEPT_LINE_BYTES)]);
+        self.lines
+            .append_value(&line[..line.floor_char_boundary(KEPT_LINE_BYTES)]);
         self.rows += 1;
     }
 
@@ -86,6 +91,8 @@ impl RejectedLines {
                 Arc::new(Date32Array::from(vec![self.date; rows])),
             ],
         );
-        batch.map(Some).map_err(|error| TableError::Internal(error.to_string()))
+        batch
+            .map(Some)
+            .map_err(|error| TableError::Internal(error.to_string()))
     }
 }

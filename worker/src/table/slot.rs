@@ -83,7 +83,11 @@ pub(super) fn runs(column: &ArrayRef) -> Vec<(Slot, Range<usize>)> {
     };
     let mut runs: Vec<(Slot, Range<usize>)> = Vec::new();
     for row in 0..column.len() {
-        let slot = if column.is_null(row) { Slot::Null } else { slot_of(row) };
+        let slot = if column.is_null(row) {
+            Slot::Null
+        } else {
+            slot_of(row)
+        };
         match runs.last_mut() {
             Some((last, range)) if *last == slot => range.end = row + 1,
             _ => runs.push((slot, row..row + 1)),
@@ -102,11 +106,22 @@ mod tests {
 
     #[test]
     fn a_path_says_its_slot() {
-        for slot in [Slot::Hour(498_610), Slot::Hour(-1), Slot::Day(20_779), Slot::Day(0), Slot::Null] {
+        for slot in [
+            Slot::Hour(498_610),
+            Slot::Hour(-1),
+            Slot::Day(20_779),
+            Slot::Day(0),
+            Slot::Null,
+        ] {
             let path = slot.new_path();
             assert_eq!(Slot::of_path(path.as_ref()), Some(slot), "{path}");
         }
-        assert!(Slot::Hour(498_706).new_path().as_ref().starts_with("date=2026-11-22/T10-"));
+        assert!(
+            Slot::Hour(498_706)
+                .new_path()
+                .as_ref()
+                .starts_with("date=2026-11-22/T10-")
+        );
         assert_eq!(Slot::of_path("part-0001.parquet"), None);
         assert_eq!(Slot::of_path("date=2026-11-22/part-0001.parquet"), None);
     }
@@ -114,11 +129,22 @@ mod tests {
     #[test]
     fn rows_are_cut_where_the_slot_changes() {
         let hour = MICROSECONDS_PER_HOUR;
-        let times = TimestampMicrosecondArray::from(vec![None, Some(-1), Some(0), Some(hour - 1), Some(hour)]);
+        let times = TimestampMicrosecondArray::from(vec![
+            None,
+            Some(-1),
+            Some(0),
+            Some(hour - 1),
+            Some(hour),
+        ]);
         let times: ArrayRef = Arc::new(times);
         assert_eq!(
             runs(&times),
-            [(Slot::Null, 0..1), (Slot::Hour(-1), 1..2), (Slot::Hour(0), 2..4), (Slot::Hour(1), 4..5)]
+            [
+                (Slot::Null, 0..1),
+                (Slot::Hour(-1), 1..2),
+                (Slot::Hour(0), 2..4),
+                (Slot::Hour(1), 4..5)
+            ]
         );
         let days: ArrayRef = Arc::new(Date32Array::from(vec![3, 3, 4]));
         assert_eq!(runs(&days), [(Slot::Day(3), 0..2), (Slot::Day(4), 2..3)]);

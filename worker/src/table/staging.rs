@@ -38,7 +38,9 @@ impl StagingFile {
         log_file: &LogFile,
     ) -> Result<Self, TableError> {
         let path = path(&log_file.shard(), log_file.id());
-        Ok(Self { file: ParquetFile::create(store, path, definition.row_schema())? })
+        Ok(Self {
+            file: ParquetFile::create(store, path, definition.row_schema())?,
+        })
     }
 
     /// Adds rows, which have the definition's columns in the types in which they are stored.
@@ -48,7 +50,8 @@ impl StagingFile {
 
     /// Stages the rows. When this returns, the log file may be acknowledged.
     pub(crate) async fn stage(mut self, entry: &Entry) -> Result<(), TableError> {
-        let json = serde_json::to_string(entry).map_err(|error| TableError::Internal(error.to_string()))?;
+        let json = serde_json::to_string(entry)
+            .map_err(|error| TableError::Internal(error.to_string()))?;
         self.file.set(ENTRY_KEY, json);
         self.file.finish().await?;
         Ok(())
@@ -68,7 +71,11 @@ impl StagedFile {
             return None;
         }
         let id = name.as_ref().strip_suffix(".parquet")?.parse().ok()?;
-        Some(Self { shard: Shard::from_name(shard.as_ref()), id, bytes })
+        Some(Self {
+            shard: Shard::from_name(shard.as_ref()),
+            id,
+            bytes,
+        })
     }
 
     fn path(&self) -> Path {
@@ -76,14 +83,19 @@ impl StagedFile {
     }
 
     /// Opens it. `None` if it has gone: another commit has counted it.
-    pub(super) async fn open(&self, store: &Arc<dyn ObjectStore>) -> Result<Option<(Entry, Opened)>, TableError> {
+    pub(super) async fn open(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+    ) -> Result<Option<(Entry, Opened)>, TableError> {
         let path = self.path();
         let opened = match parquet_file::open(store, &path, self.bytes).await {
             Ok(opened) => opened,
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error),
         };
-        let entry = opened.get(ENTRY_KEY).and_then(|json| serde_json::from_str(json).ok());
+        let entry = opened
+            .get(ENTRY_KEY)
+            .and_then(|json| serde_json::from_str(json).ok());
         let entry: Entry = entry.ok_or_else(|| TableError::NotOurs {
             path: path.to_string(),
             what: "no staged file: its footer does not say of which log file it is".to_owned(),
@@ -104,7 +116,10 @@ pub(super) async fn list(store: &Arc<dyn ObjectStore>) -> Result<Vec<StagedFile>
 }
 
 /// Deletes staged files that the table has counted. One that is gone already is well.
-pub(super) async fn delete(store: &Arc<dyn ObjectStore>, staged: &[StagedFile]) -> Result<(), TableError> {
+pub(super) async fn delete(
+    store: &Arc<dyn ObjectStore>,
+    staged: &[StagedFile],
+) -> Result<(), TableError> {
     for file in staged {
         match store.delete(&file.path()).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => {}

@@ -23,7 +23,9 @@ pub(super) fn delta_statistics(schema: &Schema, metadata: &ParquetMetaData) -> S
         for row_group in metadata.row_groups() {
             let statistics = row_group.column(index).statistics();
             let row_group_nulls = statistics.and_then(Statistics::null_count_opt);
-            null_count = null_count.zip(row_group_nulls).map(|(sum, more)| sum + more);
+            null_count = null_count
+                .zip(row_group_nulls)
+                .map(|(sum, more)| sum + more);
             if row_group_nulls == Some(row_group.num_rows() as u64) {
                 continue;
             }
@@ -113,20 +115,26 @@ fn date(days: i64) -> String {
 /// The smallest and largest value, or `None` where there are no such for the type or in the file.
 fn bounds_of(data_type: &DataType, statistics: &Statistics) -> Option<(Bound, Bound)> {
     match (data_type, statistics) {
-        (DataType::Date32, Statistics::Int32(s)) => {
-            Some((Bound::Date((*s.min_opt()?).into()), Bound::Date((*s.max_opt()?).into())))
+        (DataType::Date32, Statistics::Int32(s)) => Some((
+            Bound::Date((*s.min_opt()?).into()),
+            Bound::Date((*s.max_opt()?).into()),
+        )),
+        (_, Statistics::Int32(s)) => Some((
+            Bound::Integer((*s.min_opt()?).into()),
+            Bound::Integer((*s.max_opt()?).into()),
+        )),
+        (DataType::Timestamp(..), Statistics::Int64(s)) => Some((
+            Bound::Timestamp(*s.min_opt()?),
+            Bound::Timestamp(*s.max_opt()?),
+        )),
+        (_, Statistics::Int64(s)) => {
+            Some((Bound::Integer(*s.min_opt()?), Bound::Integer(*s.max_opt()?)))
         }
-        (_, Statistics::Int32(s)) => {
-            Some((Bound::Integer((*s.min_opt()?).into()), Bound::Integer((*s.max_opt()?).into())))
-        }
-        (DataType::Timestamp(..), Statistics::Int64(s)) => {
-            Some((Bound::Timestamp(*s.min_opt()?), Bound::Timestamp(*s.max_opt()?)))
-        }
-        (_, Statistics::Int64(s)) => Some((Bound::Integer(*s.min_opt()?), Bound::Integer(*s.max_opt()?))),
         (_, Statistics::Float(s)) => doubles((*s.min_opt()?).into(), (*s.max_opt()?).into()),
         (_, Statistics::Double(s)) => doubles(*s.min_opt()?, *s.max_opt()?),
         (DataType::Utf8, Statistics::ByteArray(s)) => {
-            let text = |bytes: &[u8]| Some(Bound::Text(std::str::from_utf8(bytes).ok()?.to_owned()));
+            let text =
+                |bytes: &[u8]| Some(Bound::Text(std::str::from_utf8(bytes).ok()?.to_owned()));
             Some((text(s.min_opt()?.data())?, text(s.max_opt()?.data())?))
         }
         _ => None,

@@ -16,7 +16,10 @@ pub fn logmill<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
 
 /// The project's folder.
 pub fn project() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
 }
 
 /// A folder for one test, with rollups and logs of its own, and tables.
@@ -41,12 +44,20 @@ impl Workplace {
     }
 
     pub fn rollup(&self, name: &str, sql: &str) {
-        fs::write(self.folder.path().join("rollups").join(format!("{name}.sql")), sql).unwrap();
+        fs::write(
+            self.folder
+                .path()
+                .join("rollups")
+                .join(format!("{name}.sql")),
+            sql,
+        )
+        .unwrap();
     }
 
     /// The command `run` over this workplace's logs.
     pub fn run_command(&self) -> Command {
-        let (logs, rollups, tables) = (self.path("logs"), self.path("rollups"), self.path("tables"));
+        let (logs, rollups, tables) =
+            (self.path("logs"), self.path("rollups"), self.path("tables"));
         logmill(["run", &logs, "--rollups", &rollups, "--tables", &tables])
     }
 
@@ -63,7 +74,9 @@ impl Workplace {
 
 /// The rows of a query as CSV, without the header.
 pub fn query(tables: &str, sql: &str) -> Vec<String> {
-    let csv = succeed(&mut logmill(["query", sql, "--tables", tables, "--format", "csv"]));
+    let csv = succeed(&mut logmill([
+        "query", sql, "--tables", tables, "--format", "csv",
+    ]));
     csv.lines().skip(1).map(str::to_owned).collect()
 }
 
@@ -77,7 +90,12 @@ pub fn succeed(command: &mut Command) -> String {
 /// Runs a command that must fail with this exit code. Returns what it printed, on both streams.
 pub fn fail(command: &mut Command, code: i32) -> String {
     let output = command.output().unwrap();
-    assert_eq!(output.status.code(), Some(code), "{command:?}\n{}", both(&output));
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "{command:?}\n{}",
+        both(&output)
+    );
     both(&output)
 }
 

@@ -11,7 +11,9 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::concat;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, DataFusionError, ExprSchema, Result, exec_err, plan_err};
+use datafusion::common::{
+    Column, DFSchema, DataFusionError, ExprSchema, Result, exec_err, plan_err,
+};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
@@ -52,12 +54,19 @@ impl ScalarUDFImpl for Placeholder {
 }
 
 /// Makes a [`Try`] of a call of `try`; leaves other expressions as they are.
-pub(crate) fn plan(expr: Expr, schema: &DFSchema, state: &SessionState) -> Result<Transformed<Expr>> {
+pub(crate) fn plan(
+    expr: Expr,
+    schema: &DFSchema,
+    state: &SessionState,
+) -> Result<Transformed<Expr>> {
     let Expr::ScalarFunction(ScalarFunction { func, mut args }) = expr else {
         return Ok(Transformed::no(expr));
     };
     if !func.inner().is::<Placeholder>() {
-        return Ok(Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args })));
+        return Ok(Transformed::no(Expr::ScalarFunction(ScalarFunction {
+            func,
+            args,
+        })));
     }
     let Some(attempted) = args.pop() else {
         return plan_err!("try() needs an expression");
@@ -68,7 +77,11 @@ pub(crate) fn plan(expr: Expr, schema: &DFSchema, state: &SessionState) -> Resul
         .iter()
         .map(|column| {
             let field = schema.field_from_column(column)?;
-            Ok(Field::new(column.flat_name(), field.data_type().clone(), true))
+            Ok(Field::new(
+                column.flat_name(),
+                field.data_type().clone(),
+                true,
+            ))
         })
         .collect::<Result<Vec<_>>>()?;
     let input = Arc::new(Schema::new(fields));
@@ -82,7 +95,8 @@ pub(crate) fn plan(expr: Expr, schema: &DFSchema, state: &SessionState) -> Resul
             })
         })?
         .data;
-    let attempted = state.create_physical_expr(attempted, &DFSchema::try_from(Arc::clone(&input))?)?;
+    let attempted =
+        state.create_physical_expr(attempted, &DFSchema::try_from(Arc::clone(&input))?)?;
     let function = Try {
         returns: attempted.data_type(&input)?,
         signature: Signature::any(columns.len(), Volatility::Immutable),
@@ -90,7 +104,10 @@ pub(crate) fn plan(expr: Expr, schema: &DFSchema, state: &SessionState) -> Resul
         input,
     };
     let function = if columns.is_empty() {
-        Try { signature: Signature::nullary(Volatility::Immutable), ..function }
+        Try {
+            signature: Signature::nullary(Volatility::Immutable),
+            ..function
+        }
     } else {
         function
     };
@@ -155,7 +172,10 @@ impl Try {
     /// Computes all rows at once, and by halves those among which one fails.
     fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef> {
         let rows = batch.num_rows();
-        let result = self.attempted.evaluate(batch).and_then(|value| value.into_array(rows));
+        let result = self
+            .attempted
+            .evaluate(batch)
+            .and_then(|value| value.into_array(rows));
         match result {
             Err(DataFusionError::Execution(_) | DataFusionError::ArrowError(..)) if rows <= 1 => {
                 Ok(new_null_array(&self.returns, rows))

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, StringViewBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    ArrowPrimitiveType, DataType, Date32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type,
 };
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, DataFusionError, Result, exec_err, plan_err};
 use datafusion::logical_expr::expr::{Cast as CastExpr, TryCast};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ExprSchemable, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ExprSchemable, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
 
 use crate::trino::cast as trino;
@@ -59,11 +61,17 @@ enum Agreement {
 }
 
 fn is_text(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8)
+    matches!(
+        data_type,
+        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8
+    )
 }
 
 fn is_integer(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64)
+    matches!(
+        data_type,
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64
+    )
 }
 
 fn agreement(from: &DataType, to: &DataType) -> Agreement {
@@ -122,8 +130,16 @@ impl ScalarUDFImpl for Cast {
     }
 
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
-        let args: Vec<String> = args.iter().map(|arg| arg.schema_name().to_string()).collect();
-        Ok(format!("{}({} AS {})", self.name(), args.join(", "), trino_name(&self.to)))
+        let args: Vec<String> = args
+            .iter()
+            .map(|arg| arg.schema_name().to_string())
+            .collect();
+        Ok(format!(
+            "{}({} AS {})",
+            self.name(),
+            args.join(", "),
+            trino_name(&self.to)
+        ))
     }
 
     fn signature(&self) -> &Signature {
@@ -137,9 +153,9 @@ impl ScalarUDFImpl for Cast {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let value = args.args[0].to_array(args.number_rows)?;
         let result = match value.data_type() {
-            from if is_text(from) => self.from_text(&cast(&value, &DataType::Utf8View)?),
-            DataType::Float64 => self.from_double(&value),
-            DataType::Date32 => self.from_date(&value),
+            from if is_text(from) => self.cast_text(&cast(&value, &DataType::Utf8View)?),
+            DataType::Float64 => self.cast_double(&value),
+            DataType::Date32 => self.cast_date(&value),
             other => exec_err!("cast from {other}"),
         };
         Ok(ColumnarValue::Array(result?))
@@ -147,7 +163,7 @@ impl ScalarUDFImpl for Cast {
 }
 
 impl Cast {
-    fn from_text(&self, value: &ArrayRef) -> Result<ArrayRef> {
+    fn cast_text(&self, value: &ArrayRef) -> Result<ArrayRef> {
         match &self.to {
             DataType::Float64 => self.parse::<Float64Type>(value, trino::varchar_to_double),
             DataType::Int64 => self.parse::<Int64Type>(value, trino::varchar_to_bigint),
@@ -179,7 +195,7 @@ impl Cast {
         Ok(Arc::new(values.into_iter().collect::<PrimitiveArray<T>>()))
     }
 
-    fn from_double(&self, value: &ArrayRef) -> Result<ArrayRef> {
+    fn cast_double(&self, value: &ArrayRef) -> Result<ArrayRef> {
         let doubles = value.as_primitive::<Float64Type>();
         match &self.to {
             DataType::Int64 => self.round::<Int64Type>(value, trino::double_to_bigint),
@@ -201,15 +217,18 @@ impl Cast {
         value: &ArrayRef,
         round: fn(f64) -> Result<T::Native, trino::CastError<'static>>,
     ) -> Result<ArrayRef> {
-        let values = value.as_primitive::<Float64Type>().iter().map(|double| match double {
-            Some(double) => self.settle(round(double)),
-            None => Ok(None),
-        });
+        let values = value
+            .as_primitive::<Float64Type>()
+            .iter()
+            .map(|double| match double {
+                Some(double) => self.settle(round(double)),
+                None => Ok(None),
+            });
         let values = values.collect::<Result<Vec<Option<T::Native>>>>()?;
         Ok(Arc::new(values.into_iter().collect::<PrimitiveArray<T>>()))
     }
 
-    fn from_date(&self, value: &ArrayRef) -> Result<ArrayRef> {
+    fn cast_date(&self, value: &ArrayRef) -> Result<ArrayRef> {
         let mut texts = StringViewBuilder::new();
         for date in value.as_primitive::<Date32Type>() {
             texts.append_option(date.map(trino::date_to_varchar));

@@ -24,13 +24,20 @@ mod sketches;
 
 /// The functions of one row that Trino has and DataFusion lacks or computes otherwise.
 pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
-    let own = [url::functions(), time::functions(), text::functions(), sketches::scalar_functions()];
+    let own = [
+        url::functions(),
+        time::functions(),
+        text::functions(),
+        sketches::scalar_functions(),
+    ];
     let mut functions: Vec<Arc<ScalarUDF>> = own
         .into_iter()
         .flatten()
         .map(|function| Arc::new(ScalarUDF::new_from_impl(function)))
         .collect();
-    functions.push(Arc::new(ScalarUDF::new_from_impl(attempt::Placeholder::default())));
+    functions.push(Arc::new(ScalarUDF::new_from_impl(
+        attempt::Placeholder::default(),
+    )));
     // These do as Trino does.
     functions.push(datafusion::functions::core::coalesce());
     functions.push(datafusion::functions::core::nullif());

@@ -14,8 +14,8 @@ use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type};
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, TypeSignature,
-    Volatility,
+    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature,
+    TypeSignature, Volatility,
 };
 
 use super::{Scalar, returns_bigint};
@@ -24,7 +24,12 @@ use crate::sketch::{HyperLogLog, SketchError, TDigest, hash_bigint, hash_double,
 pub(super) fn scalar_functions() -> Vec<Scalar> {
     vec![
         Scalar::new("cardinality", vec![Binary], returns_bigint, cardinality),
-        Scalar::new("value_at_quantile", vec![Binary, Float64], |_| Float64, value_at_quantile),
+        Scalar::new(
+            "value_at_quantile",
+            vec![Binary, Float64],
+            |_| Float64,
+            value_at_quantile,
+        ),
     ]
 }
 
@@ -196,8 +201,7 @@ fn counted_rows<'a>(
 
 type BoxedGroups = Box<dyn GroupsAccumulator + Sync>;
 
-type AddBatch<S> =
-    fn(&mut Groups<S>, &ArrayRef, &[usize], Option<&BooleanArray>) -> Result<()>;
+type AddBatch<S> = fn(&mut Groups<S>, &ArrayRef, &[usize], Option<&BooleanArray>) -> Result<()>;
 
 fn add_varchars(
     groups: &mut Groups<HyperLogLog>,
@@ -207,7 +211,9 @@ fn add_varchars(
 ) -> Result<()> {
     let texts = super::text_values(values)?;
     for (row, group) in counted_rows(texts, group_indices, filter) {
-        groups.update(group, |sketch| sketch.insert_hash(hash_varchar(texts.value(row))));
+        groups.update(group, |sketch| {
+            sketch.insert_hash(hash_varchar(texts.value(row)))
+        });
     }
     Ok(())
 }
@@ -220,7 +226,9 @@ fn add_bigints(
 ) -> Result<()> {
     let numbers = values.as_primitive::<Int64Type>();
     for (row, group) in counted_rows(numbers, group_indices, filter) {
-        groups.update(group, |sketch| sketch.insert_hash(hash_bigint(numbers.value(row))));
+        groups.update(group, |sketch| {
+            sketch.insert_hash(hash_bigint(numbers.value(row)))
+        });
     }
     Ok(())
 }
@@ -233,7 +241,9 @@ fn add_doubles(
 ) -> Result<()> {
     let numbers = values.as_primitive::<Float64Type>();
     for (row, group) in counted_rows(numbers, group_indices, filter) {
-        groups.update(group, |sketch| sketch.insert_hash(hash_double(numbers.value(row))));
+        groups.update(group, |sketch| {
+            sketch.insert_hash(hash_double(numbers.value(row)))
+        });
     }
     Ok(())
 }
@@ -366,7 +376,8 @@ impl Debug for OneGroup {
 
 impl Accumulator for OneGroup {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.0.update_batch(values, &vec![0; values[0].len()], None, 1)
+        self.0
+            .update_batch(values, &vec![0; values[0].len()], None, 1)
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
@@ -427,18 +438,27 @@ impl AggregateUDFImpl for SketchAggregate {
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        Ok(vec![Arc::new(Field::new(format!("{}[sketch]", args.name), Binary, true))])
+        Ok(vec![Arc::new(Field::new(
+            format!("{}[sketch]", args.name),
+            Binary,
+            true,
+        ))])
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(OneGroup((self.groups)(args.expr_fields[0].data_type())?)))
+        Ok(Box::new(OneGroup((self.groups)(
+            args.expr_fields[0].data_type(),
+        )?)))
     }
 
     fn groups_accumulator_supported(&self, _: AccumulatorArgs) -> bool {
         true
     }
 
-    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+    fn create_groups_accumulator(
+        &self,
+        args: AccumulatorArgs,
+    ) -> Result<Box<dyn GroupsAccumulator>> {
         Ok((self.groups)(args.expr_fields[0].data_type())?)
     }
 }

@@ -17,31 +17,55 @@ pub(super) fn functions() -> Vec<Scalar> {
     vec![
         map("lower", |args| mapped(args, lower)),
         map("upper", |args| mapped(args, upper)),
-        map("reverse", |args| mapped(args, |text| text.chars().rev().collect())),
-        map("ltrim", |args| slice(args, |text| text.trim_start_matches(is_space))),
-        map("rtrim", |args| slice(args, |text| text.trim_end_matches(is_space))),
-        map("btrim", |args| slice(args, |text| text.trim_matches(is_space))).with_alias("trim"),
+        map("reverse", |args| {
+            mapped(args, |text| text.chars().rev().collect())
+        }),
+        map("ltrim", |args| {
+            slice(args, |text| text.trim_start_matches(is_space))
+        }),
+        map("rtrim", |args| {
+            slice(args, |text| text.trim_end_matches(is_space))
+        }),
+        map("btrim", |args| {
+            slice(args, |text| text.trim_matches(is_space))
+        })
+        .with_alias("trim"),
         Scalar::new("length", vec![Utf8View], returns_bigint, |args| {
             let lengths = map_text(&args[0], |text| Ok(Some(text.chars().count() as i64)))?;
             Ok(Arc::new(Int64Array::from(lengths)))
         }),
-        Scalar::new("starts_with", vec![Utf8View, Utf8View], returns_boolean, |args| {
-            let answers = text_values(&args[0])?
-                .iter()
-                .zip(text_values(&args[1])?)
-                .map(|(text, prefix)| Some(text?.starts_with(prefix?)));
-            Ok(Arc::new(answers.collect::<BooleanArray>()))
-        }),
+        Scalar::new(
+            "starts_with",
+            vec![Utf8View, Utf8View],
+            returns_boolean,
+            |args| {
+                let answers = text_values(&args[0])?
+                    .iter()
+                    .zip(text_values(&args[1])?)
+                    .map(|(text, prefix)| Some(text?.starts_with(prefix?)));
+                Ok(Arc::new(answers.collect::<BooleanArray>()))
+            },
+        ),
         Scalar::overloaded(
             "replace",
             vec![vec![Utf8View, Utf8View], vec![Utf8View, Utf8View, Utf8View]],
             returns_text,
             replace,
         ),
-        Scalar::new("split_part", vec![Utf8View, Utf8View, Int64], returns_text, split_part),
+        Scalar::new(
+            "split_part",
+            vec![Utf8View, Utf8View, Int64],
+            returns_text,
+            split_part,
+        ),
         substr_function(),
         strpos_function(),
-        Scalar::new("regexp_like", vec![Utf8View, Utf8View], returns_boolean, regexp_like),
+        Scalar::new(
+            "regexp_like",
+            vec![Utf8View, Utf8View],
+            returns_boolean,
+            regexp_like,
+        ),
         Scalar::overloaded(
             "regexp_extract",
             vec![vec![Utf8View, Utf8View], vec![Utf8View, Utf8View, Int64]],
@@ -133,13 +157,19 @@ fn is_space(character: char) -> bool {
 fn replace(args: &[ArrayRef]) -> Result<ArrayRef> {
     let mut values = StringViewBuilder::new();
     let replacements = args.get(2).map(text_values).transpose()?;
-    for (row, (text, search)) in text_values(&args[0])?.iter().zip(text_values(&args[1])?).enumerate() {
+    for (row, (text, search)) in text_values(&args[0])?
+        .iter()
+        .zip(text_values(&args[1])?)
+        .enumerate()
+    {
         let replacement = match replacements {
             Some(replacements) => replacements.is_valid(row).then(|| replacements.value(row)),
             None => Some(""),
         };
         values.append_option(match (text, search, replacement) {
-            (Some(text), Some(search), Some(replacement)) => Some(text.replace(search, replacement)),
+            (Some(text), Some(search), Some(replacement)) => {
+                Some(text.replace(search, replacement))
+            }
             _ => None,
         });
     }
@@ -149,7 +179,11 @@ fn replace(args: &[ArrayRef]) -> Result<ArrayRef> {
 fn split_part(args: &[ArrayRef]) -> Result<ArrayRef> {
     let mut values = StringViewBuilder::new();
     let indexes = args[2].as_primitive::<Int64Type>();
-    for ((text, delimiter), index) in text_values(&args[0])?.iter().zip(text_values(&args[1])?).zip(indexes) {
+    for ((text, delimiter), index) in text_values(&args[0])?
+        .iter()
+        .zip(text_values(&args[1])?)
+        .zip(indexes)
+    {
         let (Some(text), Some(delimiter), Some(index)) = (text, delimiter, index) else {
             values.append_null();
             continue;
@@ -174,7 +208,9 @@ fn nth_part<'t>(text: &'t str, delimiter: &str, index: usize) -> Option<&'t str>
 fn substr(args: &[ArrayRef]) -> Result<ArrayRef> {
     let mut values = StringViewBuilder::new();
     let starts = args[1].as_primitive::<Int64Type>();
-    let lengths = args.get(2).map(|lengths| lengths.as_primitive::<Int64Type>());
+    let lengths = args
+        .get(2)
+        .map(|lengths| lengths.as_primitive::<Int64Type>());
     for (row, (text, start)) in text_values(&args[0])?.iter().zip(starts).enumerate() {
         let length = match lengths {
             Some(lengths) => lengths.is_valid(row).then(|| lengths.value(row)),
@@ -219,7 +255,10 @@ thread_local! {
 
 fn with_regex<T>(pattern: &str, apply: impl FnOnce(&Regex) -> T) -> Result<T> {
     LAST_REGEX.with_borrow_mut(|last| {
-        if last.as_ref().is_none_or(|(compiled, _)| compiled != pattern) {
+        if last
+            .as_ref()
+            .is_none_or(|(compiled, _)| compiled != pattern)
+        {
             *last = Some((pattern.to_owned(), compile(pattern)?));
         }
         match last {
@@ -252,7 +291,11 @@ fn regexp_like(args: &[ArrayRef]) -> Result<ArrayRef> {
 fn regexp_extract(args: &[ArrayRef]) -> Result<ArrayRef> {
     let mut values = StringViewBuilder::new();
     let groups = args.get(2).map(|groups| groups.as_primitive::<Int64Type>());
-    for (row, (text, pattern)) in text_values(&args[0])?.iter().zip(text_values(&args[1])?).enumerate() {
+    for (row, (text, pattern)) in text_values(&args[0])?
+        .iter()
+        .zip(text_values(&args[1])?)
+        .enumerate()
+    {
         let group = match groups {
             Some(groups) => groups.is_valid(row).then(|| groups.value(row)),
             None => Some(0),
@@ -262,7 +305,10 @@ fn regexp_extract(args: &[ArrayRef]) -> Result<ArrayRef> {
             continue;
         };
         let found = with_regex(pattern, |regex| {
-            let Some(group) = usize::try_from(group).ok().filter(|group| *group < regex.captures_len()) else {
+            let Some(group) = usize::try_from(group)
+                .ok()
+                .filter(|group| *group < regex.captures_len())
+            else {
                 return exec_err!(
                     "Pattern has {} groups. Cannot access group {group}",
                     regex.captures_len() - 1
@@ -271,7 +317,9 @@ fn regexp_extract(args: &[ArrayRef]) -> Result<ArrayRef> {
             Ok(if group == 0 {
                 regex.find(text)
             } else {
-                regex.captures(text).and_then(|captures| captures.get(group))
+                regex
+                    .captures(text)
+                    .and_then(|captures| captures.get(group))
             }
             .map(|found| found.as_str()))
         })??;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Float64Array, Int64Array, TimestampMillisecondArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Date32Array, Float64Array, Int64Array, TimestampMillisecondArray,
+};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, TimeUnit, TimestampMillisecondType};
 use datafusion::common::{DataFusionError, Result};
@@ -14,7 +16,10 @@ const MILLISECONDS_PER_DAY: i64 = 86_400_000;
 
 pub(super) fn functions() -> Vec<Scalar> {
     let part = |name, evaluate| {
-        let instants = instant_types().into_iter().map(|instant| vec![instant]).collect();
+        let instants = instant_types()
+            .into_iter()
+            .map(|instant| vec![instant])
+            .collect();
         Scalar::overloaded(name, instants, returns_bigint, evaluate)
     };
     vec![
@@ -35,7 +40,10 @@ pub(super) fn functions() -> Vec<Scalar> {
         ),
         Scalar::overloaded(
             "to_unixtime",
-            instant_types().into_iter().map(|instant| vec![instant]).collect(),
+            instant_types()
+                .into_iter()
+                .map(|instant| vec![instant])
+                .collect(),
             |_| DataType::Float64,
             |args| {
                 let seconds = milliseconds(&args[0])?.unary(|instant| instant as f64 / 1000.0);
@@ -43,17 +51,27 @@ pub(super) fn functions() -> Vec<Scalar> {
                 Ok(Arc::new(seconds))
             },
         ),
-        Scalar::new("from_unixtime", vec![DataType::Float64], returns_timestamp, from_unixtime),
+        Scalar::new(
+            "from_unixtime",
+            vec![DataType::Float64],
+            returns_timestamp,
+            from_unixtime,
+        ),
         Scalar::overloaded(
             "date",
-            instant_types().into_iter().map(|instant| vec![instant]).collect(),
+            instant_types()
+                .into_iter()
+                .map(|instant| vec![instant])
+                .collect(),
             |_| DataType::Date32,
             |args| Ok(cast(&args[0], &DataType::Date32)?),
         ),
         part("year", |args| civil(args, |date, _| date.year)),
         part("month", |args| civil(args, |date, _| date.month)),
         part("day", |args| civil(args, |date, _| date.day)),
-        part("day_of_week", |args| civil(args, |_, day| (day + 3).rem_euclid(7) + 1)),
+        part("day_of_week", |args| {
+            civil(args, |_, day| (day + 3).rem_euclid(7) + 1)
+        }),
         part("hour", |args| clock(args, |of_day| of_day / 3_600_000)),
         part("minute", |args| clock(args, |of_day| of_day / 60_000 % 60)),
         part("second", |args| clock(args, |of_day| of_day / 1000 % 60)),
@@ -81,7 +99,9 @@ fn execution_error(error: impl ToString) -> DataFusionError {
 
 fn from_iso8601_timestamp(args: &[ArrayRef]) -> Result<ArrayRef> {
     let instants = map_text(&args[0], |text| {
-        iso8601::from_iso8601_timestamp(text).map(Some).map_err(execution_error)
+        iso8601::from_iso8601_timestamp(text)
+            .map(Some)
+            .map_err(execution_error)
     })?;
     Ok(Arc::new(
         TimestampMillisecondArray::from(instants).with_data_type(timestamp_type()),
@@ -104,12 +124,18 @@ fn date_trunc(args: &[ArrayRef]) -> Result<ArrayRef> {
     }
     let instants = milliseconds(&args[1])?;
     let mut last = LastUnit::new(TruncUnit::of_timestamp);
-    let truncated = units.iter().zip(&instants).map(|(unit, instant)| match (unit, instant) {
-        (Some(unit), Some(instant)) => Ok(Some(last.unit(unit)?.floor_millis(instant))),
-        _ => Ok(None),
-    });
+    let truncated = units
+        .iter()
+        .zip(&instants)
+        .map(|(unit, instant)| match (unit, instant) {
+            (Some(unit), Some(instant)) => Ok(Some(last.unit(unit)?.floor_millis(instant))),
+            _ => Ok(None),
+        });
     let truncated = truncated.collect::<Result<TimestampMillisecondArray>>()?;
-    Ok(cast(&truncated.with_data_type(timestamp_type()), args[1].data_type())?)
+    Ok(cast(
+        &truncated.with_data_type(timestamp_type()),
+        args[1].data_type(),
+    )?)
 }
 
 /// The unit is nearly always one literal for all rows.

@@ -13,15 +13,26 @@ use crate::trino::url;
 pub(super) fn functions() -> Vec<Scalar> {
     let part = |name, evaluate| Scalar::new(name, vec![Utf8View], returns_text, evaluate);
     vec![
-        part("url_extract_protocol", |args| parts(args, url::extract_protocol)),
+        part("url_extract_protocol", |args| {
+            parts(args, url::extract_protocol)
+        }),
         part("url_extract_host", |args| parts(args, url::extract_host)),
         part("url_extract_path", |args| parts(args, url::extract_path)),
         part("url_extract_query", |args| parts(args, url::extract_query)),
-        part("url_extract_fragment", |args| parts(args, url::extract_fragment)),
-        part("url_encode", |args| parts(args, |text| Some(Cow::Owned(url::encode(text))))),
+        part("url_extract_fragment", |args| {
+            parts(args, url::extract_fragment)
+        }),
+        part("url_encode", |args| {
+            parts(args, |text| Some(Cow::Owned(url::encode(text))))
+        }),
         part("url_decode", decode),
         Scalar::new("url_extract_port", vec![Utf8View], returns_bigint, port),
-        Scalar::new("url_extract_parameter", vec![Utf8View, Utf8View], returns_text, parameter),
+        Scalar::new(
+            "url_extract_parameter",
+            vec![Utf8View, Utf8View],
+            returns_text,
+            parameter,
+        ),
     ]
 }
 

@@ -1,0 +1,84 @@
+//! Others judge: DuckDB computes the rollups from the raw lines by itself, and independent readers of Delta Lake
+//! read the tables. Both are Python programs in `tests/`; this makes a virtual environment for them and runs them.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+use support::{logmill, project, succeed};
+
+/// A Python with the packages of `tests/requirements.txt`, made anew when they change.
+static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
+    let requirements = project().join("tests/requirements.txt");
+    let wanted = fs::read_to_string(&requirements).unwrap();
+    let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
+    let python = environment.join("bin/python");
+    let installed = environment.join("installed.txt");
+    if fs::read_to_string(&installed).ok() != Some(wanted.clone()) {
+        succeed(
+            Command::new("python3")
+                .args(["-m", "venv", "--clear"])
+                .arg(&environment),
+        );
+        let install = ["-m", "pip", "install", "--quiet", "--requirement"];
+        succeed(Command::new(&python).args(install).arg(&requirements));
+        fs::write(&installed, wanted).unwrap();
+    }
+    python
+});
+
+/// Runs one of the Python programs. Each ends with a line that counts its checks.
+fn python(program: &str, args: &[&Path]) {
+    let mut command = Command::new(&*PYTHON);
+    command.arg(project().join("tests").join(program));
+    command.arg(env!("CARGO_BIN_EXE_logmill")).args(args);
+    let printed = succeed(&mut command);
+    print!("{printed}");
+    assert!(
+        printed.contains(" passed, 0 failed"),
+        "{program} checked nothing"
+    );
+}
+
+#[test]
+fn duckdb_computes_the_same_rows_from_testdata() {
+    python("oracle.py", &[&project().join("testdata/logs")]);
+}
+
+#[test]
+fn duckdb_computes_the_same_rows_from_generated_logs() {
+    let logs = tempfile::tempdir().unwrap();
+    succeed(
+        Command::new("python3")
+            .arg(project().join("bench/generate.py"))
+            .arg(logs.path())
+            .args(["--bytes", "12e6", "--files", "8", "--seed", "42"]),
+    );
+    python("oracle.py", &[logs.path()]);
+}
+
+#[test]
+fn other_readers_of_delta_lake_read_the_same() {
+    let tables = tempfile::tempdir().unwrap();
+    let place = tables.path().to_str().unwrap();
+    let (rollups, logs) = (project().join("rollups"), project().join("testdata/logs"));
+    let logs = logs.join("AWSLogs/123456789012/elasticloadbalancing/us-east-2/2026/11");
+    // A run for each day, so that there is a version that replaces files of another.
+    for day in ["20", "21"] {
+        let (rollups, logs) = (rollups.to_str().unwrap(), logs.join(day));
+        succeed(&mut logmill([
+            "run",
+            logs.to_str().unwrap(),
+            "--rollups",
+            rollups,
+            "--tables",
+            place,
+        ]));
+    }
+    python("readers.py", &[tables.path()]);
+}

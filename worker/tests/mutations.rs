@@ -1,0 +1,242 @@
+//! No input panics, and what is read of a line does not depend on what else is read of it.
+//!
+//! Lines and URLs of the shapes in `testdata/` are mutated at random: `LOGMILL_FUZZ_SECONDS=600` goes on for
+//! ten minutes, and `LOGMILL_SEED` begins elsewhere. The seed of each round is its number.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod support;
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::panic;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use arrow::array::{Array, RecordBatch};
+use arrow::util::display::array_value_to_string;
+use flate2::read::MultiGzDecoder;
+use logmill::format::{FORMATS, LogFormat, Scan, ScanColumn, recognise};
+use logmill::log_file::{gunzip, lines::Lines};
+use logmill::trino::{cast, iso8601, url};
+use logmill_shared::{LogFile, NamedAs};
+use support::{Random, project};
+
+/// All lines of all logs in `testdata/`.
+fn seed_lines(folder: &Path, lines: &mut Vec<Vec<u8>>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            seed_lines(&path, lines);
+            continue;
+        }
+        let mut bytes = fs::read(&path).unwrap();
+        if bytes.starts_with(&[0x1f, 0x8b]) {
+            let mut text = Vec::new();
+            MultiGzDecoder::new(File::open(&path).unwrap())
+                .read_to_end(&mut text)
+                .unwrap();
+            bytes = text;
+        }
+        lines.extend(bytes.split(|&byte| byte == b'\n').map(<[u8]>::to_vec));
+    }
+}
+
+/// Bytes that mean something to some parser here.
+const AWKWARD: &[&[u8]] = &[
+    b"\"",
+    b"\\",
+    b" ",
+    b"  ",
+    b"-",
+    b":",
+    b"[",
+    b"]",
+    b"%",
+    b"%zz",
+    b"%C3",
+    b"%C3%A9",
+    b"&",
+    b"=",
+    b"?",
+    b"#",
+    b"//",
+    b"+",
+    b"\xff",
+    b"\xc3",
+    "é".as_bytes(),
+    "\u{1f600}".as_bytes(),
+    b"\0",
+    b"\r",
+    b"\t",
+    b"0",
+    b"9",
+    b"99999999999999999999",
+    b"1e400",
+    b"NaN",
+    b"T",
+    b"Z",
+    b"+14:00",
+    b"\\x22",
+    b"{}",
+    b"|",
+    b"@",
+    b"2026-11-20T10:00:00.000000Z",
+    b"-1",
+];
+
+fn mutate(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
+    let pick = |random: &mut Random| seeds[random.below(seeds.len() as u64) as usize].clone();
+    let mut line = pick(random);
+    for _ in 0..random.below(6) {
+        let at = random.below(line.len() as u64 + 1) as usize;
+        match random.below(6) {
+            0 => line.truncate(at),
+            1 if at < line.len() => line[at] = random.next() as u8,
+            2 if at < line.len() => {
+                let end = at + random.below((line.len() - at) as u64 + 1) as usize;
+                line.drain(at..end);
+            }
+            3 => {
+                let other = pick(random);
+                let from = random.below(other.len() as u64 + 1) as usize;
+                line.splice(at..at, other[from..].iter().copied());
+            }
+            _ => {
+                let awkward = AWKWARD[random.below(AWKWARD.len() as u64) as usize];
+                line.splice(at..at, awkward.iter().copied());
+            }
+        }
+    }
+    line
+}
+
+fn scan_line(
+    format: &'static LogFormat,
+    columns: &[ScanColumn],
+    line: &str,
+) -> Option<RecordBatch> {
+    let mut scan = Scan::new(format, columns);
+    scan.push(line).ok()?;
+    Some(scan.finish())
+}
+
+/// The first row's value as text, with NULL told from text.
+fn value(batch: &RecordBatch, column: usize) -> Option<String> {
+    let values = batch.column(column);
+    values
+        .is_valid(0)
+        .then(|| array_value_to_string(values, 0).unwrap())
+}
+
+/// Each column read alone is what it is among all.
+fn check_projection(format: &'static LogFormat, line: &str, random: &mut Random) {
+    let mut columns: Vec<ScanColumn> = format.columns.iter().map(ScanColumn::Column).collect();
+    columns.extend([ScanColumn::Time, ScanColumn::Day]);
+    columns.extend(["e", "uid", ""].map(|name| ScanColumn::UrlParameter(name.to_owned())));
+    let all = scan_line(format, &columns, line);
+    let one = random.below(columns.len() as u64) as usize;
+    let alone = scan_line(format, &columns[one..=one], line);
+    assert_eq!(all.is_some(), alone.is_some(), "rejected or not: {line:?}");
+    if let (Some(all), Some(alone)) = (all, alone) {
+        assert_eq!(
+            value(&all, one),
+            value(&alone, 0),
+            "{:?} of {line:?}",
+            columns[one]
+        );
+        // The scan's parameters are those that the function extracts.
+        let url = format
+            .columns
+            .iter()
+            .position(|column| column.name == format.url_column)
+            .unwrap();
+        let url = value(&all, url);
+        let expected = url
+            .as_deref()
+            .and_then(|url| url::extract_parameter(url, "uid"));
+        assert_eq!(
+            value(&all, columns.len() - 2).as_deref(),
+            expected.as_deref(),
+            "{line:?}"
+        );
+    }
+}
+
+fn check_functions(text: &str) {
+    for part in [
+        url::extract_protocol,
+        url::extract_host,
+        url::extract_path,
+        url::extract_query,
+        url::extract_fragment,
+    ] {
+        let _ = part(text);
+    }
+    let _ = (
+        url::extract_port(text),
+        url::extract_parameter(text, "e"),
+        url::decode(text),
+    );
+    assert_eq!(url::decode(&url::encode(text)).unwrap(), text);
+    let _ = (
+        iso8601::from_iso8601_timestamp(text),
+        cast::varchar_to_double(text),
+    );
+    let _ = (
+        cast::varchar_to_bigint(text),
+        cast::varchar_to_date(text),
+        cast::varchar_to_boolean(text),
+    );
+    let _ = recognise(NamedAs::Unknown, text);
+    let file = LogFile::new(text);
+    let _ = (file.shard(), file.named_as(), file.day());
+}
+
+fn check_file(bytes: &[u8]) {
+    if let Ok(text) = gunzip::open(bytes, 1 << 20) {
+        let mut lines = Lines::new(text);
+        while let Ok(Some(_)) = lines.next_chunk() {}
+    }
+}
+
+#[test]
+fn mutated_lines_and_urls_are_read_without_a_panic() {
+    let number = |name| {
+        std::env::var(name)
+            .ok()
+            .map(|text| text.parse::<u64>().unwrap())
+    };
+    let seconds = Duration::from_secs(number("LOGMILL_FUZZ_SECONDS").unwrap_or(5));
+    let first = number("LOGMILL_SEED").unwrap_or(1);
+    let mut seeds = Vec::new();
+    seed_lines(&project().join("testdata/logs"), &mut seeds);
+    assert!(seeds.len() > 300);
+    let files: Vec<Vec<u8>> = fs::read_dir(project().join("testdata/unreadable"))
+        .unwrap()
+        .map(|file| fs::read(file.unwrap().path()).unwrap())
+        .collect();
+
+    let begin = Instant::now();
+    let mut round = first;
+    while begin.elapsed() < seconds {
+        let checked = panic::catch_unwind(|| {
+            let mut random = Random::new(round);
+            let line = mutate(&mut random, &seeds);
+            let line = String::from_utf8_lossy(&line);
+            for format in FORMATS {
+                check_projection(format, &line, &mut random);
+            }
+            for part in line.split('"').chain(line.split(' ')) {
+                check_functions(part);
+            }
+            check_file(&mutate(&mut random, &files));
+        });
+        if let Err(failure) = checked {
+            println!("failed with LOGMILL_SEED={round}");
+            panic::resume_unwind(failure);
+        }
+        round += 1;
+    }
+    println!("{} mutated lines, from seed {first}", round - first);
+}
