@@ -28,7 +28,7 @@ ALB_COLUMNS = {
     "request_processing_time": "decimals(text(f[6]))",
     "target_processing_time": "decimals(text(f[7]))",
     "response_processing_time": "decimals(text(f[8]))",
-    "elb_status_code": "digits(text(f[9]))::INTEGER",
+    "elb_status_code": "TRY_CAST(digits(text(f[9])) AS INTEGER)",
     "target_status_code": "text(f[10])",
     "received_bytes": "digits(text(f[11]))",
     "sent_bytes": "digits(text(f[12]))",
@@ -88,7 +88,7 @@ MACROS = r"""
     CREATE MACRO digits(field) AS CASE WHEN regexp_full_match(field, '[-+]?[0-9]+') THEN TRY_CAST(field AS BIGINT) END;
     CREATE MACRO port(field) AS TRY_CAST(digits(regexp_extract(field, '(?s):([^:]*)$', 1)) AS INTEGER);
     CREATE MACRO decimals(field) AS
-        CASE WHEN regexp_full_match(field, '[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]+)?') THEN field::DOUBLE END;
+        CASE WHEN regexp_full_match(field, '[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]+)?') THEN TRY_CAST(field AS DOUBLE) END;
     CREATE MACRO request_part(field, part) AS
         CASE WHEN regexp_matches(field, '(?s) .* ') THEN regexp_extract(field, '(?s)^([^ ]*) (.*) ([^ ]*)$', part) END;
 """

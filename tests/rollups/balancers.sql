@@ -9,6 +9,7 @@ SELECT elb,
        sum(target_processing_time) FILTER (WHERE target_processing_time >= 0) AS seconds,
        approx_set(client_port)                                              AS ports,
        approx_set(target_processing_time) FILTER (WHERE elb_status_code < 400) AS times,
+       approx_set(trace_id)                                                 AS traces,
        tdigest_agg(sent_bytes)                                              AS sizes
 FROM alb_access_logs
 GROUP BY 1, 2

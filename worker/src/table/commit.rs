@@ -195,8 +195,13 @@ impl Table {
             Some(merge) => {
                 let fresh = merge.gather(staged).await?;
                 replaced = touched_files(version, self.definition.slot_column, &fresh)?;
-                let live = self.rows_of_files(&replaced).await?;
-                merge.fold(fresh, live).await?
+                match replaced.is_empty() {
+                    true => merge.stream(fresh),
+                    false => {
+                        let live = self.rows_of_files(&replaced).await?;
+                        merge.fold(fresh, live).await?
+                    }
+                }
             }
         };
         let mut writer = DataWriter::new(self);

@@ -90,19 +90,23 @@ impl Merge {
             .await
     }
 
+    /// Gathered rows as a stream.
+    pub(super) fn stream(&self, gathered: Vec<RecordBatch>) -> SendableRecordBatchStream {
+        let rows = futures::stream::iter(gathered.into_iter().map(Ok));
+        Box::pin(RecordBatchStreamAdapter::new(
+            Arc::clone(&self.schema),
+            rows,
+        ))
+    }
+
     /// Makes one row per group of two sorted streams that each have one row per group.
     pub(super) async fn fold(
         &self,
         fresh: Vec<RecordBatch>,
         live: SendableRecordBatchStream,
     ) -> Result<SendableRecordBatchStream> {
-        let fresh = futures::stream::iter(fresh.into_iter().map(Ok));
-        let fresh: SendableRecordBatchStream = Box::pin(RecordBatchStreamAdapter::new(
-            Arc::clone(&self.schema),
-            fresh,
-        ));
         let sorted = StreamingMergeBuilder::new()
-            .with_streams(vec![fresh, live])
+            .with_streams(vec![self.stream(fresh), live])
             .with_schema(Arc::clone(&self.schema))
             .with_expressions(&self.ordering)
             .with_metrics(BaselineMetrics::new(&ExecutionPlanMetricsSet::new(), 0))

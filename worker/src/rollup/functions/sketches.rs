@@ -53,7 +53,7 @@ pub(super) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
         SketchAggregate {
             name: "merge",
             signature: Signature::exact(vec![Binary], Volatility::Immutable),
-            groups: |_| Ok(Groups::<AnySketch>::boxed(Groups::merge_serialized)),
+            groups: |_| Ok(Groups::<AnySketch>::boxed(merge_serialized)),
         },
     ];
     aggregates
@@ -183,84 +183,57 @@ impl Sketch for AnySketch {
     }
 }
 
-/// The rows of a batch that count, each with its group.
-fn counted_rows<'a>(
-    values: &'a dyn Array,
-    group_indices: &'a [usize],
+/// The group of each row of a batch, and which rows count.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    groups: &'a [usize],
     filter: Option<&'a BooleanArray>,
-) -> impl Iterator<Item = (usize, usize)> + 'a {
-    group_indices
-        .iter()
-        .enumerate()
-        .filter(move |(row, _)| {
-            values.is_valid(*row)
-                && filter.is_none_or(|filter| filter.is_valid(*row) && filter.value(*row))
-        })
-        .map(|(row, group)| (row, *group))
 }
 
 type BoxedGroups = Box<dyn GroupsAccumulator + Sync>;
 
-type AddBatch<S> = fn(&mut Groups<S>, &ArrayRef, &[usize], Option<&BooleanArray>) -> Result<()>;
+type AddBatch<S> = fn(&mut Groups<S>, &ArrayRef, Rows) -> Result<()>;
 
-fn add_varchars(
-    groups: &mut Groups<HyperLogLog>,
-    values: &ArrayRef,
-    group_indices: &[usize],
-    filter: Option<&BooleanArray>,
-) -> Result<()> {
+fn add_varchars(groups: &mut Groups<HyperLogLog>, values: &ArrayRef, rows: Rows) -> Result<()> {
     let texts = super::text_values(values)?;
-    for (row, group) in counted_rows(texts, group_indices, filter) {
-        groups.update(group, |sketch| {
-            sketch.insert_hash(hash_varchar(texts.value(row)))
-        });
-    }
-    Ok(())
+    groups.add_rows(texts, rows, |sketch, row| {
+        sketch.insert_hash(hash_varchar(texts.value(row)));
+        Ok(())
+    })
 }
 
-fn add_bigints(
-    groups: &mut Groups<HyperLogLog>,
-    values: &ArrayRef,
-    group_indices: &[usize],
-    filter: Option<&BooleanArray>,
-) -> Result<()> {
+fn add_bigints(groups: &mut Groups<HyperLogLog>, values: &ArrayRef, rows: Rows) -> Result<()> {
     let numbers = values.as_primitive::<Int64Type>();
-    for (row, group) in counted_rows(numbers, group_indices, filter) {
-        groups.update(group, |sketch| {
-            sketch.insert_hash(hash_bigint(numbers.value(row)))
-        });
-    }
-    Ok(())
+    groups.add_rows(numbers, rows, |sketch, row| {
+        sketch.insert_hash(hash_bigint(numbers.value(row)));
+        Ok(())
+    })
 }
 
-fn add_doubles(
-    groups: &mut Groups<HyperLogLog>,
-    values: &ArrayRef,
-    group_indices: &[usize],
-    filter: Option<&BooleanArray>,
-) -> Result<()> {
+fn add_doubles(groups: &mut Groups<HyperLogLog>, values: &ArrayRef, rows: Rows) -> Result<()> {
     let numbers = values.as_primitive::<Float64Type>();
-    for (row, group) in counted_rows(numbers, group_indices, filter) {
-        groups.update(group, |sketch| {
-            sketch.insert_hash(hash_double(numbers.value(row)))
-        });
-    }
-    Ok(())
+    groups.add_rows(numbers, rows, |sketch, row| {
+        sketch.insert_hash(hash_double(numbers.value(row)));
+        Ok(())
+    })
 }
 
-fn add_to_digests(
-    groups: &mut Groups<TDigest>,
-    values: &ArrayRef,
-    group_indices: &[usize],
-    filter: Option<&BooleanArray>,
-) -> Result<()> {
+fn add_to_digests(groups: &mut Groups<TDigest>, values: &ArrayRef, rows: Rows) -> Result<()> {
     let numbers = values.as_primitive::<Float64Type>();
-    for (row, group) in counted_rows(numbers, group_indices, filter) {
-        groups
-            .update(group, |digest| digest.add(numbers.value(row), 1.0))
-            .map_err(execution_error)?;
-    }
-    Ok(())
+    groups.add_rows(numbers, rows, |digest, row| {
+        digest.add(numbers.value(row), 1.0)
+    })
+}
+
+fn merge_serialized<S: Sketch>(
+    groups: &mut Groups<S>,
+    values: &ArrayRef,
+    rows: Rows,
+) -> Result<()> {
+    let values = binary(values)?;
+    groups.add_rows(values, rows, |sketch, row| {
+        sketch.merge_bytes(values.value(row))
+    })
 }
 
 /// A sketch for each group that has had a value; groups without one are NULL.
@@ -279,24 +252,22 @@ impl<S: Sketch> Groups<S> {
         })
     }
 
-    fn update<T>(&mut self, group: usize, change: impl FnOnce(&mut S) -> T) -> T {
-        let sketch = self.sketches[group].get_or_insert_default();
-        let before = sketch.heap_bytes();
-        let result = change(sketch);
-        self.heap_bytes = (self.heap_bytes + sketch.heap_bytes()).saturating_sub(before);
-        result
-    }
-
-    fn merge_serialized(
+    /// Adds the rows that count, and are not NULL, to the sketches of their groups.
+    fn add_rows(
         &mut self,
-        values: &ArrayRef,
-        group_indices: &[usize],
-        filter: Option<&BooleanArray>,
+        values: &dyn Array,
+        rows: Rows,
+        mut add: impl FnMut(&mut S, usize) -> std::result::Result<(), SketchError>,
     ) -> Result<()> {
-        let values = binary(values)?;
-        for (row, group) in counted_rows(values, group_indices, filter) {
-            self.update(group, |sketch| sketch.merge_bytes(values.value(row)))
-                .map_err(execution_error)?;
+        for (row, &group) in rows.groups.iter().enumerate() {
+            let counts = |filter: &BooleanArray| filter.is_valid(row) && filter.value(row);
+            if values.is_null(row) || !rows.filter.is_none_or(counts) {
+                continue;
+            }
+            let sketch = self.sketches[group].get_or_insert_default();
+            let before = sketch.heap_bytes();
+            add(sketch, row).map_err(execution_error)?;
+            self.heap_bytes = (self.heap_bytes + sketch.heap_bytes()).saturating_sub(before);
         }
         Ok(())
     }
@@ -311,7 +282,14 @@ impl<S: Sketch> GroupsAccumulator for Groups<S> {
         total_groups: usize,
     ) -> Result<()> {
         self.sketches.resize_with(total_groups, || None);
-        (self.add)(self, &values[0], group_indices, filter)
+        (self.add)(
+            self,
+            &values[0],
+            Rows {
+                groups: group_indices,
+                filter,
+            },
+        )
     }
 
     fn merge_batch(
@@ -321,7 +299,14 @@ impl<S: Sketch> GroupsAccumulator for Groups<S> {
         total_groups: usize,
     ) -> Result<()> {
         self.sketches.resize_with(total_groups, || None);
-        self.merge_serialized(&values[0], group_indices, None)
+        merge_serialized(
+            self,
+            &values[0],
+            Rows {
+                groups: group_indices,
+                filter: None,
+            },
+        )
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
