@@ -88,7 +88,8 @@ MACROS = r"""
     CREATE MACRO digits(field) AS CASE WHEN regexp_full_match(field, '[-+]?[0-9]+') THEN TRY_CAST(field AS BIGINT) END;
     CREATE MACRO port(field) AS TRY_CAST(digits(regexp_extract(field, '(?s):([^:]*)$', 1)) AS INTEGER);
     CREATE MACRO decimals(field) AS
-        CASE WHEN regexp_full_match(field, '[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]+)?') THEN TRY_CAST(field AS DOUBLE) END;
+        CASE WHEN regexp_full_match(field, '[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]+)?')
+             THEN TRY_CAST(field AS DOUBLE) END;
     CREATE MACRO request_part(field, part) AS
         CASE WHEN regexp_matches(field, '(?s) .* ') THEN regexp_extract(field, '(?s)^([^ ]*) (.*) ([^ ]*)$', part) END;
 """

@@ -173,6 +173,35 @@ fn aggregates_without_groups_make_one_row_a_day() {
 }
 
 #[test]
+fn numbers_that_are_none_are_null_and_nan_is_not_compared() {
+    let place = Workplace::new();
+    place.rollup(
+        "numbers",
+        "SELECT elb, count(target_processing_time) AS times, count_if(try_cast('NaN' AS double) >= sent_bytes) AS larger, \
+         count_if(try_cast('NaN' AS double) BETWEEN 0 AND 1) AS between, approx_set(client_port) AS ports, \
+         approx_set(cast(client_port AS bigint) + 0) AS big_ports \
+         FROM alb_access_logs GROUP BY 1",
+    );
+    let line = alb_line(10, 1, "192.0.2.1", 200, "https://shop.example:443/");
+    let odd = ["inf", "1e400", "nan", "-", "0.5"]
+        .map(|time| line.replace(" 0.020 ", &format!(" {time} ")));
+    place.log(&alb_name(10, 5, 1), &odd.concat());
+    place.run();
+    assert_eq!(
+        place.query(
+            "SELECT times, larger, between, ports = big_ports, round(0.5), abs(-3) FROM numbers"
+        ),
+        ["1,0,0,true,1.0,3"]
+    );
+    // A table without rows answers too.
+    assert!(
+        place
+            .query("SELECT * FROM rejected_lines ORDER BY line_number")
+            .is_empty()
+    );
+}
+
+#[test]
 fn a_date_key_is_the_partition() {
     let place = Workplace::new();
     place.rollup(

@@ -340,7 +340,9 @@ impl Scan {
                     values.append_option(number(fields.text(line, *field)));
                 }
                 ColumnBuilder::Double(field, values) => {
-                    values.append_option(number(fields.text(line, *field)));
+                    // Rust reads `inf` and `nan`, which no balancer writes.
+                    let number = number(fields.text(line, *field));
+                    values.append_option(number.filter(|number: &f64| number.is_finite()));
                 }
                 ColumnBuilder::UrlParameter(_) => {}
                 ColumnBuilder::Time(values) => values.append_value(time),

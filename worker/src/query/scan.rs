@@ -20,6 +20,7 @@ use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
 use serde_json::Value;
 
 use crate::rollup::DATE_COLUMN;
@@ -119,6 +120,13 @@ impl TableProvider for DeltaScan {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         let files = self.files_for(state, filters)?;
+        if files.is_empty() {
+            let schema = match projection {
+                Some(projection) => Arc::new(self.schema.project(projection)?),
+                None => Arc::clone(&self.schema),
+            };
+            return Ok(Arc::new(EmptyExec::new(schema)));
+        }
         let files = FileGroup::new(files).split_files(state.config().target_partitions());
         let partition = Arc::new(Field::new(DATE_COLUMN, DataType::Date32, true));
         let schema = TableSchema::builder(self.file_schema())

@@ -1,11 +1,12 @@
 //! DataFusion, set up to speak Trino's dialect over a stream of rows.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryReservation};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -134,6 +135,7 @@ pub(crate) async fn plan(state: &SessionState, statement: Statement) -> Result<L
             let name = names.save(&expr);
             let planned = expr.transform_up(|expr| {
                 functions::cast::plan(expr, &schema)?
+                    .transform_data(|expr| functions::number::plan_comparison(expr, &schema))?
                     .transform_data(|expr| functions::attempt::plan(expr, &schema, state))
             })?;
             Ok(planned.update_data(|expr| name.restore(expr)))
@@ -148,6 +150,7 @@ pub(crate) async fn plan(state: &SessionState, statement: Statement) -> Result<L
 pub(crate) struct StreamPlan {
     state: SessionState,
     plan: LogicalPlan,
+    named_columns: Vec<usize>,
 }
 
 impl StreamPlan {
@@ -163,12 +166,19 @@ impl StreamPlan {
         let source = Arc::new(FromTask {
             schema: Arc::clone(&schema),
         });
-        let provider: Arc<dyn TableProvider> =
-            Arc::new(StreamingTable::try_new(schema, vec![source])?.with_sort_order(order));
+        let provider: Arc<dyn TableProvider> = Arc::new(
+            StreamingTable::try_new(Arc::clone(&schema), vec![source])?.with_sort_order(order),
+        );
         context.register_table(table, provider)?;
         let state = context.state();
-        let plan = state.optimize(&plan(&state, statement).await?)?;
-        let plan = Self { state, plan };
+        let plan = plan(&state, statement).await?;
+        let named_columns = named_columns(&plan, &schema)?;
+        let plan = state.optimize(&plan)?;
+        let plan = Self {
+            state,
+            plan,
+            named_columns,
+        };
         // What can't be run had better be known now.
         plan.physical().await?;
         Ok(plan)
@@ -187,19 +197,10 @@ impl StreamPlan {
         Arc::clone(self.plan.schema().inner())
     }
 
-    /// Which of the table's columns the plan uses.
-    pub(crate) fn used_columns(&self) -> Result<Vec<usize>> {
-        let mut used = Vec::new();
-        self.plan.apply(|node| {
-            if let LogicalPlan::TableScan(scan) = node {
-                used = match &scan.projection {
-                    Some(projection) => projection.clone(),
-                    None => (0..scan.source.schema().fields().len()).collect(),
-                };
-            }
-            Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
-        })?;
-        Ok(used)
+    /// Which of the table's columns the SQL names, by their places. Some of them may not matter to the
+    /// result, but they must be there for the SQL to be planned.
+    pub(crate) fn named_columns(&self) -> &[usize] {
+        &self.named_columns
     }
 
     /// Runs the plan over `input`.
@@ -213,6 +214,22 @@ impl StreamPlan {
         let config = task.session_config().clone().with_extension(input);
         execute_stream(physical, Arc::new(task.with_session_config(config)))
     }
+}
+
+fn named_columns(plan: &LogicalPlan, schema: &SchemaRef) -> Result<Vec<usize>> {
+    let mut named = BTreeSet::new();
+    plan.apply(|node| {
+        node.apply_expressions(|expr| {
+            let columns = expr.column_refs();
+            named.extend(
+                columns
+                    .iter()
+                    .filter_map(|column| schema.index_of(&column.name).ok()),
+            );
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    Ok(named.into_iter().collect())
 }
 
 /// The rows that a plan is run over, handed to it by way of its task.

@@ -232,11 +232,9 @@ async fn plan(parsed: &sql::ParsedRollup) -> Result<(SchemaRef, ScanPlan), Strin
         .await
         .map_err(|error| plain_words(&error))
     };
-    let used = plan_over(&every)
-        .await?
-        .used_columns()
-        .map_err(|error| plain_words(&error))?;
-    let scan: Vec<ScanColumn> = used.into_iter().map(|index| every[index].clone()).collect();
+    let planned = plan_over(&every).await?;
+    let named = planned.named_columns().iter();
+    let scan: Vec<ScanColumn> = named.map(|&index| every[index].clone()).collect();
     let plan = plan_over(&scan).await?;
     Ok((plan.schema(), ScanPlan { plan, scan }))
 }

@@ -18,6 +18,7 @@ use datafusion::logical_expr::{
 mod url;
 mod time;
 mod text;
+pub(crate) mod number;
 pub(crate) mod cast;
 pub(crate) mod attempt;
 mod sketches;
@@ -28,6 +29,7 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
         url::functions(),
         time::functions(),
         text::functions(),
+        number::functions(),
         sketches::scalar_functions(),
     ];
     let mut functions: Vec<Arc<ScalarUDF>> = own

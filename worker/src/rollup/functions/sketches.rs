@@ -11,11 +11,10 @@ use arrow::array::{
 };
 use arrow::datatypes::DataType::{Binary, Float64, Int64, Utf8View};
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type};
-use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
+use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature,
-    TypeSignature, Volatility,
+    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
 };
 
 use super::{Scalar, returns_bigint};
@@ -34,11 +33,10 @@ pub(super) fn scalar_functions() -> Vec<Scalar> {
 }
 
 pub(super) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
-    let values = [Utf8View, Int64, Float64].map(|value| TypeSignature::Exact(vec![value]));
     let aggregates = [
         SketchAggregate {
             name: "approx_set",
-            signature: Signature::one_of(values.to_vec(), Volatility::Immutable),
+            signature: Signature::user_defined(Volatility::Immutable),
             groups: |argument| match argument {
                 DataType::Int64 => Ok(Groups::<HyperLogLog>::boxed(add_bigints)),
                 DataType::Float64 => Ok(Groups::<HyperLogLog>::boxed(add_doubles)),
@@ -416,6 +414,19 @@ impl AggregateUDFImpl for SketchAggregate {
 
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    /// Of `approx_set`, which hashes a value by its type: integers of all sizes are bigint to Trino.
+    fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
+        match arguments {
+            [DataType::Utf8 | DataType::LargeUtf8 | Utf8View] => Ok(vec![Utf8View]),
+            [DataType::Int8 | DataType::Int16 | DataType::Int32 | Int64] => Ok(vec![Int64]),
+            [DataType::Float32 | Float64] => Ok(vec![Float64]),
+            _ => plan_err!(
+                "{} takes one varchar, bigint or double: cast to one of them",
+                self.name
+            ),
+        }
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
