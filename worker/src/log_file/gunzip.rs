@@ -5,9 +5,7 @@ use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read};
 use std::rc::Rc;
 
-use flate2::bufread::MultiGzDecoder;
-
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+use super::gzip::{self, Gunzip};
 
 /// Compressed bytes read at once. Small, as it is copied from once; large enough for few system calls.
 const READ_BYTES: usize = 64 * 1024;
@@ -70,8 +68,8 @@ pub fn open<'a>(bytes: impl Read + 'a, max_text_bytes: u64) -> Result<LogText<'a
     let start = bytes
         .fill_buf()
         .map_err(|source| GunzipError::Read { offset: 0, source })?;
-    let reader: Box<dyn Read + 'a> = if start.starts_with(&GZIP_MAGIC) {
-        Box::new(MultiGzDecoder::new(bytes))
+    let reader: Box<dyn Read + 'a> = if start.starts_with(&gzip::MAGIC) {
+        Box::new(Gunzip::new(bytes))
     } else {
         Box::new(bytes)
     };
@@ -115,8 +113,7 @@ impl LogText<'_> {
         let offset = self.offset.get();
         match error.kind() {
             io::ErrorKind::UnexpectedEof => GunzipError::Truncated { offset },
-            // flate2 reports damage as these two kinds.
-            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => GunzipError::Corrupt {
+            io::ErrorKind::InvalidData => GunzipError::Corrupt {
                 offset,
                 reason: error.to_string(),
             },
