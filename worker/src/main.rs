@@ -167,17 +167,18 @@ fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
     }
     writeln!(
         out,
-        "text       {} in {seconds:.2} s, {:.0} MB/s",
+        "text       {} in {seconds:.2} s, {:.1} MB/s",
         HumanBytes(text_bytes),
         text_bytes as f64 / 1e6 / seconds.max(1e-9)
     )?;
     for table in &summary.tables {
         writeln!(
             out,
-            "table      {}: {} rows in {} files, {}",
+            "table      {}: {} rows in {} {}, {}",
             table.name,
             HumanCount(table.rows),
             count(table.files),
+            if table.files == 1 { "file" } else { "files" },
             HumanBytes(table.bytes)
         )?;
     }
