@@ -30,7 +30,7 @@ use super::parquet_file::{self, Opened, ParquetFile, Written};
 use super::slot::{Slot, runs};
 use super::staging::{self, StagedFile};
 use super::statistics::delta_statistics;
-use super::{Actions, DataFile, Entry, Table, TableError, Version};
+use super::{DataFile, Entry, Table, TableError, Version};
 use crate::rollup::DATE_COLUMN;
 
 /// What one commit takes, so that its memory does not grow with the backlog. The next commit takes the rest.
@@ -68,7 +68,11 @@ impl Table {
                         return Ok(entries);
                     }
                 }
-                Err(error @ TableError::Unknown(_)) if failures < MAX_ATTEMPTS => {
+                // What has gone, or changed, since it was listed: another commit came first.
+                Err(error)
+                    if failures < MAX_ATTEMPTS
+                        && (matches!(error, TableError::Unknown(_)) || error.is_overtaken()) =>
+                {
                     failures += 1;
                     tracing::debug!(table = %self.definition.name, failures, %error, "commit again");
                     tokio::time::sleep(wait_before(failures)).await;
@@ -97,12 +101,7 @@ impl Table {
         }
         let entries: Vec<Entry> = by_shard.values().flatten().cloned().collect();
 
-        // What was there a moment ago has gone: another commit has counted it.
-        let overtaken = |error: TableError| match error.is_not_found() {
-            true => TableError::Unknown(format!("another commit came first: {error}")),
-            false => error,
-        };
-        let mut actions = self.write_data(&version, files).await.map_err(overtaken)?;
+        let mut actions = self.write_data(&version, files).await?;
         let Version { delta, ledger, .. } = version;
         let transaction = ledger.extended(&self.store, by_shard).await?;
         actions.push(Action::Txn(transaction));
@@ -177,7 +176,7 @@ impl Table {
         &self,
         version: &Version,
         staged: Vec<Opened>,
-    ) -> Result<Actions, TableError> {
+    ) -> Result<Vec<Action>, TableError> {
         let schema = self.definition.row_schema();
         let streams = staged
             .into_iter()
@@ -333,7 +332,7 @@ fn now_ms() -> i64 {
 struct DataWriter<'t> {
     table: &'t Table,
     open: BTreeMap<Slot, ParquetFile>,
-    actions: Actions,
+    actions: Vec<Action>,
 }
 
 impl<'t> DataWriter<'t> {
@@ -387,7 +386,7 @@ impl<'t> DataWriter<'t> {
         Ok(())
     }
 
-    async fn finish(mut self) -> Result<Actions, TableError> {
+    async fn finish(mut self) -> Result<Vec<Action>, TableError> {
         while let Some((slot, file)) = self.open.pop_first() {
             self.finish_file(slot, file).await?;
         }

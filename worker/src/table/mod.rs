@@ -15,7 +15,6 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
-use deltalake_core::kernel::Action;
 use deltalake_core::kernel::transaction::CommitProperties;
 use deltalake_core::logstore::LogStoreRef;
 use deltalake_core::operations::create::CreateBuilder;
@@ -119,13 +118,23 @@ impl TableError {
 
     /// Whether the object is not there, or no longer.
     fn is_not_found(&self) -> bool {
-        let first: &(dyn std::error::Error + 'static) = self;
-        std::iter::successors(Some(first), |error| error.source()).any(|error| {
+        self.has_cause(|cause| matches!(cause, object_store::Error::NotFound { .. }))
+    }
+
+    /// Whether an object has gone, or is another now, because somebody else was at work.
+    fn is_overtaken(&self) -> bool {
+        self.has_cause(|cause| {
             matches!(
-                error.downcast_ref(),
-                Some(object_store::Error::NotFound { .. })
+                cause,
+                object_store::Error::NotFound { .. } | object_store::Error::Precondition { .. }
             )
         })
+    }
+
+    fn has_cause(&self, is: fn(&object_store::Error) -> bool) -> bool {
+        let first: &(dyn std::error::Error + 'static) = self;
+        std::iter::successors(Some(first), |error| error.source())
+            .any(|error| error.downcast_ref().is_some_and(is))
     }
 }
 
@@ -417,6 +426,3 @@ impl Version {
         Ok(entries)
     }
 }
-
-// Kept here so that the actions' type is named in one place.
-type Actions = Vec<Action>;

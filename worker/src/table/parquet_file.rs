@@ -11,7 +11,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{GetOptions, GetRange, ObjectStore};
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStream};
 use parquet::arrow::{AsyncArrowWriter, ParquetRecordBatchStreamBuilder};
@@ -95,16 +95,29 @@ pub(super) struct Opened {
     builder: ParquetRecordBatchStreamBuilder<ObjectReader>,
 }
 
-/// Opens a Parquet file of `bytes` bytes.
+/// Opens a Parquet file of `bytes` bytes that never changes.
 pub(super) async fn open(
     store: &Arc<dyn ObjectStore>,
     path: &Path,
     bytes: u64,
 ) -> Result<Opened, TableError> {
+    open_at(store, path, bytes, None).await
+}
+
+/// Opens a Parquet file that may be written again while it is read. What is read is all of this version, or reading
+/// fails.
+pub(super) async fn open_at(
+    store: &Arc<dyn ObjectStore>,
+    path: &Path,
+    bytes: u64,
+    version: Option<String>,
+) -> Result<Opened, TableError> {
     let reader = ObjectReader {
         store: Arc::clone(store),
         path: path.clone(),
         bytes,
+        version,
+        whole: None,
     };
     let builder = ParquetRecordBatchStreamBuilder::new(reader)
         .await
@@ -135,8 +148,11 @@ impl Opened {
     }
 }
 
-/// Bytes at a file's end that are read to find its footer. A second request follows
-/// only for footers that are longer.
+/// A file up to this size is had by one request. Most staged files are far smaller.
+const WHOLE_BYTES: u64 = 1024 * 1024;
+
+/// Bytes at a larger file's end that are read to find its footer. A second request follows only for footers that
+/// are longer.
 const FOOTER_BYTES: usize = 64 * 1024;
 
 /// Reads ranges of an object, as Parquet asks for them.
@@ -144,30 +160,34 @@ pub(super) struct ObjectReader {
     store: Arc<dyn ObjectStore>,
     path: Path,
     bytes: u64,
+    version: Option<String>,
+    whole: Option<Bytes>,
+}
+
+impl ObjectReader {
+    async fn read(&mut self, range: Range<u64>) -> Result<Bytes, ParquetError> {
+        if let Some(whole) = &self.whole {
+            let range = range.start as usize..range.end as usize;
+            return match range.end <= whole.len() {
+                true => Ok(whole.slice(range)),
+                false => Err(ParquetError::EOF(
+                    "the file is shorter than it was".to_owned(),
+                )),
+            };
+        }
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(range)),
+            if_match: self.version.clone(),
+            ..GetOptions::default()
+        };
+        let read = self.store.get_opts(&self.path, options).await;
+        read.map_err(external)?.bytes().await.map_err(external)
+    }
 }
 
 impl AsyncFileReader for ObjectReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
-        let read = async {
-            self.store
-                .get_range(&self.path, range)
-                .await
-                .map_err(external)
-        };
-        read.boxed()
-    }
-
-    fn get_byte_ranges(
-        &mut self,
-        ranges: Vec<Range<u64>>,
-    ) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
-        let read = async move {
-            self.store
-                .get_ranges(&self.path, &ranges)
-                .await
-                .map_err(external)
-        };
-        read.boxed()
+        self.read(range).boxed()
     }
 
     fn get_metadata<'a>(
@@ -176,6 +196,9 @@ impl AsyncFileReader for ObjectReader {
     ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
         let bytes = self.bytes;
         let read = async move {
+            if bytes <= WHOLE_BYTES {
+                self.whole = Some(self.read(0..bytes).await?);
+            }
             let metadata = ParquetMetaDataReader::new()
                 .with_arrow_reader_options(options)
                 .with_prefetch_hint(Some(FOOTER_BYTES))

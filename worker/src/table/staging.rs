@@ -9,7 +9,7 @@ use arrow::record_batch::RecordBatch;
 use futures::TryStreamExt;
 use logmill_shared::{LogFile, LogFileId, Shard};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::ledger::Entry;
 use super::parquet_file::{self, Opened, ParquetFile};
@@ -29,6 +29,8 @@ pub(crate) struct StagedFile {
     pub(super) shard: Shard,
     pub(super) id: LogFileId,
     pub(super) bytes: u64,
+    /// The object's ETag: another worker may stage the same log file again while this is read.
+    version: Option<String>,
 }
 
 impl StagingFile {
@@ -63,8 +65,8 @@ fn path(shard: &Shard, id: LogFileId) -> Path {
 }
 
 impl StagedFile {
-    fn at(path: &Path, bytes: u64) -> Option<Self> {
-        let mut parts = path.parts();
+    fn of_object(object: &ObjectMeta) -> Option<Self> {
+        let mut parts = object.location.parts();
         let folder = parts.next()?;
         let (shard, name) = (parts.next()?, parts.next()?);
         if folder.as_ref() != FOLDER || parts.next().is_some() {
@@ -74,7 +76,8 @@ impl StagedFile {
         Some(Self {
             shard: Shard::from_name(shard.as_ref()),
             id,
-            bytes,
+            bytes: object.size,
+            version: object.e_tag.clone(),
         })
     }
 
@@ -88,7 +91,8 @@ impl StagedFile {
         store: &Arc<dyn ObjectStore>,
     ) -> Result<Option<(Entry, Opened)>, TableError> {
         let path = self.path();
-        let opened = match parquet_file::open(store, &path, self.bytes).await {
+        let opened = parquet_file::open_at(store, &path, self.bytes, self.version.clone()).await;
+        let opened = match opened {
             Ok(opened) => opened,
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error),
@@ -107,10 +111,7 @@ impl StagedFile {
 /// Everything that is staged, in the order of shards and ids.
 pub(super) async fn list(store: &Arc<dyn ObjectStore>) -> Result<Vec<StagedFile>, TableError> {
     let objects: Vec<_> = store.list(Some(&Path::from(FOLDER))).try_collect().await?;
-    let mut staged: Vec<StagedFile> = objects
-        .iter()
-        .filter_map(|object| StagedFile::at(&object.location, object.size))
-        .collect();
+    let mut staged: Vec<StagedFile> = objects.iter().filter_map(StagedFile::of_object).collect();
     staged.sort();
     Ok(staged)
 }
