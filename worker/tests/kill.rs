@@ -140,10 +140,16 @@ fn seeds() -> Vec<u64> {
 fn tables_are_exact_after_kills_at_random_moments() {
     let place = Workplace::new();
     let expected = make_logs(&place);
-    let begin = Instant::now();
-    succeed(&mut run(&place, &place.path("undisturbed")));
-    let undisturbed = begin.elapsed();
-    check(&place.path("undisturbed"), &expected);
+    // The shorter of two: the first run also reads the program from the disk.
+    let undisturbed = (0..2).map(|n| {
+        let tables = place.path(&format!("undisturbed-{n}"));
+        let begin = Instant::now();
+        succeed(&mut run(&place, &tables));
+        let elapsed = begin.elapsed();
+        check(&tables, &expected);
+        elapsed
+    });
+    let undisturbed = undisturbed.min().unwrap();
 
     let seeds = seeds();
     println!("seeds {seeds:?}; an undisturbed run takes {undisturbed:.0?}");
@@ -183,7 +189,7 @@ fn kill_and_complete(
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        thread::sleep(undisturbed.mul_f64(random.below(1000) as f64 / 1000.0));
+        thread::sleep(undisturbed.mul_f64(random.below(950) as f64 / 1000.0));
         // SIGKILL
         child.kill().unwrap();
         killed += u64::from(child.wait().unwrap().code().is_none());

@@ -213,3 +213,51 @@ impl AsyncFileReader for ObjectReader {
 fn external(error: object_store::Error) -> ParquetError {
     ParquetError::External(Box::new(error))
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Int64Array};
+    use futures::TryStreamExt;
+    use object_store::ObjectStoreExt;
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    async fn put(store: &Arc<dyn ObjectStore>, path: &Path, numbers: impl Iterator<Item = i64>) {
+        let column: ArrayRef = Arc::new(numbers.collect::<Int64Array>());
+        let rows = RecordBatch::try_from_iter([("n", column)]).unwrap();
+        let mut file = ParquetFile::create(store, path.clone(), rows.schema()).unwrap();
+        file.write(&rows).await.unwrap();
+        file.finish().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_read_is_one_version_of_a_file() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let path = Path::from("staged.parquet");
+        // Numbers that compress badly, so that the second file is larger than what is read at once.
+        for rows in [10, 1_000_000_i64] {
+            let number = |n: i64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64);
+            put(&store, &path, (0..rows).map(number)).await;
+            let object = store.head(&path).await.unwrap();
+            assert_eq!(object.size > WHOLE_BYTES, rows > 10);
+            let opened = open_at(&store, &path, object.size, object.e_tag)
+                .await
+                .unwrap();
+            put(&store, &path, (0..rows).map(|n| number(!n))).await;
+
+            let read: Result<Vec<RecordBatch>, _> = opened.rows().unwrap().try_collect().await;
+            match read {
+                Ok(batches) => {
+                    assert_eq!(rows, 10);
+                    let first = batches[0].column(0).as_any().downcast_ref::<Int64Array>();
+                    assert_eq!(first.unwrap().value(1), number(1));
+                }
+                Err(error) => {
+                    assert_eq!(rows, 1_000_000);
+                    assert!(TableError::parquet(&path, error).is_overtaken());
+                }
+            }
+        }
+    }
+}
