@@ -9,7 +9,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::channel::mpsc::{Receiver, Sender, channel};
-use futures::future::{pending, try_join, try_join_all};
+use futures::future::{try_join, try_join_all};
 use futures::{SinkExt, StreamExt, TryStreamExt};
 use logmill_shared::{LogFile, NamedAs};
 
@@ -252,10 +252,9 @@ async fn scan_lines(
         if scan.rows() > 0 {
             let batch = scan.finish();
             for rollup in &mut rollups {
-                if rollup.send(batch.clone()).await.is_err() {
-                    // The rollup has failed. It is the one to say why.
-                    pending::<()>().await;
-                }
+                // A rollup that wants no more has either failed, and says so itself, or needs no rows to
+                // know its result, as one with `WHERE false`.
+                let _ = rollup.send(batch.clone()).await;
             }
         }
     }

@@ -202,6 +202,25 @@ fn numbers_that_are_none_are_null_and_nan_is_not_compared() {
 }
 
 #[test]
+fn a_rollup_that_needs_no_rows_does_not_hold_up_the_others() {
+    let place = Workplace::new();
+    place.rollup("by_minute", BY_MINUTE);
+    place.rollup(
+        "none",
+        "SELECT elb, count(*) AS n FROM alb_access_logs WHERE false GROUP BY 1",
+    );
+    let line = alb_line(10, 1, "192.0.2.1", 200, "https://shop.example:443/");
+    // Several chunks of text.
+    place.log(&alb_name(10, 5, 1), &line.repeat(12_000));
+    place.run();
+    assert_eq!(
+        place.query("SELECT sum(requests) FROM by_minute"),
+        ["12000"]
+    );
+    assert_eq!(place.query("SELECT count(*) FROM none"), ["0"]);
+}
+
+#[test]
 fn a_date_key_is_the_partition() {
     let place = Workplace::new();
     place.rollup(

@@ -183,6 +183,12 @@ fn format_of(select: &Select) -> Result<&'static LogFormat, String> {
             "JOIN can't be merged: roll up the log table, and join when you query".to_owned(),
         );
     }
+    if let TableFactor::Table {
+        sample: Some(_), ..
+    } = &from.relation
+    {
+        return Err("TABLESAMPLE can't be merged: every log file counts whole".to_owned());
+    }
     let TableFactor::Table { name, .. } = &from.relation else {
         return Err(format!(
             "it must read a log table itself in FROM, no subquery: one of {tables}"
@@ -493,6 +499,18 @@ impl VisitorMut for Rewrite {
             Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
                 return ControlFlow::Break(format!(
                     "the subquery in {expr} can't be merged: a rollup sees one log file at a time"
+                ));
+            }
+            Expr::AtTimeZone { .. } => {
+                return ControlFlow::Break(format!(
+                    "{expr}: days and hours are in UTC here, and no other zone"
+                ));
+            }
+            Expr::Cast { data_type, .. }
+                if data_type.to_string().to_uppercase().contains("CHAR(") =>
+            {
+                return ControlFlow::Break(format!(
+                    "{expr}: cast to varchar, and cut with substr(x, 1, n)"
                 ));
             }
             _ => {}

@@ -18,7 +18,7 @@ use super::{Definition, TableError};
 const FOLDER: &str = "_staging";
 const ENTRY_KEY: &str = "logmill.log_file";
 
-/// Rows of a log file on their way to staging. Nothing is staged before [`StagedFile`] is had of it.
+/// Rows of a log file on their way to staging. Nothing is staged before [`StagingFile::stage`] returns.
 pub(crate) struct StagingFile {
     file: ParquetFile,
 }
