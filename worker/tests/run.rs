@@ -221,6 +221,30 @@ fn a_rollup_that_needs_no_rows_does_not_hold_up_the_others() {
 }
 
 #[test]
+fn a_time_that_no_partition_can_be_named_by_fails_its_file() {
+    let place = Workplace::new();
+    place.rollup(
+        "by_ts",
+        "SELECT date_trunc('hour', from_unixtime(try_cast(url_extract_parameter(request_url, 'ts') AS double))) AS hour, \
+         count(*) AS n FROM alb_access_logs GROUP BY 1",
+    );
+    place.log(
+        &alb_name(10, 5, 1),
+        &alb_line(10, 1, "192.0.2.1", 200, "https://e.example:443/?ts=1.7e9"),
+    );
+    place.log(
+        &alb_name(10, 5, 2),
+        &alb_line(10, 1, "192.0.2.1", 200, "https://e.example:443/?ts=1.7e12"),
+    );
+    let printed = fail(&mut place.run_command(), 3);
+    assert!(
+        printed.contains("tables have the years 1 to 9999"),
+        "{printed}"
+    );
+    assert_eq!(place.query("SELECT n FROM by_ts"), ["1"]);
+}
+
+#[test]
 fn a_date_key_is_the_partition() {
     let place = Workplace::new();
     place.rollup(

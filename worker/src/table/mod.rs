@@ -74,6 +74,12 @@ pub enum TableError {
         /// The SQL that it is the result of.
         stored: String,
     },
+    /// A row's time is outside of what a partition can be named by.
+    #[error(
+        "a row of it is of the date {0}, and tables have the years 1 to 9999; \
+         leave such times out in the rollup's WHERE"
+    )]
+    Date(String),
     /// Something in a table's folder that logmill has not written.
     #[error("{path}: {what}")]
     NotOurs {

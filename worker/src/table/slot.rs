@@ -69,6 +69,22 @@ impl Slot {
     }
 }
 
+/// The last year that a partition can be named by: readers take four digits.
+const LAST_YEAR: i64 = 9999;
+
+/// The date of a row, if any, that no partition can be named by.
+pub(super) fn unnameable(column: &ArrayRef) -> Option<String> {
+    let dates = runs(column).into_iter().filter_map(|(slot, _)| slot.date());
+    let mut unnameable = dates.filter(|date| {
+        let year = date
+            .rsplitn(3, '-')
+            .nth(2)
+            .and_then(|year| year.parse().ok());
+        !year.is_some_and(|year: i64| (1..=LAST_YEAR).contains(&year))
+    });
+    unnameable.next()
+}
+
 /// Cuts the rows of a slot column into runs of the same slot.
 pub(super) fn runs(column: &ArrayRef) -> Vec<(Slot, Range<usize>)> {
     let slot_of: Box<dyn Fn(usize) -> Slot> = match column.data_type() {

@@ -13,6 +13,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::ledger::Entry;
 use super::parquet_file::{self, Opened, ParquetFile};
+use super::slot::unnameable;
 use super::{Definition, TableError};
 
 const FOLDER: &str = "_staging";
@@ -21,6 +22,7 @@ const ENTRY_KEY: &str = "logmill.log_file";
 /// Rows of a log file on their way to staging. Nothing is staged before [`StagingFile::stage`] returns.
 pub(crate) struct StagingFile {
     file: ParquetFile,
+    slot_column: usize,
 }
 
 /// A log file's rows, staged. They are in the table once a commit has found them.
@@ -42,11 +44,15 @@ impl StagingFile {
         let path = path(&log_file.shard(), log_file.id());
         Ok(Self {
             file: ParquetFile::create(store, path, definition.row_schema())?,
+            slot_column: definition.slot_column,
         })
     }
 
     /// Adds rows, which have the definition's columns in the types in which they are stored.
     pub(crate) async fn write(&mut self, rows: &RecordBatch) -> Result<(), TableError> {
+        if let Some(date) = unnameable(rows.column(self.slot_column)) {
+            return Err(TableError::Date(date));
+        }
         self.file.write(rows).await
     }
 
