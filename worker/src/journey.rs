@@ -2,7 +2,6 @@
 //! open ▸ gunzip ▸ lines ▸ columns ▸ every rollup's SQL at once ▸ one staged file per rollup.
 
 use std::io::{self, Read};
-use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use datafusion::error::DataFusionError;
@@ -303,7 +302,7 @@ async fn roll_up(
     let mut rows = rollup.run(batches).await.map_err(sql_error)?;
     while let Some(batch) = rows.try_next().await.map_err(sql_error)? {
         rows_staged += batch.num_rows() as i64;
-        let batch = conform(&batch, &Arc::clone(&schema)).map_err(sql_error)?;
+        let batch = conform(&batch, &schema).map_err(sql_error)?;
         staging.write(&batch).await?;
     }
     Ok((staging, rows_staged))

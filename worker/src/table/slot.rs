@@ -26,13 +26,18 @@ pub(super) enum Slot {
 }
 
 impl Slot {
+    /// The day that it is or is in, in days since 1970-01-01.
+    fn days(self) -> Option<i64> {
+        match self {
+            Self::Null => None,
+            Self::Day(days) => Some(days),
+            Self::Hour(hours) => Some(hours.div_euclid(HOURS_PER_DAY)),
+        }
+    }
+
     /// The value of the partition column, `YYYY-MM-DD`, or `None` for NULL.
     pub(super) fn date(self) -> Option<String> {
-        let days = match self {
-            Self::Null => return None,
-            Self::Day(days) => days,
-            Self::Hour(hours) => hours.div_euclid(HOURS_PER_DAY),
-        };
+        let days = self.days()?;
         let (year, month, day) = civil_from_days(days);
         Some(format!("{year:04}-{month:02}-{day:02}"))
     }
@@ -69,20 +74,12 @@ impl Slot {
     }
 }
 
-/// The last year that a partition can be named by: readers take four digits.
-const LAST_YEAR: i64 = 9999;
-
-/// The date of a row, if any, that no partition can be named by.
+/// The date of a row, if any, that no partition can be named by: readers take years of four digits, from 1 on.
 pub(super) fn unnameable(column: &ArrayRef) -> Option<String> {
-    let dates = runs(column).into_iter().filter_map(|(slot, _)| slot.date());
-    let mut unnameable = dates.filter(|date| {
-        let year = date
-            .rsplitn(3, '-')
-            .nth(2)
-            .and_then(|year| year.parse().ok());
-        !year.is_some_and(|year: i64| (1..=LAST_YEAR).contains(&year))
-    });
-    unnameable.next()
+    let nameable = days_from_civil(1, 1, 1)..=days_from_civil(9999, 12, 31);
+    let beyond = |slot: Slot| slot.days().is_some_and(|days| !nameable.contains(&days));
+    let found = runs(column).into_iter().find(|(slot, _)| beyond(*slot))?;
+    found.0.date()
 }
 
 /// Cuts the rows of a slot column into runs of the same slot.
