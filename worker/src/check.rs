@@ -76,7 +76,7 @@ pub async fn sample(
     let Some(table) = summary.tables.iter().find(|table| table.name == name) else {
         bail!("the table '{name}' was not made");
     };
-    let root = Root::open(&tables)?;
+    let root = Root::open(&tables).await?;
     let entries = root.read(&name).await?.entries().await?;
     let first = entries.iter().filter_map(|entry| entry.first_time).min();
     let last = entries.iter().filter_map(|entry| entry.last_time).max();

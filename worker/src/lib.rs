@@ -15,6 +15,7 @@
 
 #![warn(missing_docs, unreachable_pub)]
 
+mod aws;
 pub mod intake;
 pub mod log_file;
 pub mod format;

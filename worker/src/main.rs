@@ -78,7 +78,7 @@ async fn execute(command: Command) -> Result<u8> {
             })
         }
         Command::Query(args) => {
-            let root = Root::open(&args.tables)?;
+            let root = Root::open(&args.tables).await?;
             query::query(
                 &root,
                 &args.sql,
@@ -89,7 +89,7 @@ async fn execute(command: Command) -> Result<u8> {
             Ok(SUCCESS)
         }
         Command::Files(args) => {
-            let root = Root::open(&args.tables)?;
+            let root = Root::open(&args.tables).await?;
             let sql = "SELECT * FROM log_files ORDER BY log_file, \"table\"";
             query::query(&root, sql, args.output.format(), args.output.writer()?).await?;
             Ok(SUCCESS)

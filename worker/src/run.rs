@@ -90,7 +90,7 @@ pub async fn run(
     options: &Options,
     progress: &mut dyn Progress,
 ) -> Result<Summary> {
-    let root = Root::create(&options.tables)?;
+    let root = Root::create(&options.tables).await?;
     let mut tables = Vec::with_capacity(rollups.len());
     for rollup in rollups {
         let table = root.open_or_create(rollup.definition()).await?;

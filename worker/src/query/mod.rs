@@ -26,7 +26,7 @@ use scan::DeltaScan;
 pub async fn query(root: &Root, sql: &str, format: Format, out: impl Write + Send) -> Result<()> {
     let context = SessionContext::new_with_state(engine::query_session());
     let mut log_files = Vec::new();
-    for name in root.tables()? {
+    for name in root.tables().await? {
         let version = root
             .read(&name)
             .await
@@ -45,7 +45,7 @@ pub async fn query(root: &Root, sql: &str, format: Format, out: impl Write + Sen
         context.register_object_store(url.as_ref(), Arc::clone(version.store()));
         context.register_table(&name, Arc::new(DeltaScan::new(&version, url)?))?;
     }
-    if log_files.is_empty() && root.tables()?.is_empty() {
+    if log_files.is_empty() && root.tables().await?.is_empty() {
         bail!("there are no tables here; `logmill run` makes them");
     }
     let ledger = with_table_names(&log_files)?;

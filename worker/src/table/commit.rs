@@ -10,27 +10,28 @@
 //! counted. Whatever goes wrong in 3 leaves open whether the version was written, so nothing is concluded
 //! from it: the answer is in the table.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use arrow::record_batch::RecordBatch;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
 use deltalake_core::kernel::{Action, Add, Remove};
-use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use futures::{StreamExt, TryStreamExt};
 use logmill_shared::Shard;
+use object_store::ObjectStore;
 use object_store::path::Path;
 
+use super::delta_log::Operation;
 use super::merging::rows_of;
 use super::parquet_file::{self, Opened, ParquetFile, Written};
 use super::slot::{Slot, runs};
 use super::staging::{self, StagedFile};
 use super::statistics::delta_statistics;
-use super::{DataFile, Entry, Table, TableError, Version};
+use super::world::Guard;
+use super::{DataFile, Entry, Lease, Table, TableError, Version, milliseconds};
 use crate::rollup::DATE_COLUMN;
 
 /// What one commit takes, so that its memory does not grow with the backlog. The next commit takes the rest.
@@ -40,10 +41,20 @@ const MAX_STAGED_BYTES: u64 = 32 * 1024 * 1024;
 /// Staged files opened at once: enough to hide a store's latency.
 const OPENED_AT_ONCE: usize = 16;
 
-/// Attempts at a commit before giving up, and the wait between them. Each failure but those of the storage
-/// itself means that somebody else has committed, so there is progress.
-const MAX_ATTEMPTS: u32 = 50;
+/// What is listed of staging at once: more than one commit takes, as some of it may have been counted.
+const MAX_LISTED_FILES: usize = 4 * MAX_STAGED_FILES;
+
+/// Attempts at a commit without any progress before giving up, and the wait between them: somewhat more than a
+/// minute in all, on top of what the store's client has tried.
+const MAX_ATTEMPTS: u32 = 20;
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// A commit that has taken longer than this is not written: vacuum may take its new files for those of a commit that
+/// has died ([`super::vacuum::ORPHAN_GRACE`], which is far longer).
+const DEADLINE: Duration = Duration::from_hours(1);
+
+/// How often to ask for a lease that another holds.
+const LEASE_POLL: Duration = Duration::from_secs(1);
 
 /// What was committed.
 #[derive(Debug, Default)]
@@ -55,12 +66,38 @@ pub struct Committed {
 }
 
 impl Table {
-    /// Commits everything that is staged.
+    /// Commits everything that is staged, or waits for whoever is about to do so.
     pub async fn commit(&self) -> Result<Vec<Entry>, TableError> {
+        let mut failures = 0;
+        loop {
+            match self.commit_or_wait().await {
+                Ok(Some(entries)) => return Ok(entries),
+                Ok(None) => self.world.sleep(LEASE_POLL).await,
+                Err(error) => self.wait_after(error, &mut failures).await?,
+            }
+        }
+    }
+
+    /// `None`: another has the lease, and there is something staged.
+    async fn commit_or_wait(&self) -> Result<Option<Vec<Entry>>, TableError> {
+        if staging::list(&self.store, 1).await?.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let Some(mut lease) = self.try_lease().await? else {
+            tracing::debug!(table = %self.definition.name, "another has the lease");
+            return Ok(None);
+        };
+        let committed = self.commit_by(&mut lease).await;
+        lease.release().await;
+        committed.map(Some)
+    }
+
+    /// Commits everything that is staged.
+    pub async fn commit_by(&self, lease: &mut Lease) -> Result<Vec<Entry>, TableError> {
         let mut entries = Vec::new();
         let mut failures = 0;
         loop {
-            match self.try_commit().await {
+            match self.try_commit(lease).await {
                 Ok(committed) => {
                     failures = 0;
                     entries.extend(committed.entries);
@@ -68,22 +105,36 @@ impl Table {
                         return Ok(entries);
                     }
                 }
-                // What has gone, or changed, since it was listed: another commit came first.
-                Err(error)
-                    if failures < MAX_ATTEMPTS
-                        && (matches!(error, TableError::Unknown(_)) || error.is_overtaken()) =>
-                {
-                    failures += 1;
-                    tracing::debug!(table = %self.definition.name, failures, %error, "commit again");
-                    tokio::time::sleep(wait_before(failures)).await;
-                }
-                Err(error) => return Err(error),
+                Err(error) => self.wait_after(error, &mut failures).await?,
             }
         }
     }
 
+    /// Waits before the next attempt, if one may do better.
+    async fn wait_after(&self, error: TableError, failures: &mut u32) -> Result<(), TableError> {
+        if !error.is_transient() || *failures >= MAX_ATTEMPTS {
+            return Err(error);
+        }
+        *failures += 1;
+        let (table, failures) = (&self.definition.name, *failures);
+        match failures {
+            0..5 => tracing::debug!(%table, failures, %error, "commit again"),
+            _ => tracing::warn!(%table, failures, %error, "commit again"),
+        }
+        self.world.sleep(self.wait_before(failures)).await;
+        Ok(())
+    }
+
+    /// Doubles from 10 ms, with a part of chance so that two that collided do not do so again.
+    fn wait_before(&self, attempt: u32) -> Duration {
+        let wait = Duration::from_millis(10) * 2_u32.saturating_pow(attempt);
+        let chance = (self.world.unique() as u32) as f64 / f64::from(u32::MAX);
+        wait.min(LONGEST_WAIT).mul_f64(0.5 + chance / 2.0)
+    }
+
     /// Tries once to commit what is staged, up to the bounds of one commit.
-    pub async fn try_commit(&self) -> Result<Committed, TableError> {
+    pub async fn try_commit(&self, lease: &mut Lease) -> Result<Committed, TableError> {
+        let begun = self.world.now();
         let version = self.version().await?;
         let (fresh, more) = self.fresh(&version).await?;
         let (staged, opened) = self.open(fresh).await?;
@@ -101,43 +152,46 @@ impl Table {
         }
         let entries: Vec<Entry> = by_shard.values().flatten().cloned().collect();
 
-        let mut actions = self.write_data(&version, files).await?;
-        let Version { delta, ledger, .. } = version;
-        let transaction = ledger.extended(&self.store, by_shard).await?;
-        actions.push(Action::Txn(transaction));
+        let mut actions = self.write_data(&version, files, lease).await?;
+        let ledger = version.ledger.extended(&self.store, &*self.world, by_shard);
+        actions.push(Action::Txn(ledger.await?));
+        self.check_deadline(begun)?;
+        self.write_version(&version, Operation::Write, actions)
+            .await?;
 
-        // No retries of Delta's own: it would take a version that has landed, and whose answer was lost, for
-        // another's, and land it again. No clean-up on its way: that would report a landed commit as failed.
-        let properties = CommitProperties::default()
-            .with_max_retries(0)
-            .with_create_checkpoint(false)
-            .with_cleanup_expired_logs(Some(false));
-        let operation = DeltaOperation::Write {
-            mode: SaveMode::Append,
-            partition_by: Some(vec![DATE_COLUMN.to_owned()]),
-            predicate: None,
-        };
-        let committed = CommitBuilder::from(properties)
-            .with_actions(actions)
-            .build(
-                Some(delta.snapshot()?.snapshot() as &dyn TableReference),
-                Arc::clone(&self.log_store),
-                operation,
-            )
-            .await;
-        committed.map_err(|error| TableError::Unknown(error.to_string()))?;
-
-        self.see_counted(&staged).await?;
+        let version = self.version().await?;
+        if self.world.keeps(Guard::ReadBack) {
+            see_counted(&self.store, &version, &staged).await?;
+        }
         staging::delete(&self.store, &staged).await?;
+        if let Err(error) = self.checkpoint_if_due(&version).await {
+            tracing::warn!(table = %self.definition.name, %error, "no checkpoint");
+        }
         Ok(Committed { entries, more })
+    }
+
+    /// Fails if too much time has gone since this moment.
+    pub(super) fn check_deadline(&self, begun: SystemTime) -> Result<(), TableError> {
+        let taken = self.world.now().duration_since(begun).unwrap_or_default();
+        if taken > DEADLINE && self.world.keeps(Guard::Deadline) {
+            return Err(TableError::Unknown(format!(
+                "it has taken {} s, and its new files may be gone",
+                taken.as_secs()
+            )));
+        }
+        Ok(())
     }
 
     /// What is staged and has not been counted, up to the bounds of one commit, and whether there is more.
     /// What has been counted is deleted.
     async fn fresh(&self, version: &Version) -> Result<(Vec<StagedFile>, bool), TableError> {
-        let staged = staging::list(&self.store).await?;
+        let staged = staging::list(&self.store, MAX_LISTED_FILES).await?;
+        let more_staged = staged.len() == MAX_LISTED_FILES;
         let shards: BTreeSet<&Shard> = staged.iter().map(|file| &file.shard).collect();
-        let counted = version.counted(shards).await?;
+        let counted = match self.world.keeps(Guard::LedgerCheck) {
+            true => version.counted(shards).await?,
+            false => HashSet::new(),
+        };
         let (counted, mut fresh): (Vec<_>, Vec<_>) = staged
             .into_iter()
             .partition(|file| counted.contains(&file.id));
@@ -150,7 +204,7 @@ impl Table {
             first || bytes <= MAX_STAGED_BYTES
         });
         let taken = taken.count();
-        let more = taken < fresh.len();
+        let more = more_staged || taken < fresh.len();
         fresh.truncate(taken);
         Ok((fresh, more))
     }
@@ -176,6 +230,7 @@ impl Table {
         &self,
         version: &Version,
         staged: Vec<Opened>,
+        lease: &mut Lease,
     ) -> Result<Vec<Action>, TableError> {
         let schema = self.definition.row_schema();
         let streams = staged
@@ -203,21 +258,22 @@ impl Table {
                 }
             }
         };
-        let mut writer = DataWriter::new(self);
+        let mut writer = DataWriter::new(self, Into::Slots);
         while let Some(batch) = rows.try_next().await? {
             writer.write(&batch).await?;
+            lease.renew().await?;
         }
-        let mut actions = writer.finish().await?;
-        actions.extend(
-            replaced
-                .into_iter()
-                .map(|file| Action::Remove(remove(file))),
-        );
+        let mut actions = writer.finish(Operation::Write).await?;
+        let now = self.world.now();
+        let removes = replaced
+            .into_iter()
+            .map(|file| Action::Remove(remove(file, Operation::Write, now)));
+        actions.extend(removes);
         Ok(actions)
     }
 
     /// The rows of data files, one after the other, with their partition's column if they have one.
-    async fn rows_of_files(
+    pub(super) async fn rows_of_files(
         &self,
         files: &[DataFile],
     ) -> Result<SendableRecordBatchStream, TableError> {
@@ -237,26 +293,25 @@ impl Table {
             futures::stream::iter(streams).flatten(),
         )))
     }
-
-    /// Checks, on a freshly read version, that the ledger has these log files.
-    async fn see_counted(&self, staged: &[StagedFile]) -> Result<(), TableError> {
-        let version = self.version().await?;
-        let shards: BTreeSet<&Shard> = staged.iter().map(|file| &file.shard).collect();
-        let counted = version.counted(shards).await?;
-        match staged.iter().all(|file| counted.contains(&file.id)) {
-            true => Ok(()),
-            false => Err(TableError::Unknown(
-                "the version was written, but the table does not have it".to_owned(),
-            )),
-        }
-    }
 }
 
-/// Doubles from 10 ms, with a part of chance so that two that collided do not do so again.
-fn wait_before(attempt: u32) -> Duration {
-    let wait = Duration::from_millis(10) * 2_u32.saturating_pow(attempt);
-    let chance = f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
-    wait.min(LONGEST_WAIT).mul_f64(0.5 + chance / 2.0)
+/// Checks that a version's ledger has these log files.
+async fn see_counted(
+    store: &Arc<dyn ObjectStore>,
+    version: &Version,
+    staged: &[StagedFile],
+) -> Result<(), TableError> {
+    let shards: BTreeSet<&Shard> = staged.iter().map(|file| &file.shard).collect();
+    let mut counted = HashSet::new();
+    for shard in shards {
+        counted.extend(version.ledger.counted(store, shard).await?);
+    }
+    match staged.iter().all(|file| counted.contains(&file.id)) {
+        true => Ok(()),
+        false => Err(TableError::Unknown(
+            "the version was written, but the table does not have it".to_owned(),
+        )),
+    }
 }
 
 /// The files of the slots that rows belong to, in the order of slots.
@@ -275,12 +330,10 @@ fn touched_files(
     }
     let mut files = BTreeMap::new();
     for file in &version.files {
-        let slot = Slot::of_path(&file.path).ok_or_else(|| TableError::NotOurs {
-            path: file.path.clone(),
-            what: "a data file that logmill has not written; tables must not be written or optimized by others"
-                .to_owned(),
-        })?;
-        if touched.contains(&slot) && files.insert(slot, file.clone()).is_some() {
+        let slot = file.slot()?;
+        if touched.iter().any(|&touched| slot.covers(touched))
+            && files.insert(slot.start(), file.clone()).is_some()
+        {
             return Err(TableError::Internal(format!(
                 "two data files for one slot: {}",
                 file.path
@@ -305,12 +358,12 @@ fn with_date(
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
 
-fn remove(file: DataFile) -> Remove {
+/// Takes a file out of the table.
+pub(super) fn remove(file: DataFile, operation: Operation, now: SystemTime) -> Remove {
     Remove {
         path: file.path,
-        // Two commits that replace the same file with `false` here would both succeed.
-        data_change: true,
-        deletion_timestamp: Some(now_ms()),
+        data_change: operation.changes_data(),
+        deletion_timestamp: Some(milliseconds(now)),
         extended_file_metadata: Some(true),
         partition_values: Some([(DATE_COLUMN.to_owned(), file.date)].into()),
         size: Some(file.bytes as i64),
@@ -321,32 +374,40 @@ fn remove(file: DataFile) -> Remove {
     }
 }
 
-fn now_ms() -> i64 {
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    since_epoch.as_millis() as i64
+/// Where rows are written to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Into {
+    /// A file for each slot.
+    Slots,
+    /// One file, which stands for all of its slots.
+    One(Slot),
 }
 
-/// Writes rows to a file for each slot.
-struct DataWriter<'t> {
+/// Writes rows to data files.
+pub(super) struct DataWriter<'t> {
     table: &'t Table,
+    into: Into,
     open: BTreeMap<Slot, ParquetFile>,
-    actions: Vec<Action>,
+    written: Vec<(Slot, Written)>,
 }
 
 impl<'t> DataWriter<'t> {
-    fn new(table: &'t Table) -> Self {
+    pub(super) fn new(table: &'t Table, into: Into) -> Self {
         Self {
             table,
+            into,
             open: BTreeMap::new(),
-            actions: Vec::new(),
+            written: Vec::new(),
         }
     }
 
-    async fn write(&mut self, batch: &RecordBatch) -> Result<(), TableError> {
+    pub(super) async fn write(&mut self, batch: &RecordBatch) -> Result<(), TableError> {
         let definition = &self.table.definition;
-        for (slot, range) in runs(batch.column(definition.slot_column)) {
+        let runs = match self.into {
+            Into::Slots => runs(batch.column(definition.slot_column)),
+            Into::One(slot) => vec![(slot, 0..batch.num_rows())],
+        };
+        for (slot, range) in runs {
             // Rows that merge come in the order of slots, so the ones before are complete.
             if definition.merges() {
                 self.finish_before(slot).await?;
@@ -358,7 +419,7 @@ impl<'t> DataWriter<'t> {
                 std::collections::btree_map::Entry::Vacant(vacant) => {
                     vacant.insert(ParquetFile::create(
                         &self.table.store,
-                        slot.new_path(),
+                        slot.new_path(self.table.world.unique()),
                         definition.file_schema(),
                     )?)
                 }
@@ -380,33 +441,31 @@ impl<'t> DataWriter<'t> {
 
     async fn finish_file(&mut self, slot: Slot, file: ParquetFile) -> Result<(), TableError> {
         let written = file.finish().await?;
-        let statistics = delta_statistics(&self.table.definition.file_schema(), &written.metadata);
-        self.actions
-            .push(Action::Add(add(slot, &written, statistics)));
+        self.written.push((slot, written));
         Ok(())
     }
 
-    async fn finish(mut self) -> Result<Vec<Action>, TableError> {
+    /// Completes the files, and returns what puts them into the table.
+    pub(super) async fn finish(mut self, operation: Operation) -> Result<Vec<Action>, TableError> {
         while let Some((slot, file)) = self.open.pop_first() {
             self.finish_file(slot, file).await?;
         }
-        Ok(self.actions)
-    }
-}
-
-fn add(slot: Slot, written: &Written, statistics: String) -> Add {
-    Add {
-        path: written.path.to_string(),
-        partition_values: [(DATE_COLUMN.to_owned(), slot.date())].into(),
-        size: written.bytes as i64,
-        modification_time: now_ms(),
-        data_change: true,
-        stats: Some(statistics),
-        tags: None,
-        deletion_vector: None,
-        base_row_id: None,
-        default_row_commit_version: None,
-        clustering_provider: None,
+        let schema = self.table.definition.file_schema();
+        let now = self.table.world.now();
+        let add = |(slot, written): (Slot, Written)| Add {
+            path: written.path.to_string(),
+            partition_values: [(DATE_COLUMN.to_owned(), slot.date())].into(),
+            size: written.bytes as i64,
+            modification_time: milliseconds(now),
+            data_change: operation.changes_data(),
+            stats: Some(delta_statistics(&schema, &written.metadata)),
+            tags: None,
+            deletion_vector: None,
+            base_row_id: None,
+            default_row_commit_version: None,
+            clustering_provider: None,
+        };
+        Ok(self.written.into_iter().map(add).map(Action::Add).collect())
     }
 }
 

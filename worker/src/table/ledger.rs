@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::array::{
     Array, AsArray, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
@@ -16,19 +15,24 @@ use arrow::datatypes::{
     DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMillisecondType,
 };
 use deltalake_core::kernel::Transaction;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use logmill_shared::{LogFile, LogFileId, Shard};
+use object_store::ObjectStore;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 
-use super::TableError;
 use super::parquet_file::{self, ParquetFile};
+use super::world::{Guard, World};
+use super::{TableError, milliseconds};
 
 /// The application whose `txn` version is the version of the ledger's manifest.
 pub(super) const APPLICATION: &str = "logmill.ledger";
 
-const FOLDER: &str = "_ledger";
+pub(super) const FOLDER: &str = "_ledger";
+
+/// Shards that are read and written at once: enough to hide a store's latency when log files of many hours come
+/// together.
+const SHARDS_AT_ONCE: usize = 16;
 
 /// What the ledger says of a log file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -154,6 +158,8 @@ impl Entry {
 /// The ledger as one version of the table has it.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
+    /// The version of its manifest; `None` if nothing has been counted yet.
+    version: Option<i64>,
     /// The object of each shard.
     shards: BTreeMap<Shard, String>,
 }
@@ -184,7 +190,18 @@ impl Ledger {
                 );
             }
         }
-        Ok(Self { shards })
+        Ok(Self {
+            version: Some(version),
+            shards,
+        })
+    }
+
+    /// Everything in the store that it consists of.
+    pub(super) fn paths(&self) -> impl Iterator<Item = Path> {
+        let shards = self.shards.iter();
+        shards
+            .map(|(shard, object)| shard_path(shard, object))
+            .chain(self.version.map(manifest_path))
     }
 
     /// All shards.
@@ -222,47 +239,58 @@ impl Ledger {
     /// Writes the ledger with these entries added. It counts from the commit on that has the transaction, and
     /// not at all if there never is one.
     pub(super) async fn extended(
-        mut self,
+        &self,
         store: &Arc<dyn ObjectStore>,
+        world: &dyn World,
         fresh: BTreeMap<Shard, Vec<Entry>>,
     ) -> Result<Transaction, TableError> {
-        for (shard, entries) in fresh {
-            let mut all = self.entries(store, &shard).await?;
-            all.extend(entries);
-            // Neighbours are alike, which compresses well.
-            all.sort_by(|left, right| left.log_file.cmp(&right.log_file));
-            let object = uuid::Uuid::new_v4().simple().to_string();
-            let path = shard_path(&shard, &object);
-            write(store, path, &Entry::batch(&all)?).await?;
-            self.shards.insert(shard, object);
-        }
-        let names: StringArray = self
-            .shards
-            .keys()
-            .map(|shard| Some(shard.as_str()))
-            .collect();
-        let objects: StringArray = self.shards.values().map(Some).collect();
+        let written: Vec<(Shard, String)> = futures::stream::iter(fresh)
+            .map(|(shard, entries)| self.extended_shard(store, world.unique(), shard, entries))
+            .buffered(SHARDS_AT_ONCE)
+            .try_collect()
+            .await?;
+        let mut shards = self.shards.clone();
+        shards.extend(written);
+        let names: StringArray = shards.keys().map(|shard| Some(shard.as_str())).collect();
+        let objects: StringArray = shards.values().map(Some).collect();
         let manifest = RecordBatch::try_from_iter([
             ("shard", Arc::new(names) as Arc<dyn Array>),
             ("object", Arc::new(objects) as Arc<dyn Array>),
         ])
         .map_err(|error| TableError::Internal(error.to_string()))?;
-        let version = unique_version();
+        let version = match world.keeps(Guard::UniqueManifest) {
+            true => unique_version(world),
+            false => self.version.unwrap_or(0) + 1,
+        };
         write(store, manifest_path(version), &manifest).await?;
         Ok(Transaction::new(APPLICATION, version))
+    }
+
+    /// Writes a shard with these entries added, and returns its new object.
+    async fn extended_shard(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        unique: u128,
+        shard: Shard,
+        entries: Vec<Entry>,
+    ) -> Result<(Shard, String), TableError> {
+        let mut all = self.entries(store, &shard).await?;
+        all.extend(entries);
+        // Neighbours are alike, which compresses well.
+        all.sort_by(|left, right| left.log_file.cmp(&right.log_file));
+        let object = format!("{unique:032x}");
+        write(store, shard_path(&shard, &object), &Entry::batch(&all)?).await?;
+        Ok((shard, object))
     }
 }
 
 /// A version that no other attempt to commit takes, even one that believes it holds the same lease: the time,
 /// so that versions ascend, and 20 random bits. Two attempts that wrote the same manifest could otherwise
 /// commit each other's.
-fn unique_version() -> i64 {
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let random = uuid::Uuid::new_v4().as_u128() & ((1 << 20) - 1);
+fn unique_version(world: &dyn World) -> i64 {
+    let random = (world.unique() & ((1 << 20) - 1)) as i64;
     // Milliseconds fill 43 bits until the year 2248.
-    ((since_epoch.as_millis() << 20 | random) & i64::MAX as u128) as i64
+    ((milliseconds(world.now()) << 20) | random) & i64::MAX
 }
 
 fn manifest_path(version: i64) -> Path {
@@ -285,8 +313,7 @@ async fn write(
 }
 
 async fn read(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Vec<RecordBatch>, TableError> {
-    let bytes = store.head(path).await?.size;
-    let rows = parquet_file::open(store, path, bytes).await?.rows()?;
+    let rows = parquet_file::open_whole(store, path).await?.rows()?;
     rows.try_collect()
         .await
         .map_err(|source| TableError::parquet(path, source))
@@ -303,6 +330,7 @@ fn not_a_ledger(path: &Path) -> TableError {
 mod tests {
     use object_store::memory::InMemory;
 
+    use super::super::world::Machine;
     use super::*;
 
     fn entry(uri: &str) -> Entry {
@@ -329,14 +357,22 @@ mod tests {
         );
         let ledger = Ledger::load(&store, None).await.unwrap();
         let first = BTreeMap::from([(one.clone(), vec![entry("s3://b/1")])]);
-        let version = ledger.extended(&store, first).await.unwrap().version;
+        let version = ledger
+            .extended(&store, &Machine, first)
+            .await
+            .unwrap()
+            .version;
 
         let ledger = Ledger::load(&store, Some(version)).await.unwrap();
         let more = BTreeMap::from([
             (one.clone(), vec![entry("s3://b/2")]),
             (two.clone(), vec![entry("s3://b/3")]),
         ]);
-        let next = ledger.extended(&store, more).await.unwrap().version;
+        let next = ledger
+            .extended(&store, &Machine, more)
+            .await
+            .unwrap()
+            .version;
         assert!(next > version);
 
         let ledger = Ledger::load(&store, Some(next)).await.unwrap();

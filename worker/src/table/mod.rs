@@ -11,24 +11,22 @@
 //! ```
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path as FilePath;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use datafusion::error::DataFusionError;
-use deltalake_core::kernel::transaction::CommitProperties;
 use deltalake_core::logstore::LogStoreRef;
-use deltalake_core::operations::create::CreateBuilder;
-use deltalake_core::protocol::SaveMode;
-use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
-use futures::TryStreamExt;
+use deltalake_core::{DeltaTable, DeltaTableError};
+use futures::{StreamExt, TryStreamExt};
 use logmill_shared::{LogFile, LogFileId, Shard};
 use object_store::ObjectStore;
 use object_store::path::Path;
 use parquet::errors::ParquetError;
-use url::Url;
 
-use crate::rollup::{DATE_COLUMN, canonical};
+use crate::rollup::DATE_COLUMN;
 
+mod world;
+mod root;
 mod definition;
 mod slot;
 mod statistics;
@@ -36,15 +34,26 @@ mod parquet_file;
 mod staging;
 mod ledger;
 mod merging;
+mod delta_log;
+mod lease;
 mod commit;
+mod settle;
+mod vacuum;
 mod rejected_lines;
 
 pub use commit::Committed;
 pub use definition::{Column, Definition};
+pub use lease::Lease;
 pub use ledger::Entry;
 pub(crate) use merging::conform;
 pub(crate) use rejected_lines::RejectedLines;
+pub use root::Root;
+pub use settle::Settled;
 pub(crate) use staging::StagingFile;
+pub use vacuum::{MAX_GRACE, MIN_GRACE, Vacuumed};
+
+use slot::Slot;
+use world::World;
 
 /// The property of a Delta table that holds the SQL which it is the result of.
 const SQL_PROPERTY: &str = "logmill.sql";
@@ -127,144 +136,24 @@ impl TableError {
         self.has_cause(|cause| matches!(cause, object_store::Error::NotFound { .. }))
     }
 
-    /// Whether an object has gone, or is another now, because somebody else was at work.
-    fn is_overtaken(&self) -> bool {
-        self.has_cause(|cause| {
-            matches!(
-                cause,
-                object_store::Error::NotFound { .. } | object_store::Error::Precondition { .. }
-            )
-        })
+    /// Whether the same may succeed another time: its outcome is not known, an object has gone or is another now
+    /// because somebody else was at work, or the store could not be reached.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unknown(_))
+            || self.has_cause(|cause| {
+                matches!(
+                    cause,
+                    object_store::Error::NotFound { .. }
+                        | object_store::Error::Precondition { .. }
+                        | object_store::Error::Generic { .. }
+                )
+            })
     }
 
     fn has_cause(&self, is: fn(&object_store::Error) -> bool) -> bool {
         let first: &(dyn std::error::Error + 'static) = self;
         std::iter::successors(Some(first), |error| error.source())
             .any(|error| error.downcast_ref().is_some_and(is))
-    }
-}
-
-/// The place that tables are in: a folder with one folder for each.
-#[derive(Debug, Clone)]
-pub struct Root {
-    url: Url,
-}
-
-impl Root {
-    /// The folder at a path; it is created if there is none.
-    pub fn create(place: &str) -> Result<Self, TableError> {
-        std::fs::create_dir_all(place).map_err(|error| root_error(place, error))?;
-        Self::open(place)
-    }
-
-    /// The folder at a path, which exists.
-    pub fn open(place: &str) -> Result<Self, TableError> {
-        let path = std::fs::canonicalize(place).map_err(|error| root_error(place, error))?;
-        if !path.is_dir() {
-            return Err(root_error(place, "it is a file"));
-        }
-        let url = Url::from_directory_path(&path)
-            .map_err(|()| root_error(place, "it has no absolute path"))?;
-        Ok(Self { url })
-    }
-
-    fn path(&self) -> Result<std::path::PathBuf, TableError> {
-        self.url
-            .to_file_path()
-            .map_err(|()| root_error(self.url.as_str(), "it is no path"))
-    }
-
-    fn url_of(&self, table: &str) -> Result<Url, TableError> {
-        let url = self.url.join(&format!("{table}/"));
-        url.map_err(|error| root_error(self.url.as_str(), error))
-    }
-
-    /// The names of the tables that are here.
-    pub fn tables(&self) -> Result<Vec<String>, TableError> {
-        let mut names = Vec::new();
-        let path = self.path()?;
-        let read_error = |error| root_error(self.url.as_str(), error);
-        for entry in std::fs::read_dir(&path).map_err(read_error)? {
-            let entry = entry.map_err(read_error)?;
-            if entry.path().join("_delta_log").is_dir() {
-                names.push(entry.file_name().to_string_lossy().into_owned());
-            }
-        }
-        names.sort();
-        Ok(names)
-    }
-
-    /// Opens the table for reading.
-    pub async fn read(&self, name: &str) -> Result<Version, TableError> {
-        let log_store = log_store(self.url_of(name)?)?;
-        Version::load(name, &log_store).await
-    }
-
-    /// Opens the table that a rollup makes, and creates it if there is none. Refused if there is one that is
-    /// the result of other SQL.
-    pub async fn open_or_create(&self, definition: &Arc<Definition>) -> Result<Table, TableError> {
-        let url = self.url_of(&definition.name)?;
-        if let Ok(path) = url.to_file_path() {
-            create_folder(&path)?;
-        }
-        let log_store = log_store(url.clone())?;
-        if !log_store.is_delta_table_location().await? {
-            create(definition, &log_store).await?;
-        }
-        let version = Version::load(&definition.name, &log_store).await?;
-        if canonical(&version.sql) != canonical(&definition.sql) {
-            return Err(TableError::OtherSql {
-                name: definition.name.clone(),
-                url: url.to_string(),
-                stored: version.sql,
-            });
-        }
-        let merge = match definition.merges() {
-            true => Some(merging::Merge::plan(definition).await?),
-            false => None,
-        };
-        Ok(Table {
-            definition: Arc::clone(definition),
-            store: log_store.object_store(None),
-            log_store,
-            merge,
-        })
-    }
-}
-
-fn root_error(place: &str, reason: impl ToString) -> TableError {
-    TableError::Root {
-        place: place.to_owned(),
-        reason: reason.to_string(),
-    }
-}
-
-fn create_folder(path: &FilePath) -> Result<(), TableError> {
-    std::fs::create_dir_all(path).map_err(|error| root_error(&path.to_string_lossy(), error))
-}
-
-fn log_store(url: Url) -> Result<LogStoreRef, TableError> {
-    Ok(DeltaTableBuilder::from_url(url)?.build()?.log_store())
-}
-
-/// Writes the table's first version. Another process may do the same at the same moment: one of them does it.
-async fn create(definition: &Definition, log_store: &LogStoreRef) -> Result<(), TableError> {
-    let properties = [(SQL_PROPERTY.to_owned(), Some(definition.sql.clone()))];
-    let created = CreateBuilder::new()
-        .with_log_store(Arc::clone(log_store))
-        .with_table_name(&definition.name)
-        .with_columns(definition.delta_fields())
-        .with_partition_columns([DATE_COLUMN])
-        .with_configuration(properties)
-        // The property is logmill's own.
-        .with_raise_if_key_not_exists(false)
-        .with_save_mode(SaveMode::Ignore)
-        .with_commit_properties(CommitProperties::default().with_max_retries(0))
-        .await;
-    match created {
-        Ok(_) => Ok(()),
-        Err(_) if log_store.is_delta_table_location().await? => Ok(()),
-        Err(error) => Err(error.into()),
     }
 }
 
@@ -275,6 +164,8 @@ pub struct Table {
     log_store: LogStoreRef,
     store: Arc<dyn ObjectStore>,
     merge: Option<merging::Merge>,
+    lease: lease::Kind,
+    world: Arc<dyn World>,
 }
 
 impl Table {
@@ -295,7 +186,7 @@ impl Table {
 
     /// The log files that are staged.
     pub async fn staged(&self) -> Result<HashSet<LogFileId>, TableError> {
-        let staged = staging::list(&self.store).await?;
+        let staged = staging::list(&self.store, usize::MAX).await?;
         Ok(staged.into_iter().map(|staged| staged.id).collect())
     }
 }
@@ -319,8 +210,20 @@ pub struct DataFile {
     pub bytes: u64,
     /// The value of the partition column, if it is not NULL.
     pub date: Option<String>,
+    /// When it came to be part of the table, in milliseconds since 1970.
+    pub modified: i64,
     /// Delta's statistics of it, as JSON.
     pub statistics: Option<String>,
+}
+
+impl DataFile {
+    fn slot(&self) -> Result<Slot, TableError> {
+        Slot::of_path(&self.path).ok_or_else(|| TableError::NotOurs {
+            path: self.path.clone(),
+            what: "a data file that logmill has not written; tables must not be written or optimized by others"
+                .to_owned(),
+        })
+    }
 }
 
 impl Version {
@@ -344,6 +247,7 @@ impl Version {
                 DataFile {
                     path: file.path().into_owned(),
                     bytes: file.size().unsigned_abs(),
+                    modified: file.modification_time(),
                     date: partition.remove(DATE_COLUMN).flatten(),
                     statistics: file.stats(),
                 }
@@ -367,6 +271,11 @@ impl Version {
     /// Its number.
     pub fn number(&self) -> u64 {
         self.delta.version().unwrap_or_default()
+    }
+
+    /// The SQL that the table is the result of.
+    pub fn sql(&self) -> &str {
+        &self.sql
     }
 
     /// Its data files.
@@ -431,4 +340,26 @@ impl Version {
         }
         Ok(entries)
     }
+}
+
+/// Deletes objects, many by one request where the store can. One that is gone already is well.
+async fn delete(
+    store: &Arc<dyn ObjectStore>,
+    paths: impl IntoIterator<Item = Path>,
+) -> Result<(), TableError> {
+    let paths: Vec<_> = paths.into_iter().map(Ok).collect();
+    let mut deleted = store.delete_stream(futures::stream::iter(paths).boxed());
+    while let Some(outcome) = deleted.next().await {
+        match outcome {
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Milliseconds since 1970.
+fn milliseconds(time: SystemTime) -> i64 {
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    since_epoch.as_millis() as i64
 }

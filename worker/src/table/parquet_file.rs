@@ -73,9 +73,13 @@ impl ParquetFile {
     }
 }
 
+/// A row group of which this is written or read takes about so much memory. Rows with sketches can be large.
+const ROW_GROUP_BYTES: usize = 64 * 1024 * 1024;
+
 fn properties(schema: &SchemaRef) -> WriterProperties {
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .set_created_by(concat!("logmill ", env!("CARGO_PKG_VERSION")).to_owned());
     for field in schema.fields() {
         // Sketches: each is another, and none is before or after another.
@@ -119,16 +123,37 @@ pub(super) async fn open_at(
         version,
         whole: None,
     };
-    let builder = ParquetRecordBatchStreamBuilder::new(reader)
-        .await
-        .map_err(|source| TableError::parquet(path, source))?;
-    Ok(Opened {
+    Opened::new(path, reader).await
+}
+
+/// Opens a small Parquet file of unknown size that never changes, by one request.
+pub(super) async fn open_whole(
+    store: &Arc<dyn ObjectStore>,
+    path: &Path,
+) -> Result<Opened, TableError> {
+    let found = store.get_opts(path, GetOptions::default()).await?;
+    let whole = found.bytes().await?;
+    let reader = ObjectReader {
+        store: Arc::clone(store),
         path: path.clone(),
-        builder,
-    })
+        bytes: whole.len() as u64,
+        version: None,
+        whole: Some(whole),
+    };
+    Opened::new(path, reader).await
 }
 
 impl Opened {
+    async fn new(path: &Path, reader: ObjectReader) -> Result<Self, TableError> {
+        let builder = ParquetRecordBatchStreamBuilder::new(reader)
+            .await
+            .map_err(|source| TableError::parquet(path, source))?;
+        Ok(Self {
+            path: path.clone(),
+            builder,
+        })
+    }
+
     /// A value of the footer.
     pub(super) fn get(&self, key: &str) -> Option<&str> {
         let values = self
@@ -196,7 +221,7 @@ impl AsyncFileReader for ObjectReader {
     ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
         let bytes = self.bytes;
         let read = async move {
-            if bytes <= WHOLE_BYTES {
+            if self.whole.is_none() && bytes <= WHOLE_BYTES {
                 self.whole = Some(self.read(0..bytes).await?);
             }
             let metadata = ParquetMetaDataReader::new()
@@ -255,7 +280,7 @@ mod tests {
                 }
                 Err(error) => {
                     assert_eq!(rows, 1_000_000);
-                    assert!(TableError::parquet(&path, error).is_overtaken());
+                    assert!(TableError::parquet(&path, error).is_transient());
                 }
             }
         }

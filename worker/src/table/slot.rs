@@ -1,4 +1,6 @@
 //! A slot: one hour, or one day, of a table's data. It is the unit that a commit rewrites, and has one file.
+//!
+//! When a day is over, the files of its hours are packed into one, which then stands for all of its slots.
 
 use std::ops::Range;
 
@@ -35,6 +37,34 @@ impl Slot {
         }
     }
 
+    /// Where it begins, in hours since 1970-01-01T00:00Z. Rows without a time come first.
+    pub(super) fn start(self) -> i64 {
+        match self {
+            Self::Null => i64::MIN,
+            Self::Day(days) => days * HOURS_PER_DAY,
+            Self::Hour(hours) => hours,
+        }
+    }
+
+    /// Where it ends, in hours since 1970-01-01T00:00Z; `None` without a time.
+    pub(super) fn end(self) -> Option<i64> {
+        match self {
+            Self::Null => None,
+            Self::Day(days) => Some((days + 1) * HOURS_PER_DAY),
+            Self::Hour(hours) => Some(hours + 1),
+        }
+    }
+
+    /// The slot of the day that it is in.
+    pub(super) fn day(self) -> Self {
+        self.days().map_or(Self::Null, Self::Day)
+    }
+
+    /// Whether a file of this slot has the rows of another.
+    pub(super) fn covers(self, other: Self) -> bool {
+        self == other || self == other.day()
+    }
+
     /// The value of the partition column, `YYYY-MM-DD`, or `None` for NULL.
     pub(super) fn date(self) -> Option<String> {
         let days = self.days()?;
@@ -44,15 +74,14 @@ impl Slot {
 
     /// The path of a new data file: `date=2026-11-22/T10-<unique>.parquet`. The hour stands in the name so
     /// that a commit finds the files of a slot without reading them.
-    pub(super) fn new_path(self) -> Path {
-        let unique = uuid::Uuid::new_v4().simple();
+    pub(super) fn new_path(self, unique: u128) -> Path {
         let partition = self.date().unwrap_or_else(|| NULL_PARTITION.to_owned());
         let kind = match self {
             Self::Hour(hours) => format!("T{:02}", hours.rem_euclid(HOURS_PER_DAY)),
             Self::Day(_) => "day".to_owned(),
             Self::Null => "null".to_owned(),
         };
-        Path::from(format!("date={partition}/{kind}-{unique}.parquet"))
+        Path::from(format!("date={partition}/{kind}-{unique:032x}.parquet"))
     }
 
     /// The slot of a data file that [`Slot::new_path`] has named.
@@ -126,17 +155,28 @@ mod tests {
             Slot::Day(0),
             Slot::Null,
         ] {
-            let path = slot.new_path();
+            let path = slot.new_path(7);
             assert_eq!(Slot::of_path(path.as_ref()), Some(slot), "{path}");
         }
         assert!(
             Slot::Hour(498_706)
-                .new_path()
+                .new_path(7)
                 .as_ref()
                 .starts_with("date=2026-11-22/T10-")
         );
         assert_eq!(Slot::of_path("part-0001.parquet"), None);
         assert_eq!(Slot::of_path("date=2026-11-22/part-0001.parquet"), None);
+    }
+
+    #[test]
+    fn a_day_covers_its_hours() {
+        assert!(Slot::Day(1).covers(Slot::Hour(24)));
+        assert!(Slot::Day(1).covers(Slot::Hour(47)));
+        assert!(!Slot::Day(1).covers(Slot::Hour(48)));
+        assert!(Slot::Day(-1).covers(Slot::Hour(-1)));
+        assert!(Slot::Null.covers(Slot::Null));
+        assert!(!Slot::Null.covers(Slot::Hour(0)));
+        assert!(!Slot::Hour(24).covers(Slot::Day(1)));
     }
 
     #[test]

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use logmill_shared::{LogFile, LogFileId, Shard};
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore};
 
 use super::ledger::Entry;
 use super::parquet_file::{self, Opened, ParquetFile};
@@ -114,24 +114,22 @@ impl StagedFile {
     }
 }
 
-/// Everything that is staged, in the order of shards and ids.
-pub(super) async fn list(store: &Arc<dyn ObjectStore>) -> Result<Vec<StagedFile>, TableError> {
-    let objects: Vec<_> = store.list(Some(&Path::from(FOLDER))).try_collect().await?;
-    let mut staged: Vec<StagedFile> = objects.iter().filter_map(StagedFile::of_object).collect();
+/// What is staged, in the order of shards and ids, up to `limit` files: a backlog may be longer than memory.
+pub(super) async fn list(
+    store: &Arc<dyn ObjectStore>,
+    limit: usize,
+) -> Result<Vec<StagedFile>, TableError> {
+    let objects = store.list(Some(&Path::from(FOLDER)));
+    let staged = objects.try_filter_map(async |object| Ok(StagedFile::of_object(&object)));
+    let mut staged: Vec<StagedFile> = staged.take(limit).try_collect().await?;
     staged.sort();
     Ok(staged)
 }
 
-/// Deletes staged files that the table has counted. One that is gone already is well.
+/// Deletes staged files that the table has counted.
 pub(super) async fn delete(
     store: &Arc<dyn ObjectStore>,
     staged: &[StagedFile],
 ) -> Result<(), TableError> {
-    for file in staged {
-        match store.delete(&file.path()).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
+    super::delete(store, staged.iter().map(StagedFile::path)).await
 }

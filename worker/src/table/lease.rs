@@ -1,0 +1,229 @@
+//! The lease of a table: who commits, settles and vacuums it. It saves the work of those who would lose the race for
+//! the next version, and nothing rests on it: two that both believe to have it do each other no harm.
+//!
+//! In a folder it is a lock of the operating system, which goes with its holder. Elsewhere it is the object
+//! `_lease`, replaced by compare-and-swap. Its holder writes it anew every few seconds while at work; who sees it
+//! unchanged for longer takes it over. Only one's own clock says how long that is, so that clocks need not agree.
+
+use std::fs::{File, TryLockError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, UpdateVersion};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::world::World;
+use super::{Table, TableError};
+
+const NAME: &str = "_lease";
+
+/// After so long without a sign of life its holder is taken for dead. Shorter, and a holder that is slow for a
+/// moment is robbed of work half done; longer, and a table stands still for so long when its holder has died.
+const LIFETIME: Duration = Duration::from_secs(15);
+
+/// How often its holder gives a sign of life while at work.
+const RENEWAL: Duration = Duration::from_secs(5);
+
+/// How the lease of a table is kept.
+#[derive(Debug)]
+pub(super) enum Kind {
+    Folder(PathBuf),
+    Object(Mutex<Option<Seen>>),
+}
+
+/// The lease as somebody else holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Seen {
+    version: Option<String>,
+    since: SystemTime,
+}
+
+/// What the object says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Content {
+    /// `None` once it has been given back.
+    holder: Option<String>,
+}
+
+/// The lease, held. [`Lease::release`] gives it back; if its holder dies, it becomes free by itself.
+#[derive(Debug)]
+pub struct Lease {
+    held: Held,
+}
+
+#[derive(Debug)]
+enum Held {
+    Folder(#[expect(dead_code, reason = "the lock goes when the file is closed")] Option<File>),
+    Object {
+        store: Arc<dyn ObjectStore>,
+        world: Arc<dyn World>,
+        holder: String,
+        version: UpdateVersion,
+        renewed: SystemTime,
+    },
+}
+
+impl Kind {
+    pub(super) fn of(table: &Url) -> Self {
+        match table.to_file_path() {
+            Ok(path) => Self::Folder(path.join(NAME)),
+            Err(()) => Self::Object(Mutex::default()),
+        }
+    }
+}
+
+impl Table {
+    /// Takes the table's lease. `None`: another has it.
+    pub async fn try_lease(&self) -> Result<Option<Lease>, TableError> {
+        let held = match &self.lease {
+            Kind::Folder(path) => lock(path)?,
+            Kind::Object(seen) => self.take(seen).await?,
+        };
+        Ok(held.map(|held| Lease { held }))
+    }
+
+    async fn take(&self, seen: &Mutex<Option<Seen>>) -> Result<Option<Held>, TableError> {
+        let path = Path::from(NAME);
+        let now = self.world.now();
+        let mode = match self.store.get(&path).await {
+            Err(object_store::Error::NotFound { .. }) => PutMode::Create,
+            Err(error) => return Err(error.into()),
+            Ok(found) => {
+                let version = UpdateVersion {
+                    e_tag: found.meta.e_tag.clone(),
+                    version: found.meta.version.clone(),
+                };
+                let content: Option<Content> = serde_json::from_slice(&found.bytes().await?).ok();
+                let is_held = content.is_some_and(|content| content.holder.is_some());
+                if is_held && !expired(seen, version.e_tag.as_ref(), now) {
+                    return Ok(None);
+                }
+                PutMode::Update(version)
+            }
+        };
+        let holder = format!("{:032x}", self.world.unique());
+        let content = content(Some(&holder))?;
+        // Whatever goes wrong, somebody else may have it now.
+        let Ok(put) = self
+            .store
+            .put_opts(&path, content.into(), mode.into())
+            .await
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Held::Object {
+            store: Arc::clone(&self.store),
+            world: Arc::clone(&self.world),
+            holder,
+            version: put.into(),
+            renewed: now,
+        }))
+    }
+}
+
+/// Whether the holder has given no sign of life for too long, as far as seen from here.
+fn expired(seen: &Mutex<Option<Seen>>, version: Option<&String>, now: SystemTime) -> bool {
+    let Ok(mut seen) = seen.lock() else {
+        return false;
+    };
+    match &*seen {
+        Some(seen) if seen.version.as_ref() == version => {
+            now.duration_since(seen.since).unwrap_or_default() >= LIFETIME
+        }
+        _ => {
+            *seen = Some(Seen {
+                version: version.cloned(),
+                since: now,
+            });
+            false
+        }
+    }
+}
+
+fn lock(path: &PathBuf) -> Result<Option<Held>, TableError> {
+    let error = |error: std::io::Error| TableError::Root {
+        place: path.display().to_string(),
+        reason: error.to_string(),
+    };
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(error)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(Held::Folder(Some(file)))),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        // A file system without locks. Commits are right without.
+        Err(TryLockError::Error(_)) => Ok(Some(Held::Folder(None))),
+    }
+}
+
+fn content(holder: Option<&str>) -> Result<Vec<u8>, TableError> {
+    let content = Content {
+        holder: holder.map(str::to_owned),
+    };
+    serde_json::to_vec(&content).map_err(|error| TableError::Internal(error.to_string()))
+}
+
+impl Lease {
+    /// Gives a sign of life if the last one was some time ago. To be called now and then during long work. Returns
+    /// whether the lease is still held.
+    pub async fn renew(&mut self) -> Result<bool, TableError> {
+        let Held::Object {
+            world,
+            holder,
+            renewed,
+            ..
+        } = &self.held
+        else {
+            return Ok(true);
+        };
+        let since = world.now().duration_since(*renewed).unwrap_or_default();
+        if since < RENEWAL {
+            return Ok(true);
+        }
+        let content = content(Some(holder))?;
+        Ok(self.write(content).await)
+    }
+
+    /// Gives it back, so that another may take it at once.
+    pub async fn release(mut self) {
+        if let Ok(content) = content(None) {
+            self.write(content).await;
+        }
+    }
+
+    async fn write(&mut self, content: Vec<u8>) -> bool {
+        let Held::Object {
+            store,
+            world,
+            version,
+            renewed,
+            ..
+        } = &mut self.held
+        else {
+            return true;
+        };
+        let now = world.now();
+        let mode = PutMode::Update(version.clone());
+        let put = store
+            .put_opts(&Path::from(NAME), content.into(), mode.into())
+            .await;
+        match put {
+            Ok(put) => {
+                *version = put.into();
+                *renewed = now;
+                true
+            }
+            // Lost, or it is not known: who believes to have it wrongly only wastes work.
+            Err(error) => {
+                tracing::debug!(%error, "lease not renewed");
+                false
+            }
+        }
+    }
+}

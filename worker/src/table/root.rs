@@ -1,0 +1,211 @@
+//! The place that tables are in: a folder, or a prefix of an S3 bucket.
+
+use std::path::Path as FilePath;
+use std::sync::Arc;
+
+use datafusion::error::DataFusionError;
+use deltalake_core::kernel::transaction::CommitProperties;
+use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use deltalake_core::operations::create::CreateBuilder;
+use deltalake_core::protocol::SaveMode;
+use futures::TryStreamExt;
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use url::Url;
+
+use super::world::{Machine, World};
+use super::{Definition, SQL_PROPERTY, Table, TableError, Version, lease, merging};
+use crate::aws;
+use crate::rollup::{DATE_COLUMN, canonical};
+
+/// The place that tables are in, each in a folder of its own.
+#[derive(Debug, Clone)]
+pub struct Root {
+    url: Url,
+    /// Of the whole disk or bucket: Delta's log names a table by its place in it.
+    store: Arc<dyn ObjectStore>,
+    world: Arc<dyn World>,
+}
+
+impl Root {
+    /// The place at a path or an `s3://` URL; a folder is created if there is none.
+    pub async fn create(place: &str) -> Result<Self, TableError> {
+        if !is_s3(place) {
+            std::fs::create_dir_all(place).map_err(|error| root_error(place, error))?;
+        }
+        Self::open(place).await
+    }
+
+    /// The place at a path, which exists, or an `s3://` URL.
+    pub async fn open(place: &str) -> Result<Self, TableError> {
+        let (url, store): (Url, Arc<dyn ObjectStore>) = match is_s3(place) {
+            true => {
+                let url = Url::parse(&format!("{}/", place.trim_end_matches('/')))
+                    .map_err(|error| root_error(place, error))?;
+                let bucket = url
+                    .host_str()
+                    .ok_or_else(|| root_error(place, "it names no bucket"))?;
+                let store = aws::object_store(bucket)
+                    .await
+                    .map_err(|error| root_error(place, format!("{error:#}")))?;
+                (url, store)
+            }
+            false => (folder_url(place)?, Arc::new(LocalFileSystem::new())),
+        };
+        let root = Self {
+            url,
+            store,
+            world: Arc::new(Machine),
+        };
+        // A wrong bucket, or one that may not be read, is better known now than after an hour of work.
+        root.tables().await?;
+        Ok(root)
+    }
+
+    /// A place in a world of one's own.
+    #[cfg(test)]
+    pub(super) fn of_store(url: Url, store: Arc<dyn ObjectStore>, world: Arc<dyn World>) -> Self {
+        Self { url, store, world }
+    }
+
+    /// Where it is, as a URL that ends with a slash.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    fn prefix(&self) -> Result<Path, TableError> {
+        Path::from_url_path(self.url.path()).map_err(|error| root_error(self.url.as_str(), error))
+    }
+
+    /// The names of the tables that are here.
+    pub async fn tables(&self) -> Result<Vec<String>, TableError> {
+        let listed = self.store.list_with_delimiter(Some(&self.prefix()?)).await;
+        let listed = listed.map_err(|error| root_error(self.url.as_str(), chain(&error)))?;
+        let mut names = Vec::new();
+        for folder in listed.common_prefixes {
+            let log = folder.clone().join("_delta_log");
+            if self.store.list(Some(&log)).try_next().await?.is_some() {
+                names.extend(folder.filename().map(str::to_owned));
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Opens a table for reading.
+    pub async fn read(&self, name: &str) -> Result<Version, TableError> {
+        Version::load(name, &self.log_store(name)?).await
+    }
+
+    /// Opens the table that a rollup makes, and creates it if there is none. Refused if there is one that is
+    /// the result of other SQL.
+    pub async fn open_or_create(&self, definition: &Arc<Definition>) -> Result<Table, TableError> {
+        let log_store = self.log_store(&definition.name)?;
+        if !log_store.is_delta_table_location().await? {
+            create(definition, &log_store).await?;
+        }
+        let version = Version::load(&definition.name, &log_store).await?;
+        if canonical(&version.sql) != canonical(&definition.sql) {
+            return Err(TableError::OtherSql {
+                name: definition.name.clone(),
+                url: log_store.root_url().to_string(),
+                stored: version.sql,
+            });
+        }
+        self.table(Arc::clone(definition), log_store).await
+    }
+
+    async fn table(
+        &self,
+        definition: Arc<Definition>,
+        log_store: LogStoreRef,
+    ) -> Result<Table, TableError> {
+        let merge: Result<_, DataFusionError> = match definition.merges() {
+            true => merging::Merge::plan(&definition).await.map(Some),
+            false => Ok(None),
+        };
+        Ok(Table {
+            store: log_store.object_store(None),
+            lease: lease::Kind::of(log_store.root_url()),
+            world: Arc::clone(&self.world),
+            merge: merge?,
+            definition,
+            log_store,
+        })
+    }
+
+    fn log_store(&self, table: &str) -> Result<LogStoreRef, TableError> {
+        let url = self
+            .url
+            .join(&format!("{table}/"))
+            .map_err(|error| root_error(self.url.as_str(), error))?;
+        let prefix = self.prefix()?.join(table);
+        let in_table = Arc::new(PrefixStore::new(Arc::clone(&self.store), prefix));
+        let whole = Arc::clone(&self.store);
+        Ok(default_logstore(
+            in_table,
+            whole,
+            &url,
+            &StorageConfig::default(),
+        ))
+    }
+}
+
+/// Whether a place is given as one on S3.
+fn is_s3(place: &str) -> bool {
+    place.starts_with("s3://")
+}
+
+fn folder_url(place: &str) -> Result<Url, TableError> {
+    let path = std::fs::canonicalize(place).map_err(|error| root_error(place, error))?;
+    if !path.is_dir() {
+        return Err(root_error(place, "it is a file"));
+    }
+    Url::from_directory_path(FilePath::new(&path))
+        .map_err(|()| root_error(place, "it has no absolute path"))
+}
+
+fn root_error(place: &str, reason: impl ToString) -> TableError {
+    TableError::Root {
+        place: place.to_owned(),
+        reason: reason.to_string(),
+    }
+}
+
+/// An error with all its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        let source_text = source.to_string();
+        if !text.contains(&source_text) {
+            text.push_str(": ");
+            text.push_str(&source_text);
+        }
+        cause = source.source();
+    }
+    text
+}
+
+/// Writes the table's first version. Another process may do the same at the same moment: one of them does it.
+async fn create(definition: &Definition, log_store: &LogStoreRef) -> Result<(), TableError> {
+    let properties = [(SQL_PROPERTY.to_owned(), Some(definition.sql.clone()))];
+    let created = CreateBuilder::new()
+        .with_log_store(Arc::clone(log_store))
+        .with_table_name(&definition.name)
+        .with_columns(definition.delta_fields())
+        .with_partition_columns([DATE_COLUMN])
+        .with_configuration(properties)
+        // The property is logmill's own.
+        .with_raise_if_key_not_exists(false)
+        .with_save_mode(SaveMode::Ignore)
+        .with_commit_properties(CommitProperties::default().with_max_retries(0))
+        .await;
+    match created {
+        Ok(_) => Ok(()),
+        Err(_) if log_store.is_delta_table_location().await? => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

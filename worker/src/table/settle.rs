@@ -1,0 +1,205 @@
+//! Settling: when a day is over, the files of its hours are packed into one, sorted as they are.
+//!
+//! Rows are not changed by it. Log files that come late still merge: the commit that has rows for a settled day
+//! writes its hours as files of their own again, and the next settling packs them.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use deltalake_core::kernel::Action;
+
+use super::commit::{DataWriter, Into, remove};
+use super::delta_log::Operation;
+use super::slot::Slot;
+use super::{DataFile, Lease, Table, TableError, milliseconds};
+
+/// How long after its end an hour or a day is held to be over. Load balancers deliver within minutes; what is later
+/// still costs one more packing.
+const LATENESS: Duration = Duration::from_hours(2);
+
+/// Files of this size are large enough for any reader, and are not packed.
+const PACKED_BYTES: u64 = 256 * 1024 * 1024;
+
+const MILLISECONDS_PER_HOUR: i64 = 3_600_000;
+
+/// What was packed.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// Files that were replaced.
+    pub files: usize,
+    /// Files that they were packed into.
+    pub packed: usize,
+}
+
+impl Table {
+    /// Packs the files of each day that is over into one, if they have not changed for `quiet`. Rows that are
+    /// kept each on its own, without `GROUP BY`, are packed hour by hour too while their day goes on, and into
+    /// files of a bounded size.
+    pub async fn settle(&self, lease: &mut Lease, quiet: Duration) -> Result<Settled, TableError> {
+        let mut settled = Settled::default();
+        // One version for each, so that a failure loses little, and a commit in between little more.
+        while let Some(packed) = self.settle_next(lease, quiet).await? {
+            settled.files += packed;
+            settled.packed += 1;
+        }
+        Ok(settled)
+    }
+
+    /// Packs the first files that are due. Returns how many; `None` if none are.
+    async fn settle_next(
+        &self,
+        lease: &mut Lease,
+        quiet: Duration,
+    ) -> Result<Option<usize>, TableError> {
+        let begun = self.world.now();
+        let version = self.version().await?;
+        let due = due(&version.files, self.definition.merges(), begun, quiet)?;
+        let Some((slot, files)) = due.into_iter().next() else {
+            return Ok(None);
+        };
+        let mut rows = self.rows_of_files(&files).await?;
+        let mut writer = DataWriter::new(self, Into::One(slot));
+        while let Some(batch) = futures::TryStreamExt::try_next(&mut rows).await? {
+            writer.write(&batch).await?;
+            lease.renew().await?;
+        }
+        let mut actions = writer.finish(Operation::Optimize).await?;
+        let packed = files.len();
+        let now = self.world.now();
+        let removes = files
+            .into_iter()
+            .map(|file| Action::Remove(remove(file, Operation::Optimize, now)));
+        actions.extend(removes);
+        self.check_deadline(begun)?;
+        self.write_version(&version, Operation::Optimize, actions)
+            .await?;
+        Ok(Some(packed))
+    }
+}
+
+/// The files to pack, by what they are packed into.
+fn due(
+    files: &[DataFile],
+    merges: bool,
+    now: SystemTime,
+    quiet: Duration,
+) -> Result<Vec<(Slot, Vec<DataFile>)>, TableError> {
+    let is_over = |slot: Slot| {
+        let over = milliseconds(now - LATENESS) / MILLISECONDS_PER_HOUR;
+        slot.end().is_some_and(|end| end <= over)
+    };
+    let mut units: BTreeMap<(i64, Slot), Vec<(Slot, DataFile)>> = BTreeMap::new();
+    for file in files {
+        let slot = file.slot()?;
+        let unit = match is_over(slot.day()) {
+            true => slot.day(),
+            false if !merges && is_over(slot) => slot,
+            false => continue,
+        };
+        let unit = units.entry((unit.start(), unit)).or_default();
+        unit.push((slot, file.clone()));
+    }
+    let changed_before = milliseconds(now - quiet);
+    let mut due = Vec::new();
+    for ((_, slot), mut files) in units {
+        if files.iter().any(|(_, file)| file.modified > changed_before) {
+            continue;
+        }
+        files.sort_by(|(left, left_file), (right, right_file)| {
+            (left.start(), &left_file.path).cmp(&(right.start(), &right_file.path))
+        });
+        let files = files.into_iter().map(|(_, file)| file).collect();
+        let packs = match merges {
+            // All or none: a day of which a part is packed would have two files for one slot.
+            true => vec![files],
+            false => packs(files),
+        };
+        let worth = |files: &Vec<DataFile>| {
+            let bytes: u64 = files.iter().map(|file| file.bytes).sum();
+            files.len() > 1 && (!merges || bytes <= PACKED_BYTES * 8)
+        };
+        due.extend(packs.into_iter().filter(worth).map(|files| (slot, files)));
+    }
+    Ok(due)
+}
+
+/// Cuts files, in their order, into packs of a bounded size. What is half as large already is left alone, so that a
+/// late row does not cause a day to be written again.
+fn packs(files: Vec<DataFile>) -> Vec<Vec<DataFile>> {
+    let mut packs: Vec<Vec<DataFile>> = Vec::new();
+    let mut bytes = 0;
+    for file in files {
+        if file.bytes > PACKED_BYTES / 2 {
+            continue;
+        }
+        bytes += file.bytes;
+        match packs.last_mut() {
+            Some(pack) if bytes <= PACKED_BYTES => pack.push(file),
+            _ => {
+                bytes = file.bytes;
+                packs.push(vec![file]);
+            }
+        }
+    }
+    packs
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn file(slot: Slot, number: u128, megabytes: u64, modified: Duration) -> DataFile {
+        DataFile {
+            path: slot.new_path(number).to_string(),
+            bytes: megabytes << 20,
+            date: slot.date(),
+            modified: modified.as_millis() as i64,
+            statistics: None,
+        }
+    }
+
+    fn due_at(hours: u32, files: &[DataFile], merges: bool) -> Vec<(Slot, usize)> {
+        let due = due(files, merges, UNIX_EPOCH + hours * HOUR, HOUR).unwrap();
+        due.into_iter()
+            .map(|(slot, files)| (slot, files.len()))
+            .collect()
+    }
+
+    #[test]
+    fn a_day_is_packed_when_it_is_over_and_quiet() {
+        let files = [
+            file(Slot::Hour(24), 1, 1, 25 * HOUR),
+            file(Slot::Hour(25), 2, 1, 25 * HOUR),
+            file(Slot::Hour(48), 3, 1, 49 * HOUR),
+            file(Slot::Null, 4, 1, HOUR),
+        ];
+        assert_eq!(due_at(49, &files, true), [], "the day may have late files");
+        assert_eq!(due_at(50, &files, true), [(Slot::Day(1), 2)]);
+        let changed = [files[0].clone(), file(Slot::Hour(25), 5, 1, 50 * HOUR)];
+        assert_eq!(due_at(50, &changed, true), [], "it has just changed");
+        assert_eq!(due_at(51, &changed, true), [(Slot::Day(1), 2)]);
+        assert_eq!(due_at(51, &files[..1], true), [], "one file is packed");
+    }
+
+    #[test]
+    fn kept_rows_are_packed_by_the_hour_and_then_by_the_day_up_to_a_size() {
+        let hour = |number| file(Slot::Hour(24), number, 1, 25 * HOUR);
+        let files = [hour(1), hour(2), file(Slot::Hour(25), 3, 1, 26 * HOUR)];
+        assert_eq!(due_at(27, &files, false), [(Slot::Hour(24), 2)]);
+        assert_eq!(due_at(50, &files, false), [(Slot::Day(1), 3)]);
+        let sizes = [100, 200, 100, 100, 100, 10];
+        let files: Vec<_> = (0..)
+            .zip(sizes)
+            .map(|(n, size)| file(Slot::Hour(24), n, size, 25 * HOUR))
+            .collect();
+        // 200 is large enough; 100 + 100, 100 + 100 + 10 are not beyond the size.
+        assert_eq!(
+            due_at(50, &files, false),
+            [(Slot::Day(1), 2), (Slot::Day(1), 3)]
+        );
+    }
+}

@@ -1,0 +1,208 @@
+//! Vacuum: what a table no longer needs is deleted, each after a grace. What is live is never deleted.
+//!
+//! | what | goes |
+//! |---|---|
+//! | data files that a commit has replaced | a grace after they were replaced: queries of older versions may be reading them |
+//! | data files and ledger objects that no version has ever had, of a commit that failed | after [`ORPHAN_GRACE`] |
+//! | ledger objects that others have replaced | a grace after they were written |
+//! | versions and checkpoints of the log | a grace after they were written, if a checkpoint stands for them |
+//! | parts of files that a kill left in a folder | after [`ORPHAN_GRACE`] |
+//!
+//! Staged files are none of its business: they are the commit's.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+use futures::TryStreamExt;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore};
+use walkdir::WalkDir;
+
+use super::world::Guard;
+use super::{Table, TableError, Version, delete, ledger, milliseconds};
+
+/// How long what no version refers to is held for a young commit's. It must be longer than a commit may take, from
+/// its first file to the moment when its version is written, wherever its machine was halted in between.
+pub(super) const ORPHAN_GRACE: Duration = Duration::from_hours(7 * 24);
+
+/// The shortest grace. A commit that is under way, or a query that has just begun, must find what it reads.
+pub const MIN_GRACE: Duration = Duration::from_hours(1);
+
+/// The longest grace: the log forgets when a file was replaced after a week.
+pub const MAX_GRACE: Duration = Duration::from_hours(6 * 24);
+
+/// What was deleted.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Vacuumed {
+    /// Data files that were replaced, or never came to be part of the table.
+    pub data_files: usize,
+    /// Objects of the ledger.
+    pub ledger_objects: usize,
+    /// Versions and checkpoints of the log.
+    pub log_files: usize,
+    /// The size of the data files and ledger objects in bytes.
+    pub bytes: u64,
+}
+
+impl Table {
+    /// Deletes what the table no longer needs. `grace`, from [`MIN_GRACE`] to [`MAX_GRACE`], must outlast any query.
+    pub async fn vacuum(&self, grace: Duration) -> Result<Vacuumed, TableError> {
+        let grace = grace.clamp(MIN_GRACE, MAX_GRACE);
+        let begun = self.world.now();
+        // First what is there, and then what of it is live: a file that comes to be live after it was listed is
+        // too young to be deleted.
+        let (objects, version) = match self.world.keeps(Guard::ListBeforeLoad) {
+            true => {
+                let objects = self.objects().await?;
+                (objects, self.version().await?)
+            }
+            false => {
+                let version = self.version().await?;
+                (self.objects().await?, version)
+            }
+        };
+        let dead = Dead {
+            ledger: newest_ledger(&objects, &version),
+            live: live(&version),
+            replaced: self.replaced(&version).await?,
+            grace: match self.world.keeps(Guard::ReplacedGrace) {
+                true => milliseconds(begun - grace),
+                false => i64::MAX,
+            },
+            orphan_grace: match self.world.keeps(Guard::OrphanGrace) {
+                true => milliseconds(begun - ORPHAN_GRACE),
+                false => i64::MAX,
+            },
+        };
+        let mut vacuumed = Vacuumed::default();
+        let mut paths = Vec::new();
+        for object in objects {
+            if !dead.is_dead(&object) {
+                continue;
+            }
+            match object.location.as_ref().starts_with(ledger::FOLDER) {
+                true => vacuumed.ledger_objects += 1,
+                false => vacuumed.data_files += 1,
+            }
+            vacuumed.bytes += object.size;
+            paths.push(object.location);
+        }
+        delete(&self.store, paths).await?;
+        vacuumed.log_files = self.trim_log(&version, begun - grace).await?;
+        self.delete_partial_files(begun - ORPHAN_GRACE);
+        Ok(vacuumed)
+    }
+
+    /// Data files and ledger objects, live or not.
+    async fn objects(&self) -> Result<Vec<ObjectMeta>, TableError> {
+        let is_ours = |object: &ObjectMeta| {
+            let path = object.location.as_ref();
+            path.starts_with("date=") || path.starts_with("_ledger/")
+        };
+        let mut objects = Vec::new();
+        // Not all at once: staging may hold a backlog, and the log has its own rules.
+        let top = self.store.list_with_delimiter(None).await?;
+        for folder in top.common_prefixes {
+            let name = folder.filename().unwrap_or_default();
+            if name.starts_with("date=") || name == ledger::FOLDER {
+                let found: Vec<ObjectMeta> = self.store.list(Some(&folder)).try_collect().await?;
+                objects.extend(found.into_iter().filter(is_ours));
+            }
+        }
+        Ok(objects)
+    }
+
+    /// When files were replaced, as far as the log knows, in milliseconds since 1970.
+    async fn replaced(&self, version: &Version) -> Result<HashMap<String, i64>, TableError> {
+        let state = version.delta.snapshot()?;
+        let tombstones = state.all_tombstones(&*self.log_store);
+        let replaced = tombstones.map_ok(|tombstone| {
+            let when = tombstone.deletion_timestamp().unwrap_or(i64::MAX);
+            (tombstone.path().into_owned(), when)
+        });
+        Ok(replaced.try_collect().await?)
+    }
+
+    /// In a folder, a file is written under another name, `<name>#<number>`, and renamed when it is complete. A
+    /// kill leaves it there. Stores don't show them.
+    fn delete_partial_files(&self, before: SystemTime) {
+        let Ok(folder) = self.log_store.root_url().to_file_path() else {
+            return;
+        };
+        for entry in WalkDir::new(folder).into_iter().flatten() {
+            let name = entry.file_name().to_string_lossy();
+            let is_partial = name
+                .rsplit_once('#')
+                .is_some_and(|(_, number)| number.parse::<u64>().is_ok());
+            let is_old = || {
+                let modified = entry.metadata().ok()?.modified().ok()?;
+                Some(modified < before)
+            };
+            if is_partial && entry.file_type().is_file() && is_old() == Some(true) {
+                // It will be tried again the next time.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+/// Everything that the version consists of.
+fn live(version: &Version) -> HashSet<Path> {
+    let data = version.files.iter();
+    let data = data.map(|file| Path::from(file.path.as_str()));
+    data.chain(version.ledger.paths()).collect()
+}
+
+/// When the ledger's objects were written, by their folder: each shard has one, and so have the manifests.
+fn newest_ledger(objects: &[ObjectMeta], version: &Version) -> HashMap<String, i64> {
+    let ledger: HashSet<Path> = version.ledger.paths().collect();
+    let ledger = objects
+        .iter()
+        .filter(|object| ledger.contains(&object.location));
+    ledger
+        .map(|object| (folder(&object.location), written(object)))
+        .collect()
+}
+
+fn folder(path: &Path) -> String {
+    let path = path.as_ref();
+    path.rsplit_once('/')
+        .map_or("", |(folder, _)| folder)
+        .to_owned()
+}
+
+/// Tells what may be deleted.
+struct Dead {
+    live: HashSet<Path>,
+    replaced: HashMap<String, i64>,
+    ledger: HashMap<String, i64>,
+    /// What was replaced before this moment may go, in milliseconds since 1970.
+    grace: i64,
+    /// What was written before this moment, and is not known to have been replaced, may go.
+    orphan_grace: i64,
+}
+
+impl Dead {
+    fn is_dead(&self, object: &ObjectMeta) -> bool {
+        if self.live.contains(&object.location) {
+            return false;
+        }
+        let written = written(object);
+        if let Some(&replaced) = self.replaced.get(object.location.as_ref()) {
+            return replaced < self.grace;
+        }
+        // Who wrote it had not yet seen what the ledger has now, so no version will ever have it. A reader of an
+        // older version that misses it reads the next one.
+        let newest = self.ledger.get(&folder(&object.location));
+        if newest.is_some_and(|&newest| written < newest) {
+            return written < self.grace;
+        }
+        written < self.orphan_grace
+    }
+}
+
+/// When an object was written, in milliseconds since 1970, by the store's clock.
+fn written(object: &ObjectMeta) -> i64 {
+    object.last_modified.timestamp_millis()
+}

@@ -1,0 +1,65 @@
+//! What a table takes from the outside besides its store: time, waiting and chance. They are behind a trait so that
+//! the simulation can have a world of its own, in which a seed says everything that happens.
+
+use std::fmt::Debug;
+use std::time::{Duration, SystemTime};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+/// Time, waiting and chance.
+pub(super) trait World: Debug + Send + Sync {
+    /// The time of this machine.
+    fn now(&self) -> SystemTime;
+
+    /// Waits.
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
+
+    /// A number that nobody else has.
+    fn unique(&self) -> u128;
+
+    /// Whether this guard of the protocol is kept. Only the simulation takes one away, to see that it notices.
+    fn keeps(&self, _: Guard) -> bool {
+        true
+    }
+}
+
+/// What the promise of counting once rests on, each a line or two of the code. The simulation shows of each that
+/// without it the promise breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guard {
+    /// A commit drops what the ledger has.
+    LedgerCheck,
+    /// A commit is written as exactly the version after the one that it was computed from, or not at all.
+    ExactVersion,
+    /// Staged files are deleted only after a freshly read ledger has them.
+    ReadBack,
+    /// A commit that has taken too long is not written: its new files may have been taken for orphans.
+    Deadline,
+    /// Files that no version refers to are young commits' until they are old.
+    OrphanGrace,
+    /// Files that were replaced stay for those who read an older version.
+    ReplacedGrace,
+    /// Vacuum lists the files first, and then reads which of them are live.
+    ListBeforeLoad,
+    /// No two attempts to commit write a manifest of the same name.
+    UniqueManifest,
+}
+
+/// This machine.
+#[derive(Debug)]
+pub(super) struct Machine;
+
+impl World for Machine {
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        tokio::time::sleep(duration).boxed()
+    }
+
+    fn unique(&self) -> u128 {
+        uuid::Uuid::new_v4().as_u128()
+    }
+}
