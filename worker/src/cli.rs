@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 use logmill::query::Format;
 
@@ -32,6 +33,10 @@ pub(crate) enum Command {
     Query(QueryArgs),
     /// List the log files that have been counted, with lines, rejected lines, times and bytes.
     Files(FilesArgs),
+    /// Keep tables small: pack the files of days that are over, and delete what was replaced.
+    ///
+    /// Once a day is enough. It may be stopped at any moment, and may run while log files are counted.
+    Maintain(MaintainArgs),
     /// Check a rollup: its columns, types and merge rules; with a sample of logs, what it comes to.
     Check(CheckArgs),
 }
@@ -44,7 +49,7 @@ pub(crate) struct RunArgs {
     /// The folder of rollups: each file <table>.sql in it makes a table.
     #[arg(long, value_name = "DIR")]
     pub(crate) rollups: PathBuf,
-    /// The folder of tables. It is made if there is none.
+    /// The folder of tables, which is made if there is none, or s3://bucket/prefix.
     #[arg(long, value_name = "ROOT")]
     pub(crate) tables: String,
     /// The most text that one log file may expand to, in bytes; a larger one fails.
@@ -59,7 +64,7 @@ pub(crate) struct RunArgs {
 pub(crate) struct QueryArgs {
     /// One SQL statement.
     pub(crate) sql: String,
-    /// The folder of tables.
+    /// The folder of tables, or s3://bucket/prefix.
     #[arg(long, value_name = "ROOT")]
     pub(crate) tables: String,
     #[command(flatten)]
@@ -68,7 +73,7 @@ pub(crate) struct QueryArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct FilesArgs {
-    /// The folder of tables.
+    /// The folder of tables, or s3://bucket/prefix.
     #[arg(long, value_name = "ROOT")]
     pub(crate) tables: String,
     #[command(flatten)]
@@ -83,6 +88,16 @@ pub(crate) struct Output {
     /// The file to write to [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MaintainArgs {
+    /// The folder of tables, or s3://bucket/prefix.
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) tables: String,
+    /// Hours that files are kept for after they were replaced, for queries that read older versions.
+    #[arg(long, value_name = "HOURS", default_value_t = 6, value_parser = RangedU64ValueParser::<u64>::new().range(1..=144))]
+    pub(crate) grace_hours: u64,
 }
 
 #[derive(Debug, Args)]

@@ -31,7 +31,7 @@ use super::slot::{Slot, runs};
 use super::staging::{self, StagedFile};
 use super::statistics::delta_statistics;
 use super::world::Guard;
-use super::{DataFile, Entry, Lease, Table, TableError, Version, milliseconds};
+use super::{DataFile, Entry, Lease, Table, TableError, Version, lease, milliseconds};
 use crate::rollup::DATE_COLUMN;
 
 /// What one commit takes, so that its memory does not grow with the backlog. The next commit takes the rest.
@@ -53,9 +53,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// has died ([`super::vacuum::ORPHAN_GRACE`], which is far longer).
 const DEADLINE: Duration = Duration::from_hours(1);
 
-/// How often to ask for a lease that another holds.
-const LEASE_POLL: Duration = Duration::from_secs(1);
-
 /// What was committed.
 #[derive(Debug, Default)]
 pub struct Committed {
@@ -72,7 +69,7 @@ impl Table {
         loop {
             match self.commit_or_wait().await {
                 Ok(Some(entries)) => return Ok(entries),
-                Ok(None) => self.world.sleep(LEASE_POLL).await,
+                Ok(None) => self.world.sleep(lease::POLL).await,
                 Err(error) => self.wait_after(error, &mut failures).await?,
             }
         }
@@ -111,7 +108,11 @@ impl Table {
     }
 
     /// Waits before the next attempt, if one may do better.
-    async fn wait_after(&self, error: TableError, failures: &mut u32) -> Result<(), TableError> {
+    pub(super) async fn wait_after(
+        &self,
+        error: TableError,
+        failures: &mut u32,
+    ) -> Result<(), TableError> {
         if !error.is_transient() || *failures >= MAX_ATTEMPTS {
             return Err(error);
         }
