@@ -15,6 +15,7 @@
 
 #![warn(missing_docs, unreachable_pub)]
 
+mod aws;
 pub mod intake;
 pub mod log_file;
 pub mod format;
@@ -26,3 +27,6 @@ pub mod journey;
 pub mod run;
 pub mod query;
 pub mod check;
+
+#[cfg(test)]
+mod fake_s3;
