@@ -43,9 +43,12 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// Log files, and folders of them with all that is below.
+    /// Log files, and folders of them with all that is below: paths, or s3://bucket/key.
+    ///
+    /// s3://bucket/key is the object of that key or, if there is none, the folder key/. Credentials, region
+    /// and endpoint are found as by the AWS command line: AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL and the like.
     #[arg(required = true)]
-    pub(crate) logs: Vec<PathBuf>,
+    pub(crate) logs: Vec<String>,
     /// The folder of rollups: each file <table>.sql in it makes a table.
     #[arg(long, value_name = "DIR")]
     pub(crate) rollups: PathBuf,
@@ -104,7 +107,7 @@ pub(crate) struct MaintainArgs {
 pub(crate) struct CheckArgs {
     /// The rollup: a file <table>.sql.
     pub(crate) rollup: PathBuf,
-    /// Log files, or folders of them, to try it on. Nothing is kept.
+    /// Log files, or folders of them, to try it on: paths, or s3://bucket/key. Nothing is kept.
     #[arg(long, value_name = "LOGS", num_args = 1..)]
-    pub(crate) sample: Vec<PathBuf>,
+    pub(crate) sample: Vec<String>,
 }

@@ -29,3 +29,6 @@ pub mod run;
 pub mod maintain;
 pub mod query;
 pub mod check;
+
+#[cfg(test)]
+mod fake_s3;

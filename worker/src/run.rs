@@ -1,8 +1,7 @@
-//! `logmill run`: log files from folders, staged on all cores and committed, once through.
+//! `logmill run`: log files from folders and buckets, staged on all cores and committed, once through.
 
 use std::collections::{BTreeMap, HashSet};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,8 +22,8 @@ use crate::table::{Entry, RejectedLines, Root, Table};
 /// What to run.
 #[derive(Debug)]
 pub struct Options {
-    /// Log files, and folders of them.
-    pub logs: Vec<PathBuf>,
+    /// Log files, and folders of them: paths, and `s3://bucket/key`.
+    pub logs: Vec<String>,
     /// The folder of tables.
     pub tables: String,
     /// The most text that a log file may expand to, in bytes.
@@ -92,7 +91,7 @@ pub async fn run(
         tables.push(RollupTable { rollup, table });
     }
     let rejected_lines = root.open_or_create(&RejectedLines::definition()).await?;
-    let found = listing::list(&options.logs, options.tables.as_ref())?;
+    let found = listing::list(&options.logs, &options.tables).await?;
 
     let mut summary = Summary::default();
     let to_do = to_do(found, &tables, &mut summary).await?;

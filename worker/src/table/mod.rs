@@ -26,6 +26,7 @@ use parquet::errors::ParquetError;
 use crate::rollup::DATE_COLUMN;
 
 mod world;
+mod s3;
 mod root;
 mod definition;
 mod slot;

@@ -16,8 +16,8 @@ use object_store::prefix::PrefixStore;
 use url::Url;
 
 use super::world::{Machine, World};
-use super::{Definition, SQL_PROPERTY, Table, TableError, Version, lease, merging};
-use crate::aws;
+use super::{Definition, SQL_PROPERTY, Table, TableError, Version, lease, merging, s3};
+use crate::aws::chain;
 use crate::rollup::{DATE_COLUMN, canonical};
 
 /// The place that tables are in, each in a folder of its own.
@@ -47,7 +47,7 @@ impl Root {
                 let bucket = url
                     .host_str()
                     .ok_or_else(|| root_error(place, "it names no bucket"))?;
-                let store = aws::object_store(bucket)
+                let store = s3::bucket(bucket)
                     .await
                     .map_err(|error| root_error(place, format!("{error:#}")))?;
                 (url, store)
@@ -172,21 +172,6 @@ fn root_error(place: &str, reason: impl ToString) -> TableError {
         place: place.to_owned(),
         reason: reason.to_string(),
     }
-}
-
-/// An error with all its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        let source_text = source.to_string();
-        if !text.contains(&source_text) {
-            text.push_str(": ");
-            text.push_str(&source_text);
-        }
-        cause = source.source();
-    }
-    text
 }
 
 /// Writes the table's first version. Another process may do the same at the same moment: one of them does it.
