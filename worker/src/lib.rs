@@ -25,6 +25,7 @@ pub mod rollup;
 pub mod table;
 pub mod journey;
 pub mod pace;
+pub mod upkeep;
 pub mod run;
 pub mod maintain;
 pub mod query;

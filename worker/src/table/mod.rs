@@ -47,7 +47,7 @@ pub use definition::{Column, Definition};
 pub use lease::Lease;
 pub use ledger::Entry;
 pub(crate) use merging::conform;
-pub(crate) use rejected_lines::RejectedLines;
+pub use rejected_lines::RejectedLines;
 pub use root::Root;
 pub use settle::Settled;
 pub(crate) use staging::StagingFile;

@@ -47,26 +47,22 @@ impl Root {
                 let bucket = url
                     .host_str()
                     .ok_or_else(|| root_error(place, "it names no bucket"))?;
-                let store = s3::bucket(bucket)
-                    .await
-                    .map_err(|error| root_error(place, format!("{error:#}")))?;
+                let store = s3::bucket(bucket, url.path().trim_start_matches('/')).await;
+                let store = store.map_err(|error| root_error(place, format!("{error:#}")))?;
                 (url, store)
             }
             false => (folder_url(place)?, Arc::new(LocalFileSystem::new())),
         };
-        let root = Self {
-            url,
-            store,
-            world: Arc::new(Machine),
-        };
-        // A wrong bucket, or one that may not be read, is better known now than after an hour of work.
-        root.tables().await?;
-        Ok(root)
+        Ok(Self::in_store(url, store))
     }
 
-    /// A place in a world of one's own.
-    #[cfg(test)]
-    pub(super) fn of_store(url: Url, store: Arc<dyn ObjectStore>, world: Arc<dyn World>) -> Self {
+    /// A place in a store of one's own. `url`, which ends with a slash, says where in the store.
+    pub fn in_store(url: Url, store: Arc<dyn ObjectStore>) -> Self {
+        Self::in_world(url, store, Arc::new(Machine))
+    }
+
+    /// The same, in a world of one's own.
+    pub(super) fn in_world(url: Url, store: Arc<dyn ObjectStore>, world: Arc<dyn World>) -> Self {
         Self { url, store, world }
     }
 

@@ -3,17 +3,23 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use object_store::aws::{AmazonS3Builder, AwsCredential};
 use object_store::{CredentialProvider, ObjectStore};
 
-use crate::aws::{s3_endpoint, sdk_config};
+use crate::aws::{S3Error, s3_client, s3_endpoint, sdk_config};
 
-/// The bucket of this name. Nothing is asked of it yet.
-pub(super) async fn bucket(name: &str) -> Result<Arc<dyn ObjectStore>> {
+/// The bucket of this name, once it has been seen that it is there and that this prefix may be listed: better now
+/// than after an hour of work.
+pub(super) async fn bucket(name: &str, prefix: &str) -> Result<Arc<dyn ObjectStore>> {
     let config = sdk_config().await;
+    let request = s3_client(config)?.list_objects_v2();
+    let request = request.bucket(name).prefix(prefix).max_keys(1);
+    if let Err(error) = request.send().await {
+        bail!(S3Error::new(&error, name, "s3:ListBucket"));
+    }
     let region = config
         .region()
         .context("no AWS region is configured; set AWS_REGION to the bucket's")?;
