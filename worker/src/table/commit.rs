@@ -259,7 +259,7 @@ impl Table {
                 }
             }
         };
-        let mut writer = DataWriter::new(self, Into::Slots);
+        let mut writer = DataWriter::new(self, Files::PerSlot);
         while let Some(batch) = rows.try_next().await? {
             writer.write(&batch).await?;
             lease.renew().await?;
@@ -377,9 +377,9 @@ pub(super) fn remove(file: DataFile, operation: Operation, now: SystemTime) -> R
 
 /// Where rows are written to.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Into {
+pub(super) enum Files {
     /// A file for each slot.
-    Slots,
+    PerSlot,
     /// One file, which stands for all of its slots.
     One(Slot),
 }
@@ -387,16 +387,16 @@ pub(super) enum Into {
 /// Writes rows to data files.
 pub(super) struct DataWriter<'t> {
     table: &'t Table,
-    into: Into,
+    files: Files,
     open: BTreeMap<Slot, ParquetFile>,
     written: Vec<(Slot, Written)>,
 }
 
 impl<'t> DataWriter<'t> {
-    pub(super) fn new(table: &'t Table, into: Into) -> Self {
+    pub(super) fn new(table: &'t Table, files: Files) -> Self {
         Self {
             table,
-            into,
+            files,
             open: BTreeMap::new(),
             written: Vec::new(),
         }
@@ -404,9 +404,9 @@ impl<'t> DataWriter<'t> {
 
     pub(super) async fn write(&mut self, batch: &RecordBatch) -> Result<(), TableError> {
         let definition = &self.table.definition;
-        let runs = match self.into {
-            Into::Slots => runs(batch.column(definition.slot_column)),
-            Into::One(slot) => vec![(slot, 0..batch.num_rows())],
+        let runs = match self.files {
+            Files::PerSlot => runs(batch.column(definition.slot_column)),
+            Files::One(slot) => vec![(slot, 0..batch.num_rows())],
         };
         for (slot, range) in runs {
             // Rows that merge come in the order of slots, so the ones before are complete.

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use deltalake_core::kernel::Action;
 use futures::TryStreamExt;
 
-use super::commit::{DataWriter, Into, remove};
+use super::commit::{DataWriter, Files, remove};
 use super::delta_log::Operation;
 use super::slot::Slot;
 use super::{DataFile, Lease, Table, TableError, milliseconds};
@@ -66,7 +66,7 @@ impl Table {
             return Ok(None);
         };
         let mut rows = self.rows_of_files(&files).await?;
-        let mut writer = DataWriter::new(self, Into::One(slot));
+        let mut writer = DataWriter::new(self, Files::One(slot));
         while let Some(batch) = rows.try_next().await? {
             writer.write(&batch).await?;
             lease.renew().await?;
