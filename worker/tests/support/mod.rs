@@ -4,6 +4,8 @@
 
 pub mod made_logs;
 pub mod python;
+pub mod ministack;
+pub mod fault_proxy;
 
 use std::collections::BTreeMap;
 use std::fs;
