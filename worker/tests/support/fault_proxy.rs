@@ -50,8 +50,8 @@ impl Odds {
                 (Fault::Reset, 20),
                 (Fault::Delay, 100),
                 (Fault::SlowDown, 30),
-                (Fault::LostAnswer, 150),
-                (Fault::DoneAndDenied, 50),
+                (Fault::LostAnswer, 200),
+                (Fault::DoneAndDenied, 80),
             ],
             others: vec![
                 (Fault::Reset, 8),
