@@ -170,6 +170,14 @@ fn content(holder: Option<&str>) -> Result<Vec<u8>, TableError> {
 }
 
 impl Lease {
+    /// What somebody has who believes to hold the lease, and does not.
+    #[cfg(test)]
+    pub(super) fn of_nobody() -> Self {
+        Self {
+            held: Held::Folder(None),
+        }
+    }
+
     /// Gives a sign of life if the last one was some time ago. To be called now and then during long work. Returns
     /// whether the lease is still held.
     pub async fn renew(&mut self) -> Result<bool, TableError> {

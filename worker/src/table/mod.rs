@@ -40,6 +40,8 @@ mod commit;
 mod settle;
 mod vacuum;
 mod rejected_lines;
+#[cfg(test)]
+mod simulation;
 
 pub use commit::Committed;
 pub use definition::{Column, Definition};
@@ -163,7 +165,7 @@ pub struct Table {
     definition: Arc<Definition>,
     log_store: LogStoreRef,
     store: Arc<dyn ObjectStore>,
-    merge: Option<merging::Merge>,
+    merge: Option<Arc<merging::Merge>>,
     lease: lease::Kind,
     world: Arc<dyn World>,
 }

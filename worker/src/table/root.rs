@@ -123,7 +123,7 @@ impl Root {
         log_store: LogStoreRef,
     ) -> Result<Table, TableError> {
         let merge: Result<_, DataFusionError> = match definition.merges() {
-            true => merging::Merge::plan(&definition).await.map(Some),
+            true => merging::Merge::plan(&definition).await.map(|merge| Some(Arc::new(merge))),
             false => Ok(None),
         };
         Ok(Table {
@@ -136,7 +136,7 @@ impl Root {
         })
     }
 
-    fn log_store(&self, table: &str) -> Result<LogStoreRef, TableError> {
+    pub(super) fn log_store(&self, table: &str) -> Result<LogStoreRef, TableError> {
         let url = self
             .url
             .join(&format!("{table}/"))
@@ -175,7 +175,7 @@ fn root_error(place: &str, reason: impl ToString) -> TableError {
 }
 
 /// An error with all its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(source) = cause {
