@@ -166,7 +166,7 @@ impl Actor {
                     match role {
                         Role::Committer(_) => self.commit().await,
                         Role::Settler(_) => self.settle().await,
-                        Role::Vacuum(_) => self.vacuum().await,
+                        Role::Vacuum(_) => self.vacuum(role).await,
                         _ => self.read().await,
                     }
                 }
@@ -321,9 +321,9 @@ impl Actor {
         }
     }
 
-    async fn vacuum(&mut self) {
+    async fn vacuum(&mut self, role: Role) {
         let grace = match self.random.below(3) {
-            0 => Duration::from_hours(30),
+            0 if role == Role::Vacuum(0) => Duration::from_hours(30),
             _ => MIN_GRACE,
         };
         if let Err(error) = self.table.vacuum(grace).await {

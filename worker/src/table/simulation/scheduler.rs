@@ -468,12 +468,16 @@ impl State {
         Some(stall.duration)
     }
 
-    /// Whether this must wait for the end of a stall: nobody else writes versions meanwhile, so that nobody else
-    /// finds what the one that is stalled has in hand.
+    /// Whether this must wait for the end of a stall: after a few versions nobody else looks for staged files or writes
+    /// versions, so that nobody else counts what the one that is stalled has in hand.
     fn waits_for_stall(&self, event: &Event) -> Option<u64> {
         let stalled = self.stalled.as_ref()?;
         let actor = event.actor?;
-        let writes = matches!(self.actors[actor].role, Role::Committer(_) | Role::Settler(_));
+        let writes = match &event.operation {
+            Operation::List(Some(path)) => in_table(path) == "_staging",
+            Operation::Put { path, .. } => version_of(path).is_some(),
+            _ => false,
+        };
         let waits = writes && actor != stalled.actor && stalled.versions_left == 0 && self.now < stalled.until;
         waits.then(|| stalled.until - self.now)
     }
@@ -483,8 +487,11 @@ impl State {
             return Fate::Done;
         }
         let random = &mut self.random;
-        let faults = self.plan.faults;
-        if random.per_mille(self.plan.crashes) {
+        // The moments that matter are few among the many requests.
+        let is_version = matches!(operation, Operation::Put { path, .. } if version_of(path).is_some());
+        let more = if is_version { 4 } else { 1 };
+        let faults = self.plan.faults * more;
+        if random.per_mille(self.plan.crashes * more) {
             return Fate::Crash {
                 done: random.one_in(2),
             };
