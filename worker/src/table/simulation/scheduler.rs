@@ -224,11 +224,15 @@ impl Simulation {
     /// Waits until the scheduler grants it.
     pub(super) async fn request(&self, actor: usize, is_own: bool, operation: Operation) -> Result<Answer> {
         let (reply, answer) = oneshot::channel();
+        if self.is_over(actor) {
+            // Its own thread is about to be told. An error would only make it try again.
+            if is_own {
+                std::future::pending::<()>().await;
+            }
+            return Err(unreachable_store());
+        }
         {
             let mut state = self.lock();
-            if state.actors[actor].over || state.failure.is_some() {
-                return Err(unreachable_store());
-            }
             let delay = state.delay(actor, &operation);
             let waiting = &mut state.actors[actor];
             waiting.waiting += 1;
@@ -244,6 +248,11 @@ impl Simulation {
             self.changed.notify_all();
         }
         answer.await.unwrap_or_else(|_| Err(unreachable_store()))
+    }
+
+    fn is_over(&self, actor: usize) -> bool {
+        let state = self.lock();
+        state.actors[actor].over || state.failure.is_some()
     }
 
     /// Answers a GET on the spot, as most are: what they ask for hardly ever changes. `None`: it must wait its turn.
