@@ -41,8 +41,8 @@ const MAX_STAGED_BYTES: u64 = 32 * 1024 * 1024;
 /// Staged files opened at once: enough to hide a store's latency.
 const OPENED_AT_ONCE: usize = 16;
 
-/// What is listed of staging at once: more than one commit takes, as some of it may have been counted.
-const MAX_LISTED_FILES: usize = 4 * MAX_STAGED_FILES;
+/// What is listed of staging at once, as a multiple of what one commit takes: some of it may have been counted.
+const LISTED_PER_TAKEN: usize = 4;
 
 /// Attempts at a commit without any progress before giving up, and the wait between them: somewhat more than a
 /// minute in all, on top of what the store's client has tried.
@@ -119,8 +119,8 @@ impl Table {
         *failures += 1;
         let (table, failures) = (&self.definition.name, *failures);
         match failures {
-            0..5 => tracing::debug!(%table, failures, %error, "commit again"),
-            _ => tracing::warn!(%table, failures, %error, "commit again"),
+            0..5 => tracing::debug!(%table, failures, %error, "again"),
+            _ => tracing::warn!(%table, failures, %error, "again"),
         }
         self.world.sleep(self.wait_before(failures)).await;
         Ok(())
@@ -186,8 +186,9 @@ impl Table {
     /// What is staged and has not been counted, up to the bounds of one commit, and whether there is more.
     /// What has been counted is deleted.
     async fn fresh(&self, version: &Version) -> Result<(Vec<StagedFile>, bool), TableError> {
-        let staged = staging::list(&self.store, MAX_LISTED_FILES).await?;
-        let more_staged = staged.len() == MAX_LISTED_FILES;
+        let files_max = self.world.bound(MAX_STAGED_FILES);
+        let staged = staging::list(&self.store, LISTED_PER_TAKEN * files_max).await?;
+        let more_staged = staged.len() == LISTED_PER_TAKEN * files_max;
         let shards: BTreeSet<&Shard> = staged.iter().map(|file| &file.shard).collect();
         let counted = match self.world.keeps(Guard::LedgerCheck) {
             true => version.counted(shards).await?,
@@ -199,7 +200,7 @@ impl Table {
         staging::delete(&self.store, &counted).await?;
 
         let mut bytes = 0;
-        let taken = fresh.iter().take(MAX_STAGED_FILES).take_while(|file| {
+        let taken = fresh.iter().take(files_max).take_while(|file| {
             let first = bytes == 0;
             bytes += file.bytes;
             first || bytes <= MAX_STAGED_BYTES

@@ -14,7 +14,7 @@ use super::world::Guard;
 use super::{Table, TableError, Version, milliseconds};
 
 /// Versions between two checkpoints. A reader reads the last checkpoint and every version after it.
-const CHECKPOINT_INTERVAL: u64 = 20;
+const CHECKPOINT_INTERVAL: usize = 20;
 
 /// What a version does, for `DESCRIBE HISTORY`.
 #[derive(Debug, Clone, Copy)]
@@ -84,7 +84,8 @@ impl Table {
     /// Writes a checkpoint if the last one is old. Nothing depends on it but the time that reading takes.
     pub(super) async fn checkpoint_if_due(&self, version: &Version) -> Result<bool, TableError> {
         let last = last_checkpoint(&self.store).await?.unwrap_or(0);
-        let due = version.number() >= last + CHECKPOINT_INTERVAL;
+        let interval = self.world.bound(CHECKPOINT_INTERVAL) as u64;
+        let due = version.number() >= last + interval;
         if due {
             create_checkpoint(&version.delta, None).await?;
         }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, UpdateVersion};
+use object_store::{GetResult, ObjectStore, ObjectStoreExt, PutMode, UpdateVersion};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -110,10 +110,7 @@ impl Table {
             Err(object_store::Error::NotFound { .. }) => PutMode::Create,
             Err(error) => return Err(error.into()),
             Ok(found) => {
-                let version = UpdateVersion {
-                    e_tag: found.meta.e_tag.clone(),
-                    version: found.meta.version.clone(),
-                };
+                let version = version_of(&found);
                 let content: Option<Content> = serde_json::from_slice(&found.bytes().await?).ok();
                 let is_held = content.is_some_and(|content| content.holder.is_some());
                 if is_held && !expired(seen, version.e_tag.as_ref(), now) {
@@ -124,21 +121,40 @@ impl Table {
         };
         let holder = format!("{:032x}", self.world.unique());
         let content = content(Some(&holder))?;
-        // Whatever goes wrong, somebody else may have it now.
-        let Ok(put) = self
+        let version = match self
             .store
             .put_opts(&path, content.into(), mode.into())
             .await
-        else {
-            return Ok(None);
+        {
+            Ok(put) => put.into(),
+            // Somebody else may have it now, or the answer was lost.
+            Err(_) => match self.version_of(&holder).await {
+                Some(version) => version,
+                None => return Ok(None),
+            },
         };
         Ok(Some(Held::Object {
             store: Arc::clone(&self.store),
             world: Arc::clone(&self.world),
             holder,
-            version: put.into(),
+            version,
             renewed: now,
         }))
+    }
+
+    /// The lease's version, if this one holds it.
+    async fn version_of(&self, holder: &str) -> Option<UpdateVersion> {
+        let found = self.store.get(&Path::from(NAME)).await.ok()?;
+        let version = version_of(&found);
+        let content: Content = serde_json::from_slice(&found.bytes().await.ok()?).ok()?;
+        (content.holder.as_deref() == Some(holder)).then_some(version)
+    }
+}
+
+fn version_of(found: &GetResult) -> UpdateVersion {
+    UpdateVersion {
+        e_tag: found.meta.e_tag.clone(),
+        version: found.meta.version.clone(),
     }
 }
 
@@ -188,6 +204,14 @@ fn content(holder: Option<&str>) -> Result<Vec<u8>, TableError> {
 }
 
 impl Lease {
+    /// What somebody has who believes to hold the lease, and does not.
+    #[cfg(test)]
+    pub(super) fn of_nobody() -> Self {
+        Self {
+            held: Held::Folder(None),
+        }
+    }
+
     /// Gives a sign of life if the last one was some time ago. To be called now and then during long work. Returns
     /// whether the lease is still held.
     pub async fn renew(&mut self) -> Result<bool, TableError> {

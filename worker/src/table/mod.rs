@@ -41,6 +41,8 @@ mod commit;
 mod settle;
 mod vacuum;
 mod rejected_lines;
+#[cfg(test)]
+mod simulation;
 
 pub use commit::Committed;
 pub use definition::{Column, Definition};
@@ -138,9 +140,14 @@ impl TableError {
     }
 
     /// Whether the same may succeed another time: its outcome is not known, an object has gone or is another now
-    /// because somebody else was at work, or the store could not be reached.
+    /// because somebody else was at work, or the store could not be reached. Delta's kernel does not say why it can't
+    /// read a log; most likely it is one of these.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unknown(_))
+        let is_unclear = matches!(
+            self,
+            Self::Unknown(_) | Self::Delta(DeltaTableError::KernelError(_))
+        );
+        is_unclear
             || self.has_cause(|cause| {
                 matches!(
                     cause,
@@ -153,9 +160,22 @@ impl TableError {
 
     fn has_cause(&self, is: fn(&object_store::Error) -> bool) -> bool {
         let first: &(dyn std::error::Error + 'static) = self;
-        std::iter::successors(Some(first), |error| error.source())
-            .any(|error| error.downcast_ref().is_some_and(is))
+        std::iter::successors(Some(first), |error| error.source()).any(|error| {
+            error
+                .downcast_ref()
+                .or_else(|| in_io_error(error))
+                .is_some_and(is)
+        })
     }
+}
+
+/// What the store said, if it has become an I/O error. That one's source is not the error which it wraps, but the
+/// source of it.
+fn in_io_error<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> Option<&'e object_store::Error> {
+    let error: &std::io::Error = error.downcast_ref()?;
+    error.get_ref()?.downcast_ref()
 }
 
 /// A table that log files are staged for and committed to.
@@ -164,7 +184,7 @@ pub struct Table {
     definition: Arc<Definition>,
     log_store: LogStoreRef,
     store: Arc<dyn ObjectStore>,
-    merge: Option<merging::Merge>,
+    merge: Option<Arc<merging::Merge>>,
     lease: lease::Kind,
     world: Arc<dyn World>,
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path as FilePath;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::error::DataFusionError;
 use deltalake_core::kernel::transaction::CommitProperties;
@@ -17,8 +18,11 @@ use url::Url;
 
 use super::world::{Machine, World};
 use super::{Definition, SQL_PROPERTY, Table, TableError, Version, lease, merging, s3};
-use crate::aws::chain;
 use crate::rollup::{DATE_COLUMN, canonical};
+
+/// Attempts at opening a table that may fail, and how much longer the wait is before each next one.
+const MAX_FAILURES: u32 = 5;
+const WAIT: Duration = Duration::from_millis(200);
 
 /// The place that tables are in, each in a folder of its own.
 #[derive(Debug, Clone)]
@@ -75,10 +79,33 @@ impl Root {
         Path::from_url_path(self.url.path()).map_err(|error| root_error(self.url.as_str(), error))
     }
 
+    /// Tries again what failed for a reason that may pass: a listing that breaks off is not asked for again by the
+    /// store's client.
+    async fn patiently<T>(
+        &self,
+        attempt: impl AsyncFn() -> Result<T, TableError>,
+    ) -> Result<T, TableError> {
+        let mut failures = 0;
+        loop {
+            match attempt().await {
+                Err(error) if error.is_transient() && failures < MAX_FAILURES => {
+                    failures += 1;
+                    tracing::debug!(url = %self.url, failures, %error, "open again");
+                    self.world.sleep(failures * WAIT).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
     /// The names of the tables that are here.
     pub async fn tables(&self) -> Result<Vec<String>, TableError> {
+        self.patiently(async || self.list_tables().await).await
+    }
+
+    async fn list_tables(&self) -> Result<Vec<String>, TableError> {
         let listed = self.store.list_with_delimiter(Some(&self.prefix()?)).await;
-        let listed = listed.map_err(|error| root_error(self.url.as_str(), chain(&error)))?;
+        let listed = listed?;
         let mut names = Vec::new();
         for folder in listed.common_prefixes {
             let log = folder.clone().join("_delta_log");
@@ -92,17 +119,22 @@ impl Root {
 
     /// Opens a table for reading.
     pub async fn read(&self, name: &str) -> Result<Version, TableError> {
-        Version::load(name, &self.log_store(name)?).await
+        let log_store = self.log_store(name)?;
+        self.patiently(async || Version::load(name, &log_store).await)
+            .await
     }
 
     /// Opens the table that a rollup makes, and creates it if there is none. Refused if there is one that is
     /// the result of other SQL.
     pub async fn open_or_create(&self, definition: &Arc<Definition>) -> Result<Table, TableError> {
         let log_store = self.log_store(&definition.name)?;
-        if !log_store.is_delta_table_location().await? {
-            create(definition, &log_store).await?;
-        }
-        let version = Version::load(&definition.name, &log_store).await?;
+        let load = async || {
+            if !log_store.is_delta_table_location().await? {
+                create(definition, &log_store).await?;
+            }
+            Version::load(&definition.name, &log_store).await
+        };
+        let version = self.patiently(load).await?;
         if canonical(&version.sql) != canonical(&definition.sql) {
             return Err(TableError::OtherSql {
                 name: definition.name.clone(),
@@ -119,7 +151,9 @@ impl Root {
         log_store: LogStoreRef,
     ) -> Result<Table, TableError> {
         let merge: Result<_, DataFusionError> = match definition.merges() {
-            true => merging::Merge::plan(&definition).await.map(Some),
+            true => merging::Merge::plan(&definition)
+                .await
+                .map(|merge| Some(Arc::new(merge))),
             false => Ok(None),
         };
         Ok(Table {
@@ -132,7 +166,7 @@ impl Root {
         })
     }
 
-    fn log_store(&self, table: &str) -> Result<LogStoreRef, TableError> {
+    pub(super) fn log_store(&self, table: &str) -> Result<LogStoreRef, TableError> {
         let url = self
             .url
             .join(&format!("{table}/"))

@@ -48,6 +48,16 @@ pub struct Vacuumed {
 impl Table {
     /// Deletes what the table no longer needs. `grace`, from [`MIN_GRACE`] to [`MAX_GRACE`], must outlast any query.
     pub async fn vacuum(&self, grace: Duration) -> Result<Vacuumed, TableError> {
+        let mut failures = 0;
+        loop {
+            match self.try_vacuum(grace).await {
+                Ok(vacuumed) => return Ok(vacuumed),
+                Err(error) => self.wait_after(error, &mut failures).await?,
+            }
+        }
+    }
+
+    async fn try_vacuum(&self, grace: Duration) -> Result<Vacuumed, TableError> {
         let grace = grace.clamp(MIN_GRACE, MAX_GRACE);
         let begun = self.world.now();
         // First what is there, and then what of it is live: a file that comes to be live after it was listed is

@@ -18,6 +18,11 @@ pub(super) trait World: Debug + Send + Sync {
     /// A number that nobody else has.
     fn unique(&self) -> u128;
 
+    /// A bound of the code. The simulation's are smaller, so that a few log files reach them.
+    fn bound(&self, usual: usize) -> usize {
+        usual
+    }
+
     /// Whether this guard of the protocol is kept. Only the simulation takes one away, to see that it notices.
     fn keeps(&self, _: Guard) -> bool {
         true

@@ -1,0 +1,443 @@
+//! The simulation: several workers, committers, settlers, vacuums and readers share one store, and whatever can go
+//! wrong does. A seed says everything that happens, so that a seed that fails fails again.
+//!
+//! | what to run | what it does |
+//! |---|---|
+//! | `cargo test -p logmill --lib simulation` | a thousand seeds, and each guard taken away |
+//! | `LOGMILL_SEEDS=100000 cargo test -p logmill --lib the_protocol_holds` | a longer run |
+//! | `LOGMILL_SEED=17 cargo test -p logmill --lib the_protocol_holds` | one seed, and what happens in it |
+//! | `LOGMILL_WITHOUT=ReadBack LOGMILL_SEED=17 …` | the same without a guard |
+//!
+//! After every change of the store the checker sees whether each log file is in the ledger at most once, whether
+//! the rows are the sum of those log files, whether all files of the table exist, whether what was acknowledged is
+//! counted or staged, and whether each group has one row. At rest all must be counted, and nothing else be left.
+//!
+//! What a seed does not decide: the order in which the kernel's own threads ask for objects of the log at the same
+//! moment. They are answered at once and by what they ask for, so that the order does not matter.
+
+#![allow(
+    clippy::print_stdout,
+    reason = "a failing seed must tell what happened"
+)]
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Instant;
+
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use url::Url;
+
+use super::merging::Merge;
+use super::world::{Guard, Machine};
+use super::{Definition, Root};
+use crate::rollup::Rollup;
+
+use actors::Role;
+use checker::{Checker, Groups};
+use random::Random;
+use scheduler::{
+    BEGIN, DAY, HOUR, MINUTE, Object, Objects, Operation, SECOND, Simulation, in_table,
+};
+
+mod actors;
+mod checker;
+mod random;
+mod scheduler;
+mod store;
+
+const ROOT: &str = "s3://simulation/tables/";
+const TABLE: &str = "tables/requests";
+
+/// Seeds of an ordinary test run.
+const SEEDS: u64 = 1000;
+
+/// Seeds among which one must fail without a guard.
+const SEEDS_WITHOUT_GUARD: u64 = 1000;
+
+const GROUPED: &str = "SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, \
+     elb_status_code AS status, count(*) AS requests FROM alb_access_logs GROUP BY 1, 2";
+const KEPT: &str = "SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, \
+     elb_status_code AS status FROM alb_access_logs";
+
+/// What is the same for all seeds, and slow to make: the plan of the merge, and the first version of the table.
+#[derive(Debug)]
+struct Template {
+    definition: Arc<Definition>,
+    merge: Option<Arc<Merge>>,
+    first_version: (Path, bytes::Bytes),
+}
+
+impl Template {
+    fn new(sql: &str) -> Arc<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let rollup = Rollup::from_sql("requests", sql).await.unwrap();
+            let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+            let root = Root::in_world(
+                Url::parse(ROOT).unwrap(),
+                Arc::clone(&store),
+                Arc::new(Machine),
+            );
+            let table = root.open_or_create(rollup.definition()).await.unwrap();
+            let path = Path::from(format!("{TABLE}/_delta_log/{:020}.json", 0));
+            let bytes = store.get(&path).await.unwrap().bytes().await.unwrap();
+            Arc::new(Self {
+                definition: Arc::clone(rollup.definition()),
+                merge: table.merge.clone(),
+                first_version: (path, bytes),
+            })
+        })
+    }
+}
+
+static GROUPED_TEMPLATE: LazyLock<Arc<Template>> = LazyLock::new(|| Template::new(GROUPED));
+static KEPT_TEMPLATE: LazyLock<Arc<Template>> = LazyLock::new(|| Template::new(KEPT));
+
+/// What a seed has in store.
+#[derive(Debug)]
+struct Plan {
+    seed: u64,
+    without: Option<Guard>,
+    template: Arc<Template>,
+    /// What each log file holds, by its URI.
+    log_files: HashMap<String, Groups>,
+    /// What each worker will get.
+    deliveries: Vec<Vec<Delivery>>,
+    /// How long it all takes, in milliseconds.
+    horizon: u64,
+    /// Whether they ask for the lease. If not, all believe to have it.
+    leased: bool,
+    /// How many of a thousand requests go wrong, and of how many their client dies.
+    faults: u64,
+    crashes: u64,
+    /// The bound of one commit, and of versions between checkpoints.
+    bound: usize,
+    stall: Option<Stall>,
+    rounds: Vec<(Role, u32)>,
+}
+
+/// A log file is delivered to a worker.
+#[derive(Debug, Clone)]
+struct Delivery {
+    at: u64,
+    uri: String,
+}
+
+/// One actor halts for very long, at the worst of moments.
+#[derive(Debug, Clone)]
+struct Stall {
+    place: Place,
+    /// At the first such moment, or after so many.
+    after: u32,
+    duration: u64,
+    /// How many versions others write meanwhile.
+    versions: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// A committer's version is under way.
+    Version,
+    /// A committer has written its data files, and not yet its version.
+    Manifest,
+    /// A vacuum looks for data files.
+    List,
+}
+
+impl Stall {
+    fn is_at(&self, role: Role, operation: &Operation) -> bool {
+        match (self.place, role, operation) {
+            (Place::Version, Role::Committer(_), Operation::Put { path, .. }) => {
+                let name = in_table(path);
+                name.starts_with("_delta_log/") && name.ends_with(".json")
+            }
+            (Place::Manifest, Role::Committer(_), Operation::Put { path, .. }) => {
+                let name = in_table(path);
+                name.starts_with("_ledger/") && name.matches('/').count() == 1
+            }
+            (Place::List, Role::Vacuum(_), Operation::List(Some(path))) => {
+                in_table(path).starts_with("date=")
+            }
+            _ => false,
+        }
+    }
+
+    fn of(random: &mut Random) -> Option<Self> {
+        let (place, duration, versions) = match random.below(8) {
+            0 | 1 => (
+                Place::Version,
+                random.between(3 * HOUR, DAY),
+                random.between(1, 5),
+            ),
+            2 => (Place::Manifest, random.between(8 * DAY, 10 * DAY), 0),
+            3 => (Place::List, random.between(8 * DAY, 10 * DAY), 99),
+            _ => return None,
+        };
+        Some(Self {
+            place,
+            after: random.below(3) as u32,
+            duration,
+            versions: versions as u32,
+        })
+    }
+}
+
+impl Plan {
+    fn new(seed: u64, without: Option<Guard>) -> Self {
+        let mut random = Random::new(seed);
+        let random = &mut random;
+        let template = match random.below(4) {
+            0 => &KEPT_TEMPLATE,
+            _ => &GROUPED_TEMPLATE,
+        };
+        let horizon = [10 * MINUTE, 5 * HOUR, 3 * DAY, 12 * DAY][random.below(4) as usize];
+        let mut plan = Self {
+            seed,
+            without,
+            template: Arc::clone(template),
+            log_files: HashMap::new(),
+            deliveries: vec![Vec::new(); 3],
+            horizon,
+            leased: random.one_in(2),
+            faults: [5, 30, 60, 120][random.below(4) as usize],
+            crashes: [0, 5, 20][random.below(3) as usize],
+            bound: random.between(1, 4) as usize,
+            stall: Stall::of(random),
+            rounds: Vec::new(),
+        };
+        for number in 0..random.between(3, 7) {
+            let uri = plan.new_log_file(number, random);
+            for _ in 0..random.between(1, 3) {
+                plan.deliver(random.below(2) as usize, &uri, random.below(horizon));
+            }
+        }
+        // In case of a stall: they are to be committed before what is in the hands of the one that halts.
+        for number in 100..106 {
+            let uri = plan.new_log_file(number, random);
+            plan.deliver(2, &uri, 0);
+        }
+        plan.rounds = vec![
+            (Role::Committer(0), random.between(1, 4) as u32),
+            (Role::Committer(1), random.between(1, 4) as u32),
+            (Role::Settler(0), random.between(0, 3) as u32),
+            (Role::Vacuum(0), random.between(1, 3) as u32),
+            (Role::Reader(0), random.between(0, 3) as u32),
+        ];
+        plan
+    }
+
+    /// A log file of one of a few hours of the last days, so that they share hours, days and groups.
+    fn new_log_file(&mut self, number: u64, random: &mut Random) -> String {
+        let hours_ago = match number >= 100 {
+            true => 60,
+            false => [54, 53, 31, 30, 5, 0][random.below(6) as usize],
+        };
+        let begin = BEGIN - hours_ago * HOUR;
+        let mut groups = Groups::new();
+        for _ in 0..random.between(1, 4) {
+            let minute = begin + random.below(2) * MINUTE + random.below(2) * HOUR;
+            let status = [200, 404][random.below(2) as usize];
+            groups.insert((minute as i64 * 1000, status), random.between(1, 6) as i64);
+        }
+        let since = begin - (BEGIN - 9 * DAY - 6 * HOUR);
+        let (day, hour) = (1 + since / DAY, since % DAY / HOUR);
+        let uri = format!(
+            "s3://logs/1_elb_eu_app.shop.5_210001{day:02}T{hour:02}05Z_10.0.0.1_{number}.log.gz"
+        );
+        self.log_files.insert(uri.clone(), groups);
+        uri
+    }
+
+    fn deliver(&mut self, worker: usize, uri: &str, after: u64) {
+        let deliveries = &mut self.deliveries[worker];
+        deliveries.push(Delivery {
+            at: BEGIN + after,
+            uri: uri.to_owned(),
+        });
+        deliveries.sort_by_key(|delivery| delivery.at);
+    }
+}
+
+/// What became of a seed.
+struct Report {
+    seed: u64,
+    failure: Option<String>,
+    counts: BTreeMap<String, u64>,
+    trace: Vec<String>,
+}
+
+fn run(seed: u64, without: Option<Guard>, trace: bool) -> Report {
+    let plan = Plan::new(seed, without);
+    let (path, bytes) = plan.template.first_version.clone();
+    let first = Object {
+        bytes,
+        e_tag: 0,
+        modified: BEGIN,
+    };
+    let checker = Checker::new(plan.template.definition.merges(), plan.log_files.clone());
+    let rounds = plan.rounds.clone();
+    let simulation = Simulation::new(plan, seed, Objects::from([(path, first)]), checker, trace);
+    simulation.lock().rounds = rounds
+        .iter()
+        .copied()
+        .chain([(Role::Committer(8), 2)])
+        .collect();
+    for role in (0..2)
+        .map(Role::Worker)
+        .chain(rounds.iter().map(|(role, _)| *role))
+    {
+        simulation.start(role, SECOND);
+    }
+    simulation.run();
+    if simulation.lock().failure.is_none() {
+        simulation.lock().calm = true;
+        simulation.start(Role::Rest, SECOND);
+        simulation.run();
+    }
+    let mut state = simulation.lock();
+    Report {
+        seed,
+        failure: state.failure.take(),
+        counts: std::mem::take(&mut state.counts),
+        trace: state.trace.take().unwrap_or_default(),
+    }
+}
+
+/// Runs seeds on two threads until `enough` says so. Returns the reports by seed.
+fn run_all(
+    seeds: std::ops::Range<u64>,
+    without: Option<Guard>,
+    enough: fn(&Report) -> bool,
+) -> BTreeMap<u64, Report> {
+    let next = AtomicU64::new(seeds.start);
+    let reports = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    let report = run(seed, without, false);
+                    if enough(&report) {
+                        next.store(seeds.end, Ordering::Relaxed);
+                    }
+                    reports.lock().unwrap().insert(seed, report);
+                }
+            });
+        }
+    });
+    reports.into_inner().unwrap()
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+const GUARDS: [Guard; 8] = [
+    Guard::LedgerCheck,
+    Guard::ExactVersion,
+    Guard::ReadBack,
+    Guard::Deadline,
+    Guard::OrphanGrace,
+    Guard::ReplacedGrace,
+    Guard::ListBeforeLoad,
+    Guard::UniqueManifest,
+];
+
+/// What must happen in a thousand seeds, or the simulation has gone soft.
+const MUST_HAPPEN: [&str; 16] = [
+    "answers lost",
+    "checkpoints",
+    "commits",
+    "crashes",
+    "data files vacuumed",
+    "days reopened",
+    "days settled",
+    "hours settled",
+    "late answers",
+    "lease takeovers",
+    "ledger objects vacuumed",
+    "log files trimmed",
+    "lost races",
+    "repeated deliveries",
+    "versions read",
+    "zombies",
+];
+
+#[test]
+fn the_protocol_holds() {
+    if let Some(seed) = number("LOGMILL_SEED") {
+        let without = std::env::var("LOGMILL_WITHOUT").ok();
+        let without = GUARDS
+            .into_iter()
+            .find(|guard| Some(format!("{guard:?}")) == without);
+        let report = run(seed, without, true);
+        println!("{}", report.trace.join("\n"));
+        assert_eq!(report.failure, None, "seed {seed}");
+        return;
+    }
+    let begun = Instant::now();
+    let seeds = number("LOGMILL_SEEDS").unwrap_or(SEEDS);
+    let reports = run_all(0..seeds, None, |report| report.failure.is_some());
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for report in reports.values() {
+        for (what, count) in &report.counts {
+            *counts.entry(what).or_default() += count;
+        }
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    println!("{} seeds in {seconds:.1} s", reports.len());
+    for (what, count) in &counts {
+        println!("{count:9}  {what}");
+    }
+    for report in reports.values() {
+        if let Some(failure) = &report.failure {
+            let trace = run(report.seed, None, true).trace;
+            println!("{}", trace.join("\n"));
+            panic!("LOGMILL_SEED={}: {failure}", report.seed);
+        }
+    }
+    for what in MUST_HAPPEN {
+        assert!(
+            seeds < SEEDS || counts.contains_key(what),
+            "none of {seeds} seeds had any: {what}"
+        );
+    }
+}
+
+#[test]
+fn each_guard_is_needed() {
+    let mut unnoticed = Vec::new();
+    println!("{:16}  {:>10}  what broke", "without", "first seed");
+    let only = std::env::var("LOGMILL_WITHOUT").ok();
+    let is_wanted = |guard: &Guard| {
+        only.as_ref()
+            .is_none_or(|only| *only == format!("{guard:?}"))
+    };
+    for guard in GUARDS.into_iter().filter(is_wanted) {
+        let seeds = number("LOGMILL_SEEDS").unwrap_or(SEEDS_WITHOUT_GUARD);
+        let reports = run_all(0..seeds, Some(guard), |report| report.failure.is_some());
+        match reports.values().find(|report| report.failure.is_some()) {
+            Some(Report {
+                seed,
+                failure: Some(broken),
+                ..
+            }) => {
+                let broken: String = broken.chars().take(100).collect();
+                println!("{:16}  {seed:10}  {broken}", format!("{guard:?}"));
+            }
+            _ => {
+                println!("{:16}  {:>10}", format!("{guard:?}"), "none");
+                unnoticed.push(guard);
+            }
+        }
+    }
+    assert!(unnoticed.is_empty(), "nothing breaks without {unnoticed:?}");
+}
