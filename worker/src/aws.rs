@@ -1,66 +1,265 @@
-//! AWS as every tool of it is set up: credentials, region and endpoint from the environment, profiles, the
-//! container or the instance. Nothing is looked up before it is needed.
+//! Access to AWS: its configuration, found by the usual chain (environment, profile, container, instance) and loaded
+//! once, and S3's refusals in words that say what to do. Nothing here is called as long as all is local.
 
-use std::sync::Arc;
+use std::error::Error;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
-use async_trait::async_trait;
+use anyhow::{Result, bail};
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use object_store::aws::{AmazonS3Builder, AwsCredential};
-use object_store::{CredentialProvider, ObjectStore};
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_types::service_config::ServiceConfigKey;
 use tokio::sync::OnceCell;
 
-/// The settings that all clients share.
+/// How long an answer's first byte may take. The SDK has no limit of its own, and one connection that hangs would
+/// hold a log file for ever. What comes after the first byte is watched by its stalled stream protection.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What helps when there are no credentials.
+const GIVE_CREDENTIALS: &str = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, \
+    or run where a role gives them";
+
+/// The configuration, loaded when it is first asked for.
 pub(crate) async fn sdk_config() -> &'static SdkConfig {
     static CONFIG: OnceCell<SdkConfig> = OnceCell::const_new();
-    CONFIG
-        .get_or_init(|| aws_config::defaults(BehaviorVersion::v2026_01_12()).load())
-        .await
+    let load = || {
+        let timeouts = TimeoutConfig::builder().read_timeout(READ_TIMEOUT).build();
+        aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .timeout_config(timeouts)
+            .load()
+    };
+    CONFIG.get_or_init(load).await
 }
 
-/// A bucket, as tables see it.
-pub(crate) async fn object_store(bucket: &str) -> Result<Arc<dyn ObjectStore>> {
-    let config = sdk_config().await;
-    let region = config
-        .region()
-        .context("no AWS region is set: set AWS_REGION, or a region in the profile")?;
-    let credentials = config
-        .credentials_provider()
-        .context("there are no AWS credentials")?;
-    let mut builder = AmazonS3Builder::new()
-        .with_bucket_name(bucket)
-        .with_region(region.as_ref())
-        .with_credentials(Arc::new(SdkCredentials(credentials)));
-    if let Some(endpoint) = config.endpoint_url() {
-        builder = builder
-            .with_endpoint(endpoint)
-            .with_allow_http(endpoint.starts_with("http://"));
+/// Where S3 is, if not at AWS: `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, or what the profile says.
+pub(crate) fn s3_endpoint(config: &SdkConfig) -> Option<String> {
+    let key = ServiceConfigKey::builder()
+        .service_id("S3")
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build()
+        .ok()?;
+    let of_s3 = config
+        .service_config()
+        .and_then(|config| config.load_config(key));
+    of_s3.or_else(|| config.endpoint_url().map(str::to_owned))
+}
+
+/// A client of S3. Without a region no request can be signed, and the SDK would say so only at the first.
+pub(crate) fn s3_client(config: &SdkConfig) -> Result<Client> {
+    if config.region().is_none() {
+        bail!("no AWS region is configured; set AWS_REGION to the bucket's");
     }
-    Ok(Arc::new(builder.build()?))
+    // Emulators seldom have the names `<bucket>.<host>` that the SDK asks by default.
+    let path_style = s3_endpoint(config).is_some();
+    let config = aws_sdk_s3::config::Builder::from(config).force_path_style(path_style);
+    Ok(Client::from_conf(config.build()))
 }
 
-/// The SDK's credentials for `object_store`. The SDK keeps and renews them.
-#[derive(Debug)]
-struct SdkCredentials(SharedCredentialsProvider);
+/// Why S3 has not done what it was asked to.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub(crate) struct S3Error {
+    /// What the caller can do.
+    pub(crate) verdict: Verdict,
+    reason: String,
+}
 
-#[async_trait]
-impl CredentialProvider for SdkCredentials {
-    type Credential = AwsCredential;
+/// What is to be done about an [`S3Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The same request may succeed later.
+    Retry,
+    /// There is no such object.
+    NotFound,
+    /// The object is another than was asked for.
+    Changed,
+    /// It will be refused again until a person has changed something.
+    Refused,
+}
 
-    async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        let credentials =
-            self.0
-                .provide_credentials()
-                .await
-                .map_err(|error| object_store::Error::Generic {
-                    store: "S3",
-                    source: Box::new(error),
-                })?;
-        Ok(Arc::new(AwsCredential {
-            key_id: credentials.access_key_id().to_owned(),
-            secret_key: credentials.secret_access_key().to_owned(),
-            token: credentials.session_token().map(str::to_owned),
-        }))
+impl S3Error {
+    /// `needs` are the permissions without which the request is denied.
+    pub(crate) fn new<E>(error: &SdkError<E, HttpResponse>, bucket: &str, needs: &str) -> Self
+    where
+        E: Error + ProvideErrorMetadata + 'static,
+    {
+        let answer = Answer {
+            status: error
+                .raw_response()
+                .map(|response| response.status().as_u16()),
+            code: error.code(),
+            message: error.message(),
+            region: error
+                .raw_response()
+                .and_then(|response| response.headers().get("x-amz-bucket-region")),
+        };
+        Self {
+            verdict: verdict(error, &answer),
+            reason: match answer.status {
+                Some(_) => answer.reason(bucket, needs),
+                None => unanswered(error),
+            },
+        }
+    }
+}
+
+fn verdict<E>(error: &SdkError<E, HttpResponse>, answer: &Answer<'_>) -> Verdict {
+    match (error, answer.status, answer.code) {
+        (SdkError::TimeoutError(_) | SdkError::ResponseError(_), ..) => Verdict::Retry,
+        (SdkError::DispatchFailure(failure), ..)
+            if failure.is_io() || failure.is_timeout() || failure.as_other().is_some() =>
+        {
+            Verdict::Retry
+        }
+        (_, Some(408 | 429 | 500..), _) | (_, _, Some("RequestTimeout" | "SlowDown")) => {
+            Verdict::Retry
+        }
+        (_, Some(412), _) => Verdict::Changed,
+        (_, _, Some("NoSuchBucket")) => Verdict::Refused,
+        (_, Some(404), _) => Verdict::NotFound,
+        _ => Verdict::Refused,
+    }
+}
+
+/// What S3 has answered.
+struct Answer<'a> {
+    status: Option<u16>,
+    code: Option<&'a str>,
+    message: Option<&'a str>,
+    region: Option<&'a str>,
+}
+
+impl Answer<'_> {
+    fn reason(&self, bucket: &str, needs: &str) -> String {
+        let said = self.said();
+        match (self.code, self.status) {
+            (Some("NoSuchBucket"), _) => format!("there is no bucket '{bucket}' ({said})"),
+            (
+                Some(
+                    "InvalidAccessKeyId"
+                    | "SignatureDoesNotMatch"
+                    | "InvalidToken"
+                    | "ExpiredToken"
+                    | "TokenRefreshRequired",
+                ),
+                _,
+            ) => format!("the AWS credentials are not accepted ({said}); renew or replace them"),
+            (Some("RequestTimeTooSkewed"), _) => {
+                format!("this machine's clock is wrong ({said})")
+            }
+            (Some("InvalidObjectState"), _) => {
+                format!("it is archived; restore it first ({said})")
+            }
+            (
+                Some(
+                    "PermanentRedirect"
+                    | "AuthorizationHeaderMalformed"
+                    | "IllegalLocationConstraintException",
+                ),
+                _,
+            )
+            | (_, Some(301)) => format!(
+                "the bucket '{bucket}' is in another region; set AWS_REGION to {} ({said})",
+                self.region.unwrap_or("its own")
+            ),
+            (_, Some(403)) => {
+                format!("access is denied; the AWS credentials need {needs} ({said})")
+            }
+            _ => format!("S3 answers {said}"),
+        }
+    }
+
+    fn said(&self) -> String {
+        let status = self.status.map(|status| status.to_string());
+        let code = self.code.map(str::to_owned);
+        let message = self.message.map(|message| format!("\"{message}\""));
+        let parts: Vec<String> = [status, code, message].into_iter().flatten().collect();
+        parts.join(" ")
+    }
+}
+
+/// Why no answer has come at all.
+fn unanswered(error: &(dyn Error + 'static)) -> String {
+    let credentials = causes(error).find_map(|cause| cause.downcast_ref::<CredentialsError>());
+    match credentials {
+        Some(CredentialsError::CredentialsNotLoaded(_)) => {
+            format!("there are no AWS credentials; {GIVE_CREDENTIALS}")
+        }
+        Some(error) => format!(
+            "the AWS credentials can't be had: {}; {GIVE_CREDENTIALS}",
+            chain(error).trim_end_matches('.')
+        ),
+        None => format!("S3 can't be asked: {}", chain(error)),
+    }
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// An error and its causes in one line. The SDK's own way to write them ends in pages of Rust.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
+    for cause in causes(error).map(|cause| cause.to_string()) {
+        if text.contains(&cause) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&cause);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer<'a>(status: u16, code: &'a str, message: &'a str) -> Answer<'a> {
+        Answer {
+            status: Some(status),
+            code: Some(code),
+            message: Some(message),
+            region: Some("eu-west-1"),
+        }
+    }
+
+    #[test]
+    fn refusals_say_what_to_do() {
+        let reason = |answer: Answer<'_>| answer.reason("logs", "s3:GetObject");
+        assert_eq!(
+            reason(answer(403, "AccessDenied", "Access Denied")),
+            "access is denied; the AWS credentials need s3:GetObject (403 AccessDenied \"Access Denied\")"
+        );
+        assert_eq!(
+            reason(answer(404, "NoSuchBucket", "gone")),
+            "there is no bucket 'logs' (404 NoSuchBucket \"gone\")"
+        );
+        assert_eq!(
+            reason(answer(301, "PermanentRedirect", "elsewhere")),
+            "the bucket 'logs' is in another region; set AWS_REGION to eu-west-1 \
+             (301 PermanentRedirect \"elsewhere\")"
+        );
+    }
+
+    #[test]
+    fn a_region_must_be_there() {
+        let error = s3_client(&SdkConfig::builder().build()).unwrap_err();
+        assert!(error.to_string().contains("AWS_REGION"), "{error}");
+    }
+
+    #[test]
+    fn an_endpoint_is_the_configured_one() {
+        let config = SdkConfig::builder().endpoint_url("http://127.0.0.1:1");
+        assert_eq!(
+            s3_endpoint(&config.build()).as_deref(),
+            Some("http://127.0.0.1:1")
+        );
+        assert_eq!(s3_endpoint(&SdkConfig::builder().build()), None);
     }
 }

@@ -1,7 +1,6 @@
 //! `logmill check`: what a rollup is made of and, from a sample of logs, what it will come to.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use indicatif::{HumanBytes, HumanCount};
@@ -60,7 +59,7 @@ pub fn describe(rollup: &Rollup) -> String {
 /// Runs a rollup over a sample of logs, in a folder of its own that is removed again, and says what came of it.
 pub async fn sample(
     rollup: Rollup,
-    logs: &[PathBuf],
+    logs: &[String],
     progress: &mut dyn Progress,
 ) -> Result<String> {
     let folder = tempfile::tempdir()?;

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 use logmill::query::Format;
 
@@ -32,19 +33,26 @@ pub(crate) enum Command {
     Query(QueryArgs),
     /// List the log files that have been counted, with lines, rejected lines, times and bytes.
     Files(FilesArgs),
+    /// Keep tables small: pack the files of days that are over, and delete what was replaced.
+    ///
+    /// Once a day is enough. It may be stopped at any moment, and may run while log files are counted.
+    Maintain(MaintainArgs),
     /// Check a rollup: its columns, types and merge rules; with a sample of logs, what it comes to.
     Check(CheckArgs),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// Log files, and folders of them with all that is below.
+    /// Log files, and folders of them with all that is below: paths, or s3://bucket/key.
+    ///
+    /// s3://bucket/key is the object of that key or, if there is none, the folder key/. Credentials, region
+    /// and endpoint are found as by the AWS command line: AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL and the like.
     #[arg(required = true)]
-    pub(crate) logs: Vec<PathBuf>,
+    pub(crate) logs: Vec<String>,
     /// The folder of rollups: each file <table>.sql in it makes a table.
     #[arg(long, value_name = "DIR")]
     pub(crate) rollups: PathBuf,
-    /// The folder of tables. It is made if there is none.
+    /// The folder of tables, which is made if there is none, or s3://bucket/prefix.
     #[arg(long, value_name = "ROOT")]
     pub(crate) tables: String,
     /// The most text that one log file may expand to, in bytes; a larger one fails.
@@ -59,7 +67,7 @@ pub(crate) struct RunArgs {
 pub(crate) struct QueryArgs {
     /// One SQL statement.
     pub(crate) sql: String,
-    /// The folder of tables.
+    /// The folder of tables, or s3://bucket/prefix.
     #[arg(long, value_name = "ROOT")]
     pub(crate) tables: String,
     #[command(flatten)]
@@ -68,7 +76,7 @@ pub(crate) struct QueryArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct FilesArgs {
-    /// The folder of tables.
+    /// The folder of tables, or s3://bucket/prefix.
     #[arg(long, value_name = "ROOT")]
     pub(crate) tables: String,
     #[command(flatten)]
@@ -86,10 +94,20 @@ pub(crate) struct Output {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct MaintainArgs {
+    /// The folder of tables, or s3://bucket/prefix.
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) tables: String,
+    /// Hours that files are kept for after they were replaced, for queries that read older versions.
+    #[arg(long, value_name = "HOURS", default_value_t = 6, value_parser = RangedU64ValueParser::<u64>::new().range(1..=144))]
+    pub(crate) grace_hours: u64,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
     /// The rollup: a file <table>.sql.
     pub(crate) rollup: PathBuf,
-    /// Log files, or folders of them, to try it on. Nothing is kept.
+    /// Log files, or folders of them, to try it on: paths, or s3://bucket/key. Nothing is kept.
     #[arg(long, value_name = "LOGS", num_args = 1..)]
-    pub(crate) sample: Vec<PathBuf>,
+    pub(crate) sample: Vec<String>,
 }

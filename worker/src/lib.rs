@@ -11,7 +11,7 @@
 //! ```
 //!
 //! [`journey`] is the way of one log file through all of them, up to staging; [`run`] takes many through it,
-//! and commits. [`query`] and [`check`] are for people.
+//! and commits; [`maintain`] keeps tables small. [`query`] and [`check`] are for people.
 
 #![warn(missing_docs, unreachable_pub)]
 
@@ -24,6 +24,12 @@ pub mod sketch;
 pub mod rollup;
 pub mod table;
 pub mod journey;
+pub mod pace;
+pub mod upkeep;
 pub mod run;
+pub mod maintain;
 pub mod query;
 pub mod check;
+
+#[cfg(test)]
+mod fake_s3;

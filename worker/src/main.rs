@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use logmill::maintain::{self, Maintained};
 use logmill::query::{self, Format};
 use logmill::rollup::Rollup;
 use logmill::run::{self, Options, Summary};
@@ -94,6 +96,13 @@ async fn execute(command: Command) -> Result<u8> {
             query::query(&root, sql, args.output.format(), args.output.writer()?).await?;
             Ok(SUCCESS)
         }
+        Command::Maintain(args) => {
+            let root = Root::open(&args.tables).await?;
+            let grace = Duration::from_hours(args.grace_hours);
+            let maintained = maintain::maintain(&root, grace).await?;
+            print_maintained(&maintained, &mut io::stdout().lock())?;
+            Ok(SUCCESS)
+        }
         Command::Check(args) => {
             let rollup = Rollup::load(&args.rollup).await?;
             let mut out = io::stdout().lock();
@@ -180,6 +189,36 @@ fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
             count(table.files),
             if table.files == 1 { "file" } else { "files" },
             HumanBytes(table.bytes)
+        )?;
+    }
+    out.flush()
+}
+
+fn print_maintained(maintained: &[Maintained], out: &mut impl Write) -> io::Result<()> {
+    for Maintained {
+        table,
+        settled,
+        vacuumed,
+    } in maintained
+    {
+        match settled {
+            Some(settled) => write!(
+                out,
+                "{table}: {} files packed into {}",
+                settled.files, settled.packed
+            )?,
+            None => write!(
+                out,
+                "{table}: packing left to the worker that has its lease"
+            )?,
+        }
+        writeln!(
+            out,
+            "; deleted {} data files and {} ledger objects ({}), {} files of the log",
+            vacuumed.data_files,
+            vacuumed.ledger_objects,
+            indicatif::HumanBytes(vacuumed.bytes),
+            vacuumed.log_files
         )?;
     }
     out.flush()

@@ -1,8 +1,7 @@
-//! `logmill run`: log files from folders, staged on all cores and committed, once through.
+//! `logmill run`: log files from folders and buckets, staged on all cores and committed, once through.
 
 use std::collections::{BTreeMap, HashSet};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,25 +10,20 @@ use anyhow::{Context, Result};
 use logmill_shared::Shard;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Receiver, channel};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::intake::listing::{self, Found};
 use crate::journey::{self, JourneyError, Outcome, Reading, RollupTable, Source};
+use crate::pace::Pace;
 use crate::rollup::Rollup;
 use crate::table::{Entry, RejectedLines, Root, Table};
-
-/// How often what is staged is committed. Each commit writes the hours that it touches anew: often is fresh,
-/// and seldom is cheap.
-const COMMIT_INTERVAL: Duration = Duration::from_secs(30);
-
-/// Staged log files that make a commit due before its time, so that a commit's work has a bound.
-const COMMIT_LOG_FILES: usize = 500;
 
 /// What to run.
 #[derive(Debug)]
 pub struct Options {
-    /// Log files, and folders of them.
-    pub logs: Vec<PathBuf>,
+    /// Log files, and folders of them: paths, and `s3://bucket/key`.
+    pub logs: Vec<String>,
     /// The folder of tables.
     pub tables: String,
     /// The most text that a log file may expand to, in bytes.
@@ -97,7 +91,7 @@ pub async fn run(
         tables.push(RollupTable { rollup, table });
     }
     let rejected_lines = root.open_or_create(&RejectedLines::definition()).await?;
-    let found = listing::list(&options.logs, options.tables.as_ref())?;
+    let found = listing::list(&options.logs, &options.tables).await?;
 
     let mut summary = Summary::default();
     let to_do = to_do(found, &tables, &mut summary).await?;
@@ -269,15 +263,17 @@ async fn gather(
     let counted: Arc<Mutex<HashSet<String>>> = Arc::default();
     let commit = |workshop: Arc<Workshop>, counted: Arc<Mutex<HashSet<String>>>| {
         tokio::spawn(async move {
+            let begin = Instant::now();
             let entries = workshop.commit().await?;
             counted
                 .lock()
                 .map_err(|_| anyhow::anyhow!("a commit has panicked"))?
                 .extend(entries);
-            anyhow::Ok(())
+            anyhow::Ok(begin.elapsed())
         })
     };
-    let mut committing: Option<tokio::task::JoinHandle<Result<()>>> = None;
+    let mut committing: Option<JoinHandle<Result<Duration>>> = None;
+    let mut pace = Pace::default();
     let mut last_commit = Instant::now();
     let mut staged = 0;
     while let Some((found, result)) = results.recv().await {
@@ -296,18 +292,14 @@ async fn gather(
             }
         }
         progress.advance(found.bytes, text_bytes);
-        let due =
-            staged >= COMMIT_LOG_FILES || last_commit.elapsed() >= COMMIT_INTERVAL && staged > 0;
-        if due
-            && committing
-                .as_ref()
-                .is_none_or(tokio::task::JoinHandle::is_finished)
+        if committing.as_ref().is_some_and(JoinHandle::is_finished)
+            && let Some(finished) = committing.take()
         {
-            if let Some(finished) = committing.take() {
-                finished.await??;
-            }
-            committing = Some(commit(Arc::clone(workshop), Arc::clone(&counted)));
+            pace.committed(finished.await??);
             last_commit = Instant::now();
+        }
+        if committing.is_none() && pace.is_due(staged, last_commit.elapsed()) {
+            committing = Some(commit(Arc::clone(workshop), Arc::clone(&counted)));
             staged = 0;
         }
     }

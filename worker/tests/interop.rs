@@ -1,36 +1,15 @@
 //! Others judge: DuckDB computes the rollups from the raw lines by itself, and independent readers of Delta Lake
-//! read the tables. Both are Python programs in `tests/`; this makes a virtual environment for them and runs them.
+//! read the tables. Both are Python programs in `tests/`; this runs them.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod support;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::LazyLock;
 
+use support::python::PYTHON;
 use support::{logmill, project, succeed};
-
-/// A Python with the packages of `tests/requirements.txt`, made anew when they change.
-static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
-    let requirements = project().join("tests/requirements.txt");
-    let wanted = fs::read_to_string(&requirements).unwrap();
-    let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
-    let python = environment.join("bin/python");
-    let installed = environment.join("installed.txt");
-    if fs::read_to_string(&installed).ok() != Some(wanted.clone()) {
-        succeed(
-            Command::new("python3")
-                .args(["-m", "venv", "--clear"])
-                .arg(&environment),
-        );
-        let install = ["-m", "pip", "install", "--quiet", "--requirement"];
-        succeed(Command::new(&python).args(install).arg(&requirements));
-        fs::write(&installed, wanted).unwrap();
-    }
-    python
-});
 
 /// Runs one of the Python programs. Each ends with a line that counts its checks.
 fn python(program: &str, args: &[&Path]) {

@@ -7,7 +7,6 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,90 +14,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::{Random, Workplace, alb_line, alb_name, counts, query, succeed};
+use support::made_logs::MadeLogs;
+use support::{Random, Workplace, query, seeds, succeed};
 
 const LOG_FILES: u32 = 40;
 const LINES: u32 = 25;
 
-/// What the logs hold, counted here while they are made: requests by minute and status.
-struct Expected {
-    requests: BTreeMap<String, usize>,
-    rejected: usize,
-}
-
-fn make_logs(place: &Workplace) -> Expected {
-    let mut random = Random::new(7);
-    let mut groups = Vec::new();
-    let mut rejected = 0;
-    for file in 0..LOG_FILES {
-        let mut text = String::new();
-        for _ in 0..LINES {
-            if random.below(20) == 0 {
-                text.push_str("cut off\n");
-                rejected += 1;
-                continue;
-            }
-            // Minutes that many files share, over three hours, so that every commit merges.
-            let (hour, second) = (9 + random.below(3) as u32, random.below(600) as u32);
-            let status = [200, 204, 404][random.below(3) as usize];
-            let client = format!("192.0.2.{}", random.below(50));
-            text.push_str(&alb_line(
-                hour,
-                second,
-                &client,
-                status,
-                "https://shop.example:443/",
-            ));
-            groups.push(format!(
-                "2026-11-20T{hour:02}:{:02}:00Z,{status}",
-                second / 60
-            ));
-        }
-        place.log(&alb_name(9 + file % 3, 5 * (file % 12), file), &text);
+fn make_logs(place: &Workplace) -> MadeLogs {
+    let made = MadeLogs::new(LOG_FILES, LINES);
+    for (name, text) in &made.files {
+        place.log(name, text);
     }
-    place.rollup(
-        "by_minute",
-        "SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, elb_status_code AS status, \
-         count(*) AS requests, sum(sent_bytes) AS sent_bytes, approx_set(client_ip) AS clients \
-         FROM alb_access_logs GROUP BY 1, 2",
-    );
-    place.rollup("every_row", "SELECT time, client_ip FROM alb_access_logs");
-    Expected {
-        requests: counts(groups),
-        rejected,
-    }
+    MadeLogs::write_rollups(place);
+    made
 }
 
 /// Fails unless the tables hold exactly the logs, each once.
-fn check(tables: &str, expected: &Expected) {
-    let rows = query(
-        tables,
-        "SELECT minute, status, requests, sent_bytes FROM by_minute ORDER BY 1, 2",
-    );
-    let expected_rows: Vec<String> = expected
-        .requests
-        .iter()
-        .map(|(group, requests)| format!("{group},{requests},{}", 366 * requests))
-        .collect();
-    assert_eq!(rows, expected_rows);
-    let lines: usize = expected.requests.values().sum();
-    assert_eq!(
-        query(tables, "SELECT count(*) FROM every_row"),
-        [lines.to_string()]
-    );
-    assert_eq!(
-        query(tables, "SELECT count(*) FROM rejected_lines"),
-        [expected.rejected.to_string()]
-    );
-    let ledger = "SELECT \"table\", count(*), count(DISTINCT log_file), sum(lines) FROM log_files GROUP BY 1 ORDER BY 1";
-    let all = LOG_FILES * LINES;
-    assert_eq!(
-        query(tables, ledger),
-        [
-            format!("by_minute,{LOG_FILES},{LOG_FILES},{all}"),
-            format!("every_row,{LOG_FILES},{LOG_FILES},{all}")
-        ]
-    );
+fn check(tables: &str, expected: &MadeLogs) {
+    expected.check(|sql| query(tables, sql));
     for table in ["by_minute", "every_row", "rejected_lines"] {
         let staging = Path::new(tables).join(table).join("_staging");
         let staged = fs::read_dir(staging).into_iter().flatten();
@@ -128,14 +61,6 @@ fn run(place: &Workplace, tables: &str) -> Command {
     ])
 }
 
-fn seeds() -> Vec<u64> {
-    let number = |name| std::env::var(name).ok().map(|text| text.parse().unwrap());
-    match number("LOGMILL_SEED") {
-        Some(seed) => vec![seed],
-        None => (1..=number("LOGMILL_SEEDS").unwrap_or(50)).collect(),
-    }
-}
-
 #[test]
 fn tables_are_exact_after_kills_at_random_moments() {
     let place = Workplace::new();
@@ -151,7 +76,7 @@ fn tables_are_exact_after_kills_at_random_moments() {
     });
     let undisturbed = undisturbed.min().unwrap();
 
-    let seeds = seeds();
+    let seeds = seeds(50);
     println!("seeds {seeds:?}; an undisturbed run takes {undisturbed:.0?}");
     let (next, kills) = (AtomicU64::new(0), AtomicU64::new(0));
     thread::scope(|scope| {
@@ -176,7 +101,7 @@ fn tables_are_exact_after_kills_at_random_moments() {
 /// Kills some runs, and lets one run to its end. Returns how many were really killed.
 fn kill_and_complete(
     place: &Workplace,
-    expected: &Expected,
+    expected: &MadeLogs,
     undisturbed: Duration,
     seed: u64,
 ) -> u64 {

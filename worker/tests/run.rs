@@ -550,3 +550,84 @@ fn a_query_for_one_hour_reads_one_file() {
     assert_eq!(files.len(), 1, "{plan}");
     assert!(plan.contains("date=2026-11-20/T02-"), "{plan}");
 }
+
+#[test]
+fn maintain_packs_days_that_are_over_and_late_log_files_open_them_again() {
+    let place = Workplace::new();
+    place.rollup("by_minute", BY_MINUTE);
+    place.rollup("every_row", "SELECT time, client_ip FROM alb_access_logs");
+    let line = |hour, second| alb_line(hour, second, "192.0.2.1", 200, "https://shop.example:443/");
+    for hour in 9..12 {
+        place.log(&alb_name(hour, 5, 0), &(line(hour, 0) + &line(hour, 60)));
+    }
+    place.run();
+    let rows = "SELECT minute, requests FROM by_minute ORDER BY 1";
+    let before = place.query(rows);
+    assert_eq!(before.len(), 6);
+    let tables = place.path("tables");
+    let maintain = || succeed(&mut logmill(["maintain", "--tables", &tables]));
+    let printed = maintain();
+    assert!(
+        printed.contains("by_minute: 3 files packed into 1;"),
+        "{printed}"
+    );
+    assert_eq!(place.query(rows), before);
+    let again = maintain();
+    assert!(
+        again.contains("by_minute: 0 files packed into 0;"),
+        "{again}"
+    );
+
+    // To one minute that is there, and one that is not.
+    place.log(&alb_name(10, 5, 1), &(line(10, 0) + &line(10, 120)));
+    let printed = place.run();
+    assert!(
+        printed.contains("by_minute: 7 rows in 3 files"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("every_row: 8 rows in 2 files"),
+        "{printed}"
+    );
+    let after = place.query(rows);
+    assert_eq!(after.len(), 7);
+    assert_eq!(after[2], "2026-11-20T10:00:00Z,2");
+    let printed = maintain();
+    for files in ["by_minute: 3", "every_row: 2"] {
+        let packed = format!("{files} files packed into 1;");
+        assert!(printed.contains(&packed), "{printed}");
+    }
+    assert_eq!(place.query(rows), after);
+    assert_eq!(place.query("SELECT count(*) FROM every_row"), ["8"]);
+    assert!(place.run().contains("log files  0 counted"));
+}
+
+#[test]
+fn maintain_deletes_what_a_kill_left_but_nothing_young() {
+    let place = Workplace::new();
+    place.rollup("by_minute", BY_MINUTE);
+    place.log(
+        &alb_name(9, 5, 0),
+        &alb_line(9, 0, "192.0.2.1", 200, "https://shop.example:443/"),
+    );
+    place.run();
+    let folder = place.folder.path().join("tables/by_minute/date=2026-11-20");
+    let week = std::time::Duration::from_hours(8 * 24);
+    for (name, age) in [("T09-dead", week), ("T10-young", std::time::Duration::ZERO)] {
+        for suffix in ["", "#1"] {
+            let file = fs::File::create(folder.join(format!("{name}.parquet{suffix}"))).unwrap();
+            file.set_modified(std::time::SystemTime::now() - age)
+                .unwrap();
+        }
+    }
+    let printed = succeed(&mut logmill([
+        "maintain",
+        "--tables",
+        &place.path("tables"),
+    ]));
+    assert!(printed.contains("deleted 1 data files"), "{printed}");
+    let left = |name: &str| folder.join(name).exists();
+    assert!(!left("T09-dead.parquet") && !left("T09-dead.parquet#1"));
+    assert!(left("T10-young.parquet") && left("T10-young.parquet#1"));
+    assert_eq!(place.query("SELECT requests FROM by_minute"), ["1"]);
+}

@@ -1,3 +1,5 @@
 //! Where log files come from.
 
+mod s3_uri;
+mod bucket;
 pub mod listing;

@@ -31,7 +31,7 @@ use super::slot::{Slot, runs};
 use super::staging::{self, StagedFile};
 use super::statistics::delta_statistics;
 use super::world::Guard;
-use super::{DataFile, Entry, Lease, Table, TableError, Version, milliseconds};
+use super::{DataFile, Entry, Lease, Table, TableError, Version, lease, milliseconds};
 use crate::rollup::DATE_COLUMN;
 
 /// What one commit takes, so that its memory does not grow with the backlog. The next commit takes the rest.
@@ -53,9 +53,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// has died ([`super::vacuum::ORPHAN_GRACE`], which is far longer).
 const DEADLINE: Duration = Duration::from_hours(1);
 
-/// How often to ask for a lease that another holds.
-const LEASE_POLL: Duration = Duration::from_secs(1);
-
 /// What was committed.
 #[derive(Debug, Default)]
 pub struct Committed {
@@ -72,7 +69,7 @@ impl Table {
         loop {
             match self.commit_or_wait().await {
                 Ok(Some(entries)) => return Ok(entries),
-                Ok(None) => self.world.sleep(LEASE_POLL).await,
+                Ok(None) => self.world.sleep(lease::POLL).await,
                 Err(error) => self.wait_after(error, &mut failures).await?,
             }
         }
@@ -111,7 +108,11 @@ impl Table {
     }
 
     /// Waits before the next attempt, if one may do better.
-    async fn wait_after(&self, error: TableError, failures: &mut u32) -> Result<(), TableError> {
+    pub(super) async fn wait_after(
+        &self,
+        error: TableError,
+        failures: &mut u32,
+    ) -> Result<(), TableError> {
         if !error.is_transient() || *failures >= MAX_ATTEMPTS {
             return Err(error);
         }
@@ -259,7 +260,7 @@ impl Table {
                 }
             }
         };
-        let mut writer = DataWriter::new(self, Into::Slots);
+        let mut writer = DataWriter::new(self, Files::PerSlot);
         while let Some(batch) = rows.try_next().await? {
             writer.write(&batch).await?;
             lease.renew().await?;
@@ -377,9 +378,9 @@ pub(super) fn remove(file: DataFile, operation: Operation, now: SystemTime) -> R
 
 /// Where rows are written to.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Into {
+pub(super) enum Files {
     /// A file for each slot.
-    Slots,
+    PerSlot,
     /// One file, which stands for all of its slots.
     One(Slot),
 }
@@ -387,16 +388,16 @@ pub(super) enum Into {
 /// Writes rows to data files.
 pub(super) struct DataWriter<'t> {
     table: &'t Table,
-    into: Into,
+    files: Files,
     open: BTreeMap<Slot, ParquetFile>,
     written: Vec<(Slot, Written)>,
 }
 
 impl<'t> DataWriter<'t> {
-    pub(super) fn new(table: &'t Table, into: Into) -> Self {
+    pub(super) fn new(table: &'t Table, files: Files) -> Self {
         Self {
             table,
-            into,
+            files,
             open: BTreeMap::new(),
             written: Vec::new(),
         }
@@ -404,9 +405,9 @@ impl<'t> DataWriter<'t> {
 
     pub(super) async fn write(&mut self, batch: &RecordBatch) -> Result<(), TableError> {
         let definition = &self.table.definition;
-        let runs = match self.into {
-            Into::Slots => runs(batch.column(definition.slot_column)),
-            Into::One(slot) => vec![(slot, 0..batch.num_rows())],
+        let runs = match self.files {
+            Files::PerSlot => runs(batch.column(definition.slot_column)),
+            Files::One(slot) => vec![(slot, 0..batch.num_rows())],
         };
         for (slot, range) in runs {
             // Rows that merge come in the order of slots, so the ones before are complete.

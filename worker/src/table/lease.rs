@@ -27,6 +27,9 @@ const LIFETIME: Duration = Duration::from_secs(15);
 /// How often its holder gives a sign of life while at work.
 const RENEWAL: Duration = Duration::from_secs(5);
 
+/// How often to ask for a lease that another holds.
+pub(super) const POLL: Duration = Duration::from_secs(1);
+
 /// How the lease of a table is kept.
 #[derive(Debug)]
 pub(super) enum Kind {
@@ -83,6 +86,21 @@ impl Table {
             Kind::Object(seen) => self.take(seen).await?,
         };
         Ok(held.map(|held| Lease { held }))
+    }
+
+    /// Takes the table's lease, if its holder gives it back or has died. `None`: the holder is alive.
+    pub async fn wait_for_lease(&self) -> Result<Option<Lease>, TableError> {
+        let begun = self.world.now();
+        loop {
+            if let Some(lease) = self.try_lease().await? {
+                return Ok(Some(lease));
+            }
+            let waited = self.world.now().duration_since(begun).unwrap_or_default();
+            if waited > 2 * LIFETIME {
+                return Ok(None);
+            }
+            self.world.sleep(POLL).await;
+        }
     }
 
     async fn take(&self, seen: &Mutex<Option<Seen>>) -> Result<Option<Held>, TableError> {

@@ -26,6 +26,7 @@ use parquet::errors::ParquetError;
 use crate::rollup::DATE_COLUMN;
 
 mod world;
+mod s3;
 mod root;
 mod definition;
 mod slot;
@@ -48,7 +49,7 @@ pub use definition::{Column, Definition};
 pub use lease::Lease;
 pub use ledger::Entry;
 pub(crate) use merging::conform;
-pub(crate) use rejected_lines::RejectedLines;
+pub use rejected_lines::RejectedLines;
 pub use root::Root;
 pub use settle::Settled;
 pub(crate) use staging::StagingFile;
@@ -159,14 +160,20 @@ impl TableError {
 
     fn has_cause(&self, is: fn(&object_store::Error) -> bool) -> bool {
         let first: &(dyn std::error::Error + 'static) = self;
-        std::iter::successors(Some(first), |error| error.source())
-            .any(|error| error.downcast_ref().or_else(|| in_io_error(error)).is_some_and(is))
+        std::iter::successors(Some(first), |error| error.source()).any(|error| {
+            error
+                .downcast_ref()
+                .or_else(|| in_io_error(error))
+                .is_some_and(is)
+        })
     }
 }
 
 /// What the store said, if it has become an I/O error. That one's source is not the error which it wraps, but the
 /// source of it.
-fn in_io_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e object_store::Error> {
+fn in_io_error<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> Option<&'e object_store::Error> {
     let error: &std::io::Error = error.downcast_ref()?;
     error.get_ref()?.downcast_ref()
 }

@@ -14,7 +14,7 @@ use crate::rollup::{DATE_COLUMN, REJECTED_LINES};
 const KEPT_LINE_BYTES: usize = 8 * 1024;
 
 /// Collects rejected lines of one log file.
-pub(crate) struct RejectedLines {
+pub struct RejectedLines {
     definition: Arc<Definition>,
     log_file: String,
     /// The day in the log file's name: a line that is no log line has no time of its own.
@@ -27,7 +27,7 @@ pub(crate) struct RejectedLines {
 
 impl RejectedLines {
     /// The table.
-    pub(crate) fn definition() -> Arc<Definition> {
+    pub fn definition() -> Arc<Definition> {
         let column = |name: &str, data_type| Column {
             name: name.to_owned(),
             data_type,

@@ -16,8 +16,8 @@ use object_store::prefix::PrefixStore;
 use url::Url;
 
 use super::world::{Machine, World};
-use super::{Definition, SQL_PROPERTY, Table, TableError, Version, lease, merging};
-use crate::aws;
+use super::{Definition, SQL_PROPERTY, Table, TableError, Version, lease, merging, s3};
+use crate::aws::chain;
 use crate::rollup::{DATE_COLUMN, canonical};
 
 /// The place that tables are in, each in a folder of its own.
@@ -47,26 +47,22 @@ impl Root {
                 let bucket = url
                     .host_str()
                     .ok_or_else(|| root_error(place, "it names no bucket"))?;
-                let store = aws::object_store(bucket)
-                    .await
-                    .map_err(|error| root_error(place, format!("{error:#}")))?;
+                let store = s3::bucket(bucket, url.path().trim_start_matches('/')).await;
+                let store = store.map_err(|error| root_error(place, format!("{error:#}")))?;
                 (url, store)
             }
             false => (folder_url(place)?, Arc::new(LocalFileSystem::new())),
         };
-        let root = Self {
-            url,
-            store,
-            world: Arc::new(Machine),
-        };
-        // A wrong bucket, or one that may not be read, is better known now than after an hour of work.
-        root.tables().await?;
-        Ok(root)
+        Ok(Self::in_store(url, store))
     }
 
-    /// A place in a world of one's own.
-    #[cfg(test)]
-    pub(super) fn of_store(url: Url, store: Arc<dyn ObjectStore>, world: Arc<dyn World>) -> Self {
+    /// A place in a store of one's own. `url`, which ends with a slash, says where in the store.
+    pub fn in_store(url: Url, store: Arc<dyn ObjectStore>) -> Self {
+        Self::in_world(url, store, Arc::new(Machine))
+    }
+
+    /// The same, in a world of one's own.
+    pub(super) fn in_world(url: Url, store: Arc<dyn ObjectStore>, world: Arc<dyn World>) -> Self {
         Self { url, store, world }
     }
 
@@ -123,7 +119,9 @@ impl Root {
         log_store: LogStoreRef,
     ) -> Result<Table, TableError> {
         let merge: Result<_, DataFusionError> = match definition.merges() {
-            true => merging::Merge::plan(&definition).await.map(|merge| Some(Arc::new(merge))),
+            true => merging::Merge::plan(&definition)
+                .await
+                .map(|merge| Some(Arc::new(merge))),
             false => Ok(None),
         };
         Ok(Table {
@@ -172,21 +170,6 @@ fn root_error(place: &str, reason: impl ToString) -> TableError {
         place: place.to_owned(),
         reason: reason.to_string(),
     }
-}
-
-/// An error with all its causes in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        let source_text = source.to_string();
-        if !text.contains(&source_text) {
-            text.push_str(": ");
-            text.push_str(&source_text);
-        }
-        cause = source.source();
-    }
-    text
 }
 
 /// Writes the table's first version. Another process may do the same at the same moment: one of them does it.

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use deltalake_core::kernel::Action;
+use futures::TryStreamExt;
 
-use super::commit::{DataWriter, Into, remove};
+use super::commit::{DataWriter, Files, remove};
 use super::delta_log::Operation;
 use super::slot::Slot;
 use super::{DataFile, Lease, Table, TableError, milliseconds};
@@ -37,12 +38,19 @@ impl Table {
     /// files of a bounded size.
     pub async fn settle(&self, lease: &mut Lease, quiet: Duration) -> Result<Settled, TableError> {
         let mut settled = Settled::default();
-        // One version for each, so that a failure loses little, and a commit in between little more.
-        while let Some(packed) = self.settle_next(lease, quiet).await? {
-            settled.files += packed;
-            settled.packed += 1;
+        let mut failures = 0;
+        // One version for each, so that a failure loses little.
+        loop {
+            match self.settle_next(lease, quiet).await {
+                Ok(Some(packed)) => {
+                    settled.files += packed;
+                    settled.packed += 1;
+                    failures = 0;
+                }
+                Ok(None) => return Ok(settled),
+                Err(error) => self.wait_after(error, &mut failures).await?,
+            }
         }
-        Ok(settled)
     }
 
     /// Packs the first files that are due. Returns how many; `None` if none are.
@@ -58,8 +66,8 @@ impl Table {
             return Ok(None);
         };
         let mut rows = self.rows_of_files(&files).await?;
-        let mut writer = DataWriter::new(self, Into::One(slot));
-        while let Some(batch) = futures::TryStreamExt::try_next(&mut rows).await? {
+        let mut writer = DataWriter::new(self, Files::One(slot));
+        while let Some(batch) = rows.try_next().await? {
             writer.write(&batch).await?;
             lease.renew().await?;
         }

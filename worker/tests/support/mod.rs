@@ -2,6 +2,11 @@
 
 #![allow(dead_code)] // Each test binary uses its own part of it.
 
+pub mod made_logs;
+pub mod python;
+pub mod ministack;
+pub mod fault_proxy;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -74,10 +79,30 @@ impl Workplace {
 
 /// The rows of a query as CSV, without the header.
 pub fn query(tables: &str, sql: &str) -> Vec<String> {
-    let csv = succeed(&mut logmill([
-        "query", sql, "--tables", tables, "--format", "csv",
-    ]));
-    csv.lines().skip(1).map(str::to_owned).collect()
+    rows(&mut query_command(tables, sql))
+}
+
+/// The command `query`, which prints CSV.
+pub fn query_command(tables: &str, sql: &str) -> Command {
+    logmill(["query", sql, "--tables", tables, "--format", "csv"])
+}
+
+/// The rows that a command prints as CSV, without the header.
+pub fn rows(command: &mut Command) -> Vec<String> {
+    succeed(command)
+        .lines()
+        .skip(1)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The seeds to try: `LOGMILL_SEED`, or as many as `LOGMILL_SEEDS` says, or as many as this.
+pub fn seeds(default: u64) -> Vec<u64> {
+    let number = |name| std::env::var(name).ok().map(|text| text.parse().unwrap());
+    match number("LOGMILL_SEED") {
+        Some(seed) => vec![seed],
+        None => (1..=number("LOGMILL_SEEDS").unwrap_or(default)).collect(),
+    }
 }
 
 /// Runs a command that must succeed. Returns its standard output.

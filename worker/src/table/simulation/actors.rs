@@ -20,6 +20,7 @@ use super::checker::{Groups, add_rows};
 use super::random::Random;
 use super::scheduler::{DAY, HOUR, MINUTE, Operation, SECOND, Simulation, time};
 use super::store::Store;
+use crate::aws::chain;
 
 /// What an actor does. A number tells those of a kind apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -135,9 +136,18 @@ impl Actor {
         });
         let (template, seed, horizon, leased) = {
             let plan = &simulation.lock().plan;
-            (Arc::clone(&plan.template), plan.seed, plan.horizon, plan.leased)
+            (
+                Arc::clone(&plan.template),
+                plan.seed,
+                plan.horizon,
+                plan.leased,
+            )
         };
-        let root = Root::of_store(Url::parse(super::ROOT).unwrap(), store, Arc::clone(&world) as Arc<dyn World>);
+        let root = Root::in_world(
+            Url::parse(super::ROOT).unwrap(),
+            store,
+            Arc::clone(&world) as Arc<dyn World>,
+        );
         let log_store = root.log_store(&template.definition.name).unwrap();
         let table = Table {
             definition: Arc::clone(&template.definition),
@@ -199,7 +209,10 @@ impl Actor {
     }
 
     async fn sleep(&self, milliseconds: u64) {
-        self.table.world.sleep(Duration::from_millis(milliseconds)).await;
+        self.table
+            .world
+            .sleep(Duration::from_millis(milliseconds))
+            .await;
     }
 
     fn report(&self, what: &str, error: &TableError) {
@@ -208,7 +221,7 @@ impl Actor {
         if error.is_transient() {
             state.count(&format!("{what} put off"));
         } else {
-            let chain = super::super::root::chain(error);
+            let chain = chain(error);
             state.count(&format!("{what} failed for good: {chain}"));
         }
     }
@@ -218,8 +231,13 @@ impl Actor {
         loop {
             let next = {
                 let state = self.simulation.lock();
-                let delivery = state.plan.deliveries.get(number).and_then(|mine| mine.first());
-                delivery.map(|delivery| (delivery.uri.clone(), delivery.at.saturating_sub(state.now)))
+                let delivery = state
+                    .plan
+                    .deliveries
+                    .get(number)
+                    .and_then(|mine| mine.first());
+                delivery
+                    .map(|delivery| (delivery.uri.clone(), delivery.at.saturating_sub(state.now)))
             };
             let Some((uri, wait)) = next else {
                 return;
@@ -351,14 +369,19 @@ impl Actor {
         let mut state = self.simulation.lock();
         let in_time = state.now - begun < HOUR;
         match read {
-            Ok(()) if rows == state.checker.history[version.number() as usize].0 => state.count("versions read"),
+            Ok(()) if rows == state.checker.history[version.number() as usize].0 => {
+                state.count("versions read")
+            }
             Ok(()) => {
                 let what = format!("reader: version {} has changed", version.number());
                 state.fail(what);
             }
             Err(error) if error.is_not_found() && in_time => {
-                let error = super::super::root::chain(&error);
-                state.fail(format!("reader: a file of version {} has gone: {error}", version.number()));
+                let error = chain(&error);
+                state.fail(format!(
+                    "reader: a file of version {} has gone: {error}",
+                    version.number()
+                ));
             }
             Err(_) => state.count("versions not read"),
         }
@@ -370,7 +393,9 @@ impl Actor {
         let end = async {
             self.table.commit_by(&mut Lease::of_nobody()).await?;
             self.see_all_counted()?;
-            self.table.settle(&mut Lease::of_nobody(), Duration::ZERO).await?;
+            self.table
+                .settle(&mut Lease::of_nobody(), Duration::ZERO)
+                .await?;
             // What is replaced now goes a grace later, and what nobody refers to later still.
             self.sleep(8 * DAY).await;
             self.table.vacuum(MIN_GRACE).await?;
@@ -380,15 +405,21 @@ impl Actor {
             self.see_agreement(&version, &entries)
         };
         if let Err(error) = end.await {
-            let error = super::super::root::chain(&error);
+            let error = chain(&error);
             self.simulation.lock().fail(format!("rest: {error}"));
         }
     }
 
     fn see_all_counted(&self) -> Result<(), TableError> {
         let state = self.simulation.lock();
-        let forgotten = state.checker.acknowledged().find(|&uri| !state.checker.counted.contains(uri));
-        let staged = state.objects.keys().find(|path| path.as_ref().contains("/_staging/"));
+        let forgotten = state
+            .checker
+            .acknowledged()
+            .find(|&uri| !state.checker.counted.contains(uri));
+        let staged = state
+            .objects
+            .keys()
+            .find(|path| path.as_ref().contains("/_staging/"));
         match (forgotten, staged) {
             (None, None) => Ok(()),
             other => Err(broken(format!("not counted, or still staged: {other:?}"))),
@@ -397,22 +428,38 @@ impl Actor {
 
     fn see_nothing_else(&self) -> Result<(), TableError> {
         let state = self.simulation.lock();
-        let orphan = state.objects.keys().map(super::scheduler::in_table).find(|&name| {
-            (name.starts_with("date=") && !state.checker.live.contains(name))
-                || (name.starts_with("_ledger/") && !state.checker.ledger_objects.contains(name))
-        });
+        let orphan = state
+            .objects
+            .keys()
+            .map(super::scheduler::in_table)
+            .find(|&name| {
+                (name.starts_with("date=") && !state.checker.live.contains(name))
+                    || (name.starts_with("_ledger/")
+                        && !state.checker.ledger_objects.contains(name))
+            });
         match orphan {
             None => Ok(()),
             Some(name) => Err(broken(format!("orphan: {name} is left"))),
         }
     }
 
-    fn see_agreement(&self, version: &super::super::Version, entries: &[Entry]) -> Result<(), TableError> {
+    fn see_agreement(
+        &self,
+        version: &super::super::Version,
+        entries: &[Entry],
+    ) -> Result<(), TableError> {
         let state = self.simulation.lock();
         let checker = &state.checker;
-        let files: std::collections::BTreeSet<String> = version.files().iter().map(|file| file.path.clone()).collect();
-        let counted: std::collections::BTreeSet<String> = entries.iter().map(|entry| entry.log_file.clone()).collect();
-        let agree = version.number() == checker.newest && files == checker.live && counted == checker.counted;
+        let files: std::collections::BTreeSet<String> = version
+            .files()
+            .iter()
+            .map(|file| file.path.clone())
+            .collect();
+        let counted: std::collections::BTreeSet<String> =
+            entries.iter().map(|entry| entry.log_file.clone()).collect();
+        let agree = version.number() == checker.newest
+            && files == checker.live
+            && counted == checker.counted;
         match agree {
             true => Ok(()),
             false => Err(broken(format!(

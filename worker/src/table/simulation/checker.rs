@@ -76,14 +76,20 @@ impl Checker {
             return Ok(Some("versions lost"));
         }
         if number > self.newest + 1 {
-            return Err(format!("gap: version {number} was written after {}", self.newest));
+            return Err(format!(
+                "gap: version {number} was written after {}",
+                self.newest
+            ));
         }
         self.newest = number;
         let mut operation = String::new();
         let mut removed_days = 0;
         let mut added_days = 0;
         let is_day = |path: &str| path.contains("/day-");
-        for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in bytes
+            .split(|&byte| byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
             let action: Value = serde_json::from_slice(line).map_err(|error| error.to_string())?;
             if let Some(path) = action["add"]["path"].as_str() {
                 added_days += usize::from(is_day(path));
@@ -125,7 +131,11 @@ impl Checker {
             return Err(format!("live: {name} is deleted, and part of the table"));
         }
         if name.starts_with("_staging/") {
-            let lost = self.acknowledged.iter().find(|uri| staged_name(uri) == name).cloned();
+            let lost = self
+                .acknowledged
+                .iter()
+                .find(|uri| staged_name(uri) == name)
+                .cloned();
             if let Some(uri) = lost {
                 self.see_not_lost(&uri, objects)?;
             }
@@ -137,7 +147,9 @@ impl Checker {
         let staged = Path::from(format!("{TABLE}/{}", staged_name(uri)));
         match self.counted.contains(uri) || objects.contains_key(&staged) {
             true => Ok(()),
-            false => Err(format!("lost: {uri} was acknowledged, and is neither staged nor counted")),
+            false => Err(format!(
+                "lost: {uri} was acknowledged, and is neither staged nor counted"
+            )),
         }
     }
 
@@ -153,9 +165,12 @@ impl Checker {
         let mut rows = Groups::new();
         for path in self.live.clone() {
             for batch in self.read(&path, objects)?.iter() {
-                let repeated = add_rows(&mut rows, batch).map_err(|error| format!("{path}: {error}"))?;
+                let repeated =
+                    add_rows(&mut rows, batch).map_err(|error| format!("{path}: {error}"))?;
                 if self.merges && repeated {
-                    return Err(format!("groups: a group has two rows, one of them in {path}"));
+                    return Err(format!(
+                        "groups: a group has two rows, one of them in {path}"
+                    ));
                 }
             }
         }
@@ -176,9 +191,16 @@ impl Checker {
         let mut names = BTreeSet::from([manifest.clone()]);
         let mut counted = BTreeSet::new();
         for batch in self.read(&manifest, objects)?.iter() {
-            let (shards, ids) = (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
+            let (shards, ids) = (
+                batch.column(0).as_string::<i32>(),
+                batch.column(1).as_string::<i32>(),
+            );
             for row in 0..batch.num_rows() {
-                names.insert(format!("_ledger/{}/{}.parquet", shards.value(row), ids.value(row)));
+                names.insert(format!(
+                    "_ledger/{}/{}.parquet",
+                    shards.value(row),
+                    ids.value(row)
+                ));
             }
         }
         for name in names.iter().filter(|&name| name != &manifest) {
@@ -222,7 +244,11 @@ impl Checker {
 /// Where a log file is staged, under the table's folder.
 fn staged_name(uri: &str) -> String {
     let log_file = LogFile::new(uri);
-    format!("_staging/{}/{}.parquet", log_file.shard().as_str(), log_file.id())
+    format!(
+        "_staging/{}/{}.parquet",
+        log_file.shard().as_str(),
+        log_file.id()
+    )
 }
 
 pub(super) fn add_all(sum: &mut Groups, groups: &Groups) {
@@ -247,7 +273,9 @@ pub(super) fn add_rows(sum: &mut Groups, batch: &RecordBatch) -> Result<bool, St
         let value = |column: &dyn Array| column.as_primitive::<Int64Type>().value(row);
         let count = requests.as_ref().map_or(1, |requests| value(requests));
         let group = (value(&minutes), value(&statuses));
-        repeated |= sum.insert(group, sum.get(&group).unwrap_or(&0) + count).is_some();
+        repeated |= sum
+            .insert(group, sum.get(&group).unwrap_or(&0) + count)
+            .is_some();
     }
     Ok(repeated)
 }

@@ -105,7 +105,9 @@ enum Fate {
     /// A part of it is done, and then comes an error.
     Half,
     /// Its client dies, just before or just after.
-    Crash { done: bool },
+    Crash {
+        done: bool,
+    },
 }
 
 struct Event {
@@ -190,7 +192,13 @@ fn conflict(mode: &PutMode, path: &Path) -> Error {
 }
 
 impl Simulation {
-    pub(super) fn new(plan: Plan, seed: u64, objects: Objects, checker: Checker, trace: bool) -> Arc<Self> {
+    pub(super) fn new(
+        plan: Plan,
+        seed: u64,
+        objects: Objects,
+        checker: Checker,
+        trace: bool,
+    ) -> Arc<Self> {
         let state = State {
             now: BEGIN,
             objects,
@@ -222,7 +230,12 @@ impl Simulation {
     }
 
     /// Waits until the scheduler grants it.
-    pub(super) async fn request(&self, actor: usize, is_own: bool, operation: Operation) -> Result<Answer> {
+    pub(super) async fn request(
+        &self,
+        actor: usize,
+        is_own: bool,
+        operation: Operation,
+    ) -> Result<Answer> {
         let (reply, answer) = oneshot::channel();
         if self.is_over(actor) {
             // Its own thread is about to be told. An error would only make it try again.
@@ -256,7 +269,12 @@ impl Simulation {
     }
 
     /// Answers a GET on the spot, as most are: what they ask for hardly ever changes. `None`: it must wait its turn.
-    pub(super) fn get_at_once(&self, actor: usize, is_own: bool, path: &Path) -> Option<Result<Object>> {
+    pub(super) fn get_at_once(
+        &self,
+        actor: usize,
+        is_own: bool,
+        path: &Path,
+    ) -> Option<Result<Object>> {
         let mut state = self.lock();
         let state = &mut *state;
         if state.actors[actor].over || state.failure.is_some() {
@@ -265,7 +283,9 @@ impl Simulation {
         let times = state.gets.entry((actor, path.clone())).or_default();
         *times += 1;
         // By what is asked for, and not by when: the kernel's threads may ask for several at once.
-        let mut random = Random::new(state.plan.seed ^ hash(path.as_ref()) ^ (actor as u64) << 32 ^ *times << 48);
+        let mut random = Random::new(
+            state.plan.seed ^ hash(path.as_ref()) ^ (actor as u64) << 32 ^ *times << 48,
+        );
         if is_own && (path.as_ref().ends_with("_lease") || random.one_in(8)) {
             return None;
         }
@@ -356,7 +376,10 @@ fn hash(text: &str) -> u64 {
 
 /// A path under the table's folder.
 pub(super) fn in_table(path: &Path) -> &str {
-    path.as_ref().strip_prefix(TABLE).unwrap_or(path.as_ref()).trim_start_matches('/')
+    path.as_ref()
+        .strip_prefix(TABLE)
+        .unwrap_or(path.as_ref())
+        .trim_start_matches('/')
 }
 
 /// The number of the version that an object of the log is.
@@ -391,9 +414,9 @@ impl State {
     }
 
     fn is_quiet(&self) -> bool {
-        self.actors
-            .iter()
-            .all(|actor| actor.over || actor.waiting_elsewhere > 0 || (actor.parked && actor.waiting > 0))
+        self.actors.iter().all(|actor| {
+            actor.over || actor.waiting_elsewhere > 0 || (actor.parked && actor.waiting > 0)
+        })
     }
 
     fn push(&mut self, delay: u64, event: Event) {
@@ -414,7 +437,8 @@ impl State {
 
     fn next(&mut self) -> Option<Event> {
         let is_start = |event: &Event| matches!(event.operation, Operation::Start(_));
-        let goes_on = self.actors.iter().any(|actor| !actor.over) || self.queue.values().any(is_start);
+        let goes_on =
+            self.actors.iter().any(|actor| !actor.over) || self.queue.values().any(is_start);
         if !goes_on {
             return None;
         }
@@ -467,7 +491,12 @@ impl State {
             versions_left: stall.versions,
         });
         self.count("stalls");
-        self.note(|| format!("actor {actor} stalls for {} h at {operation:?}", stall.duration / HOUR));
+        self.note(|| {
+            format!(
+                "actor {actor} stalls for {} h at {operation:?}",
+                stall.duration / HOUR
+            )
+        });
         // Meanwhile the others have something to do.
         self.push_start(Role::Worker(2), SECOND);
         if stall.versions > 0 {
@@ -487,7 +516,10 @@ impl State {
             Operation::Put { path, .. } => version_of(path).is_some(),
             _ => false,
         };
-        let waits = writes && actor != stalled.actor && stalled.versions_left == 0 && self.now < stalled.until;
+        let waits = writes
+            && actor != stalled.actor
+            && stalled.versions_left == 0
+            && self.now < stalled.until;
         waits.then(|| stalled.until - self.now)
     }
 
@@ -497,7 +529,8 @@ impl State {
         }
         let random = &mut self.random;
         // The moments that matter are few among the many requests.
-        let is_version = matches!(operation, Operation::Put { path, .. } if version_of(path).is_some());
+        let is_version =
+            matches!(operation, Operation::Put { path, .. } if version_of(path).is_some());
         let more = if is_version { 4 } else { 1 };
         let faults = self.plan.faults * more;
         if random.per_mille(self.plan.crashes * more) {
@@ -621,7 +654,9 @@ impl State {
         };
         let actor = &mut self.actors[actor];
         actor.waiting = actor.waiting.saturating_sub(1);
-        actor.waiting_elsewhere = actor.waiting_elsewhere.saturating_sub(usize::from(!event.is_own));
+        actor.waiting_elsewhere = actor
+            .waiting_elsewhere
+            .saturating_sub(usize::from(!event.is_own));
         let Some(reply) = event.reply.filter(|reply| !reply.is_closed()) else {
             return;
         };
@@ -653,7 +688,10 @@ impl State {
             .collect();
         for key in keys {
             if let Some(mut event) = self.queue.remove(&key)
-                && matches!(event.operation, Operation::Put { .. } | Operation::Delete(_))
+                && matches!(
+                    event.operation,
+                    Operation::Put { .. } | Operation::Delete(_)
+                )
                 && event.late.is_none()
                 && self.random.one_in(2)
             {
@@ -673,10 +711,13 @@ impl State {
     }
 
     fn get(&self, path: &Path) -> Result<Object> {
-        self.objects.get(path).cloned().ok_or_else(|| Error::NotFound {
-            path: path.to_string(),
-            source: "404".into(),
-        })
+        self.objects
+            .get(path)
+            .cloned()
+            .ok_or_else(|| Error::NotFound {
+                path: path.to_string(),
+                source: "404".into(),
+            })
     }
 
     fn apply(&mut self, actor: Option<usize>, operation: &Operation) -> Result<Answer> {
@@ -704,12 +745,20 @@ impl State {
             .collect()
     }
 
-    fn put(&mut self, actor: Option<usize>, path: &Path, bytes: &Bytes, mode: &PutMode) -> Result<Answer> {
+    fn put(
+        &mut self,
+        actor: Option<usize>,
+        path: &Path,
+        bytes: &Bytes,
+        mode: &PutMode,
+    ) -> Result<Answer> {
         let existing = self.objects.get(path);
         let met = match mode {
             PutMode::Overwrite => true,
             PutMode::Create => existing.is_none(),
-            PutMode::Update(version) => existing.is_some_and(|object| Some(object.e_tag.to_string()) == version.e_tag),
+            PutMode::Update(version) => {
+                existing.is_some_and(|object| Some(object.e_tag.to_string()) == version.e_tag)
+            }
         };
         let version = version_of(path);
         if !met {

@@ -148,7 +148,8 @@ impl ObjectStore for Store {
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let listed = self.shared().listed(prefix.cloned());
-        let objects = async { Ok::<_, Error>(futures::stream::iter(listed.await?.into_iter().map(Ok))) };
+        let objects =
+            async { Ok::<_, Error>(futures::stream::iter(listed.await?.into_iter().map(Ok))) };
         futures::stream::once(objects).try_flatten().boxed()
     }
 

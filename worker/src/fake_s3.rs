@@ -1,0 +1,171 @@
+//! An S3 for tests: just enough HTTP/1.1 on a local port to break in every way that a test wants. One answer a
+//! connection, each on a thread of its own.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::{BehaviorVersion, Config, Credentials, Region};
+
+/// What was asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    /// Path and query.
+    pub(crate) target: String,
+    /// Headers by their names in lower case.
+    headers: Vec<(String, String)>,
+}
+
+impl Request {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        headers
+            .find(|(other, _)| other == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The byte that it wants the object from.
+    pub(crate) fn first_byte(&self) -> usize {
+        self.header("range").map_or(0, |range| {
+            let range = range.strip_prefix("bytes=").unwrap();
+            range.strip_suffix('-').unwrap().parse().unwrap()
+        })
+    }
+
+    fn read(stream: &TcpStream) -> Option<Self> {
+        let mut lines = BufReader::new(stream)
+            .lines()
+            .map_while(Result::ok)
+            .take_while(|line| !line.is_empty());
+        let target = lines.next()?.split(' ').nth(1)?.to_owned();
+        let headers = lines
+            .filter_map(|line| {
+                let (name, value) = line.split_once(": ")?;
+                Some((name.to_lowercase(), value.to_owned()))
+            })
+            .collect();
+        Some(Self { target, headers })
+    }
+}
+
+/// What is answered.
+pub(crate) struct Answer {
+    status: u16,
+    headers: String,
+    body: Vec<u8>,
+    /// The body's bytes after which the connection is closed.
+    sent: usize,
+}
+
+impl Answer {
+    pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        let body = body.into();
+        Self {
+            status,
+            headers: format!("Content-Length: {}\r\n", body.len()),
+            sent: body.len(),
+            body,
+        }
+    }
+
+    /// The object from the byte on that the request wants.
+    pub(crate) fn object(request: &Request, object: &[u8]) -> Self {
+        let first = request.first_byte();
+        let status = if first == 0 { 200 } else { 206 };
+        let range = format!("bytes {first}-{}/{}", object.len() - 1, object.len());
+        Self::new(status, &object[first..]).header("Content-Range", &range)
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push_str(&format!("{name}: {value}\r\n"));
+        self
+    }
+
+    /// Breaks off after so many bytes of the body.
+    pub(crate) fn cut(mut self, sent: usize) -> Self {
+        self.sent = sent.min(self.body.len());
+        self
+    }
+
+    /// Ends after so many bytes without having said how many there would be.
+    pub(crate) fn cut_silently(mut self, sent: usize) -> Self {
+        self.headers = self.headers.replace("Content-Length", "X-Length");
+        self.cut(sent)
+    }
+}
+
+/// The server, which lives as long as the tests.
+pub(crate) struct FakeS3 {
+    pub(crate) client: Client,
+    /// Requests so far.
+    pub(crate) requests: Arc<Mutex<Vec<Request>>>,
+    /// Bytes of bodies that the network has taken.
+    pub(crate) sent: Arc<AtomicUsize>,
+    /// Connections that were closed before all was sent.
+    pub(crate) hung_up: Arc<AtomicUsize>,
+}
+
+impl FakeS3 {
+    /// `answer` is told how many requests came before.
+    pub(crate) fn start(
+        answer: impl Fn(usize, &Request) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let config = Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new("us-east-2"))
+            .endpoint_url(format!("http://{}", listener.local_addr().unwrap()))
+            .force_path_style(true)
+            .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
+            .retry_config(RetryConfig::disabled());
+        let server = Self {
+            client: Client::from_conf(config.build()),
+            requests: Arc::default(),
+            sent: Arc::default(),
+            hung_up: Arc::default(),
+        };
+        let requests = Arc::clone(&server.requests);
+        let (sent, hung_up) = (Arc::clone(&server.sent), Arc::clone(&server.hung_up));
+        let answer = Arc::new(answer);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let Some(request) = Request::read(&stream) else {
+                    continue;
+                };
+                let before = {
+                    let mut requests = requests.lock().unwrap();
+                    requests.push(request.clone());
+                    requests.len() - 1
+                };
+                let (answer, sent, hung_up) =
+                    (Arc::clone(&answer), Arc::clone(&sent), Arc::clone(&hung_up));
+                std::thread::spawn(move || {
+                    if write(&stream, &answer(before, &request), &sent).is_err() {
+                        hung_up.fetch_add(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        server
+    }
+
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+fn write(mut stream: &TcpStream, answer: &Answer, sent: &AtomicUsize) -> std::io::Result<()> {
+    let Answer {
+        status, headers, ..
+    } = answer;
+    let head = format!("HTTP/1.1 {status} x\r\n{headers}Connection: close\r\n\r\n");
+    stream.write_all(head.as_bytes())?;
+    for part in answer.body[..answer.sent].chunks(16 * 1024) {
+        stream.write_all(part)?;
+        sent.fetch_add(part.len(), Ordering::SeqCst);
+    }
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! `s3://bucket/key`, where the key is as S3 has it: nothing in it is percent-encoded, and `//`, `..`, `?` and `#` are
+//! ordinary parts of it. Parsers of URLs would change all of these.
+
+/// What stands before the bucket.
+const SCHEME: &str = "s3://";
+
+/// An object, or a prefix of objects' keys, in a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct S3Uri<'a> {
+    /// The bucket's name.
+    pub(crate) bucket: &'a str,
+    /// A key, or the beginning of keys. Empty for the whole bucket.
+    pub(crate) key: &'a str,
+}
+
+/// It names no bucket.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no bucket in it; write s3://bucket/prefix")]
+pub(crate) struct NoBucket;
+
+impl<'a> S3Uri<'a> {
+    /// `None` if it is no URI of S3, and thus a path.
+    pub(crate) fn parse(text: &'a str) -> Result<Option<Self>, NoBucket> {
+        let Some(rest) = text.strip_prefix(SCHEME) else {
+            return Ok(None);
+        };
+        let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+        match bucket {
+            "" => Err(NoBucket),
+            _ => Ok(Some(Self { bucket, key })),
+        }
+    }
+
+    /// The URI of an object in the same bucket.
+    pub(crate) fn sibling(&self, key: &str) -> String {
+        format!("{SCHEME}{}/{key}", self.bucket)
+    }
+
+    /// What the keys of all objects in this folder begin with.
+    pub(crate) fn folder(&self) -> String {
+        match self.key {
+            "" => String::new(),
+            key if key.ends_with('/') => key.to_owned(),
+            key => format!("{key}/"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Option<(&str, &str)> {
+        let uri = S3Uri::parse(text).unwrap();
+        uri.map(|uri| (uri.bucket, uri.key))
+    }
+
+    #[test]
+    fn buckets_and_keys_are_told_apart_and_left_as_they_are() {
+        assert_eq!(parse("s3://logs"), Some(("logs", "")));
+        assert_eq!(parse("s3://logs/"), Some(("logs", "")));
+        assert_eq!(parse("s3://logs/a/b.gz"), Some(("logs", "a/b.gz")));
+        assert_eq!(
+            parse("s3://logs//a/../é%20 ?#+"),
+            Some(("logs", "/a/../é%20 ?#+"))
+        );
+        assert_eq!(parse("logs/a"), None);
+        assert_eq!(parse("/logs/s3://a"), None);
+        assert!(S3Uri::parse("s3://").is_err());
+        assert!(S3Uri::parse("s3:///key").is_err());
+    }
+
+    #[test]
+    fn a_folder_ends_in_a_slash() {
+        let folder = |text| S3Uri::parse(text).unwrap().unwrap().folder();
+        assert_eq!(folder("s3://logs"), "");
+        assert_eq!(folder("s3://logs/AWSLogs/1"), "AWSLogs/1/");
+        assert_eq!(folder("s3://logs/AWSLogs/1/"), "AWSLogs/1/");
+    }
+}

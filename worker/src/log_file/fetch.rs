@@ -1,0 +1,441 @@
+//! The bytes of an S3 object, read as they arrive and never whole in memory. A stream that breaks is taken up where it
+//! broke; what is read is one version of the object, or an error.
+
+use std::io::{self, Read};
+use std::time::Duration;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use bytes::{Buf, Bytes};
+use futures::channel::mpsc::{Receiver, Sender, channel};
+use futures::executor::block_on;
+use futures::{SinkExt, StreamExt};
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use crate::aws::{self, S3Error, Verdict};
+
+/// Chunks that may wait to be read. A chunk is what the HTTP client hands over, at most some 400 KB: few enough that
+/// every core's log file costs a few megabytes, enough that the network goes on while a batch is computed.
+const CHUNKS_IN_FLIGHT: usize = 8;
+
+/// Streams that may break one after another with hardly anything between them. The SDK has then tried each request a
+/// few times itself, so this outlasts a bad half a minute; more would hold up all that is behind this log file.
+const ATTEMPTS: u32 = 6;
+
+/// The wait before the second attempt. It doubles each time.
+const FIRST_BACKOFF: Duration = Duration::from_millis(500);
+
+/// A stream that came this far starts the count of attempts anew: a large object on a poor line gets through, while one
+/// that trickles byte by byte comes to an end.
+const PROGRESS_BYTES: u64 = 1 << 20;
+
+/// An object, as one version of it.
+#[derive(Debug)]
+pub(crate) struct Object {
+    /// The client that gets it.
+    pub(crate) client: Client,
+    /// Its bucket.
+    pub(crate) bucket: String,
+    /// Its key.
+    pub(crate) key: String,
+    /// The version, without quotes.
+    pub(crate) etag: String,
+    /// Its size in bytes.
+    pub(crate) bytes: u64,
+}
+
+/// Why no more of an object can be had.
+#[derive(Debug, thiserror::Error)]
+#[error("s3://{bucket}/{key} from byte {offset}: {problem}")]
+struct FetchError {
+    bucket: String,
+    key: String,
+    /// Bytes that have arrived.
+    offset: u64,
+    problem: Problem,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    /// The one that goes away by itself.
+    #[error("{0}")]
+    Broken(String),
+    #[error("{0}; given up after {ATTEMPTS} attempts")]
+    GivenUp(String),
+    #[error("it is another than was listed; run again to have it as it is now")]
+    Changed,
+    #[error("it has been deleted since it was listed")]
+    Deleted,
+    #[error("{0}")]
+    Refused(S3Error),
+    #[error("all of it has arrived, but it can't be trusted: {0}")]
+    Damaged(String),
+    #[error("S3 sends what was not asked for: {0}")]
+    Confused(String),
+}
+
+/// Begins to fetch an object, by a task of the runtime that this is called in.
+pub(crate) fn open(object: Object) -> io::Result<ObjectReader> {
+    open_with(object, FIRST_BACKOFF)
+}
+
+fn open_with(object: Object, first_backoff: Duration) -> io::Result<ObjectReader> {
+    let runtime = Handle::try_current().map_err(io::Error::other)?;
+    let (sender, chunks) = channel(CHUNKS_IN_FLIGHT);
+    let remaining = object.bytes;
+    let download = Download {
+        object,
+        offset: 0,
+        first_backoff,
+    };
+    Ok(ObjectReader {
+        chunks,
+        chunk: Bytes::new(),
+        remaining,
+        task: runtime.spawn(download.run(sender)).abort_handle(),
+    })
+}
+
+/// Reads what a [`Download`] has fetched.
+///
+/// It waits for it on a thread that is itself inside the runtime's `block_on`, where Tokio's own ways to wait panic
+/// and its channels, polled for long without a return to the runtime, stop yielding anything. Futures' channel and
+/// executor know nothing of that.
+pub(crate) struct ObjectReader {
+    chunks: Receiver<Result<Bytes, FetchError>>,
+    chunk: Bytes,
+    /// Bytes that have not been read. As long as there are any, the end of the channel is not the object's.
+    remaining: u64,
+    task: AbortHandle,
+}
+
+impl Read for ObjectReader {
+    // An error's kind is always `Other`: those that tell of damage mean the gzip stream's to who reads it.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.chunk.is_empty() {
+            match block_on(self.chunks.next()) {
+                Some(chunk) => self.chunk = chunk.map_err(io::Error::other)?,
+                None if self.remaining == 0 => return Ok(0),
+                None => return Err(io::Error::other("the download has stopped")),
+            }
+        }
+        let length = buffer.len().min(self.chunk.len());
+        self.chunk.copy_to_slice(&mut buffer[..length]);
+        self.remaining -= length as u64;
+        Ok(length)
+    }
+}
+
+impl Drop for ObjectReader {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// An object on its way.
+struct Download {
+    object: Object,
+    /// Bytes that have arrived: the next stream begins here.
+    offset: u64,
+    first_backoff: Duration,
+}
+
+impl Download {
+    /// Sends all of the object, or its beginning and an error.
+    async fn run(mut self, mut chunks: Sender<Result<Bytes, FetchError>>) {
+        let mut attempts = 0;
+        let mut broke_at = 0;
+        loop {
+            let reason = match self.stream(&mut chunks).await {
+                Ok(()) => return,
+                Err(Problem::Broken(reason)) => reason,
+                Err(problem) => return self.fail(problem, chunks).await,
+            };
+            if self.offset - broke_at >= PROGRESS_BYTES {
+                attempts = 0;
+            }
+            broke_at = self.offset;
+            attempts += 1;
+            if attempts == ATTEMPTS {
+                return self.fail(Problem::GivenUp(reason), chunks).await;
+            }
+            tracing::debug!(
+                bucket = self.object.bucket, key = self.object.key, offset = self.offset, attempts, %reason,
+                "object stream broken"
+            );
+            tokio::time::sleep(self.first_backoff * 2_u32.pow(attempts - 1)).await;
+        }
+    }
+
+    /// Sends what one stream brings. `Ok` means that there is nothing more to do: the object's end has been sent, or
+    /// nobody reads it any more.
+    async fn stream(
+        &mut self,
+        chunks: &mut Sender<Result<Bytes, FetchError>>,
+    ) -> Result<(), Problem> {
+        let mut body = self.request().await?.body;
+        while let Some(chunk) = body.next().await {
+            let chunk = match chunk {
+                Ok(chunk) => chunk,
+                // Nothing is left to be asked for. It is the checksum, then, that is wrong.
+                Err(error) if self.offset == self.object.bytes => {
+                    return Err(Problem::Damaged(aws::chain(&error)));
+                }
+                Err(error) => {
+                    return Err(Problem::Broken(format!(
+                        "the stream broke: {}",
+                        aws::chain(&error)
+                    )));
+                }
+            };
+            self.offset += chunk.len() as u64;
+            if self.offset > self.object.bytes {
+                let reason = format!("more than the {} bytes that it has", self.object.bytes);
+                return Err(Problem::Confused(reason));
+            }
+            if chunks.send(Ok(chunk)).await.is_err() {
+                return Ok(());
+            }
+        }
+        match self.offset == self.object.bytes {
+            true => Ok(()),
+            false => Err(Problem::Broken("the stream ended early".to_owned())),
+        }
+    }
+
+    /// Asks for what has not arrived, of the version that was listed: the rest of another one would fit nothing.
+    async fn request(&self) -> Result<GetObjectOutput, Problem> {
+        let Object {
+            client,
+            bucket,
+            key,
+            etag,
+            ..
+        } = &self.object;
+        let request = client
+            .get_object()
+            .bucket(bucket)
+            .key(key)
+            .if_match(format!("\"{etag}\""))
+            .set_range((self.offset > 0).then(|| format!("bytes={}-", self.offset)));
+        let response = request.send().await.map_err(|error| {
+            let needs = "s3:GetObject on it, and kms:Decrypt if a KMS key encrypts it";
+            let error = S3Error::new(&error, bucket, needs);
+            match error.verdict {
+                Verdict::Retry => Problem::Broken(error.to_string()),
+                Verdict::NotFound => Problem::Deleted,
+                Verdict::Changed => Problem::Changed,
+                Verdict::Refused => Problem::Refused(error),
+            }
+        })?;
+        // A server that knows no ranges would begin from the start, and those lines would count twice.
+        let range = response.content_range().unwrap_or("the whole");
+        if self.offset > 0 && !range.starts_with(&format!("bytes {}-", self.offset)) {
+            let reason = format!("{range} in place of bytes {}-", self.offset);
+            return Err(Problem::Confused(reason));
+        }
+        Ok(response)
+    }
+
+    async fn fail(self, problem: Problem, mut chunks: Sender<Result<Bytes, FetchError>>) {
+        let error = FetchError {
+            bucket: self.object.bucket,
+            key: self.object.key,
+            offset: self.offset,
+            problem,
+        };
+        // If nobody reads any more, nobody needs to know.
+        let _ = chunks.send(Err(error)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Instant;
+
+    use super::*;
+    use crate::fake_s3::{Answer, FakeS3};
+
+    /// So many bytes, of which no part is like another.
+    fn bytes(length: usize) -> Vec<u8> {
+        let words = (0..length as u64).map(|word| word.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut bytes: Vec<u8> = words
+            .take(length / 8 + 1)
+            .flat_map(u64::to_be_bytes)
+            .collect();
+        bytes.truncate(length);
+        bytes
+    }
+
+    fn reader(s3: &FakeS3, bytes: usize) -> ObjectReader {
+        let object = Object {
+            client: s3.client.clone(),
+            bucket: "logs".to_owned(),
+            key: "a/b.log".to_owned(),
+            etag: "e1".to_owned(),
+            bytes: bytes as u64,
+        };
+        open_with(object, Duration::from_millis(1)).unwrap()
+    }
+
+    /// Reads on a thread like those that read log files: a blocking one, inside the runtime's `block_on`.
+    async fn read(s3: &FakeS3, bytes: usize) -> Result<Vec<u8>, String> {
+        let mut reader = reader(s3, bytes);
+        let runtime = Handle::current();
+        let read = move || {
+            runtime.block_on(async move {
+                let mut all = Vec::new();
+                match reader.read_to_end(&mut all) {
+                    Ok(_) => Ok(all),
+                    Err(error) => {
+                        assert_eq!(error.kind(), io::ErrorKind::Other);
+                        Err(error.to_string())
+                    }
+                }
+            })
+        };
+        tokio::task::spawn_blocking(read).await.unwrap()
+    }
+
+    /// Waits until `value` stays as it is. Returns it.
+    async fn settled(value: &AtomicUsize) -> usize {
+        let begin = Instant::now();
+        loop {
+            let before = value.load(Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            if before > 0 && value.load(Ordering::SeqCst) == before {
+                return before;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(60));
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn an_object_is_read_as_the_version_that_was_listed() {
+        // More chunks than a Tokio channel would yield without a return to the runtime.
+        let object = bytes(40 << 20);
+        let answer = object.clone();
+        let s3 = FakeS3::start(move |_, request| Answer::object(request, &answer));
+        assert!(read(&s3, object.len()).await.unwrap() == object);
+        let requests = s3.requests();
+        assert_eq!(requests.len(), 1);
+        assert!(requests[0].target.starts_with("/logs/a/b.log"));
+        assert_eq!(requests[0].header("if-match"), Some("\"e1\""));
+        assert_eq!(requests[0].header("range"), None);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_broken_stream_goes_on_at_the_byte_where_it_broke() {
+        let object = bytes(3_000_000);
+        let answer = object.clone();
+        let s3 = FakeS3::start(move |before, request| {
+            let answer = Answer::object(request, &answer);
+            match before {
+                0 => answer.cut(1_234_567),
+                1 => Answer::new(503, "<Error><Code>SlowDown</Code></Error>"),
+                2 => answer.cut_silently(700_001),
+                3 => answer.cut(0),
+                _ => answer,
+            }
+        });
+        assert!(read(&s3, object.len()).await.unwrap() == object);
+        let requests = s3.requests();
+        let first_bytes: Vec<usize> = requests.iter().map(|each| each.first_byte()).collect();
+        let (second, third) = (1_234_567, 1_234_567 + 700_001);
+        assert_eq!(first_bytes, [0, second, second, third, third]);
+        for request in requests {
+            assert_eq!(request.header("if-match"), Some("\"e1\""));
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn an_object_that_has_changed_or_gone_fails() {
+        for (status, says) in [(412, "another than was listed"), (404, "deleted")] {
+            let s3 = FakeS3::start(move |before, request| match before {
+                0 => Answer::object(request, &bytes(1000)).cut(500),
+                _ => Answer::new(status, ""),
+            });
+            let error = read(&s3, 1000).await.unwrap_err();
+            assert!(error.contains("s3://logs/a/b.log from byte 500"), "{error}");
+            assert!(error.contains(says), "{error}");
+            assert_eq!(s3.requests().len(), 2);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn refusals_are_not_tried_again_and_say_what_is_missing() {
+        for (status, code, says) in [
+            (403, "AccessDenied", "need s3:GetObject on it"),
+            (403, "InvalidObjectState", "archived"),
+            (404, "NoSuchBucket", "no bucket 'logs'"),
+            (400, "ExpiredToken", "renew"),
+        ] {
+            let body = format!("<Error><Code>{code}</Code><Message>why</Message></Error>");
+            let s3 = FakeS3::start(move |_, _| Answer::new(status, body.clone()));
+            let error = read(&s3, 1000).await.unwrap_err();
+            assert!(error.contains(says) && error.contains(code), "{error}");
+            assert_eq!(s3.requests().len(), 1);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_server_without_ranges_or_with_other_lengths_is_refused() {
+        let s3 = FakeS3::start(|before, _| match before {
+            0 => Answer::new(200, bytes(1000)).cut(500),
+            _ => Answer::new(200, bytes(1000)),
+        });
+        let error = read(&s3, 1000).await.unwrap_err();
+        assert!(error.contains("in place of bytes 500-"), "{error}");
+
+        let s3 = FakeS3::start(|_, _| Answer::new(200, bytes(1001)));
+        let error = read(&s3, 1000).await.unwrap_err();
+        assert!(error.contains("more than the 1000 bytes"), "{error}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_wrong_checksum_fails() {
+        // The CRC-32 of nothing.
+        let answer = || Answer::new(200, bytes(1000)).header("x-amz-checksum-crc32", "AAAAAA==");
+        let s3 = FakeS3::start(move |_, _| answer());
+        let error = read(&s3, 1000).await.unwrap_err();
+        assert!(error.contains("can't be trusted"), "{error}");
+        assert_eq!(s3.requests().len(), 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn attempts_are_bounded_and_begin_anew_where_there_is_progress() {
+        let s3 = FakeS3::start(|_, request| Answer::object(request, &bytes(1000)).cut(3));
+        let error = read(&s3, 1000).await.unwrap_err();
+        assert!(error.contains("from byte 18: the stream broke"), "{error}");
+        assert!(error.contains("given up after 6 attempts"), "{error}");
+        assert_eq!(s3.requests().len(), 6);
+
+        let object = bytes(9 << 20);
+        let answer = object.clone();
+        let s3 = FakeS3::start(move |_, request| Answer::object(request, &answer).cut(1 << 20));
+        assert!(read(&s3, object.len()).await.unwrap() == object);
+        assert_eq!(s3.requests().len(), 9);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn what_is_not_read_is_not_fetched_and_a_reader_that_goes_ends_it() {
+        const BYTES: usize = 128 << 20;
+        let s3 = FakeS3::start(|_, request| Answer::object(request, &bytes(BYTES)));
+        let reader = reader(&s3, BYTES);
+        let sent = settled(&s3.sent).await;
+        // What waits in the channel, and in the kernel's buffers for the connection.
+        assert!(sent < 24 << 20, "{sent}");
+        assert_eq!(s3.hung_up.load(Ordering::SeqCst), 0);
+        drop(reader);
+        assert_eq!(settled(&s3.hung_up).await, 1);
+        assert!(settled(&s3.sent).await < 24 << 20);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn an_empty_object_is_read() {
+        let s3 = FakeS3::start(|_, _| Answer::new(200, ""));
+        assert_eq!(read(&s3, 0).await.unwrap(), b"");
+    }
+}
