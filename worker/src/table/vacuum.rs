@@ -60,18 +60,10 @@ impl Table {
     async fn try_vacuum(&self, grace: Duration) -> Result<Vacuumed, TableError> {
         let grace = grace.clamp(MIN_GRACE, MAX_GRACE);
         let begun = self.world.now();
-        // First what is there, and then what of it is live: a file that comes to be live after it was listed is
-        // too young to be deleted.
-        let (objects, version) = match self.world.keeps(Guard::ListBeforeLoad) {
-            true => {
-                let objects = self.objects().await?;
-                (objects, self.version().await?)
-            }
-            false => {
-                let version = self.version().await?;
-                (self.objects().await?, version)
-            }
-        };
+        // In either order, however long either takes: a file of a version that is written after `begun` is younger
+        // by far than `begun - ORPHAN_GRACE`, as a commit has a deadline, and nothing older names it.
+        let objects = self.objects().await?;
+        let version = self.version().await?;
         let dead = Dead {
             ledger: newest_ledger(&objects, &version),
             live: live(&version),

@@ -45,8 +45,6 @@ pub(super) enum Guard {
     OrphanGrace,
     /// Files that were replaced stay for those who read an older version.
     ReplacedGrace,
-    /// Vacuum lists the files first, and then reads which of them are live.
-    ListBeforeLoad,
     /// No two attempts to commit write a manifest of the same name.
     UniqueManifest,
 }

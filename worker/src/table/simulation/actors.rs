@@ -20,6 +20,7 @@ use super::checker::{Groups, add_rows};
 use super::random::Random;
 use super::scheduler::{DAY, HOUR, MINUTE, Operation, SECOND, Simulation, time};
 use super::store::Store;
+use crate::aws::chain;
 
 /// What an actor does. A number tells those of a kind apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -220,7 +221,7 @@ impl Actor {
         if error.is_transient() {
             state.count(&format!("{what} put off"));
         } else {
-            let chain = crate::aws::chain(error);
+            let chain = chain(error);
             state.count(&format!("{what} failed for good: {chain}"));
         }
     }
@@ -376,7 +377,7 @@ impl Actor {
                 state.fail(what);
             }
             Err(error) if error.is_not_found() && in_time => {
-                let error = crate::aws::chain(&error);
+                let error = chain(&error);
                 state.fail(format!(
                     "reader: a file of version {} has gone: {error}",
                     version.number()
@@ -404,7 +405,7 @@ impl Actor {
             self.see_agreement(&version, &entries)
         };
         if let Err(error) = end.await {
-            let error = crate::aws::chain(&error);
+            let error = chain(&error);
             self.simulation.lock().fail(format!("rest: {error}"));
         }
     }
