@@ -565,6 +565,10 @@ impl State {
 
     fn grant(&mut self, mut event: Event) {
         if let Some(wait) = self.waits_for_stall(&event) {
+            // A version must not be under way for so long.
+            if matches!(event.operation, Operation::Put { .. }) {
+                return self.answer(event, Err(unreachable_store()));
+            }
             let wait = wait + self.random.between(SECOND, HOUR);
             return self.push(wait, event);
         }
