@@ -51,7 +51,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// A commit that has taken longer than this is not written: vacuum may take its new files for those of a commit that
 /// has died ([`super::vacuum::ORPHAN_GRACE`], which is far longer).
-const DEADLINE: Duration = Duration::from_hours(1);
+pub(super) const DEADLINE: Duration = Duration::from_hours(1);
 
 /// What was committed.
 #[derive(Debug, Default)]

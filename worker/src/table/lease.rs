@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::world::World;
-use super::{Table, TableError};
+use super::{Table, TableError, folder};
 
 const NAME: &str = "_lease";
 
@@ -71,9 +71,9 @@ enum Held {
 
 impl Kind {
     pub(super) fn of(table: &Url) -> Self {
-        match table.to_file_path() {
-            Ok(path) => Self::Folder(path.join(NAME)),
-            Err(()) => Self::Object(Mutex::default()),
+        match folder(table) {
+            Some(folder) => Self::Folder(folder.join(NAME)),
+            None => Self::Object(Mutex::default()),
         }
     }
 }

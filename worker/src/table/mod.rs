@@ -11,6 +11,7 @@
 //! ```
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,6 +23,7 @@ use logmill_shared::{LogFile, LogFileId, Shard};
 use object_store::ObjectStore;
 use object_store::path::Path;
 use parquet::errors::ParquetError;
+use url::Url;
 
 use crate::rollup::DATE_COLUMN;
 
@@ -377,6 +379,12 @@ async fn delete(
         }
     }
     Ok(())
+}
+
+/// The folder that a table is in, if it is not in a bucket.
+fn folder(table: &Url) -> Option<PathBuf> {
+    // A bucket may be named `localhost`, which is no host of a file.
+    (table.scheme() == "file").then(|| table.to_file_path().ok())?
 }
 
 /// Milliseconds since 1970.

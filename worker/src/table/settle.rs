@@ -18,8 +18,15 @@ use super::{DataFile, Lease, Table, TableError, milliseconds};
 /// still costs one more packing.
 const LATENESS: Duration = Duration::from_hours(2);
 
+/// So many files of a day that goes on are packed, in a table that keeps every row: each commit adds one.
+const MANY_FILES: usize = 32;
+
 /// Files of this size are large enough for any reader, and are not packed.
 const PACKED_BYTES: u64 = 256 * 1024 * 1024;
+
+/// A day whose hours are larger together is not packed: they are large enough for any reader, and a late log file
+/// would have all of it written again.
+const MERGED_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 
 const MILLISECONDS_PER_HOUR: i64 = 3_600_000;
 
@@ -33,9 +40,9 @@ pub struct Settled {
 }
 
 impl Table {
-    /// Packs the files of each day that is over into one, if they have not changed for `quiet`. Rows that are
-    /// kept each on its own, without `GROUP BY`, are packed hour by hour too while their day goes on, and into
-    /// files of a bounded size.
+    /// Packs the files of each day that is over into one, if they have not changed for `quiet`. Of a table that keeps
+    /// every row, whose commits never merge, files are packed while their day goes on too when they have become
+    /// many, and into files of a bounded size.
     pub async fn settle(&self, lease: &mut Lease, quiet: Duration) -> Result<Settled, TableError> {
         let mut settled = Settled::default();
         let mut failures = 0;
@@ -92,41 +99,40 @@ fn due(
     now: SystemTime,
     quiet: Duration,
 ) -> Result<Vec<(Slot, Vec<DataFile>)>, TableError> {
-    let is_over = |slot: Slot| {
-        let over = milliseconds(now - LATENESS) / MILLISECONDS_PER_HOUR;
-        slot.end().is_some_and(|end| end <= over)
-    };
-    let mut units: BTreeMap<(i64, Slot), Vec<(Slot, DataFile)>> = BTreeMap::new();
+    let over = milliseconds(now - LATENESS) / MILLISECONDS_PER_HOUR;
+    let changed_before = milliseconds(now - quiet);
+    let mut days: BTreeMap<i64, Vec<(Slot, DataFile)>> = BTreeMap::new();
     for file in files {
         let slot = file.slot()?;
-        let unit = match is_over(slot.day()) {
-            true => slot.day(),
-            false if !merges && is_over(slot) => slot,
-            false => continue,
-        };
-        let unit = units.entry((unit.start(), unit)).or_default();
-        unit.push((slot, file.clone()));
+        let day = days.entry(slot.day().start()).or_default();
+        day.push((slot, file.clone()));
     }
-    let changed_before = milliseconds(now - quiet);
     let mut due = Vec::new();
-    for ((_, slot), mut files) in units {
-        if files.iter().any(|(_, file)| file.modified > changed_before) {
-            continue;
-        }
+    for mut files in days.into_values() {
         files.sort_by(|(left, left_file), (right, right_file)| {
             (left.start(), &left_file.path).cmp(&(right.start(), &right_file.path))
         });
+        let day = files[0].0.day();
+        let is_over = day.end().is_some_and(|end| end <= over);
+        let is_quiet = files
+            .iter()
+            .all(|(_, file)| file.modified <= changed_before);
         let files = files.into_iter().map(|(_, file)| file).collect();
-        let packs = match merges {
+        let packs = match (merges, is_over) {
             // All or none: a day of which a part is packed would have two files for one slot.
-            true => vec![files],
-            false => packs(files),
+            (true, true) if is_quiet => vec![files],
+            (false, true) if is_quiet => packs(files),
+            (false, false) => packs(files),
+            _ => continue,
         };
         let worth = |files: &Vec<DataFile>| {
             let bytes: u64 = files.iter().map(|file| file.bytes).sum();
-            files.len() > 1 && (!merges || bytes <= PACKED_BYTES * 8)
+            match merges {
+                true => files.len() > 1 && bytes <= MERGED_BYTES,
+                false => files.len() >= if is_over { 2 } else { MANY_FILES },
+            }
         };
-        due.extend(packs.into_iter().filter(worth).map(|files| (slot, files)));
+        due.extend(packs.into_iter().filter(worth).map(|files| (day, files)));
     }
     Ok(due)
 }
@@ -194,19 +200,23 @@ mod tests {
     }
 
     #[test]
-    fn kept_rows_are_packed_by_the_hour_and_then_by_the_day_up_to_a_size() {
-        let hour = |number| file(Slot::Hour(24), number, 1, 25 * HOUR);
-        let files = [hour(1), hour(2), file(Slot::Hour(25), 3, 1, 26 * HOUR)];
-        assert_eq!(due_at(27, &files, false), [(Slot::Hour(24), 2)]);
-        assert_eq!(due_at(50, &files, false), [(Slot::Day(1), 3)]);
-        let sizes = [100, 200, 100, 100, 100, 10];
-        let files: Vec<_> = (0..)
-            .zip(sizes)
-            .map(|(n, size)| file(Slot::Hour(24), n, size, 25 * HOUR))
-            .collect();
+    fn kept_rows_are_packed_when_they_are_many_and_up_to_a_size() {
+        let files = |sizes: &[u64]| -> Vec<DataFile> {
+            (0..)
+                .zip(sizes)
+                .map(|(n, &size)| file(Slot::Day(1), n, size, 25 * HOUR))
+                .collect()
+        };
+        assert_eq!(due_at(27, &files(&[1; 31]), false), []);
+        assert_eq!(
+            due_at(27, &files(&[1; 40]), false),
+            [(Slot::Day(1), 40)],
+            "the day goes on, and commits too"
+        );
+        assert_eq!(due_at(50, &files(&[1; 3]), false), [(Slot::Day(1), 3)]);
         // 200 is large enough; 100 + 100, 100 + 100 + 10 are not beyond the size.
         assert_eq!(
-            due_at(50, &files, false),
+            due_at(50, &files(&[100, 200, 100, 100, 100, 10]), false),
             [(Slot::Day(1), 2), (Slot::Day(1), 3)]
         );
     }

@@ -19,8 +19,9 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 use walkdir::WalkDir;
 
+use super::commit::DEADLINE;
 use super::world::Guard;
-use super::{Table, TableError, Version, delete, ledger, milliseconds};
+use super::{Table, TableError, Version, delete, folder, ledger, milliseconds};
 
 /// How long what no version refers to is held for a young commit's. It must be longer than a commit may take, from
 /// its first file to the moment when its version is written, wherever its machine was halted in between.
@@ -69,7 +70,8 @@ impl Table {
             live: live(&version),
             replaced: self.replaced(&version).await?,
             grace: match self.world.keeps(Guard::ReplacedGrace) {
-                true => milliseconds(begun - grace),
+                // The log says when a commit took a file out, which it did up to a deadline before it landed.
+                true => milliseconds(begun - grace - DEADLINE),
                 false => i64::MAX,
             },
             orphan_grace: match self.world.keeps(Guard::OrphanGrace) {
@@ -129,7 +131,7 @@ impl Table {
     /// In a folder, a file is written under another name, `<name>#<number>`, and renamed when it is complete. A
     /// kill leaves it there. Stores don't show them.
     fn delete_partial_files(&self, before: SystemTime) {
-        let Ok(folder) = self.log_store.root_url().to_file_path() else {
+        let Some(folder) = folder(self.log_store.root_url()) else {
             return;
         };
         for entry in WalkDir::new(folder).into_iter().flatten() {
@@ -163,11 +165,11 @@ fn newest_ledger(objects: &[ObjectMeta], version: &Version) -> HashMap<String, i
         .iter()
         .filter(|object| ledger.contains(&object.location));
     ledger
-        .map(|object| (folder(&object.location), written(object)))
+        .map(|object| (parent(&object.location), written(object)))
         .collect()
 }
 
-fn folder(path: &Path) -> String {
+fn parent(path: &Path) -> String {
     let path = path.as_ref();
     path.rsplit_once('/')
         .map_or("", |(folder, _)| folder)
@@ -196,7 +198,7 @@ impl Dead {
         }
         // Who wrote it had not yet seen what the ledger has now, so no version will ever have it. A reader of an
         // older version that misses it reads the next one.
-        let newest = self.ledger.get(&folder(&object.location));
+        let newest = self.ledger.get(&parent(&object.location));
         if newest.is_some_and(|&newest| written < newest) {
             return written < self.grace;
         }
