@@ -1,8 +1,9 @@
 //! What the dispatcher and the workers must agree on, and nothing heavy: the identity of a log
-//! file and what its name says.
+//! file, what its name says, and how one is told of it.
 
 #![warn(missing_docs, unreachable_pub)]
 
+pub mod notification;
 mod log_file;
 
 pub use log_file::{LogFile, LogFileId, NamedAs, ParseIdError, Shard};

@@ -7,6 +7,9 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
+/// What the URI of an object in S3 begins with.
+pub(crate) const S3: &str = "s3://";
+
 /// One log file: an S3 object or a local file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LogFile {
@@ -18,6 +21,17 @@ impl LogFile {
     /// `file:///absolute/path`.
     pub fn new(uri: impl Into<String>) -> Self {
         Self { uri: uri.into() }
+    }
+
+    /// An object in S3, by its key as S3 has it.
+    pub fn in_bucket(bucket: &str, key: &str) -> Self {
+        Self::new(format!("{S3}{bucket}/{key}"))
+    }
+
+    /// The bucket and the key of an object in S3; `None` for anything else.
+    pub fn bucket_and_key(&self) -> Option<(&str, &str)> {
+        let (bucket, key) = self.uri.strip_prefix(S3)?.split_once('/')?;
+        (!bucket.is_empty() && !key.is_empty()).then_some((bucket, key))
     }
 
     /// The URI as it was given.
@@ -225,6 +239,16 @@ mod tests {
         assert_eq!(id.to_string().parse::<LogFileId>().unwrap(), id);
         assert!("zz".parse::<LogFileId>().is_err());
         assert!("é".repeat(16).parse::<LogFileId>().is_err());
+    }
+
+    #[test]
+    fn an_object_is_its_bucket_and_its_key() {
+        let object = LogFile::in_bucket("logs", "/a b/../é%2B");
+        assert_eq!(object.uri(), "s3://logs//a b/../é%2B");
+        assert_eq!(object.bucket_and_key(), Some(("logs", "/a b/../é%2B")));
+        for other in ["s3://logs", "s3://logs/", "s3:///key", "file:///logs/key"] {
+            assert_eq!(LogFile::new(other).bucket_and_key(), None, "{other}");
+        }
     }
 
     #[test]

@@ -1,0 +1,79 @@
+//! What is logged: one line of JSON for each invocation, for CloudWatch to search and count.
+
+use std::time::Duration;
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
+
+use crate::dispatch::{DispatchError, Report};
+use crate::sender::Undelivered;
+
+/// How many log files a line names. Each may be a kilobyte, and a line has its limit.
+const NAMED_MAX: usize = 100;
+
+/// `level` is what Lambda's logging controls say, such as `DEBUG`.
+pub(crate) fn start(level: Option<&str>) {
+    let level = level.and_then(|level| level.parse().ok());
+    let targets = Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target(env!("CARGO_CRATE_NAME"), level.unwrap_or(LevelFilter::INFO))
+        // It repeats our errors, as Rust's debug output.
+        .with_target("lambda_runtime::layers::panic", LevelFilter::OFF);
+    let lines = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false)
+        .with_target(false);
+    tracing_subscriber::registry()
+        .with(lines.with_filter(targets))
+        .init();
+}
+
+/// The line of an invocation.
+pub(crate) fn outcome(request_id: &str, took: Duration, outcome: &Result<Report, DispatchError>) {
+    let nothing = Report::default();
+    let report = match outcome {
+        Ok(report) | Err(DispatchError::Undelivered { report, .. }) => report,
+        Err(DispatchError::NotUnderstood(_)) => &nothing,
+    };
+    let left_out = |reason| report.left_out.get(reason).copied();
+    // A macro, since the level of a line must be known to the compiler.
+    macro_rules! line {
+        ($level:ident, $message:literal, $($field:tt)*) => {
+            tracing::$level!(
+                request_id,
+                duration_ms = took.as_millis() as u64,
+                sent = report.sent,
+                left_out.test_event = left_out("test_event"),
+                left_out.other_event = left_out("other_event"),
+                left_out.test_object = left_out("test_object"),
+                left_out.folder = left_out("folder"),
+                left_out.not_selected = left_out("not_selected"),
+                $($field)*
+                $message
+            )
+        };
+    }
+    match outcome {
+        Ok(_) => line!(info, "dispatched",),
+        Err(DispatchError::NotUnderstood(error)) => {
+            line!(error, "event not understood", error = %error,);
+        }
+        Err(DispatchError::Undelivered { undelivered, .. }) => {
+            line!(
+                error,
+                "log files undelivered",
+                undelivered = undelivered.len(),
+                log_files = named(undelivered),
+            );
+        }
+    }
+}
+
+fn named(undelivered: &[Undelivered]) -> String {
+    let named = undelivered.iter().take(NAMED_MAX);
+    let named: Vec<String> = named.map(Undelivered::to_string).collect();
+    named.join("; ")
+}

@@ -1,0 +1,82 @@
+//! Tells logmill's workers of new log files.
+//!
+//! A Lambda function that S3, SNS, EventBridge or SQS invokes with a notification. It looks at names only and passes
+//! on the log files among them, by a queue or to a worker. Being told twice does no harm, since a log file counts once
+//! whatever happens; so all that is to be seen to here is that nothing goes missing: an invocation succeeds only if
+//! everything has arrived, and otherwise fails, so that Lambda tries it again and then hands it to its dead-letter
+//! queue or failure destination.
+//!
+//! Events are read by `logmill_shared::notification` and not by `aws_lambda_events`: the workers need the same shapes
+//! out of a queue, and what a key means must not depend on the way that it took.
+
+mod settings;
+mod dispatch;
+mod sender;
+mod log;
+
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use dispatch::{DispatchError, Dispatcher, Report};
+use sender::Sender;
+use sender::http::WorkerSender;
+use sender::sqs::QueueSender;
+use settings::{Settings, Target};
+
+/// What is kept of an invocation's time to report its outcome. Were it too short, Lambda would end the function in the
+/// midst of a try, and the log would not say which log files were left.
+const REPORTING: Duration = Duration::from_millis(500);
+
+// One thread: there is one invocation at a time, and it waits for the network.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    log::start(std::env::var("AWS_LAMBDA_LOG_LEVEL").ok().as_deref());
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = %error, "lambda-dispatch can't start");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Makes the one client that is needed, before the first event: invocations share its connections.
+async fn run() -> Result<(), lambda_runtime::Error> {
+    let Settings { target, selection } = Settings::read(|name| std::env::var(name).ok())?;
+    match target {
+        Target::Queue { url, region } => {
+            let sender = QueueSender::new(url, region).await;
+            serve(Dispatcher { selection, sender }).await
+        }
+        Target::Worker { url, authorization } => {
+            let sender = WorkerSender::new(url, authorization)?;
+            serve(Dispatcher { selection, sender }).await
+        }
+    }
+}
+
+async fn serve(dispatcher: Dispatcher<impl Sender>) -> Result<(), lambda_runtime::Error> {
+    let dispatcher = &dispatcher;
+    let answer = |event: LambdaEvent<Value>| async move {
+        let started = Instant::now();
+        let left = event.context.deadline().duration_since(SystemTime::now());
+        let deadline = started + left.unwrap_or_default().saturating_sub(REPORTING);
+        let outcome = dispatcher.dispatch(&event.payload, deadline).await;
+        log::outcome(&event.context.request_id, started.elapsed(), &outcome);
+        outcome.map(Report::into_json)
+    };
+    Runtime::new(service_fn(answer)).run().await
+}
+
+impl From<DispatchError> for Diagnostic {
+    fn from(error: DispatchError) -> Self {
+        Self {
+            error_type: error.name().to_owned(),
+            error_message: error.to_string(),
+        }
+    }
+}

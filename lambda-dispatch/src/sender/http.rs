@@ -1,0 +1,202 @@
+//! To a worker: a request for each log file, answered once it is staged. A refusal names one log file then, and the
+//! workers behind one address share the work.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream;
+use logmill_shared::LogFile;
+use logmill_shared::notification;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response, StatusCode, Url};
+use tokio::time::Instant;
+
+use super::{SendError, Sender, Undelivered, insist};
+
+/// Requests at once. More would make a full worker fuller; it says 503 when it is.
+const POSTS_MAX: usize = 4;
+
+/// How long to wait for a connection. Within a network it takes a millisecond, and an address that nobody has takes for
+/// ever.
+const CONNECT_MAX: Duration = Duration::from_secs(3);
+
+/// How long a connection is kept for the next invocation. Load balancers close theirs after a minute.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+
+/// The shortest time worth giving a try.
+const TRY_MIN: Duration = Duration::from_secs(1);
+
+/// What is read of an answer, in bytes. Its reason goes to a log.
+const ANSWER_BYTES_MAX: usize = 500;
+
+pub(crate) struct WorkerSender {
+    client: Client,
+    url: Url,
+    authorization: HeaderValue,
+}
+
+impl WorkerSender {
+    pub(crate) fn new(url: Url, authorization: HeaderValue) -> reqwest::Result<Self> {
+        let client = Client::builder()
+            .user_agent(concat!(
+                "logmill-lambda-dispatch/",
+                env!("CARGO_PKG_VERSION")
+            ))
+            // A POST that is redirected becomes a GET, whose 200 would not mean that anything is staged.
+            .redirect(Policy::none())
+            .connect_timeout(CONNECT_MAX)
+            .pool_idle_timeout(IDLE_MAX)
+            .build()?;
+        Ok(Self {
+            client,
+            url,
+            authorization,
+        })
+    }
+
+    async fn post(&self, log_file: &LogFile, left: Duration) -> Result<(), SendError> {
+        let answer = self
+            .client
+            .post(self.url.clone())
+            .header(AUTHORIZATION, self.authorization.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .body(notification::message([log_file]))
+            .timeout(share(left))
+            .send()
+            .await;
+        match answer {
+            Ok(answer) => read(answer).await,
+            Err(error) => Err(SendError::Unavailable {
+                why: format!("the worker can't be asked: {}", chain(&error.without_url())),
+                pause: None,
+            }),
+        }
+    }
+}
+
+impl Sender for WorkerSender {
+    async fn send(&self, log_files: &[LogFile], deadline: Instant) -> Vec<Undelivered> {
+        let posts = log_files.iter().map(|log_file| {
+            insist(vec![log_file.clone()], deadline, async |files, left| {
+                let mut undelivered = Vec::new();
+                for log_file in files {
+                    if let Err(why) = self.post(log_file, left).await {
+                        let log_file = log_file.clone();
+                        undelivered.push(Undelivered { log_file, why });
+                    }
+                }
+                undelivered
+            })
+        });
+        let outcomes: Vec<_> = stream::iter(posts)
+            .buffer_unordered(POSTS_MAX)
+            .collect()
+            .await;
+        outcomes.concat()
+    }
+}
+
+/// What a try gets of the time that is left: half, so that a worker that hangs leaves time to ask another, and
+/// one that has much to read gets most of what the function may take.
+fn share(left: Duration) -> Duration {
+    (left / 2).max(TRY_MIN.min(left))
+}
+
+async fn read(answer: Response) -> Result<(), SendError> {
+    let status = answer.status();
+    let header = answer.headers().get(RETRY_AFTER);
+    let pause = header.and_then(|header| seconds(header.to_str().ok()?));
+    // Read in any case, and to the end if it is short: only then is the connection used again.
+    let said = beginning(answer).await;
+    judge(status, pause, &said)
+}
+
+/// What an answer means. Only 200 says that the log file is staged; whatever else succeeds has been said by something
+/// that is no worker.
+fn judge(status: StatusCode, pause: Option<Duration>, said: &str) -> Result<(), SendError> {
+    let why = || match said {
+        "" => format!("the worker answers {status}"),
+        said => format!("the worker answers {status}: {said}"),
+    };
+    match status {
+        StatusCode::OK => Ok(()),
+        // Of all that is the client's fault, this one passes by itself. It comes from gateways.
+        StatusCode::TOO_MANY_REQUESTS => Err(SendError::Unavailable { why: why(), pause }),
+        status if status.is_server_error() => Err(SendError::Unavailable { why: why(), pause }),
+        _ => Err(SendError::Refused(why())),
+    }
+}
+
+/// `Retry-After` in seconds. It may be a date as well, which no worker sends; then our own pauses do.
+fn seconds(retry_after: &str) -> Option<Duration> {
+    retry_after.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// The first bytes of the body, as text of one line.
+async fn beginning(mut answer: Response) -> String {
+    let mut bytes = Vec::new();
+    while bytes.len() < ANSWER_BYTES_MAX {
+        match answer.chunk().await {
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    bytes.truncate(ANSWER_BYTES_MAX);
+    let text = String::from_utf8_lossy(&bytes);
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_say_whether_to_try_again() {
+        let judge = |status: u16, said| judge(StatusCode::from_u16(status).unwrap(), None, said);
+        assert_eq!(judge(200, ""), Ok(()));
+        for status in [429, 500, 502, 503, 504] {
+            let again = matches!(judge(status, ""), Err(SendError::Unavailable { .. }));
+            assert!(again, "{status}");
+        }
+        for status in [201, 202, 204, 301, 307, 400, 401, 403, 404, 413, 422] {
+            let refused = matches!(judge(status, ""), Err(SendError::Refused(_)));
+            assert!(refused, "{status}");
+        }
+        let error = judge(422, "not allowed").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "refused: the worker answers 422 Unprocessable Entity: not allowed"
+        );
+    }
+
+    #[test]
+    fn pauses_are_read_in_seconds() {
+        assert_eq!(seconds("3"), Some(Duration::from_secs(3)));
+        assert_eq!(seconds(" 0 "), Some(Duration::ZERO));
+        assert_eq!(seconds("Wed, 21 Oct 2015 07:28:00 GMT"), None);
+        assert_eq!(seconds("-1"), None);
+    }
+
+    #[test]
+    fn a_try_gets_half_of_the_time() {
+        assert_eq!(share(Duration::from_secs(60)), Duration::from_secs(30));
+        assert_eq!(share(Duration::from_millis(1500)), TRY_MIN);
+        assert_eq!(
+            share(Duration::from_millis(300)),
+            Duration::from_millis(300)
+        );
+    }
+}

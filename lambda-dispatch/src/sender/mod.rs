@@ -1,0 +1,214 @@
+//! The ways to the workers, and how often they are tried.
+
+pub(crate) mod sqs;
+pub(crate) mod http;
+
+use std::fmt;
+use std::time::Duration;
+
+use logmill_shared::LogFile;
+use tokio::time::{Instant, sleep};
+
+/// How often a log file is sent at most. The deadline usually ends it before; this is for functions that may run for
+/// a quarter of an hour, and had better fail visibly.
+const TRIES_MAX: u32 = 12;
+
+/// The pause after the first failure. A connection that has died while the function was frozen fails at once, and the
+/// next one succeeds.
+const PAUSE_FIRST: Duration = Duration::from_millis(100);
+
+/// The longest pause of our own choice. What the other side asks for may be longer.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// A way to the workers.
+pub(crate) trait Sender {
+    /// Sends log files, each until it has arrived, is refused, or the deadline is near.
+    ///
+    /// Those that are not returned have arrived: they are in the queue, or staged. Those that are returned may have
+    /// arrived all the same, with the answer lost.
+    async fn send(&self, log_files: &[LogFile], deadline: Instant) -> Vec<Undelivered>;
+}
+
+/// A log file that has not been seen to arrive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Undelivered {
+    pub(crate) log_file: LogFile,
+    pub(crate) why: SendError,
+}
+
+impl fmt::Display for Undelivered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.log_file, self.why)
+    }
+}
+
+/// Why, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SendError {
+    /// It would be refused again, until a person has changed something.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// Another try may succeed, after the pause that was asked for.
+    #[error("{why}")]
+    Unavailable {
+        why: String,
+        pause: Option<Duration>,
+    },
+}
+
+/// Sends again what may succeed, with pauses that grow. `attempt` gets what is left to be sent, and the time that is
+/// left for it.
+async fn insist(
+    log_files: Vec<LogFile>,
+    deadline: Instant,
+    attempt: impl AsyncFn(&[LogFile], Duration) -> Vec<Undelivered>,
+) -> Vec<Undelivered> {
+    let mut refused = Vec::new();
+    let mut waiting = log_files;
+    for tried in 1.. {
+        let undelivered = attempt(&waiting, until(deadline)).await;
+        let (again, done): (Vec<_>, Vec<_>) = undelivered
+            .into_iter()
+            .partition(|file| matches!(file.why, SendError::Unavailable { .. }));
+        refused.extend(done);
+        let Some(pause) = pause(tried, &again, until(deadline)) else {
+            refused.extend(again);
+            break;
+        };
+        sleep(pause).await;
+        waiting = again.into_iter().map(|file| file.log_file).collect();
+    }
+    refused
+}
+
+/// The time that is left.
+fn until(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
+/// How long to wait after so many tries; `None` if there is nothing to try again, or no time to. Longer each time, never
+/// less than was asked for, and never the same for two functions that failed together, or they would come back
+/// together. A pause that outlasts the deadline is not begun: it would only cost money.
+fn pause(tried: u32, again: &[Undelivered], left: Duration) -> Option<Duration> {
+    if again.is_empty() || tried >= TRIES_MAX {
+        return None;
+    }
+    let grown = PAUSE_FIRST.saturating_mul(1 << (tried.min(16) - 1));
+    let own = grown.min(PAUSE_MAX).mul_f64(0.5 + 0.5 * fastrand::f64());
+    let asked = again.iter().filter_map(|file| match file.why {
+        SendError::Unavailable { pause, .. } => pause,
+        SendError::Refused(_) => None,
+    });
+    let pause = match asked.max() {
+        Some(asked) => asked.saturating_add(own),
+        None => own,
+    };
+    (pause < left).then_some(pause)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    fn log_files(names: &[&str]) -> Vec<LogFile> {
+        names.iter().map(|name| LogFile::new(*name)).collect()
+    }
+
+    fn unavailable(log_file: &LogFile, pause: Option<u64>) -> Undelivered {
+        Undelivered {
+            log_file: log_file.clone(),
+            why: SendError::Unavailable {
+                why: "503".to_owned(),
+                pause: pause.map(Duration::from_secs),
+            },
+        }
+    }
+
+    fn in_secs(secs: u64) -> Instant {
+        Instant::now() + Duration::from_secs(secs)
+    }
+
+    #[tokio::test]
+    async fn only_what_failed_is_sent_again() {
+        let tries = RefCell::new(Vec::new());
+        let left = insist(
+            log_files(&["a", "b", "c"]),
+            in_secs(60),
+            async |files, _| {
+                let names: Vec<_> = files.iter().map(|file| file.uri().to_owned()).collect();
+                tries.borrow_mut().push(names.concat());
+                match tries.borrow().len() {
+                    1 => vec![
+                        unavailable(&files[1], None),
+                        Undelivered {
+                            log_file: files[2].clone(),
+                            why: SendError::Refused("bad".to_owned()),
+                        },
+                    ],
+                    2 => vec![unavailable(&files[0], None)],
+                    _ => Vec::new(),
+                }
+            },
+        )
+        .await;
+        assert_eq!(tries.into_inner(), ["abc", "b", "b"]);
+        assert_eq!(left.len(), 1);
+        assert_eq!(left[0].to_string(), "c: refused: bad");
+    }
+
+    #[tokio::test]
+    async fn tries_end_with_the_time() {
+        let tries = RefCell::new(Vec::new());
+        let left = insist(log_files(&["a"]), in_secs(1), async |files, left| {
+            tries.borrow_mut().push(left);
+            vec![unavailable(&files[0], None)]
+        })
+        .await;
+        assert_eq!(left.len(), 1);
+        let tries = tries.into_inner();
+        assert!(
+            tries.len() > 1 && tries.len() < TRIES_MAX as usize,
+            "{tries:?}"
+        );
+        assert!(
+            tries.is_sorted_by(|before, after| before > after),
+            "{tries:?}"
+        );
+    }
+
+    #[test]
+    fn tries_end_however_much_time_there_is() {
+        let again = [unavailable(&LogFile::new("a"), None)];
+        let year = Duration::from_secs(365 * 24 * 3600);
+        assert!(pause(TRIES_MAX - 1, &again, year).is_some());
+        assert_eq!(pause(TRIES_MAX, &again, year), None);
+    }
+
+    #[test]
+    fn a_pause_that_is_asked_for_is_kept() {
+        let file = LogFile::new("a");
+        let again = [unavailable(&file, Some(3)), unavailable(&file, Some(7))];
+        let pause = |left| pause(1, &again, Duration::from_secs(left));
+        let seven = Duration::from_secs(7);
+        let kept = pause(60).unwrap();
+        assert!(kept > seven && kept < seven + PAUSE_FIRST * 2, "{kept:?}");
+        assert_eq!(pause(7), None);
+        let forever = [unavailable(&file, Some(u64::MAX))];
+        assert_eq!(super::pause(1, &forever, seven), None);
+    }
+
+    #[test]
+    fn pauses_grow_and_differ() {
+        let again = [unavailable(&LogFile::new("a"), None)];
+        let minute = Duration::from_secs(60);
+        let pause = |tried| pause(tried, &again, minute).unwrap();
+        for (tried, max) in [(1, 100), (2, 200), (4, 800), (9, 10_000), (11, 10_000)] {
+            let pause = pause(tried).as_millis();
+            assert!((max / 2..=max).contains(&pause), "{tried}: {pause}");
+        }
+        let of_ten: std::collections::BTreeSet<_> = (0..10).map(|_| pause(9)).collect();
+        assert!(of_ten.len() > 1);
+    }
+}

@@ -1,0 +1,164 @@
+//! To a queue: a message for each log file, so that one that can't be read comes to the dead-letter queue alone.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{AppName, BehaviorVersion, Region};
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::operation::send_message_batch::{SendMessageBatchError, SendMessageBatchOutput};
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use futures::StreamExt;
+use futures::stream;
+use logmill_shared::LogFile;
+use logmill_shared::notification::{self, BUCKET_BYTES_MAX, KEY_BYTES_MAX};
+use tokio::time::{Instant, timeout};
+
+use super::{SendError, Sender, Undelivered, insist};
+
+/// Messages in a request: SQS takes no more.
+const BATCH_MAX: usize = 10;
+
+/// Requests at once. An event has one record nearly always; a hundred times ten of them would only be throttled.
+const BATCHES_MAX: usize = 4;
+
+/// Bytes in a request. 1 MiB for SQS today, 256 KiB for queues and emulators of before.
+const BATCH_BYTES_MAX: usize = 256 * 1024;
+
+// A full batch can't be too large, so that nothing has to split one: a key has its limit, and JSON makes six
+// bytes of one at worst.
+const _: () = assert!(BATCH_MAX * (6 * (KEY_BYTES_MAX + BUCKET_BYTES_MAX) + 64) <= BATCH_BYTES_MAX);
+
+/// How long one request may take. SQS answers in a few hundredths of a second; what takes longer is a connection that
+/// has died, and the time is better spent on another.
+const REQUEST_MAX: Duration = Duration::from_secs(5);
+
+pub(crate) struct QueueSender {
+    client: Client,
+    url: String,
+}
+
+impl QueueSender {
+    /// The credentials are the function's. Nothing is asked of AWS yet.
+    pub(crate) async fn new(url: String, region: Option<String>) -> Self {
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(REQUEST_MAX);
+        let mut config = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .retry_config(RetryConfig::adaptive())
+            .timeout_config(timeouts.build());
+        if let Some(region) = region {
+            config = config.region(Region::new(region));
+        }
+        if let Ok(name) = AppName::new("logmill") {
+            config = config.app_name(name);
+        }
+        Self {
+            client: Client::new(&config.load().await),
+            url,
+        }
+    }
+
+    async fn send_batch(&self, batch: &[LogFile], left: Duration) -> Vec<Undelivered> {
+        let messages = batch.iter().enumerate().map(|(at, log_file)| {
+            SendMessageBatchRequestEntry::builder()
+                .id(at.to_string())
+                .message_body(notification::message([log_file]))
+                .build()
+        });
+        let messages = match messages.collect::<Result<_, _>>() {
+            Ok(messages) => messages,
+            Err(error) => return all(batch, &SendError::Refused(error.to_string())),
+        };
+        let request = self
+            .client
+            .send_message_batch()
+            .queue_url(&self.url)
+            .set_entries(Some(messages));
+        match timeout(left, request.send()).await {
+            Ok(Ok(answer)) => unsent(batch, &answer),
+            Ok(Err(error)) => all(batch, &verdict(&error)),
+            Err(_) => {
+                let why = "no answer of SQS in the time that is left".to_owned();
+                all(batch, &SendError::Unavailable { why, pause: None })
+            }
+        }
+    }
+}
+
+impl Sender for QueueSender {
+    async fn send(&self, log_files: &[LogFile], deadline: Instant) -> Vec<Undelivered> {
+        let batches = log_files.chunks(BATCH_MAX).map(|batch| {
+            insist(batch.to_vec(), deadline, async |batch, left| {
+                self.send_batch(batch, left).await
+            })
+        });
+        let outcomes: Vec<_> = stream::iter(batches)
+            .buffer_unordered(BATCHES_MAX)
+            .collect()
+            .await;
+        outcomes.concat()
+    }
+}
+
+/// A request is answered with success even if some of its messages, or all, were not taken.
+fn unsent(batch: &[LogFile], answer: &SendMessageBatchOutput) -> Vec<Undelivered> {
+    let sent: HashSet<&str> = answer.successful().iter().map(|sent| sent.id()).collect();
+    let unsent = batch.iter().enumerate().filter_map(|(at, log_file)| {
+        let id = at.to_string();
+        if sent.contains(id.as_str()) {
+            return None;
+        }
+        let failed = answer.failed().iter().find(|failed| failed.id() == id);
+        let why = match failed {
+            Some(failed) => {
+                let why = format!("SQS says {}", said(Some(failed.code()), failed.message()));
+                match failed.sender_fault() {
+                    true => SendError::Refused(why),
+                    false => SendError::Unavailable { why, pause: None },
+                }
+            }
+            None => SendError::Unavailable {
+                why: "SQS does not say whether it has it".to_owned(),
+                pause: None,
+            },
+        };
+        Some(Undelivered {
+            log_file: log_file.clone(),
+            why,
+        })
+    });
+    unsent.collect()
+}
+
+/// What to do about a request that failed after the SDK's own tries.
+fn verdict(error: &SdkError<SendMessageBatchError>) -> SendError {
+    let status = error.raw_response().map(|answer| answer.status().as_u16());
+    let throttled = error.code().is_some_and(|code| code.contains("Throttl"));
+    match (status, error.code()) {
+        (Some(400..=499), code) if !throttled => {
+            SendError::Refused(format!("SQS says {}", said(code, error.message())))
+        }
+        (Some(_), code) => SendError::Unavailable {
+            why: format!("SQS says {}", said(code, error.message())),
+            pause: None,
+        },
+        (None, _) => SendError::Unavailable {
+            why: format!("SQS can't be asked: {}", DisplayErrorContext(error)),
+            pause: None,
+        },
+    }
+}
+
+fn said(code: Option<&str>, message: Option<&str>) -> String {
+    let code = code.unwrap_or("no reason");
+    message.map_or_else(|| code.to_owned(), |message| format!("{code}: {message}"))
+}
+
+fn all(batch: &[LogFile], why: &SendError) -> Vec<Undelivered> {
+    let undelivered = batch.iter().map(|log_file| Undelivered {
+        log_file: log_file.clone(),
+        why: why.clone(),
+    });
+    undelivered.collect()
+}

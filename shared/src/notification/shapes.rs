@@ -1,0 +1,307 @@
+//! The shapes in which a notification comes, told apart by the keys that only one of them has.
+
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Announced, BUCKET_BYTES_MAX, KEY_BYTES_MAX, Notification, NotificationError, Reason};
+use crate::log_file::{LogFile, S3};
+
+/// The version of the dispatcher's message. It changes when an older worker would misunderstand a newer message;
+/// a field that may be ignored is no reason.
+pub(super) const VERSION: u64 = 1;
+
+/// How deep messages may be wrapped. S3 over SNS over SQS to a Lambda is three.
+pub(super) const NESTED_MAX: u32 = 4;
+
+/// The dispatcher's message.
+#[derive(Deserialize)]
+struct Dispatched {
+    #[serde(default = "first_version")]
+    version: u64,
+    log_files: Vec<String>,
+}
+
+/// A message written by hand, for `curl`, need not have one.
+fn first_version() -> u64 {
+    1
+}
+
+/// What S3 sends to a queue, a topic or a Lambda; also what a Lambda gets from SNS and from SQS.
+#[derive(Deserialize)]
+struct Records {
+    #[serde(rename = "Records")]
+    records: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct S3Record {
+    event_name: String,
+    s3: S3Entity,
+}
+
+/// An object, as S3 and EventBridge both put it.
+#[derive(Deserialize)]
+struct S3Entity {
+    bucket: Bucket,
+    object: Object,
+}
+
+#[derive(Deserialize)]
+struct Bucket {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Object {
+    key: String,
+    /// Anything at all: it only informs, and what is wrong with it must not cost the log file.
+    size: Option<Value>,
+    #[serde(alias = "eTag")]
+    etag: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct EventBridge {
+    detail_type: String,
+    detail: S3Entity,
+}
+
+/// What SNS makes of a message, in a queue and within a record for a Lambda.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Sns {
+    r#type: String,
+    #[serde(default)]
+    topic_arn: String,
+    message: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TestEvent {
+    bucket: String,
+}
+
+pub(super) fn from_text(what: &'static str, text: &str) -> Result<Value, NotificationError> {
+    serde_json::from_str(text).map_err(|source| NotificationError::NotJson { what, source })
+}
+
+pub(super) fn dispatched<'a>(log_files: impl IntoIterator<Item = &'a LogFile>) -> String {
+    let log_files: Vec<&str> = log_files.into_iter().map(LogFile::uri).collect();
+    json!({"version": VERSION, "log_files": log_files}).to_string()
+}
+
+/// Adds to `notification` what a message says that is wrapped in so many others.
+pub(super) fn read(
+    message: &Value,
+    wrapped: u32,
+    notification: &mut Notification,
+) -> Result<(), NotificationError> {
+    let has = |key| message.get(key).is_some();
+    if has("log_files") {
+        read_dispatched(part("the message", message)?, notification)
+    } else if has("Records") {
+        let Records { records } = part("the message", message)?;
+        let mut records = records.iter().enumerate();
+        records.try_for_each(|(at, record)| read_record(at, record, wrapped, notification))
+    } else if has("detail-type") {
+        read_event_bridge(message, notification)
+    } else if message.get("Event").and_then(Value::as_str) == Some("s3:TestEvent") {
+        let TestEvent { bucket } = part("the test event", message)?;
+        notification.leave_out(&format!("{S3}{bucket}"), Reason::TestEvent);
+        Ok(())
+    } else if has("TopicArn") || (has("Type") && has("Message")) {
+        let sns = part("the message of SNS", message)?;
+        read_sns(&sns, wrapped, notification)
+    } else {
+        Err(NotificationError::Unknown {
+            found: described(message),
+        })
+    }
+}
+
+fn read_dispatched(
+    message: Dispatched,
+    notification: &mut Notification,
+) -> Result<(), NotificationError> {
+    if message.version != VERSION {
+        return Err(NotificationError::Version(message.version));
+    }
+    for uri in message.log_files {
+        let log_file = LogFile::new(uri);
+        let Some((bucket, key)) = log_file.bucket_and_key() else {
+            return Err(no_object(log_file.uri(), "write s3://bucket/key"));
+        };
+        check(bucket, key)?;
+        notification.add(Announced {
+            log_file,
+            bytes: None,
+            etag: None,
+        });
+    }
+    Ok(())
+}
+
+fn read_record(
+    at: usize,
+    record: &Value,
+    wrapped: u32,
+    notification: &mut Notification,
+) -> Result<(), NotificationError> {
+    let what = || format!("record {}", at + 1);
+    if record.get("s3").is_some() {
+        read_s3(part(what(), record)?, notification)
+    } else if let Some(sns) = record.get("Sns") {
+        read_sns(&part(what(), sns)?, wrapped, notification)
+    } else if let Some(body) = record.get("body").and_then(Value::as_str) {
+        read_wrapped("a message of SQS", body, wrapped, notification)
+    } else {
+        Err(NotificationError::Unknown {
+            found: format!("{} is {}", what(), described(record)),
+        })
+    }
+}
+
+fn read_s3(record: S3Record, notification: &mut Notification) -> Result<(), NotificationError> {
+    let key = form_decoded(&record.s3.object.key)?;
+    // MinIO and older emulators write the name as it stands in the bucket's configuration.
+    let name = record.event_name.strip_prefix("s3:");
+    let name = name.unwrap_or(&record.event_name);
+    let created = name.starts_with("ObjectCreated:");
+    take(record.s3, &key, name, created, notification)
+}
+
+fn read_event_bridge(
+    message: &Value,
+    notification: &mut Notification,
+) -> Result<(), NotificationError> {
+    // What isn't about objects, such as CloudTrail's record of a PUT, may still be how somebody means to announce
+    // log files. It must not vanish as "another event".
+    match message.get("detail-type").and_then(Value::as_str) {
+        Some(name) if name.starts_with("Object ") => {}
+        name => {
+            let name = name.unwrap_or("no text");
+            return Err(NotificationError::Unknown {
+                found: format!("an event of EventBridge whose detail-type is {name}"),
+            });
+        }
+    }
+    let event: EventBridge = part("the event of EventBridge", message)?;
+    // Unlike in S3's own notifications the key is not encoded here: decoding would turn a `+` into a space.
+    let key = event.detail.object.key.clone();
+    let created = event.detail_type == "Object Created";
+    take(
+        event.detail,
+        &key,
+        &event.detail_type,
+        created,
+        notification,
+    )
+}
+
+fn read_sns(
+    sns: &Sns,
+    wrapped: u32,
+    notification: &mut Notification,
+) -> Result<(), NotificationError> {
+    match sns.r#type.as_str() {
+        "Notification" => read_wrapped("a message of SNS", &sns.message, wrapped, notification),
+        "SubscriptionConfirmation" => Err(NotificationError::Unconfirmed {
+            topic: sns.topic_arn.clone(),
+        }),
+        other => Err(NotificationError::Unknown {
+            found: format!("a message of SNS of the type {other}"),
+        }),
+    }
+}
+
+fn read_wrapped(
+    what: &'static str,
+    text: &str,
+    wrapped: u32,
+    notification: &mut Notification,
+) -> Result<(), NotificationError> {
+    if wrapped == NESTED_MAX {
+        return Err(NotificationError::Nested);
+    }
+    read(&from_text(what, text)?, wrapped + 1, notification)
+}
+
+fn take(
+    entity: S3Entity,
+    key: &str,
+    event: &str,
+    created: bool,
+    notification: &mut Notification,
+) -> Result<(), NotificationError> {
+    check(&entity.bucket.name, key)?;
+    let log_file = LogFile::in_bucket(&entity.bucket.name, key);
+    if !created {
+        notification.leave_out(log_file.uri(), Reason::OtherEvent(event.to_owned()));
+        return Ok(());
+    }
+    let etag = entity.object.etag.as_ref().and_then(Value::as_str);
+    notification.add(Announced {
+        log_file,
+        bytes: entity.object.size.as_ref().and_then(Value::as_u64),
+        etag: etag.map(|etag| etag.trim_matches('"').to_owned()),
+    });
+    Ok(())
+}
+
+/// A key as S3 has it, of the form in which S3 announces it.
+fn form_decoded(key: &str) -> Result<String, NotificationError> {
+    let spaced = key.replace('+', " ");
+    match percent_decode_str(&spaced).decode_utf8() {
+        Ok(key) => Ok(key.into_owned()),
+        Err(_) => Err(no_object(key, "its key is not UTF-8 once decoded")),
+    }
+}
+
+/// Refuses what no bucket holds. A name with a `/` would make another object's URI of it.
+fn check(bucket: &str, key: &str) -> Result<(), NotificationError> {
+    let why = match (bucket.len(), key.len()) {
+        (0, _) => "it has no bucket",
+        (_, 0) => "it has no key",
+        (..=BUCKET_BYTES_MAX, ..=KEY_BYTES_MAX) if !bucket.contains('/') => return Ok(()),
+        (..=BUCKET_BYTES_MAX, ..=KEY_BYTES_MAX) => "the bucket's name has a slash",
+        (_, ..=KEY_BYTES_MAX) => "the bucket's name is longer than any",
+        _ => "its key is longer than any",
+    };
+    Err(no_object(&format!("{S3}{bucket}/{key}"), why))
+}
+
+fn no_object(uri: &str, why: &'static str) -> NotificationError {
+    NotificationError::NotAnObject {
+        uri: uri.chars().take(KEY_BYTES_MAX).collect(),
+        why,
+    }
+}
+
+fn part<'a, T: Deserialize<'a>>(
+    what: impl Into<String>,
+    json: &'a Value,
+) -> Result<T, NotificationError> {
+    T::deserialize(json).map_err(|source| NotificationError::Malformed {
+        what: what.into(),
+        source,
+    })
+}
+
+/// Names what was found by its keys, which say what it is, and not by its values, which may be anything.
+fn described(json: &Value) -> String {
+    match json {
+        Value::Object(object) if object.is_empty() => "an empty object".to_owned(),
+        Value::Object(object) => {
+            let keys: Vec<&str> = object.keys().take(10).map(String::as_str).collect();
+            format!("an object with {}", keys.join(", "))
+        }
+        Value::Array(_) => "a list".to_owned(),
+        Value::String(_) => "a text".to_owned(),
+        Value::Number(_) => "a number".to_owned(),
+        Value::Bool(_) | Value::Null => json.to_string(),
+    }
+}
