@@ -100,8 +100,17 @@ async fn execute(command: Command) -> Result<u8> {
             let root = Root::open(&args.tables).await?;
             let grace = Duration::from_hours(args.grace_hours);
             let maintained = maintain::maintain(&root, grace).await?;
-            print_maintained(&maintained, &mut io::stdout().lock())?;
-            Ok(SUCCESS)
+            let mut code = SUCCESS;
+            for table in maintained {
+                match table {
+                    Ok(table) => print_maintained(&table, &mut io::stdout().lock())?,
+                    Err(error) => {
+                        writeln!(io::stderr(), "logmill: {error:#}")?;
+                        code = FAILURE;
+                    }
+                }
+            }
+            Ok(code)
         }
         Command::Check(args) => {
             let rollup = Rollup::load(&args.rollup).await?;
@@ -194,32 +203,30 @@ fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
     out.flush()
 }
 
-fn print_maintained(maintained: &[Maintained], out: &mut impl Write) -> io::Result<()> {
-    for Maintained {
+fn print_maintained(maintained: &Maintained, out: &mut impl Write) -> io::Result<()> {
+    let Maintained {
         table,
         settled,
         vacuumed,
-    } in maintained
-    {
-        match settled {
-            Some(settled) => write!(
-                out,
-                "{table}: {} files packed into {}",
-                settled.files, settled.packed
-            )?,
-            None => write!(
-                out,
-                "{table}: packing left to the worker that has its lease"
-            )?,
-        }
-        writeln!(
+    } = maintained;
+    match settled {
+        Some(settled) => write!(
             out,
-            "; deleted {} data files and {} ledger objects ({}), {} files of the log",
-            vacuumed.data_files,
-            vacuumed.ledger_objects,
-            indicatif::HumanBytes(vacuumed.bytes),
-            vacuumed.log_files
-        )?;
+            "{table}: {} files packed into {}",
+            settled.files, settled.packed
+        )?,
+        None => write!(
+            out,
+            "{table}: packing left to the worker that has its lease"
+        )?,
     }
+    writeln!(
+        out,
+        "; deleted {} data files and {} ledger objects ({}), {} files of the log",
+        vacuumed.data_files,
+        vacuumed.ledger_objects,
+        indicatif::HumanBytes(vacuumed.bytes),
+        vacuumed.log_files
+    )?;
     out.flush()
 }

@@ -19,12 +19,13 @@ pub struct Maintained {
     pub vacuumed: Vacuumed,
 }
 
-/// Settles and vacuums every table of `root`. What was replaced is kept for `grace`.
-pub async fn maintain(root: &Root, grace: Duration) -> Result<Vec<Maintained>> {
+/// Settles and vacuums every table of `root`. What was replaced is kept for `grace`. A table that fails does not keep
+/// the others from it.
+pub async fn maintain(root: &Root, grace: Duration) -> Result<Vec<Result<Maintained>>> {
     let mut maintained = Vec::new();
     for name in root.tables().await? {
         let done = maintain_table(root, &name, grace).await;
-        maintained.push(done.with_context(|| format!("the table '{name}'"))?);
+        maintained.push(done.with_context(|| format!("the table '{name}' is not maintained")));
     }
     Ok(maintained)
 }

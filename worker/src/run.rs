@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use logmill_shared::Shard;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Receiver, channel};
@@ -84,6 +84,13 @@ pub async fn run(
     options: &Options,
     progress: &mut dyn Progress,
 ) -> Result<Summary> {
+    let same = |place: &String| place.trim_end_matches('/') == options.tables.trim_end_matches('/');
+    if options.logs.iter().any(same) {
+        bail!(
+            "{}: log files and tables can't be in the same place; give the tables a folder of their own",
+            options.tables
+        );
+    }
     let root = Root::create(&options.tables).await?;
     let mut tables = Vec::with_capacity(rollups.len());
     for rollup in rollups {

@@ -32,7 +32,11 @@ pub async fn keep(
 ) {
     while !*stop.borrow() {
         let held = match table.try_lease().await {
-            Ok(Some(lease)) => hold(table, lease, &mut stop, &mut committed).await,
+            Ok(Some(mut lease)) => {
+                let held = hold(table, &mut lease, &mut stop, &mut committed).await;
+                lease.release().await;
+                held
+            }
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
@@ -47,7 +51,7 @@ pub async fn keep(
 /// Works as long as the lease is held.
 async fn hold(
     table: &Table,
-    mut lease: Lease,
+    lease: &mut Lease,
     stop: &mut watch::Receiver<bool>,
     committed: &mut impl FnMut(&[Entry]),
 ) -> Result<(), TableError> {
@@ -55,21 +59,24 @@ async fn hold(
     // Whoever had it before may have died long ago: the first commit is due at once.
     let mut next_commit = Instant::now();
     let mut next_housekeeping = Instant::now() + HOUSEKEEPING;
-    while !*stop.borrow() && lease.renew().await? {
+    while !*stop.borrow() && lease.renew().await {
         if Instant::now() >= next_commit {
             let begin = Instant::now();
-            committed(&table.commit_by(&mut lease).await?);
+            let done = table.try_commit(lease).await?;
+            committed(&done.entries);
+            if done.more {
+                continue;
+            }
             pace.committed(begin.elapsed());
             next_commit = begin + pace.interval();
         }
         if Instant::now() >= next_housekeeping {
-            table.settle(&mut lease, QUIET).await?;
-            table.vacuum(GRACE).await?;
             next_housekeeping = Instant::now() + HOUSEKEEPING;
+            table.settle(lease, QUIET).await?;
+            table.vacuum(GRACE).await?;
         }
         tick(TICK, stop).await;
     }
-    lease.release().await;
     Ok(())
 }
 

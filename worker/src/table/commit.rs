@@ -145,6 +145,7 @@ impl Table {
                 more,
             });
         }
+        lease.renew().await;
         let mut by_shard: BTreeMap<Shard, Vec<Entry>> = BTreeMap::new();
         let mut files = Vec::with_capacity(opened.len());
         for (file, (entry, opened)) in staged.iter().zip(opened) {
@@ -156,6 +157,7 @@ impl Table {
         let mut actions = self.write_data(&version, files, lease).await?;
         let ledger = version.ledger.extended(&self.store, &*self.world, by_shard);
         actions.push(Action::Txn(ledger.await?));
+        lease.renew().await;
         self.check_deadline(begun)?;
         self.write_version(&version, Operation::Write, actions)
             .await?;
@@ -254,7 +256,7 @@ impl Table {
                 match replaced.is_empty() {
                     true => merge.stream(fresh),
                     false => {
-                        let live = self.rows_of_files(&replaced).await?;
+                        let live = self.rows_of_files(&replaced);
                         merge.fold(fresh, live).await?
                     }
                 }
@@ -263,7 +265,7 @@ impl Table {
         let mut writer = DataWriter::new(self, Files::PerSlot);
         while let Some(batch) = rows.try_next().await? {
             writer.write(&batch).await?;
-            lease.renew().await?;
+            lease.renew().await;
         }
         let mut actions = writer.finish(Operation::Write).await?;
         let now = self.world.now();
@@ -274,26 +276,30 @@ impl Table {
         Ok(actions)
     }
 
-    /// The rows of data files, one after the other, with their partition's column if they have one.
-    pub(super) async fn rows_of_files(
-        &self,
-        files: &[DataFile],
-    ) -> Result<SendableRecordBatchStream, TableError> {
+    /// The rows of data files, one after the other, with their partition's column if they have one. A file is opened
+    /// when its turn comes: there may be many.
+    pub(super) fn rows_of_files(&self, files: &[DataFile]) -> SendableRecordBatchStream {
         let row_schema = self.definition.row_schema();
-        let file_schema = self.definition.file_schema();
-        let mut streams = Vec::with_capacity(files.len());
-        for file in files {
-            let opened =
-                parquet_file::open(&self.store, &Path::from(file.path.as_str()), file.bytes)
-                    .await?;
-            let rows = rows_of(Arc::clone(&file_schema), opened.rows()?);
-            let (schema, date) = (Arc::clone(&row_schema), file.date.clone());
-            streams.push(rows.map(move |batch| with_date(&batch?, &schema, date.as_deref())));
-        }
-        Ok(Box::pin(RecordBatchStreamAdapter::new(
+        let (schema, file_schema) = (Arc::clone(&row_schema), self.definition.file_schema());
+        let store = Arc::clone(&self.store);
+        let opened = futures::stream::iter(files.to_vec()).then(move |file| {
+            let (store, schema) = (Arc::clone(&store), Arc::clone(&schema));
+            let file_schema = Arc::clone(&file_schema);
+            async move {
+                let path = Path::from(file.path.as_str());
+                let opened = parquet_file::open(&store, &path, file.bytes).await;
+                let rows = opened.and_then(Opened::rows);
+                let rows = rows.map_err(|error| DataFusionError::External(Box::new(error)))?;
+                let rows = rows_of(file_schema, rows);
+                Ok::<_, DataFusionError>(
+                    rows.map(move |batch| with_date(&batch?, &schema, file.date.as_deref())),
+                )
+            }
+        });
+        Box::pin(RecordBatchStreamAdapter::new(
             row_schema,
-            futures::stream::iter(streams).flatten(),
-        )))
+            opened.try_flatten(),
+        ))
     }
 }
 
@@ -304,10 +310,7 @@ async fn see_counted(
     staged: &[StagedFile],
 ) -> Result<(), TableError> {
     let shards: BTreeSet<&Shard> = staged.iter().map(|file| &file.shard).collect();
-    let mut counted = HashSet::new();
-    for shard in shards {
-        counted.extend(version.ledger.counted(store, shard).await?);
-    }
+    let counted = version.ledger.counted(store, shards).await?;
     match staged.iter().all(|file| counted.contains(&file.id)) {
         true => Ok(()),
         false => Err(TableError::Unknown(

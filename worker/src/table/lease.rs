@@ -60,6 +60,7 @@ pub struct Lease {
 #[derive(Debug)]
 enum Held {
     Folder(#[expect(dead_code, reason = "the lock goes when the file is closed")] Option<File>),
+    Lost,
     Object {
         store: Arc<dyn ObjectStore>,
         world: Arc<dyn World>,
@@ -214,7 +215,7 @@ impl Lease {
 
     /// Gives a sign of life if the last one was some time ago. To be called now and then during long work. Returns
     /// whether the lease is still held.
-    pub async fn renew(&mut self) -> Result<bool, TableError> {
+    pub async fn renew(&mut self) -> bool {
         let Held::Object {
             world,
             holder,
@@ -222,24 +223,22 @@ impl Lease {
             ..
         } = &self.held
         else {
-            return Ok(true);
+            return !matches!(self.held, Held::Lost);
         };
         let since = world.now().duration_since(*renewed).unwrap_or_default();
-        if since < RENEWAL {
-            return Ok(true);
+        if since >= RENEWAL {
+            let holder = holder.clone();
+            self.write(Some(&holder)).await;
         }
-        let content = content(Some(holder))?;
-        Ok(self.write(content).await)
+        !matches!(self.held, Held::Lost)
     }
 
     /// Gives it back, so that another may take it at once.
     pub async fn release(mut self) {
-        if let Ok(content) = content(None) {
-            self.write(content).await;
-        }
+        self.write(None).await;
     }
 
-    async fn write(&mut self, content: Vec<u8>) -> bool {
+    async fn write(&mut self, holder: Option<&str>) {
         let Held::Object {
             store,
             world,
@@ -248,23 +247,26 @@ impl Lease {
             ..
         } = &mut self.held
         else {
-            return true;
+            return;
         };
         let now = world.now();
         let mode = PutMode::Update(version.clone());
-        let put = store
-            .put_opts(&Path::from(NAME), content.into(), mode.into())
-            .await;
+        let put = match content(holder) {
+            Ok(content) => {
+                let path = Path::from(NAME);
+                store.put_opts(&path, content.into(), mode.into()).await
+            }
+            Err(_) => return,
+        };
         match put {
             Ok(put) => {
                 *version = put.into();
                 *renewed = now;
-                true
             }
-            // Lost, or it is not known: who believes to have it wrongly only wastes work.
+            // Another has taken it, or it is not known: whoever does without it only risks a lost race.
             Err(error) => {
-                tracing::debug!(%error, "lease not renewed");
-                false
+                tracing::debug!(%error, "lease lost");
+                self.held = Held::Lost;
             }
         }
     }

@@ -226,13 +226,28 @@ impl Ledger {
         Ok(entries)
     }
 
-    /// The log files that a shard holds.
+    /// What these shards hold.
+    pub(super) async fn entries_of(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        shards: impl IntoIterator<Item = &Shard>,
+    ) -> Result<Vec<Entry>, TableError> {
+        let shards: Vec<Shard> = shards.into_iter().cloned().collect();
+        let entries: Vec<Vec<Entry>> = futures::stream::iter(shards)
+            .map(async |shard| self.entries(store, &shard).await)
+            .buffered(SHARDS_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(entries.into_iter().flatten().collect())
+    }
+
+    /// The log files that these shards hold.
     pub(super) async fn counted(
         &self,
         store: &Arc<dyn ObjectStore>,
-        shard: &Shard,
+        shards: impl IntoIterator<Item = &Shard>,
     ) -> Result<HashSet<LogFileId>, TableError> {
-        let entries = self.entries(store, shard).await?;
+        let entries = self.entries_of(store, shards).await?;
         Ok(entries.iter().map(|entry| entry.log_file().id()).collect())
     }
 
@@ -382,7 +397,7 @@ mod tests {
         );
         assert!(
             ledger
-                .counted(&store, &two)
+                .counted(&store, [&two])
                 .await
                 .unwrap()
                 .contains(&LogFile::new("s3://b/3").id())

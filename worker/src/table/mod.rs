@@ -13,7 +13,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use datafusion::error::DataFusionError;
 use deltalake_core::logstore::LogStoreRef;
@@ -149,7 +149,11 @@ impl TableError {
             self,
             Self::Unknown(_) | Self::Delta(DeltaTableError::KernelError(_))
         );
+        // Log files that are read at the same time may hold the memory that a merge needs.
+        let is_crowded = matches!(self, Self::Merge(error)
+            if matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)));
         is_unclear
+            || is_crowded
             || self.has_cause(|cause| {
                 matches!(
                     cause,
@@ -204,12 +208,14 @@ impl Table {
 
     /// The table as it is now.
     pub async fn version(&self) -> Result<Version, TableError> {
-        Version::load(&self.definition.name, &self.log_store).await
+        let load = || Version::load(&self.definition.name, &self.log_store);
+        patiently(&*self.world, load).await
     }
 
     /// The log files that are staged.
     pub async fn staged(&self) -> Result<HashSet<LogFileId>, TableError> {
-        let staged = staging::list(&self.store, usize::MAX).await?;
+        let list = || staging::list(&self.store, usize::MAX);
+        let staged = patiently(&*self.world, list).await?;
         Ok(staged.into_iter().map(|staged| staged.id).collect())
     }
 }
@@ -321,11 +327,7 @@ impl Version {
         &self,
         shards: impl IntoIterator<Item = &Shard>,
     ) -> Result<HashSet<LogFileId>, TableError> {
-        let mut counted = HashSet::new();
-        for shard in shards {
-            counted.extend(self.ledger.counted(&self.store, shard).await?);
-        }
-        Ok(counted)
+        self.ledger.counted(&self.store, shards).await
     }
 
     /// What the ledger says of these shards' log files.
@@ -333,16 +335,11 @@ impl Version {
         &self,
         shards: impl IntoIterator<Item = &Shard>,
     ) -> Result<HashMap<LogFileId, Entry>, TableError> {
-        let mut counted = HashMap::new();
-        for shard in shards {
-            let entries = self.ledger.entries(&self.store, shard).await?;
-            counted.extend(
-                entries
-                    .into_iter()
-                    .map(|entry| (LogFile::new(&entry.log_file).id(), entry)),
-            );
-        }
-        Ok(counted)
+        let entries = self.ledger.entries_of(&self.store, shards).await?;
+        let counted = entries
+            .into_iter()
+            .map(|entry| (LogFile::new(&entry.log_file).id(), entry));
+        Ok(counted.collect())
     }
 
     /// Its rows.
@@ -357,11 +354,31 @@ impl Version {
 
     /// Every log file that it has counted.
     pub async fn entries(&self) -> Result<Vec<Entry>, TableError> {
-        let mut entries = Vec::new();
-        for shard in self.ledger.shards() {
-            entries.extend(self.ledger.entries(&self.store, shard).await?);
+        let shards = self.ledger.shards();
+        self.ledger.entries_of(&self.store, shards).await
+    }
+}
+
+/// Attempts at reading a table that may fail, and how much longer the wait is before each next one.
+const MAX_FAILURES: u32 = 5;
+const WAIT: Duration = Duration::from_millis(200);
+
+/// Tries again what failed for a reason that may pass: a listing that breaks off is not asked for again by the
+/// store's client.
+async fn patiently<T, A: Future<Output = Result<T, TableError>>>(
+    world: &dyn World,
+    attempt: impl Fn() -> A,
+) -> Result<T, TableError> {
+    let mut failures = 0;
+    loop {
+        match attempt().await {
+            Err(error) if error.is_transient() && failures < MAX_FAILURES => {
+                failures += 1;
+                tracing::debug!(failures, %error, "read again");
+                world.sleep(failures * WAIT).await;
+            }
+            outcome => return outcome,
         }
-        Ok(entries)
     }
 }
 

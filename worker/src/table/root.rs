@@ -2,7 +2,6 @@
 
 use std::path::Path as FilePath;
 use std::sync::Arc;
-use std::time::Duration;
 
 use datafusion::error::DataFusionError;
 use deltalake_core::kernel::transaction::CommitProperties;
@@ -17,12 +16,8 @@ use object_store::prefix::PrefixStore;
 use url::Url;
 
 use super::world::{Machine, World};
-use super::{Definition, SQL_PROPERTY, Table, TableError, Version, lease, merging, s3};
+use super::{Definition, SQL_PROPERTY, Table, TableError, Version, lease, merging, patiently, s3};
 use crate::rollup::{DATE_COLUMN, canonical};
-
-/// Attempts at opening a table that may fail, and how much longer the wait is before each next one.
-const MAX_FAILURES: u32 = 5;
-const WAIT: Duration = Duration::from_millis(200);
 
 /// The place that tables are in, each in a folder of its own.
 #[derive(Debug, Clone)]
@@ -46,6 +41,12 @@ impl Root {
     pub async fn open(place: &str) -> Result<Self, TableError> {
         let (url, store): (Url, Arc<dyn ObjectStore>) = match is_s3(place) {
             true => {
+                if place.contains(['?', '#', '%', ' ']) {
+                    return Err(root_error(
+                        place,
+                        "a place for tables has none of ? # % and blanks",
+                    ));
+                }
                 let url = Url::parse(&format!("{}/", place.trim_end_matches('/')))
                     .map_err(|error| root_error(place, error))?;
                 let bucket = url
@@ -79,28 +80,9 @@ impl Root {
         Path::from_url_path(self.url.path()).map_err(|error| root_error(self.url.as_str(), error))
     }
 
-    /// Tries again what failed for a reason that may pass: a listing that breaks off is not asked for again by the
-    /// store's client.
-    async fn patiently<T>(
-        &self,
-        attempt: impl AsyncFn() -> Result<T, TableError>,
-    ) -> Result<T, TableError> {
-        let mut failures = 0;
-        loop {
-            match attempt().await {
-                Err(error) if error.is_transient() && failures < MAX_FAILURES => {
-                    failures += 1;
-                    tracing::debug!(url = %self.url, failures, %error, "open again");
-                    self.world.sleep(failures * WAIT).await;
-                }
-                outcome => return outcome,
-            }
-        }
-    }
-
     /// The names of the tables that are here.
     pub async fn tables(&self) -> Result<Vec<String>, TableError> {
-        self.patiently(async || self.list_tables().await).await
+        patiently(&*self.world, || self.list_tables()).await
     }
 
     async fn list_tables(&self) -> Result<Vec<String>, TableError> {
@@ -120,21 +102,21 @@ impl Root {
     /// Opens a table for reading.
     pub async fn read(&self, name: &str) -> Result<Version, TableError> {
         let log_store = self.log_store(name)?;
-        self.patiently(async || Version::load(name, &log_store).await)
-            .await
+        let load = || Version::load(name, &log_store);
+        patiently(&*self.world, load).await
     }
 
     /// Opens the table that a rollup makes, and creates it if there is none. Refused if there is one that is
     /// the result of other SQL.
     pub async fn open_or_create(&self, definition: &Arc<Definition>) -> Result<Table, TableError> {
         let log_store = self.log_store(&definition.name)?;
-        let load = async || {
+        let load = || async {
             if !log_store.is_delta_table_location().await? {
                 create(definition, &log_store).await?;
             }
             Version::load(&definition.name, &log_store).await
         };
-        let version = self.patiently(load).await?;
+        let version = patiently(&*self.world, load).await?;
         if canonical(&version.sql) != canonical(&definition.sql) {
             return Err(TableError::OtherSql {
                 name: definition.name.clone(),

@@ -2,12 +2,14 @@
 //! AWS SDK has found.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use object_store::aws::{AmazonS3Builder, AwsCredential};
 use object_store::{CredentialProvider, ObjectStore};
+use tokio::sync::Mutex;
 
 use crate::aws::{S3Error, s3_client, s3_endpoint, sdk_config};
 
@@ -29,36 +31,108 @@ pub(super) async fn bucket(name: &str, prefix: &str) -> Result<Arc<dyn ObjectSto
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(name)
         .with_region(region.as_ref())
-        .with_credentials(Arc::new(SdkCredentials(credentials)));
+        .with_credentials(Arc::new(SdkCredentials {
+            provider: credentials,
+            cached: Mutex::default(),
+        }));
     if let Some(endpoint) = s3_endpoint(config) {
         builder = builder
             .with_allow_http(endpoint.starts_with("http://"))
             .with_endpoint(endpoint);
+    } else if region.as_ref().starts_with("cn-") {
+        // China is under a domain of its own.
+        builder = builder.with_endpoint(format!("https://s3.{region}.amazonaws.com.cn"));
     }
     Ok(Arc::new(builder.build()?))
 }
 
-/// The SDK's credentials for `object_store`. The SDK keeps and renews them.
+/// The SDK's credentials for `object_store`, which asks for them with every request. To ask the SDK's chain each time
+/// would be a request to the instance's or the container's service each time.
 #[derive(Debug)]
-struct SdkCredentials(SharedCredentialsProvider);
+struct SdkCredentials {
+    provider: SharedCredentialsProvider,
+    cached: Mutex<Option<Cached>>,
+}
+
+#[derive(Debug)]
+struct Cached {
+    credential: Arc<AwsCredential>,
+    expiry: Option<SystemTime>,
+}
+
+/// Credentials are had anew so long before they expire. AWS gives new ones at least five minutes before.
+const RENEWAL: Duration = Duration::from_mins(5);
 
 #[async_trait]
 impl CredentialProvider for SdkCredentials {
     type Credential = AwsCredential;
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        let credentials =
-            self.0
-                .provide_credentials()
-                .await
-                .map_err(|error| object_store::Error::Generic {
-                    store: "S3",
-                    source: Box::new(error),
-                })?;
-        Ok(Arc::new(AwsCredential {
+        // Held while asking, so that of many requests one asks.
+        let mut cached = self.cached.lock().await;
+        if let Some(cached) = &*cached
+            && cached
+                .expiry
+                .is_none_or(|expiry| SystemTime::now() + RENEWAL < expiry)
+        {
+            return Ok(Arc::clone(&cached.credential));
+        }
+        let credentials = self.provider.provide_credentials().await.map_err(|error| {
+            object_store::Error::Generic {
+                store: "S3",
+                source: Box::new(error),
+            }
+        })?;
+        let credential = Arc::new(AwsCredential {
             key_id: credentials.access_key_id().to_owned(),
             secret_key: credentials.secret_access_key().to_owned(),
             token: credentials.session_token().map(str::to_owned),
-        }))
+        });
+        *cached = Some(Cached {
+            credential: Arc::clone(&credential),
+            expiry: credentials.expiry(),
+        });
+        Ok(credential)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use aws_credential_types::Credentials;
+    use aws_credential_types::provider::future;
+
+    use super::*;
+
+    /// Gives credentials that are good for so long, another key each time.
+    #[derive(Debug)]
+    struct Counting(Duration, AtomicU64);
+
+    impl ProvideCredentials for Counting {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            let key = self.1.fetch_add(1, Ordering::Relaxed).to_string();
+            let expiry = SystemTime::now() + self.0;
+            let credentials = Credentials::new(key, "secret", None, Some(expiry), "test");
+            future::ProvideCredentials::ready(Ok(credentials))
+        }
+    }
+
+    #[tokio::test]
+    async fn credentials_are_asked_for_once_until_they_are_about_to_expire() {
+        for (good_for, asked) in [(Duration::from_hours(1), "0"), (RENEWAL, "2")] {
+            let provider = Counting(good_for, AtomicU64::new(0));
+            let credentials = SdkCredentials {
+                provider: SharedCredentialsProvider::new(provider),
+                cached: Mutex::default(),
+            };
+            for _ in 0..2 {
+                credentials.get_credential().await.unwrap();
+            }
+            assert_eq!(credentials.get_credential().await.unwrap().key_id, asked);
+        }
     }
 }

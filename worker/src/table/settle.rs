@@ -72,11 +72,11 @@ impl Table {
         let Some((slot, files)) = due.into_iter().next() else {
             return Ok(None);
         };
-        let mut rows = self.rows_of_files(&files).await?;
+        let mut rows = self.rows_of_files(&files);
         let mut writer = DataWriter::new(self, Files::One(slot));
         while let Some(batch) = rows.try_next().await? {
             writer.write(&batch).await?;
-            lease.renew().await?;
+            lease.renew().await;
         }
         let mut actions = writer.finish(Operation::Optimize).await?;
         let packed = files.len();

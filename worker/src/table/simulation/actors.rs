@@ -359,7 +359,7 @@ impl Actor {
         self.sleep(wait).await;
         let mut rows = Groups::new();
         let read = async {
-            let mut batches = self.table.rows_of_files(version.files()).await?;
+            let mut batches = self.table.rows_of_files(version.files());
             while let Some(batch) = batches.try_next().await? {
                 add_rows(&mut rows, &batch).map_err(TableError::Internal)?;
             }
