@@ -90,7 +90,7 @@ fn new_found(client: &Client, place: S3Uri<'_>, object: &Object) -> Result<Found
     let bytes = object.size.and_then(|size| u64::try_from(size).ok());
     let etag = object.e_tag.as_deref().with_context(|| field("ETag"))?;
     Ok(Found {
-        log_file: LogFile::new(place.sibling(key)),
+        log_file: LogFile::in_bucket(place.bucket, key),
         bytes: bytes.with_context(|| field("size"))?,
         // S3 gives it with quotes in some places and without in others.
         etag: etag.trim_matches('"').to_owned(),

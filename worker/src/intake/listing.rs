@@ -55,14 +55,14 @@ impl Found {
     }
 
     fn object(&self, client: &Client) -> io::Result<Object> {
-        let uri = S3Uri::parse(self.log_file.uri())
-            .ok()
-            .flatten()
+        let (bucket, key) = self
+            .log_file
+            .bucket_and_key()
             .ok_or_else(|| io::Error::other("its URI is not one of S3"))?;
         Ok(Object {
             client: client.clone(),
-            bucket: uri.bucket.to_owned(),
-            key: uri.key.to_owned(),
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
             etag: self.etag.clone(),
             bytes: self.bytes,
         })

@@ -31,11 +31,6 @@ impl<'a> S3Uri<'a> {
         }
     }
 
-    /// The URI of an object in the same bucket.
-    pub(crate) fn sibling(&self, key: &str) -> String {
-        format!("{SCHEME}{}/{key}", self.bucket)
-    }
-
     /// What the keys of all objects in this folder begin with.
     pub(crate) fn folder(&self) -> String {
         match self.key {

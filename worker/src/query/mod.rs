@@ -26,7 +26,11 @@ use scan::DeltaScan;
 pub async fn query(root: &Root, sql: &str, format: Format, out: impl Write + Send) -> Result<()> {
     let context = SessionContext::new_with_state(engine::query_session());
     let mut log_files = Vec::new();
-    for name in root.tables().await? {
+    let tables = root.tables().await?;
+    if tables.is_empty() {
+        bail!("there are no tables here; `logmill run` makes them");
+    }
+    for name in tables {
         let version = root
             .read(&name)
             .await
@@ -44,9 +48,6 @@ pub async fn query(root: &Root, sql: &str, format: Format, out: impl Write + Sen
         let url = ObjectStoreUrl::parse(format!("logmill://{}", name.replace('_', "-")))?;
         context.register_object_store(url.as_ref(), Arc::clone(version.store()));
         context.register_table(&name, Arc::new(DeltaScan::new(&version, url)?))?;
-    }
-    if log_files.is_empty() && root.tables().await?.is_empty() {
-        bail!("there are no tables here; `logmill run` makes them");
     }
     let ledger = with_table_names(&log_files)?;
     let ledger = MemTable::try_new(ledger.schema(), vec![vec![ledger]])?;

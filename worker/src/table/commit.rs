@@ -21,7 +21,6 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use deltalake_core::kernel::{Action, Add, Remove};
 use futures::{StreamExt, TryStreamExt};
 use logmill_shared::Shard;
-use object_store::ObjectStore;
 use object_store::path::Path;
 
 use super::delta_log::Operation;
@@ -164,7 +163,7 @@ impl Table {
 
         let version = self.version().await?;
         if self.world.keeps(Guard::ReadBack) {
-            see_counted(&self.store, &version, &staged).await?;
+            see_counted(&version, &staged).await?;
         }
         staging::delete(&self.store, &staged).await?;
         if let Err(error) = self.checkpoint_if_due(&version).await {
@@ -304,13 +303,9 @@ impl Table {
 }
 
 /// Checks that a version's ledger has these log files.
-async fn see_counted(
-    store: &Arc<dyn ObjectStore>,
-    version: &Version,
-    staged: &[StagedFile],
-) -> Result<(), TableError> {
+async fn see_counted(version: &Version, staged: &[StagedFile]) -> Result<(), TableError> {
     let shards: BTreeSet<&Shard> = staged.iter().map(|file| &file.shard).collect();
-    let counted = version.ledger.counted(store, shards).await?;
+    let counted = version.counted(shards).await?;
     match staged.iter().all(|file| counted.contains(&file.id)) {
         true => Ok(()),
         false => Err(TableError::Unknown(

@@ -82,14 +82,13 @@ impl Table {
     }
 
     /// Writes a checkpoint if the last one is old. Nothing depends on it but the time that reading takes.
-    pub(super) async fn checkpoint_if_due(&self, version: &Version) -> Result<bool, TableError> {
+    pub(super) async fn checkpoint_if_due(&self, version: &Version) -> Result<(), TableError> {
         let last = last_checkpoint(&self.store).await?.unwrap_or(0);
         let interval = self.world.bound(CHECKPOINT_INTERVAL) as u64;
-        let due = version.number() >= last + interval;
-        if due {
+        if version.number() >= last + interval {
             create_checkpoint(&version.delta, None).await?;
         }
-        Ok(due)
+        Ok(())
     }
 
     /// Removes versions from the log that are older than a checkpoint before `cutoff`. Returns how many files.
