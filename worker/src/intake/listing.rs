@@ -107,7 +107,7 @@ pub async fn list(places: &[String], except: &str) -> Result<Vec<Found>, Listing
 }
 
 async fn objects(place: S3Uri<'_>, except: &str) -> anyhow::Result<Vec<Found>> {
-    let client = aws::s3_client(aws::sdk_config().await)?;
+    let client = aws::bucket(aws::sdk_config().await, place.bucket).await?;
     bucket::list(&client, place, S3Uri::parse(except)?).await
 }
 
