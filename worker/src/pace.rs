@@ -44,7 +44,7 @@ impl Pace {
     pub fn committed(&mut self, cost: Duration) {
         let before = self.interval();
         self.last_cost = cost;
-        if self.interval() > before {
+        if self.interval() > before.max(INTERVAL) {
             tracing::warn!(
                 cost_s = cost.as_secs_f64(),
                 interval_s = self.interval().as_secs_f64(),

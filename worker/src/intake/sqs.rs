@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use logmill_shared::notification::{self, Notification};
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -100,8 +100,12 @@ pub async fn take<S: Stage>(
     Arc::clone(&intake).draw(&mut in_hand, &stop).await;
 
     let deadline = Instant::now() + grace;
-    tracing::info!(messages = in_hand.tasks.len(), "no more messages are taken");
-    while let Ok(Some(_)) = timeout_at(deadline, in_hand.tasks.join_next_with_id()).await {}
+    in_hand.forget_ended();
+    tracing::info!(
+        messages = in_hand.tasks.len(),
+        "no more messages are taken; finishing those in hand"
+    );
+    while let Ok(true) = timeout_at(deadline, in_hand.next_ends()).await {}
     intake.give_back(in_hand).await;
 }
 
@@ -112,16 +116,40 @@ struct InHand {
     receipts: HashMap<tokio::task::Id, String>,
 }
 
+impl InHand {
+    fn begin(&mut self, receipt: String, task: impl Future<Output = ()> + Send + 'static) {
+        let task = self.tasks.spawn(task);
+        self.receipts.insert(task.id(), receipt);
+    }
+
+    /// Waits until the next one has ended. `false`: there is none.
+    async fn next_ends(&mut self) -> bool {
+        let ended = self.tasks.join_next_with_id().await;
+        self.forget(ended)
+    }
+
+    /// Forgets those that have ended.
+    fn forget_ended(&mut self) {
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            self.forget(Some(ended));
+        }
+    }
+
+    fn forget(&mut self, ended: Option<Result<(tokio::task::Id, ()), JoinError>>) -> bool {
+        let Some(ended) = ended else { return false };
+        let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+        self.receipts.remove(&id);
+        true
+    }
+}
+
 impl<S: Stage> Intake<S> {
     /// Takes messages as there is room for them.
     async fn draw(self: Arc<Self>, in_hand: &mut InHand, stop: &CancellationToken) {
         let room = Arc::new(Semaphore::new(self.settings.messages_max));
         let mut failures = 0;
         while !stop.is_cancelled() {
-            while let Some(finished) = in_hand.tasks.try_join_next_with_id() {
-                let id = finished.map_or_else(|error| error.id(), |(id, ())| id);
-                in_hand.receipts.remove(&id);
-            }
+            in_hand.forget_ended();
             self.wait_out(stop).await;
             let first = tokio::select! {
                 biased;
@@ -164,11 +192,10 @@ impl<S: Stage> Intake<S> {
                 let receipt = message.receipt.clone();
                 let hidden = self.visibility.keep(message, begun);
                 let intake = Arc::clone(&self);
-                let task = in_hand.tasks.spawn(async move {
+                in_hand.begin(receipt, async move {
                     intake.take_message(hidden).await;
                     drop(permit);
                 });
-                in_hand.receipts.insert(task.id(), receipt);
             }
         }
     }
@@ -196,7 +223,7 @@ impl<S: Stage> Intake<S> {
             Ok(()) if !hidden.is_hidden() => {
                 // Its log files are staged, and will be again by whoever has it now.
                 tracing::warn!(
-                    message = hidden.message.id,
+                    message_id = hidden.message.id,
                     "message no longer held; left to who has it now"
                 );
                 Received::Lost
@@ -232,7 +259,7 @@ impl<S: Stage> Intake<S> {
             Ok(notification) => notification,
             Err(error) => {
                 tracing::warn!(
-                    message = message.id, receive_count = message.receive_count, %error,
+                    message_id = message.id, receive_count = message.receive_count, %error,
                     "message not understood; left to the queue's redrive policy"
                 );
                 self.metrics.failed("not_understood");
@@ -253,7 +280,7 @@ impl<S: Stage> Intake<S> {
             self.note(&outcome);
             if let Err(error) = outcome {
                 tracing::warn!(
-                    %log_file, message = message.id, receive_count = message.receive_count, reason = %error,
+                    %log_file, message_id = message.id, receive_count = message.receive_count, reason = %error,
                     "log file not staged; left to the queue's redrive policy"
                 );
                 failures.push(error.next);
@@ -286,10 +313,7 @@ impl<S: Stage> Intake<S> {
 
     /// Shows to others what is still in hand.
     async fn give_back(&self, mut in_hand: InHand) {
-        while let Some(finished) = in_hand.tasks.try_join_next_with_id() {
-            let id = finished.map_or_else(|error| error.id(), |(id, ())| id);
-            in_hand.receipts.remove(&id);
-        }
+        in_hand.forget_ended();
         in_hand.tasks.abort_all();
         let receipts: Vec<_> = in_hand
             .receipts
