@@ -5,8 +5,9 @@ use std::error::Error;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
@@ -27,9 +28,14 @@ pub(crate) async fn sdk_config() -> &'static SdkConfig {
     static CONFIG: OnceCell<SdkConfig> = OnceCell::const_new();
     let load = || {
         let timeouts = TimeoutConfig::builder().read_timeout(READ_TIMEOUT).build();
-        aws_config::defaults(BehaviorVersion::v2026_01_12())
+        let mut config = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .timeout_config(timeouts)
-            .load()
+            // Slows down by itself when AWS throttles.
+            .retry_config(RetryConfig::adaptive());
+        if let Ok(name) = AppName::new("logmill") {
+            config = config.app_name(name);
+        }
+        config.load()
     };
     CONFIG.get_or_init(load).await
 }
@@ -46,6 +52,16 @@ pub(crate) fn s3_endpoint(config: &SdkConfig) -> Option<String> {
         .service_config()
         .and_then(|config| config.load_config(key));
     of_s3.or_else(|| config.endpoint_url().map(str::to_owned))
+}
+
+/// A client of SQS. A queue's URL says its region, which may be another than the buckets'.
+pub(crate) fn sqs_client(config: &SdkConfig, region: Option<&str>) -> Result<aws_sdk_sqs::Client> {
+    let region = region.map(|region| Region::new(region.to_owned()));
+    let Some(region) = region.or_else(|| config.region().cloned()) else {
+        bail!("no AWS region is configured; set AWS_REGION to the queue's");
+    };
+    let config = aws_sdk_sqs::config::Builder::from(config).region(region);
+    Ok(aws_sdk_sqs::Client::from_conf(config.build()))
 }
 
 /// A client of S3. Without a region no request can be signed, and the SDK would say so only at the first.
@@ -101,7 +117,7 @@ impl S3Error {
             verdict: verdict(error, &answer),
             reason: match answer.status {
                 Some(_) => answer.reason(bucket, needs),
-                None => unanswered(error),
+                None => unanswered("S3", error),
             },
         }
     }
@@ -183,7 +199,7 @@ impl Answer<'_> {
 }
 
 /// Why no answer has come at all.
-fn unanswered(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn unanswered(service: &str, error: &(dyn Error + 'static)) -> String {
     let credentials = causes(error).find_map(|cause| cause.downcast_ref::<CredentialsError>());
     match credentials {
         Some(CredentialsError::CredentialsNotLoaded(_)) => {
@@ -193,7 +209,7 @@ fn unanswered(error: &(dyn Error + 'static)) -> String {
             "the AWS credentials can't be had: {}; {GIVE_CREDENTIALS}",
             chain(error).trim_end_matches('.')
         ),
-        None => format!("S3 can't be asked: {}", chain(error)),
+        None => format!("{service} can't be asked: {}", chain(error)),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::format::{LogFormat, Recognised, Scan, ScanColumn, recognise};
 use crate::log_file::gunzip::{self, GunzipError};
 use crate::log_file::lines::{Chunk, Lines};
 use crate::rollup::Rollup;
-use crate::table::{Entry, RejectedLines, StagingFile, Table, TableError, conform};
+use crate::table::{Entry, RejectedLines, Root, StagingFile, Table, TableError, conform};
 
 /// Batches that may wait between the scan and a rollup. One is enough for both to go on; each holds a
 /// megabyte of text.
@@ -29,6 +29,36 @@ pub struct RollupTable {
     pub rollup: Rollup,
     /// Its table.
     pub table: Table,
+}
+
+/// All that log files are staged for.
+#[derive(Debug)]
+pub struct RollupTables {
+    /// The rollups' tables.
+    pub rollups: Vec<RollupTable>,
+    /// The table of lines that are no log lines.
+    pub rejected_lines: Table,
+}
+
+impl RollupTables {
+    /// Opens the tables of these rollups, and creates what there is not. Fails if a table is the result of other SQL.
+    pub async fn open(root: &Root, rollups: Vec<Rollup>) -> Result<Self, TableError> {
+        let mut tables = Vec::with_capacity(rollups.len());
+        for rollup in rollups {
+            let table = root.open_or_create(rollup.definition()).await?;
+            tables.push(RollupTable { rollup, table });
+        }
+        Ok(Self {
+            rollups: tables,
+            rejected_lines: root.open_or_create(&RejectedLines::definition()).await?,
+        })
+    }
+
+    /// Every table, that of rejected lines at the end.
+    pub fn tables(&self) -> impl Iterator<Item = &Table> {
+        let of_rollups = self.rollups.iter().map(|each| &each.table);
+        of_rollups.chain([&self.rejected_lines])
+    }
 }
 
 /// A log file to be staged.

@@ -14,10 +14,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::intake::listing::{self, Found};
-use crate::journey::{self, JourneyError, Outcome, Reading, RollupTable, Source};
+use crate::journey::{self, JourneyError, Outcome, Reading, RollupTable, RollupTables, Source};
 use crate::pace::Pace;
-use crate::rollup::Rollup;
-use crate::table::{Entry, RejectedLines, Root, Table};
+use crate::rollup::{REJECTED_LINES, Rollup};
+use crate::table::{Entry, Root};
 
 /// What to run.
 #[derive(Debug)]
@@ -92,16 +92,11 @@ pub async fn run(
         );
     }
     let root = Root::create(&options.tables).await?;
-    let mut tables = Vec::with_capacity(rollups.len());
-    for rollup in rollups {
-        let table = root.open_or_create(rollup.definition()).await?;
-        tables.push(RollupTable { rollup, table });
-    }
-    let rejected_lines = root.open_or_create(&RejectedLines::definition()).await?;
+    let tables = RollupTables::open(&root, rollups).await?;
     let found = listing::list(&options.logs, &options.tables).await?;
 
     let mut summary = Summary::default();
-    let to_do = to_do(found, &tables, &mut summary).await?;
+    let to_do = to_do(found, &tables.rollups, &mut summary).await?;
     progress.begin(
         to_do.len(),
         to_do.iter().map(|to_do| to_do.found.bytes).sum(),
@@ -112,7 +107,6 @@ pub async fn run(
         next: AtomicUsize::new(0),
         to_do,
         tables,
-        rejected_lines,
         max_text_bytes: options.max_log_file_bytes,
     });
     let threads = match options.threads {
@@ -139,7 +133,7 @@ pub async fn run(
         worker.context("a worker failed")?;
     }
 
-    for table in workshop.all_tables() {
+    for table in workshop.tables.tables() {
         let version = table.version().await?;
         summary.tables.push(TableSummary {
             name: table.definition().name.clone(),
@@ -153,10 +147,10 @@ pub async fn run(
     Ok(summary)
 }
 
-/// A log file, and the tables that have not counted it.
+/// A log file, and the rollups whose tables have not counted it.
 struct ToDo {
     found: Found,
-    tables: Vec<usize>,
+    rollups: Vec<usize>,
 }
 
 /// Leaves out what is counted or staged already.
@@ -200,7 +194,7 @@ async fn to_do(
         } else if !not_staged.is_empty() {
             to_do.push(ToDo {
                 found,
-                tables: not_staged,
+                rollups: not_staged,
             });
         }
     }
@@ -211,8 +205,7 @@ async fn to_do(
 struct Workshop {
     to_do: Vec<ToDo>,
     next: AtomicUsize,
-    tables: Vec<RollupTable>,
-    rejected_lines: Table,
+    tables: RollupTables,
     max_text_bytes: u64,
 }
 
@@ -221,38 +214,29 @@ impl Workshop {
         self.to_do.get(self.next.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn all_tables(&self) -> impl Iterator<Item = &Table> {
-        self.tables
-            .iter()
-            .map(|each| &each.table)
-            .chain([&self.rejected_lines])
-    }
-
     async fn stage(&self, to_do: &ToDo) -> Result<Outcome, JourneyError> {
-        let tables: Vec<&RollupTable> = to_do
-            .tables
-            .iter()
-            .map(|&table| &self.tables[table])
-            .collect();
+        let rollups = to_do.rollups.iter();
+        let rollups: Vec<&RollupTable> = rollups.map(|&at| &self.tables.rollups[at]).collect();
         let source = Source {
             log_file: to_do.found.log_file.clone(),
             bytes: to_do.found.bytes,
             etag: to_do.found.etag.clone(),
             reader: to_do.found.open()?,
         };
-        journey::stage(source, &tables, &self.rejected_lines, self.max_text_bytes).await
+        let rejected_lines = &self.tables.rejected_lines;
+        journey::stage(source, &rollups, rejected_lines, self.max_text_bytes).await
     }
 
     /// Commits what is staged for all tables. Returns the log files that a rollup's table has counted by it.
     async fn commit(&self) -> Result<HashSet<String>> {
         let mut counted = HashSet::new();
-        for table in self.all_tables() {
+        for table in self.tables.tables() {
             let name = &table.definition().name;
             let entries = table
                 .commit()
                 .await
                 .with_context(|| format!("the table '{name}' can't be committed"))?;
-            if *name != self.rejected_lines.definition().name {
+            if name != REJECTED_LINES {
                 counted.extend(entries.into_iter().map(|entry| entry.log_file));
             }
         }

@@ -3,3 +3,4 @@
 mod s3_uri;
 mod bucket;
 pub mod listing;
+pub mod queue;

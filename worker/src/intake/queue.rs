@@ -1,0 +1,381 @@
+//! An SQS queue: its operations in batches, and each message's own outcome. What is done with messages is not
+//! decided here.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::http::HttpResponse;
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::types::{
+    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry,
+    DeleteMessageBatchRequestEntry, MessageSystemAttributeName, QueueAttributeName,
+    SendMessageBatchRequestEntry,
+};
+use logmill_shared::notification::{BUCKET_BYTES_MAX, KEY_BYTES_MAX};
+
+use crate::aws;
+
+/// Messages in a request: SQS takes no more.
+pub(crate) const BATCH_MAX: usize = 10;
+
+/// Bytes in a request. 1 MiB for SQS today, 256 KiB for queues and emulators of before.
+const BATCH_BYTES_MAX: usize = 256 * 1024;
+
+// Ten messages of one log file each fit, so that nothing has to split a batch: a key has its limit, and JSON makes
+// six bytes of one at worst.
+const _: () = assert!(BATCH_MAX * (6 * (KEY_BYTES_MAX + BUCKET_BYTES_MAX) + 64) <= BATCH_BYTES_MAX);
+
+/// A queue that has answered once.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    client: Client,
+    url: String,
+    arn: String,
+    has_redrive_policy: bool,
+}
+
+/// A message that has been received, and is hidden from others for a while.
+#[derive(Debug, Clone)]
+pub(crate) struct Message {
+    pub(crate) id: String,
+    pub(crate) body: String,
+    /// Names this receipt of the message: with it the message is deleted, or stays hidden.
+    pub(crate) receipt: String,
+    /// How often it has been received, this time included.
+    pub(crate) receive_count: u32,
+    /// When it was sent.
+    pub(crate) sent: SystemTime,
+}
+
+/// Why a queue has not done what it was asked to.
+#[derive(Debug, thiserror::Error)]
+#[error("the queue {url}: {reason}")]
+pub struct QueueError {
+    url: String,
+    reason: String,
+    /// SQS's name for it, if it has answered.
+    pub(crate) code: Option<String>,
+}
+
+/// Why one message of a batch was left as it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub(crate) struct Refusal {
+    reason: String,
+    /// The same would be refused again.
+    pub(crate) is_final: bool,
+}
+
+impl Queue {
+    /// Looks whether there is such a queue, and whether it is one to work with.
+    pub async fn open(url: &str) -> Result<Self, QueueError> {
+        let wrong = |reason: String| QueueError {
+            url: url.to_owned(),
+            reason,
+            code: None,
+        };
+        let parsed = match url::Url::parse(url) {
+            Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => parsed,
+            _ if url.starts_with("arn:") => {
+                return Err(wrong(
+                    "this is an ARN; give the queue's URL instead".to_owned(),
+                ));
+            }
+            _ => return Err(wrong("this is no URL of a queue".to_owned())),
+        };
+        if parsed.path().ends_with(".fifo") {
+            // Groups would make workers wait for one another, for an order that nothing here depends on.
+            return Err(wrong("this is a FIFO queue; use a standard one".to_owned()));
+        }
+        let config = aws::sdk_config().await;
+        let region = parsed.host_str().and_then(region_of);
+        let client = aws::sqs_client(config, region).map_err(|error| wrong(error.to_string()))?;
+        let mut queue = Self {
+            client,
+            url: url.to_owned(),
+            arn: String::new(),
+            has_redrive_policy: false,
+        };
+        let mut attributes = queue.attributes().await?;
+        queue.arn = attributes
+            .remove(&QueueAttributeName::QueueArn)
+            .unwrap_or_default();
+        queue.has_redrive_policy = attributes.contains_key(&QueueAttributeName::RedrivePolicy);
+        Ok(queue)
+    }
+
+    async fn attributes(&self) -> Result<HashMap<QueueAttributeName, String>, QueueError> {
+        let answer = self
+            .client
+            .get_queue_attributes()
+            .queue_url(&self.url)
+            .attribute_names(QueueAttributeName::All)
+            .send()
+            .await
+            .map_err(|error| self.error(&error, "sqs:GetQueueAttributes"))?;
+        Ok(answer.attributes.unwrap_or_default())
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Its Amazon Resource Name.
+    pub fn arn(&self) -> &str {
+        &self.arn
+    }
+
+    /// Whether messages that fail again and again go elsewhere.
+    pub(crate) fn has_redrive_policy(&self) -> bool {
+        self.has_redrive_policy
+    }
+
+    /// The client, for what only one caller needs.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Waits for messages, `wait` at most (20 s is SQS's own bound), and hides them from others for `visibility`.
+    pub(crate) async fn receive(
+        &self,
+        max: usize,
+        wait: Duration,
+        visibility: Duration,
+    ) -> Result<Vec<Message>, QueueError> {
+        let answer = self
+            .client
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(max.min(BATCH_MAX) as i32)
+            .wait_time_seconds(wait.as_secs() as i32)
+            .visibility_timeout(visibility.as_secs() as i32)
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
+            .send()
+            .await
+            .map_err(|error| self.error(&error, "sqs:ReceiveMessage"))?;
+        let messages = answer.messages.unwrap_or_default();
+        Ok(messages.into_iter().map(Message::new).collect())
+    }
+
+    /// Deletes messages, ten at most. Returns those that are still there, by their places in `receipts`.
+    pub(crate) async fn delete(
+        &self,
+        receipts: &[&str],
+    ) -> Result<Vec<(usize, Refusal)>, QueueError> {
+        let entries = receipts.iter().enumerate().map(|(at, receipt)| {
+            DeleteMessageBatchRequestEntry::builder()
+                .id(at.to_string())
+                .receipt_handle(*receipt)
+                .build()
+        });
+        let answer = self
+            .client
+            .delete_message_batch()
+            .queue_url(&self.url)
+            .set_entries(Some(self.built(entries)?))
+            .send()
+            .await
+            .map_err(|error| self.error(&error, "sqs:DeleteMessage"))?;
+        let done = answer.successful.iter().map(|done| done.id.as_str());
+        Ok(undone(receipts.len(), done, &answer.failed))
+    }
+
+    /// Hides messages for so long from now, ten at most. Returns those to which it did not happen, by their places.
+    pub(crate) async fn hide(
+        &self,
+        receipts: &[(&str, Duration)],
+    ) -> Result<Vec<(usize, Refusal)>, QueueError> {
+        let entries = receipts.iter().enumerate().map(|(at, (receipt, time))| {
+            ChangeMessageVisibilityBatchRequestEntry::builder()
+                .id(at.to_string())
+                .receipt_handle(*receipt)
+                .visibility_timeout(time.as_secs() as i32)
+                .build()
+        });
+        let answer = self
+            .client
+            .change_message_visibility_batch()
+            .queue_url(&self.url)
+            .set_entries(Some(self.built(entries)?))
+            .send()
+            .await
+            .map_err(|error| self.error(&error, "sqs:ChangeMessageVisibility"))?;
+        let done = answer.successful.iter().map(|done| done.id.as_str());
+        Ok(undone(receipts.len(), done, &answer.failed))
+    }
+
+    /// Sends messages, ten at most. Returns those that have not arrived, by their places.
+    pub(crate) async fn send(
+        &self,
+        bodies: &[String],
+    ) -> Result<Vec<(usize, Refusal)>, QueueError> {
+        let entries = bodies.iter().enumerate().map(|(at, body)| {
+            SendMessageBatchRequestEntry::builder()
+                .id(at.to_string())
+                .message_body(body)
+                .build()
+        });
+        let answer = self
+            .client
+            .send_message_batch()
+            .queue_url(&self.url)
+            .set_entries(Some(self.built(entries)?))
+            .send()
+            .await
+            .map_err(|error| self.error(&error, "sqs:SendMessage"))?;
+        let done = answer.successful.iter().map(|done| done.id.as_str());
+        Ok(undone(bodies.len(), done, &answer.failed))
+    }
+
+    fn built<T>(
+        &self,
+        entries: impl Iterator<Item = Result<T, aws_sdk_sqs::error::BuildError>>,
+    ) -> Result<Vec<T>, QueueError> {
+        entries
+            .collect::<Result<_, _>>()
+            .map_err(|error| QueueError {
+                url: self.url.clone(),
+                reason: error.to_string(),
+                code: None,
+            })
+    }
+
+    /// `needs` is the permission without which the request is denied.
+    pub(crate) fn error<E>(&self, error: &SdkError<E, HttpResponse>, needs: &str) -> QueueError
+    where
+        E: Error + ProvideErrorMetadata + 'static,
+    {
+        let code = error.code().map(str::to_owned);
+        let reason = match (&code, error.raw_response()) {
+            (Some(code), _) if code.contains("NonExistentQueue") || code == "QueueDoesNotExist" => {
+                "there is no such queue; look at its URL and region".to_owned()
+            }
+            (Some(code), _) if code.contains("AccessDenied") => {
+                format!("access is denied; the AWS credentials need {needs} on it ({code})")
+            }
+            (Some(code), _) => match error.message() {
+                Some(message) => format!("SQS answers {code} \"{message}\""),
+                None => format!("SQS answers {code}"),
+            },
+            (None, Some(answer)) => format!("SQS answers {}", answer.status().as_u16()),
+            (None, None) => aws::unanswered("SQS", error),
+        };
+        QueueError {
+            url: self.url.clone(),
+            reason,
+            code,
+        }
+    }
+}
+
+impl Message {
+    fn new(message: aws_sdk_sqs::types::Message) -> Self {
+        let number =
+            |name| -> Option<u64> { message.attributes.as_ref()?.get(&name)?.parse().ok() };
+        let sent = number(MessageSystemAttributeName::SentTimestamp);
+        let received = number(MessageSystemAttributeName::ApproximateReceiveCount);
+        Self {
+            receive_count: received.map_or(1, |count| count.try_into().unwrap_or(u32::MAX)),
+            sent: sent.map_or_else(SystemTime::now, |sent| {
+                UNIX_EPOCH + Duration::from_millis(sent)
+            }),
+            id: message.message_id.unwrap_or_default(),
+            body: message.body.unwrap_or_default(),
+            receipt: message.receipt_handle.unwrap_or_default(),
+        }
+    }
+}
+
+/// A batch is answered with success even if nothing of it was done.
+fn undone<'a>(
+    count: usize,
+    done: impl Iterator<Item = &'a str>,
+    failed: &[BatchResultErrorEntry],
+) -> Vec<(usize, Refusal)> {
+    let at = |id: &str| id.parse::<usize>().ok();
+    let mut is_done = vec![false; count];
+    for at in done.filter_map(at) {
+        if let Some(is_done) = is_done.get_mut(at) {
+            *is_done = true;
+        }
+    }
+    let undone = (0..count).filter(|&place| !is_done[place]);
+    undone
+        .map(|place| {
+            let refusal = match failed.iter().find(|failed| at(&failed.id) == Some(place)) {
+                Some(failed) => Refusal {
+                    reason: match &failed.message {
+                        Some(message) => format!("SQS says {}: {message}", failed.code),
+                        None => format!("SQS says {}", failed.code),
+                    },
+                    is_final: failed.sender_fault,
+                },
+                None => Refusal {
+                    reason: "SQS does not say whether it was done".to_owned(),
+                    is_final: false,
+                },
+            };
+            (place, refusal)
+        })
+        .collect()
+}
+
+/// The region in `sqs.<region>.amazonaws.com`. A request signed for another would not find the queue.
+fn region_of(host: &str) -> Option<&str> {
+    let (region, domain) = host.strip_prefix("sqs.")?.split_once('.')?;
+    domain.starts_with("amazonaws.com").then_some(region)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_batch_does_not_confirm_is_undone() {
+        let failed = BatchResultErrorEntry::builder()
+            .id("2")
+            .code("ReceiptHandleIsInvalid")
+            .sender_fault(true)
+            .build()
+            .unwrap();
+        let undone = undone(4, ["0", "7", "x"].into_iter(), &[failed]);
+        let told: Vec<_> = undone
+            .iter()
+            .map(|(at, refusal)| (*at, refusal.is_final, refusal.to_string()))
+            .collect();
+        let unsaid = "SQS does not say whether it was done".to_owned();
+        let said = "SQS says ReceiptHandleIsInvalid".to_owned();
+        let expected = [
+            (1, false, unsaid.clone()),
+            (2, true, said),
+            (3, false, unsaid),
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_queue_brings_its_region() {
+        assert_eq!(region_of("sqs.eu-west-1.amazonaws.com"), Some("eu-west-1"));
+        assert_eq!(
+            region_of("sqs.cn-north-1.amazonaws.com.cn"),
+            Some("cn-north-1")
+        );
+        assert_eq!(region_of("localhost"), None);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_standard_queue_is_refused() {
+        for (url, why) in [
+            ("arn:aws:sqs:eu-west-1:1:logs", "an ARN"),
+            ("logs", "no URL of a queue"),
+            ("https://sqs.eu-west-1.amazonaws.com/1/logs.fifo", "FIFO"),
+        ] {
+            let error = Queue::open(url).await.unwrap_err().to_string();
+            assert!(error.contains(why) && error.contains(url), "{error}");
+        }
+    }
+}
