@@ -44,7 +44,8 @@ def main():
 
 
 def client(service):
-    return SESSION.create_client(service)
+    # botocore has another name for it than the other SDKs.
+    return SESSION.create_client(service, region_name=os.environ["AWS_REGION"])
 
 
 def build(arguments):
