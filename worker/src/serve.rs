@@ -172,10 +172,14 @@ async fn drain(
     stop: CancellationToken,
     grace: Duration,
 ) -> Result<()> {
-    tokio::select! {
-        () = stop.cancelled() => {}
-        Some(ended) = intakes.join_next() => {
-            ended??;
+    let ended = tokio::select! {
+        () = stop.cancelled() => None,
+        ended = intakes.join_next() => ended,
+    };
+    if let Some(ended) = ended {
+        ended??;
+        // One that has nothing in hand may end before it is seen here that all are to stop.
+        if !stop.is_cancelled() {
             bail!("an intake has ended before it was told to");
         }
     }
