@@ -11,7 +11,8 @@
 //! ```
 //!
 //! [`journey`] is the way of one log file through all of them, up to staging; [`run`] takes many through it,
-//! and commits; [`maintain`] keeps tables small. [`query`] and [`check`] are for people.
+//! and commits; [`maintain`] keeps tables small. [`verify`] tells whether every log file of a time is counted, and [`replay`]
+//! sends those to the queue that are not. [`query`] and [`check`] are for people.
 
 #![warn(missing_docs, unreachable_pub)]
 
@@ -28,6 +29,9 @@ pub mod pace;
 pub mod upkeep;
 pub mod run;
 pub mod maintain;
+pub mod completeness;
+pub mod verify;
+pub mod replay;
 pub mod query;
 pub mod check;
 

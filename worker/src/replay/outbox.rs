@@ -1,0 +1,236 @@
+//! Messages on their way to a queue: ten to a request, several requests at once, no faster than is wanted, and sent
+//! again where the queue has not taken them.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use logmill_shared::{LogFile, notification};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::intake::queue::{BATCH_MAX, Queue, QueueError, Refusal};
+
+/// Requests that are under way at once: each takes SQS some 20 ms, so that this comes to thousands of messages a second.
+const REQUESTS_AT_ONCE: usize = 8;
+
+/// How often a message is sent before it is given up. With the pauses between them this outlasts half a minute in
+/// which a queue takes nothing.
+const ATTEMPTS: u32 = 8;
+
+/// The pause before the second attempt. It doubles each time.
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(250);
+
+/// Keeps to so many messages a second.
+pub(super) struct Pace {
+    rate: Option<NonZeroU32>,
+    next: Instant,
+}
+
+impl Pace {
+    pub(super) fn new(rate: Option<NonZeroU32>) -> Self {
+        Self {
+            rate,
+            next: Instant::now(),
+        }
+    }
+
+    /// Messages to a request: no more than a second's, or ten would go at once where one a second is wanted.
+    pub(super) fn batch(&self) -> usize {
+        let rate = self.rate.map_or(BATCH_MAX, |rate| rate.get() as usize);
+        rate.min(BATCH_MAX)
+    }
+
+    /// Waits until so many messages may go.
+    pub(super) async fn wait(&mut self, messages: usize) {
+        let Some(rate) = self.rate else { return };
+        // What was not sent in time is not caught up with: that would be a burst.
+        let begin = self.next.max(Instant::now());
+        self.next = begin + Duration::from_secs_f64(messages as f64 / f64::from(rate.get()));
+        sleep_until(begin).await;
+    }
+}
+
+/// What has not arrived of messages that were sent, by their places.
+#[derive(Debug, Default)]
+pub(super) struct Undone {
+    /// Messages that the queue refuses for good.
+    pub(super) refused: Vec<(usize, Refusal)>,
+    /// Messages that were given up.
+    pub(super) given_up: Vec<usize>,
+    /// Why they were. The queue would not take others either.
+    pub(super) failure: Option<anyhow::Error>,
+}
+
+impl Undone {
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> {
+        let refused = self.refused.iter().map(|(at, _)| *at);
+        refused.chain(self.given_up.iter().copied())
+    }
+}
+
+/// Sends messages, ten at most, and again what has not arrived. One whose answer was lost is sent twice, so that only
+/// messages may be sent by it that do no harm twice.
+pub(super) async fn send(queue: &Queue, bodies: &[String], first_pause: Duration) -> Undone {
+    let mut undone = Undone::default();
+    let mut left: Vec<usize> = (0..bodies.len()).collect();
+    let mut pause = first_pause;
+    for attempt in 1.. {
+        let batch: Vec<String> = left.iter().map(|&at| bodies[at].clone()).collect();
+        let (problem, may_pass) = match queue.send(&batch).await {
+            Ok(answer) => {
+                let answer = answer.into_iter().map(|(at, refusal)| (left[at], refusal));
+                let (for_good, again): (Vec<_>, Vec<_>) =
+                    answer.partition(|(_, refusal)| refusal.is_final);
+                undone.refused.extend(for_good);
+                left = again.iter().map(|(at, _)| *at).collect();
+                match again.into_iter().next() {
+                    None => break,
+                    Some((_, refusal)) => (anyhow::Error::new(refusal), true),
+                }
+            }
+            Err(error) => {
+                let may_pass = may_pass(&error);
+                (error.into(), may_pass)
+            }
+        };
+        if attempt == ATTEMPTS || !may_pass {
+            undone.given_up = left;
+            undone.failure = Some(match may_pass {
+                true => problem.context(format!("given up after {ATTEMPTS} attempts")),
+                false => problem,
+            });
+            break;
+        }
+        tracing::debug!(attempt, messages = left.len(), error = %format!("{problem:#}"), "sent again");
+        sleep(pause).await;
+        pause *= 2;
+    }
+    undone
+}
+
+/// Whether the same request may be answered otherwise later. SQS names what is wrong with the request itself; what has
+/// no name is the network.
+fn may_pass(error: &QueueError) -> bool {
+    const PASSING: [&str; 5] = ["Throttl", "Internal", "Unavailable", "OverLimit", "Timeout"];
+    error
+        .code
+        .as_ref()
+        .is_none_or(|code| PASSING.iter().any(|part| code.contains(part)))
+}
+
+/// Log files to be sent, each in a message of its own: one that can't be read does not keep others from being
+/// acknowledged.
+pub(super) struct Outbox<'a> {
+    queue: &'a Queue,
+    pace: Pace,
+    waiting: Vec<LogFile>,
+    under_way: JoinSet<Outcome>,
+    first_pause: Duration,
+    sent: usize,
+    unsent: Vec<String>,
+}
+
+/// What has become of a request's log files.
+struct Outcome {
+    log_files: Vec<LogFile>,
+    undone: Undone,
+}
+
+impl<'a> Outbox<'a> {
+    pub(super) fn new(queue: &'a Queue, rate: Option<NonZeroU32>) -> Self {
+        Self {
+            queue,
+            pace: Pace::new(rate),
+            waiting: Vec::with_capacity(BATCH_MAX),
+            under_way: JoinSet::new(),
+            first_pause: FIRST_PAUSE,
+            sent: 0,
+            unsent: Vec::new(),
+        }
+    }
+
+    /// Log files that the queue has.
+    pub(super) fn sent(&self) -> usize {
+        self.sent
+    }
+
+    /// Takes a log file to be sent. Returns how many have arrived since.
+    pub(super) async fn send(&mut self, log_file: LogFile) -> Result<usize> {
+        self.waiting.push(log_file);
+        match self.waiting.len() < self.pace.batch() {
+            true => Ok(0),
+            false => self.flush().await,
+        }
+    }
+
+    /// Waits until all have arrived that are ever to. Returns how many have since; the error names those that have not.
+    pub(super) async fn finish(&mut self) -> Result<usize> {
+        let mut arrived = self.flush().await?;
+        while !self.under_way.is_empty() {
+            arrived += self.next().await?;
+        }
+        match self.unsent.len() {
+            0 => Ok(arrived),
+            unsent => bail!(
+                "{} log files were sent; the queue refuses {unsent}:\n  {}",
+                self.sent,
+                self.unsent.join("\n  ")
+            ),
+        }
+    }
+
+    async fn flush(&mut self) -> Result<usize> {
+        let log_files = std::mem::take(&mut self.waiting);
+        if log_files.is_empty() {
+            return Ok(0);
+        }
+        let mut arrived = 0;
+        while self.under_way.len() >= REQUESTS_AT_ONCE {
+            arrived += self.next().await?;
+        }
+        self.pace.wait(log_files.len()).await;
+        let (queue, first_pause) = (self.queue.clone(), self.first_pause);
+        self.under_way.spawn(async move {
+            let bodies: Vec<String> = log_files
+                .iter()
+                .map(|log_file| notification::message([log_file]))
+                .collect();
+            let undone = send(&queue, &bodies, first_pause).await;
+            Outcome { log_files, undone }
+        });
+        Ok(arrived)
+    }
+
+    /// Waits for the next request's outcome. Returns how many log files have arrived by it.
+    async fn next(&mut self) -> Result<usize> {
+        let Some(outcome) = self.under_way.join_next().await else {
+            return Ok(0);
+        };
+        let before = self.sent;
+        let Some(failure) = self.add(outcome.context("sending failed")?) else {
+            return Ok(self.sent - before);
+        };
+        // What comes after would end the same way, each after the same wait. But what is under way may arrive.
+        while let Some(outcome) = self.under_way.join_next().await {
+            self.add(outcome.context("sending failed")?);
+        }
+        Err(failure.context(format!(
+            "{} log files were sent; these were not, nor those that come after them:\n  {}\n\
+             Run it again when the reason has gone: a log file that is sent twice is counted once. The reason",
+            self.sent,
+            self.unsent.join("\n  ")
+        )))
+    }
+
+    /// Adds an outcome. Returns why the queue takes nothing, if it does not.
+    fn add(&mut self, outcome: Outcome) -> Option<anyhow::Error> {
+        let Outcome { log_files, undone } = outcome;
+        self.sent += log_files.len() - undone.places().count();
+        let refused = undone.refused.iter();
+        let refused = refused.map(|(at, refusal)| format!("{}: {refusal}", log_files[*at]));
+        let given_up = undone.given_up.iter().map(|at| log_files[*at].to_string());
+        self.unsent.extend(refused.chain(given_up));
+        undone.failure
+    }
+}
