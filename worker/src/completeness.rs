@@ -211,3 +211,154 @@ fn hash(text: &str) -> u64 {
     text.hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::intake::listing;
+    use crate::journey::{self, RollupTables, Source};
+    use crate::rollup::Rollup;
+
+    const ALB: &str = "https 2026-11-20T10:00:00.000001Z app/shop/50dc6c495c0c9188 192.0.2.1:2817 10.0.0.1:80 \
+        0.001 0.020 0.000 200 200 34 366 \"GET https://shop.example:443/ HTTP/1.1\" \"curl/8\" - -\n";
+
+    struct Scene {
+        folder: tempfile::TempDir,
+        root: Root,
+    }
+
+    impl Scene {
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let tables = folder.path().join("tables");
+            Self {
+                root: Root::create(tables.to_str().unwrap()).await.unwrap(),
+                folder,
+            }
+        }
+
+        async fn tables(&self, tables: &[(&str, &str)]) -> RollupTables {
+            let mut rollups = Vec::new();
+            for (name, from) in tables {
+                let sql = format!("SELECT elb_name, count(*) AS lines FROM {from} GROUP BY 1");
+                let sql = match *from {
+                    "alb_access_logs" => sql.replace("elb_name", "elb"),
+                    _ => sql,
+                };
+                rollups.push(Rollup::from_sql(name, &sql).await.unwrap());
+            }
+            RollupTables::open(&self.root, rollups).await.unwrap()
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join("logs").join(name)
+        }
+
+        async fn log(&self, name: &str, text: &str) -> Found {
+            let path = self.path(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            let found = listing::list(&[path.to_str().unwrap().to_owned()], "").await;
+            found.unwrap().remove(0)
+        }
+
+        async fn standing(&self, found: &Found) -> Standing {
+            let mut ledgers = Ledgers::open(&self.root).await.unwrap();
+            let mut standings = ledgers
+                .standings(std::slice::from_ref(found))
+                .await
+                .unwrap();
+            standings.remove(0)
+        }
+    }
+
+    async fn stage(found: &Found, tables: &RollupTables) {
+        let source = Source {
+            log_file: found.log_file.clone(),
+            bytes: found.bytes,
+            etag: found.etag.clone(),
+            reader: found.open().unwrap(),
+        };
+        let rollups: Vec<_> = tables.rollups.iter().collect();
+        journey::stage(source, &rollups, &tables.rejected_lines, 1 << 20)
+            .await
+            .unwrap();
+    }
+
+    fn missing(tables: &[&str], in_others: bool) -> Standing {
+        Standing::Missing {
+            tables: tables.iter().map(|&table| table.to_owned()).collect(),
+            in_others,
+        }
+    }
+
+    const ALB_NAME: &str =
+        "1_elasticloadbalancing_us-east-2_app.shop.0_20261120T1000Z_10.0.0.1_r.log";
+
+    #[tokio::test]
+    async fn a_log_file_is_missing_then_staged_then_counted_and_may_change() {
+        let scene = Scene::new().await;
+        let tables = scene
+            .tables(&[
+                ("one", "alb_access_logs"),
+                ("two", "alb_access_logs"),
+                ("classic", "elb_logs"),
+            ])
+            .await;
+        for name in [ALB_NAME, "export.log"] {
+            let found = scene.log(name, ALB).await;
+            // A name that says nothing may be that of any log.
+            let all = if name == ALB_NAME {
+                vec!["one", "two"]
+            } else {
+                vec!["classic", "one", "two"]
+            };
+            assert_eq!(scene.standing(&found).await, missing(&all, false));
+            stage(&found, &tables).await;
+            assert_eq!(scene.standing(&found).await, Standing::Staged);
+            tables.rollups[0].table.commit().await.unwrap();
+            assert_eq!(
+                scene.standing(&found).await,
+                Standing::Staged,
+                "not for all yet"
+            );
+            tables.rollups[1].table.commit().await.unwrap();
+            assert_eq!(scene.standing(&found).await, Standing::Counted);
+            let changed = scene.log(name, &ALB.repeat(2)).await;
+            assert_eq!(scene.standing(&changed).await, Standing::Changed);
+        }
+        // A table that has come since has counted nothing.
+        let found = scene.log(ALB_NAME, ALB).await;
+        scene.tables(&[("zero", "alb_access_logs")]).await;
+        assert_eq!(scene.standing(&found).await, missing(&["zero"], true));
+    }
+
+    #[tokio::test]
+    async fn what_no_table_reads_is_skipped_by_its_name() {
+        let scene = Scene::new().await;
+        assert!(
+            Ledgers::open(&scene.root).await.is_err(),
+            "there is no table"
+        );
+        let _tables = scene.tables(&[("classic", "elb_logs")]).await;
+        let skipped = async |name: &str| {
+            let found = scene.log(name, ALB).await;
+            match scene.standing(&found).await {
+                Standing::Skipped(what) => what,
+                other => panic!("{name}: {other:?}"),
+            }
+        };
+        assert_eq!(
+            skipped(ALB_NAME).await,
+            "of alb_access_logs, which no table here reads"
+        );
+        assert_eq!(
+            skipped(&format!("conn_log_{ALB_NAME}")).await,
+            "connection log"
+        );
+        assert_eq!(skipped("ELBAccessLogTestFile").await, "test object");
+    }
+}

@@ -88,12 +88,41 @@ pub async fn move_dead_letters(
     Ok(moved)
 }
 
+/// A task of SQS's that moves messages.
+#[derive(Debug, PartialEq, Eq)]
+struct Task {
+    /// Its name, as long as it runs.
+    handle: String,
+    /// When the task before it was started, in milliseconds since 1970.
+    after: i64,
+}
+
+impl Task {
+    /// Whether it is this one that is listed. One that has ended has no handle any more, and only one at a time can run.
+    fn is(&self, listed: &ListMessageMoveTasksResultEntry) -> bool {
+        listed.task_handle.as_ref() == Some(&self.handle) || listed.started_timestamp > self.after
+    }
+}
+
 /// Has SQS move the messages. `None` if this SQS can't.
 async fn start_task(
     dead: &Queue,
     work: &Queue,
     rate: Option<NonZeroU32>,
-) -> Result<Option<String>, QueueError> {
+) -> Result<Option<Task>, QueueError> {
+    match start(dead, work, rate).await {
+        Ok(task) => Ok(Some(task)),
+        Err(error) if is_unknown(&error) => {
+            tracing::debug!(%error, "no move tasks here");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn start(dead: &Queue, work: &Queue, rate: Option<NonZeroU32>) -> Result<Task, QueueError> {
+    let before = tasks(dead).await?;
+    let before = before.iter().map(|task| task.started_timestamp).max();
     let rate = rate.map(|rate| rate.get().min(TASK_RATE_MAX) as i32);
     let answer = dead
         .client()
@@ -102,15 +131,12 @@ async fn start_task(
         .destination_arn(work.arn())
         .set_max_number_of_messages_per_second(rate)
         .send()
-        .await;
-    match answer.map_err(|error| dead.error(&error, "sqs:StartMessageMoveTask")) {
-        Ok(task) => Ok(Some(task.task_handle.unwrap_or_default())),
-        Err(error) if is_unknown(&error) => {
-            tracing::debug!(%error, "no move tasks here");
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
+        .await
+        .map_err(|error| dead.error(&error, "sqs:StartMessageMoveTask"))?;
+    Ok(Task {
+        handle: answer.task_handle.unwrap_or_default(),
+        after: before.unwrap_or_default(),
+    })
 }
 
 /// Whether there is no such operation. Whatever else is wrong, a move by hand would not make it right.
@@ -129,29 +155,22 @@ fn is_unknown(error: &QueueError) -> bool {
 /// Waits for the task's end. Returns the messages that it has moved.
 async fn watch(
     dead: &Queue,
-    handle: &str,
+    task: &Task,
     poll: Duration,
     progress: &mut dyn Progress,
 ) -> Result<usize> {
     let goes_on = "SQS moves the messages, and goes on by itself, but how far it is can't be told";
     let (mut found, mut done, mut unlisted) = (0, 0, 0);
-    let mut started = None;
     loop {
         let tasks = tasks(dead).await.context(goes_on)?;
-        // A task that has ended has no handle any more.
-        let task = tasks.iter().find(|task| match started {
-            Some(started) => task.started_timestamp == started,
-            None => task.task_handle.as_deref() == Some(handle),
-        });
-        let Some(task) = task.or_else(|| newest(&tasks).filter(|_| started.is_none())) else {
+        let Some(task) = tasks.iter().find(|listed| task.is(listed)) else {
             unlisted += 1;
             if unlisted == UNLISTED_MAX {
-                bail!("{goes_on}: {} has no task that was begun here", dead.url());
+                bail!("{goes_on}: {} does not list the task", dead.url());
             }
             sleep(poll).await;
             continue;
         };
-        started = Some(task.started_timestamp);
         let moved = usize::try_from(task.approximate_number_of_messages_moved).unwrap_or_default();
         let to_move = task
             .approximate_number_of_messages_to_move
@@ -183,10 +202,6 @@ async fn tasks(dead: &Queue) -> Result<Vec<ListMessageMoveTasksResultEntry>, Que
     let answer = request.source_arn(dead.arn()).max_results(10).send().await;
     let answer = answer.map_err(|error| dead.error(&error, "sqs:ListMessageMoveTasks"))?;
     Ok(answer.results.unwrap_or_default())
-}
-
-fn newest(tasks: &[ListMessageMoveTasksResultEntry]) -> Option<&ListMessageMoveTasksResultEntry> {
-    tasks.iter().max_by_key(|task| task.started_timestamp)
 }
 
 /// Messages that were received and are to stay where they are.
@@ -391,5 +406,207 @@ impl fmt::Display for Peeked {
             writeln!(f, "           {id} is not understood: {why}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::fake_s3::{Answer, FakeS3, Request};
+
+    #[derive(Default)]
+    struct Count {
+        found: usize,
+        done: usize,
+    }
+
+    impl Progress for Count {
+        fn found(&mut self, log_files: usize) {
+            self.found += log_files;
+        }
+
+        fn done(&mut self, log_files: usize) {
+            self.done += log_files;
+        }
+
+        fn end(&mut self) {}
+    }
+
+    fn operation(request: &Request) -> String {
+        request
+            .header("x-amz-target")
+            .unwrap()
+            .replace("AmazonSQS.", "")
+    }
+
+    fn error(code: &str, message: &str) -> Answer {
+        Answer::new(400, json!({"__type": code, "message": message}).to_string())
+    }
+
+    fn queues(sqs: &FakeS3) -> (Queue, Queue) {
+        (
+            Queue::at(&sqs.endpoint, "dead"),
+            Queue::at(&sqs.endpoint, "work"),
+        )
+    }
+
+    /// An SQS that lists a task of before, and that which is begun as it comes on.
+    fn with_tasks(ours: Vec<Value>) -> FakeS3 {
+        FakeS3::start(move |before, request| match operation(request).as_str() {
+            "StartMessageMoveTask" => Answer::new(200, json!({"TaskHandle": "ours"}).to_string()),
+            "ListMessageMoveTasks" => {
+                let of_before = json!({"Status": "COMPLETED", "StartedTimestamp": 1, "ApproximateNumberOfMessagesMoved": 99});
+                let ours = match before {
+                    0 => None,
+                    _ => Some(
+                        ours.get(before - 2)
+                            .unwrap_or_else(|| panic!("asked too often")),
+                    ),
+                };
+                let ours = ours.filter(|ours| ours.is_object());
+                let tasks: Vec<&Value> = ours.into_iter().chain([&of_before]).collect();
+                Answer::new(200, json!({"Results": tasks}).to_string())
+            }
+            other => panic!("{other}"),
+        })
+    }
+
+    fn task(status: &str, moved: u32) -> Value {
+        let mut task = json!({
+            "Status": status,
+            "StartedTimestamp": 2,
+            "ApproximateNumberOfMessagesMoved": moved,
+            "ApproximateNumberOfMessagesToMove": 20,
+        });
+        if status == "RUNNING" {
+            task["TaskHandle"] = "ours".into();
+        }
+        task
+    }
+
+    async fn watched(ours: Vec<Value>) -> (Result<usize>, Count) {
+        let sqs = with_tasks(ours);
+        let (dead, work) = queues(&sqs);
+        let task = start_task(&dead, &work, NonZeroU32::new(1000))
+            .await
+            .unwrap()
+            .unwrap();
+        let begun: Value = serde_json::from_str(&sqs.requests()[1].body).unwrap();
+        let expected = json!({
+            "SourceArn": dead.arn(), "DestinationArn": work.arn(), "MaxNumberOfMessagesPerSecond": 500
+        });
+        assert_eq!(begun, expected);
+        let mut count = Count::default();
+        let outcome = watch(&dead, &task, Duration::from_millis(1), &mut count).await;
+        (outcome, count)
+    }
+
+    #[tokio::test]
+    async fn sqs_moves_the_messages_itself() {
+        let ours = vec![
+            task("RUNNING", 0),
+            task("RUNNING", 7),
+            task("COMPLETED", 20),
+        ];
+        let (outcome, count) = watched(ours).await;
+        assert_eq!((outcome.unwrap(), count.found, count.done), (20, 20, 20));
+        let (outcome, count) = watched(vec![task("RUNNING", 3), task("FAILED", 7)]).await;
+        let error = outcome.unwrap_err().to_string();
+        assert!(error.contains("failed after 7 messages"), "{error}");
+        assert_eq!(count.done, 7);
+    }
+
+    #[tokio::test]
+    async fn a_task_of_before_is_not_taken_for_ours() {
+        // It was begun, is not listed at first, and has ended before it was seen to run.
+        let (outcome, count) = watched(vec![Value::Null, Value::Null, task("COMPLETED", 20)]).await;
+        assert_eq!((outcome.unwrap(), count.done), (20, 20));
+    }
+
+    #[tokio::test]
+    async fn only_where_there_are_no_tasks_they_are_done_without() {
+        let started = async |code: &'static str, message: &'static str| {
+            let sqs = FakeS3::start(move |before, _| match before {
+                0 if !message.is_empty() => Answer::new(200, "{}"),
+                _ => error(code, message),
+            });
+            let (dead, work) = queues(&sqs);
+            start_task(&dead, &work, None).await
+        };
+        for code in [
+            "InvalidAction",
+            "UnknownOperationException",
+            "AWS.SimpleQueueService.UnsupportedOperation",
+        ] {
+            assert_eq!(started(code, "no").await.unwrap(), None, "{code}");
+            assert_eq!(started(code, "").await.unwrap(), None, "{code}");
+        }
+        for (code, message) in [
+            ("AccessDeniedException", "no"),
+            (
+                "InvalidParameterValue",
+                "Source queue must be configured as a Dead Letter Queue.",
+            ),
+            ("ResourceNotFoundException", "no"),
+            ("UnsupportedOperation", "There is already a task running."),
+        ] {
+            let refused = started(code, message).await.unwrap_err().to_string();
+            assert!(refused.contains(code), "{refused}");
+        }
+    }
+
+    /// What is asked of an SQS with one message, of which nothing can be sent, or not be deleted.
+    async fn moved_by_hand(refused: &'static str) -> (Result<Moved>, Vec<String>) {
+        let sqs = FakeS3::start(move |before, request| {
+            let failed = json!({"Failed": [{"Id": "0", "Code": "Refused", "SenderFault": true}], "Successful": []});
+            let done = json!({"Failed": [], "Successful": [{"Id": "0", "MessageId": "m", "MD5OfMessageBody": "0"}]});
+            let operation = operation(request);
+            let answer = match operation.as_str() {
+                "ReceiveMessage" if before == 0 => json!({"Messages": [
+                    {"MessageId": "m", "ReceiptHandle": "r", "Body": "b", "Attributes": {"SentTimestamp": "1"}}
+                ]}),
+                "ReceiveMessage" => json!({}),
+                operation if operation == refused => failed,
+                _ => done,
+            };
+            Answer::new(200, answer.to_string())
+        });
+        let (dead, work) = queues(&sqs);
+        let moved = move_each(&dead, &work, Pace::new(None), &mut Count::default()).await;
+        (moved, sqs.requests().iter().map(operation).collect())
+    }
+
+    #[tokio::test]
+    async fn a_message_is_deleted_once_it_is_sent_and_else_given_back() {
+        let (moved, asked) = moved_by_hand("").await;
+        assert_eq!(moved.unwrap().sent, 1);
+        assert_eq!(
+            asked,
+            [
+                "ReceiveMessage",
+                "SendMessageBatch",
+                "DeleteMessageBatch",
+                "ReceiveMessage"
+            ]
+        );
+
+        let (moved, asked) = moved_by_hand("SendMessageBatch").await;
+        let error = format!("{:#}", moved.unwrap_err());
+        assert!(error.contains("the message m can't be sent"), "{error}");
+        assert_eq!(
+            asked,
+            [
+                "ReceiveMessage",
+                "SendMessageBatch",
+                "ChangeMessageVisibilityBatch"
+            ]
+        );
+
+        let (moved, asked) = moved_by_hand("DeleteMessageBatch").await;
+        let moved = moved.unwrap();
+        assert_eq!((moved.sent, moved.not_deleted), (1, 1));
+        assert_eq!(asked.len(), 2 + DELETIONS as usize + 1);
     }
 }

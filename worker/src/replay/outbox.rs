@@ -234,3 +234,164 @@ impl<'a> Outbox<'a> {
         undone.failure
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::fake_s3::{Answer, FakeS3};
+
+    const SOON: Duration = Duration::from_millis(1);
+
+    fn bodies(request: &str) -> Vec<String> {
+        let request: Value = serde_json::from_str(request).unwrap();
+        let entries = request["Entries"].as_array().unwrap().iter();
+        entries
+            .map(|entry| entry["MessageBody"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// An answer to a batch: what `refuse` gives for a message is the code of its refusal, and whether it is for good.
+    fn answer(request: &str, refuse: impl Fn(&str) -> Option<(&'static str, bool)>) -> Answer {
+        let (mut done, mut failed) = (Vec::new(), Vec::new());
+        for (at, body) in bodies(request).iter().enumerate() {
+            let id = at.to_string();
+            match refuse(body) {
+                None => {
+                    done.push(json!({"Id": id, "MessageId": id, "MD5OfMessageBody": md5(body)}))
+                }
+                Some((code, is_final)) => {
+                    failed.push(json!({"Id": id, "Code": code, "SenderFault": is_final}))
+                }
+            }
+        }
+        Answer::new(
+            200,
+            json!({"Successful": done, "Failed": failed}).to_string(),
+        )
+    }
+
+    /// The SDK does not look at it.
+    fn md5(_: &str) -> String {
+        "0".repeat(32)
+    }
+
+    fn log_file(number: usize) -> LogFile {
+        LogFile::in_bucket("logs", &format!("{number}.log"))
+    }
+
+    async fn send_all(queue: &Queue, count: usize) -> (Result<usize>, usize) {
+        let mut outbox = Outbox::new(queue, None);
+        outbox.first_pause = SOON;
+        let mut arrived = 0;
+        let mut all = async || {
+            for number in 0..count {
+                arrived += outbox.send(log_file(number)).await?;
+            }
+            arrived += outbox.finish().await?;
+            Ok(arrived)
+        };
+        let outcome = all().await;
+        (outcome, outbox.sent())
+    }
+
+    #[tokio::test]
+    async fn what_was_not_taken_is_sent_again_and_nothing_else() {
+        let seen: Mutex<Vec<String>> = Mutex::default();
+        let sqs = FakeS3::start(move |_, request| {
+            answer(&request.body, |body| {
+                let mut seen = seen.lock().unwrap();
+                seen.push(body.to_owned());
+                // Each message that has a 7 arrives at its third attempt.
+                let attempts = seen.iter().filter(|other| *other == body).count();
+                (body.contains('7') && attempts < 3).then_some(("InternalError", false))
+            })
+        });
+        let (outcome, sent) = send_all(&Queue::at(&sqs.endpoint, "work"), 95).await;
+        assert_eq!((outcome.unwrap(), sent), (95, 95));
+        let mut asked: Vec<String> = sqs
+            .requests()
+            .iter()
+            .flat_map(|request| bodies(&request.body))
+            .collect();
+        let sevens = (0..95)
+            .filter(|number: &usize| number.to_string().contains('7'))
+            .count();
+        assert_eq!(asked.len(), 95 + 2 * sevens);
+        asked.sort();
+        asked.dedup();
+        assert_eq!(asked.len(), 95);
+        assert!(asked[0].contains(r#"["s3://logs/0.log"]"#), "{}", asked[0]);
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_for_good_is_named_and_the_others_go() {
+        let sqs = FakeS3::start(|_, request| {
+            answer(&request.body, |body| {
+                body.contains("/5.log")
+                    .then_some(("InvalidMessageContents", true))
+            })
+        });
+        let (outcome, sent) = send_all(&Queue::at(&sqs.endpoint, "work"), 30).await;
+        let error = format!("{:#}", outcome.unwrap_err());
+        assert_eq!(sent, 29);
+        assert!(error.contains("29 log files were sent"), "{error}");
+        assert!(
+            error.contains("s3://logs/5.log: SQS says InvalidMessageContents"),
+            "{error}"
+        );
+        assert_eq!(error.matches("s3://").count(), 1, "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_takes_nothing_is_given_up() {
+        let sqs = FakeS3::start(|_, request| match request.body.contains("/15.log") {
+            true => Answer::new(503, ""),
+            false => answer(&request.body, |_| None),
+        });
+        let (outcome, sent) = send_all(&Queue::at(&sqs.endpoint, "work"), 30).await;
+        let error = format!("{:#}", outcome.unwrap_err());
+        assert_eq!(sent, 20);
+        assert!(
+            error.contains("20 log files were sent; these were not"),
+            "{error}"
+        );
+        assert_eq!(error.matches("s3://logs/1").count(), 10, "{error}");
+        assert!(error.contains("given up after 8 attempts"), "{error}");
+        assert_eq!(sqs.requests().len(), 2 + ATTEMPTS as usize);
+
+        // What asking again can't help is not asked again.
+        let denied = r#"{"__type":"com.amazonaws.sqs#AccessDeniedException","message":"no"}"#;
+        let sqs = FakeS3::start(move |_, _| Answer::new(403, denied));
+        let (outcome, _) = send_all(&Queue::at(&sqs.endpoint, "work"), 10).await;
+        let error = format!("{:#}", outcome.unwrap_err());
+        assert!(error.contains("need sqs:SendMessage"), "{error}");
+        assert_eq!(sqs.requests().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_pace_is_no_faster_than_its_rate() {
+        let begin = Instant::now();
+        let mut pace = Pace::new(NonZeroU32::new(100));
+        for _ in 0..4 {
+            pace.wait(10).await;
+        }
+        // The first goes at once.
+        assert!(
+            begin.elapsed() >= Duration::from_millis(300),
+            "{:?}",
+            begin.elapsed()
+        );
+        assert_eq!(Pace::new(NonZeroU32::new(3)).batch(), 3);
+        assert_eq!(
+            (
+                Pace::new(NonZeroU32::new(99)).batch(),
+                Pace::new(None).batch()
+            ),
+            (10, 10)
+        );
+    }
+}
