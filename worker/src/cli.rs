@@ -181,8 +181,8 @@ pub(crate) struct ReplayArgs {
     /// Only those that no ledger has: neither counted by all tables that read them, nor staged.
     #[arg(long, requires_all = ["logs", "tables"])]
     pub(crate) missing: bool,
-    /// The tables, with --missing: a folder, or s3://bucket/prefix.
-    #[arg(long, value_name = "ROOT", requires = "missing")]
+    /// The tables: a folder, or s3://bucket/prefix. What is in it is not sent.
+    #[arg(long, value_name = "ROOT")]
     pub(crate) tables: Option<String>,
     /// Move all messages of this dead-letter queue to the work queue instead.
     ///

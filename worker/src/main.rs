@@ -177,7 +177,8 @@ async fn resend(args: ReplayArgs) -> Result<()> {
             let options = replay::Options {
                 logs,
                 span: args.span.span()?,
-                missing_in: args.tables,
+                tables: args.tables,
+                missing: args.missing,
                 rate: args.rate,
             };
             let work = work.filter(|_| !args.dry_run);

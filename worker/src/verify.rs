@@ -93,9 +93,23 @@ pub async fn verify(options: &Options, progress: &mut dyn Progress) -> Result<Re
         to: options.span.to(),
         ..Report::default()
     };
-    let mut ledgers = Ledgers::open(&root).await?;
-    let mut listing = Listing::begin(&options.logs, &options.tables, options.span);
-    let mut not_counted = Vec::new();
+    let ledgers = Ledgers::open(&root).await?;
+    let listing = Listing::begin(&options.logs, &options.tables, options.span);
+    let missing = list(listing, ledgers, &mut report, progress).await?;
+    look_again(missing, &root, &mut report, progress).await?;
+    progress.end();
+    report.finish();
+    Ok(report)
+}
+
+/// Holds the listing against the ledgers. Returns what is missing, which is not in the report yet.
+async fn list(
+    mut listing: Listing,
+    mut ledgers: Ledgers,
+    report: &mut Report,
+    progress: &mut dyn Progress,
+) -> Result<Vec<Found>> {
+    let mut missing = Vec::new();
     while let Some(page) = listing.next().await? {
         progress.found(page.len());
         report.log_files += page.len();
@@ -103,32 +117,38 @@ pub async fn verify(options: &Options, progress: &mut dyn Progress) -> Result<Re
         for (found, standing) in page.into_iter().zip(standings) {
             match report.take(found, standing) {
                 None => progress.done(1),
-                Some(found) => not_counted.push(found),
+                Some(found) => missing.push(found),
             }
         }
     }
-    drop(ledgers);
-
-    // The tables are as they were before the listing. What has come to be counted since is not to be called missing.
-    let mut missing = Vec::new();
-    if !not_counted.is_empty() {
-        let mut ledgers = Ledgers::open(&root).await?;
-        let standings = ledgers.standings(&not_counted).await?;
-        for (found, standing) in not_counted.into_iter().zip(standings) {
-            let told = told_of(&standing);
-            match report.take(found, standing) {
-                None => progress.done(1),
-                Some(found) => missing.push((found, told)),
-            }
-        }
-        look_into(missing, &ledgers, &mut report, progress).await?;
-    }
-    progress.end();
-    report.finish();
-    Ok(report)
+    Ok(missing)
 }
 
-/// In one place, the tables' files would pass for log files, or all log files for the tables'.
+/// Looks again for what was missing: the ledgers were those of before the listing, and what has come to be counted since
+/// is not to be called missing. The rest is looked into.
+async fn look_again(
+    missing: Vec<Found>,
+    root: &Root,
+    report: &mut Report,
+    progress: &mut dyn Progress,
+) -> Result<()> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut ledgers = Ledgers::open(root).await?;
+    let standings = ledgers.standings(&missing).await?;
+    let mut still = Vec::new();
+    for (found, standing) in missing.into_iter().zip(standings) {
+        let told = told_of(&standing);
+        match report.take(found, standing) {
+            None => progress.done(1),
+            Some(found) => still.push((found, told)),
+        }
+    }
+    look_into(still, &ledgers, report, progress).await
+}
+
+/// In one place all log files would be left out of the listing, as the tables' own.
 pub(crate) fn refuse_tables_as_logs(logs: &str, tables: &str) -> Result<()> {
     let canonical = |place: &str| match place.starts_with("s3://") {
         true => None,
@@ -142,6 +162,7 @@ pub(crate) fn refuse_tables_as_logs(logs: &str, tables: &str) -> Result<()> {
     Ok(())
 }
 
+/// What is known of a log file that is missing.
 fn told_of(standing: &Standing) -> String {
     match standing {
         Standing::Missing {
@@ -284,5 +305,110 @@ impl fmt::Display for NotCounted {
             "" => f.write_str(&self.log_file),
             reason => write!(f, "{}: {reason}", self.log_file),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intake::span::parse_time;
+    use crate::journey::RollupTables;
+    use crate::rollup::Rollup;
+    use crate::run;
+
+    struct NoProgress;
+
+    impl Progress for NoProgress {
+        fn found(&mut self, _: usize) {}
+        fn done(&mut self, _: usize) {}
+        fn end(&mut self) {}
+    }
+
+    impl run::Progress for NoProgress {
+        fn begin(&mut self, _: usize, _: u64) {}
+        fn advance(&mut self, _: u64, _: u64) {}
+        fn committing(&mut self) {}
+        fn end(&mut self) {}
+    }
+
+    /// A folder of empty log files and a readme, with one table.
+    struct Scene {
+        _folder: tempfile::TempDir,
+        options: Options,
+    }
+
+    async fn rollups() -> Vec<Rollup> {
+        let sql = "SELECT elb, count(*) AS lines FROM alb_access_logs GROUP BY 1";
+        vec![Rollup::from_sql("by_elb", sql).await.unwrap()]
+    }
+
+    impl Scene {
+        async fn new(log_files: usize) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+            std::fs::create_dir(path("logs")).unwrap();
+            for number in 0..log_files {
+                let name = format!("1_elasticloadbalancing_r_app.a.1_20261120T1005Z_{number}.log");
+                std::fs::write(path("logs/") + &name, "").unwrap();
+            }
+            std::fs::write(path("logs/readme"), "no log").unwrap();
+            let root = Root::create(&path("tables")).await.unwrap();
+            RollupTables::open(&root, rollups().await).await.unwrap();
+            let time = |text| parse_time(text).unwrap();
+            let options = Options {
+                logs: path("logs"),
+                tables: path("tables"),
+                span: Span::new(time("2026-11-20"), time("2999-01-01")).unwrap(),
+            };
+            Self {
+                _folder: folder,
+                options,
+            }
+        }
+
+        async fn run(&self) {
+            let options = run::Options {
+                logs: vec![self.options.logs.clone()],
+                tables: self.options.tables.clone(),
+                max_log_file_bytes: 100,
+                threads: None,
+            };
+            run::run(rollups().await, &options, &mut NoProgress)
+                .await
+                .unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_looked_into_is_bounded_and_begins_with_what_may_be_no_log() {
+        let scene = Scene::new(LOOKED_INTO_MAX + 4).await;
+        let report = verify(&scene.options, &mut NoProgress).await.unwrap();
+        assert_eq!(report.log_files, LOOKED_INTO_MAX + 5);
+        assert_eq!(report.skipped["not a load balancer's log"], 1);
+        assert_eq!(report.missing.len(), LOOKED_INTO_MAX + 4);
+        let left = report.missing.iter();
+        let left = left.filter(|missing| missing.reason == "not looked into");
+        assert_eq!(left.count(), 5);
+        assert!(!report.complete);
+    }
+
+    #[tokio::test]
+    async fn what_is_counted_meanwhile_is_not_missing() {
+        let scene = Scene::new(3).await;
+        let root = Root::open(&scene.options.tables).await.unwrap();
+        let before = Ledgers::open(&root).await.unwrap();
+        scene.run().await;
+        let Options { logs, tables, span } = &scene.options;
+        let listing = Listing::begin(logs, tables, *span);
+        let mut report = Report::default();
+        let missing = list(listing, before, &mut report, &mut NoProgress)
+            .await
+            .unwrap();
+        assert_eq!((missing.len(), report.counted), (4, 0));
+        look_again(missing, &root, &mut report, &mut NoProgress)
+            .await
+            .unwrap();
+        report.finish();
+        assert_eq!((report.counted, report.complete), (3, true));
     }
 }

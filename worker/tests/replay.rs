@@ -20,7 +20,7 @@ use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use serde_json::Value;
 use support::ministack::{Ministack, at_endpoint};
-use support::{Workplace, alb_line, fail, logmill, succeed};
+use support::{Workplace, alb_line, alb_name, fail, logmill, succeed};
 use tokio::runtime::Runtime;
 
 const LOGS: &str = "s3://logs/p";
@@ -421,6 +421,30 @@ fn what_can_not_be_listed_or_read_is_never_complete() {
         "{told}"
     );
     println!("{told}");
+}
+
+#[test]
+fn folders_are_verified_as_buckets_are() {
+    let place = Workplace::new();
+    place.rollup("every_row", "SELECT time, client_ip FROM alb_access_logs");
+    for node in 0..3 {
+        place.log(
+            &alb_name(10, 5, node),
+            &alb_line(10, 1, "192.0.2.1", 200, "/"),
+        );
+    }
+    place.run();
+    place.log(&alb_name(11, 5, 0), &alb_line(11, 1, "192.0.2.1", 200, "/"));
+    let (logs, tables) = (place.path("logs"), place.path("tables"));
+    let verify = |hours: [&str; 2]| {
+        let mut command = logmill(["verify", "--logs", &logs, "--tables", &tables]);
+        command.args(["--from", hours[0], "--to", hours[1]]);
+        command
+    };
+    let told = succeed(&mut verify(["2026-11-20T10", "2026-11-20T11"]));
+    assert!(told.contains("3 counted\ncomplete"), "{told}");
+    let told = fail(&mut verify(["2026-11-20", "2026-11-21"]), 3);
+    assert!(told.contains("1 missing:\n             file:///"), "{told}");
 }
 
 #[test]

@@ -31,8 +31,10 @@ pub struct Options {
     pub logs: String,
     /// Their time.
     pub span: Span,
-    /// The folder of tables, if only those are to be sent that the tables have neither counted nor staged.
-    pub missing_in: Option<String>,
+    /// The folder of tables. What is in it is not sent.
+    pub tables: Option<String>,
+    /// Whether only those are to be sent that the tables have neither counted nor staged.
+    pub missing: bool,
     /// Log files a second; as many as go by default.
     pub rate: Option<NonZeroU32>,
 }
@@ -64,13 +66,11 @@ pub async fn replay(
             options.logs
         );
     }
-    let tables = options.missing_in.as_deref().unwrap_or_default();
-    let mut ledgers = match &options.missing_in {
-        Some(tables) => {
-            refuse_tables_as_logs(&options.logs, tables)?;
-            Some(Ledgers::open(&Root::open(tables).await?).await?)
-        }
-        None => None,
+    let tables = options.tables.as_deref().unwrap_or_default();
+    refuse_tables_as_logs(&options.logs, tables)?;
+    let mut ledgers = match options.missing {
+        true => Some(Ledgers::open(&Root::open(tables).await?).await?),
+        false => None,
     };
     let mut outbox = queue.map(|queue| Outbox::new(queue, options.rate));
     let mut replayed = Replayed {

@@ -113,9 +113,7 @@ impl Root {
     /// The log files that are staged for a table, which need not be opened to tell.
     pub async fn staged(&self, table: &str) -> Result<HashSet<LogFileId>, TableError> {
         let store = self.log_store(table)?.object_store(None);
-        let list = || staging::list(&store, usize::MAX);
-        let staged = patiently(&*self.world, list).await?;
-        Ok(staged.into_iter().map(|staged| staged.id).collect())
+        patiently(&*self.world, || staging::ids(&store)).await
     }
 
     /// Opens the table that a rollup makes, and creates it if there is none. Refused if there is one that is
