@@ -11,7 +11,9 @@ use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextMut;
+use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_s3::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_types::service_config::ServiceConfigKey;
 use tokio::sync::OnceCell;
 
@@ -69,10 +71,74 @@ pub(crate) fn s3_client(config: &SdkConfig) -> Result<Client> {
     if config.region().is_none() {
         bail!("no AWS region is configured; set AWS_REGION to the bucket's");
     }
+    Ok(Client::from_conf(s3_config(config).build()))
+}
+
+/// A client for a bucket, in whatever region that is, once S3 has said that there is such a bucket.
+pub(crate) async fn bucket(config: &SdkConfig, bucket: &str) -> Result<Client> {
+    let mut builder = s3_config(config);
+    if s3_endpoint(config).is_none() {
+        let region = region_of(config, bucket).await?;
+        builder = builder.region(Region::new(region));
+    }
+    if std::env::var(REQUEST_PAYER).is_ok_and(|payer| payer == "requester") {
+        builder = builder.interceptor(RequesterPays);
+    }
+    Ok(Client::from_conf(builder.build()))
+}
+
+/// Who is asked in the wrong region says the right one, even to those who may not know more of the bucket.
+async fn region_of(config: &SdkConfig, bucket: &str) -> Result<String> {
+    let any = config.region().cloned();
+    let any = any.unwrap_or_else(|| Region::from_static("us-east-1"));
+    let client = Client::from_conf(s3_config(config).region(any.clone()).build());
+    let region = |answer: &HttpResponse| {
+        let region = answer.headers().get("x-amz-bucket-region");
+        region.map(str::to_owned)
+    };
+    match client.head_bucket().bucket(bucket).send().await {
+        Ok(answer) => Ok(answer.bucket_region.unwrap_or_else(|| any.to_string())),
+        Err(error) => match error.raw_response() {
+            Some(answer) if answer.status().as_u16() == 404 => {
+                bail!("there is no bucket '{bucket}'")
+            }
+            answer => match answer.and_then(region) {
+                Some(region) => Ok(region),
+                None => bail!(S3Error::new(&error, bucket, "s3:ListBucket")),
+            },
+        },
+    }
+}
+
+fn s3_config(config: &SdkConfig) -> aws_sdk_s3::config::Builder {
     // Emulators seldom have the names `<bucket>.<host>` that the SDK asks by default.
     let path_style = s3_endpoint(config).is_some();
-    let config = aws_sdk_s3::config::Builder::from(config).force_path_style(path_style);
-    Ok(Client::from_conf(config.build()))
+    aws_sdk_s3::config::Builder::from(config).force_path_style(path_style)
+}
+
+/// Set to `requester`, it says that whoever reads a bucket agrees to pay for it, where its owner wants that. Others
+/// that read from S3 know it under this name.
+const REQUEST_PAYER: &str = "AWS_REQUEST_PAYER";
+
+/// Agrees to pay, in every request.
+#[derive(Debug)]
+struct RequesterPays;
+
+impl Intercept for RequesterPays {
+    fn name(&self) -> &'static str {
+        "RequesterPays"
+    }
+
+    fn modify_before_signing(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let headers = context.request_mut().headers_mut();
+        headers.insert("x-amz-request-payer", "requester");
+        Ok(())
+    }
 }
 
 /// Why S3 has not done what it was asked to.

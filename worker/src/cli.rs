@@ -1,5 +1,6 @@
 //! The command line's words.
 
+use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use logmill::intake::span::parse_time;
 use logmill::query::Format;
+use logmill_shared::notification::Allowed;
 
 /// Keeps materialized views over the access logs of AWS load balancers: you write a rollup in Athena's SQL, and
 /// a Delta Lake table is exactly what that SQL returns over every log file so far.
@@ -27,6 +29,11 @@ pub(crate) enum Command {
     ///
     /// It may be stopped at any moment and run again: each log file counts once.
     Run(RunArgs),
+    /// Work for as long as it runs: count the log files that a queue or a Lambda function announces.
+    ///
+    /// Any number of workers may share the queue and the tables; one of them at a time commits. SIGTERM or SIGINT
+    /// makes it finish what is in hand; a second one ends it at once, which does no harm either.
+    Serve(ServeArgs),
     /// Query the tables with SQL.
     ///
     /// Each table is there under its name, and the ledgers of all of them as log_files. Unique users of a
@@ -61,9 +68,9 @@ pub(crate) struct RunArgs {
     /// and endpoint are found as by the AWS command line: AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL and the like.
     #[arg(required = true)]
     pub(crate) logs: Vec<String>,
-    /// The folder of rollups: each file <table>.sql in it makes a table.
+    /// The folder of rollups, or s3://bucket/prefix: each file <table>.sql in it makes a table.
     #[arg(long, value_name = "DIR")]
-    pub(crate) rollups: PathBuf,
+    pub(crate) rollups: String,
     /// The folder of tables, which is made if there is none, or s3://bucket/prefix.
     #[arg(long, value_name = "ROOT")]
     pub(crate) tables: String,
@@ -73,6 +80,57 @@ pub(crate) struct RunArgs {
     /// Log files read at once [default: one per core]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// The folder of rollups, or s3://bucket/prefix: each file <table>.sql in it makes a table.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rollups: String,
+    /// The folder of tables, which is made if there is none, or s3://bucket/prefix.
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) tables: String,
+    /// A place that log files may be read from: s3://bucket or s3://bucket/prefix. May be given more than once.
+    #[arg(long, value_name = "PLACE", required = true)]
+    pub(crate) allow: Vec<Allowed>,
+    /// The SQS queue that announces log files: messages of lambda-dispatch, or S3's own notifications, also by way
+    /// of SNS or EventBridge.
+    #[arg(long, value_name = "URL")]
+    pub(crate) queue_url: Option<String>,
+    /// Where to answer HTTP: /healthz, /readyz, /metrics, and, if the environment has DISPATCH_TOKEN, which callers
+    /// must show as a bearer token, POST /v1/log-files.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Log files staged at once [default: 4 per core]
+    #[arg(long, value_name = "N", value_parser = at_once)]
+    pub(crate) log_files_at_once: Option<NonZeroUsize>,
+    /// The most text that one log file may expand to, in bytes; a larger one fails.
+    #[arg(long, value_name = "BYTES", default_value_t = 8 << 30)]
+    pub(crate) max_log_file_bytes: u64,
+    /// Seconds that a message is hidden from other workers for at once; it is hidden on while it is worked on. After
+    /// so long the message of a worker that has died is seen by others.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = RangedU64ValueParser::<u64>::new().range(6..=43_200))]
+    pub(crate) visibility: u64,
+    /// Seconds that what is in hand may take once it is time to stop. Less than what the platform gives: 30 on ECS.
+    #[arg(long, value_name = "SECONDS", default_value_t = 25)]
+    pub(crate) grace: u64,
+    /// Seconds between commits. Fewer, and rows are seen sooner; more, and fewer objects are written.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = RangedU64ValueParser::<u64>::new().range(1..=3600))]
+    pub(crate) commit_interval: u64,
+    /// Stage only, and leave commits to other workers.
+    #[arg(long)]
+    pub(crate) no_commit: bool,
+}
+
+/// Each takes a thread of its own, of which there are 512.
+const AT_ONCE_MAX: usize = 256;
+
+fn at_once(text: &str) -> Result<NonZeroUsize, String> {
+    let number: NonZeroUsize = text.parse().map_err(|_| "a number from 1 on".to_owned())?;
+    match number.get() {
+        ..=AT_ONCE_MAX => Ok(number),
+        _ => Err(format!("at most {AT_ONCE_MAX}")),
+    }
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 //! open ▸ gunzip ▸ lines ▸ columns ▸ every rollup's SQL at once ▸ one staged file per rollup.
 
 use std::io::{self, Read};
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use datafusion::error::DataFusionError;
@@ -77,9 +78,20 @@ pub struct Source<R> {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It is staged for every rollup that reads it: it will be counted, whatever happens now.
-    Staged(Reading),
+    Staged(Reading, Spent),
     /// It is no log that a rollup reads, and was left alone.
     Skipped(String),
+}
+
+/// Where a log file's time has gone.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Spent {
+    /// Waiting for its bytes.
+    pub fetch: Duration,
+    /// Decompressing, parsing and grouping.
+    pub compute: Duration,
+    /// Writing what is staged.
+    pub put: Duration,
 }
 
 /// What was read of a log file.
@@ -147,6 +159,12 @@ pub async fn stage<R: Read>(
         return Ok(Outcome::Skipped(what.to_owned()));
     }
 
+    let begun = Instant::now();
+    let mut fetch = Duration::ZERO;
+    let reader = Timed {
+        reader,
+        time: &mut fetch,
+    };
     let mut lines = Lines::new(gunzip::open(reader, max_text_bytes)?);
     let format = match recognise(named_as, lines.peek()?) {
         Recognised::Log(format) => format,
@@ -177,6 +195,7 @@ pub async fn stage<R: Read>(
     let scanned = scan_lines(lines, scan, senders, &log_file, rejected_lines);
     let (scanned, rolled_up) = try_join(scanned, try_join_all(rolled_up)).await?;
 
+    let read = begun.elapsed();
     // Only now, with the whole file read and nothing wrong, does anything of it come to be staged.
     let mut entry = entry(&log_file, format, bytes, etag, &scanned);
     if let Some(rejected) = scanned.rejected {
@@ -187,12 +206,33 @@ pub async fn stage<R: Read>(
         entry.rows = rows;
         staging.stage(&entry).await?;
     }
-    Ok(Outcome::Staged(Reading {
+    let reading = Reading {
         bytes,
         text_bytes: scanned.text_bytes,
         lines: scanned.lines,
         rejected_lines: scanned.rejected_lines,
-    }))
+    };
+    let spent = Spent {
+        fetch,
+        compute: read.saturating_sub(fetch),
+        put: begun.elapsed().saturating_sub(read),
+    };
+    Ok(Outcome::Staged(reading, spent))
+}
+
+/// Measures how long is waited for a log file's bytes.
+struct Timed<'a, R> {
+    reader: R,
+    time: &'a mut Duration,
+}
+
+impl<R: Read> Read for Timed<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let begun = Instant::now();
+        let read = self.reader.read(buffer);
+        *self.time += begun.elapsed();
+        read
+    }
 }
 
 fn entry(

@@ -10,9 +10,10 @@
 //!                        columns   rules     ledger
 //! ```
 //!
-//! [`journey`] is the way of one log file through all of them, up to staging; [`run`] takes many through it,
-//! and commits; [`maintain`] keeps tables small. [`verify`] tells whether every log file of a time is counted, and [`replay`]
-//! sends those to the queue that are not. [`query`] and [`check`] are for people.
+//! [`journey`] is the way of one log file through all of them, up to staging. [`run`] takes through it what it lists, and
+//! commits; [`serve`] takes what is announced to it, for as long as it runs, while [`upkeep`] commits, and keeps tables
+//! small as [`maintain`] does. [`verify`] tells whether every log file of a time is counted, and [`replay`] sends to the
+//! queue those that are not. [`query`] and [`check`] are for people.
 
 #![warn(missing_docs, unreachable_pub)]
 
@@ -27,7 +28,9 @@ pub mod table;
 pub mod journey;
 pub mod pace;
 pub mod upkeep;
+pub mod metrics;
 pub mod run;
+pub mod serve;
 pub mod maintain;
 pub mod completeness;
 pub mod verify;

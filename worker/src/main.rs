@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
+use logmill::intake::http::Token;
 use logmill::intake::queue::Queue;
 use logmill::intake::span::Span;
 use logmill::maintain::{self, Maintained};
@@ -14,8 +15,10 @@ use logmill::query::{self, Format};
 use logmill::rollup::Rollup;
 use logmill::run::{self, Options, Summary};
 use logmill::table::Root;
-use logmill::{check, journey, replay, verify};
+use logmill::{check, journey, replay, serve, verify};
 use logmill_shared::LogFile;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 mod cli;
@@ -33,11 +36,7 @@ const SOME_NOT_COUNTED: u8 = 3;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_env("LOGMILL_LOG").unwrap_or_else(|_| EnvFilter::new("off"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .init();
+    start_log(matches!(cli.command, Command::Serve(_)));
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -45,9 +44,28 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };
-    match runtime.block_on(execute(cli.command)) {
+    let done = runtime.block_on(execute(cli.command));
+    // A worker whose grace is over does not wait for the log files that it still reads.
+    runtime.shutdown_background();
+    match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => fail(&error),
+    }
+}
+
+/// A worker tells what it does, to a machine unless a person watches; other commands do so when asked to.
+fn start_log(is_worker: bool) {
+    let unless_told = match is_worker {
+        true => "warn,logmill=info",
+        false => "off",
+    };
+    let filter = EnvFilter::try_from_env("LOGMILL_LOG");
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new(unless_told)))
+        .with_writer(io::stderr);
+    match is_worker && !io::stderr().is_terminal() {
+        true => log.json().flatten_event(true).with_target(false).init(),
+        false => log.init(),
     }
 }
 
@@ -81,6 +99,25 @@ async fn execute(command: Command) -> Result<u8> {
             } else {
                 SOME_NOT_COUNTED
             })
+        }
+        Command::Serve(args) => {
+            let token = std::env::var("DISPATCH_TOKEN").ok();
+            let options = serve::Options {
+                rollups: args.rollups,
+                tables: args.tables,
+                allowed: args.allow,
+                queue_url: args.queue_url,
+                visibility: Duration::from_secs(args.visibility),
+                listen: args.listen,
+                token: token.as_deref().and_then(Token::new),
+                log_files_at_once: args.log_files_at_once,
+                max_log_file_bytes: args.max_log_file_bytes,
+                grace: Duration::from_secs(args.grace),
+                commit_interval: (!args.no_commit)
+                    .then(|| Duration::from_secs(args.commit_interval)),
+            };
+            serve::serve(options, stop_signals()?).await?;
+            Ok(SUCCESS)
         }
         Command::Query(args) => {
             let root = Root::open(&args.tables).await?;
@@ -205,6 +242,28 @@ impl cli::SpanArgs {
         });
         Ok(Span::new(from, to)?)
     }
+}
+
+/// Is cancelled once the process is asked to stop. Asked a second time, it ends at once.
+fn stop_signals() -> Result<CancellationToken> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        loop {
+            let number = tokio::select! {
+                _ = terminate.recv() => SignalKind::terminate().as_raw_value(),
+                _ = interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+            };
+            if stop.is_cancelled() {
+                // As a shell tells of one that a signal has ended.
+                std::process::exit(128 + number);
+            }
+            stop.cancel();
+        }
+    });
+    Ok(stopped)
 }
 
 impl cli::Output {

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::intake::listing::{self, Found};
 use crate::journey::{self, JourneyError, Outcome, Reading, RollupTable, RollupTables, Source};
-use crate::pace::Pace;
+use crate::pace::{self, Pace};
 use crate::rollup::{REJECTED_LINES, Rollup};
 use crate::table::{Entry, Root};
 
@@ -264,13 +264,13 @@ async fn gather(
         })
     };
     let mut committing: Option<JoinHandle<Result<Duration>>> = None;
-    let mut pace = Pace::default();
+    let mut pace = Pace::new(pace::INTERVAL);
     let mut last_commit = Instant::now();
     let mut staged = 0;
     while let Some((found, result)) = results.recv().await {
         let mut text_bytes = 0;
         match result {
-            Ok(Outcome::Staged(reading)) => {
+            Ok(Outcome::Staged(reading, _)) => {
                 staged += 1;
                 text_bytes = reading.text_bytes;
                 summary.reading.add(&reading);

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::pace::Pace;
-use crate::table::{Entry, Lease, Table, TableError};
+use crate::table::{Committed, Lease, Table, TableError};
 
 /// How often the holder looks whether something is due, and gives a sign of life.
 const TICK: Duration = Duration::from_secs(5);
@@ -24,47 +24,78 @@ const QUIET: Duration = Duration::from_hours(1);
 /// How long replaced files are kept for queries that read older versions.
 const GRACE: Duration = Duration::from_hours(6);
 
-/// Keeps a table until `stop` says true. `committed` is told which log files have been counted.
+/// What happens to a table while it is kept.
+#[derive(Debug)]
+pub enum News {
+    /// The table's lease was taken, or is no longer held.
+    Lease(bool),
+    /// Log files have been counted.
+    Committed(Committed, Duration),
+    /// Something failed, and will be tried again.
+    Failed,
+}
+
+/// Keeps a table until `stop` is cancelled. Commits follow one another by `interval` at least. `tell` is told what happens.
 pub async fn keep(
     table: &Table,
-    mut stop: watch::Receiver<bool>,
-    mut committed: impl FnMut(&[Entry]),
+    interval: Duration,
+    stop: CancellationToken,
+    mut tell: impl FnMut(News),
 ) {
-    while !*stop.borrow() {
+    tell(News::Lease(false));
+    while !stop.is_cancelled() {
         let held = match table.try_lease().await {
             Ok(Some(mut lease)) => {
-                let held = hold(table, &mut lease, &mut stop, &mut committed).await;
+                tell(News::Lease(true));
+                let held = hold(table, interval, &mut lease, &stop, &mut tell).await;
                 lease.release().await;
+                tell(News::Lease(false));
                 held
             }
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
         if let Err(error) = held {
-            let table = &table.definition().name;
-            tracing::error!(%table, error = format!("{:#}", anyhow::Error::new(error)), "table not kept");
+            let (table, is_transient) = (&table.definition().name, error.is_transient());
+            let error = format!("{:#}", anyhow::Error::new(error));
+            match is_transient {
+                true => tracing::warn!(%table, error, "table not kept; trying again"),
+                false => tracing::error!(%table, error, "table not kept; trying again"),
+            }
+            tell(News::Failed);
         }
-        tick(ASK, &mut stop).await;
+        tick(ASK, &stop).await;
     }
 }
 
 /// Works as long as the lease is held.
 async fn hold(
     table: &Table,
+    interval: Duration,
     lease: &mut Lease,
-    stop: &mut watch::Receiver<bool>,
-    committed: &mut impl FnMut(&[Entry]),
+    stop: &CancellationToken,
+    tell: &mut impl FnMut(News),
 ) -> Result<(), TableError> {
-    let mut pace = Pace::default();
+    let mut pace = Pace::new(interval);
     // Whoever had it before may have died long ago: the first commit is due at once.
     let mut next_commit = Instant::now();
     let mut next_housekeeping = Instant::now() + HOUSEKEEPING;
-    while !*stop.borrow() && lease.renew().await {
+    while !stop.is_cancelled() && lease.renew().await {
         if Instant::now() >= next_commit {
             let begin = Instant::now();
             let done = table.try_commit(lease).await?;
-            committed(&done.entries);
-            if done.more {
+            let more = done.more;
+            if !done.entries.is_empty() {
+                tracing::info!(
+                    table = table.definition().name,
+                    log_files = done.entries.len(),
+                    version = done.version,
+                    took_s = begin.elapsed().as_secs_f64(),
+                    "committed"
+                );
+                tell(News::Committed(done, begin.elapsed()));
+            }
+            if more {
                 continue;
             }
             pace.committed(begin.elapsed());
@@ -75,15 +106,13 @@ async fn hold(
             table.settle(lease, QUIET).await?;
             table.vacuum(GRACE).await?;
         }
-        tick(TICK, stop).await;
+        tick(TICK.min(interval), stop).await;
     }
     Ok(())
 }
 
 /// Waits, or until it is time to stop.
-async fn tick(duration: Duration, stop: &mut watch::Receiver<bool>) {
-    tokio::select! {
-        () = sleep(duration) => {}
-        _ = stop.wait_for(|stop| *stop) => {}
-    }
+async fn tick(duration: Duration, stop: &CancellationToken) {
+    // Either is well.
+    let _ = timeout(duration, stop.cancelled()).await;
 }

@@ -9,15 +9,13 @@
 
 mod support;
 
-use std::io::{self, Seek, Write};
+use std::io::{self, Seek};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use futures::TryStreamExt;
 use object_store::aws::AmazonS3;
 use object_store::path::Path;
@@ -26,7 +24,9 @@ use support::fault_proxy::{Fault, FaultProxy, Odds};
 use support::made_logs::MadeLogs;
 use support::ministack::{self, Ministack, at_endpoint};
 use support::python::PYTHON;
-use support::{Random, Workplace, fail, logmill, project, query_command, rows, seeds, succeed};
+use support::{
+    Random, Workplace, fail, gzip, logmill, project, query_command, rows, seeds, succeed,
+};
 use tokio::runtime::Runtime;
 use tokio::sync::Barrier;
 
@@ -226,12 +226,6 @@ impl Scene {
         let staged: Vec<_> = paths.filter(|path| path.contains("/_staging/")).collect();
         assert!(staged.is_empty(), "staged, and not committed: {staged:?}");
     }
-}
-
-fn gzip(text: &str) -> Vec<u8> {
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    gzip.write_all(text.as_bytes()).unwrap();
-    gzip.finish().unwrap()
 }
 
 const LOG_FILES: u32 = 80;

@@ -1,8 +1,9 @@
 //! To a worker: a request for each log file, answered once it is staged. A refusal names one log file then, and the
 //! workers behind one address share the work.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use aws_sdk_sqs::primitives::{DateTime, DateTimeFormat};
 use futures::StreamExt;
 use futures::stream;
 use logmill_shared::LogFile;
@@ -106,7 +107,7 @@ fn share(left: Duration) -> Duration {
 async fn read(answer: Response) -> Result<(), SendError> {
     let status = answer.status();
     let header = answer.headers().get(RETRY_AFTER);
-    let pause = header.and_then(|header| seconds(header.to_str().ok()?));
+    let pause = header.and_then(|header| pause(header.to_str().ok()?, SystemTime::now()));
     // Read in any case, and to the end if it is short: only then is the connection used again.
     let said = beginning(answer).await;
     judge(status, pause, &said)
@@ -128,9 +129,16 @@ fn judge(status: StatusCode, pause: Option<Duration>, said: &str) -> Result<(), 
     }
 }
 
-/// `Retry-After` in seconds. It may be a date as well, which no worker sends; then our own pauses do.
-fn seconds(retry_after: &str) -> Option<Duration> {
-    retry_after.trim().parse().ok().map(Duration::from_secs)
+/// `Retry-After`: seconds, which workers send, or a date, which what stands before them may. It is over once the date has
+/// passed.
+fn pause(retry_after: &str, now: SystemTime) -> Option<Duration> {
+    let retry_after = retry_after.trim();
+    if let Ok(seconds) = retry_after.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = DateTime::from_str(retry_after, DateTimeFormat::HttpDate).ok()?;
+    let date = SystemTime::try_from(date).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
 }
 
 /// The first bytes of the body, as text of one line.
@@ -183,11 +191,21 @@ mod tests {
     }
 
     #[test]
-    fn pauses_are_read_in_seconds() {
-        assert_eq!(seconds("3"), Some(Duration::from_secs(3)));
-        assert_eq!(seconds(" 0 "), Some(Duration::ZERO));
-        assert_eq!(seconds("Wed, 21 Oct 2015 07:28:00 GMT"), None);
-        assert_eq!(seconds("-1"), None);
+    fn pauses_are_seconds_or_dates() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_445_412_475);
+        for (retry_after, seconds) in [
+            ("3", Some(3)),
+            (" 0 ", Some(0)),
+            ("Wed, 21 Oct 2015 07:28:00 GMT", Some(5)),
+            ("Wed, 21 Oct 2015 07:27:00 GMT", Some(0)),
+            ("-1", None),
+            ("2015-10-21", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            let expected = seconds.map(Duration::from_secs);
+            assert_eq!(pause(retry_after, now), expected, "{retry_after}");
+        }
     }
 
     #[test]

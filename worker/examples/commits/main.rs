@@ -15,11 +15,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use logmill::journey::{self, RollupTable, Source};
+use logmill::pace;
 use logmill::rollup::Rollup;
 use logmill::table::{RejectedLines, Root, Table};
-use logmill::upkeep;
+use logmill::upkeep::{self, News};
 use logmill_shared::LogFile;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 mod slow_store;
@@ -137,13 +138,13 @@ async fn fleet_of(workers: u64, duration: Duration) -> Result<(), Failure> {
     let store = SlowStore::new(S3);
     let delays = Arc::new(Delays::default());
     let number = Arc::new(AtomicU64::new(0));
-    let (stop, stopped) = watch::channel(false);
+    let stop = CancellationToken::new();
     let mut tasks = tokio::task::JoinSet::new();
     let begin = Instant::now();
     for worker in 0..workers {
         let bench = Arc::new(table(store.clone()).await?);
         let (staging, delays_of_staging) = (Arc::clone(&bench), Arc::clone(&delays));
-        let (number, until) = (Arc::clone(&number), stopped.clone());
+        let (number, until) = (Arc::clone(&number), stop.clone());
         // A log file's journey is for a thread of its own.
         let runtime = tokio::runtime::Handle::current();
         let stage = move || {
@@ -152,7 +153,7 @@ async fn fleet_of(workers: u64, duration: Duration) -> Result<(), Failure> {
                 // Workers are not in step.
                 tokio::time::sleep(every.mul_f64(worker as f64 / workers as f64)).await;
                 let mut clock = tokio::time::interval(every);
-                while !*until.borrow() {
+                while !until.is_cancelled() {
                     clock.tick().await;
                     let file = log_file(number.fetch_add(1, Ordering::Relaxed));
                     let text: String = (0..100).map(|n| line(n * 7, 3000)).collect();
@@ -165,16 +166,18 @@ async fn fleet_of(workers: u64, duration: Duration) -> Result<(), Failure> {
             })
         };
         tasks.spawn_blocking(stage);
-        let (delays, until) = (Arc::clone(&delays), stopped.clone());
+        let (delays, until) = (Arc::clone(&delays), stop.clone());
         tasks.spawn(async move {
-            upkeep::keep(&bench.each.table, until, |entries| {
+            upkeep::keep(&bench.each.table, pace::INTERVAL, until, |news| {
+                let News::Committed(committed, _) = news else {
+                    return;
+                };
                 let (Ok(staged), Ok(mut all)) = (delays.staged.lock(), delays.delays.lock()) else {
                     return;
                 };
                 delays.commits.fetch_add(1, Ordering::Relaxed);
-                let of_entry = entries
-                    .iter()
-                    .filter_map(|entry| staged.get(&entry.log_file));
+                let entries = committed.entries.iter();
+                let of_entry = entries.filter_map(|entry| staged.get(&entry.log_file));
                 all.extend(of_entry.map(Instant::elapsed));
             })
             .await;
@@ -189,7 +192,7 @@ async fn fleet_of(workers: u64, duration: Duration) -> Result<(), Failure> {
         .map_err(|_| "a task has panicked")?
         .clone();
     report(workers, taken, &mut all, &delays, &store.requests);
-    let _ = stop.send(true);
+    stop.cancel();
     while let Some(ended) = tasks.join_next().await {
         ended??;
     }

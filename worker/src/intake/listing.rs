@@ -113,7 +113,7 @@ pub async fn list(places: &[String], except: &str) -> Result<Vec<Found>, Listing
 }
 
 async fn objects(place: S3Uri<'_>, except: &str) -> anyhow::Result<Vec<Found>> {
-    let client = aws::s3_client(aws::sdk_config().await)?;
+    let client = aws::bucket(aws::sdk_config().await, place.bucket).await?;
     bucket::list(&client, place, S3Uri::parse(except)?).await
 }
 
@@ -182,13 +182,15 @@ impl Listing {
     pub fn begin(place: &str, except: &str, span: Span) -> Self {
         match S3Uri::parse(place) {
             Ok(None) => Self::of_folder(place, except, span),
-            Ok(Some(_)) | Err(_) => {
+            Ok(Some(S3Uri { bucket, .. })) => {
+                let bucket = bucket.to_owned();
                 let (of, except) = (place.to_owned(), except.to_owned());
                 Self::spawn(place, |pages| async move {
-                    let client = aws::s3_client(aws::sdk_config().await)?;
+                    let client = aws::bucket(aws::sdk_config().await, &bucket).await?;
                     walk(&client, &of, &except, span, &pages).await
                 })
             }
+            Err(error) => Self::spawn(place, |_| async { Err(error.into()) }),
         }
     }
 

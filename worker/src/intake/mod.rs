@@ -1,8 +1,73 @@
-//! Where log files come from.
+//! Where log files come from: by listing, or announced by a queue or over HTTP.
 
-mod s3_uri;
+pub(crate) mod s3_uri;
 pub mod span;
 mod bucket;
 mod walk;
 pub mod listing;
+pub mod places;
 pub mod queue;
+mod visibility;
+pub mod sqs;
+pub mod http;
+
+use std::borrow::Cow;
+use std::future::Future;
+
+use futures::StreamExt;
+use futures::stream::{self, Stream};
+use logmill_shared::LogFile;
+use logmill_shared::notification::Announced;
+
+/// What log files are announced to.
+pub trait Stage: Clone + Send + Sync + 'static {
+    /// Stages a log file. `Ok` promises that it is staged, or that no rollup reads it: whoever announced it may forget
+    /// it. It does not promise that it is counted yet.
+    fn stage(&self, log_file: &LogFile) -> impl Future<Output = Result<Staged, NotStaged>> + Send;
+}
+
+/// How a log file's announcement has ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Staged {
+    /// It is staged for every rollup that reads it.
+    Staged,
+    /// No rollup reads it.
+    Skipped,
+}
+
+/// Why a log file is not staged, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct NotStaged {
+    /// A name for counting.
+    pub name: &'static str,
+    /// In words.
+    pub reason: Cow<'static, str>,
+    /// Whose move is next.
+    pub next: Next,
+}
+
+/// Whose move is next after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// It would fail again: a person must look at it.
+    Person,
+    /// Another time it may succeed: the trouble is this log file's.
+    Again,
+    /// Another time it may succeed: what fails is what all log files need, and to announce more of them now is no use.
+    Outage,
+}
+
+/// Stages all log files of a notification, some side by side.
+fn stage_all(
+    stage: &impl Stage,
+    log_files: Vec<Announced>,
+    at_once: usize,
+) -> impl Stream<Item = (LogFile, Result<Staged, NotStaged>)> + Send {
+    stream::iter(log_files)
+        .map(move |announced| async move {
+            let staged = stage.stage(&announced.log_file).await;
+            (announced.log_file, staged)
+        })
+        .buffer_unordered(at_once)
+}

@@ -1,6 +1,6 @@
 //! Rollups: the user's SQL, checked and planned.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
@@ -10,11 +10,13 @@ use datafusion::execution::SendableRecordBatchStream;
 use crate::format::{LogFormat, ScanColumn};
 use crate::table::{Column, Definition};
 
+mod files;
 mod sql;
 pub(crate) mod merge;
 pub(crate) mod functions;
 pub(crate) mod engine;
 
+use files::SqlFile;
 pub use merge::MergeRule;
 pub(crate) use sql::{DATE_COLUMN, canonical};
 
@@ -27,33 +29,33 @@ pub(crate) const LOG_FILES: &str = "log_files";
 /// What is wrong with a rollup, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum RollupError {
-    /// Its file can't be had.
-    #[error("{path}: can't be read")]
+    /// It can't be had.
+    #[error("{place}: can't be read")]
     Read {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
+        /// The file, folder or object.
+        place: String,
+        /// Why not.
+        source: anyhow::Error,
     },
     /// A folder without rollups.
     #[error("{0}: there is no .sql file in it; a rollup is a file <table>.sql with one SELECT")]
-    None(PathBuf),
+    None(String),
     /// A name that can't be a table's.
     #[error(
-        "{path}: the file's name is the table's, and '{name}' can't be one: \
+        "{place}: the file's name is the table's, and '{name}' can't be one: \
          use a lower-case letter, then letters, digits and _, and none of rejected_lines and log_files"
     )]
     Name {
         /// The file.
-        path: PathBuf,
+        place: String,
         /// Its name without the ending.
         name: String,
     },
     /// SQL that is not understood, or that can't be merged.
-    #[error("{path}: {message}")]
+    #[error("{place}: {message}")]
     Sql {
         /// The file.
-        path: PathBuf,
+        place: String,
         /// What is wrong.
         message: String,
     },
@@ -69,57 +71,43 @@ pub struct Rollup {
 }
 
 impl Rollup {
-    /// Loads every `.sql` file of a folder, in the order of their names.
-    pub async fn load_folder(folder: &Path) -> Result<Vec<Self>, RollupError> {
-        let read_error = |source| RollupError::Read {
-            path: folder.to_owned(),
+    /// Loads every `.sql` file of a folder, which is a path or `s3://bucket/prefix`, in the order of their names.
+    pub async fn load_folder(folder: &str) -> Result<Vec<Self>, RollupError> {
+        let files = files::of_folder(folder).await;
+        let files = files.map_err(|source| RollupError::Read {
+            place: folder.to_owned(),
             source,
-        };
-        let mut paths = Vec::new();
-        for entry in std::fs::read_dir(folder).map_err(read_error)? {
-            let path = entry.map_err(read_error)?.path();
-            if path.extension().is_some_and(|ending| ending == "sql") {
-                paths.push(path);
-            }
-        }
-        paths.sort();
-        if paths.is_empty() {
+        })?;
+        if files.is_empty() {
             return Err(RollupError::None(folder.to_owned()));
         }
-        let mut rollups = Vec::with_capacity(paths.len());
-        for path in &paths {
-            rollups.push(Self::load(path).await?);
+        let mut rollups = Vec::with_capacity(files.len());
+        for file in files {
+            rollups.push(Self::of_file(file).await?);
         }
         Ok(rollups)
     }
 
     /// Loads the rollup in one file.
     pub async fn load(path: &Path) -> Result<Self, RollupError> {
-        let sql = std::fs::read_to_string(path).map_err(|source| RollupError::Read {
-            path: path.to_owned(),
+        let file = SqlFile::read(path).map_err(|source| RollupError::Read {
+            place: path.display().to_string(),
             source,
         })?;
-        let name = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        Self::of_file(file).await
+    }
+
+    async fn of_file(file: SqlFile) -> Result<Self, RollupError> {
+        let SqlFile { place, name, sql } = file;
         let plain = name.starts_with(|first: char| first.is_ascii_lowercase())
             && name
                 .chars()
                 .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         if !plain || name == REJECTED_LINES || name == LOG_FILES {
-            return Err(RollupError::Name {
-                path: path.to_owned(),
-                name,
-            });
+            return Err(RollupError::Name { place, name });
         }
-        Self::from_sql(&name, &sql)
-            .await
-            .map_err(|message| RollupError::Sql {
-                path: path.to_owned(),
-                message,
-            })
+        let rollup = Self::from_sql(&name, &sql).await;
+        rollup.map_err(|message| RollupError::Sql { place, message })
     }
 
     /// Makes a rollup of SQL. The error is what is wrong and what to do about it.

@@ -59,6 +59,10 @@ pub struct Committed {
     pub entries: Vec<Entry>,
     /// Whether there is more to commit.
     pub more: bool,
+    /// The version that has them, if there are any.
+    pub version: u64,
+    /// When the one was staged that had waited longest.
+    pub oldest: Option<SystemTime>,
 }
 
 impl Table {
@@ -140,8 +144,8 @@ impl Table {
         let (staged, opened) = self.open(fresh).await?;
         if staged.is_empty() {
             return Ok(Committed {
-                entries: Vec::new(),
                 more,
+                ..Committed::default()
             });
         }
         lease.renew().await;
@@ -169,7 +173,12 @@ impl Table {
         if let Err(error) = self.checkpoint_if_due(&version).await {
             tracing::warn!(table = %self.definition.name, %error, "no checkpoint");
         }
-        Ok(Committed { entries, more })
+        Ok(Committed {
+            entries,
+            more,
+            version: version.number(),
+            oldest: staged.iter().map(|file| file.staged).min(),
+        })
     }
 
     /// Fails if too much time has gone since this moment.

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arrow::record_batch::RecordBatch;
 use futures::{StreamExt, TryStreamExt};
@@ -32,6 +33,8 @@ pub(crate) struct StagedFile {
     pub(super) shard: Shard,
     pub(super) id: LogFileId,
     pub(super) bytes: u64,
+    /// When it was staged, by the store's clock.
+    pub(super) staged: SystemTime,
     /// The object's ETag: another worker may stage the same log file again while this is read.
     version: Option<String>,
 }
@@ -84,6 +87,7 @@ impl StagedFile {
             shard: Shard::from_name(shard.as_ref()),
             id,
             bytes: object.size,
+            staged: object.last_modified.into(),
             version: object.e_tag.clone(),
         })
     }

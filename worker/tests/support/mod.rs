@@ -6,11 +6,16 @@ pub mod made_logs;
 pub mod python;
 pub mod ministack;
 pub mod fault_proxy;
+pub mod worker;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 /// A command line of the program under test.
 pub fn logmill<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
@@ -146,6 +151,13 @@ pub fn alb_name(hour: u32, minute: u32, node: u32) -> String {
         "123456789012_elasticloadbalancing_us-east-2_app.shop.50dc6c495c0c9188_\
          20261120T{hour:02}{minute:02}Z_10.0.0.{node}_r{node}.log"
     )
+}
+
+/// A file's text as gzip.
+pub fn gzip(text: &str) -> Vec<u8> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(text.as_bytes()).unwrap();
+    gzip.finish().unwrap()
 }
 
 /// Small deterministic random numbers, so that a seed that is printed says everything.

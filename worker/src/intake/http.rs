@@ -1,0 +1,228 @@
+//! Log files that are announced by HTTP: `POST /v1/log-files` is answered with 200 once they are staged, so that a crash
+//! before loses nothing, and the caller needs no queue. For those who look after the worker: `/healthz`, `/readyz` and
+//! `/metrics`.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use futures::StreamExt;
+use logmill_shared::{LogFile, notification};
+use serde_json::{Value, json};
+use subtle::ConstantTimeEq;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::{Next, NotStaged, Stage, Staged, stage_all};
+use crate::metrics::Metrics;
+
+/// The longest message, in bytes: SQS's bound, which is also the most that S3 or SNS send.
+const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// How long a body may take to arrive. A client that is slower keeps others out.
+const BODY_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long who finds the worker full is asked to wait. Most log files take less.
+const RETRY_AFTER_SECONDS: &str = "1";
+
+/// How announcements are taken.
+pub struct Settings {
+    /// What callers must show; without one no announcements are taken.
+    pub token: Option<Token>,
+    /// Requests at once, those that wait for their turn included. Beyond it the worker is full.
+    pub requests_max: usize,
+    /// Log files of one request that are staged side by side.
+    pub log_files_at_once: usize,
+}
+
+/// A secret that is compared in constant time, and shown by nothing.
+pub struct Token(String);
+
+impl Token {
+    /// Of the text that callers show as a bearer token. `None` if it is blank.
+    pub fn new(text: &str) -> Option<Self> {
+        let text = text.trim();
+        (!text.is_empty()).then(|| Self(text.to_owned()))
+    }
+
+    fn is_shown_by(&self, headers: &HeaderMap) -> bool {
+        let shown = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
+        let Some((scheme, token)) = shown.and_then(|shown| shown.split_at_checked(7)) else {
+            return false;
+        };
+        scheme.eq_ignore_ascii_case(b"bearer ") && token.ct_eq(self.0.as_bytes()).into()
+    }
+}
+
+struct Http<S> {
+    settings: Settings,
+    stage: S,
+    metrics: Arc<Metrics>,
+    room: Semaphore,
+    stop: CancellationToken,
+}
+
+/// Answers until `stop` is cancelled, and then whoever has asked before.
+pub async fn listen<S: Stage>(
+    listener: TcpListener,
+    settings: Settings,
+    stage: S,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let mut router = Router::new()
+        .route("/healthz", get(async || "alive\n"))
+        .route("/readyz", get(ready::<S>))
+        .route("/metrics", get(show_metrics::<S>));
+    if settings.token.is_some() {
+        router = router.route("/v1/log-files", post(announce::<S>));
+    }
+    let http = Arc::new(Http {
+        room: Semaphore::new(settings.requests_max),
+        settings,
+        stage,
+        metrics,
+        stop: stop.clone(),
+    });
+    axum::serve(listener, router.with_state(http))
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+}
+
+async fn ready<S>(State(http): State<Arc<Http<S>>>) -> (StatusCode, &'static str) {
+    match http.stop.is_cancelled() {
+        true => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+        false => (StatusCode::OK, "ready\n"),
+    }
+}
+
+async fn show_metrics<S>(State(http): State<Arc<Http<S>>>) -> Response {
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(CONTENT_TYPE, content_type)], http.metrics.text()).into_response()
+}
+
+async fn announce<S: Stage>(State(http): State<Arc<Http<S>>>, request: Request) -> Response {
+    let answer = match http.announced(request).await {
+        Ok(answer) | Err(answer) => answer,
+    };
+    http.metrics.http_request(answer.status.as_u16());
+    answer.into_response()
+}
+
+struct Answer {
+    status: StatusCode,
+    body: Value,
+}
+
+impl Answer {
+    fn error(status: StatusCode, error: impl ToString) -> Self {
+        let body = json!({"error": error.to_string()});
+        Self { status, body }
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let body = format!("{}\n", self.body);
+        let mut response =
+            (self.status, [(CONTENT_TYPE, "application/json")], body).into_response();
+        let header = match self.status {
+            StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, "Bearer")),
+            StatusCode::SERVICE_UNAVAILABLE => Some((RETRY_AFTER, RETRY_AFTER_SECONDS)),
+            _ => None,
+        };
+        if let Some((name, value)) = header {
+            let value = axum::http::HeaderValue::from_static(value);
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+impl<S: Stage> Http<S> {
+    /// Both are answers. Whoever has no token costs next to nothing, and whoever finds no room little more.
+    async fn announced(&self, request: Request) -> Result<Answer, Answer> {
+        let token = self.settings.token.as_ref();
+        if !token.is_some_and(|token| token.is_shown_by(request.headers())) {
+            let why = "show the worker's token: Authorization: Bearer <token>";
+            return Err(Answer::error(StatusCode::UNAUTHORIZED, why));
+        }
+        let Ok(_room) = self.room.try_acquire() else {
+            let why = "this worker is full; try again, or another";
+            return Err(Answer::error(StatusCode::SERVICE_UNAVAILABLE, why));
+        };
+        let body = body(request).await?;
+        let understood = std::str::from_utf8(&body)
+            .map_err(|error| error.to_string())
+            .and_then(|body| notification::parse(body).map_err(|error| error.to_string()));
+        let notification = understood.map_err(|error| {
+            tracing::warn!(%error, "announcement not understood");
+            self.metrics.failed("not_understood");
+            Answer::error(StatusCode::UNPROCESSABLE_ENTITY, error)
+        })?;
+        for part in &notification.left_out {
+            tracing::debug!(uri = part.uri, why = %part.why, "left out");
+            self.metrics.left_out(part.why.name());
+        }
+
+        let (mut staged, mut skipped, mut failed) = (0, 0, Vec::new());
+        let left_out = notification.left_out.len();
+        let mut outcomes = pin!(stage_all(
+            &self.stage,
+            notification.log_files,
+            self.settings.log_files_at_once
+        ));
+        while let Some((log_file, outcome)) = outcomes.next().await {
+            match outcome {
+                Ok(Staged::Staged) => staged += 1,
+                Ok(Staged::Skipped) => skipped += 1,
+                Err(error) => {
+                    tracing::warn!(%log_file, reason = %error, "log file not staged; its announcer is told");
+                    failed.push((log_file, error));
+                }
+            }
+        }
+        let mut body = json!({
+            "staged": staged, "skipped": skipped, "left_out": left_out,
+        });
+        let Some((_, first)) = failed.first() else {
+            let status = StatusCode::OK;
+            return Ok(Answer { status, body });
+        };
+        let outage = |(_, error): &(LogFile, NotStaged)| error.next == Next::Outage;
+        let status = match failed.iter().any(outage) {
+            true => StatusCode::SERVICE_UNAVAILABLE,
+            // It is for its announcer to try again, or to have a person look at it.
+            false => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        body["error"] = Value::from(first.to_string());
+        let failed = failed.iter();
+        body["failed"] = failed
+            .map(|(log_file, error)| json!({"log_file": log_file.uri(), "reason": error.to_string()}))
+            .collect();
+        Err(Answer { status, body })
+    }
+}
+
+async fn body(request: Request) -> Result<Bytes, Answer> {
+    match timeout(BODY_TIME_MAX, to_bytes(request.into_body(), BODY_BYTES_MAX)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) => {
+            let why = format!("the body is longer than {BODY_BYTES_MAX} bytes, or broke off");
+            Err(Answer::error(StatusCode::PAYLOAD_TOO_LARGE, why))
+        }
+        Err(_) => {
+            let why = "the body did not arrive in time";
+            Err(Answer::error(StatusCode::REQUEST_TIMEOUT, why))
+        }
+    }
+}

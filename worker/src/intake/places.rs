@@ -1,0 +1,90 @@
+//! The places that announced log files may be read from, and what is there.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use anyhow::{Context, Result};
+use aws_sdk_s3::Client;
+use logmill_shared::LogFile;
+use logmill_shared::notification::Allowed;
+
+use super::listing::{Found, Place};
+use super::{Next, NotStaged};
+use crate::aws::{self, S3Error, Verdict};
+
+/// The places that log files may be read from, each bucket with a client of its own: they may be in several regions.
+#[derive(Debug)]
+pub struct Places {
+    allowed: Vec<Allowed>,
+    buckets: HashMap<String, Client>,
+}
+
+impl Places {
+    /// Fails if there is no such bucket, or S3 can't be asked. Whether its objects may be read shows with the first.
+    pub async fn open(allowed: Vec<Allowed>) -> Result<Self> {
+        let config = aws::sdk_config().await;
+        let mut buckets = HashMap::new();
+        for place in &allowed {
+            let bucket = place.bucket();
+            if !buckets.contains_key(bucket) {
+                let client = aws::bucket(config, bucket).await;
+                let client = client.with_context(|| format!("{place}: can't be read"))?;
+                buckets.insert(bucket.to_owned(), client);
+            }
+        }
+        Ok(Self { allowed, buckets })
+    }
+
+    /// The log file as it is now.
+    pub async fn look_up(&self, log_file: &LogFile) -> Result<Found, NotStaged> {
+        let client = log_file
+            .bucket_and_key()
+            .filter(|_| self.allowed.iter().any(|place| place.allows(log_file)))
+            .and_then(|(bucket, key)| Some((self.buckets.get(bucket)?, bucket, key)));
+        let Some((client, bucket, key)) = client else {
+            return Err(NotStaged {
+                name: "not_allowed",
+                reason: Cow::Borrowed("it is in no place that --allow names"),
+                next: Next::Person,
+            });
+        };
+        let request = client.head_object().bucket(bucket).key(key);
+        let answer = request.send().await.map_err(|error| {
+            let needs =
+                "s3:GetObject on it, and s3:ListBucket on its bucket to see whether it is there";
+            not_found(&S3Error::new(&error, bucket, needs))
+        })?;
+        let bytes = answer
+            .content_length
+            .and_then(|bytes| u64::try_from(bytes).ok());
+        match (bytes, answer.e_tag) {
+            (Some(bytes), Some(etag)) => Ok(Found {
+                log_file: log_file.clone(),
+                bytes,
+                etag: etag.trim_matches('"').to_owned(),
+                place: Place::Object(client.clone()),
+            }),
+            _ => Err(NotStaged {
+                name: "no_answer",
+                reason: Cow::Borrowed("S3 does not tell its size and ETag"),
+                next: Next::Again,
+            }),
+        }
+    }
+}
+
+fn not_found(error: &S3Error) -> NotStaged {
+    let (name, next) = match error.verdict {
+        // Deleted, or announced by a wrong key. S3 shows what it has announced, but not every store does at once.
+        Verdict::NotFound => ("missing", Next::Again),
+        Verdict::Changed => ("changed", Next::Again),
+        // Most likely a permission is missing, and all others will be refused as well.
+        Verdict::Refused => ("refused", Next::Outage),
+        Verdict::Retry => ("s3_unavailable", Next::Outage),
+    };
+    let reason = match error.verdict {
+        Verdict::NotFound => Cow::Borrowed("there is no such object"),
+        _ => Cow::Owned(error.to_string()),
+    };
+    NotStaged { name, reason, next }
+}

@@ -1,0 +1,438 @@
+//! Log files that a queue announces: each message is kept hidden from others while its log files are staged, and deleted
+//! when all of them are.
+//!
+//! What can't be staged stays in the queue, hidden for a while that grows with each attempt, until the queue's redrive
+//! policy takes it to the dead-letter queue.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt;
+use logmill_shared::notification::{self, Notification};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::queue::{BATCH_MAX, Message, Queue};
+use super::visibility::{Hidden, Visibility};
+use super::{Next, NotStaged, Stage, stage_all};
+use crate::metrics::{Metrics, Received};
+
+/// How long a request for messages waits for some: SQS's own bound. Shorter, and an idle worker asks more often.
+const POLL: Duration = Duration::from_secs(20);
+
+/// When it is time to stop, a request for messages that is under way gets so long to bring some. Where there are
+/// messages it takes a moment; and those that it brings to nobody would be hidden for nothing.
+const LAST_POLL: Duration = Duration::from_secs(1);
+
+/// Messages that wait to be deleted do so together, but not for longer than this.
+const DELETE_LINGER: Duration = Duration::from_millis(50);
+
+/// How often a deletion is tried. A message that is not deleted comes again, and changes nothing.
+const DELETE_TRIES: u32 = 3;
+
+/// The wait before a message is tried again, which doubles with each attempt. What is missing, or can't be had, has some
+/// time to come back; what can't be read is soon where a person sees it.
+const AGAIN: Duration = Duration::from_secs(10);
+const AGAIN_UNREADABLE: Duration = Duration::from_secs(1);
+const LONGEST_AGAIN: Duration = Duration::from_mins(15);
+
+/// Failures in a row that look like an outage before new messages are waited with: each attempt brings a message nearer
+/// to the dead-letter queue, and it is not the message's fault.
+const OUTAGES_BORNE: u32 = 4;
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// How a queue is drawn from.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// How long a message is hidden for at once. It is hidden again and again as long as it is worked on.
+    pub visibility: Duration,
+    /// Messages held at once.
+    pub messages_max: usize,
+    /// Log files of one message that are staged side by side.
+    pub log_files_at_once: usize,
+}
+
+/// Draws from a queue.
+struct Intake<S> {
+    queue: Queue,
+    settings: Settings,
+    stage: S,
+    visibility: Arc<Visibility>,
+    deletions: mpsc::Sender<Deletion>,
+    metrics: Arc<Metrics>,
+    /// Failures in a row that look like an outage.
+    outages: AtomicU32,
+}
+
+/// Stages what the queue announces until `stop` is cancelled, and then what is in hand, until `grace` is over. When this
+/// returns, no message is held: what was not done with is shown to others at once.
+pub async fn take<S: Stage>(
+    queue: Queue,
+    settings: Settings,
+    stage: S,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+    grace: Duration,
+) {
+    let visibility = Visibility::new(queue.clone(), settings.visibility);
+    let (deletions, deleted) = mpsc::channel(settings.messages_max);
+    let mut upkeep = JoinSet::new();
+    upkeep.spawn(delete(queue.clone(), deleted));
+    upkeep.spawn({
+        let visibility = Arc::clone(&visibility);
+        async move { visibility.renew().await }
+    });
+    let intake = Arc::new(Intake {
+        queue,
+        settings,
+        stage,
+        visibility,
+        deletions,
+        metrics,
+        outages: AtomicU32::new(0),
+    });
+    let mut in_hand = InHand::default();
+    Arc::clone(&intake).draw(&mut in_hand, &stop).await;
+
+    let deadline = Instant::now() + grace;
+    in_hand.forget_ended();
+    tracing::info!(
+        messages = in_hand.tasks.len(),
+        "no more messages are taken; finishing those in hand"
+    );
+    while let Ok(true) = timeout_at(deadline, in_hand.next_ends()).await {}
+    intake.give_back(in_hand).await;
+}
+
+/// Messages that are worked on.
+#[derive(Default)]
+struct InHand {
+    tasks: JoinSet<()>,
+    receipts: HashMap<tokio::task::Id, String>,
+}
+
+impl InHand {
+    fn begin(&mut self, receipt: String, task: impl Future<Output = ()> + Send + 'static) {
+        let task = self.tasks.spawn(task);
+        self.receipts.insert(task.id(), receipt);
+    }
+
+    /// Waits until the next one has ended. `false`: there is none.
+    async fn next_ends(&mut self) -> bool {
+        let ended = self.tasks.join_next_with_id().await;
+        self.forget(ended)
+    }
+
+    /// Forgets those that have ended.
+    fn forget_ended(&mut self) {
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            self.forget(Some(ended));
+        }
+    }
+
+    fn forget(&mut self, ended: Option<Result<(tokio::task::Id, ()), JoinError>>) -> bool {
+        let Some(ended) = ended else { return false };
+        let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+        self.receipts.remove(&id);
+        true
+    }
+}
+
+impl<S: Stage> Intake<S> {
+    /// Takes messages as there is room for them.
+    async fn draw(self: Arc<Self>, in_hand: &mut InHand, stop: &CancellationToken) {
+        let room = Arc::new(Semaphore::new(self.settings.messages_max));
+        let mut failures = 0;
+        while !stop.is_cancelled() {
+            in_hand.forget_ended();
+            self.wait_out(stop).await;
+            let first = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                permit = Arc::clone(&room).acquire_owned() => permit,
+            };
+            let Ok(first) = first else { return };
+            let mut permits = vec![first];
+            while permits.len() < BATCH_MAX
+                && let Ok(permit) = Arc::clone(&room).try_acquire_owned()
+            {
+                permits.push(permit);
+            }
+
+            let begun = Instant::now();
+            let receive = self
+                .queue
+                .receive(permits.len(), POLL, self.settings.visibility);
+            tokio::pin!(receive);
+            let received = tokio::select! {
+                received = &mut receive => received,
+                () = stop.cancelled() => match timeout(LAST_POLL, receive).await {
+                    Ok(received) => received,
+                    Err(_) => return,
+                },
+            };
+            let messages = match received {
+                Ok(messages) => messages,
+                Err(error) => {
+                    failures += 1;
+                    let pause = pause(failures);
+                    tracing::error!(%error, pause_s = pause.as_secs(), "no messages received");
+                    self.metrics.failed("queue_unavailable");
+                    wait(pause, stop).await;
+                    continue;
+                }
+            };
+            failures = 0;
+            for (message, permit) in messages.into_iter().zip(permits) {
+                let receipt = message.receipt.clone();
+                let hidden = self.visibility.keep(message, begun);
+                let intake = Arc::clone(&self);
+                in_hand.begin(receipt, async move {
+                    intake.take_message(hidden).await;
+                    drop(permit);
+                });
+            }
+        }
+    }
+
+    /// Waits while all fails that is taken.
+    async fn wait_out(&self, stop: &CancellationToken) {
+        let outages = self.outages.load(Ordering::Relaxed);
+        if let Some(beyond) = outages.checked_sub(OUTAGES_BORNE) {
+            let pause = pause(beyond);
+            tracing::warn!(
+                pause_s = pause.as_secs(),
+                outages,
+                "messages left in the queue for a while: nothing can be staged"
+            );
+            wait(pause, stop).await;
+        }
+    }
+
+    /// The whole way of one message.
+    async fn take_message(&self, hidden: Hidden) {
+        let in_flight = self.metrics.message_in_flight();
+        let outcome = self.stage_all(&hidden.message).await;
+        let age = hidden.message.sent.elapsed().unwrap_or_default();
+        let received = match outcome {
+            Ok(()) if !hidden.is_hidden() => {
+                // Its log files are staged, and will be again by whoever has it now.
+                tracing::warn!(
+                    message_id = hidden.message.id,
+                    "message no longer held; left to who has it now"
+                );
+                Received::Lost
+            }
+            Ok(()) => {
+                self.metrics.message_done(age);
+                match self.delete(&hidden).await {
+                    true => Received::Deleted,
+                    false => Received::Lost,
+                }
+            }
+            Err(next) => {
+                let receipt = hidden.message.receipt.clone();
+                let again = again(next, hidden.message.receive_count);
+                drop(hidden);
+                // If this fails, it shows when its time is over.
+                if let Err(error) = self.queue.hide(&[(&receipt, again)]).await {
+                    tracing::debug!(%error, "message left to its visibility timeout");
+                }
+                Received::Returned
+            }
+        };
+        self.metrics.message(received);
+        drop(in_flight);
+    }
+
+    /// Stages all log files of a message. The error says when to try again; the reason has been told.
+    async fn stage_all(&self, message: &Message) -> Result<(), Next> {
+        let Notification {
+            log_files,
+            left_out,
+        } = match notification::parse(&message.body) {
+            Ok(notification) => notification,
+            Err(error) => {
+                tracing::warn!(
+                    message_id = message.id, receive_count = message.receive_count, %error,
+                    "message not understood; left to the queue's redrive policy"
+                );
+                self.metrics.failed("not_understood");
+                return Err(Next::Person);
+            }
+        };
+        for part in &left_out {
+            tracing::debug!(uri = part.uri, why = %part.why, "left out");
+            self.metrics.left_out(part.why.name());
+        }
+        let mut failures = Vec::new();
+        let mut outcomes = pin!(stage_all(
+            &self.stage,
+            log_files,
+            self.settings.log_files_at_once
+        ));
+        while let Some((log_file, outcome)) = outcomes.next().await {
+            self.note(&outcome);
+            if let Err(error) = outcome {
+                tracing::warn!(
+                    %log_file, message_id = message.id, receive_count = message.receive_count, reason = %error,
+                    "log file not staged; left to the queue's redrive policy"
+                );
+                failures.push(error.next);
+            }
+        }
+        match failures.iter().all(|next| *next == Next::Person) {
+            _ if failures.is_empty() => Ok(()),
+            true => Err(Next::Person),
+            false => Err(Next::Again),
+        }
+    }
+
+    fn note<T>(&self, staged: &Result<T, NotStaged>) {
+        match staged {
+            Ok(_) => self.outages.store(0, Ordering::Relaxed),
+            Err(error) if error.next == Next::Outage => {
+                self.outages.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Deletes a message. Returns whether it has gone.
+    async fn delete(&self, hidden: &Hidden) -> bool {
+        let (done, is_done) = oneshot::channel();
+        let receipt = hidden.message.receipt.clone();
+        let sent = self.deletions.send(Deletion { receipt, done }).await;
+        sent.is_ok() && is_done.await.unwrap_or(false)
+    }
+
+    /// Shows to others what is still in hand.
+    async fn give_back(&self, mut in_hand: InHand) {
+        in_hand.forget_ended();
+        in_hand.tasks.abort_all();
+        let receipts: Vec<_> = in_hand
+            .receipts
+            .values()
+            .map(|receipt| (receipt.as_str(), Duration::ZERO))
+            .collect();
+        for batch in receipts.chunks(BATCH_MAX) {
+            match self.queue.hide(batch).await {
+                Ok(refused) => {
+                    let given_back = batch.len() - refused.len();
+                    tracing::info!(messages = given_back, "messages given back");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "messages not given back; they show when their time is over");
+                }
+            }
+        }
+    }
+}
+
+/// How long a message is hidden for after a failure.
+fn again(next: Next, receive_count: u32) -> Duration {
+    let first = match next {
+        Next::Person => AGAIN_UNREADABLE,
+        Next::Again | Next::Outage => AGAIN,
+    };
+    let doubled = 1_u32 << receive_count.clamp(1, 16).saturating_sub(1);
+    (first * doubled).min(LONGEST_AGAIN)
+}
+
+/// The pause after so many failures in a row.
+fn pause(failures: u32) -> Duration {
+    Duration::from_secs(1 << failures.min(6)).min(LONGEST_PAUSE)
+}
+
+async fn wait(pause: Duration, stop: &CancellationToken) {
+    // Either is well.
+    let _ = timeout(pause, stop.cancelled()).await;
+}
+
+/// A message to be deleted, and who wants to know.
+struct Deletion {
+    receipt: String,
+    done: oneshot::Sender<bool>,
+}
+
+/// Deletes messages, ten by one request.
+async fn delete(queue: Queue, mut deletions: mpsc::Receiver<Deletion>) {
+    let mut requests = JoinSet::new();
+    while let Some(first) = deletions.recv().await {
+        let mut batch = vec![first];
+        let linger = sleep_until(Instant::now() + DELETE_LINGER);
+        tokio::pin!(linger);
+        while batch.len() < BATCH_MAX {
+            tokio::select! {
+                biased;
+                next = deletions.recv() => match next {
+                    Some(next) => batch.push(next),
+                    None => break,
+                },
+                () = &mut linger => break,
+            }
+        }
+        // Side by side with the next batch: one that has to be tried again holds up nothing.
+        requests.spawn(delete_batch(queue.clone(), batch));
+        while requests.try_join_next().is_some() {}
+    }
+}
+
+async fn delete_batch(queue: Queue, mut batch: Vec<Deletion>) {
+    for tried in 1..=DELETE_TRIES {
+        let receipts: Vec<&str> = batch.iter().map(|each| each.receipt.as_str()).collect();
+        let refused = queue.delete(&receipts).await;
+        let is_last = tried == DELETE_TRIES;
+        let mut left = Vec::new();
+        for (at, deletion) in batch.into_iter().enumerate() {
+            let refusal = match &refused {
+                Ok(refused) => refused
+                    .iter()
+                    .find(|(refused, _)| *refused == at)
+                    .map(|(_, refusal)| (refusal.to_string(), refusal.is_final)),
+                Err(error) => Some((error.to_string(), false)),
+            };
+            match refusal {
+                None => {
+                    // Whoever asked may have been stopped since.
+                    let _ = deletion.done.send(true);
+                }
+                Some((why, is_final)) if is_final || is_last => {
+                    tracing::warn!(
+                        why,
+                        "message not deleted; it will come again, and change nothing"
+                    );
+                    let _ = deletion.done.send(false);
+                }
+                Some(_) => left.push(deletion),
+            }
+        }
+        if left.is_empty() {
+            return;
+        }
+        batch = left;
+        sleep(Duration::from_millis(200) * tried).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_again_is_tried_more_rarely() {
+        let seconds = |next, count| again(next, count).as_secs();
+        assert_eq!(seconds(Next::Again, 1), 10);
+        assert_eq!(seconds(Next::Again, 3), 40);
+        assert_eq!(seconds(Next::Outage, 1000), 900);
+        assert_eq!(seconds(Next::Person, 0), 1);
+        assert_eq!(seconds(Next::Person, 5), 16);
+        assert_eq!(pause(0).as_secs(), 1);
+        assert_eq!(pause(100).as_secs(), 60);
+    }
+}

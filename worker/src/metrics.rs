@@ -1,0 +1,354 @@
+//! What a worker tells Prometheus of itself. `docs/operating.md` lists these metrics, and which to alarm on.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::journey::{Reading, Spent};
+use crate::table::Committed;
+
+/// A name and a value. There are few values of each, and none is of a log file.
+type Label = [(&'static str, String); 1];
+
+type Counters = Family<Label, Counter>;
+type Gauges = Family<Label, Gauge>;
+type Histograms = Family<Label, Histogram, fn() -> Histogram>;
+
+/// Bounds of what takes a moment, in seconds: a small log file is staged in a few hundredths, a large one in minutes.
+const SECONDS: [f64; 12] = [
+    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0, 300.0,
+];
+
+/// Bounds of what waits, in seconds: for a commit half a minute, in a queue for hours if all goes wrong.
+const AGES: [f64; 12] = [
+    0.1, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 14400.0,
+];
+
+/// All metrics of a worker.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    log_files: Counters,
+    failures: Counters,
+    lines: Counter,
+    rejected_lines: Counter,
+    bytes: Counter,
+    text_bytes: Counter,
+    stage_seconds: Histograms,
+    log_files_in_flight: Gauge,
+    messages_in_flight: Gauge,
+    messages: Counters,
+    message_age: Histogram,
+    left_out: Counters,
+    http_requests: Counters,
+    lease_held: Gauges,
+    commit_seconds: Histograms,
+    committed: Counters,
+    staged_to_visible: Histograms,
+    version: Gauges,
+    upkeep_failures: Counters,
+}
+
+/// What has become of a message.
+#[derive(Debug, Clone, Copy)]
+pub enum Received {
+    /// All of it is staged, and it is deleted.
+    Deleted,
+    /// It could not be staged, and is left to the queue.
+    Returned,
+    /// It was staged, but others have or will have it too.
+    Lost,
+}
+
+/// Something that is in flight until this is dropped.
+#[derive(Debug)]
+pub struct InFlight(Gauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn moment() -> Histogram {
+    Histogram::new(SECONDS)
+}
+
+fn age() -> Histogram {
+    Histogram::new(AGES)
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            registry: Registry::with_prefix("logmill"),
+            log_files: Family::default(),
+            failures: Family::default(),
+            lines: Counter::default(),
+            rejected_lines: Counter::default(),
+            bytes: Counter::default(),
+            text_bytes: Counter::default(),
+            stage_seconds: Family::new_with_constructor(moment),
+            log_files_in_flight: Gauge::default(),
+            messages_in_flight: Gauge::default(),
+            messages: Family::default(),
+            message_age: age(),
+            left_out: Family::default(),
+            http_requests: Family::default(),
+            lease_held: Family::default(),
+            commit_seconds: Family::new_with_constructor(moment),
+            committed: Family::default(),
+            staged_to_visible: Family::new_with_constructor(age),
+            version: Family::default(),
+            upkeep_failures: Family::default(),
+        }
+        .registered()
+    }
+}
+
+impl Metrics {
+    fn registered(mut self) -> Self {
+        let registry = &mut self.registry;
+        let seconds = || Unit::Seconds;
+        registry.register(
+            "log_files",
+            "Log files by outcome: staged, skipped (no rollup reads them), failed (an attempt)",
+            self.log_files.clone(),
+        );
+        registry.register(
+            "failures",
+            "Attempts that failed, by reason",
+            self.failures.clone(),
+        );
+        registry.register("lines", "Lines of staged log files", self.lines.clone());
+        registry.register(
+            "rejected_lines",
+            "Lines that are no log lines, which are in the table rejected_lines",
+            self.rejected_lines.clone(),
+        );
+        registry.register(
+            "log_file_bytes",
+            "Bytes of staged log files, as stored",
+            self.bytes.clone(),
+        );
+        registry.register(
+            "text_bytes",
+            "Bytes of staged log files, once decompressed",
+            self.text_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "stage",
+            "Seconds of a log file by stage: wait (for its turn), look_up, fetch (waiting for S3), compute, put (staging)",
+            seconds(),
+            self.stage_seconds.clone(),
+        );
+        registry.register(
+            "log_files_in_flight",
+            "Log files that are being staged",
+            self.log_files_in_flight.clone(),
+        );
+        registry.register(
+            "messages_in_flight",
+            "Messages that are held",
+            self.messages_in_flight.clone(),
+        );
+        registry.register(
+            "messages",
+            "Messages by outcome: deleted, returned (to the queue), lost (others have them too)",
+            self.messages.clone(),
+        );
+        registry.register_with_unit(
+            "message_age",
+            "Seconds from a message's being sent to its log files' being staged",
+            seconds(),
+            self.message_age.clone(),
+        );
+        registry.register(
+            "left_out",
+            "Parts of notifications that announce no log file, by reason",
+            self.left_out.clone(),
+        );
+        registry.register(
+            "http_requests",
+            "Requests to /v1/log-files, by status",
+            self.http_requests.clone(),
+        );
+        registry.register(
+            "lease_held",
+            "Whether this worker has the table's lease: 1 at one worker, 0 at the others",
+            self.lease_held.clone(),
+        );
+        registry.register_with_unit(
+            "commit",
+            "Seconds that commits to a table took",
+            seconds(),
+            self.commit_seconds.clone(),
+        );
+        registry.register(
+            "committed_log_files",
+            "Log files that a table has counted by this worker's commits",
+            self.committed.clone(),
+        );
+        registry.register_with_unit(
+            "staged_to_visible",
+            "Seconds that the oldest log file of each commit had been staged for",
+            seconds(),
+            self.staged_to_visible.clone(),
+        );
+        registry.register(
+            "table_version",
+            "The newest version of a table that this worker has written",
+            self.version.clone(),
+        );
+        registry.register(
+            "upkeep_failures",
+            "Commits, settlings and vacuums that failed, and are tried again",
+            self.upkeep_failures.clone(),
+        );
+        self
+    }
+
+    /// All of them, in Prometheus's text format.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // A string takes whatever is written to it.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+
+    pub(crate) fn log_file_in_flight(&self) -> InFlight {
+        in_flight(&self.log_files_in_flight)
+    }
+
+    pub(crate) fn message_in_flight(&self) -> InFlight {
+        in_flight(&self.messages_in_flight)
+    }
+
+    pub(crate) fn staged(&self, reading: &Reading, spent: &Spent) {
+        count(&self.log_files, "outcome", "staged", 1);
+        self.lines.inc_by(reading.lines);
+        self.rejected_lines.inc_by(reading.rejected_lines);
+        self.bytes.inc_by(reading.bytes);
+        self.text_bytes.inc_by(reading.text_bytes);
+        self.stage("fetch", spent.fetch);
+        self.stage("compute", spent.compute);
+        self.stage("put", spent.put);
+    }
+
+    pub(crate) fn skipped(&self) {
+        count(&self.log_files, "outcome", "skipped", 1);
+    }
+
+    pub(crate) fn not_staged(&self, reason: &str) {
+        count(&self.log_files, "outcome", "failed", 1);
+        self.failed(reason);
+    }
+
+    pub(crate) fn failed(&self, reason: &str) {
+        count(&self.failures, "reason", reason, 1);
+    }
+
+    pub(crate) fn stage(&self, stage: &str, time: Duration) {
+        observe(&self.stage_seconds, "stage", stage, time);
+    }
+
+    pub(crate) fn message(&self, outcome: Received) {
+        let outcome = match outcome {
+            Received::Deleted => "deleted",
+            Received::Returned => "returned",
+            Received::Lost => "lost",
+        };
+        count(&self.messages, "outcome", outcome, 1);
+    }
+
+    pub(crate) fn message_done(&self, age: Duration) {
+        self.message_age.observe(age.as_secs_f64());
+    }
+
+    pub(crate) fn left_out(&self, reason: &str) {
+        count(&self.left_out, "reason", reason, 1);
+    }
+
+    pub(crate) fn http_request(&self, status: u16) {
+        count(&self.http_requests, "status", &status.to_string(), 1);
+    }
+
+    pub(crate) fn lease(&self, table: &str, is_held: bool) {
+        let gauge = self.lease_held.get_or_create_owned(&label("table", table));
+        gauge.set(is_held.into());
+    }
+
+    pub(crate) fn committed(&self, table: &str, committed: &Committed, took: Duration) {
+        let log_files = committed.entries.len() as u64;
+        observe(&self.commit_seconds, "table", table, took);
+        count(&self.committed, "table", table, log_files);
+        let gauge = self.version.get_or_create_owned(&label("table", table));
+        gauge.set(committed.version as i64);
+        if let Some(oldest) = committed.oldest {
+            let waited = oldest.elapsed().unwrap_or_default();
+            observe(&self.staged_to_visible, "table", table, waited);
+        }
+    }
+
+    pub(crate) fn upkeep_failed(&self, table: &str) {
+        count(&self.upkeep_failures, "table", table, 1);
+    }
+}
+
+fn label(name: &'static str, value: &str) -> Label {
+    [(name, value.to_owned())]
+}
+
+fn count(counters: &Counters, name: &'static str, value: &str, by: u64) {
+    counters.get_or_create_owned(&label(name, value)).inc_by(by);
+}
+
+fn observe(histograms: &Histograms, name: &'static str, value: &str, time: Duration) {
+    let histogram = histograms.get_or_create_owned(&label(name, value));
+    histogram.observe(time.as_secs_f64());
+}
+
+fn in_flight(gauge: &Gauge) -> InFlight {
+    gauge.inc();
+    InFlight(gauge.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn metrics_are_prometheus_text() {
+        let metrics = Metrics::default();
+        let in_flight = metrics.message_in_flight();
+        metrics.message(Received::Deleted);
+        metrics.lease("events", true);
+        let committed = Committed {
+            version: 7,
+            oldest: Some(SystemTime::now() - Duration::from_secs(40)),
+            ..Committed::default()
+        };
+        metrics.committed("events", &committed, Duration::from_secs(1));
+        let text = metrics.text();
+        for line in [
+            "logmill_messages_total{outcome=\"deleted\"} 1",
+            "logmill_messages_in_flight 1",
+            "logmill_lease_held{table=\"events\"} 1",
+            "logmill_table_version{table=\"events\"} 7",
+            "logmill_committed_log_files_total{table=\"events\"} 0",
+            "logmill_staged_to_visible_seconds_bucket{le=\"60.0\",table=\"events\"} 1",
+            "logmill_commit_seconds_sum{table=\"events\"} 1.0",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line}\n{text}");
+        }
+        drop(in_flight);
+        assert!(metrics.text().contains("logmill_messages_in_flight 0\n"));
+    }
+}
