@@ -20,6 +20,7 @@ use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use serde_json::Value;
 use support::ministack::{Ministack, at_endpoint};
+use support::worker::Worker;
 use support::{Workplace, alb_line, alb_name, fail, logmill, succeed};
 use tokio::runtime::Runtime;
 
@@ -421,6 +422,57 @@ fn what_can_not_be_listed_or_read_is_never_complete() {
         "{told}"
     );
     println!("{told}");
+}
+
+#[test]
+fn what_is_sent_again_is_staged_and_then_counted() {
+    let scene = Scene::new();
+    let days = put_days(&scene).concat();
+    scene.run(&[uri(&days[0])]);
+    let rollups = scene.place.path("rollups");
+    let serve = ["serve", "--rollups", &rollups, "--tables", TABLES];
+    let mut serve = scene.command(serve);
+    serve.args([
+        "--queue-url",
+        &scene.work,
+        "--allow",
+        "s3://logs",
+        "--no-commit",
+    ]);
+    let worker = Worker::start(serve.args(["--listen", "127.0.0.1:0"]));
+
+    let span = ["--logs", LOGS, "--from", "2025-11-19", "--to", "2025-11-23"];
+    let missing = [&span[..], &["--missing", "--tables", TABLES]].concat();
+    let told = succeed(scene.replay(&missing).args(["--rate", "50"]));
+    assert!(told.contains("log files  23 sent"), "{told}");
+    let begin = Instant::now();
+    let told = loop {
+        let output = scene.verify("2025-11-19", "2025-11-23").output().unwrap();
+        if output.status.success() {
+            break text(&output);
+        }
+        assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+        assert!(
+            begin.elapsed() < Duration::from_secs(60),
+            "{}",
+            text(&output)
+        );
+    };
+    // Killed: what is staged stays so.
+    drop(worker);
+    println!("{told}");
+    let staged =
+        "23 staged: the next commit counts them\ncomplete   once what is staged is committed";
+    assert!(told.contains(staged), "{told}");
+    let told = succeed(&mut scene.replay(&missing));
+    assert!(told.contains("log files  0 sent"), "{told}");
+
+    // All of it again, to no effect.
+    let told = succeed(&mut scene.replay(&span));
+    assert!(told.contains("log files  24 sent"), "{told}");
+    scene.run(&[LOGS.to_owned()]);
+    let told = succeed(&mut scene.verify("2025-11-19", "2025-11-23"));
+    assert!(told.contains("24 counted\ncomplete"), "{told}");
 }
 
 #[test]
