@@ -400,6 +400,14 @@ fn what_can_not_be_listed_or_read_is_never_complete() {
     let told = succeed(&mut scene.verify("2019-01-01", "2019-01-02"));
     assert!(told.contains("there is no log file of this time"), "{told}");
 
+    // Nor is a replay done that can't list all.
+    let lost = ["--logs", "s3://no-such-logs", "--from", "2025-11-19"];
+    let told = fail(&mut scene.replay(&lost), 1);
+    assert!(
+        told.contains("after 0 log files were sent: s3://no-such-logs: can't be listed"),
+        "{told}"
+    );
+
     // A ledger that has gone is not an empty one.
     let tables = scene.s3.bucket("tables");
     let list = object_store::ObjectStore::list(

@@ -262,6 +262,12 @@ async fn move_each(
             }
             progress.done(old.len());
         }
+        if held.receipts.len() >= HELD_MAX {
+            bail!(
+                "more than {HELD_MAX} messages have come to the dead-letter queue since this began; \
+                 stop what fails there, and run it again"
+            );
+        }
         anyhow::Ok(())
     }
     .await;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use indicatif::HumanCount;
 use logmill_shared::{LogFile, NamedAs};
 
@@ -78,28 +78,39 @@ pub async fn replay(
         ..Replayed::default()
     };
     let mut listing = Listing::begin(&options.logs, tables, options.span);
-    while let Some(page) = listing.next().await? {
-        progress.found(page.len());
-        let listed = page.len();
-        let wanted = match &mut ledgers {
-            Some(ledgers) => replayed.missing(page, ledgers).await?,
-            None => replayed.logs(page),
-        };
-        progress.done(listed - wanted.len());
-        for log_file in wanted {
-            each(&log_file)?;
-            match &mut outbox {
-                Some(outbox) => progress.done(outbox.send(log_file).await?),
-                None => {
-                    replayed.sent += 1;
-                    progress.done(1);
+    let mut all = async || {
+        while let Some(page) = listing.next().await? {
+            progress.found(page.len());
+            let listed = page.len();
+            let wanted = match &mut ledgers {
+                Some(ledgers) => replayed.missing(page, ledgers).await?,
+                None => replayed.logs(page),
+            };
+            progress.done(listed - wanted.len());
+            for log_file in wanted {
+                each(&log_file)?;
+                match &mut outbox {
+                    Some(outbox) => progress.done(outbox.send(log_file).await?),
+                    None => {
+                        replayed.sent += 1;
+                        progress.done(1);
+                    }
                 }
             }
         }
-    }
-    if let Some(mut outbox) = outbox {
-        progress.done(outbox.finish().await?);
-        replayed.sent = outbox.sent();
+        anyhow::Ok(())
+    };
+    let listed = all().await;
+    match outbox {
+        Some(outbox) if outbox.has_failed() => listed?,
+        Some(mut outbox) => {
+            // Also if the listing has failed: what is under way arrives, and how much that is can be said.
+            let finished = outbox.finish().await;
+            replayed.sent = outbox.sent();
+            listed.with_context(|| format!("after {} log files were sent", replayed.sent))?;
+            progress.done(finished?);
+        }
+        None => listed?,
     }
     progress.end();
     Ok(replayed)

@@ -129,6 +129,7 @@ pub(super) struct Outbox<'a> {
     first_pause: Duration,
     sent: usize,
     unsent: Vec<String>,
+    has_failed: bool,
 }
 
 /// What has become of a request's log files.
@@ -147,7 +148,13 @@ impl<'a> Outbox<'a> {
             first_pause: FIRST_PAUSE,
             sent: 0,
             unsent: Vec::new(),
+            has_failed: false,
         }
+    }
+
+    /// Whether the queue takes nothing. Then nothing more is to be sent.
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed
     }
 
     /// Log files that the queue has.
@@ -211,6 +218,7 @@ impl<'a> Outbox<'a> {
         let Some(failure) = self.add(outcome.context("sending failed")?) else {
             return Ok(self.sent - before);
         };
+        self.has_failed = true;
         // What comes after would end the same way, each after the same wait. But what is under way may arrive.
         while let Some(outcome) = self.under_way.join_next().await {
             self.add(outcome.context("sending failed")?);
