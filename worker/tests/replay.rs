@@ -309,7 +309,8 @@ fn what_is_not_counted_is_told_and_sent_again() {
     let span = ["--logs", LOGS, "--from", "2025-11-19", "--to", "2025-11-23"];
     let only_missing = [&span[..], &["--missing", "--tables", TABLES]].concat();
     let dry = [&only_missing[..], &["--dry-run"]].concat();
-    let wanted: BTreeSet<String> = uris(&[&d21[1..], d22, &[truncated.clone()]].concat());
+    let wanted: BTreeSet<String> =
+        uris(&[&d21[1..], d22, std::slice::from_ref(&truncated)].concat());
     let output = scene.replay(&dry).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
     let printed = String::from_utf8(output.stdout.clone()).unwrap();

@@ -280,7 +280,7 @@ mod tests {
         let keys = listed(&s3, &format!("s3://logs/{key}"), "", day)
             .await
             .unwrap();
-        assert_eq!(keys, [key.clone()]);
+        assert_eq!(keys, [key]);
         let folder = "s3://logs/p/AWSLogs/2/elasticloadbalancing/us-east-2/2025/05/05";
         assert_eq!(listed(&s3, folder, "", day).await.unwrap().len(), 2);
         let before = s3.requests().len();
