@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the function lambda-dispatch, and prints a Markdown table.
 
-    cargo build --profile lambda -p lambda-dispatch
+    AWS_LC_SYS_NO_JITTER_ENTROPY=1 cargo build --profile lambda -p lambda-dispatch
     python3 bench/lambda.py TARGET/lambda/lambda-dispatch [--starts 20] [--invocations 500]
 
 It runs under Lambda's runtime API, and sends to SQS or to a worker; all three are servers of this script, the latter two

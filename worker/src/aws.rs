@@ -76,9 +76,10 @@ pub(crate) fn s3_client(config: &SdkConfig) -> Result<Client> {
 
 /// A client for a bucket, in whatever region that is, once S3 has said that there is such a bucket.
 pub(crate) async fn bucket(config: &SdkConfig, bucket: &str) -> Result<Client> {
+    let region = region_of(config, bucket).await?;
     let mut builder = s3_config(config);
+    // An emulator is where it is, and its buckets say what they like.
     if s3_endpoint(config).is_none() {
-        let region = region_of(config, bucket).await?;
         builder = builder.region(Region::new(region));
     }
     if std::env::var(REQUEST_PAYER).is_ok_and(|payer| payer == "requester") {

@@ -111,8 +111,9 @@ pub(crate) struct ServeArgs {
     /// so long the message of a worker that has died is seen by others.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = RangedU64ValueParser::<u64>::new().range(6..=43_200))]
     pub(crate) visibility: u64,
-    /// Seconds that what is in hand may take once it is time to stop. Less than what the platform gives: 30 on ECS.
-    #[arg(long, value_name = "SECONDS", default_value_t = 25)]
+    /// Seconds that what is in hand may take once it is time to stop. To give back the rest takes up to 5 more, and
+    /// the platform must allow for both: ECS gives 30.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     pub(crate) grace: u64,
     /// Seconds between commits. Fewer, and rows are seen sooner; more, and fewer objects are written.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = RangedU64ValueParser::<u64>::new().range(1..=3600))]

@@ -44,13 +44,13 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };
-    let done = runtime.block_on(execute(cli.command));
-    // A worker whose grace is over does not wait for the log files that it still reads.
-    runtime.shutdown_background();
-    match done {
+    let code = match runtime.block_on(execute(cli.command)) {
         Ok(code) => ExitCode::from(code),
         Err(error) => fail(&error),
-    }
+    };
+    // A worker whose grace is over does not wait for the log files that it still reads: it leaves them as they are.
+    std::mem::forget(runtime);
+    code
 }
 
 /// A worker tells what it does, to a machine unless a person watches; other commands do so when asked to.

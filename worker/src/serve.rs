@@ -173,6 +173,8 @@ async fn drain(
     grace: Duration,
 ) -> Result<()> {
     tokio::select! {
+        // An intake that has ended because it was told to is not looked at here.
+        biased;
         () = stop.cancelled() => {}
         Some(ended) = intakes.join_next() => {
             ended??;
@@ -180,7 +182,6 @@ async fn drain(
         }
     }
     tracing::info!(grace_s = grace.as_secs(), "stopping");
-    // What is given back after the grace takes a moment.
     let deadline = Instant::now() + grace + GIVING_BACK;
     let finished = async {
         while let Some(ended) = intakes.join_next().await {
@@ -201,8 +202,8 @@ async fn drain(
     Ok(())
 }
 
-/// What one round of requests may take at the end.
-const GIVING_BACK: Duration = Duration::from_secs(2);
+/// What the requests may take by which messages are given back.
+const GIVING_BACK: Duration = Duration::from_secs(5);
 
 /// Stages what is announced.
 struct Worker {

@@ -107,7 +107,7 @@ impl Scene {
         let rollups = self.place.path("rollups");
         let mut command = logmill(["serve", "--rollups", &rollups, "--tables", TABLES]);
         command.args(["--allow", "s3://logs", "--listen", "127.0.0.1:0"]);
-        command.args(["--commit-interval", "1"]);
+        command.args(["--commit-interval", "2"]);
         if let Some(url) = queue_url {
             command.args(["--queue-url", url]);
         }
@@ -239,6 +239,12 @@ fn brings_log_files_to_the_tables(way: &'static [&'static str]) {
     println!("{said}");
 
     scene.logs.check(|sql| scene.query(sql));
+    let odd = "SELECT DISTINCT log_file FROM log_files WHERE log_file LIKE '%copied%'";
+    let name = &scene.logs.files[0].0;
+    let uri = format!("s3://logs/{ODD_FOLDER}/{name}.gz");
+    // As a field of CSV, since there is a comma in it.
+    assert_eq!(scene.query(odd), [format!("\"{uri}\"")]);
+    assert!(!said.contains("\"ERROR\""), "{said}");
     // A worker that ends gives back what it has in hand, so this is the time to look.
     let look = scene.look();
     assert_eq!(look.left(), 0, "{look:#?}");

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::join_all;
 use logmill_shared::notification::{self, Notification};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
@@ -27,7 +28,7 @@ const POLL: Duration = Duration::from_secs(20);
 
 /// When it is time to stop, a request for messages that is under way gets so long to bring some. Where there are
 /// messages it takes a moment; and those that it brings to nobody would be hidden for nothing.
-const LAST_POLL: Duration = Duration::from_secs(1);
+const LAST_POLL: Duration = Duration::from_secs(2);
 
 /// Messages that wait to be deleted do so together, but not for longer than this.
 const DELETE_LINGER: Duration = Duration::from_millis(50);
@@ -320,7 +321,7 @@ impl<S: Stage> Intake<S> {
             .values()
             .map(|receipt| (receipt.as_str(), Duration::ZERO))
             .collect();
-        for batch in receipts.chunks(BATCH_MAX) {
+        let batches = receipts.chunks(BATCH_MAX).map(async |batch| {
             match self.queue.hide(batch).await {
                 Ok(refused) => {
                     let given_back = batch.len() - refused.len();
@@ -330,7 +331,8 @@ impl<S: Stage> Intake<S> {
                     tracing::warn!(%error, "messages not given back; they show when their time is over");
                 }
             }
-        }
+        });
+        join_all(batches).await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! S3 on this machine: ministack, started for a test and gone with it.
+//! S3 on this machine, with what it notifies: ministack, started for a test and gone with it.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -64,7 +64,10 @@ impl Ministack {
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let server = Command::new(&*PYTHON)
             .args(["-c", SERVE])
-            // Nothing of the user's, and nothing that outlives the test.
+            // Nothing of the user's, such as an endpoint or a proxy, which would be the functions' too; and nothing that
+            // outlives the test.
+            .env_clear()
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .env("BIND_HOST", "127.0.0.1")
             .env("GATEWAY_PORT", port.to_string())
             .env("LOG_LEVEL", "WARNING")
@@ -161,6 +164,7 @@ pub fn at_endpoint<'a>(command: &'a mut Command, endpoint: &str) -> &'a mut Comm
         .env_remove("AWS_PROFILE")
         .env_remove("AWS_SESSION_TOKEN")
         .env_remove("AWS_ENDPOINT_URL_S3")
+        .env_remove("AWS_ENDPOINT_URL_SQS")
 }
 
 fn free_port() -> u16 {

@@ -6,6 +6,7 @@ pub mod made_logs;
 pub mod python;
 pub mod ministack;
 pub mod fault_proxy;
+pub mod queues;
 pub mod worker;
 
 use std::collections::BTreeMap;
