@@ -71,6 +71,11 @@ impl LogFile {
         }
     }
 
+    /// The `YYYYMMDDTHHMMZ` in the name: the end of the interval that the log file covers, in UTC.
+    pub fn interval_end(&self) -> Option<&str> {
+        interval_end(self.name())
+    }
+
     /// The day (`YYYY-MM-DD`) in the name: the end of the interval that the log file covers.
     pub fn day(&self) -> Option<String> {
         let end = interval_end(self.name())?;
@@ -214,6 +219,7 @@ mod tests {
     fn shard_is_the_hour_in_the_name() {
         assert_eq!(LogFile::new(ALB).shard().as_str(), "2026-11-22T10");
         assert_eq!(LogFile::new(ALB).day().as_deref(), Some("2026-11-22"));
+        assert_eq!(LogFile::new(ALB).interval_end(), Some("20261122T1005Z"));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The command line's words.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
+use chrono::{DateTime, Utc};
 use clap::builder::RangedU64ValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use logmill::intake::span::parse_time;
 use logmill::query::Format;
 use logmill_shared::notification::Allowed;
 
@@ -13,7 +15,7 @@ use logmill_shared::notification::Allowed;
 /// a Delta Lake table is exactly what that SQL returns over every log file so far.
 ///
 /// Exit codes: 0 done; 1 it could not be done; 2 a mistake in the command line; 3 done, but some log files
-/// could not be read and are not counted.
+/// are not counted.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -44,6 +46,16 @@ pub(crate) enum Command {
     ///
     /// Once a day is enough. It may be stopped at any moment, and may run while log files are counted.
     Maintain(MaintainArgs),
+    /// Prove that every log file of a span of time is counted, or tell which are not, and why.
+    ///
+    /// Lists the log files and holds them against the ledgers. What no ledger has is looked into: it may be no log, or
+    /// unreadable. Exit code 0 says that nothing is missing, failed or changed, 3 that something is; what can't be
+    /// listed, or read of a table, is an error (1).
+    Verify(VerifyArgs),
+    /// Send log files to the queue again: those of a span of time, the missing ones among them, or dead letters.
+    ///
+    /// A log file that is sent again is not counted again. It may be stopped at any moment and run again.
+    Replay(ReplayArgs),
     /// Check a rollup: its columns, types and merge rules; with a sample of logs, what it comes to.
     Check(CheckArgs),
 }
@@ -169,4 +181,77 @@ pub(crate) struct CheckArgs {
     /// Log files, or folders of them, to try it on: paths, or s3://bucket/key. Nothing is kept.
     #[arg(long, value_name = "LOGS", num_args = 1..)]
     pub(crate) sample: Vec<String>,
+}
+
+/// A span of time that log files belong to.
+#[derive(Debug, Args)]
+pub(crate) struct SpanArgs {
+    /// The first log files: 2026-11-20, 2026-11-20T10 or 2026-11-20T10:05Z, in UTC.
+    ///
+    /// A log file belongs to the time in its name, the end of its five minutes; one without, to the time when it was
+    /// last modified. Of folders by date (2026/11/20/, date=2026-11-20/) only those of the span are listed, and those of
+    /// a day before and after it.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) from: Option<DateTime<Utc>>,
+    /// The end, which does not belong to it [default: 15 minutes ago, as later log files may be under way]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "from")]
+    pub(crate) to: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Args)]
+#[command(mut_arg("from", |from| from.required(true)))]
+pub(crate) struct VerifyArgs {
+    /// Where the log files are: s3://bucket/prefix, or a folder.
+    #[arg(long, value_name = "LOGS")]
+    pub(crate) logs: String,
+    /// The folder of tables, or s3://bucket/prefix.
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) tables: String,
+    #[command(flatten)]
+    pub(crate) span: SpanArgs,
+    /// How the report is written.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: ReportFormat,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// The work queue's URL.
+    #[arg(long, value_name = "URL", required_unless_present = "dry_run")]
+    pub(crate) queue_url: Option<String>,
+    /// Send log files from here: s3://bucket/prefix.
+    #[arg(
+        long,
+        value_name = "LOGS",
+        requires = "from",
+        required_unless_present = "dead_letters"
+    )]
+    pub(crate) logs: Option<String>,
+    #[command(flatten)]
+    pub(crate) span: SpanArgs,
+    /// Only those that no ledger has: neither counted by all tables that read them, nor staged.
+    #[arg(long, requires_all = ["logs", "tables"])]
+    pub(crate) missing: bool,
+    /// The tables: a folder, or s3://bucket/prefix. What is in it is not sent.
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) tables: Option<String>,
+    /// Move all messages of this dead-letter queue to the work queue instead.
+    ///
+    /// By a task of SQS, which goes on if this is stopped; message by message where there is no such task.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["logs", "from", "to", "missing", "tables"])]
+    pub(crate) dead_letters: Option<String>,
+    /// Only print what would be sent. (To look at dead letters hides them for some seconds.)
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Messages a second at most.
+    #[arg(long, value_name = "N")]
+    pub(crate) rate: Option<NonZeroU32>,
 }

@@ -1,7 +1,7 @@
-//! An S3 for tests: just enough HTTP/1.1 on a local port to break in every way that a test wants. One answer a
+//! An S3 for tests, or an SQS: just enough HTTP/1.1 on a local port to break in every way that a test wants. One answer a
 //! connection, each on a thread of its own.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,6 +17,8 @@ pub(crate) struct Request {
     pub(crate) target: String,
     /// Headers by their names in lower case.
     headers: Vec<(String, String)>,
+    /// What was sent with it.
+    pub(crate) body: String,
 }
 
 impl Request {
@@ -36,7 +38,9 @@ impl Request {
     }
 
     fn read(stream: &TcpStream) -> Option<Self> {
-        let mut lines = BufReader::new(stream)
+        let mut reader = BufReader::new(stream);
+        let mut lines = reader
+            .by_ref()
             .lines()
             .map_while(Result::ok)
             .take_while(|line| !line.is_empty());
@@ -47,7 +51,16 @@ impl Request {
                 Some((name.to_lowercase(), value.to_owned()))
             })
             .collect();
-        Some(Self { target, headers })
+        let mut request = Self {
+            target,
+            headers,
+            body: String::new(),
+        };
+        let length = request
+            .header("content-length")
+            .map_or(0, |length| length.parse().unwrap());
+        reader.take(length).read_to_string(&mut request.body).ok()?;
+        Some(request)
     }
 }
 
@@ -100,6 +113,7 @@ impl Answer {
 /// The server, which lives as long as the tests.
 pub(crate) struct FakeS3 {
     pub(crate) client: Client,
+    pub(crate) endpoint: String,
     /// Requests so far.
     pub(crate) requests: Arc<Mutex<Vec<Request>>>,
     /// Bytes of bodies that the network has taken.
@@ -114,15 +128,17 @@ impl FakeS3 {
         answer: impl Fn(usize, &Request) -> Answer + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let config = Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new("us-east-2"))
-            .endpoint_url(format!("http://{}", listener.local_addr().unwrap()))
+            .endpoint_url(&endpoint)
             .force_path_style(true)
             .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
             .retry_config(RetryConfig::disabled());
         let server = Self {
             client: Client::from_conf(config.build()),
+            endpoint,
             requests: Arc::default(),
             sent: Arc::default(),
             hung_up: Arc::default(),

@@ -12,7 +12,8 @@
 //!
 //! [`journey`] is the way of one log file through all of them, up to staging. [`run`] takes through it what it lists, and
 //! commits; [`serve`] takes what is announced to it, for as long as it runs, while [`upkeep`] commits, and keeps tables
-//! small as [`maintain`] does. [`query`] and [`check`] are for people.
+//! small as [`maintain`] does. [`verify`] tells whether every log file of a time is counted, and [`replay`] sends to the
+//! queue those that are not. [`query`] and [`check`] are for people.
 
 #![warn(missing_docs, unreachable_pub)]
 
@@ -31,6 +32,9 @@ pub mod metrics;
 pub mod run;
 pub mod serve;
 pub mod maintain;
+pub mod completeness;
+pub mod verify;
+pub mod replay;
 pub mod query;
 pub mod check;
 

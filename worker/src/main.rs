@@ -3,17 +3,20 @@
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
 use logmill::intake::http::Token;
+use logmill::intake::queue::Queue;
+use logmill::intake::span::Span;
 use logmill::maintain::{self, Maintained};
 use logmill::query::{self, Format};
 use logmill::rollup::Rollup;
 use logmill::run::{self, Options, Summary};
 use logmill::table::Root;
-use logmill::{check, journey, serve};
+use logmill::{check, journey, replay, serve, verify};
+use logmill_shared::LogFile;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -21,15 +24,15 @@ use tracing_subscriber::EnvFilter;
 mod cli;
 mod progress;
 
-use cli::{Cli, Command};
-use progress::Bar;
+use cli::{Cli, Command, ReplayArgs, ReportFormat};
+use progress::{Bar, LogFilesBar};
 
 /// Nothing went wrong.
 const SUCCESS: u8 = 0;
 /// It could not be done. (2 is a mistake in the command line, and is `clap`'s.)
 const FAILURE: u8 = 1;
-/// It was done, but some log files could not be read, and are not counted.
-const SOME_FAILED: u8 = 3;
+/// It was done, but some log files are not counted.
+const SOME_NOT_COUNTED: u8 = 3;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -94,7 +97,7 @@ async fn execute(command: Command) -> Result<u8> {
             Ok(if summary.failed.is_empty() {
                 SUCCESS
             } else {
-                SOME_FAILED
+                SOME_NOT_COUNTED
             })
         }
         Command::Serve(args) => {
@@ -149,6 +152,28 @@ async fn execute(command: Command) -> Result<u8> {
             }
             Ok(code)
         }
+        Command::Verify(args) => {
+            let options = verify::Options {
+                span: args.span.span()?,
+                logs: args.logs,
+                tables: args.tables,
+            };
+            let report = verify::verify(&options, &mut LogFilesBar::default()).await?;
+            let mut out = io::stdout().lock();
+            match args.format {
+                ReportFormat::Text => write!(out, "{report}")?,
+                ReportFormat::Json => writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?,
+            }
+            Ok(if report.complete {
+                SUCCESS
+            } else {
+                SOME_NOT_COUNTED
+            })
+        }
+        Command::Replay(args) => {
+            resend(args).await?;
+            Ok(SUCCESS)
+        }
         Command::Check(args) => {
             let rollup = Rollup::load(&args.rollup).await?;
             let mut out = io::stdout().lock();
@@ -159,6 +184,63 @@ async fn execute(command: Command) -> Result<u8> {
             }
             Ok(SUCCESS)
         }
+    }
+}
+
+async fn resend(args: ReplayArgs) -> Result<()> {
+    let mut out = io::stdout().lock();
+    let mut each = |log_file: &LogFile| match args.dry_run {
+        true => Ok(writeln!(out, "{log_file}")?),
+        false => Ok(()),
+    };
+    let work = match &args.queue_url {
+        Some(url) => Some(Queue::open(url).await?),
+        None => None,
+    };
+    let mut bar = LogFilesBar::default();
+    let said = match (&args.dead_letters, args.logs) {
+        (Some(dead), _) => {
+            let dead = Queue::open(dead).await?;
+            match work.filter(|_| !args.dry_run) {
+                Some(work) => replay::move_dead_letters(&dead, &work, args.rate, &mut bar)
+                    .await?
+                    .to_string(),
+                None => replay::peek_dead_letters(&dead, &mut each)
+                    .await?
+                    .to_string(),
+            }
+        }
+        (None, Some(logs)) => {
+            let options = replay::Options {
+                logs,
+                span: args.span.span()?,
+                tables: args.tables,
+                missing: args.missing,
+                rate: args.rate,
+            };
+            let work = work.filter(|_| !args.dry_run);
+            replay::replay(&options, work.as_ref(), &mut each, &mut bar)
+                .await?
+                .to_string()
+        }
+        (None, None) => bail!("give --logs with --from, or --dead-letters"),
+    };
+    match args.dry_run {
+        // What would be sent stands on standard output, for others to read.
+        true => write!(io::stderr(), "{said}")?,
+        false => write!(out, "{said}")?,
+    }
+    Ok(())
+}
+
+impl cli::SpanArgs {
+    fn span(&self) -> Result<Span> {
+        let from = self.from.context("give --from")?;
+        let to = self.to.unwrap_or_else(|| {
+            // AWS delivers a log file some minutes after its interval, and a worker needs some more.
+            (SystemTime::now() - Duration::from_mins(15)).into()
+        });
+        Ok(Span::new(from, to)?)
     }
 }
 

@@ -53,9 +53,16 @@ async fn definition(name: &str, version: &Version) -> Result<Arc<Definition>> {
     if name == REJECTED_LINES {
         return Ok(RejectedLines::definition());
     }
-    let rollup = Rollup::from_sql(name, version.sql()).await;
-    let rollup = rollup.map_err(|error| {
-        anyhow!("it was made by another version of logmill, whose SQL this one refuses: {error}")
-    })?;
-    Ok(Arc::clone(rollup.definition()))
+    Ok(Arc::clone(rollup(name, version).await?.definition()))
+}
+
+/// The rollup that a table is made by, by the SQL that it remembers.
+pub(crate) async fn rollup(name: &str, version: &Version) -> Result<Rollup> {
+    Rollup::from_sql(name, version.sql())
+        .await
+        .map_err(|error| {
+            anyhow!(
+                "it was made by another version of logmill, whose SQL this one refuses: {error}"
+            )
+        })
 }

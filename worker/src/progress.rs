@@ -2,6 +2,7 @@
 
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use logmill::run::Progress;
+use logmill::verify;
 
 /// Moves by the bytes of log files as they are stored: their number says little of the work left.
 #[derive(Default)]
@@ -47,5 +48,38 @@ impl Progress for Bar {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// Moves by the log files that have been dealt with, while more of them are being listed.
+#[derive(Default)]
+pub(crate) struct LogFilesBar {
+    bar: Option<ProgressBar>,
+}
+
+impl LogFilesBar {
+    fn bar(&mut self) -> &ProgressBar {
+        self.bar.get_or_insert_with(|| {
+            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+            let template = "{bar:32} {percent:>3}%  {human_pos}/{human_len} so far  {per_sec}";
+            match ProgressStyle::with_template(template) {
+                Ok(style) => bar.with_style(style),
+                Err(_) => bar,
+            }
+        })
+    }
+}
+
+impl verify::Progress for LogFilesBar {
+    fn found(&mut self, log_files: usize) {
+        self.bar().inc_length(log_files as u64);
+    }
+
+    fn done(&mut self, log_files: usize) {
+        self.bar().inc(log_files as u64);
+    }
+
+    fn end(&mut self) {
+        self.bar().finish_and_clear();
     }
 }

@@ -27,11 +27,7 @@ pub(super) async fn list(
         return Ok(vec![object]);
     }
     let folder = place.folder();
-    // As with folders on disk, who asks for a part of the tables by name gets it.
-    let except = except
-        .filter(|except| except.bucket == place.bucket)
-        .map(|except| except.folder())
-        .filter(|except| except.starts_with(&folder));
+    let except = left_out(place, except);
     let mut pages = client
         .list_objects_v2()
         .bucket(place.bucket)
@@ -55,14 +51,26 @@ pub(super) async fn list(
     }
     // Like a path where nothing is: most likely a slip of the pen, which is not to pass as "all counted".
     if objects == 0 && !folder.is_empty() {
-        bail!("there is no object and no folder of this name in the bucket");
+        bail!(NOTHING_THERE);
     }
     Ok(found)
 }
 
+pub(super) const NOTHING_THERE: &str =
+    "there is no object and no folder of this name in the bucket";
+
+/// What the keys begin with that are not to be listed. As with folders on disk, who asks for a part of the tables by
+/// name gets it.
+pub(super) fn left_out(place: S3Uri<'_>, except: Option<S3Uri<'_>>) -> Option<String> {
+    except
+        .filter(|except| except.bucket == place.bucket)
+        .map(|except| except.folder())
+        .filter(|except| except.starts_with(&place.folder()))
+}
+
 /// The object of exactly this key. It is listed, not asked for by its key, because that needs the same permission as
 /// all else here; and of the keys that begin with its own, its own is the first.
-async fn single(client: &Client, place: S3Uri<'_>) -> Result<Option<Found>> {
+pub(super) async fn single(client: &Client, place: S3Uri<'_>) -> Result<Option<Found>> {
     let page = client
         .list_objects_v2()
         .bucket(place.bucket)
@@ -79,12 +87,12 @@ async fn single(client: &Client, place: S3Uri<'_>) -> Result<Option<Found>> {
 }
 
 /// Whether it is what consoles put in a bucket to show a folder.
-fn is_folder(object: &Object) -> bool {
+pub(super) fn is_folder(object: &Object) -> bool {
     let key = object.key.as_deref().unwrap_or_default();
     key.ends_with('/') && object.size.unwrap_or_default() == 0
 }
 
-fn new_found(client: &Client, place: S3Uri<'_>, object: &Object) -> Result<Found> {
+pub(super) fn new_found(client: &Client, place: S3Uri<'_>, object: &Object) -> Result<Found> {
     let key = object.key.as_deref().context("an object has no key")?;
     let field = |name: &str| format!("the listing does not tell the {name} of '{key}'");
     let bytes = object.size.and_then(|size| u64::try_from(size).ok());
@@ -98,7 +106,10 @@ fn new_found(client: &Client, place: S3Uri<'_>, object: &Object) -> Result<Found
     })
 }
 
-fn list_error(error: &SdkError<ListObjectsV2Error, HttpResponse>, place: S3Uri<'_>) -> S3Error {
+pub(super) fn list_error(
+    error: &SdkError<ListObjectsV2Error, HttpResponse>,
+    place: S3Uri<'_>,
+) -> S3Error {
     let needs = format!("s3:ListBucket on the bucket '{}'", place.bucket);
     S3Error::new(error, place.bucket, &needs)
 }

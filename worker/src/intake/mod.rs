@@ -1,7 +1,9 @@
 //! Where log files come from: by listing, or announced by a queue or over HTTP.
 
 pub(crate) mod s3_uri;
+pub mod span;
 mod bucket;
+mod walk;
 pub mod listing;
 pub mod places;
 pub mod queue;

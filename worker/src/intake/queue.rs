@@ -106,6 +106,26 @@ impl Queue {
         Ok(queue)
     }
 
+    /// A queue that has not been asked, at an endpoint of one's own. Nothing is tried twice.
+    #[cfg(test)]
+    pub(crate) fn at(endpoint: &str, name: &str) -> Self {
+        use aws_sdk_sqs::config::retry::RetryConfig;
+        use aws_sdk_sqs::config::{BehaviorVersion, Config, Credentials, Region};
+
+        let config = Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new("us-east-2"))
+            .endpoint_url(endpoint)
+            .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
+            .retry_config(RetryConfig::disabled());
+        Self {
+            client: Client::from_conf(config.build()),
+            url: format!("{endpoint}/1/{name}"),
+            arn: format!("arn:aws:sqs:us-east-2:1:{name}"),
+            has_redrive_policy: false,
+        }
+    }
+
     async fn attributes(&self) -> Result<HashMap<QueueAttributeName, String>, QueueError> {
         let answer = self
             .client

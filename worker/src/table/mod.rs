@@ -214,9 +214,7 @@ impl Table {
 
     /// The log files that are staged.
     pub async fn staged(&self) -> Result<HashSet<LogFileId>, TableError> {
-        let list = || staging::list(&self.store, usize::MAX);
-        let staged = patiently(&*self.world, list).await?;
-        Ok(staged.into_iter().map(|staged| staged.id).collect())
+        patiently(&*self.world, || staging::ids(&self.store)).await
     }
 }
 

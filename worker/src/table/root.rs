@@ -1,5 +1,6 @@
 //! The place that tables are in: a folder, or a prefix of an S3 bucket.
 
+use std::collections::HashSet;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::SaveMode;
 use futures::TryStreamExt;
+use logmill_shared::LogFileId;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
@@ -16,7 +18,9 @@ use object_store::prefix::PrefixStore;
 use url::Url;
 
 use super::world::{Machine, World};
-use super::{Definition, SQL_PROPERTY, Table, TableError, Version, lease, merging, patiently, s3};
+use super::{
+    Definition, SQL_PROPERTY, Table, TableError, Version, lease, merging, patiently, s3, staging,
+};
 use crate::rollup::{DATE_COLUMN, canonical};
 
 /// The place that tables are in, each in a folder of its own.
@@ -104,6 +108,12 @@ impl Root {
         let log_store = self.log_store(name)?;
         let load = || Version::load(name, &log_store);
         patiently(&*self.world, load).await
+    }
+
+    /// The log files that are staged for a table, which need not be opened to tell.
+    pub async fn staged(&self, table: &str) -> Result<HashSet<LogFileId>, TableError> {
+        let store = self.log_store(table)?.object_store(None);
+        patiently(&*self.world, || staging::ids(&store)).await
     }
 
     /// Opens the table that a rollup makes, and creates it if there is none. Refused if there is one that is

@@ -3,6 +3,7 @@
 //! The staged file of a log file is named by the log file alone, `_staging/<shard>/<id>.parquet`, so that
 //! staging it twice changes nothing. It is complete or absent. In its footer is what the ledger will say.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -128,6 +129,12 @@ pub(super) async fn list(
     let mut staged: Vec<StagedFile> = staged.take(limit).try_collect().await?;
     staged.sort();
     Ok(staged)
+}
+
+/// The log files that are staged.
+pub(super) async fn ids(store: &Arc<dyn ObjectStore>) -> Result<HashSet<LogFileId>, TableError> {
+    let staged = list(store, usize::MAX).await?;
+    Ok(staged.into_iter().map(|staged| staged.id).collect())
 }
 
 /// Deletes staged files that the table has counted.

@@ -1,0 +1,364 @@
+//! Where log files stand with the tables: counted, staged, changed since, or missing. What is told here is the proof of
+//! completeness, so that all that can't be read of a table is an error.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use anyhow::{Context, Result, bail};
+use futures::future::try_join_all;
+use logmill_shared::{LogFile, LogFileId, NamedAs, Shard};
+
+use crate::format::{FORMATS, LogFormat, Recognised, recognise};
+use crate::intake::listing::Found;
+use crate::maintain;
+use crate::rollup::REJECTED_LINES;
+use crate::table::{Entry, Root, Version};
+
+/// Shards that are read at once of a table, and held with all that their entries say: an hour of a large fleet has
+/// tens of thousands of log files.
+const SHARDS_AT_ONCE: usize = 8;
+
+/// Where a log file stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Every table that reads its format has counted it.
+    Counted,
+    /// The next commits will count it; nothing needs to be done.
+    Staged,
+    /// It was counted, and is another by now. The change is not counted.
+    Changed,
+    /// Nobody has dealt with it, or not for all tables. Where its name says nothing, it may be no log at all: only who
+    /// reads it knows.
+    Missing {
+        /// The tables that have it neither counted nor staged.
+        tables: Vec<String>,
+        /// Whether other tables have it.
+        in_others: bool,
+    },
+    /// By its name it is no log that a table here reads: what it is instead.
+    Skipped(String),
+}
+
+/// What the tables have counted and what is staged for them, read as far as is asked for.
+pub struct Ledgers {
+    tables: Vec<Ledger>,
+}
+
+/// One table's. It has some 50 bytes for each log file of the hours that were asked for.
+struct Ledger {
+    table: String,
+    format: &'static LogFormat,
+    version: Version,
+    staged: HashSet<LogFileId>,
+    read: HashSet<Shard>,
+    counted: HashMap<LogFileId, Counted>,
+}
+
+/// What is kept of an [`Entry`].
+struct Counted {
+    /// Its log table, if it is one that is known here.
+    format: Option<&'static LogFormat>,
+    /// A hash: a changed log file has the same by a chance of 1 in 2^64.
+    etag: u64,
+}
+
+impl Ledgers {
+    /// Opens the ledgers of all tables at this place, as they are now.
+    pub async fn open(root: &Root) -> Result<Self> {
+        let names = root.tables().await?;
+        let names = names.into_iter().filter(|name| name != REJECTED_LINES);
+        let tables = try_join_all(names.map(async |name| Ledger::open(root, name).await)).await?;
+        if tables.is_empty() {
+            bail!("{}: there is no table", root.url());
+        }
+        Ok(Self { tables })
+    }
+
+    /// Where these log files stand, in their order. Reads the ledgers' hours that it has not read.
+    pub async fn standings(&mut self, found: &[Found]) -> Result<Vec<Standing>> {
+        let shards: HashSet<Shard> = found.iter().map(|found| found.log_file.shard()).collect();
+        try_join_all(self.tables.iter_mut().map(|table| table.read(&shards))).await?;
+        Ok(found.iter().map(|found| self.standing(found)).collect())
+    }
+
+    fn standing(&self, found: &Found) -> Standing {
+        let id = found.log_file.id();
+        let counted: Vec<&Counted> = self
+            .tables
+            .iter()
+            .filter_map(|table| table.counted.get(&id))
+            .collect();
+        let format = match self.format(&found.log_file, id, &counted) {
+            Format::Known(format) => Some(format),
+            Format::Unknown => None,
+            Format::None(what) => return Standing::Skipped(what),
+        };
+        // As long as nothing tells its format, it may be a log that all tables wait for.
+        let reading: Vec<&Ledger> = self.reading(format).collect();
+        if let (true, Some(format)) = (reading.is_empty(), format) {
+            return Standing::Skipped(not_read(format));
+        }
+        let missing: Vec<String> = reading
+            .iter()
+            .filter(|table| !table.counted.contains_key(&id) && !table.staged.contains(&id))
+            .map(|table| table.table.clone())
+            .collect();
+        let etag = hash(&found.etag);
+        if !missing.is_empty() {
+            Standing::Missing {
+                in_others: missing.len() < reading.len(),
+                tables: missing,
+            }
+        } else if counted.iter().any(|counted| counted.etag != etag) {
+            Standing::Changed
+        } else if reading.iter().any(|table| !table.counted.contains_key(&id)) {
+            Standing::Staged
+        } else {
+            Standing::Counted
+        }
+    }
+
+    /// What has been counted or staged once has told its format; else its name may.
+    fn format(&self, log_file: &LogFile, id: LogFileId, counted: &[&Counted]) -> Format {
+        if let Some(format) = counted.iter().find_map(|counted| counted.format) {
+            return Format::Known(format);
+        }
+        if let Some(table) = self.tables.iter().find(|table| table.staged.contains(&id)) {
+            return Format::Known(table.format);
+        }
+        match log_file.named_as() {
+            NamedAs::Unknown => Format::Unknown,
+            named_as => match recognise(named_as, "") {
+                Recognised::Log(format) => Format::Known(format),
+                Recognised::Other(what) => Format::None(what.to_owned()),
+            },
+        }
+    }
+
+    /// The tables that read this format; all, if it is not known.
+    fn reading(&self, format: Option<&'static LogFormat>) -> impl Iterator<Item = &Ledger> {
+        let reads = move |table: &&Ledger| format.is_none_or(|format| format == table.format);
+        self.tables.iter().filter(reads)
+    }
+
+    /// Whether any table reads this format.
+    pub(crate) fn read_format(&self, format: &'static LogFormat) -> bool {
+        self.reading(Some(format)).next().is_some()
+    }
+}
+
+enum Format {
+    Known(&'static LogFormat),
+    Unknown,
+    None(String),
+}
+
+/// Why a log of this format is left alone.
+pub(crate) fn not_read(format: &LogFormat) -> String {
+    format!("of {}, which no table here reads", format.table)
+}
+
+impl Ledger {
+    async fn open(root: &Root, table: String) -> Result<Self> {
+        // In this order: what a commit takes from staging meanwhile is in the version that is read after it.
+        let staged = root.staged(&table).await;
+        let open = async || {
+            let version = root.read(&table).await?;
+            let format = maintain::rollup(&table, &version).await?.format();
+            anyhow::Ok((version, format))
+        };
+        let opened = open().await.and_then(|opened| Ok((staged?, opened)));
+        let (staged, (version, format)) =
+            opened.with_context(|| format!("the table '{table}' can't be read"))?;
+        Ok(Self {
+            table,
+            format,
+            version,
+            staged,
+            read: HashSet::new(),
+            counted: HashMap::new(),
+        })
+    }
+
+    /// Reads what it has counted in these shards.
+    async fn read(&mut self, shards: &HashSet<Shard>) -> Result<()> {
+        let fresh: Vec<&Shard> = shards.difference(&self.read).collect();
+        let fresh: Vec<Shard> = fresh.into_iter().cloned().collect();
+        for shards in fresh.chunks(SHARDS_AT_ONCE) {
+            let entries = self.version.counted_entries(shards).await;
+            let entries =
+                entries.with_context(|| format!("the ledger of '{}' can't be read", self.table))?;
+            let counted = entries.iter().map(|(id, entry)| (*id, Counted::of(entry)));
+            self.counted.extend(counted);
+            self.read.extend(shards.iter().cloned());
+        }
+        Ok(())
+    }
+}
+
+impl Counted {
+    fn of(entry: &Entry) -> Self {
+        let mut formats = FORMATS.into_iter();
+        Self {
+            format: formats.find(|format| format.table == entry.log_table),
+            etag: hash(&entry.etag),
+        }
+    }
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::intake::listing;
+    use crate::journey::{self, RollupTables, Source};
+    use crate::rollup::Rollup;
+
+    const ALB: &str = "https 2026-11-20T10:00:00.000001Z app/shop/50dc6c495c0c9188 192.0.2.1:2817 10.0.0.1:80 \
+        0.001 0.020 0.000 200 200 34 366 \"GET https://shop.example:443/ HTTP/1.1\" \"curl/8\" - -\n";
+
+    struct Scene {
+        folder: tempfile::TempDir,
+        root: Root,
+    }
+
+    impl Scene {
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let tables = folder.path().join("tables");
+            Self {
+                root: Root::create(tables.to_str().unwrap()).await.unwrap(),
+                folder,
+            }
+        }
+
+        async fn tables(&self, tables: &[(&str, &str)]) -> RollupTables {
+            let mut rollups = Vec::new();
+            for (name, from) in tables {
+                let sql = format!("SELECT elb_name, count(*) AS lines FROM {from} GROUP BY 1");
+                let sql = match *from {
+                    "alb_access_logs" => sql.replace("elb_name", "elb"),
+                    _ => sql,
+                };
+                rollups.push(Rollup::from_sql(name, &sql).await.unwrap());
+            }
+            RollupTables::open(&self.root, rollups).await.unwrap()
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join("logs").join(name)
+        }
+
+        async fn log(&self, name: &str, text: &str) -> Found {
+            let path = self.path(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            let found = listing::list(&[path.to_str().unwrap().to_owned()], "").await;
+            found.unwrap().remove(0)
+        }
+
+        async fn standing(&self, found: &Found) -> Standing {
+            let mut ledgers = Ledgers::open(&self.root).await.unwrap();
+            let mut standings = ledgers
+                .standings(std::slice::from_ref(found))
+                .await
+                .unwrap();
+            standings.remove(0)
+        }
+    }
+
+    async fn stage(found: &Found, tables: &RollupTables) {
+        let source = Source {
+            log_file: found.log_file.clone(),
+            bytes: found.bytes,
+            etag: found.etag.clone(),
+            reader: found.open().unwrap(),
+        };
+        let rollups: Vec<_> = tables.rollups.iter().collect();
+        journey::stage(source, &rollups, &tables.rejected_lines, 1 << 20)
+            .await
+            .unwrap();
+    }
+
+    fn missing(tables: &[&str], in_others: bool) -> Standing {
+        Standing::Missing {
+            tables: tables.iter().map(|&table| table.to_owned()).collect(),
+            in_others,
+        }
+    }
+
+    const ALB_NAME: &str =
+        "1_elasticloadbalancing_us-east-2_app.shop.0_20261120T1000Z_10.0.0.1_r.log";
+
+    #[tokio::test]
+    async fn a_log_file_is_missing_then_staged_then_counted_and_may_change() {
+        let scene = Scene::new().await;
+        let tables = scene
+            .tables(&[
+                ("one", "alb_access_logs"),
+                ("two", "alb_access_logs"),
+                ("classic", "elb_logs"),
+            ])
+            .await;
+        for name in [ALB_NAME, "export.log"] {
+            let found = scene.log(name, ALB).await;
+            // A name that says nothing may be that of any log.
+            let all = if name == ALB_NAME {
+                vec!["one", "two"]
+            } else {
+                vec!["classic", "one", "two"]
+            };
+            assert_eq!(scene.standing(&found).await, missing(&all, false));
+            stage(&found, &tables).await;
+            assert_eq!(scene.standing(&found).await, Standing::Staged);
+            tables.rollups[0].table.commit().await.unwrap();
+            assert_eq!(
+                scene.standing(&found).await,
+                Standing::Staged,
+                "not for all yet"
+            );
+            tables.rollups[1].table.commit().await.unwrap();
+            assert_eq!(scene.standing(&found).await, Standing::Counted);
+            let changed = scene.log(name, &ALB.repeat(2)).await;
+            assert_eq!(scene.standing(&changed).await, Standing::Changed);
+        }
+        // A table that has come since has counted nothing.
+        let found = scene.log(ALB_NAME, ALB).await;
+        scene.tables(&[("zero", "alb_access_logs")]).await;
+        assert_eq!(scene.standing(&found).await, missing(&["zero"], true));
+    }
+
+    #[tokio::test]
+    async fn what_no_table_reads_is_skipped_by_its_name() {
+        let scene = Scene::new().await;
+        assert!(
+            Ledgers::open(&scene.root).await.is_err(),
+            "there is no table"
+        );
+        let _tables = scene.tables(&[("classic", "elb_logs")]).await;
+        let skipped = async |name: &str| {
+            let found = scene.log(name, ALB).await;
+            match scene.standing(&found).await {
+                Standing::Skipped(what) => what,
+                other => panic!("{name}: {other:?}"),
+            }
+        };
+        assert_eq!(
+            skipped(ALB_NAME).await,
+            "of alb_access_logs, which no table here reads"
+        );
+        assert_eq!(
+            skipped(&format!("conn_log_{ALB_NAME}")).await,
+            "connection log"
+        );
+        assert_eq!(skipped("ELBAccessLogTestFile").await, "test object");
+    }
+}

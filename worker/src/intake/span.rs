@@ -1,0 +1,343 @@
+//! A span of time, the log files that belong to it, and the folders that may hold them.
+
+use std::fmt;
+use std::ops::Range;
+
+use chrono::{DateTime, Days, Months, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+use logmill_shared::LogFile;
+
+/// Days by which a folder's date and a log file's time may differ: the folder's is that of the delivery, which comes
+/// after the interval's end. AWS does not say by how much. Smaller, and log files around midnight would be overlooked;
+/// larger, and each end of the span costs the listing of another day.
+const MARGIN: Days = Days::new(1);
+
+/// Folders below which AWS has one of the region, and then the date's.
+const SERVICE: &str = "elasticloadbalancing";
+
+/// Names that Hive's partitions by day go by.
+const DAY_KEYS: [&str; 4] = ["date", "day", "ds", "dt"];
+
+/// A span of time in UTC, its end not included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+}
+
+/// A text that is no time.
+#[derive(Debug, thiserror::Error)]
+#[error("write a time in UTC, as 2026-11-20, 2026-11-20T10 or 2026-11-20T10:05Z")]
+pub struct NotATime;
+
+/// A span with nothing in it.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing is from {from} to {to}: the end must be later than the beginning")]
+pub struct EmptySpan {
+    from: String,
+    to: String,
+}
+
+/// A day, an hour or a minute in UTC: `2026-11-20`, `2026-11-20T10`, `2026-11-20T10:05`, the latter two with or without `Z`.
+pub fn parse_time(text: &str) -> Result<DateTime<Utc>, NotATime> {
+    let (date, time) = match text.split_once('T') {
+        Some((date, time)) => (date, time.strip_suffix('Z').unwrap_or(time)),
+        None => (text, "00"),
+    };
+    let (hour, minute) = time.split_once(':').unwrap_or((time, "00"));
+    let time = NaiveTime::from_hms_opt(
+        digits(hour, 2).ok_or(NotATime)?,
+        digits(minute, 2).ok_or(NotATime)?,
+        0,
+    );
+    let date = parse_date(date).ok_or(NotATime)?;
+    Ok(date.and_time(time.ok_or(NotATime)?).and_utc())
+}
+
+impl Span {
+    /// From one time up to another.
+    pub fn new(from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Self, EmptySpan> {
+        match from < to {
+            true => Ok(Self { from, to }),
+            false => Err(EmptySpan {
+                from: minute(from),
+                to: minute(to),
+            }),
+        }
+    }
+
+    /// Its beginning, to the minute.
+    pub fn from(&self) -> String {
+        minute(self.from)
+    }
+
+    /// Its end, to the minute.
+    pub fn to(&self) -> String {
+        minute(self.to)
+    }
+
+    /// Whether a log file belongs to it: by the time in its name, which is the end of the interval that it covers, or,
+    /// where the name has none, by the time when it was last modified.
+    pub(super) fn takes(&self, log_file: &LogFile, modified: DateTime<Utc>) -> bool {
+        let time = log_file.interval_end().and_then(|end| {
+            let end = NaiveDateTime::parse_from_str(end, "%Y%m%dT%H%MZ").ok()?;
+            Some(end.and_utc())
+        });
+        let time = time.unwrap_or(modified);
+        self.from <= time && time < self.to
+    }
+
+    /// Whether a log file of this span may be in the folder, or anywhere below it.
+    pub(super) fn may_be_in(&self, folder: &str) -> bool {
+        let Some(DateFolder { days, .. }) = DateFolder::of(folder) else {
+            return true;
+        };
+        let start = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();
+        // The calendar has no day before or after: then there is nothing to compare with.
+        let begins = days.start.checked_sub_days(MARGIN).map(start);
+        let ends = days.end.checked_add_days(MARGIN).map(start);
+        begins.is_none_or(|begins| begins < self.to) && ends.is_none_or(|ends| self.from < ends)
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", self.from(), self.to())
+    }
+}
+
+fn minute(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%dT%H:%MZ").to_string()
+}
+
+/// Whether the folder is that of one day: below it there are no more dates.
+pub(super) fn is_day(folder: &str) -> bool {
+    DateFolder::of(folder).is_some_and(|folder| folder.is_day)
+}
+
+/// A folder whose path says of which days it is.
+struct DateFolder {
+    days: Range<NaiveDate>,
+    is_day: bool,
+}
+
+impl DateFolder {
+    /// `None` if it is not certain. Four digits alone are no year: a folder that is wrongly taken for one would be left
+    /// out, and with it log files that nobody would miss.
+    fn of(folder: &str) -> Option<Self> {
+        let mut parts = folder.trim_end_matches('/').rsplit('/');
+        let name = parts.next()?;
+        let (above, second, third) = (parts.next(), parts.next(), parts.next());
+        let of_aws = |service: Option<&str>| service == Some(SERVICE);
+
+        let day_of_hive = name
+            .split_once('=')
+            .filter(|(key, _)| DAY_KEYS.contains(key));
+        if let Some(day) = parse_date(day_of_hive.map_or(name, |(_, date)| date)) {
+            return Self::day(day);
+        }
+        if let Some(year) = named("year", name) {
+            return Self::months(year, 1, 12);
+        }
+        if let (Some(year), Some(month)) =
+            (above.and_then(|it| named("year", it)), named("month", name))
+        {
+            return Self::months(year, month, 1);
+        }
+        if let (Some(year), Some(month), Some(day)) = (
+            second.and_then(|it| named("year", it)),
+            above.and_then(|it| named("month", it)),
+            named("day", name),
+        ) {
+            return Self::day(NaiveDate::from_ymd_opt(year as i32, month, day)?);
+        }
+        if let (Some(year), Some(month), Some(day)) = (
+            second.and_then(|it| digits(it, 4)),
+            above.and_then(|it| digits(it, 2)),
+            digits(name, 2),
+        ) {
+            return Self::day(NaiveDate::from_ymd_opt(year as i32, month, day)?);
+        }
+        // …/elasticloadbalancing/<region>/yyyy/mm
+        if let (Some(year), Some(month)) = (above.and_then(|it| digits(it, 4)), digits(name, 2))
+            && of_aws(third)
+        {
+            return Self::months(year, month, 1);
+        }
+        let year = digits(name, 4).filter(|_| of_aws(second))?;
+        Self::months(year, 1, 12)
+    }
+
+    fn day(day: NaiveDate) -> Option<Self> {
+        Some(Self {
+            days: day..day.succ_opt()?,
+            is_day: true,
+        })
+    }
+
+    fn months(year: u32, first: u32, months: u32) -> Option<Self> {
+        let first = NaiveDate::from_ymd_opt(year as i32, first, 1)?;
+        Some(Self {
+            days: first..first.checked_add_months(Months::new(months))?,
+            is_day: false,
+        })
+    }
+}
+
+/// The number in a part of a path such as `year=2026`.
+fn named(key: &str, part: &str) -> Option<u32> {
+    let (name, value) = part.split_once('=')?;
+    (name == key && value.len() <= 4)
+        .then(|| digits(value, value.len()))
+        .flatten()
+}
+
+/// The date in `2026-11-20`.
+fn parse_date(text: &str) -> Option<NaiveDate> {
+    let mut parts = text.split('-');
+    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() {
+        return None;
+    }
+    NaiveDate::from_ymd_opt(digits(year, 4)? as i32, digits(month, 2)?, digits(day, 2)?)
+}
+
+/// A number of exactly so many digits. `parse` alone would take a sign, too.
+fn digits(text: &str, count: usize) -> Option<u32> {
+    let are_digits = text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
+    are_digits.then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(text: &str) -> DateTime<Utc> {
+        parse_time(text).unwrap()
+    }
+
+    fn span(from: &str, to: &str) -> Span {
+        Span::new(time(from), time(to)).unwrap()
+    }
+
+    #[test]
+    fn times_are_days_hours_or_minutes_in_utc() {
+        let told = |text| time(text).to_rfc3339();
+        assert_eq!(told("2026-11-20"), "2026-11-20T00:00:00+00:00");
+        assert_eq!(told("2026-11-20T10"), "2026-11-20T10:00:00+00:00");
+        assert_eq!(told("2026-11-20T10:05Z"), "2026-11-20T10:05:00+00:00");
+        assert_eq!(told("2026-11-20T10:05"), "2026-11-20T10:05:00+00:00");
+        for text in [
+            "",
+            "today",
+            "2026-11",
+            "2026-1-2",
+            "20261120",
+            "2026-02-30",
+            "2026-11-20T",
+            "2026-11-20Z",
+            "2026-11-20T24",
+            "2026-11-20T10:05:07",
+            "2026-11-20T10:5",
+            "2026-11-20 10",
+            "2026-11-20T+1",
+            "2026-11-20T10:05+01:00",
+        ] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
+        let empty = Span::new(time("2026-11-20"), time("2026-11-20")).unwrap_err();
+        assert!(empty.to_string().contains("2026-11-20T00:00Z"), "{empty}");
+    }
+
+    #[test]
+    fn a_log_file_belongs_to_the_span_of_the_time_in_its_name() {
+        let span = span("2026-11-20T10", "2026-11-20T11");
+        let long_ago = time("2020-01-01");
+        let takes = |end: &str, modified| {
+            span.takes(&LogFile::new(format!("s3://b/1_{end}_r.log")), modified)
+        };
+        assert!(takes("20261120T1000Z", long_ago));
+        assert!(takes("20261120T1055Z", long_ago));
+        assert!(!takes("20261120T1100Z", long_ago));
+        assert!(!takes("20261120T0955Z", time("2026-11-20T10:01")));
+        // Without a time, or with one that no clock shows, the file's own decides.
+        for name in ["export", "20261120T9999Z"] {
+            assert!(takes(name, time("2026-11-20T10:59")), "{name}");
+            assert!(!takes(name, time("2026-11-20T11:00")), "{name}");
+        }
+    }
+
+    #[test]
+    fn folders_of_other_days_are_left_out() {
+        let span = span("2026-11-20T10", "2026-11-22");
+        let aws = "p/AWSLogs/123456789012/elasticloadbalancing/us-east-2";
+        for held in [
+            "2026/",
+            "2026/11/",
+            "2026/11/19/",
+            "2026/11/20/",
+            "2026/11/21/",
+            "2026/11/22/",
+        ] {
+            assert!(span.may_be_in(&format!("{aws}/{held}")), "{held}");
+        }
+        for left_out in [
+            "2025/",
+            "2027/",
+            "2026/10/",
+            "2026/12/",
+            "2026/11/18/",
+            "2026/11/23/",
+        ] {
+            assert!(!span.may_be_in(&format!("{aws}/{left_out}")), "{left_out}");
+        }
+        for (held, left_out) in [
+            ("year=2026/", "year=2025/"),
+            ("year=2026/month=11/", "year=2026/month=9/"),
+            (
+                "a/year=2026/month=11/day=20/",
+                "a/year=2026/month=11/day=2/",
+            ),
+            ("date=2026-11-20/", "date=2026-11-02/"),
+            ("x/2026-11-20/", "x/2026-11-02/"),
+            ("x/2026/11/20/", "x/2026/11/02/"),
+        ] {
+            assert!(span.may_be_in(held), "{held}");
+            assert!(!span.may_be_in(left_out), "{left_out}");
+        }
+    }
+
+    #[test]
+    fn the_turn_of_a_year_is_in_both() {
+        let span = span("2026-01-01", "2026-01-01T01");
+        let aws = "elasticloadbalancing/r";
+        assert!(span.may_be_in(&format!("{aws}/2025/")));
+        assert!(span.may_be_in(&format!("{aws}/2025/12/")));
+        assert!(span.may_be_in(&format!("{aws}/2025/12/31/")));
+        assert!(!span.may_be_in(&format!("{aws}/2025/12/30/")));
+        assert!(!span.may_be_in(&format!("{aws}/2025/11/")));
+    }
+
+    #[test]
+    fn what_is_not_certainly_a_date_is_walked() {
+        let span = span("2026-11-20", "2026-11-21");
+        for folder in [
+            "",
+            "AWSLogs/",
+            "2010/",
+            "x/2010/",
+            "x/2010/05/",
+            "x/2026/13/45/",
+            "2010/05/shop/",
+            "updated=2010-01-01/",
+            "shop-2010-01-01/",
+            "2010-13-01/",
+            "AWSLogs/2010/elasticloadbalancing/",
+            "elasticloadbalancing/2010/",
+            "elasticloadbalancing/us-east-2/20100/",
+        ] {
+            assert!(span.may_be_in(folder), "{folder}");
+        }
+        assert!(is_day("x/2026/11/20/") && is_day("date=2026-11-20/"));
+        assert!(!is_day("elasticloadbalancing/r/2026/11/") && !is_day("x/"));
+    }
+}

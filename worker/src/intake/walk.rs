@@ -1,0 +1,317 @@
+//! The log files of a span of time in a bucket: folder by folder, and those of other dates not at all. A bucket with years
+//! of logs has millions of objects, a thousand to a request.
+
+use anyhow::{Context, Result, bail};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::types::Object;
+use chrono::{DateTime, Utc};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+
+use super::bucket::{self, NOTHING_THERE};
+use super::listing::{Found, Page, Pages};
+use super::s3_uri::S3Uri;
+use super::span::{self, Span};
+
+/// Folders that are listed at once. One request takes S3 about a tenth of a second and gives a thousand keys, more
+/// than a reader of ledgers keeps up with from so many.
+const FOLDERS_AT_ONCE: usize = 8;
+
+/// A place in a bucket, and what is wanted of it.
+pub(super) struct Walk<'a> {
+    pub(super) client: &'a Client,
+    pub(super) place: S3Uri<'a>,
+    pub(super) except: Option<S3Uri<'a>>,
+    pub(super) span: Span,
+}
+
+/// What a folder holds besides log files.
+struct Listed {
+    folders: Vec<String>,
+    is_empty: bool,
+}
+
+impl Walk<'_> {
+    /// Hands over the log files of the span. When this returns, these were all, unless it is an error.
+    pub(super) async fn walk(&self, pages: &Pages) -> Result<()> {
+        let place = self.place;
+        if place.key != place.folder()
+            && let Some(object) = bucket::single(self.client, place).await?
+        {
+            // Its date does not matter to who asks for it by its name.
+            return pages.send(vec![object]).await;
+        }
+        // What the place itself is named is not looked at: who names a day's folder gets what is in it.
+        let root = self.list(place.folder(), pages).await?;
+        if root.is_empty && !place.folder().is_empty() {
+            bail!(NOTHING_THERE);
+        }
+        let mut folders = root.folders;
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            while under_way.len() < FOLDERS_AT_ONCE
+                && let Some(folder) = folders.pop()
+            {
+                under_way.push(self.list(folder, pages));
+            }
+            match under_way.next().await {
+                Some(listed) => folders.extend(listed?.folders),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Lists a folder: one of a day with all that is below it, any other by itself.
+    async fn list(&self, folder: String, pages: &Pages) -> Result<Listed> {
+        let except = bucket::left_out(self.place, self.except);
+        let is_left_out = |key: &str| {
+            except
+                .as_ref()
+                .is_some_and(|except| key.starts_with(except))
+        };
+        let mut answers = self
+            .client
+            .list_objects_v2()
+            .bucket(self.place.bucket)
+            .prefix(&folder)
+            .set_delimiter((!span::is_day(&folder)).then(|| "/".to_owned()))
+            .into_paginator()
+            .send();
+        let mut listed = Listed {
+            folders: Vec::new(),
+            is_empty: true,
+        };
+        while let Some(answer) = answers.next().await {
+            let answer = answer.map_err(|error| bucket::list_error(&error, self.place))?;
+            let mut page = Page::new();
+            for object in answer.contents.unwrap_or_default() {
+                listed.is_empty = false;
+                if is_left_out(object.key.as_deref().unwrap_or_default())
+                    || bucket::is_folder(&object)
+                {
+                    continue;
+                }
+                page.extend(self.of_the_span(&object)?);
+            }
+            if !page.is_empty() {
+                pages.send(page).await?;
+            }
+            let below = answer.common_prefixes.unwrap_or_default();
+            for below in below.into_iter().filter_map(|below| below.prefix) {
+                listed.is_empty = false;
+                if !is_left_out(&below) && self.span.may_be_in(&below) {
+                    listed.folders.push(below);
+                }
+            }
+        }
+        Ok(listed)
+    }
+
+    fn of_the_span(&self, object: &Object) -> Result<Option<Found>> {
+        let found = bucket::new_found(self.client, self.place, object)?;
+        let modified = object.last_modified.and_then(|modified| {
+            let milliseconds = modified.to_millis().ok()?;
+            DateTime::<Utc>::from_timestamp_millis(milliseconds)
+        });
+        let modified = modified.with_context(|| {
+            format!(
+                "the listing does not tell when '{}' was last modified",
+                found.log_file
+            )
+        })?;
+        let takes = self.span.takes(&found.log_file, modified);
+        Ok(takes.then_some(found))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::listing::{Listing, ListingError};
+    use super::super::span::parse_time;
+    use super::*;
+    use crate::fake_s3::{Answer, FakeS3, Request};
+
+    fn parameter(request: &Request, name: &str) -> Option<String> {
+        let url = url::Url::parse(&format!("http://s3{}", request.target)).unwrap();
+        let mut pairs = url.query_pairs();
+        pairs
+            .find(|(other, _)| other == name)
+            .map(|(_, value)| value.into_owned())
+    }
+
+    /// A bucket, listed three entries at a time.
+    fn bucket(mut keys: Vec<String>) -> FakeS3 {
+        keys.sort();
+        FakeS3::start(move |_, request| {
+            let prefix = parameter(request, "prefix").unwrap_or_default();
+            let after = parameter(request, "continuation-token").unwrap_or_default();
+            let delimiter = parameter(request, "delimiter");
+            let entry = |key: &String| {
+                let rest = &key[prefix.len()..];
+                match rest.find('/').filter(|_| delimiter.is_some()) {
+                    Some(end) => format!("{prefix}{}", &rest[..=end]),
+                    None => key.clone(),
+                }
+            };
+            let below = keys.iter().filter(|key| key.starts_with(&prefix));
+            let all: BTreeSet<String> = below.map(entry).filter(|entry| *entry > after).collect();
+            let mut body = String::new();
+            for entry in all.iter().take(3) {
+                body += &match keys.contains(entry) {
+                    true => format!(
+                        "<Contents><Key>{entry}</Key><Size>1</Size><ETag>e</ETag>\
+                         <LastModified>2026-11-20T10:30:00.000Z</LastModified></Contents>"
+                    ),
+                    false => format!("<CommonPrefixes><Prefix>{entry}</Prefix></CommonPrefixes>"),
+                };
+            }
+            if let Some(last) = all.iter().nth(2).filter(|_| all.len() > 3) {
+                body += &format!(
+                    "<IsTruncated>true</IsTruncated><NextContinuationToken>{last}</NextContinuationToken>"
+                );
+            }
+            Answer::new(200, format!("<ListBucketResult>{body}</ListBucketResult>"))
+        })
+    }
+
+    fn span(from: &str, to: &str) -> Span {
+        Span::new(parse_time(from).unwrap(), parse_time(to).unwrap()).unwrap()
+    }
+
+    async fn listed(
+        s3: &FakeS3,
+        place: &str,
+        except: &str,
+        span: Span,
+    ) -> Result<Vec<String>, ListingError> {
+        let mut listing = Listing::of_bucket(s3.client.clone(), place, except, span);
+        let mut keys = Vec::new();
+        while let Some(page) = listing.next().await? {
+            let key = |found: &Found| found.log_file.uri()["s3://logs/".len()..].to_owned();
+            keys.extend(page.iter().map(key));
+        }
+        keys.sort();
+        Ok(keys)
+    }
+
+    fn aws_key(account: u32, day: &str, time: &str) -> String {
+        format!(
+            "p/AWSLogs/{account}/elasticloadbalancing/us-east-2/{day}/{account}_elasticloadbalancing_us-east-2_app.a.1_{time}_r.log.gz"
+        )
+    }
+
+    /// Two accounts, three years, a log file at each day's noon and before its midnight, and something else.
+    fn years() -> Vec<String> {
+        let mut keys = vec![
+            "p/note.txt".to_owned(),
+            "p/tables/events/x.parquet".to_owned(),
+        ];
+        for account in [1, 2] {
+            for (year, month) in
+                (2024..=2026).flat_map(|year| (1..=12).map(move |month| (year, month)))
+            {
+                for day in 1..=28 {
+                    let folder = format!("{year}/{month:02}/{day:02}");
+                    let date = folder.replace('/', "");
+                    for time in ["1200", "2355"] {
+                        keys.push(aws_key(account, &folder, &format!("{date}T{time}Z")));
+                    }
+                }
+            }
+        }
+        // Delivered a day late.
+        keys.push(aws_key(1, "2026/11/21", "20261120T1205Z"));
+        keys
+    }
+
+    #[tokio::test]
+    async fn other_days_are_not_listed() {
+        let s3 = bucket(years());
+        let hour = span("2026-11-20T10", "2026-11-20T13");
+        let keys = listed(&s3, "s3://logs/p", "s3://logs/p/tables", hour)
+            .await
+            .unwrap();
+        let expected = [
+            aws_key(1, "2026/11/20", "20261120T1200Z"),
+            aws_key(1, "2026/11/21", "20261120T1205Z"),
+            aws_key(2, "2026/11/20", "20261120T1200Z"),
+            "p/note.txt".to_owned(),
+        ];
+        assert_eq!(keys, expected);
+
+        let asked: BTreeSet<String> = s3
+            .requests()
+            .iter()
+            .filter_map(|request| parameter(request, "prefix"))
+            .collect();
+        let days = asked
+            .iter()
+            .filter_map(|prefix| prefix.split_once("/us-east-2/2026/11/"));
+        let days: Vec<&str> = days
+            .map(|(_, day)| day)
+            .filter(|day| !day.is_empty())
+            .collect();
+        assert_eq!(days, ["19/", "20/", "21/", "19/", "20/", "21/"]);
+        for year in ["/2024/", "/2025/", "/2026/10/", "tables"] {
+            assert!(
+                !asked.iter().any(|prefix| prefix.contains(year)),
+                "{asked:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn all_is_listed_of_a_span_that_takes_all() {
+        let all = years();
+        let s3 = bucket(all.clone());
+        let keys = listed(&s3, "s3://logs", "", span("2024-01-01", "2027-01-01"))
+            .await
+            .unwrap();
+        assert_eq!(keys.len(), all.len());
+    }
+
+    #[tokio::test]
+    async fn an_object_and_a_days_folder_may_be_named() {
+        let s3 = bucket(years());
+        let day = span("2025-05-05", "2025-05-06");
+        let key = aws_key(2, "2025/05/05", "20250505T1200Z");
+        let keys = listed(&s3, &format!("s3://logs/{key}"), "", day)
+            .await
+            .unwrap();
+        assert_eq!(keys, [key]);
+        let folder = "s3://logs/p/AWSLogs/2/elasticloadbalancing/us-east-2/2025/05/05";
+        assert_eq!(listed(&s3, folder, "", day).await.unwrap().len(), 2);
+        let before = s3.requests().len();
+        assert!(
+            listed(&s3, folder, "", span("2026-01-01", "2026-01-02"))
+                .await
+                .unwrap()
+                .is_empty()
+        );
+        assert!(s3.requests().len() <= before + 2);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_or_fails_is_an_error_and_no_end() {
+        let s3 = bucket(years());
+        let day = span("2025-05-05", "2025-05-06");
+        let error = listed(&s3, "s3://logs/q", "", day).await.unwrap_err();
+        assert!(format!("{:#}", anyhow::Error::new(error)).contains(NOTHING_THERE));
+
+        let s3 = FakeS3::start(|before, request| match before {
+            0 => Answer::new(
+                200,
+                "<ListBucketResult><CommonPrefixes><Prefix>a/</Prefix></CommonPrefixes></ListBucketResult>",
+            ),
+            _ => {
+                assert_eq!(parameter(request, "prefix").as_deref(), Some("a/"));
+                Answer::new(403, "<Error><Code>AccessDenied</Code></Error>")
+            }
+        });
+        let error = listed(&s3, "s3://logs", "", day).await.unwrap_err();
+        let error = format!("{:#}", anyhow::Error::new(error));
+        assert!(error.contains("need s3:ListBucket"), "{error}");
+    }
+}

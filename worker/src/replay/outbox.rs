@@ -1,0 +1,405 @@
+//! Messages on their way to a queue: ten to a request, several requests at once, no faster than is wanted, and sent
+//! again where the queue has not taken them.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use logmill_shared::{LogFile, notification};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::intake::queue::{BATCH_MAX, Queue, QueueError, Refusal};
+
+/// Requests that are under way at once: each takes SQS some 20 ms, so that this comes to thousands of messages a second.
+const REQUESTS_AT_ONCE: usize = 8;
+
+/// How often a message is sent before it is given up. With the pauses between them this outlasts half a minute in
+/// which a queue takes nothing.
+const ATTEMPTS: u32 = 8;
+
+/// The pause before the second attempt. It doubles each time.
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(250);
+
+/// Keeps to so many messages a second.
+pub(super) struct Pace {
+    rate: Option<NonZeroU32>,
+    next: Instant,
+}
+
+impl Pace {
+    pub(super) fn new(rate: Option<NonZeroU32>) -> Self {
+        Self {
+            rate,
+            next: Instant::now(),
+        }
+    }
+
+    /// Messages to a request: no more than a second's, or ten would go at once where one a second is wanted.
+    pub(super) fn batch(&self) -> usize {
+        let rate = self.rate.map_or(BATCH_MAX, |rate| rate.get() as usize);
+        rate.min(BATCH_MAX)
+    }
+
+    /// Waits until so many messages may go.
+    pub(super) async fn wait(&mut self, messages: usize) {
+        let Some(rate) = self.rate else { return };
+        // What was not sent in time is not caught up with: that would be a burst.
+        let begin = self.next.max(Instant::now());
+        self.next = begin + Duration::from_secs_f64(messages as f64 / f64::from(rate.get()));
+        sleep_until(begin).await;
+    }
+}
+
+/// What has not arrived of messages that were sent, by their places.
+#[derive(Debug, Default)]
+pub(super) struct Undone {
+    /// Messages that the queue refuses for good.
+    pub(super) refused: Vec<(usize, Refusal)>,
+    /// Messages that were given up.
+    pub(super) given_up: Vec<usize>,
+    /// Why they were. The queue would not take others either.
+    pub(super) failure: Option<anyhow::Error>,
+}
+
+impl Undone {
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> {
+        let refused = self.refused.iter().map(|(at, _)| *at);
+        refused.chain(self.given_up.iter().copied())
+    }
+}
+
+/// Sends messages, ten at most, and again what has not arrived. One whose answer was lost is sent twice, so that only
+/// messages may be sent by it that do no harm twice.
+pub(super) async fn send(queue: &Queue, bodies: &[String], first_pause: Duration) -> Undone {
+    let mut undone = Undone::default();
+    let mut left: Vec<usize> = (0..bodies.len()).collect();
+    let mut pause = first_pause;
+    for attempt in 1.. {
+        let batch: Vec<String> = left.iter().map(|&at| bodies[at].clone()).collect();
+        let (problem, may_pass) = match queue.send(&batch).await {
+            Ok(answer) => {
+                let answer = answer.into_iter().map(|(at, refusal)| (left[at], refusal));
+                let (for_good, again): (Vec<_>, Vec<_>) =
+                    answer.partition(|(_, refusal)| refusal.is_final);
+                undone.refused.extend(for_good);
+                left = again.iter().map(|(at, _)| *at).collect();
+                match again.into_iter().next() {
+                    None => break,
+                    Some((_, refusal)) => (anyhow::Error::new(refusal), true),
+                }
+            }
+            Err(error) => {
+                let may_pass = may_pass(&error);
+                (error.into(), may_pass)
+            }
+        };
+        if attempt == ATTEMPTS || !may_pass {
+            undone.given_up = left;
+            undone.failure = Some(match may_pass {
+                true => problem.context(format!("given up after {ATTEMPTS} attempts")),
+                false => problem,
+            });
+            break;
+        }
+        tracing::debug!(attempt, messages = left.len(), error = %format!("{problem:#}"), "sent again");
+        sleep(pause).await;
+        pause *= 2;
+    }
+    undone
+}
+
+/// Whether the same request may be answered otherwise later. SQS names what is wrong with the request itself; what has
+/// no name is the network.
+fn may_pass(error: &QueueError) -> bool {
+    const PASSING: [&str; 5] = ["Throttl", "Internal", "Unavailable", "OverLimit", "Timeout"];
+    error
+        .code
+        .as_ref()
+        .is_none_or(|code| PASSING.iter().any(|part| code.contains(part)))
+}
+
+/// Log files to be sent, each in a message of its own: one that can't be read does not keep others from being
+/// acknowledged.
+pub(super) struct Outbox<'a> {
+    queue: &'a Queue,
+    pace: Pace,
+    waiting: Vec<LogFile>,
+    under_way: JoinSet<Outcome>,
+    first_pause: Duration,
+    sent: usize,
+    unsent: Vec<String>,
+    has_failed: bool,
+}
+
+/// What has become of a request's log files.
+struct Outcome {
+    log_files: Vec<LogFile>,
+    undone: Undone,
+}
+
+impl<'a> Outbox<'a> {
+    pub(super) fn new(queue: &'a Queue, rate: Option<NonZeroU32>) -> Self {
+        Self {
+            queue,
+            pace: Pace::new(rate),
+            waiting: Vec::with_capacity(BATCH_MAX),
+            under_way: JoinSet::new(),
+            first_pause: FIRST_PAUSE,
+            sent: 0,
+            unsent: Vec::new(),
+            has_failed: false,
+        }
+    }
+
+    /// Whether the queue takes nothing. Then nothing more is to be sent.
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    /// Log files that the queue has.
+    pub(super) fn sent(&self) -> usize {
+        self.sent
+    }
+
+    /// Takes a log file to be sent. Returns how many have arrived since.
+    pub(super) async fn send(&mut self, log_file: LogFile) -> Result<usize> {
+        self.waiting.push(log_file);
+        match self.waiting.len() < self.pace.batch() {
+            true => Ok(0),
+            false => self.flush().await,
+        }
+    }
+
+    /// Waits until all have arrived that are ever to. Returns how many have since; the error names those that have not.
+    pub(super) async fn finish(&mut self) -> Result<usize> {
+        let mut arrived = self.flush().await?;
+        while !self.under_way.is_empty() {
+            arrived += self.next().await?;
+        }
+        match self.unsent.len() {
+            0 => Ok(arrived),
+            unsent => bail!(
+                "{} log files were sent; the queue refuses {unsent}:\n  {}",
+                self.sent,
+                self.unsent.join("\n  ")
+            ),
+        }
+    }
+
+    async fn flush(&mut self) -> Result<usize> {
+        let log_files = std::mem::take(&mut self.waiting);
+        if log_files.is_empty() {
+            return Ok(0);
+        }
+        let mut arrived = 0;
+        while self.under_way.len() >= REQUESTS_AT_ONCE {
+            arrived += self.next().await?;
+        }
+        self.pace.wait(log_files.len()).await;
+        let (queue, first_pause) = (self.queue.clone(), self.first_pause);
+        self.under_way.spawn(async move {
+            let bodies: Vec<String> = log_files
+                .iter()
+                .map(|log_file| notification::message([log_file]))
+                .collect();
+            let undone = send(&queue, &bodies, first_pause).await;
+            Outcome { log_files, undone }
+        });
+        Ok(arrived)
+    }
+
+    /// Waits for the next request's outcome. Returns how many log files have arrived by it.
+    async fn next(&mut self) -> Result<usize> {
+        let Some(outcome) = self.under_way.join_next().await else {
+            return Ok(0);
+        };
+        let before = self.sent;
+        let Some(failure) = self.add(outcome.context("sending failed")?) else {
+            return Ok(self.sent - before);
+        };
+        self.has_failed = true;
+        // What comes after would end the same way, each after the same wait. But what is under way may arrive.
+        while let Some(outcome) = self.under_way.join_next().await {
+            self.add(outcome.context("sending failed")?);
+        }
+        Err(failure.context(format!(
+            "{} log files were sent; these were not, nor those that come after them:\n  {}\n\
+             Run it again when the reason has gone: a log file that is sent twice is counted once. The reason",
+            self.sent,
+            self.unsent.join("\n  ")
+        )))
+    }
+
+    /// Adds an outcome. Returns why the queue takes nothing, if it does not.
+    fn add(&mut self, outcome: Outcome) -> Option<anyhow::Error> {
+        let Outcome { log_files, undone } = outcome;
+        self.sent += log_files.len() - undone.places().count();
+        let refused = undone.refused.iter();
+        let refused = refused.map(|(at, refusal)| format!("{}: {refusal}", log_files[*at]));
+        let given_up = undone.given_up.iter().map(|at| log_files[*at].to_string());
+        self.unsent.extend(refused.chain(given_up));
+        undone.failure
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::fake_s3::{Answer, FakeS3};
+
+    const SOON: Duration = Duration::from_millis(1);
+
+    fn bodies(request: &str) -> Vec<String> {
+        let request: Value = serde_json::from_str(request).unwrap();
+        let entries = request["Entries"].as_array().unwrap().iter();
+        entries
+            .map(|entry| entry["MessageBody"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// An answer to a batch: what `refuse` gives for a message is the code of its refusal, and whether it is for good.
+    fn answer(request: &str, refuse: impl Fn(&str) -> Option<(&'static str, bool)>) -> Answer {
+        let (mut done, mut failed) = (Vec::new(), Vec::new());
+        for (at, body) in bodies(request).iter().enumerate() {
+            let id = at.to_string();
+            match refuse(body) {
+                None => {
+                    done.push(json!({"Id": id, "MessageId": id, "MD5OfMessageBody": md5(body)}))
+                }
+                Some((code, is_final)) => {
+                    failed.push(json!({"Id": id, "Code": code, "SenderFault": is_final}))
+                }
+            }
+        }
+        Answer::new(
+            200,
+            json!({"Successful": done, "Failed": failed}).to_string(),
+        )
+    }
+
+    /// The SDK does not look at it.
+    fn md5(_: &str) -> String {
+        "0".repeat(32)
+    }
+
+    fn log_file(number: usize) -> LogFile {
+        LogFile::in_bucket("logs", &format!("{number}.log"))
+    }
+
+    async fn send_all(queue: &Queue, count: usize) -> (Result<usize>, usize) {
+        let mut outbox = Outbox::new(queue, None);
+        outbox.first_pause = SOON;
+        let mut arrived = 0;
+        let mut all = async || {
+            for number in 0..count {
+                arrived += outbox.send(log_file(number)).await?;
+            }
+            arrived += outbox.finish().await?;
+            Ok(arrived)
+        };
+        let outcome = all().await;
+        (outcome, outbox.sent())
+    }
+
+    #[tokio::test]
+    async fn what_was_not_taken_is_sent_again_and_nothing_else() {
+        let seen: Mutex<Vec<String>> = Mutex::default();
+        let sqs = FakeS3::start(move |_, request| {
+            answer(&request.body, |body| {
+                let mut seen = seen.lock().unwrap();
+                seen.push(body.to_owned());
+                // Each message that has a 7 arrives at its third attempt.
+                let attempts = seen.iter().filter(|other| *other == body).count();
+                (body.contains('7') && attempts < 3).then_some(("InternalError", false))
+            })
+        });
+        let (outcome, sent) = send_all(&Queue::at(&sqs.endpoint, "work"), 95).await;
+        assert_eq!((outcome.unwrap(), sent), (95, 95));
+        let mut asked: Vec<String> = sqs
+            .requests()
+            .iter()
+            .flat_map(|request| bodies(&request.body))
+            .collect();
+        let sevens = (0..95)
+            .filter(|number: &usize| number.to_string().contains('7'))
+            .count();
+        assert_eq!(asked.len(), 95 + 2 * sevens);
+        asked.sort();
+        asked.dedup();
+        assert_eq!(asked.len(), 95);
+        assert!(asked[0].contains(r#"["s3://logs/0.log"]"#), "{}", asked[0]);
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_for_good_is_named_and_the_others_go() {
+        let sqs = FakeS3::start(|_, request| {
+            answer(&request.body, |body| {
+                body.contains("/5.log")
+                    .then_some(("InvalidMessageContents", true))
+            })
+        });
+        let (outcome, sent) = send_all(&Queue::at(&sqs.endpoint, "work"), 30).await;
+        let error = format!("{:#}", outcome.unwrap_err());
+        assert_eq!(sent, 29);
+        assert!(error.contains("29 log files were sent"), "{error}");
+        assert!(
+            error.contains("s3://logs/5.log: SQS says InvalidMessageContents"),
+            "{error}"
+        );
+        assert_eq!(error.matches("s3://").count(), 1, "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_takes_nothing_is_given_up() {
+        let sqs = FakeS3::start(|_, request| match request.body.contains("/15.log") {
+            true => Answer::new(503, ""),
+            false => answer(&request.body, |_| None),
+        });
+        let (outcome, sent) = send_all(&Queue::at(&sqs.endpoint, "work"), 30).await;
+        let error = format!("{:#}", outcome.unwrap_err());
+        assert_eq!(sent, 20);
+        assert!(
+            error.contains("20 log files were sent; these were not"),
+            "{error}"
+        );
+        assert_eq!(error.matches("s3://logs/1").count(), 10, "{error}");
+        assert!(error.contains("given up after 8 attempts"), "{error}");
+        assert_eq!(sqs.requests().len(), 2 + ATTEMPTS as usize);
+
+        // What asking again can't help is not asked again.
+        let denied = r#"{"__type":"com.amazonaws.sqs#AccessDeniedException","message":"no"}"#;
+        let sqs = FakeS3::start(move |_, _| Answer::new(403, denied));
+        let (outcome, _) = send_all(&Queue::at(&sqs.endpoint, "work"), 10).await;
+        let error = format!("{:#}", outcome.unwrap_err());
+        assert!(error.contains("need sqs:SendMessage"), "{error}");
+        assert_eq!(sqs.requests().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_pace_is_no_faster_than_its_rate() {
+        let begin = Instant::now();
+        let mut pace = Pace::new(NonZeroU32::new(100));
+        for _ in 0..4 {
+            pace.wait(10).await;
+        }
+        // The first goes at once.
+        assert!(
+            begin.elapsed() >= Duration::from_millis(300),
+            "{:?}",
+            begin.elapsed()
+        );
+        assert_eq!(Pace::new(NonZeroU32::new(3)).batch(), 3);
+        assert_eq!(
+            (
+                Pace::new(NonZeroU32::new(99)).batch(),
+                Pace::new(None).batch()
+            ),
+            (10, 10)
+        );
+    }
+}

@@ -1,0 +1,414 @@
+//! `logmill verify`: whether every log file of a span of time is counted. The listing is held against the ledgers, and
+//! what no ledger has is looked into.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use futures::{StreamExt, TryStreamExt};
+use indicatif::HumanCount;
+use serde::Serialize;
+
+use crate::completeness::{Ledgers, Standing, not_read};
+use crate::format::{LogFormat, Recognised, recognise};
+use crate::intake::listing::{Found, Listing};
+use crate::intake::span::Span;
+use crate::log_file::gunzip::{self, GunzipError};
+use crate::log_file::lines::Lines;
+use crate::table::Root;
+
+/// Log files that are read at most: where more are missing, why they are is no longer found in the files. Each is
+/// read to its end, as damage may be anywhere.
+const LOOKED_INTO_MAX: usize = 1000;
+
+/// Log files that are read at once. Most of the time goes into waiting for S3.
+const LOOKS_AT_ONCE: usize = 8;
+
+/// The most text that a log file may expand to, in bytes: as `run` has it unless it is told otherwise.
+const MAX_TEXT_BYTES: u64 = 8 << 30;
+
+/// What to verify.
+#[derive(Debug)]
+pub struct Options {
+    /// Where the log files are: a path, or `s3://bucket/prefix`.
+    pub logs: String,
+    /// The folder of tables.
+    pub tables: String,
+    /// The time of the log files.
+    pub span: Span,
+}
+
+/// Is told how far a command is that goes through a listing.
+pub trait Progress: Send {
+    /// So many more log files have been listed.
+    fn found(&mut self, log_files: usize);
+    /// So many of them have been dealt with.
+    fn done(&mut self, log_files: usize);
+    /// All is done.
+    fn end(&mut self);
+}
+
+/// Where the log files of a span stand.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// Whether every log file is counted, or staged and thereby sure to be counted.
+    pub complete: bool,
+    /// The span's beginning.
+    pub from: String,
+    /// The span's end, which does not belong to it.
+    pub to: String,
+    /// Files in the listing.
+    pub log_files: usize,
+    /// Log files that every table has counted which reads them.
+    pub counted: usize,
+    /// Log files that the next commits will count.
+    pub staged: usize,
+    /// Files that are no logs which a table reads: how many of each kind.
+    pub skipped: BTreeMap<String, usize>,
+    /// Log files that were counted before they changed; the change is not counted.
+    pub changed: Vec<String>,
+    /// Log files that nobody can count, each with the reason.
+    pub failed: Vec<NotCounted>,
+    /// Log files that can be counted, and are not.
+    pub missing: Vec<NotCounted>,
+}
+
+/// A log file that is not counted.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct NotCounted {
+    /// Its URI.
+    pub log_file: String,
+    /// Why, or what is known of it. Empty if there is nothing to be said.
+    pub reason: String,
+}
+
+/// Holds the log files of a span against the tables. What can't be listed, or of a table can't be read, is an error:
+/// nothing is taken for complete that was not seen.
+pub async fn verify(options: &Options, progress: &mut dyn Progress) -> Result<Report> {
+    refuse_tables_as_logs(&options.logs, &options.tables)?;
+    let root = Root::open(&options.tables).await?;
+    let mut report = Report {
+        from: options.span.from(),
+        to: options.span.to(),
+        ..Report::default()
+    };
+    let ledgers = Ledgers::open(&root).await?;
+    let listing = Listing::begin(&options.logs, &options.tables, options.span);
+    let missing = list(listing, ledgers, &mut report, progress).await?;
+    look_again(missing, &root, &mut report, progress).await?;
+    progress.end();
+    report.finish();
+    Ok(report)
+}
+
+/// Holds the listing against the ledgers. Returns what is missing, which is not in the report yet.
+async fn list(
+    mut listing: Listing,
+    mut ledgers: Ledgers,
+    report: &mut Report,
+    progress: &mut dyn Progress,
+) -> Result<Vec<Found>> {
+    let mut missing = Vec::new();
+    while let Some(page) = listing.next().await? {
+        progress.found(page.len());
+        report.log_files += page.len();
+        let standings = ledgers.standings(&page).await?;
+        for (found, standing) in page.into_iter().zip(standings) {
+            match report.take(found, standing) {
+                None => progress.done(1),
+                Some(found) => missing.push(found),
+            }
+        }
+    }
+    Ok(missing)
+}
+
+/// Looks again for what was missing: the ledgers were those of before the listing, and what has come to be counted since
+/// is not to be called missing. The rest is looked into.
+async fn look_again(
+    missing: Vec<Found>,
+    root: &Root,
+    report: &mut Report,
+    progress: &mut dyn Progress,
+) -> Result<()> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut ledgers = Ledgers::open(root).await?;
+    let standings = ledgers.standings(&missing).await?;
+    let mut still = Vec::new();
+    for (found, standing) in missing.into_iter().zip(standings) {
+        let told = told_of(&standing);
+        match report.take(found, standing) {
+            None => progress.done(1),
+            Some(found) => still.push((found, told)),
+        }
+    }
+    look_into(still, &ledgers, report, progress).await
+}
+
+/// In one place all log files would be left out of the listing, as the tables' own.
+pub(crate) fn refuse_tables_as_logs(logs: &str, tables: &str) -> Result<()> {
+    let canonical = |place: &str| match place.starts_with("s3://") {
+        true => None,
+        false => Path::new(place).canonicalize().ok(),
+    };
+    let same = logs.trim_end_matches('/') == tables.trim_end_matches('/')
+        || canonical(logs).is_some_and(|logs| Some(logs) == canonical(tables));
+    if same {
+        bail!("{tables}: log files and tables can't be in the same place");
+    }
+    Ok(())
+}
+
+/// What is known of a log file that is missing.
+fn told_of(standing: &Standing) -> String {
+    match standing {
+        Standing::Missing {
+            tables,
+            in_others: true,
+        } => format!("not counted by {}", tables.join(", ")),
+        _ => String::new(),
+    }
+}
+
+/// Reads what is missing, as far as the bound goes, and reports what it is.
+async fn look_into(
+    mut missing: Vec<(Found, String)>,
+    ledgers: &Ledgers,
+    report: &mut Report,
+    progress: &mut dyn Progress,
+) -> Result<()> {
+    // First what may be no log at all: read, it is no longer missing. The others stay so unless they are damaged.
+    missing.sort_by_key(|(found, _)| found.log_file.interval_end().is_some());
+    let rest = missing.split_off(missing.len().min(LOOKED_INTO_MAX));
+    let mut looks = futures::stream::iter(missing)
+        .map(async |(found, told)| {
+            let look = tokio::task::spawn_blocking(move || (look(&found), found, told));
+            look.await.context("a look into a log file failed")
+        })
+        .buffer_unordered(LOOKS_AT_ONCE);
+    while let Some((look, found, told)) = looks.try_next().await? {
+        progress.done(1);
+        let not_counted = |reason| NotCounted {
+            log_file: found.log_file.to_string(),
+            reason,
+        };
+        match look {
+            Ok(Recognised::Log(format)) if ledgers.read_format(format) => {
+                report.missing.push(not_counted(told));
+            }
+            Ok(Recognised::Log(format)) => report.skip(not_read(format)),
+            Ok(Recognised::Other(_)) if found.bytes == 0 => report.skip("empty file".to_owned()),
+            Ok(Recognised::Other(what)) => report.skip(what.to_owned()),
+            Err(reason) => report.failed.push(not_counted(reason)),
+        }
+    }
+    for (found, told) in rest {
+        let reason = [told.as_str(), "not looked into"];
+        let reason: Vec<&str> = reason.into_iter().filter(|part| !part.is_empty()).collect();
+        report.missing.push(NotCounted {
+            log_file: found.log_file.to_string(),
+            reason: reason.join("; "),
+        });
+    }
+    Ok(())
+}
+
+/// Reads a log file to its end. Returns what it is, or why it can't be read: of both a worker would say the same.
+fn look(found: &Found) -> Result<Recognised, String> {
+    let reason = |error: anyhow::Error| format!("{error:#}");
+    let bytes = found.open().context("can't be opened").map_err(reason)?;
+    let read = || -> Result<Recognised, GunzipError> {
+        let mut lines = Lines::new(gunzip::open(bytes, MAX_TEXT_BYTES)?);
+        let recognised = recognise(found.log_file.named_as(), lines.peek()?);
+        if let Recognised::Log(LogFormat { .. }) = recognised {
+            while lines.next_chunk()?.is_some() {}
+        }
+        Ok(recognised)
+    };
+    read().context("can't be read").map_err(reason)
+}
+
+impl Report {
+    /// Adds a log file. Returns it if it is missing: then it is not added yet.
+    fn take(&mut self, found: Found, standing: Standing) -> Option<Found> {
+        match standing {
+            Standing::Counted => self.counted += 1,
+            Standing::Staged => self.staged += 1,
+            Standing::Changed => self.changed.push(found.log_file.to_string()),
+            Standing::Skipped(what) => self.skip(what),
+            Standing::Missing { .. } => return Some(found),
+        }
+        None
+    }
+
+    fn skip(&mut self, what: String) {
+        *self.skipped.entry(what).or_default() += 1;
+    }
+
+    fn finish(&mut self) {
+        self.changed.sort();
+        self.failed.sort();
+        self.missing.sort();
+        self.complete =
+            self.changed.is_empty() && self.failed.is_empty() && self.missing.is_empty();
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |count: usize| HumanCount(count as u64);
+        let Self { from, to, .. } = self;
+        writeln!(
+            f,
+            "log files  {} from {from} to {to}",
+            count(self.log_files)
+        )?;
+        count_of(f, self.counted, "counted")?;
+        count_of(f, self.staged, "staged: the next commit counts them")?;
+        for (what, skipped) in &self.skipped {
+            count_of(f, *skipped, &format!("skipped: {what}"))?;
+        }
+        let changed = "changed since they were counted; the changes are not counted:";
+        list_of(f, &self.changed, changed)?;
+        list_of(f, &self.failed, "failed, and not counted:")?;
+        list_of(f, &self.missing, "missing:")?;
+        match (self.complete, self.log_files) {
+            (true, 0) => writeln!(f, "complete   there is no log file of this time"),
+            (true, _) if self.staged > 0 => {
+                writeln!(f, "complete   once what is staged is committed")
+            }
+            (true, _) => writeln!(f, "complete"),
+            (false, _) => writeln!(f, "incomplete"),
+        }
+    }
+}
+
+fn count_of(f: &mut fmt::Formatter<'_>, count: usize, what: &str) -> fmt::Result {
+    match count {
+        0 => Ok(()),
+        _ => writeln!(f, "           {} {what}", HumanCount(count as u64)),
+    }
+}
+
+fn list_of(f: &mut fmt::Formatter<'_>, list: &[impl fmt::Display], what: &str) -> fmt::Result {
+    count_of(f, list.len(), what)?;
+    list.iter()
+        .try_for_each(|log_file| writeln!(f, "             {log_file}"))
+}
+
+impl fmt::Display for NotCounted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reason.as_str() {
+            "" => f.write_str(&self.log_file),
+            reason => write!(f, "{}: {reason}", self.log_file),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intake::span::parse_time;
+    use crate::journey::RollupTables;
+    use crate::rollup::Rollup;
+    use crate::run;
+
+    struct NoProgress;
+
+    impl Progress for NoProgress {
+        fn found(&mut self, _: usize) {}
+        fn done(&mut self, _: usize) {}
+        fn end(&mut self) {}
+    }
+
+    impl run::Progress for NoProgress {
+        fn begin(&mut self, _: usize, _: u64) {}
+        fn advance(&mut self, _: u64, _: u64) {}
+        fn committing(&mut self) {}
+        fn end(&mut self) {}
+    }
+
+    /// A folder of empty log files and a readme, with one table.
+    struct Scene {
+        _folder: tempfile::TempDir,
+        options: Options,
+    }
+
+    async fn rollups() -> Vec<Rollup> {
+        let sql = "SELECT elb, count(*) AS lines FROM alb_access_logs GROUP BY 1";
+        vec![Rollup::from_sql("by_elb", sql).await.unwrap()]
+    }
+
+    impl Scene {
+        async fn new(log_files: usize) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+            std::fs::create_dir(path("logs")).unwrap();
+            for number in 0..log_files {
+                let name = format!("1_elasticloadbalancing_r_app.a.1_20261120T1005Z_{number}.log");
+                std::fs::write(path("logs/") + &name, "").unwrap();
+            }
+            std::fs::write(path("logs/readme"), "no log").unwrap();
+            let root = Root::create(&path("tables")).await.unwrap();
+            RollupTables::open(&root, rollups().await).await.unwrap();
+            let time = |text| parse_time(text).unwrap();
+            let options = Options {
+                logs: path("logs"),
+                tables: path("tables"),
+                span: Span::new(time("2026-11-20"), time("2999-01-01")).unwrap(),
+            };
+            Self {
+                _folder: folder,
+                options,
+            }
+        }
+
+        async fn run(&self) {
+            let options = run::Options {
+                logs: vec![self.options.logs.clone()],
+                tables: self.options.tables.clone(),
+                max_log_file_bytes: 100,
+                threads: None,
+            };
+            run::run(rollups().await, &options, &mut NoProgress)
+                .await
+                .unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_looked_into_is_bounded_and_begins_with_what_may_be_no_log() {
+        let scene = Scene::new(LOOKED_INTO_MAX + 4).await;
+        let report = verify(&scene.options, &mut NoProgress).await.unwrap();
+        assert_eq!(report.log_files, LOOKED_INTO_MAX + 5);
+        assert_eq!(report.skipped["not a load balancer's log"], 1);
+        assert_eq!(report.missing.len(), LOOKED_INTO_MAX + 4);
+        let left = report.missing.iter();
+        let left = left.filter(|missing| missing.reason == "not looked into");
+        assert_eq!(left.count(), 5);
+        assert!(!report.complete);
+    }
+
+    #[tokio::test]
+    async fn what_is_counted_meanwhile_is_not_missing() {
+        let scene = Scene::new(3).await;
+        let root = Root::open(&scene.options.tables).await.unwrap();
+        let before = Ledgers::open(&root).await.unwrap();
+        scene.run().await;
+        let Options { logs, tables, span } = &scene.options;
+        let listing = Listing::begin(logs, tables, *span);
+        let mut report = Report::default();
+        let missing = list(listing, before, &mut report, &mut NoProgress)
+            .await
+            .unwrap();
+        assert_eq!((missing.len(), report.counted), (4, 0));
+        look_again(missing, &root, &mut report, &mut NoProgress)
+            .await
+            .unwrap();
+        report.finish();
+        assert_eq!((report.counted, report.complete), (3, true));
+    }
+}
