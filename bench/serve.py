@@ -241,7 +241,8 @@ def main():
             print(f"{args.clients} clients at once by HTTP for {args.seconds} s, each a log file at a time:\n")
             print(f"- answers: {said}")
             if times:
-                print(f"- 200 after {1000 * times[len(times) // 2]:.0f} ms in the median, {1000 * times[-1]:.0f} ms at most; staged: {alive['logmill_log_files_total{outcome=\"staged\"}']:.0f}")
+                staged = alive['logmill_log_files_total{outcome="staged"}']
+                print(f"- 200 after {1000 * times[len(times) // 2]:.0f} ms in the median, {1000 * times[-1]:.0f} ms at most; staged: {staged:.0f}")
             print(f"- peak {peak:.0f} MB; {idle:.0f} MB before the first")
         finally:
             aws.process.terminate()

@@ -2,6 +2,7 @@
 //! log file.
 
 use logmill_shared::notification::Selection;
+use logmill_shared::sqs;
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 
@@ -103,14 +104,11 @@ fn queue(url: String) -> Result<Target, SettingsError> {
         // Groups would make workers wait for one another, for an order that nothing here depends on.
         return Err(wrong("a FIFO queue; use a standard one"));
     }
-    let region = parsed.host_str().and_then(region_of).map(str::to_owned);
+    let region = parsed
+        .host_str()
+        .and_then(sqs::region_of)
+        .map(str::to_owned);
     Ok(Target::Queue { url, region })
-}
-
-/// The region in `sqs.<region>.amazonaws.com`. A request signed for another would not find the queue.
-fn region_of(host: &str) -> Option<&str> {
-    let (region, domain) = host.strip_prefix("sqs.")?.split_once('.')?;
-    domain.starts_with("amazonaws.com").then_some(region)
 }
 
 fn worker(url: &str, token: &str) -> Result<Target, SettingsError> {

@@ -4,6 +4,7 @@
 #![warn(missing_docs, unreachable_pub)]
 
 pub mod notification;
+pub mod sqs;
 mod log_file;
 
 pub use log_file::{LogFile, LogFileId, NamedAs, ParseIdError, Shard};

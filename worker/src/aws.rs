@@ -160,6 +160,8 @@ pub(crate) enum Verdict {
     NotFound,
     /// The object is another than was asked for.
     Changed,
+    /// The object is archived, and can't be read until a person has it restored.
+    Archived,
     /// It will be refused again until a person has changed something.
     Refused,
 }
@@ -202,6 +204,7 @@ fn verdict<E>(error: &SdkError<E, HttpResponse>, answer: &Answer<'_>) -> Verdict
             Verdict::Retry
         }
         (_, Some(412), _) => Verdict::Changed,
+        (_, _, Some("InvalidObjectState")) => Verdict::Archived,
         (_, _, Some("NoSuchBucket")) => Verdict::Refused,
         (_, Some(404), _) => Verdict::NotFound,
         _ => Verdict::Refused,

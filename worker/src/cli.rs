@@ -9,6 +9,7 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use logmill::intake::span::parse_time;
 use logmill::query::Format;
+use logmill::serve::LOG_FILES_AT_ONCE_MAX;
 use logmill_shared::notification::Allowed;
 
 /// Keeps materialized views over the access logs of AWS load balancers: you write a rollup in Athena's SQL, and
@@ -109,11 +110,11 @@ pub(crate) struct ServeArgs {
     pub(crate) max_log_file_bytes: u64,
     /// Seconds that a message is hidden from other workers for at once; it is hidden on while it is worked on. After
     /// so long the message of a worker that has died is seen by others.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = RangedU64ValueParser::<u64>::new().range(6..=43_200))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = RangedU64ValueParser::<u64>::new().range(6..=3600))]
     pub(crate) visibility: u64,
     /// Seconds that what is in hand may take once it is time to stop. To give back the rest takes up to 5 more, and
     /// the platform must allow for both: ECS gives 30.
-    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = RangedU64ValueParser::<u64>::new().range(0..=3600))]
     pub(crate) grace: u64,
     /// Seconds between commits. Fewer, and rows are seen sooner; more, and fewer objects are written.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = RangedU64ValueParser::<u64>::new().range(1..=3600))]
@@ -123,14 +124,11 @@ pub(crate) struct ServeArgs {
     pub(crate) no_commit: bool,
 }
 
-/// Each takes a thread of its own, of which there are 512.
-const AT_ONCE_MAX: usize = 256;
-
 fn at_once(text: &str) -> Result<NonZeroUsize, String> {
     let number: NonZeroUsize = text.parse().map_err(|_| "a number from 1 on".to_owned())?;
     match number.get() {
-        ..=AT_ONCE_MAX => Ok(number),
-        _ => Err(format!("at most {AT_ONCE_MAX}")),
+        ..=LOG_FILES_AT_ONCE_MAX => Ok(number),
+        _ => Err(format!("at most {LOG_FILES_AT_ONCE_MAX}")),
     }
 }
 

@@ -36,7 +36,8 @@ const SOME_NOT_COUNTED: u8 = 3;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_log(matches!(cli.command, Command::Serve(_)));
+    let is_worker = matches!(cli.command, Command::Serve(_));
+    start_log(is_worker);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -46,6 +47,10 @@ fn main() -> ExitCode {
     };
     let code = match runtime.block_on(execute(cli.command)) {
         Ok(code) => ExitCode::from(code),
+        Err(error) if is_worker => {
+            tracing::error!(error = format!("{error:#}"), "the worker ends");
+            ExitCode::from(FAILURE)
+        }
         Err(error) => fail(&error),
     };
     // A worker whose grace is over does not wait for the log files that it still reads: it leaves them as they are.

@@ -1,6 +1,6 @@
 //! What a worker tells Prometheus of itself. `docs/operating.md` lists these metrics, and which to alarm on.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -39,7 +39,7 @@ pub struct Metrics {
     rejected_lines: Counter,
     bytes: Counter,
     text_bytes: Counter,
-    stage_seconds: Histograms,
+    log_file_seconds: Histograms,
     log_files_in_flight: Gauge,
     messages_in_flight: Gauge,
     messages: Counters,
@@ -47,6 +47,7 @@ pub struct Metrics {
     left_out: Counters,
     http_requests: Counters,
     lease_held: Gauges,
+    kept: Gauges,
     commit_seconds: Histograms,
     committed: Counters,
     staged_to_visible: Histograms,
@@ -93,7 +94,7 @@ impl Default for Metrics {
             rejected_lines: Counter::default(),
             bytes: Counter::default(),
             text_bytes: Counter::default(),
-            stage_seconds: Family::new_with_constructor(moment),
+            log_file_seconds: Family::new_with_constructor(moment),
             log_files_in_flight: Gauge::default(),
             messages_in_flight: Gauge::default(),
             messages: Family::default(),
@@ -101,13 +102,15 @@ impl Default for Metrics {
             left_out: Family::default(),
             http_requests: Family::default(),
             lease_held: Family::default(),
-            commit_seconds: Family::new_with_constructor(moment),
+            kept: Family::default(),
+            commit_seconds: Family::new_with_constructor(age),
             committed: Family::default(),
             staged_to_visible: Family::new_with_constructor(age),
             version: Family::default(),
             upkeep_failures: Family::default(),
         }
         .registered()
+        .shown()
     }
 }
 
@@ -142,10 +145,10 @@ impl Metrics {
             self.text_bytes.clone(),
         );
         registry.register_with_unit(
-            "stage",
-            "Seconds of a log file by stage: wait (for its turn), look_up, fetch (waiting for S3), compute, put (staging)",
+            "log_file",
+            "Seconds of a log file by step: wait (for its turn), look_up, fetch (waiting for S3), compute, put (staging)",
             seconds(),
-            self.stage_seconds.clone(),
+            self.log_file_seconds.clone(),
         );
         registry.register(
             "log_files_in_flight",
@@ -184,6 +187,12 @@ impl Metrics {
             self.lease_held.clone(),
         );
         registry.register_with_unit(
+            "table_kept_timestamp",
+            "When this worker last saw that nothing was left to commit, or committed, in seconds since 1970",
+            seconds(),
+            self.kept.clone(),
+        );
+        registry.register_with_unit(
             "commit",
             "Seconds that commits to a table took",
             seconds(),
@@ -202,7 +211,7 @@ impl Metrics {
         );
         registry.register(
             "table_version",
-            "The newest version of a table that this worker has written",
+            "The version of a table after this worker's last commit",
             self.version.clone(),
         );
         registry.register(
@@ -235,9 +244,9 @@ impl Metrics {
         self.rejected_lines.inc_by(reading.rejected_lines);
         self.bytes.inc_by(reading.bytes);
         self.text_bytes.inc_by(reading.text_bytes);
-        self.stage("fetch", spent.fetch);
-        self.stage("compute", spent.compute);
-        self.stage("put", spent.put);
+        self.step("fetch", spent.fetch);
+        self.step("compute", spent.compute);
+        self.step("put", spent.put);
     }
 
     pub(crate) fn skipped(&self) {
@@ -253,8 +262,8 @@ impl Metrics {
         count(&self.failures, "reason", reason, 1);
     }
 
-    pub(crate) fn stage(&self, stage: &str, time: Duration) {
-        observe(&self.stage_seconds, "stage", stage, time);
+    pub(crate) fn step(&self, step: &str, time: Duration) {
+        observe(&self.log_file_seconds, "step", step, time);
     }
 
     pub(crate) fn message(&self, outcome: Received) {
@@ -278,12 +287,31 @@ impl Metrics {
         count(&self.http_requests, "status", &status.to_string(), 1);
     }
 
+    /// Shows counters before the first event, so that it can be seen to be one.
+    fn shown(self) -> Self {
+        for outcome in ["staged", "skipped", "failed"] {
+            count(&self.log_files, "outcome", outcome, 0);
+        }
+        for outcome in ["deleted", "returned", "lost"] {
+            count(&self.messages, "outcome", outcome, 0);
+        }
+        self
+    }
+
     pub(crate) fn lease(&self, table: &str, is_held: bool) {
+        count(&self.upkeep_failures, "table", table, 0);
+        count(&self.committed, "table", table, 0);
         let gauge = self.lease_held.get_or_create_owned(&label("table", table));
         gauge.set(is_held.into());
     }
 
     pub(crate) fn committed(&self, table: &str, committed: &Committed, took: Duration) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let gauge = self.kept.get_or_create_owned(&label("table", table));
+        gauge.set(now.unwrap_or_default().as_secs() as i64);
+        if committed.entries.is_empty() {
+            return;
+        }
         let log_files = committed.entries.len() as u64;
         observe(&self.commit_seconds, "table", table, took);
         count(&self.committed, "table", table, log_files);
@@ -320,9 +348,23 @@ fn in_flight(gauge: &Gauge) -> InFlight {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
+    use crate::table::Entry;
+
+    fn entry() -> Entry {
+        Entry {
+            log_file: "s3://logs/a.log".to_owned(),
+            log_table: "alb_access_logs".to_owned(),
+            bytes: 1,
+            etag: "etag".to_owned(),
+            text_bytes: 1,
+            lines: 1,
+            rejected_lines: 0,
+            rows: 1,
+            first_time: None,
+            last_time: None,
+        }
+    }
 
     #[test]
     fn metrics_are_prometheus_text() {
@@ -331,6 +373,7 @@ mod tests {
         metrics.message(Received::Deleted);
         metrics.lease("events", true);
         let committed = Committed {
+            entries: vec![entry()],
             version: 7,
             oldest: Some(SystemTime::now() - Duration::from_secs(40)),
             ..Committed::default()
@@ -342,7 +385,7 @@ mod tests {
             "logmill_messages_in_flight 1",
             "logmill_lease_held{table=\"events\"} 1",
             "logmill_table_version{table=\"events\"} 7",
-            "logmill_committed_log_files_total{table=\"events\"} 0",
+            "logmill_committed_log_files_total{table=\"events\"} 1",
             "logmill_staged_to_visible_seconds_bucket{le=\"60.0\",table=\"events\"} 1",
             "logmill_commit_seconds_sum{table=\"events\"} 1.0",
         ] {

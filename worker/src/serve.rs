@@ -18,19 +18,25 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::aws::Verdict;
 use crate::intake::places::Places;
 use crate::intake::queue::Queue;
-use crate::intake::{Next, NotStaged, Stage, Staged, http, sqs};
+use crate::intake::{Next, NotStaged, Stage, Taken, http, sqs};
 use crate::journey::{self, JourneyError, Outcome, RollupTable, RollupTables, Source};
+use crate::log_file::fetch;
 use crate::log_file::gunzip::GunzipError;
 use crate::metrics::Metrics;
 use crate::rollup::Rollup;
-use crate::table::Root;
+use crate::table::{Root, TableError};
 use crate::upkeep::{self, News};
 
 /// Log files at once, for each core. A small one waits for S3 most of its time; a large one keeps a core busy by itself,
 /// and then more of them only cost memory, some 20 MB each.
 const LOG_FILES_PER_CORE: usize = 4;
+
+/// The most log files at once. Each takes a thread of Tokio's for what blocks, of which there are 512, and all that reads
+/// files or looks up names needs one now and then.
+pub const LOG_FILES_AT_ONCE_MAX: usize = 256;
 
 /// Messages or requests that wait for their turn, for each log file that is staged: enough that the next is there when
 /// one is done.
@@ -65,39 +71,25 @@ pub struct Options {
 /// Works until `stop` is cancelled, and then finishes what is in hand, for as long as the grace lasts. Fails at once if
 /// there is something wrong with the queue, a rollup, a bucket or the tables.
 pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
-    if options.queue_url.is_none() && options.token.is_none() {
-        bail!(
-            "nothing announces log files: give --queue-url, or --listen and the token that callers \
-             must show in DISPATCH_TOKEN"
-        );
-    }
     let at_once = match options.log_files_at_once {
         Some(at_once) => at_once.get(),
         None => {
-            LOG_FILES_PER_CORE * std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+            let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+            (LOG_FILES_PER_CORE * cores).min(LOG_FILES_AT_ONCE_MAX)
         }
     };
     let held_max = at_once * (1 + WAITING_PER_LOG_FILE);
     let metrics = Arc::new(Metrics::default());
-    let worker = Arc::new(Worker {
-        tables: open_tables(&options).await?,
-        places: Places::open(options.allowed).await?,
-        turns: Semaphore::new(at_once),
-        max_text_bytes: options.max_log_file_bytes,
-        metrics: Arc::clone(&metrics),
-    });
-    let queue = match &options.queue_url {
-        Some(url) => Some(open_queue(url).await?),
-        None => None,
+    let opened = open(&options, at_once, &metrics);
+    let Some(opened) = stop.run_until_cancelled(opened).await else {
+        tracing::info!("stopped before all was opened");
+        return Ok(());
     };
-    let listener = match options.listen {
-        Some(address) => Some(
-            TcpListener::bind(address)
-                .await
-                .with_context(|| format!("{address}: can't listen there"))?,
-        ),
-        None => None,
-    };
+    let Opened {
+        worker,
+        queue,
+        listener,
+    } = opened?;
     let listen = match &listener {
         Some(listener) => Some(listener.local_addr()?.to_string()),
         None => None,
@@ -113,18 +105,17 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
         "serving"
     );
 
-    let mut intakes = JoinSet::new();
+    let (mut working, mut answering) = (Task::new(), Task::new());
+    let close = CancellationToken::new();
     if let Some(queue) = queue {
         let settings = sqs::Settings {
             visibility: options.visibility,
             messages_max: held_max,
             log_files_at_once: at_once,
+            grace: options.grace,
         };
         let (worker, metrics, stop) = (Arc::clone(&worker), Arc::clone(&metrics), stop.clone());
-        intakes.spawn(async move {
-            sqs::take(queue, settings, worker, metrics, stop, options.grace).await;
-            Ok(())
-        });
+        working.spawn(sqs::take(queue, settings, worker, metrics, stop));
     }
     if let Some(listener) = listener {
         let settings = http::Settings {
@@ -132,71 +123,126 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
             requests_max: held_max,
             log_files_at_once: at_once,
         };
-        let (worker, metrics, stop) = (Arc::clone(&worker), Arc::clone(&metrics), stop.clone());
-        intakes.spawn(async move {
-            let answered = http::listen(listener, settings, worker, metrics, stop).await;
-            answered.context("HTTP can't be answered any more")
-        });
+        let (worker, metrics) = (Arc::clone(&worker), Arc::clone(&metrics));
+        let http = http::Http::new(settings, worker, metrics, stop.clone());
+        answering.spawn(http.listen(listener, close.clone()));
     }
-    let mut upkeep = JoinSet::new();
     if let Some(interval) = options.commit_interval {
         for table in 0..worker.tables.tables().count() {
-            upkeep.spawn(Arc::clone(&worker).keep(table, interval, stop.clone()));
+            working.spawn(Arc::clone(&worker).keep(table, interval, stop.clone()));
         }
     }
-    drain(intakes, upkeep, stop, options.grace).await
+    drain(working, answering, stop, close, options.grace).await
 }
 
-async fn open_tables(options: &Options) -> Result<RollupTables> {
-    let rollups = Rollup::load_folder(&options.rollups).await?;
-    let root = Root::create(&options.tables).await?;
-    Ok(RollupTables::open(&root, rollups).await?)
+/// All that a worker needs, seen to be there.
+struct Opened {
+    worker: Arc<Worker>,
+    queue: Option<Queue>,
+    listener: Option<TcpListener>,
 }
+
+async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Result<Opened> {
+    let announces_by_http = options.listen.is_some() && options.token.is_some();
+    if options.queue_url.is_none() && !announces_by_http {
+        bail!(
+            "nothing announces log files: give --queue-url, or --listen and, in DISPATCH_TOKEN, the token that \
+             callers must show"
+        );
+    }
+    let rollups = Rollup::load_folder(&options.rollups).await?;
+    let queue = match &options.queue_url {
+        Some(url) => Some(open_queue(url).await?),
+        None => None,
+    };
+    let places = Places::open(options.allowed.clone()).await?;
+    let listener = match options.listen {
+        Some(address) => {
+            let listener = TcpListener::bind(address).await;
+            Some(listener.with_context(|| format!("{address}: can't listen there"))?)
+        }
+        None => None,
+    };
+    let root = Root::create(&options.tables).await?;
+    let worker = Arc::new(Worker {
+        tables: RollupTables::open(&root, rollups).await?,
+        places,
+        turns: Arc::new(Semaphore::new(at_once)),
+        max_text_bytes: options.max_log_file_bytes,
+        metrics: Arc::clone(metrics),
+    });
+    Ok(Opened {
+        worker,
+        queue,
+        listener,
+    })
+}
+
+/// Fewer receives than these make dead letters of what workers that come and go have held.
+const FEW_RECEIVES: u64 = 3;
 
 async fn open_queue(url: &str) -> Result<Queue> {
     let queue = Queue::open(url).await?;
-    if !queue.has_redrive_policy() {
-        tracing::warn!(
+    match queue.receives_max() {
+        None => tracing::warn!(
             queue_url = url,
             "the queue has no redrive policy: what can't be read will be tried until its retention is over, \
              and then be lost; give it a dead-letter queue"
-        );
+        ),
+        Some(few) if few < FEW_RECEIVES => tracing::warn!(
+            queue_url = url,
+            maxReceiveCount = few,
+            "messages become dead letters soon: a worker that ends gives back what it holds, and each time \
+             counts; let the queue's redrive policy allow for five"
+        ),
+        Some(_) => {}
     }
     Ok(queue)
 }
 
-/// Waits until it is time to stop or an intake has ended by itself, and then for what is in hand.
+/// A task that is to go on until it is told to stop.
+type Task = JoinSet<Result<()>>;
+
+/// Waits until it is time to stop, or something has ended by itself, and then for what is in hand. HTTP is answered to
+/// the end, so that whoever looks sees a worker that is stopping, and not one that has died.
 async fn drain(
-    mut intakes: JoinSet<Result<()>>,
-    mut upkeep: JoinSet<()>,
+    mut working: Task,
+    mut http: Task,
     stop: CancellationToken,
+    close: CancellationToken,
     grace: Duration,
 ) -> Result<()> {
-    tokio::select! {
-        // An intake that has ended because it was told to is not looked at here.
-        biased;
-        () = stop.cancelled() => {}
-        Some(ended) = intakes.join_next() => {
-            ended??;
-            bail!("an intake has ended before it was told to");
-        }
-    }
+    let ended = tokio::select! {
+        () = stop.cancelled() => None,
+        Some(ended) = working.join_next() => Some(ended),
+        Some(ended) = http.join_next() => Some(ended),
+    };
+    // It may have been told to in this moment.
+    let too_early = ended.filter(|_| !stop.is_cancelled());
+    stop.cancel();
     tracing::info!(grace_s = grace.as_secs(), "stopping");
     let deadline = Instant::now() + grace + GIVING_BACK;
     let finished = async {
-        while let Some(ended) = intakes.join_next().await {
+        while let Some(ended) = working.join_next().await {
             ended??;
         }
-        while let Some(ended) = upkeep.join_next().await {
-            ended?;
+        close.cancel();
+        while let Some(ended) = http.join_next().await {
+            ended??;
         }
         anyhow::Ok(())
     };
     match timeout_at(deadline, finished).await {
         Ok(finished) => finished?,
         Err(_) => {
-            tracing::warn!("grace over; what is left will be done again, by this worker or another")
+            tracing::warn!(
+                "grace over; what is left will be done again, by this worker or another"
+            );
         }
+    }
+    if let Some(ended) = too_early {
+        ended??;
+        bail!("a task has ended before it was told to");
     }
     tracing::info!("stopped");
     Ok(())
@@ -210,7 +256,7 @@ struct Worker {
     tables: RollupTables,
     places: Places,
     /// One for each log file that may be staged at once.
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     max_text_bytes: u64,
     metrics: Arc<Metrics>,
 }
@@ -219,15 +265,17 @@ impl Worker {
     /// The whole way of a log file that was announced.
     async fn take(self: &Arc<Self>, log_file: &LogFile) -> Result<Outcome, NotStaged> {
         let begun = Instant::now();
-        let turn = self.turns.acquire().await;
-        self.metrics.stage("wait", begun.elapsed());
-        let _in_flight = self.metrics.log_file_in_flight();
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        self.metrics.step("wait", begun.elapsed());
+        let in_flight = self.metrics.log_file_in_flight();
         let begun = Instant::now();
         let found = self.places.look_up(log_file).await?;
-        self.metrics.stage("look_up", begun.elapsed());
+        self.metrics.step("look_up", begun.elapsed());
 
         let (worker, runtime) = (Arc::clone(self), Handle::current());
         let staged = tokio::task::spawn_blocking(move || {
+            // A journey goes on to its end even if nobody waits for it any more, and has its turn for so long.
+            let _turn = (turn, in_flight);
             let source = Source {
                 reader: found.open()?,
                 log_file: found.log_file,
@@ -243,7 +291,6 @@ impl Worker {
             ))
         })
         .await;
-        drop(turn);
         match staged {
             Ok(staged) => staged.map_err(not_staged),
             Err(panic) => Err(NotStaged {
@@ -255,10 +302,14 @@ impl Worker {
     }
 
     /// Commits, settles and vacuums one of the tables, by its number.
-    async fn keep(self: Arc<Self>, table: usize, interval: Duration, stop: CancellationToken) {
-        let Some(table) = self.tables.tables().nth(table) else {
-            return;
-        };
+    async fn keep(
+        self: Arc<Self>,
+        table: usize,
+        interval: Duration,
+        stop: CancellationToken,
+    ) -> Result<()> {
+        let table = self.tables.tables().nth(table);
+        let table = table.context("there is no table of this number")?;
         let name = &table.definition().name;
         upkeep::keep(table, interval, stop, |news| match news {
             News::Lease(is_held) => self.metrics.lease(name, is_held),
@@ -266,21 +317,22 @@ impl Worker {
             News::Failed => self.metrics.upkeep_failed(name),
         })
         .await;
+        Ok(())
     }
 }
 
 impl Stage for Arc<Worker> {
-    async fn stage(&self, log_file: &LogFile) -> Result<Staged, NotStaged> {
+    async fn stage(&self, log_file: &LogFile) -> Result<Taken, NotStaged> {
         match self.take(log_file).await {
             Ok(Outcome::Staged(reading, spent)) => {
                 tracing::debug!(%log_file, lines = reading.lines, "staged");
                 self.metrics.staged(&reading, &spent);
-                Ok(Staged::Staged)
+                Ok(Taken::Staged)
             }
             Ok(Outcome::Skipped(what)) => {
                 tracing::debug!(%log_file, what, "skipped");
                 self.metrics.skipped();
-                Ok(Staged::Skipped)
+                Ok(Taken::Skipped)
             }
             Err(error) => {
                 self.metrics.not_staged(error.name);
@@ -292,25 +344,42 @@ impl Stage for Arc<Worker> {
 
 /// Whose move is next when a journey has ended badly.
 fn not_staged(error: JourneyError) -> NotStaged {
+    if let JourneyError::Open(source) | JourneyError::Unreadable(GunzipError::Read { source, .. }) =
+        &error
+    {
+        let verdict = fetch::verdict(source).unwrap_or(Verdict::Retry);
+        return NotStaged::by_s3(verdict, chain(error));
+    }
     let (name, next) = match &error {
-        JourneyError::Open(_) => ("s3_unavailable", Next::Outage),
-        JourneyError::Unreadable(GunzipError::Read { .. }) => ("s3_unavailable", Next::Outage),
-        JourneyError::Unreadable(_) => ("unreadable", Next::Person),
-        // Other log files that are staged just now have the memory that it needs.
-        JourneyError::Sql { source, .. } if is_crowded(source) => ("memory", Next::Again),
-        JourneyError::Sql { .. } => ("sql", Next::Person),
-        JourneyError::Staging(error) if error.is_transient() => {
-            ("tables_unavailable", Next::Outage)
+        JourneyError::Open(_) | JourneyError::Unreadable(_) => ("unreadable", Next::Person),
+        JourneyError::Sql { source, .. } => match source.find_root() {
+            // Other log files that are staged just now have the memory that it needs.
+            DataFusionError::ResourcesExhausted(_) => ("memory", Next::Again),
+            // Groups that don't fit into memory go to disk.
+            DataFusionError::IoError(_) => ("disk", Next::Outage),
+            _ => ("sql", Next::Person),
+        },
+        JourneyError::Staging(
+            TableError::Date(_) | TableError::NotOurs { .. } | TableError::Internal(_),
+        ) => ("not_stageable", Next::Person),
+        // Whatever else it is, it is not the log file's fault: no answer, or no permission any more.
+        JourneyError::Staging(_) => ("tables_unavailable", Next::Outage),
+    };
+    let reason = match &error {
+        // What could not be cast, say, is what a visitor has sent: it is not for logs and for callers.
+        JourneyError::Sql { rollup, source } if name == "sql" => {
+            tracing::debug!(%rollup, error = %source, "rollup fails");
+            format!("the rollup '{rollup}' fails on it; LOGMILL_LOG=logmill=debug tells more")
         }
-        JourneyError::Staging(_) => ("not_stageable", Next::Person),
+        _ => chain(error),
     };
     NotStaged {
         name,
-        reason: Cow::Owned(format!("{:#}", anyhow::Error::new(error))),
+        reason: Cow::Owned(reason),
         next,
     }
 }
 
-fn is_crowded(error: &DataFusionError) -> bool {
-    matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
+fn chain(error: JourneyError) -> String {
+    format!("{:#}", anyhow::Error::new(error))
 }

@@ -29,25 +29,35 @@ const GRACE: Duration = Duration::from_hours(6);
 pub enum News {
     /// The table's lease was taken, or is no longer held.
     Lease(bool),
-    /// Log files have been counted.
+    /// What was staged has been counted, in so much time. There may have been nothing.
     Committed(Committed, Duration),
     /// Something failed, and will be tried again.
     Failed,
 }
 
-/// Keeps a table until `stop` is cancelled. Commits follow one another by `interval` at least. `tell` is told what happens.
+/// Keeps a table until `stop` is cancelled. Commits follow one another by `interval` at least, unless they can't keep up
+/// with what is staged. `tell` is told what happens.
 pub async fn keep(
     table: &Table,
     interval: Duration,
     stop: CancellationToken,
     mut tell: impl FnMut(News),
 ) {
+    let mut keeper = Keeper {
+        table,
+        pace: Pace::new(interval),
+        next_commit: Instant::now(),
+        commits_begun: None,
+        next_housekeeping: Instant::now() + HOUSEKEEPING,
+    };
     tell(News::Lease(false));
     while !stop.is_cancelled() {
         let held = match table.try_lease().await {
             Ok(Some(mut lease)) => {
                 tell(News::Lease(true));
-                let held = hold(table, interval, &mut lease, &stop, &mut tell).await;
+                // Whoever had it before may have died long ago.
+                keeper.next_commit = Instant::now();
+                let held = keeper.hold(&mut lease, &stop, &mut tell).await;
                 lease.release().await;
                 tell(News::Lease(false));
                 held
@@ -56,59 +66,90 @@ pub async fn keep(
             Err(error) => Err(error),
         };
         if let Err(error) = held {
-            let (table, is_transient) = (&table.definition().name, error.is_transient());
-            let error = format!("{:#}", anyhow::Error::new(error));
-            match is_transient {
-                true => tracing::warn!(%table, error, "table not kept; trying again"),
-                false => tracing::error!(%table, error, "table not kept; trying again"),
-            }
-            tell(News::Failed);
+            keeper.failed("table not kept; trying again", error, &mut tell);
         }
         tick(ASK, &stop).await;
     }
 }
 
-/// Works as long as the lease is held.
-async fn hold(
-    table: &Table,
-    interval: Duration,
-    lease: &mut Lease,
-    stop: &CancellationToken,
-    tell: &mut impl FnMut(News),
-) -> Result<(), TableError> {
-    let mut pace = Pace::new(interval);
-    // Whoever had it before may have died long ago: the first commit is due at once.
-    let mut next_commit = Instant::now();
-    let mut next_housekeeping = Instant::now() + HOUSEKEEPING;
-    while !stop.is_cancelled() && lease.renew().await {
-        if Instant::now() >= next_commit {
-            let begin = Instant::now();
-            let done = table.try_commit(lease).await?;
-            let more = done.more;
-            if !done.entries.is_empty() {
-                tracing::info!(
-                    table = table.definition().name,
-                    log_files = done.entries.len(),
-                    version = done.version,
-                    took_s = begin.elapsed().as_secs_f64(),
-                    "committed"
-                );
-                tell(News::Committed(done, begin.elapsed()));
+/// What is due when. It outlasts a lease, which may be lost again and again.
+struct Keeper<'a> {
+    table: &'a Table,
+    pace: Pace,
+    next_commit: Instant,
+    /// When the first of several commits began that follow one another because one does not take all that is staged.
+    commits_begun: Option<Instant>,
+    next_housekeeping: Instant,
+}
+
+impl Keeper<'_> {
+    /// Works as long as the lease is held.
+    async fn hold(
+        &mut self,
+        lease: &mut Lease,
+        stop: &CancellationToken,
+        tell: &mut impl FnMut(News),
+    ) -> Result<(), TableError> {
+        while !stop.is_cancelled() && lease.renew().await {
+            if Instant::now() >= self.next_commit {
+                self.commit(lease, tell).await?;
             }
-            if more {
-                continue;
+            if Instant::now() >= self.next_housekeeping {
+                self.keep_house(lease, tell).await;
             }
-            pace.committed(begin.elapsed());
-            next_commit = begin + pace.interval();
+            let next = self.next_commit.min(self.next_housekeeping);
+            tick(next.duration_since(Instant::now()).min(TICK), stop).await;
         }
-        if Instant::now() >= next_housekeeping {
-            next_housekeeping = Instant::now() + HOUSEKEEPING;
-            table.settle(lease, QUIET).await?;
-            table.vacuum(GRACE).await?;
-        }
-        tick(TICK.min(interval), stop).await;
+        Ok(())
     }
-    Ok(())
+
+    async fn commit(
+        &mut self,
+        lease: &mut Lease,
+        tell: &mut impl FnMut(News),
+    ) -> Result<(), TableError> {
+        let begun = Instant::now();
+        let first_begun = *self.commits_begun.get_or_insert(begun);
+        let done = self.table.try_commit(lease).await?;
+        let took = begun.elapsed();
+        if !done.more {
+            self.commits_begun = None;
+            self.pace.committed(first_begun.elapsed());
+            self.next_commit = begun + self.pace.interval();
+        }
+        if !done.entries.is_empty() {
+            let table = &self.table.definition().name;
+            tracing::info!(
+                %table, log_files = done.entries.len(), version = done.version, more = done.more,
+                took_s = took.as_secs_f64(), "committed"
+            );
+        }
+        tell(News::Committed(done, took));
+        Ok(())
+    }
+
+    /// Packs one day, so that a commit may come between; when there is none to be packed, deletes what is no longer needed.
+    async fn keep_house(&mut self, lease: &mut Lease, tell: &mut impl FnMut(News)) {
+        match self.table.settle_next(lease, QUIET).await {
+            Ok(Some(_)) => return,
+            Ok(None) => {}
+            Err(error) => self.failed("days not packed; trying again", error, tell),
+        }
+        if let Err(error) = self.table.vacuum(GRACE).await {
+            self.failed("table not vacuumed; trying again", error, tell);
+        }
+        self.next_housekeeping = Instant::now() + HOUSEKEEPING;
+    }
+
+    fn failed(&self, what: &str, error: TableError, tell: &mut impl FnMut(News)) {
+        let (table, is_transient) = (&self.table.definition().name, error.is_transient());
+        let error = format!("{:#}", anyhow::Error::new(error));
+        match is_transient {
+            true => tracing::warn!(%table, error, "{what}"),
+            false => tracing::error!(%table, error, "{what}"),
+        }
+        tell(News::Failed);
+    }
 }
 
 /// Waits, or until it is time to stop.

@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -208,6 +210,79 @@ fn a_full_worker_says_so() {
     for (_, answer) in of_status(503) {
         assert!(answer.to_lowercase().contains("retry-after: 1"), "{answer}");
     }
+}
+
+/// Who announces and hangs up has begun what goes on without him, and within the bounds.
+#[test]
+fn those_who_hang_up_get_no_more_than_a_turn() {
+    let scene = Scene::new(12);
+    let slow = FaultProxy::start(scene.aws.port(), Odds::always(Some(Fault::Delay)), 1);
+    let args = ["--log-files-at-once", "2", "--no-commit"];
+    let worker = scene.serve_at(&slow.endpoint(), &args);
+    let in_flight = || worker.metric("logmill_log_files_in_flight ");
+    for key in &scene.keys {
+        hang_up(&worker, &notification::message([&in_logs(key)]));
+        assert!(in_flight() <= 2.0);
+    }
+    let begin = Instant::now();
+    while in_flight() > 0.0 {
+        assert!(begin.elapsed() < PATIENCE);
+        thread::sleep(Duration::from_millis(50));
+    }
+    worker.end();
+}
+
+/// Asks, and is gone a moment later.
+fn hang_up(worker: &Worker, body: &str) {
+    let mut stream = TcpStream::connect(worker.address()).unwrap();
+    let length = body.len();
+    write!(
+        stream,
+        "POST /v1/log-files HTTP/1.1\r\nHost: worker\r\nAuthorization: Bearer {TOKEN}\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    thread::sleep(Duration::from_millis(700));
+}
+
+/// A message that comes late in a long poll has been hidden no longer than it seems.
+#[test]
+fn a_queue_that_was_quiet_is_emptied() {
+    let scene = Scene::new(1);
+    let worker = scene.serve(&["--queue-url", &scene.queues.work, "--visibility", "6"]);
+    for _ in 0..3 {
+        thread::sleep(Duration::from_secs(5));
+        scene.queues.announce(&scene.keys);
+        scene
+            .queues
+            .wait_for(Duration::from_secs(5), "done", |depth| depth == DONE);
+    }
+    let messages =
+        |outcome| worker.metric(&format!("logmill_messages_total{{outcome=\"{outcome}\"}}"));
+    assert_eq!((messages("deleted"), messages("lost")), (3.0, 0.0));
+    worker.end();
+}
+
+/// What fails as everything does is not the messages' fault: they are left in the queue.
+#[test]
+fn an_outage_costs_few_messages_an_attempt() {
+    let scene = Scene::new(30);
+    let proxy = FaultProxy::start(scene.aws.port(), Odds::always(None), 1);
+    let worker = scene.serve_at(&proxy.endpoint(), &["--queue-url", &scene.queues.work]);
+    proxy.deny("/tables/");
+    scene.queues.announce(&scene.keys);
+    let returned = || worker.metric("logmill_messages_total{outcome=\"returned\"}");
+    let begin = Instant::now();
+    while returned() == 0.0 {
+        assert!(begin.elapsed() < PATIENCE);
+        thread::sleep(Duration::from_millis(100));
+    }
+    thread::sleep(Duration::from_secs(10));
+    let by_outage = worker.metric("logmill_failures_total{reason=\"tables_unavailable\"}");
+    assert_eq!(by_outage, returned());
+    assert!(returned() <= 20.0, "{} attempts", returned());
+    worker.end();
+    assert_eq!(scene.queues.depth(&scene.queues.dead), DONE);
 }
 
 /// A worker that is told to stop in the midst of its work loses no message, and leaves none hidden.

@@ -13,23 +13,14 @@ use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use futures::StreamExt;
 use futures::stream;
 use logmill_shared::LogFile;
-use logmill_shared::notification::{self, BUCKET_BYTES_MAX, KEY_BYTES_MAX};
+use logmill_shared::notification;
+use logmill_shared::sqs::BATCH_MAX;
 use tokio::time::{Instant, timeout};
 
 use super::{SendError, Sender, Undelivered, insist};
 
-/// Messages in a request: SQS takes no more.
-const BATCH_MAX: usize = 10;
-
 /// Requests at once. An event has one record nearly always; a hundred times ten of them would only be throttled.
 const BATCHES_MAX: usize = 4;
-
-/// Bytes in a request. 1 MiB for SQS today, 256 KiB for queues and emulators of before.
-const BATCH_BYTES_MAX: usize = 256 * 1024;
-
-// A full batch can't be too large, so that nothing has to split one: a key has its limit, and JSON makes six
-// bytes of one at worst.
-const _: () = assert!(BATCH_MAX * (6 * (KEY_BYTES_MAX + BUCKET_BYTES_MAX) + 64) <= BATCH_BYTES_MAX);
 
 /// How long one request may take. SQS answers in a few hundredths of a second; what takes longer is a connection that
 /// has died, and the time is better spent on another.

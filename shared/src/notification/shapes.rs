@@ -14,6 +14,9 @@ pub(super) const VERSION: u64 = 1;
 /// How deep messages may be wrapped. S3 over SNS over SQS to a Lambda is three.
 pub(super) const NESTED_MAX: u32 = 4;
 
+/// What is repeated of a text that is not understood, in characters.
+const CUT_CHARACTERS: usize = 100;
+
 /// The dispatcher's message.
 #[derive(Deserialize)]
 struct Dispatched {
@@ -185,7 +188,7 @@ fn read_event_bridge(
         name => {
             let name = name.unwrap_or("no text");
             return Err(NotificationError::Unknown {
-                found: format!("an event of EventBridge whose detail-type is {name}"),
+                found: format!("an event of EventBridge whose detail-type is {}", cut(name)),
             });
         }
     }
@@ -210,10 +213,10 @@ fn read_sns(
     match sns.r#type.as_str() {
         "Notification" => read_wrapped("a message of SNS", &sns.message, wrapped, notification),
         "SubscriptionConfirmation" => Err(NotificationError::Unconfirmed {
-            topic: sns.topic_arn.clone(),
+            topic: cut(&sns.topic_arn),
         }),
         other => Err(NotificationError::Unknown {
-            found: format!("a message of SNS of the type {other}"),
+            found: format!("a message of SNS of the type {}", cut(other)),
         }),
     }
 }
@@ -292,11 +295,19 @@ fn part<'a, T: Deserialize<'a>>(
 }
 
 /// Names what was found by its keys, which say what it is, and not by its values, which may be anything.
+/// The beginning of a text that anybody may have written, for a message that goes to a log.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(CUT_CHARACTERS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 fn described(json: &Value) -> String {
     match json {
         Value::Object(object) if object.is_empty() => "an empty object".to_owned(),
         Value::Object(object) => {
-            let keys: Vec<&str> = object.keys().take(10).map(String::as_str).collect();
+            let keys: Vec<String> = object.keys().take(10).map(|key| cut(key)).collect();
             format!("an object with {}", keys.join(", "))
         }
         Value::Array(_) => "a list".to_owned(),

@@ -172,6 +172,9 @@ async fn fleet_of(workers: u64, duration: Duration) -> Result<(), Failure> {
                 let News::Committed(committed, _) = news else {
                     return;
                 };
+                if committed.entries.is_empty() {
+                    return;
+                }
                 let (Ok(staged), Ok(mut all)) = (delays.staged.lock(), delays.delays.lock()) else {
                     return;
                 };

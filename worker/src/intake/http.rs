@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Result;
 use axum::Router;
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{Request, State};
@@ -14,15 +15,19 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures::StreamExt;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use logmill_shared::{LogFile, notification};
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Next, NotStaged, Stage, Staged, stage_all};
+use super::{Next, NotStaged, Stage, Taken, stage_all};
 use crate::metrics::Metrics;
 
 /// The longest message, in bytes: SQS's bound, which is also the most that S3 or SNS send.
@@ -30,6 +35,13 @@ const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// How long a body may take to arrive. A client that is slower keeps others out.
 const BODY_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long the head of a request may take, and how long a connection may be idle between two.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Connections at once; others wait to be accepted. Each costs some 20 KB, and a file descriptor: there are 1,024 by
+/// default on many systems, and S3 and SQS need some.
+const CONNECTIONS_MAX: usize = 512;
 
 /// How long who finds the worker full is asked to wait. Most log files take less.
 const RETRY_AFTER_SECONDS: &str = "1";
@@ -63,39 +75,98 @@ impl Token {
     }
 }
 
-struct Http<S> {
+/// Answers by HTTP.
+pub struct Http<S> {
     settings: Settings,
     stage: S,
     metrics: Arc<Metrics>,
     room: Semaphore,
+    /// Once it is cancelled, nothing more is taken.
     stop: CancellationToken,
 }
 
-/// Answers until `stop` is cancelled, and then whoever has asked before.
-pub async fn listen<S: Stage>(
-    listener: TcpListener,
-    settings: Settings,
-    stage: S,
-    metrics: Arc<Metrics>,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
-    let mut router = Router::new()
-        .route("/healthz", get(async || "alive\n"))
-        .route("/readyz", get(ready::<S>))
-        .route("/metrics", get(show_metrics::<S>));
-    if settings.token.is_some() {
-        router = router.route("/v1/log-files", post(announce::<S>));
+impl<S: Stage> Http<S> {
+    /// Log files that are announced go to `stage`, until `stop` is cancelled.
+    pub fn new(
+        settings: Settings,
+        stage: S,
+        metrics: Arc<Metrics>,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            room: Semaphore::new(settings.requests_max),
+            settings,
+            stage,
+            metrics,
+            stop,
+        })
     }
-    let http = Arc::new(Http {
-        room: Semaphore::new(settings.requests_max),
-        settings,
-        stage,
-        metrics,
-        stop: stop.clone(),
-    });
-    axum::serve(listener, router.with_state(http))
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+
+    fn router(self: &Arc<Self>) -> Router {
+        let mut router = Router::new()
+            .route("/healthz", get(async || "alive\n"))
+            .route("/readyz", get(ready::<S>))
+            .route("/metrics", get(show_metrics::<S>));
+        if self.settings.token.is_some() {
+            router = router.route("/v1/log-files", post(announce::<S>));
+        }
+        router.with_state(Arc::clone(self))
+    }
+
+    /// Answers until `close` is cancelled, and then whoever has asked before.
+    ///
+    /// It is hyper that is served here, and not `axum::serve`, since that one waits for a request's head as long as the
+    /// client likes, and for any number of clients.
+    pub async fn listen(
+        self: Arc<Self>,
+        listener: TcpListener,
+        close: CancellationToken,
+    ) -> Result<()> {
+        let router = self.router();
+        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut connections = JoinSet::new();
+        while let Some(permit) = close
+            .run_until_cancelled(Arc::clone(&room).acquire_owned())
+            .await
+        {
+            let permit = permit?;
+            let accepted = close.run_until_cancelled(listener.accept()).await;
+            let Some(accepted) = accepted else { break };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Most often there are no more file descriptors, until some connection ends.
+                    tracing::warn!(%error, "connection not accepted");
+                    sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let service = TowerToHyperService::new(router.clone());
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIME_MAX)
+                .serve_connection(TokioIo::new(stream), service);
+            let close = close.clone();
+            connections.spawn(async move {
+                let _permit = permit;
+                let mut connection = pin!(connection);
+                let ended = tokio::select! {
+                    ended = &mut connection => ended,
+                    () = close.cancelled() => {
+                        connection.as_mut().graceful_shutdown();
+                        connection.await
+                    }
+                };
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "connection broken");
+                }
+            });
+            while connections.try_join_next().is_some() {}
+        }
+        drop(listener);
+        while connections.join_next().await.is_some() {}
+        Ok(())
+    }
 }
 
 async fn ready<S>(State(http): State<Arc<Http<S>>>) -> (StatusCode, &'static str) {
@@ -156,6 +227,10 @@ impl<S: Stage> Http<S> {
             let why = "show the worker's token: Authorization: Bearer <token>";
             return Err(Answer::error(StatusCode::UNAUTHORIZED, why));
         }
+        if self.stop.is_cancelled() {
+            let why = "this worker is stopping; try another";
+            return Err(Answer::error(StatusCode::SERVICE_UNAVAILABLE, why));
+        }
         let Ok(_room) = self.room.try_acquire() else {
             let why = "this worker is full; try again, or another";
             return Err(Answer::error(StatusCode::SERVICE_UNAVAILABLE, why));
@@ -183,8 +258,8 @@ impl<S: Stage> Http<S> {
         ));
         while let Some((log_file, outcome)) = outcomes.next().await {
             match outcome {
-                Ok(Staged::Staged) => staged += 1,
-                Ok(Staged::Skipped) => skipped += 1,
+                Ok(Taken::Staged) => staged += 1,
+                Ok(Taken::Skipped) => skipped += 1,
                 Err(error) => {
                     tracing::warn!(%log_file, reason = %error, "log file not staged; its announcer is told");
                     failed.push((log_file, error));
@@ -198,11 +273,10 @@ impl<S: Stage> Http<S> {
             let status = StatusCode::OK;
             return Ok(Answer { status, body });
         };
-        let outage = |(_, error): &(LogFile, NotStaged)| error.next == Next::Outage;
-        let status = match failed.iter().any(outage) {
-            true => StatusCode::SERVICE_UNAVAILABLE,
-            // It is for its announcer to try again, or to have a person look at it.
-            false => StatusCode::UNPROCESSABLE_ENTITY,
+        let for_a_person = |(_, error): &(LogFile, NotStaged)| error.next == Next::Person;
+        let status = match failed.iter().all(for_a_person) {
+            true => StatusCode::UNPROCESSABLE_ENTITY,
+            false => StatusCode::SERVICE_UNAVAILABLE,
         };
         body["error"] = Value::from(first.to_string());
         let failed = failed.iter();

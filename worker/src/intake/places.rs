@@ -52,7 +52,11 @@ impl Places {
         let answer = request.send().await.map_err(|error| {
             let needs =
                 "s3:GetObject on it, and s3:ListBucket on its bucket to see whether it is there";
-            not_found(&S3Error::new(&error, bucket, needs))
+            let error = S3Error::new(&error, bucket, needs);
+            match error.verdict {
+                Verdict::NotFound => NotStaged::by_s3(error.verdict, "there is no such object"),
+                verdict => NotStaged::by_s3(verdict, error),
+            }
         })?;
         let bytes = answer
             .content_length
@@ -64,27 +68,10 @@ impl Places {
                 etag: etag.trim_matches('"').to_owned(),
                 place: Place::Object(client.clone()),
             }),
-            _ => Err(NotStaged {
-                name: "no_answer",
-                reason: Cow::Borrowed("S3 does not tell its size and ETag"),
-                next: Next::Again,
-            }),
+            _ => {
+                let reason = "S3 does not tell its size and ETag";
+                Err(NotStaged::by_s3(Verdict::Retry, reason))
+            }
         }
     }
-}
-
-fn not_found(error: &S3Error) -> NotStaged {
-    let (name, next) = match error.verdict {
-        // Deleted, or announced by a wrong key. S3 shows what it has announced, but not every store does at once.
-        Verdict::NotFound => ("missing", Next::Again),
-        Verdict::Changed => ("changed", Next::Again),
-        // Most likely a permission is missing, and all others will be refused as well.
-        Verdict::Refused => ("refused", Next::Outage),
-        Verdict::Retry => ("s3_unavailable", Next::Outage),
-    };
-    let reason = match error.verdict {
-        Verdict::NotFound => Cow::Borrowed("there is no such object"),
-        _ => Cow::Owned(error.to_string()),
-    };
-    NotStaged { name, reason, next }
 }

@@ -13,19 +13,9 @@ use aws_sdk_sqs::types::{
     DeleteMessageBatchRequestEntry, MessageSystemAttributeName, QueueAttributeName,
     SendMessageBatchRequestEntry,
 };
-use logmill_shared::notification::{BUCKET_BYTES_MAX, KEY_BYTES_MAX};
+use logmill_shared::sqs::{BATCH_MAX, region_of};
 
 use crate::aws;
-
-/// Messages in a request: SQS takes no more.
-pub(crate) const BATCH_MAX: usize = 10;
-
-/// Bytes in a request. 1 MiB for SQS today, 256 KiB for queues and emulators of before.
-const BATCH_BYTES_MAX: usize = 256 * 1024;
-
-// Ten messages of one log file each fit, so that nothing has to split a batch: a key has its limit, and JSON makes
-// six bytes of one at worst.
-const _: () = assert!(BATCH_MAX * (6 * (KEY_BYTES_MAX + BUCKET_BYTES_MAX) + 64) <= BATCH_BYTES_MAX);
 
 /// A queue that has answered once.
 #[derive(Debug, Clone)]
@@ -33,7 +23,7 @@ pub struct Queue {
     client: Client,
     url: String,
     arn: String,
-    has_redrive_policy: bool,
+    receives_max: Option<u64>,
 }
 
 /// A message that has been received, and is hidden from others for a while.
@@ -96,13 +86,15 @@ impl Queue {
             client,
             url: url.to_owned(),
             arn: String::new(),
-            has_redrive_policy: false,
+            receives_max: None,
         };
         let mut attributes = queue.attributes().await?;
         queue.arn = attributes
             .remove(&QueueAttributeName::QueueArn)
             .unwrap_or_default();
-        queue.has_redrive_policy = attributes.contains_key(&QueueAttributeName::RedrivePolicy);
+        queue.receives_max = attributes
+            .get(&QueueAttributeName::RedrivePolicy)
+            .and_then(|policy| receives_max(policy));
         Ok(queue)
     }
 
@@ -122,7 +114,7 @@ impl Queue {
             client: Client::from_conf(config.build()),
             url: format!("{endpoint}/1/{name}"),
             arn: format!("arn:aws:sqs:us-east-2:1:{name}"),
-            has_redrive_policy: false,
+            receives_max: None,
         }
     }
 
@@ -148,9 +140,9 @@ impl Queue {
         &self.arn
     }
 
-    /// Whether messages that fail again and again go elsewhere.
-    pub(crate) fn has_redrive_policy(&self) -> bool {
-        self.has_redrive_policy
+    /// How often a message is received before it goes to the dead-letter queue, if there is one.
+    pub(crate) fn receives_max(&self) -> Option<u64> {
+        self.receives_max
     }
 
     /// The client, for what only one caller needs.
@@ -274,6 +266,9 @@ impl Queue {
             (Some(code), _) if code.contains("NonExistentQueue") || code == "QueueDoesNotExist" => {
                 "there is no such queue; look at its URL and region".to_owned()
             }
+            (Some(code), _) if code.contains("KmsAccessDenied") => format!(
+                "access is denied; the AWS credentials need kms:Decrypt and kms:GenerateDataKey on the queue's key ({code})"
+            ),
             (Some(code), _) if code.contains("AccessDenied") => {
                 format!("access is denied; the AWS credentials need {needs} on it ({code})")
             }
@@ -310,6 +305,13 @@ impl Message {
     }
 }
 
+/// The number in a redrive policy, which stands there as a number or as a text.
+fn receives_max(policy: &str) -> Option<u64> {
+    let policy: serde_json::Value = serde_json::from_str(policy).ok()?;
+    let count = policy.get("maxReceiveCount")?;
+    count.as_u64().or_else(|| count.as_str()?.parse().ok())
+}
+
 /// A batch is answered with success even if nothing of it was done.
 fn undone<'a>(
     count: usize,
@@ -344,12 +346,6 @@ fn undone<'a>(
         .collect()
 }
 
-/// The region in `sqs.<region>.amazonaws.com`. A request signed for another would not find the queue.
-fn region_of(host: &str) -> Option<&str> {
-    let (region, domain) = host.strip_prefix("sqs.")?.split_once('.')?;
-    domain.starts_with("amazonaws.com").then_some(region)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -378,13 +374,12 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_brings_its_region() {
-        assert_eq!(region_of("sqs.eu-west-1.amazonaws.com"), Some("eu-west-1"));
-        assert_eq!(
-            region_of("sqs.cn-north-1.amazonaws.com.cn"),
-            Some("cn-north-1")
-        );
-        assert_eq!(region_of("localhost"), None);
+    fn a_redrive_policy_says_how_often() {
+        let policy =
+            |count| format!("{{\"deadLetterTargetArn\":\"a\",\"maxReceiveCount\":{count}}}");
+        assert_eq!(receives_max(&policy("5")), Some(5));
+        assert_eq!(receives_max(&policy("\"5\"")), Some(5));
+        assert_eq!(receives_max("{}"), None);
     }
 
     #[tokio::test]

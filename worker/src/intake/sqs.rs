@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use anyhow::Result;
 use futures::StreamExt;
 use futures::future::join_all;
 use logmill_shared::notification::{self, Notification};
@@ -18,13 +19,16 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::queue::{BATCH_MAX, Message, Queue};
+use super::queue::{Message, Queue};
 use super::visibility::{Hidden, Visibility};
-use super::{Next, NotStaged, Stage, stage_all};
+use super::{Next, Stage, stage_all};
 use crate::metrics::{Metrics, Received};
+use logmill_shared::sqs::BATCH_MAX;
 
-/// How long a request for messages waits for some: SQS's own bound. Shorter, and an idle worker asks more often.
+/// How long a request for messages waits for some: SQS's own bound. Shorter, and an idle worker asks more often. But no longer
+/// than a part of the time that they are hidden for, since how much of that is left when they come is not known.
 const POLL: Duration = Duration::from_secs(20);
+const POLLS_HIDDEN: u32 = 3;
 
 /// When it is time to stop, a request for messages that is under way gets so long to bring some. Where there are
 /// messages it takes a moment; and those that it brings to nobody would be hidden for nothing.
@@ -39,11 +43,14 @@ const DELETE_TRIES: u32 = 3;
 /// The wait before a message is tried again, which doubles with each attempt. What is missing, or can't be had, has some
 /// time to come back; what can't be read is soon where a person sees it.
 const AGAIN: Duration = Duration::from_secs(10);
-const AGAIN_UNREADABLE: Duration = Duration::from_secs(1);
 const LONGEST_AGAIN: Duration = Duration::from_mins(15);
+const AGAIN_UNREADABLE: Duration = Duration::from_secs(1);
+const LONGEST_AGAIN_UNREADABLE: Duration = Duration::from_secs(30);
+/// In an outage as few attempts as can be are spent on each.
+const AGAIN_IN_OUTAGE: Duration = Duration::from_mins(1);
 
-/// Failures in a row that look like an outage before new messages are waited with: each attempt brings a message nearer
-/// to the dead-letter queue, and it is not the message's fault.
+/// Messages in a row that fail as in an outage before the others are left where they are, and only one is tried now and
+/// then: each attempt brings a message nearer to the dead-letter queue, and it is not the message's fault.
 const OUTAGES_BORNE: u32 = 4;
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
@@ -56,6 +63,8 @@ pub struct Settings {
     pub messages_max: usize,
     /// Log files of one message that are staged side by side.
     pub log_files_at_once: usize,
+    /// How long what is in hand may take once it is time to stop.
+    pub grace: Duration,
 }
 
 /// Draws from a queue.
@@ -66,11 +75,11 @@ struct Intake<S> {
     visibility: Arc<Visibility>,
     deletions: mpsc::Sender<Deletion>,
     metrics: Arc<Metrics>,
-    /// Failures in a row that look like an outage.
+    /// Messages in a row that have failed as in an outage.
     outages: AtomicU32,
 }
 
-/// Stages what the queue announces until `stop` is cancelled, and then what is in hand, until `grace` is over. When this
+/// Stages what the queue announces until `stop` is cancelled, and then what is in hand, until the grace is over. When this
 /// returns, no message is held: what was not done with is shown to others at once.
 pub async fn take<S: Stage>(
     queue: Queue,
@@ -78,13 +87,13 @@ pub async fn take<S: Stage>(
     stage: S,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
-    grace: Duration,
-) {
+) -> Result<()> {
     let visibility = Visibility::new(queue.clone(), settings.visibility);
     let (deletions, deleted) = mpsc::channel(settings.messages_max);
-    let mut upkeep = JoinSet::new();
-    upkeep.spawn(delete(queue.clone(), deleted));
-    upkeep.spawn({
+    let mut deleting = JoinSet::new();
+    deleting.spawn(delete(queue.clone(), deleted));
+    let mut renewing = JoinSet::new();
+    renewing.spawn({
         let visibility = Arc::clone(&visibility);
         async move { visibility.renew().await }
     });
@@ -98,16 +107,26 @@ pub async fn take<S: Stage>(
         outages: AtomicU32::new(0),
     });
     let mut in_hand = InHand::default();
-    Arc::clone(&intake).draw(&mut in_hand, &stop).await;
+    let ended = tokio::select! {
+        () = Arc::clone(&intake).draw(&mut in_hand, &stop) => None,
+        Some(ended) = renewing.join_next() => Some(ended),
+        Some(ended) = deleting.join_next() => Some(ended),
+    };
 
-    let deadline = Instant::now() + grace;
     in_hand.forget_ended();
+    let deadline = Instant::now() + settings.grace.saturating_sub(LAST_POLL);
     tracing::info!(
         messages = in_hand.tasks.len(),
         "no more messages are taken; finishing those in hand"
     );
     while let Ok(true) = timeout_at(deadline, in_hand.next_ends()).await {}
+    // Nothing is to be hidden again that is given back.
+    renewing.shutdown().await;
     intake.give_back(in_hand).await;
+    match ended {
+        None => Ok(()),
+        Some(ended) => Ok(ended?),
+    }
 }
 
 /// Messages that are worked on.
@@ -148,10 +167,11 @@ impl<S: Stage> Intake<S> {
     /// Takes messages as there is room for them.
     async fn draw(self: Arc<Self>, in_hand: &mut InHand, stop: &CancellationToken) {
         let room = Arc::new(Semaphore::new(self.settings.messages_max));
+        let poll = POLL.min(self.settings.visibility / POLLS_HIDDEN);
         let mut failures = 0;
         while !stop.is_cancelled() {
             in_hand.forget_ended();
-            self.wait_out(stop).await;
+            let is_outage = self.wait_out(stop).await;
             let first = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
@@ -159,7 +179,8 @@ impl<S: Stage> Intake<S> {
             };
             let Ok(first) = first else { return };
             let mut permits = vec![first];
-            while permits.len() < BATCH_MAX
+            let max = if is_outage { 1 } else { BATCH_MAX };
+            while permits.len() < max
                 && let Ok(permit) = Arc::clone(&room).try_acquire_owned()
             {
                 permits.push(permit);
@@ -168,7 +189,7 @@ impl<S: Stage> Intake<S> {
             let begun = Instant::now();
             let receive = self
                 .queue
-                .receive(permits.len(), POLL, self.settings.visibility);
+                .receive(permits.len(), poll, self.settings.visibility);
             tokio::pin!(receive);
             let received = tokio::select! {
                 received = &mut receive => received,
@@ -189,6 +210,10 @@ impl<S: Stage> Intake<S> {
                 }
             };
             failures = 0;
+            if messages.is_empty() {
+                // There is nothing to be spared any more.
+                self.outages.store(0, Ordering::Relaxed);
+            }
             for (message, permit) in messages.into_iter().zip(permits) {
                 let receipt = message.receipt.clone();
                 let hidden = self.visibility.keep(message, begun);
@@ -201,27 +226,33 @@ impl<S: Stage> Intake<S> {
         }
     }
 
-    /// Waits while all fails that is taken.
-    async fn wait_out(&self, stop: &CancellationToken) {
+    /// Waits while all fails that is taken. Returns whether it does.
+    async fn wait_out(&self, stop: &CancellationToken) -> bool {
         let outages = self.outages.load(Ordering::Relaxed);
-        if let Some(beyond) = outages.checked_sub(OUTAGES_BORNE) {
-            let pause = pause(beyond);
-            tracing::warn!(
-                pause_s = pause.as_secs(),
-                outages,
-                "messages left in the queue for a while: nothing can be staged"
-            );
-            wait(pause, stop).await;
-        }
+        let Some(beyond) = outages.checked_sub(OUTAGES_BORNE) else {
+            return false;
+        };
+        let pause = pause(beyond);
+        tracing::warn!(
+            pause_s = pause.as_secs(),
+            outages,
+            "messages left in the queue for a while: nothing can be staged"
+        );
+        wait(pause, stop).await;
+        true
     }
 
     /// The whole way of one message.
     async fn take_message(&self, hidden: Hidden) {
         let in_flight = self.metrics.message_in_flight();
         let outcome = self.stage_all(&hidden.message).await;
+        match outcome {
+            Err(Next::Outage) => self.outages.fetch_add(1, Ordering::Relaxed),
+            _ => self.outages.swap(0, Ordering::Relaxed),
+        };
         let age = hidden.message.sent.elapsed().unwrap_or_default();
         let received = match outcome {
-            Ok(()) if !hidden.is_hidden() => {
+            Ok(()) if !hidden.is_hidden().await => {
                 // Its log files are staged, and will be again by whoever has it now.
                 tracing::warn!(
                     message_id = hidden.message.id,
@@ -278,7 +309,6 @@ impl<S: Stage> Intake<S> {
             self.settings.log_files_at_once
         ));
         while let Some((log_file, outcome)) = outcomes.next().await {
-            self.note(&outcome);
             if let Err(error) = outcome {
                 tracing::warn!(
                     %log_file, message_id = message.id, receive_count = message.receive_count, reason = %error,
@@ -287,21 +317,8 @@ impl<S: Stage> Intake<S> {
                 failures.push(error.next);
             }
         }
-        match failures.iter().all(|next| *next == Next::Person) {
-            _ if failures.is_empty() => Ok(()),
-            true => Err(Next::Person),
-            false => Err(Next::Again),
-        }
-    }
-
-    fn note<T>(&self, staged: &Result<T, NotStaged>) {
-        match staged {
-            Ok(_) => self.outages.store(0, Ordering::Relaxed),
-            Err(error) if error.next == Next::Outage => {
-                self.outages.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(_) => {}
-        }
+        // What makes it wait longest decides.
+        failures.into_iter().max().map_or(Ok(()), Err)
     }
 
     /// Deletes a message. Returns whether it has gone.
@@ -338,12 +355,13 @@ impl<S: Stage> Intake<S> {
 
 /// How long a message is hidden for after a failure.
 fn again(next: Next, receive_count: u32) -> Duration {
-    let first = match next {
-        Next::Person => AGAIN_UNREADABLE,
-        Next::Again | Next::Outage => AGAIN,
+    let (first, longest) = match next {
+        Next::Person => (AGAIN_UNREADABLE, LONGEST_AGAIN_UNREADABLE),
+        Next::Again => (AGAIN, LONGEST_AGAIN),
+        Next::Outage => (AGAIN_IN_OUTAGE, LONGEST_AGAIN),
     };
     let doubled = 1_u32 << receive_count.clamp(1, 16).saturating_sub(1);
-    (first * doubled).min(LONGEST_AGAIN)
+    (first * doubled).min(longest)
 }
 
 /// The pause after so many failures in a row.
@@ -434,6 +452,8 @@ mod tests {
         assert_eq!(seconds(Next::Outage, 1000), 900);
         assert_eq!(seconds(Next::Person, 0), 1);
         assert_eq!(seconds(Next::Person, 5), 16);
+        assert_eq!(seconds(Next::Person, 50), 30);
+        assert_eq!(seconds(Next::Outage, 1), 60);
         assert_eq!(pause(0).as_secs(), 1);
         assert_eq!(pause(100).as_secs(), 60);
     }

@@ -4,15 +4,19 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use futures::future::join_all;
+use tokio::time::{Instant, sleep, timeout};
 
-use super::queue::{BATCH_MAX, Message, Queue};
+use super::queue::{Message, Queue};
+use logmill_shared::sqs::BATCH_MAX;
 
-/// A message is hidden for longer when less than this part of its time is left. Two attempts can fail before it shows.
+/// A message is hidden for longer when less than this part of its time is left.
 const RENEWED_BELOW: f64 = 2.0 / 3.0;
 
-/// How often to look, in parts of the time that a message is hidden for.
+/// How often to look, and how long a request may take, in parts of the time that a message is hidden for: several attempts
+/// can fail before it shows.
 const LOOKS: u32 = 12;
+const REQUEST: u32 = 6;
 
 /// All messages that are held, each hidden from others until it is done with.
 #[derive(Debug)]
@@ -55,9 +59,8 @@ impl Visibility {
         loop {
             sleep(self.timeout / LOOKS).await;
             let due = self.due(Instant::now());
-            for batch in due.chunks(BATCH_MAX) {
-                self.renew_batch(batch).await;
-            }
+            // Side by side, so that one that hangs holds up no other.
+            join_all(due.chunks(BATCH_MAX).map(|batch| self.renew_batch(batch))).await;
         }
     }
 
@@ -74,10 +77,18 @@ impl Visibility {
             .iter()
             .map(|receipt| (receipt.as_str(), self.timeout))
             .collect();
-        let unchanged = match self.queue.hide(&batch).await {
-            Ok(unchanged) => unchanged,
-            Err(error) => {
+        let request = timeout(self.timeout / REQUEST, self.queue.hide(&batch));
+        let unchanged = match request.await {
+            Ok(Ok(unchanged)) => unchanged,
+            Ok(Err(error)) => {
                 tracing::warn!(%error, messages = batch.len(), "messages not kept hidden; trying again");
+                return;
+            }
+            Err(_) => {
+                tracing::warn!(
+                    messages = batch.len(),
+                    "messages not kept hidden in time; trying again"
+                );
                 return;
             }
         };
@@ -105,8 +116,17 @@ impl Visibility {
 }
 
 impl Hidden {
-    /// Whether nobody else can have the message: as long as it is so, to delete it deletes what was worked on here.
-    pub(super) fn is_hidden(&self) -> bool {
+    /// Whether nobody else can have the message: as long as it is so, to delete it deletes what was worked on here. If that
+    /// is in doubt, SQS is asked to hide it again.
+    pub(super) async fn is_hidden(&self) -> bool {
+        if !self.is_surely_hidden() {
+            let receipt = self.message.receipt.clone();
+            self.visibility.renew_batch(&[receipt]).await;
+        }
+        self.is_surely_hidden()
+    }
+
+    fn is_surely_hidden(&self) -> bool {
         let held = self.visibility.held();
         let until = held.get(&self.message.receipt);
         until.is_some_and(|until| Instant::now() < *until)

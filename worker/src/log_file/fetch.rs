@@ -63,9 +63,9 @@ enum Problem {
     Broken(String),
     #[error("{0}; given up after {ATTEMPTS} attempts")]
     GivenUp(String),
-    #[error("it is another than was listed; run again to have it as it is now")]
+    #[error("it has changed since it was looked up; another time it is taken as it is then")]
     Changed,
-    #[error("it has been deleted since it was listed")]
+    #[error("it has been deleted since it was looked up")]
     Deleted,
     #[error("{0}")]
     Refused(S3Error),
@@ -73,6 +73,17 @@ enum Problem {
     Damaged(String),
     #[error("S3 sends what was not asked for: {0}")]
     Confused(String),
+}
+
+/// What S3 makes of it that a read failed, if it was one of an object.
+pub(crate) fn verdict(error: &io::Error) -> Option<Verdict> {
+    let error: &FetchError = error.get_ref()?.downcast_ref()?;
+    Some(match &error.problem {
+        Problem::Broken(_) | Problem::GivenUp(_) => Verdict::Retry,
+        Problem::Changed | Problem::Damaged(_) | Problem::Confused(_) => Verdict::Changed,
+        Problem::Deleted => Verdict::NotFound,
+        Problem::Refused(error) => error.verdict,
+    })
 }
 
 /// Begins to fetch an object, by a task of the runtime that this is called in.
@@ -226,7 +237,7 @@ impl Download {
                 Verdict::Retry => Problem::Broken(error.to_string()),
                 Verdict::NotFound => Problem::Deleted,
                 Verdict::Changed => Problem::Changed,
-                Verdict::Refused => Problem::Refused(error),
+                Verdict::Archived | Verdict::Refused => Problem::Refused(error),
             }
         })?;
         // A server that knows no ranges would begin from the start, and those lines would count twice.

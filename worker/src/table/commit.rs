@@ -59,7 +59,7 @@ pub struct Committed {
     pub entries: Vec<Entry>,
     /// Whether there is more to commit.
     pub more: bool,
-    /// The version that has them, if there are any.
+    /// The version in which they were seen, if there are any.
     pub version: u64,
     /// When the one was staged that had waited longest.
     pub oldest: Option<SystemTime>,

@@ -61,7 +61,7 @@ impl Table {
     }
 
     /// Packs the first files that are due. Returns how many; `None` if none are.
-    async fn settle_next(
+    pub async fn settle_next(
         &self,
         lease: &mut Lease,
         quiet: Duration,

@@ -114,6 +114,8 @@ struct Network {
     store: SocketAddr,
     odds: Odds,
     random: Mutex<Random>,
+    /// Requests for what is below this path are refused.
+    denied: Mutex<Option<String>>,
     tally: Mutex<Tally>,
 }
 
@@ -137,6 +139,7 @@ impl FaultProxy {
             store: (Ipv4Addr::LOCALHOST, store_port).into(),
             odds,
             random: Mutex::new(Random::new(seed)),
+            denied: Mutex::default(),
             tally: Mutex::default(),
         });
         runtime.spawn(accept(listener, Arc::clone(&network)));
@@ -149,6 +152,11 @@ impl FaultProxy {
 
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// From now on refuses all requests for what is below this path, as S3 does when a permission is missing.
+    pub fn deny(&self, path: &str) {
+        *self.network.denied.lock().unwrap() = Some(path.to_owned());
     }
 
     pub fn tally(&self) -> Tally {
@@ -183,6 +191,12 @@ impl Network {
         store.set_nodelay(true)?;
         let mut store = BufReader::new(store);
         while let Some(request) = Message::read(&mut client, BodyOf::Request).await? {
+            if self.denies(&request) {
+                client
+                    .write_all(&refusal("403 Forbidden", "AccessDenied"))
+                    .await?;
+                continue;
+            }
             let fault = self.draw(&request);
             match fault {
                 Some(Fault::Reset) => {
@@ -191,7 +205,9 @@ impl Network {
                 }
                 Some(Fault::SlowDown) => {
                     self.count(Fault::SlowDown, &request);
-                    client.write_all(&slow_down()).await?;
+                    client
+                        .write_all(&refusal("503 Slow Down", "SlowDown"))
+                        .await?;
                     continue;
                 }
                 Some(Fault::Delay) => {
@@ -218,7 +234,9 @@ impl Network {
                 }
                 Some(Fault::DoneAndDenied) => {
                     self.count(Fault::DoneAndDenied, &request);
-                    client.write_all(&slow_down()).await?;
+                    client
+                        .write_all(&refusal("503 Slow Down", "SlowDown"))
+                        .await?;
                     continue;
                 }
                 Some(Fault::CutBody) if !answer.body.is_empty() => {
@@ -234,6 +252,15 @@ impl Network {
             }
         }
         Ok(())
+    }
+
+    fn denies(&self, request: &Message) -> bool {
+        let denied = self.denied.lock().unwrap();
+        let target = request.head.split(|byte| *byte == b' ').nth(1);
+        let target = String::from_utf8_lossy(target.unwrap_or_default());
+        denied
+            .as_ref()
+            .is_some_and(|denied| target.starts_with(denied))
     }
 
     /// What befalls this request.
@@ -261,10 +288,12 @@ impl Network {
     }
 }
 
-fn slow_down() -> Vec<u8> {
-    let body = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-        <Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>";
-    let head = "HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml";
+fn refusal(status: &str, code: &str) -> Vec<u8> {
+    let body = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <Error><Code>{code}</Code><Message>Not now.</Message></Error>"
+    );
+    let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/xml");
     format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
