@@ -129,7 +129,7 @@ TIMES = (
         f"{INSTANT} > TIMESTAMP '2026-11-20 10:00:00 UTC'", f"{INSTANT} >= TIMESTAMP '2026-11-20 10:00:00'",
         f"cast({INSTANT} AS date) = DATE '2026-11-20'", f"{INSTANT} BETWEEN {CREATED} AND {INSTANT}", f"{INSTANT} - {CREATED}",
         f"date_diff('millisecond', {CREATED}, {INSTANT})", f"date_diff('day', {ODD_INSTANT}, {INSTANT})",
-        f"date_add('hour', 1, {INSTANT})", f"{INSTANT} + INTERVAL '1' HOUR", f"{ODD_INSTANT} - INTERVAL '1' DAY",
+        f"date_add('hour', 1, {INSTANT})", f"{INSTANT} + INTERVAL '1' HOUR", f"{INSTANT} - INTERVAL '1' DAY",
         "DATE '2026-11-20'", "TIMESTAMP '2026-11-20 10:00:00'", "DATE '2026-11-20' + INTERVAL '1' DAY", "INTERVAL '1' DAY",
         f"format_datetime({INSTANT}, 'yyyy-MM-dd')", f"date_format({INSTANT}, '%Y-%m-%d')", f"date_parse({N}, '%Y-%m-%d')",
         "parse_datetime(time, 'yyyy-MM-dd''T''HH:mm:ss.SSSSSS''Z''')", f"{INSTANT} AT TIME ZONE 'Europe/Berlin'",

@@ -239,7 +239,7 @@ def report(trials, lines):
     counts = {"equal": 0, "refused": 0, "listed": 0, "differs": 0}
     for trial in trials:
         outcome, words = trial.outcome()
-        is_listed = f"`{trial.expression.strip()}`" in page.replace("\\|", "|")
+        is_listed = f"\n- `{trial.expression.strip()}`\n" in page
         if outcome == "differs":
             outcome = "listed" if is_listed else "differs"
         elif is_listed:

@@ -234,6 +234,17 @@ class Trino:
             return False
 
     def query(self, sql, catalog="logs", schema="default"):
+        """For some seconds after its start the server does not know that it may itself read a catalog."""
+        deadline = time.monotonic() + LONGEST_START_SECONDS
+        while True:
+            try:
+                return self.ask(sql, catalog, schema)
+            except TrinoError as error:
+                if "No nodes available" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
+
+    def ask(self, sql, catalog, schema):
         headers = {"X-Trino-User": "judge", "X-Trino-Catalog": catalog, "X-Trino-Schema": schema, "X-Trino-Time-Zone": "UTC"}
         page = self.request(f"{self.base}/v1/statement", headers, sql.encode())
         columns, rows = page.get("columns"), list(page.get("data", []))
