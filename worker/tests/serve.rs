@@ -291,9 +291,9 @@ fn a_worker_that_stops_gives_back_what_it_has_not_done() {
     for grace in ["0", "20"] {
         let scene = Scene::new(60);
         scene.queues.announce(&scene.keys);
-        let slow = FaultProxy::start(scene.aws.port(), Odds::always(Some(Fault::Delay)), 1);
+        let slow = FaultProxy::start(scene.aws.port(), Odds::slow(), 1);
         let args = ["--queue-url", &scene.queues.work, "--grace", grace];
-        let args = [&args[..], &["--log-files-at-once", "8"]].concat();
+        let args = [&args[..], &["--log-files-at-once", "4"]].concat();
         let worker = scene.serve_at(&slow.endpoint(), &args);
         let deleted = "logmill_messages_total{outcome=\"deleted\"}";
         let begin = Instant::now();
