@@ -336,6 +336,13 @@ fn a_second_signal_ends_it_at_once() {
     let mut worker = scene.serve_at(&slow.endpoint(), &args);
     worker.signal("TERM");
     worker.wait_for("stopping");
+    // It tells who looks, and sends others elsewhere.
+    assert_eq!(worker.request("GET", "/readyz", "", "").0, 503);
+    assert_eq!(worker.request("GET", "/healthz", "", "").0, 200);
+    let body = notification::message([&in_logs(&scene.keys[0])]);
+    let (status, answer) = worker.request("POST", "/v1/log-files", TOKEN, &body);
+    assert_eq!(status, 503, "{answer}");
+    assert!(answer.contains("stopping"), "{answer}");
     worker.signal("INT");
     worker.ended(128 + 2);
 }
