@@ -1,0 +1,42 @@
+# What deploy and destroy share.
+
+say() { echo "infra: $*" >&2; }
+stop() { say "$@"; exit 1; }
+
+# As AWS calls it.
+own_architecture() {
+    case $(uname -m) in
+        aarch64 | arm64) echo arm64 ;;
+        x86_64) echo x86_64 ;;
+        *) stop "no Lambda and no image for $(uname -m)" ;;
+    esac
+}
+
+# The hash of a file: a name that changes when it does, and only then.
+hash_of() { sha256sum "$1" | cut -c1-16; }
+
+# One output of a stack; empty if there is no such stack, or no such output.
+output() {
+    local value
+    value=$(aws cloudformation describe-stacks --stack-name "$1" --output text \
+        --query "Stacks[0].Outputs[?OutputKey=='$2'].OutputValue | [0]" 2> /dev/null) || value=
+    [ "$value" = None ] || echo "$value"
+}
+
+stack_exists() { aws cloudformation describe-stacks --stack-name "$1" > /dev/null 2>&1; }
+
+# The bucket's notifications are one document, of which that with our name as its Id is ours: it is replaced, and the others
+# stay. (A template could do this only for a bucket that it makes itself.) With a kind and the entry's JSON it is set,
+# without them taken away.
+notify() {
+    local bucket=$1 id=$2 kind=${3:-} entry=${4:-} query="" each ours after
+    for each in LambdaFunctionConfigurations QueueConfigurations TopicConfigurations; do
+        ours=""
+        [ "$each" != "$kind" ] || ours=$entry
+        query+="{$each: [$each[?Id!='$id'] || \`[]\`, \`[$ours]\`][]}, "
+    done
+    # An empty object, which is what says that EventBridge is told, counts as false.
+    query="merge($query EventBridgeConfiguration != null && {EventBridgeConfiguration: EventBridgeConfiguration} || \`{}\`)"
+    after=$(aws s3api get-bucket-notification-configuration --bucket "$bucket" --output json --query "$query")
+    aws s3api put-bucket-notification-configuration --bucket "$bucket" --notification-configuration "$after"
+}
