@@ -15,6 +15,16 @@ own_architecture() {
 # The hash of a file: a name that changes when it does, and only then.
 hash_of() { sha256sum "$1" | cut -c1-16; }
 
+# What infra/Dockerfile makes under this name, for an architecture.
+build_image() {
+    local architecture=$1 target=$2
+    shift 2
+    command -v docker > /dev/null || stop "Docker builds the workers; without it give --image, or --worker for ec2"
+    say "building $target for $architecture; a quarter of an hour the first time"
+    docker buildx build --platform "linux/${architecture/x86_64/amd64}" --file "$here/Dockerfile" --target "$target" "$@" \
+        "$here/.." >&2
+}
+
 # One output of a stack; empty if there is no such stack, or no such output.
 output() {
     local value
