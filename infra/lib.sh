@@ -1,5 +1,9 @@
 # What deploy and destroy share.
 
+# Older versions of the AWS CLI know the region under another name than all else.
+export AWS_DEFAULT_REGION=${AWS_DEFAULT_REGION:-${AWS_REGION:-}}
+[ -n "$AWS_DEFAULT_REGION" ] || unset AWS_DEFAULT_REGION
+
 say() { echo "infra: $*" >&2; }
 stop() { say "$@"; exit 1; }
 
