@@ -201,6 +201,8 @@ def combinations(_):
             | {"WorkerPolicy": "arn:aws:iam::000000000000:policy/w", "WorkerLog": "/logmill/w", "Architecture": "x86_64"}
             | ({"Image": "i:1", "ImageRepository": "arn:r"} if compute == "ecs" else {"Program": "code/p", "Ami": AMI})
             | http,
+            "alarms": {"Name": "mill", "QueueName": "q", "DeadLettersName": "d", "WorkerLog": "/logmill/w", "Comparisons": "off"}
+            | ({"FunctionName": "f"} if dispatch != "direct" else {}),
             "collector": NETWORK | {"Certificate": CERTIFICATE, "LogBucket": "logs", "LogPrefix": logs and "alb"},
         }
         if http:
@@ -239,7 +241,7 @@ def deployed(arguments):
     """How the workers are started, and with which buckets; the function is told where the emulator is."""
     name = arguments.name
     data, pipeline, workers = (outputs(f"{name}-{part}") for part in ("data", "pipeline", "workers"))
-    command = of_task(workers) if "Service" in workers else of_instance(workers)
+    command = of_task(workers) if "Service" in workers else of_instance(f"{name}-workers")
     tell_function(pipeline["NotifiedArn"])
     notified = client("s3").get_bucket_notification_configuration(Bucket=data["LogBucket"])
     notified.pop("ResponseMetadata")
@@ -267,17 +269,16 @@ def of_task(workers):
     return container["command"]
 
 
-def of_instance(workers):
+def of_instance(stack_name):
     """The command line of the systemd unit that an instance's first start writes."""
-    autoscaling, ec2 = client("autoscaling"), client("ec2")
-    group = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[workers["Workers"]])["AutoScalingGroups"][0]
-    chosen = group["MixedInstancesPolicy"]["LaunchTemplate"]["LaunchTemplateSpecification"]
-    versions = ec2.describe_launch_template_versions(
-        LaunchTemplateId=chosen["LaunchTemplateId"], Versions=[str(chosen["Version"])]
+    # The emulator's auto-scaling group does not tell its template; the stack does.
+    stack = client("cloudformation").describe_stack_resource(StackName=stack_name, LogicalResourceId="Template")
+    versions = client("ec2").describe_launch_template_versions(
+        LaunchTemplateId=stack["StackResourceDetail"]["PhysicalResourceId"], Versions=["$Latest"]
     )
     script = base64.b64decode(versions["LaunchTemplateVersions"][0]["LaunchTemplateData"]["UserData"]).decode()
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
-    line = re.search(r"^ExecStart=(.*(?:\\\n.*)*)$", script, re.MULTILINE)[1].replace("\\\n", " ")
+    line = re.search(r"^ExecStart=((?:.*\\\n)*.*)$", script, re.MULTILINE)[1].replace("\\\n", " ")
     program, *command = shlex.split(line)
     assert program == "/usr/local/bin/logmill", program
     return command
