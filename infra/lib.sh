@@ -17,7 +17,7 @@ own_architecture() {
 }
 
 # The hash of a file: a name that changes when it does, and only then.
-hash_of() { sha256sum "$1" | cut -c1-16; }
+hash_of() { openssl dgst -sha256 -r "$1" | cut -c1-16; }
 
 # What infra/Dockerfile makes under this name, for an architecture.
 build_image() {

@@ -3,6 +3,7 @@
     python3 tests/infra.py permissions                      # are they those of the code's calls?
     AWS_ENDPOINT_URL=… python3 tests/infra.py combinations  # does each make a change set?
     AWS_ENDPOINT_URL=… python3 tests/infra.py deployed NAME # the workers' command line, and the buckets
+    AWS_ENDPOINT_URL=… python3 tests/infra.py tell NAME URL # the function tells this worker
 """
 
 import argparse
@@ -31,6 +32,10 @@ def main():
     deployed_command = commands.add_parser("deployed")
     deployed_command.add_argument("name")
     deployed_command.set_defaults(run=deployed)
+    tell_command = commands.add_parser("tell")
+    tell_command.add_argument("name")
+    tell_command.add_argument("url")
+    tell_command.set_defaults(run=tell)
     arguments = parser.parse_args()
     print(json.dumps(arguments.run(arguments)))
 
@@ -242,7 +247,7 @@ def deployed(arguments):
     name = arguments.name
     data, pipeline, workers = (outputs(f"{name}-{part}") for part in ("data", "pipeline", "workers"))
     command = of_task(workers) if "Service" in workers else of_instance(f"{name}-workers")
-    tell_function(pipeline["NotifiedArn"])
+    set_function(pipeline["NotifiedArn"], AWS_ENDPOINT_URL=os.environ["AWS_ENDPOINT_URL"])
     notified = client("s3").get_bucket_notification_configuration(Bucket=data["LogBucket"])
     notified.pop("ResponseMetadata")
     return {
@@ -251,6 +256,7 @@ def deployed(arguments):
         "table_bucket": data["TableBucket"],
         "queue_url": pipeline["QueueUrl"],
         "notifications": sorted(entry["Id"] for entries in notified.values() for entry in entries if isinstance(entry, dict)),
+        "token": token(name),
         "credentials": credentials(pipeline["WorkerPolicy"]),
     }
 
@@ -284,14 +290,34 @@ def of_instance(stack_name):
     return command
 
 
-def tell_function(arn):
-    """A function has no other way to the emulator, and on AWS needs none."""
+def tell(arguments):
+    """The emulator's load balancer leads nowhere. The token stays the one that is deployed."""
+    arn = outputs(f"{arguments.name}-pipeline")["NotifiedArn"]
+    balancer = outputs(f"{arguments.name}-http")["WorkersUrl"]
+    before = set_function(arn, DISPATCH_URL=arguments.url)
+    assert before["DISPATCH_URL"] == balancer, before["DISPATCH_URL"]
+    assert "QUEUE_URL" not in before
+
+
+def set_function(arn, **changed):
+    """A function has no other way to the emulator, and on AWS needs none. Returns its settings as they were."""
     if ":function:" not in arn:
-        return
+        return {}
     functions = client("lambda")
-    variables = functions.get_function_configuration(FunctionName=arn)["Environment"]["Variables"]
-    variables["AWS_ENDPOINT_URL"] = os.environ["AWS_ENDPOINT_URL"]
-    functions.update_function_configuration(FunctionName=arn, Environment={"Variables": variables})
+    before = functions.get_function_configuration(FunctionName=arn)["Environment"]["Variables"]
+    functions.update_function_configuration(FunctionName=arn, Environment={"Variables": before | changed})
+    return before
+
+
+def token(name):
+    """What the task has as a secret, as ECS would hand it to the worker."""
+    secret = outputs(f"{name}-http").get("TokenArn") if has_stack(f"{name}-http") else None
+    return secret and client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"]
+
+
+def has_stack(name):
+    stacks = client("cloudformation").list_stacks(StackStatusFilter=["CREATE_COMPLETE", "UPDATE_COMPLETE"])
+    return any(stack["StackName"] == name for stack in stacks["StackSummaries"])
 
 
 def credentials(policy):

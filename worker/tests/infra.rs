@@ -74,6 +74,8 @@ struct Deployed {
     table_bucket: String,
     /// The Ids of the log bucket's notifications.
     notifications: Vec<String>,
+    /// What workers want to see over HTTP, if they are told so.
+    token: Option<String>,
     credentials: Credentials,
 }
 
@@ -101,6 +103,7 @@ impl Deployed {
         });
         let mut command = logmill(args);
         at_endpoint(&mut command, endpoint).args(["--commit-interval", "2"]);
+        command.envs(self.token.iter().map(|token| ("DISPATCH_TOKEN", token)));
         Worker::start(self.as_worker(&mut command))
     }
 
@@ -121,6 +124,9 @@ fn put(s3: &Ministack, bucket: &str, key: &str, bytes: Vec<u8>) {
 fn counts_log_files(s3: &Ministack, deployed: &Deployed, prefix: &str, logs: &MadeLogs) {
     let endpoint = s3.endpoint();
     let worker = deployed.start_worker(&endpoint);
+    if deployed.token.is_some() {
+        judge(&["tell", "mill", &worker.url()], &endpoint);
+    }
     for (name, text) in &logs.files {
         let key = format!("{prefix}{FOLDER}/{name}.gz");
         put(s3, &deployed.log_bucket, &key, gzip(text));
@@ -155,6 +161,12 @@ fn templates_are_clean() {
         .collect();
     assert!(templates.len() >= 7, "{templates:?}");
     succeed(Command::new(bin().join("cfn-lint")).args(&templates));
+}
+
+#[test]
+fn the_dockerfile_is_clean() {
+    let dockerfile = project().join("infra/Dockerfile");
+    succeed(Command::new(bin().join("hadolint")).arg(dockerfile));
 }
 
 #[test]
@@ -331,4 +343,30 @@ fn an_existing_bucket_tells_the_queue_itself_and_others_as_before() {
     ]);
     let left: Value = serde_json::from_str(&left).unwrap();
     assert_eq!(left, serde_json::from_str::<Value>(others).unwrap());
+}
+
+#[test]
+fn a_function_tells_workers_with_the_token_of_both() {
+    let s3 = Ministack::start(&[]);
+    let endpoint = s3.endpoint();
+    let place = Workplace::new();
+    MadeLogs::write_rollups(&place);
+    let (zip, rollups) = (function_zip(&place), place.path("rollups"));
+    let mut deploy = infra(&project().join("infra"), "deploy", &endpoint);
+    deploy.args([
+        "--name",
+        "mill",
+        "--dispatch",
+        "http",
+        "--rollups",
+        &rollups,
+        "--plain",
+    ]);
+    deploy.args(["--function", &zip, "--image", "example.com/logmill:1"]);
+    let certificate = "arn:aws:acm:us-east-1:000000000000:certificate/1";
+    let printed = succeed(deploy.args(["--certificate", certificate]));
+    assert!(printed.contains("collector     https://"), "{printed}");
+    let deployed = Deployed::find("mill", &endpoint);
+    assert!(deployed.token.is_some());
+    counts_log_files(&s3, &deployed, "", &MadeLogs::new(LOG_FILES, 20));
 }
