@@ -4,7 +4,8 @@ ROWS_SHOWN = 5
 
 
 class Checks:
-    def __init__(self):
+    def __init__(self, shown=ROWS_SHOWN):
+        self.shown = shown
         self.passed = 0
         self.failed = 0
 
@@ -17,7 +18,7 @@ class Checks:
             return
         self.failed += 1
         print(f"FAILED  {name}: {len(differences)} differences")
-        for difference in differences[:ROWS_SHOWN]:
+        for difference in differences[: self.shown]:
             print(f"        {difference}")
 
     def equal(self, name, got, expected):

@@ -81,7 +81,10 @@ pub async fn sample(
     let last = entries.iter().filter_map(|entry| entry.last_time).max();
     let days = match (first, last) {
         (Some(first), Some(last)) => (last - first).max(1) as f64 / MILLISECONDS_PER_DAY,
-        _ => bail!("there is no line in the sample that this rollup reads"),
+        _ => match summary.failed.first() {
+            Some((log_file, reason)) => bail!("{log_file}: {reason}"),
+            None => bail!("there is no line in the sample that this rollup reads"),
+        },
     };
 
     let mut text = format!(

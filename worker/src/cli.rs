@@ -59,6 +59,10 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Check a rollup: its columns, types and merge rules; with a sample of logs, what it comes to.
     Check(CheckArgs),
+    /// Print what makes the tables known to Athena, and queries to begin with.
+    ///
+    /// The tables need not be there yet. Athena runs one statement at a time.
+    Ddl(DdlArgs),
 }
 
 #[derive(Debug, Args)]
@@ -179,6 +183,19 @@ pub(crate) struct CheckArgs {
     /// Log files, or folders of them, to try it on: paths, or s3://bucket/key. Nothing is kept.
     #[arg(long, value_name = "LOGS", num_args = 1..)]
     pub(crate) sample: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DdlArgs {
+    /// The folder of rollups, or s3://bucket/prefix: each file <table>.sql in it makes a table.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rollups: String,
+    /// Where the tables are: s3://bucket/prefix.
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) tables: String,
+    /// The database that they go to.
+    #[arg(long, value_name = "NAME", default_value = "logmill")]
+    pub(crate) database: String,
 }
 
 /// A span of time that log files belong to.

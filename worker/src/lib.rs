@@ -37,6 +37,7 @@ pub mod verify;
 pub mod replay;
 pub mod query;
 pub mod check;
+pub mod ddl;
 
 #[cfg(test)]
 mod fake_s3;

@@ -15,7 +15,7 @@ use logmill::query::{self, Format};
 use logmill::rollup::Rollup;
 use logmill::run::{self, Options, Summary};
 use logmill::table::Root;
-use logmill::{check, journey, replay, serve, verify};
+use logmill::{check, ddl, journey, replay, serve, verify};
 use logmill_shared::LogFile;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -187,6 +187,16 @@ async fn execute(command: Command) -> Result<u8> {
                 let sample = check::sample(rollup, &args.sample, &mut Bar::default()).await?;
                 write!(out, "{sample}")?;
             }
+            Ok(SUCCESS)
+        }
+        Command::Ddl(args) => {
+            let rollups = Rollup::load_folder(&args.rollups).await?;
+            let tables: Vec<_> = rollups
+                .iter()
+                .map(|rollup| &**rollup.definition())
+                .collect();
+            let text = ddl::ddl(&tables, &args.tables, &args.database);
+            write!(io::stdout().lock(), "{text}")?;
             Ok(SUCCESS)
         }
     }

@@ -16,7 +16,7 @@ use datafusion::execution::{
 use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::TypePlanner;
-use datafusion::logical_expr::{LogicalPlan, SortExpr};
+use datafusion::logical_expr::{LogicalPlan, ScalarUDF, SortExpr};
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
@@ -70,6 +70,13 @@ pub(crate) fn rollup_session() -> SessionState {
         .with_collect_statistics(false)
         // They would stay in a plan that is run again. The scan has no use for them.
         .set_bool("datafusion.optimizer.enable_dynamic_filter_pushdown", false);
+    let mut scalar = functions::scalar_functions();
+    scalar.push(Arc::new(ScalarUDF::new_from_impl(
+        functions::named_cast::NamedCast::default(),
+    )));
+    scalar.push(Arc::new(ScalarUDF::new_from_impl(
+        functions::exact::ExactDivision::default(),
+    )));
     SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(Arc::clone(&RUNTIME))
@@ -78,7 +85,7 @@ pub(crate) fn rollup_session() -> SessionState {
             Arc::new(AggregateFunctionPlanner),
         ])
         .with_type_planner(Arc::new(SketchTypes))
-        .with_scalar_functions(functions::scalar_functions())
+        .with_scalar_functions(scalar)
         .with_aggregate_functions(functions::aggregate_functions())
         .build()
 }
@@ -137,7 +144,10 @@ pub(crate) async fn plan(state: &SessionState, statement: Statement) -> Result<L
         node.map_expressions(|expr| {
             let name = names.save(&expr);
             let planned = expr.transform_up(|expr| {
-                functions::cast::plan(expr, &schema)?
+                functions::named_cast::plan(expr)
+                    .transform_data(|expr| functions::cast::plan(expr, &schema))?
+                    .transform_data(|expr| functions::exact::plan(expr, &schema))?
+                    .transform_data(functions::text::check_pattern)?
                     .transform_data(|expr| functions::number::plan_comparison(expr, &schema))?
                     .transform_data(|expr| functions::attempt::plan(expr, &schema, state))
             })?;

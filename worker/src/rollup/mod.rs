@@ -12,6 +12,7 @@ use crate::table::{Column, Definition};
 
 mod files;
 mod sql;
+mod forms;
 pub(crate) mod merge;
 pub(crate) mod functions;
 pub(crate) mod engine;

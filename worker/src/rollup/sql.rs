@@ -8,13 +8,16 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, GroupByExpr, Ident, ObjectNamePart, Query, Select, SelectItem, SetExpr,
-    Statement, TableFactor, Value, VisitMut, VisitorMut, helpers::attached_token::AttachedToken,
+    BinaryOperator, CaseWhen, CastKind, DuplicateTreatment, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, ObjectNamePart,
+    Query, Select, SelectItem, SetExpr, Statement, TableFactor, Value, VisitMut, VisitorMut,
+    helpers::attached_token::AttachedToken,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
+use super::functions::exact::EXACT_DIVISION;
+use super::functions::named_cast::NAMED_CAST;
 use super::merge::MergeRule;
 use crate::format::{FORMATS, LogFormat, ScanColumn};
 
@@ -513,11 +516,21 @@ impl VisitorMut for Rewrite {
                     "{expr}: cast to varchar, and cut with substr(x, 1, n)"
                 ));
             }
+            Expr::Cast { kind, .. } if *kind != CastKind::DoubleColon => {
+                *expr = named_cast(expr);
+                return ControlFlow::Continue(());
+            }
             _ => {}
+        }
+        if let Err(message) = super::forms::spell_out(expr) {
+            return ControlFlow::Break(message);
         }
         let Expr::Function(function) = expr else {
             return ControlFlow::Continue(());
         };
+        if is_ours(function) {
+            return ControlFlow::Continue(());
+        }
         let name = function_name(function);
         if function.over.is_some() {
             return ControlFlow::Break(format!(
@@ -569,6 +582,44 @@ impl VisitorMut for Rewrite {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Whether the call stands for something until it is planned.
+fn is_ours(function: &Function) -> bool {
+    match function.name.0.as_slice() {
+        [ObjectNamePart::Identifier(name)] => {
+            name.value == NAMED_CAST || name.value == EXACT_DIVISION
+        }
+        _ => false,
+    }
+}
+
+/// The cast, in a call that has its type among its arguments.
+fn named_cast(cast: &Expr) -> Expr {
+    let to = match cast {
+        Expr::Cast {
+            kind, data_type, ..
+        } => format!("{kind:?} {data_type}"),
+        other => other.to_string(),
+    };
+    let arg = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
+    Expr::Function(Function {
+        name: vec![Ident::with_quote('"', NAMED_CAST)].into(),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: vec![
+                arg(cast.clone()),
+                arg(Expr::value(Value::SingleQuotedString(to))),
+            ],
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
 }
 
 /// `CASE WHEN condition THEN 1 END`, which `count` counts where the condition is true.

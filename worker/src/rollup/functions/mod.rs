@@ -17,10 +17,12 @@ use datafusion::logical_expr::{
 
 mod url;
 mod time;
-mod text;
+pub(crate) mod text;
 pub(crate) mod number;
 pub(crate) mod cast;
 pub(crate) mod attempt;
+pub(crate) mod named_cast;
+pub(crate) mod exact;
 mod sketches;
 
 /// The functions of one row that Trino has and DataFusion lacks or computes otherwise.

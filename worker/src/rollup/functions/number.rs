@@ -68,6 +68,19 @@ fn tested(args: &[ArrayRef], test: fn(f64) -> bool) -> Result<ArrayRef> {
 /// Makes comparisons of doubles false where one is NaN. To Arrow NaN is the largest number, and equal to itself.
 pub(crate) fn plan_comparison(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     use Operator::{Eq, Gt, GtEq, Lt, LtEq};
+    if let Expr::BinaryExpr(BinaryExpr {
+        left,
+        op: Operator::NotEq,
+        right,
+    }) = &expr
+    {
+        let equal = BinaryExpr::new(left.clone(), Eq, right.clone());
+        let equal = plan_comparison(Expr::BinaryExpr(equal), schema)?;
+        return Ok(match equal.transformed {
+            true => Transformed::yes(Expr::Not(Box::new(equal.data))),
+            false => Transformed::no(expr),
+        });
+    }
     let sides: Vec<&Expr> = match &expr {
         Expr::BinaryExpr(BinaryExpr {
             left,

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringViewBuilder};
 use arrow::datatypes::DataType::{Int64, Utf8View};
 use arrow::datatypes::Int64Type;
-use datafusion::common::{Result, exec_datafusion_err, exec_err};
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{Result, exec_datafusion_err, exec_err, plan_err};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{Expr, ScalarUDF};
 use regex::Regex;
 
 use super::{Scalar, map_text, returns_bigint, returns_boolean, returns_text, text_values};
@@ -71,6 +73,12 @@ pub(super) fn functions() -> Vec<Scalar> {
             vec![vec![Utf8View, Utf8View], vec![Utf8View, Utf8View, Int64]],
             returns_text,
             regexp_extract,
+        ),
+        Scalar::overloaded(
+            "regexp_replace",
+            vec![vec![Utf8View, Utf8View], vec![Utf8View, Utf8View, Utf8View]],
+            returns_text,
+            regexp_replace,
         ),
     ]
 }
@@ -268,8 +276,79 @@ fn with_regex<T>(pattern: &str, apply: impl FnOnce(&Regex) -> T) -> Result<T> {
     })
 }
 
+/// Refuses a call whose pattern, if it is a literal, can't be compiled; leaves expressions as they are.
+pub(crate) fn check_pattern(expr: Expr) -> Result<Transformed<Expr>> {
+    if let Expr::ScalarFunction(ScalarFunction { func, args }) = &expr
+        && func.name().starts_with("regexp_")
+        && let Some(Expr::Literal(pattern, _)) = args.get(1)
+        && let Some(Some(pattern)) = pattern.try_as_str()
+        && let Err(error) = compile(pattern)
+    {
+        return plan_err!("{}", error.message());
+    }
+    Ok(Transformed::no(expr))
+}
+
+/// The pattern as this engine must be given it: Trino's classes `\w`, `\d` and `\s` are of ASCII, and those in `[[:…:]]` of
+/// Unicode; here it is the other way round.
+fn translated(pattern: &str) -> String {
+    let mut text = String::with_capacity(pattern.len());
+    let mut rest = pattern;
+    let mut depth = 0;
+    while let Some(character) = rest.chars().next() {
+        if let Some(name) = rest.strip_prefix("[:").filter(|_| depth > 0) {
+            let class = POSIX_CLASSES.iter().find(|(posix, _)| {
+                name.starts_with(posix) && name[posix.len()..].starts_with(":]")
+            });
+            if let Some((posix, unicode)) = class {
+                text.push_str(unicode);
+                rest = &name[posix.len() + 2..];
+                continue;
+            }
+        }
+        rest = &rest[character.len_utf8()..];
+        match character {
+            '\\' => {
+                let Some(escaped) = rest.chars().next() else {
+                    text.push(character);
+                    break;
+                };
+                rest = &rest[escaped.len_utf8()..];
+                match (escaped, depth > 0) {
+                    ('w', true) => text.push_str("0-9A-Za-z_"),
+                    ('d', true) => text.push_str("0-9"),
+                    ('s', true) => text.push_str(r"\t-\r "),
+                    ('w', false) => text.push_str("[0-9A-Za-z_]"),
+                    ('d', false) => text.push_str("[0-9]"),
+                    ('s', false) => text.push_str(r"[\t-\r ]"),
+                    ('W', _) => text.push_str("[^0-9A-Za-z_]"),
+                    ('D', _) => text.push_str("[^0-9]"),
+                    ('S', _) => text.push_str(r"[^\t-\r ]"),
+                    _ => text.extend([character, escaped]),
+                }
+                continue;
+            }
+            '[' => depth += 1,
+            ']' if depth > 0 => depth -= 1,
+            _ => {}
+        }
+        text.push(character);
+    }
+    text
+}
+
+const POSIX_CLASSES: [(&str, &str); 7] = [
+    ("alpha", r"\p{Alphabetic}"),
+    ("digit", r"\p{Nd}"),
+    ("alnum", r"\p{Alphabetic}\p{Nd}"),
+    ("upper", r"\p{Uppercase}"),
+    ("lower", r"\p{Lowercase}"),
+    ("space", r"\p{White_Space}"),
+    ("punct", r"\p{P}"),
+];
+
 fn compile(pattern: &str) -> Result<Regex> {
-    Regex::new(pattern).map_err(|error| {
+    Regex::new(&translated(pattern)).map_err(|error| {
         exec_datafusion_err!(
             "the regular expression '{pattern}' is not supported: {error} \
              (look-around and back-references are not)"
@@ -328,6 +407,84 @@ fn regexp_extract(args: &[ArrayRef]) -> Result<ArrayRef> {
     Ok(Arc::new(values.finish()))
 }
 
+fn regexp_replace(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let mut values = StringViewBuilder::new();
+    let replacements = args.get(2).map(text_values).transpose()?;
+    for (row, (text, pattern)) in text_values(&args[0])?
+        .iter()
+        .zip(text_values(&args[1])?)
+        .enumerate()
+    {
+        let replacement = match replacements {
+            Some(replacements) => replacements.is_valid(row).then(|| replacements.value(row)),
+            None => Some(""),
+        };
+        let (Some(text), Some(pattern), Some(replacement)) = (text, pattern, replacement) else {
+            values.append_null();
+            continue;
+        };
+        let replacement = replacement_parts(replacement)?;
+        let replaced = with_regex(pattern, |regex| {
+            if let Some(Replacement::Group(group)) = replacement.iter().find(
+                |part| matches!(part, Replacement::Group(group) if *group >= regex.captures_len()),
+            ) {
+                return exec_err!("Illegal replacement sequence: unknown group {group}");
+            }
+            let replaced = regex.replace_all(text, |captures: &regex::Captures<'_>| {
+                let parts = replacement.iter().map(|part| match part {
+                    Replacement::Text(text) => text.as_str(),
+                    Replacement::Group(group) => {
+                        captures.get(*group).map_or("", |found| found.as_str())
+                    }
+                });
+                parts.collect::<String>()
+            });
+            Ok(replaced.into_owned())
+        })??;
+        values.append_value(replaced);
+    }
+    Ok(Arc::new(values.finish()))
+}
+
+/// A part of what matches are replaced by.
+#[derive(Debug, PartialEq)]
+enum Replacement {
+    Text(String),
+    Group(usize),
+}
+
+/// `$1` stands for a group, and `\\` takes the next character as it is.
+fn replacement_parts(replacement: &str) -> Result<Vec<Replacement>> {
+    let mut parts = Vec::new();
+    let mut text = String::new();
+    let mut characters = replacement.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => match characters.next() {
+                Some(escaped) => text.push(escaped),
+                None => return exec_err!("Illegal replacement sequence: {replacement}"),
+            },
+            '$' => {
+                let Some(digit) = characters.next().and_then(|digit| digit.to_digit(10)) else {
+                    return exec_err!(
+                        "the replacement '{replacement}' is not supported: a $ must stand before the number of a group"
+                    );
+                };
+                if characters.peek().is_some_and(char::is_ascii_digit) {
+                    return exec_err!(
+                        "the replacement '{replacement}' is not supported: groups up to 9 are"
+                    );
+                }
+                parts.push(Replacement::Text(std::mem::take(&mut text)));
+                parts.push(Replacement::Group(digit as usize));
+            }
+            _ => text.push(character),
+        }
+    }
+    parts.push(Replacement::Text(text));
+    Ok(parts)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -356,6 +513,29 @@ mod tests {
         assert_eq!(nth_part("abc", "", 1), Some("b"));
         assert_eq!(nth_part("abc", "", 3), None);
         assert_eq!(nth_part("one,,,four,", ",", 4), Some(""));
+    }
+
+    #[test]
+    fn classes_are_of_ascii_and_posix_classes_of_unicode() {
+        assert_eq!(
+            translated(r"\w+[^\s\d]\\w\p{L}"),
+            r"[0-9A-Za-z_]+[^\t-\r 0-9]\\w\p{L}"
+        );
+        assert!(!compile(r"^\w+$").unwrap().is_match("naïve"));
+        assert!(compile(r"^[\W]$").unwrap().is_match("ï"));
+        assert!(compile("^[[:alpha:]]+$").unwrap().is_match("日本"));
+    }
+
+    #[test]
+    fn replacements_name_groups() {
+        let parts = replacement_parts(r"a$1\$").unwrap();
+        let expected = [
+            Replacement::Text("a".to_owned()),
+            Replacement::Group(1),
+            Replacement::Text("$".to_owned()),
+        ];
+        assert_eq!(parts, expected);
+        assert!(replacement_parts("$x").is_err());
     }
 
     #[test]

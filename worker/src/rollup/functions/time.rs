@@ -33,6 +33,8 @@ pub(super) fn functions() -> Vec<Scalar> {
             "date_trunc",
             instant_types()
                 .into_iter()
+                // A day stays one, which it does if it needn't become what comes before it.
+                .rev()
                 .map(|instant| vec![DataType::Utf8View, instant])
                 .collect(),
             |arguments| arguments[1].clone(),
@@ -68,13 +70,36 @@ pub(super) fn functions() -> Vec<Scalar> {
         ),
         part("year", |args| civil(args, |date, _| date.year)),
         part("month", |args| civil(args, |date, _| date.month)),
-        part("day", |args| civil(args, |date, _| date.day)),
+        part("quarter", |args| {
+            civil(args, |date, _| (date.month + 2) / 3)
+        }),
+        part("day", |args| civil(args, |date, _| date.day)).with_alias("day_of_month"),
         part("day_of_week", |args| {
             civil(args, |_, day| (day + 3).rem_euclid(7) + 1)
-        }),
+        })
+        .with_alias("dow"),
+        part("day_of_year", |args| {
+            civil(args, |date, day| {
+                day - iso8601::days_from_civil(date.year, 1, 1) + 1
+            })
+        })
+        .with_alias("doy"),
+        part("week", |args| {
+            civil(args, |_, day| {
+                let thursday = thursday_of(day);
+                let (year, ..) = iso8601::civil_from_days(thursday);
+                (thursday - iso8601::days_from_civil(year, 1, 1)) / 7 + 1
+            })
+        })
+        .with_alias("week_of_year"),
+        part("year_of_week", |args| {
+            civil(args, |_, day| iso8601::civil_from_days(thursday_of(day)).0)
+        })
+        .with_alias("yow"),
         part("hour", |args| clock(args, |of_day| of_day / 3_600_000)),
         part("minute", |args| clock(args, |of_day| of_day / 60_000 % 60)),
         part("second", |args| clock(args, |of_day| of_day / 1000 % 60)),
+        part("millisecond", |args| clock(args, |of_day| of_day % 1000)),
     ]
 }
 
@@ -163,9 +188,20 @@ impl<'a> LastUnit<'a> {
 
 fn from_unixtime(args: &[ArrayRef]) -> Result<ArrayRef> {
     let seconds = args[0].as_primitive::<arrow::datatypes::Float64Type>();
-    let instants: TimestampMillisecondArray =
-        seconds.unary(|seconds| (seconds * 1000.0).round() as i64);
+    let instants: TimestampMillisecondArray = seconds.try_unary(|seconds| {
+        let millis = (seconds * 1000.0).round() as i64;
+        // Trino keeps an instant in 52 bits, and a zone in the rest.
+        match millis << 12 >> 12 == millis {
+            true => Ok(millis),
+            false => Err(execution_error(format!("Millis overflow: {millis}"))),
+        }
+    })?;
     Ok(Arc::new(instants.with_data_type(timestamp_type())))
+}
+
+/// The Thursday of a day's week, which says to which year the week belongs.
+fn thursday_of(day: i64) -> i64 {
+    day - (day + 3).rem_euclid(7) + 3
 }
 
 struct Civil {

@@ -1,0 +1,194 @@
+"""Expressions over a line of `alb_access_logs`, each judged as a column of a rollup: what logmill makes of it must be what Trino
+makes of it. AGGREGATES are judged by group. N, T, E and P stand for what the awkward lines carry."""
+
+N = "url_extract_parameter(request_url, 'n')"
+T = "url_extract_parameter(request_url, 't')"
+E = "url_extract_parameter(request_url, 'e')"
+INSTANT = "from_iso8601_timestamp(time)"
+CREATED = "from_iso8601_timestamp(request_creation_time)"
+ODD_INSTANT = f"try(from_iso8601_timestamp({T}))"
+ZONED = "from_iso8601_timestamp(url_extract_parameter(request_url, 'z'))"
+NUMBER = f"try_cast({N} AS double)"
+WHOLE = f"try_cast({N} AS bigint)"
+
+COLUMNS = """
+type time elb client_ip client_port target_ip target_port request_processing_time target_processing_time
+response_processing_time elb_status_code target_status_code received_bytes sent_bytes request_verb request_url request_proto
+user_agent ssl_cipher ssl_protocol target_group_arn domain_name chosen_cert_arn matched_rule_priority request_creation_time
+actions_executed redirect_url lambda_error_reason target_port_list target_status_code_list classification
+classification_reason conn_trace_id
+""".split()
+
+URL = [
+    f"url_extract_{part}(request_url)" for part in ["protocol", "host", "port", "path", "query", "fragment"]
+] + [
+    E, N, T,
+    "url_extract_parameter(request_url, 'uid')",
+    "url_extract_parameter(request_url, '')",
+    "url_extract_parameter(request_url, 'missing')",
+    "url_extract_parameter(request_url, 'E')",
+    "url_extract_parameter(redirect_url, 'e')",
+    "url_extract_path(redirect_url)",
+    "url_encode(user_agent)",
+    "url_encode(request_url)",
+    "url_decode(user_agent)",
+    "try(url_decode(request_url))",
+    "url_decode(url_encode(user_agent))",
+]
+
+TEXT = [
+    "lower(user_agent)", "upper(user_agent)", "reverse(user_agent)", "length(user_agent)",
+    "trim(user_agent)", "ltrim(user_agent)", "rtrim(user_agent)", "length(trim(user_agent))",
+    "substr(user_agent, 2)", "substr(user_agent, 2, 3)", "substr(user_agent, -3)", "substr(user_agent, 0)",
+    "substring(user_agent, -3, 2)", "substring(user_agent FROM 2 FOR 4)", "substring(user_agent FROM 3)",
+    "substr(user_agent, 300, 5)", "substr(user_agent, 2, -1)",
+    "replace(user_agent, 'a', 'ö')", "replace(user_agent, ' ')", "replace(user_agent, '', '.')", "replace(user_agent, 'a', '')",
+    "split_part(user_agent, ' ', 1)", "split_part(user_agent, ',', 3)", "split_part(user_agent, ',', 9)",
+    "split_part(target_group_arn, '/', 2)", "split_part(user_agent, '', 2)",
+    "strpos(user_agent, 'a')", "strpos(user_agent, '')", "strpos(user_agent, 'の')", "position('a' IN user_agent)",
+    "starts_with(user_agent, 'S')", "starts_with(user_agent, '')",
+    "concat(user_agent, '|', domain_name)", "concat(user_agent, " + E + ")", "user_agent || '!'", "user_agent || NULL",
+    "user_agent LIKE '%bot%'", "user_agent LIKE '_'", "user_agent LIKE 'a_b%'", "user_agent LIKE ''", "user_agent LIKE '%\\%'",
+    "user_agent LIKE '%\\\\%'", "user_agent LIKE 'back\\slash'",
+    "user_agent LIKE '100!%%' ESCAPE '!'", "user_agent LIKE 'a$_b$%%' ESCAPE '$'", "user_agent NOT LIKE '%e%'",
+    "user_agent LIKE '_____語%'", "user_agent LIKE '%🍏%'", "user_agent LIKE 'Mozilla%iPhone%'", "user_agent LIKE NULL",
+    "user_agent LIKE '100\\%%' ESCAPE '\\'",
+    "user_agent = 'it''s'", "user_agent <> '-'", "user_agent < 'a'", "user_agent >= 'Z'",
+    "user_agent BETWEEN 'A' AND 'Z'", "user_agent IN ('-', '', 'it''s')", "user_agent NOT IN ('-', NULL)",
+    "regexp_like(user_agent, 'bot')", "regexp_like(user_agent, '^[A-Z]')", "regexp_like(user_agent, '\\d+')",
+    "regexp_like(user_agent, '\\w{6,}')", "regexp_like(user_agent, '\\bbot\\b')", "regexp_like(user_agent, '(?i)strasse|straße')",
+    "regexp_like(user_agent, '^$')", "regexp_like(user_agent, '\\s')", "regexp_like(user_agent, '[[:alpha:]]')",
+    "regexp_like(user_agent, '\\p{L}+')", "regexp_like(user_agent, '[^\\x00-\\x7F]')",
+    "regexp_extract(user_agent, '[a-z]+')", "regexp_extract(user_agent, '(\\w+)/(\\d+)\\.(\\d+)', 2)",
+    "regexp_extract(user_agent, '(\\w+)/(\\d+)', 1)", "regexp_extract(user_agent, '(x)?(c)', 1)",
+    "regexp_extract(user_agent, '.')", "regexp_extract(user_agent, '.$')", "regexp_extract(request_url, '[?&]uid=([^&]*)', 1)",
+    "regexp_extract(user_agent, '(?<word>\\w+)', 1)", "regexp_extract(user_agent, 'a*')", "regexp_extract(user_agent, 'a|ab')",
+    "regexp_extract(user_agent, '\\S+')", "regexp_extract(user_agent, '(\\w+) (\\w+)', 3)",
+    "coalesce(" + E + ", user_agent, 'none')", "nullif(user_agent, '-')", "nullif(" + E + ", 'view')",
+    "CASE WHEN user_agent LIKE '%bot%' THEN 'bot' WHEN user_agent = '-' THEN NULL ELSE 'other' END",
+    "CASE type WHEN 'ws' THEN 1 WHEN 'https' THEN 2 END", "CASE WHEN target_port IS NULL THEN 'none' ELSE target_ip END",
+    "if(user_agent = '-', 'none', user_agent)", "if(elb_status_code >= 500, 1)",
+    "user_agent IS NULL", E + " IS NOT NULL", E + " IS DISTINCT FROM 'view'", E + " = ''",
+    "'a' || 'b'", "''", "'日本'", "NULL",
+]
+
+NUMBERS = [
+    NUMBER, WHOLE, f"try_cast({N} AS integer)", f"try_cast({N} AS smallint)", f"try_cast({N} AS tinyint)",
+    f"try_cast({N} AS boolean)", f"try_cast({N} AS date)", f"try_cast(user_agent AS date)",
+    f"try(cast({N} AS bigint))", f"cast({N} AS bigint)", f"cast({N} AS double)", f"cast(user_agent AS date)",
+    f"try_cast({NUMBER} AS bigint)", f"try_cast({NUMBER} AS integer)", f"cast({NUMBER} AS varchar)", f"cast({WHOLE} AS varchar)",
+    f"cast({WHOLE} AS double)", f"try_cast({WHOLE} AS integer)", f"try_cast({WHOLE} AS smallint)", f"cast({WHOLE} AS integer)",
+    "cast(target_processing_time AS varchar)", "cast(elb_status_code AS varchar)", "cast(elb_status_code = 200 AS varchar)",
+    "cast(elb_status_code = 200 AS bigint)", "cast(elb_status_code AS boolean)", "cast(target_processing_time AS boolean)",
+    "cast(elb_status_code AS double)", "cast(elb_status_code AS smallint)", "cast(target_processing_time AS bigint)",
+    "cast(target_processing_time AS real)", "cast(target_processing_time AS decimal(10,2))", "cast(sent_bytes AS decimal(20,0))",
+    "round(target_processing_time)", "round(target_processing_time, 2)", "floor(target_processing_time)",
+    "ceil(target_processing_time)", "ceiling(target_processing_time)", "abs(target_processing_time)", "abs(elb_status_code)",
+    f"abs({WHOLE})", f"round({NUMBER})", f"round({WHOLE})", f"floor({NUMBER})", f"ceil({WHOLE})", f"floor(elb_status_code)",
+    f"is_nan({NUMBER})", f"is_finite({NUMBER})", f"is_infinite({NUMBER})",
+    "elb_status_code / 100", "elb_status_code % 100", "elb_status_code / 100 * 100", "-elb_status_code", "elb_status_code + 1",
+    "-7 / 2", "-7 % 3", "7 / -2", "7 / 2.0", "1.5 + 1", "0.1 + 0.2", "10.0 / 3", "1 / 3.0",
+    f"{WHOLE} / 2", f"{WHOLE} % 7", f"-{WHOLE}", f"{WHOLE} + 1", f"{WHOLE} * 2", "received_bytes + sent_bytes",
+    "try(received_bytes + sent_bytes)", "received_bytes * 2", "try(received_bytes * 2)", "sent_bytes / received_bytes",
+    "try(sent_bytes / received_bytes)", "sent_bytes % received_bytes", "sent_bytes / nullif(received_bytes, 0)",
+    f"{NUMBER} / 0", f"0 / {NUMBER}", f"{NUMBER} % 7", f"{NUMBER} * 2", f"-{NUMBER}", f"{NUMBER} + {WHOLE}",
+    "request_processing_time + target_processing_time + response_processing_time", "target_processing_time * 1000",
+    "cast(target_processing_time * 1000 AS bigint)", "sent_bytes / 1024.0", "sent_bytes / 1024e0", "sent_bytes * 1.0 / received_bytes",
+    "sent_bytes / cast(received_bytes AS double)",
+    f"{NUMBER} = 1.5", f"{NUMBER} > 1", f"{NUMBER} <> {NUMBER}", f"{NUMBER} = {NUMBER}", f"{NUMBER} BETWEEN -1 AND 1",
+    f"{NUMBER} IN (1, 2.5)", f"{NUMBER} NOT BETWEEN 0 AND 1e0", f"{NUMBER} > 0.1", f"{WHOLE} = 42", f"{WHOLE} IN (42, 7)",
+    "target_processing_time = 0.25", "target_processing_time > 0.1", "target_processing_time < 0", "elb_status_code = 200.0",
+    "elb_status_code BETWEEN 200 AND 299", "elb_status_code IN (200, 301, NULL)", "elb_status_code NOT IN (200, 301)",
+    "NOT (elb_status_code = 200)", "elb_status_code = 200 AND target_port = 80", "elb_status_code = 200 OR target_port IS NULL",
+    "elb_status_code <> 200 OR NULL", "elb_status_code IS DISTINCT FROM 200", "(elb_status_code = 200) IS NULL",
+    "greatest(elb_status_code, 300)", "least(elb_status_code, client_port)", f"greatest({NUMBER}, 1e0)", f"least({NUMBER}, 1e0)",
+    "greatest(user_agent, 'm')", "greatest(elb_status_code, NULL)", "coalesce(target_port, 0)", f"coalesce({WHOLE}, -1)",
+    "nullif(elb_status_code, 200)", "nullif(target_processing_time, -1)", f"coalesce({NUMBER}, 0)",
+    "received_bytes <> 0 AND sent_bytes / received_bytes > 1", "if(received_bytes = 0, NULL, sent_bytes / received_bytes)",
+    "CASE WHEN received_bytes > 0 THEN sent_bytes / received_bytes ELSE 0 END", "CASE WHEN elb_status_code >= 500 THEN 1 ELSE 0 END",
+    "CASE WHEN target_processing_time < 0 THEN NULL ELSE target_processing_time END", "CASE WHEN true THEN 1 ELSE 2.5 END",
+    "power(2, 10)", "sqrt(target_processing_time)", "ln(sent_bytes)", "log10(sent_bytes)", "mod(elb_status_code, 100)",
+    "sign(target_processing_time)", "truncate(target_processing_time)", "width_bucket(target_processing_time, 0, 1, 10)",
+    "true", "1", "1e0", "9223372036854775807", "-1", "1.0", "TRUE AND NULL", "1 = 1.0", "bitwise_and(elb_status_code, 4)",
+    "target_status_code = 200", "elb_status_code = '200'", "client_port || ''", "user_agent + 1",
+]
+
+UNITS = "millisecond second minute hour day week month quarter year".split()
+TIMES = (
+    [INSTANT, ODD_INSTANT, f"from_iso8601_timestamp({T})", CREATED]
+    + [f"date_trunc('{unit}', {INSTANT})" for unit in UNITS]
+    + [f"date_trunc('{unit}', {ODD_INSTANT})" for unit in UNITS]
+    + [f"date_trunc('{unit}', cast({ODD_INSTANT} AS date))" for unit in UNITS]
+    + [f"{part}({ODD_INSTANT})" for part in "year quarter month week day hour minute second millisecond".split()]
+    + [f"{part}({ODD_INSTANT})" for part in "day_of_week dow day_of_year doy day_of_month year_of_week yow week_of_year".split()]
+    + [f"extract({part} FROM {ODD_INSTANT})" for part in "year quarter month week day hour minute second day_of_week".split()]
+    + [
+        f"cast({ODD_INSTANT} AS date)", f"date({ODD_INSTANT})", f"cast({INSTANT} AS varchar)", f"cast({ODD_INSTANT} AS timestamp)",
+        f"to_unixtime({ODD_INSTANT})", f"cast(to_unixtime({INSTANT}) AS bigint)", f"from_unixtime({WHOLE} % 100000)",
+        f"from_unixtime({NUMBER})", "from_unixtime(1.5)", f"cast(cast({ODD_INSTANT} AS date) AS varchar)",
+        f"{INSTANT} > TIMESTAMP '2026-11-20 10:00:00 UTC'", f"{INSTANT} >= TIMESTAMP '2026-11-20 10:00:00'",
+        f"cast({INSTANT} AS date) = DATE '2026-11-20'", f"{INSTANT} BETWEEN {CREATED} AND {INSTANT}", f"{INSTANT} - {CREATED}",
+        f"date_diff('millisecond', {CREATED}, {INSTANT})", f"date_diff('day', {ODD_INSTANT}, {INSTANT})",
+        f"date_add('hour', 1, {INSTANT})", f"{INSTANT} + INTERVAL '1' HOUR", f"{ODD_INSTANT} - INTERVAL '1' DAY",
+        "DATE '2026-11-20'", "TIMESTAMP '2026-11-20 10:00:00'", "DATE '2026-11-20' + INTERVAL '1' DAY", "INTERVAL '1' DAY",
+        f"format_datetime({INSTANT}, 'yyyy-MM-dd')", f"date_format({INSTANT}, '%Y-%m-%d')", f"date_parse({N}, '%Y-%m-%d')",
+        "parse_datetime(time, 'yyyy-MM-dd''T''HH:mm:ss.SSSSSS''Z''')", f"{INSTANT} AT TIME ZONE 'Europe/Berlin'",
+        f"greatest({INSTANT}, {CREATED})", f"coalesce({ODD_INSTANT}, {INSTANT})", f"nullif({INSTANT}, {INSTANT})",
+        f"date_trunc('minute', {CREATED})", "substr(time, 1, 13)", f"date_trunc('fortnight', {INSTANT})",
+        f"date_trunc('MINUTE', {INSTANT})", "now()", "current_date", f"year(cast({ODD_INSTANT} AS date))",
+        ZONED, f"hour({ZONED})", f"date_trunc('day', {ZONED})", f"cast({ZONED} AS date)", f"to_unixtime({ZONED})",
+        f"date_trunc('day', cast({INSTANT} AS timestamp))", f"cast({INSTANT} AS timestamp)",
+        f"from_iso8601_date({N})", f"try(from_iso8601_date({N}))", f"last_day_of_month({INSTANT})",
+    ]
+)
+
+# What people write, too: other types and functions, which a rollup may not know.
+OTHERS = [
+    "split(user_agent, ' ')", "split(user_agent, ' ')[1]", "element_at(split(user_agent, '/'), 2)", "cardinality(split(user_agent, ' '))",
+    "json_extract_scalar(user_agent, '$.a')", "regexp_replace(user_agent, '[0-9]+', 'N')", "regexp_replace(user_agent, 'a')",
+    "regexp_replace(user_agent, '(\\w+)/(\\d+)', '$2-$1')", "regexp_count(user_agent, 'a')", "regexp_split(user_agent, ' ')",
+    "md5(to_utf8(user_agent))", "to_hex(sha256(to_utf8(client_ip)))", "xxhash64(to_utf8(client_ip))", "from_utf8(to_utf8(user_agent))",
+    "lpad(type, 8, '.')", "rpad(type, 8, '.')", "chr(65)", "codepoint('A')", "translate(user_agent, 'abc', 'xyz')",
+    "normalize(user_agent)", "levenshtein_distance(type, 'http')", "to_base64(to_utf8(type))", "word_stem(type)", "concat_ws('-', type, elb)",
+    "cast(client_ip AS ipaddress)", "contains(ARRAY['http', 'https'], type)", "ARRAY[1, 2]", "ROW(1, 'a')", "typeof(time)",
+    "cast(user_agent AS varchar(3))", "cast(user_agent AS char(5))", "random()", "uuid()",
+    "regexp_like(user_agent, '(?=bot)')", "regexp_like(user_agent, '(a)\\1')", "regexp_extract(user_agent, '[a-z&&[^b]]+')",
+    "(SELECT 1)", "row_number() OVER ()", "undefined_function(type)", "no_such_column", "U&'\\0041'", "X'41'",
+    "lower(user_agent) COLLATE x", "elb_status_code::varchar", "type ~ 'h'", "strpos(user_agent, 'a', 2)", "hamming_distance(type, type)",
+    "human_readable_seconds(target_processing_time)", "try_cast(user_agent AS json)", "split_part(user_agent, ' ', 0)", "ends_with(type, 's')",
+    "bar(0.5, 10)", "date '2026-11-20'", "time '10:00:00'", "cast('10:00' AS time)", "\"type\"", "\"TYPE\"", "TYPE", "a.type",
+]
+
+AGGREGATES = [
+    "count(*)", "count(1)", "count(target_port)", "count(" + E + ")", "count(" + NUMBER + ")", "count_if(elb_status_code >= 500)",
+    "count_if(" + E + " = 'view')", "count(*) FILTER (WHERE target_port IS NULL)", "count() ",
+    "sum(elb_status_code)", "sum(target_port)", "sum(" + WHOLE + " % 1000)", "sum(" + WHOLE + ")", "sum(target_processing_time)",
+    "sum(sent_bytes) FILTER (WHERE sent_bytes < 1000000)", "sum(received_bytes)", f"sum(if(is_finite({NUMBER}), 1e0))", f"sum({NUMBER})",
+    "sum(1)", "sum(1.5)", "sum(CASE WHEN elb_status_code >= 500 THEN 1 ELSE 0 END)", "sum(if(target_port IS NULL, 1, 0))",
+    "sum(cast(elb_status_code AS smallint))", "sum(target_processing_time) FILTER (WHERE target_processing_time >= 0)",
+    "min(elb_status_code)", "max(elb_status_code)", "min(user_agent)", "max(user_agent)", "min(target_processing_time)",
+    "max(target_processing_time)", f"min({WHOLE})", f"max({WHOLE})", f"min({NUMBER}) FILTER (WHERE is_finite({NUMBER}))",
+    f"max({NUMBER})", f"min({NUMBER})", f"min({INSTANT})", f"max({ODD_INSTANT})", f"min(cast({INSTANT} AS date))", "min(target_port)",
+    "max(elb_status_code = 200)", "bool_or(elb_status_code >= 500)", "bool_and(elb_status_code >= 200)", "every(sent_bytes > 0)",
+    f"bool_or({E} = 'view')", "bool_and(target_port IS NULL)", f"min({T})", "min(time)", "max(length(user_agent))",
+    "approx_set(client_ip)", "approx_set(user_agent)", f"approx_set({E})", "approx_set(client_port)", "approx_set(sent_bytes)",
+    "approx_set(target_processing_time)", f"approx_set({NUMBER})", f"approx_set({WHOLE})", "approx_set(user_agent || trace_id)",
+    "approx_set(cast(elb_status_code AS bigint))", f"approx_set(cast({INSTANT} AS date))", "approx_set(elb_status_code = 200)",
+    f"approx_set({INSTANT})", "approx_set(lower(user_agent)) FILTER (WHERE type = 'https')", "approx_set(client_ip, 0.01)",
+    "tdigest_agg(target_processing_time)", "tdigest_agg(sent_bytes)", "tdigest_agg(target_processing_time, 2)",
+    "avg(sent_bytes)", "count(DISTINCT client_ip)", "approx_distinct(client_ip)", "approx_percentile(sent_bytes, 0.5)", "stddev(sent_bytes)",
+    "arbitrary(type)", "max_by(user_agent, time)", "array_agg(type)", "sum(sent_bytes) / count(*)", "count(*) + 1",
+    "cast(sum(sent_bytes) AS double)", "checksum(type)", "bitwise_or_agg(elb_status_code)", "geometric_mean(sent_bytes)", "histogram(type)",
+    "min(type, 2)", "any_value(type)", "listagg(type, ',')", "map_agg(type, elb)", "corr(sent_bytes, received_bytes)", "sum(DISTINCT sent_bytes)",
+    "max(sent_bytes) - min(sent_bytes)", "round(sum(target_processing_time))", "coalesce(sum(target_port), 0)",
+]
+
+# Rows that a WHERE leaves.
+CONDITIONS = [
+    "elb_status_code = 200", "elb_status_code <> 200", "NOT elb_status_code = 200", f"{E} = 'n' AND cast({N} AS varchar) <> '1'",
+    "target_port IS NULL", f"{NUMBER} > 0", f"{NUMBER} <> 1", f"NOT ({NUMBER} > 0)", f"{E} LIKE '%e%'", f"{E} IN ('view', 'n')",
+    f"{E} NOT IN ('view', 'n')", "regexp_like(user_agent, '(?i)BOT')", f"{INSTANT} >= TIMESTAMP '2026-11-20 00:00:00 UTC'",
+    f"cast({INSTANT} AS date) = DATE '2026-11-19'", "received_bytes <> 0 AND sent_bytes / received_bytes > 10", "true", "false", "NULL",
+    "user_agent = '-' OR (type = 'ws' AND elb_status_code = 101)", f"coalesce({E}, '') = ''", "elb_status_code BETWEEN 300 AND 599",
+    f"date_trunc('hour', {INSTANT}) = TIMESTAMP '2026-11-20 10:00:00 UTC'", "length(user_agent) > 20", f"url_extract_path(request_url) = '/e'",
+]

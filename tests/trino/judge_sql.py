@@ -1,0 +1,259 @@
+"""Trino 435 judges the SQL of rollups: each expression of expressions.py is a column of a rollup over awkward log lines, and what
+logmill makes of it must be what Trino makes of it over the same lines, read by AWS's own DDL.
+
+    python3 tests/trino/judge_sql.py LOGMILL CACHE
+
+There are these outcomes. *equal*: the same values, or both can't compute it, or neither knows it. *refused*: Trino knows it, and logmill says what is not
+to be had when the rollup is loaded. *listed*: another result, or one where Trino has none; docs/sql.md says so, and has
+the expression among its differences. Anything else is a failure, and so is a listed difference that is none.
+"""
+
+import math
+import re
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+import airlift
+import awkward
+import expressions
+import raw
+import server
+from checks import Checks
+from logmill import Logmill
+
+PAGE = HERE.parent.parent / "docs" / "sql.md"
+DAY = "date_trunc('day', from_iso8601_timestamp(time))"
+ROWS = "SELECT trace_id AS line, {} FROM alb_access_logs"
+GROUPS = f"SELECT {DAY} AS day, type, request_proto, {{}} FROM alb_access_logs GROUP BY 1, 2, 3"
+CONDITION = "SELECT trace_id AS line, {} FROM alb_access_logs WHERE {}"
+SUM_TOLERANCE = 1e-12
+
+
+@dataclass
+class Trial:
+    """An expression, and what each of the two says to it: a refusal, a failure, or values by key."""
+
+    expression: str
+    sql: str
+    keys: list[str]
+    ours: dict = field(default_factory=dict)
+    trinos: dict = field(default_factory=dict)
+    our_type: str = ""
+    trino_type: str = ""
+    refusal: str = ""
+    failure: str = ""
+    trino_error: str = ""
+
+    def outcome(self):
+        """What it is, and what there is to say of it."""
+        if self.refusal:
+            return ("equal", "neither knows it") if self.trino_error else ("refused", self.refusal)
+        if self.failure and self.trino_error:
+            return "equal", "both fail"
+        if self.failure:
+            return "differs", f"logmill fails: {self.failure}"
+        if self.trino_error:
+            return "differs", f"Trino: {self.trino_error}"
+        wrong = [key for key in self.trinos | self.ours if not same(self.value(self.ours, key), self.value(self.trinos, key), self.expression)]
+        if wrong:
+            ours, trinos = self.value(self.ours, wrong[0]), self.value(self.trinos, wrong[0])
+            return "differs", f"{len(wrong)} of {len(self.trinos)}: {wrong[0]}: logmill {shown(ours)}, Trino {shown(trinos)}"
+        return "equal", "" if kind(self.our_type) == kind(self.trino_type) else f"{self.our_type} for {self.trino_type}"
+
+    @staticmethod
+    def value(values, key):
+        return values.get(key, "no row")
+
+
+def same(ours, trinos, expression):
+    if expression.startswith("tdigest_agg(") and ours and trinos:
+        # Where centroids lie depends on the order of values; judge_tables.py judges what is read of them.
+        return digested(ours) == digested(trinos)
+    if isinstance(ours, float) and isinstance(trinos, (int, float)) or isinstance(trinos, float) and isinstance(ours, int):
+        ours, trinos = float(ours), float(trinos)
+        return ours == trinos or (math.isnan(ours) and math.isnan(trinos)) or math.isclose(ours, trinos, rel_tol=SUM_TOLERANCE)
+    return type(ours) is type(trinos) and ours == trinos
+
+
+def digested(digest):
+    """A t-digest's least and greatest value, their number, and their mean."""
+    least, greatest, total, means, weights = airlift.read_tdigest(digest)
+    return least, greatest, total, sum(weights), f"{math.fsum(map(math.prod, zip(means, weights))) / total:.9e}"
+
+
+def kind(name):
+    """A type without its length or precision."""
+    name = re.sub(r"\([\d, ]+\)", "", name).removesuffix(" with time zone")
+    return {"char": "varchar", "HyperLogLog": "varbinary", "unknown": "varchar"}.get(name, name)
+
+
+def shown(value):
+    text = value.hex() if isinstance(value, bytes) else repr(value)
+    return text if len(text) <= 90 else f"{text[:90]}… ({len(text)})"
+
+
+def main():
+    binary, cache = sys.argv[1:3]
+    with tempfile.TemporaryDirectory(prefix="logmill-judge-") as folder:
+        folder = Path(folder)
+        (folder / "logs").mkdir()
+        count = awkward.write(folder / "logs")
+        trials = make_trials()
+        ask_logmill(binary, folder, trials)
+        with raw.bucket() as bucket:
+            bucket.put_folder(folder / "logs", "alb")
+            with server.trino_435(Path(cache), {"logs": bucket.catalog()}) as trino:
+                trino.query("CREATE SCHEMA default")
+                for statement in raw.create_table("alb_access_logs", f"s3://{raw.BUCKET}/alb/"):
+                    trino.query(statement)
+                ask_trino(trino, trials)
+    return report(trials, count)
+
+
+def make_trials():
+    trials = []
+    for expression in expressions.COLUMNS + expressions.URL + expressions.TEXT + expressions.NUMBERS + expressions.TIMES + expressions.OTHERS:
+        trials.append(Trial(expression, ROWS.format(f"{expression} AS value"), ["line"]))
+    for expression in expressions.AGGREGATES:
+        trials.append(Trial(expression, GROUPS.format(f"{expression} AS value"), ["day", "type", "request_proto"]))
+    for condition in expressions.CONDITIONS:
+        trials.append(Trial(f"WHERE {condition}", CONDITION.format("1 AS value", condition), ["line"]))
+    return trials
+
+
+# ---- logmill ---------------------------------------------------------------------------------------------------------
+
+
+def ask_logmill(binary, folder, trials):
+    """Each rollup is checked, and tried by itself, as one that fails fails its log file; those that work are run together."""
+    rollups = folder / "all"
+    rollups.mkdir()
+    for number, trial in enumerate(trials):
+        (rollups / f"t{number}.sql").write_text(trial.sql)
+
+    def check(number):
+        place = rollups / f"t{number}.sql"
+        done = subprocess.run([binary, "check", place, "--sample", folder / "logs"], capture_output=True, text=True, check=False)
+        # Its columns are told before it is tried.
+        if found := re.search(r"^  value +(\S+(?: \S+)*?)  ", done.stdout, re.MULTILINE):
+            trials[number].our_type = found[1]
+            failed = re.search(r"^not read: .*?: (the rollup .*)", done.stdout, re.MULTILINE)
+            trials[number].failure = done.stderr.strip() if done.returncode else failed[1] if failed else ""
+        else:
+            trials[number].refusal = done.stderr.strip().removeprefix(f"logmill: {place}: ")
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(check, range(len(trials))))
+
+    work = [(f"t{number}", trial) for number, trial in enumerate(trials) if not trial.refusal and not trial.failure]
+    groups = {}
+    for name, trial in work:
+        # Rows of one kind are columns of one rollup; a condition is a rollup by itself.
+        groups.setdefault((tuple(trial.keys), name if trial.expression.startswith("WHERE ") else ""), []).append((name, trial))
+    (folder / "rollups").mkdir()
+    tables = {}
+    for number, ((keys, _), members) in enumerate(groups.items()):
+        for start in range(0, len(members), 60):
+            part = members[start : start + 60]
+            table = f"r{number}_{start}"
+            tables[table] = part
+            values = ", ".join(f"{trial.expression} AS {name}" for name, trial in part)
+            template = ROWS if keys == ("line",) else GROUPS
+            sql = template.format(values) if len(part) > 1 or not part[0][1].expression.startswith("WHERE ") else part[0][1].sql
+            (folder / "rollups" / f"{table}.sql").write_text(sql)
+    logmill = Logmill(binary, folder / "tables")
+    logmill.run(folder / "logs", folder / "rollups")
+    for table, part in tables.items():
+        rows = logmill.query(f"SELECT * FROM {table}")
+        columns = {name: [as_python(value) for value in rows[name]] for name in rows.column_names}
+        rows = [dict(zip(columns, values)) for values in zip(*columns.values())]
+        for name, trial in part:
+            for row in rows:
+                key = tuple(row[column] for column in trial.keys)
+                assert key not in trial.ours, f"{trial.expression}: two rows of {key}"
+                trial.ours[key] = row[name if name in row else "value"]
+
+
+def as_python(value):
+    """Some of the days and times that can be had are none of Python's."""
+    try:
+        return value.as_py()
+    except OverflowError:
+        return f"{value.type} {value.value}"
+
+
+# ---- Trino -----------------------------------------------------------------------------------------------------------
+
+
+def ask_trino(trino, trials):
+    """Many expressions in one query, as long as none of them fails; one that does is asked for by itself."""
+    rows = [trial for trial in trials if trial.keys == ["line"] and not trial.expression.startswith("WHERE ")]
+    groups = [trial for trial in trials if trial.keys != ["line"]]
+    conditions = [trial for trial in trials if trial.expression.startswith("WHERE ")]
+    for template, members in [(ROWS, rows), (GROUPS, groups)]:
+        for start in range(0, len(members), 16):
+            ask_together(trino, template, members[start : start + 16])
+    for trial in conditions:
+        ask_together(trino, trial.sql, [trial])
+
+
+def ask_together(trino, template, trials):
+    values = ", ".join(f"{as_stored(trial.expression)} AS v{number}" for number, trial in enumerate(trials))
+    sql = template.format(values) if not trials[0].expression.startswith("WHERE ") else template
+    try:
+        answer = trino.query(sql)
+    except server.TrinoError as error:
+        if len(trials) == 1:
+            trials[0].trino_error = str(error)
+            return
+        half = len(trials) // 2
+        ask_together(trino, template, trials[:half])
+        ask_together(trino, template, trials[half:])
+        return
+    first = len(answer.columns) - len(trials)
+    for row in answer.rows:
+        for number, trial in enumerate(trials):
+            trial.trinos[row[:first]] = row[first + number]
+    for number, trial in enumerate(trials):
+        trial.trino_type = answer.types[first + number]
+
+
+def as_stored(expression):
+    """Trino shows a sketch only as the bytes that it stores."""
+    return f"cast({expression} AS varbinary)" if re.match(r"(approx_set|tdigest_agg)\(", expression) else expression
+
+
+# ---- what they come to -----------------------------------------------------------------------------------------------
+
+
+def report(trials, lines):
+    page = PAGE.read_text().partition("## Differences")[2]
+    differing = []
+    counts = {"equal": 0, "refused": 0, "listed": 0, "differs": 0}
+    for trial in trials:
+        outcome, words = trial.outcome()
+        is_listed = f"`{trial.expression.strip()}`" in page.replace("\\|", "|")
+        if outcome == "differs":
+            outcome = "listed" if is_listed else "differs"
+        elif is_listed:
+            outcome, words = "differs", "docs/sql.md lists it as a difference, and it is none"
+        counts[outcome] += 1
+        if outcome == "differs":
+            differing.append(f"{trial.expression}: {words}")
+        if "--all" in sys.argv:
+            print(f"{outcome:8} {trial.expression}\n             {words}")
+    told = ", ".join(f"{count} {name}" for name, count in counts.items() if name != "differs")
+    checks = Checks(shown=len(trials))
+    checks.check(f"{len(trials)} expressions over {lines} lines: {told}", differing)
+    return checks.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,218 @@
+"""Trino 476 reads logmill's tables through its Delta Lake connector, while commits and packing go on, and judges sketches.
+
+    python3 tests/trino/judge_tables.py LOGMILL CACHE
+
+What Trino reads is what `logmill query` reads, at every step; types are those documented; a query for one hour reads one
+hour's file; what `logmill ddl` prints runs; and what is read from sketches is what Trino's own sketches over the raw
+logs say. The cost of a question over the raw logs and over the rollup is printed.
+"""
+
+import gzip
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+import raw
+import server
+from checks import Checks
+from logmill import Logmill
+
+REPOSITORY = HERE.parent.parent
+GENERATED_BYTES = "18e6"
+ROLLUP = """
+SELECT date_trunc('hour', from_iso8601_timestamp(time)) AS hour,
+       url_extract_parameter(request_url, 'e') AS event,
+       elb_status_code,
+       count(*) AS events,
+       sum(try_cast(url_extract_parameter(request_url, 'amt') AS double)) AS amount,
+       min(time) AS first_seen,
+       max(cast(from_iso8601_timestamp(time) AS date)) AS last_day,
+       bool_or(elb_status_code >= 500) AS any_failed,
+       approx_set(url_extract_parameter(request_url, 'uid')) AS users,
+       tdigest_agg(target_processing_time) FILTER (WHERE target_processing_time >= 0) AS latency
+FROM alb_access_logs
+GROUP BY 1, 2, 3
+"""
+TYPES = {
+    "hour": "timestamp with time zone", "event": "varchar", "elb_status_code": "integer", "events": "bigint", "amount": "double",
+    "first_seen": "varchar", "last_day": "date", "any_failed": "boolean", "users": "varbinary", "latency": "varbinary", "date": "date",
+}
+# The same question, asked of the raw logs and of the rollup.
+OF_RAW = """
+SELECT date(from_iso8601_timestamp(time)) AS day, url_extract_parameter(request_url, 'e') AS event, count(*) AS events,
+       cardinality(approx_set(url_extract_parameter(request_url, 'uid'))) AS users
+FROM alb_access_logs GROUP BY 1, 2 ORDER BY 1, 2
+"""
+OF_ROLLUP = """
+SELECT date AS day, event, sum(events) AS events, cardinality(merge(cast(users AS HyperLogLog))) AS users
+FROM activity GROUP BY 1, 2 ORDER BY 1, 2
+"""
+QUANTILES = [0.01, 0.25, 0.5, 0.75, 0.9, 0.99]
+
+
+def main():
+    binary, cache = sys.argv[1:3]
+    checks = Checks()
+    with tempfile.TemporaryDirectory(prefix="logmill-judge-") as folder:
+        folder = Path(folder)
+        (folder / "rollups").mkdir()
+        (folder / "rollups" / "activity.sql").write_text(ROLLUP)
+        server.run(
+            ["python3", REPOSITORY / "bench" / "generate.py", folder / "raw", "--bytes", GENERATED_BYTES, "--files", "6", "--seed", "7"]
+        )
+        logs = at_other_hours(sorted(path for path in (folder / "raw").rglob("*.gz")))
+        local = {"fs.native-local.enabled": "true", "local.location": folder}
+        file_metastore = {"hive.metastore": "file", "hive.metastore.catalog.dir": "local:///metastore"}
+        catalogs = {
+            "logs": {"connector.name": "hive", "hive.recursive-directories": "true", **file_metastore, **local},
+            "delta": {"connector.name": "delta_lake", "delta.register-table-procedure.enabled": "true", **file_metastore, **local},
+        }
+        with server.trino_476(Path(cache), catalogs) as trino:
+            logmill = Logmill(binary, folder / "tables")
+            check_steps(checks, trino, logmill, logs, folder)
+            check_types(checks, trino)
+            check_pruning(checks, trino)
+            trino.query("CREATE SCHEMA logs.raw")
+            for statement in raw.create_table("alb_access_logs", "local:///raw"):
+                trino.query(statement, schema="raw")
+            check_sketches(checks, trino)
+            check_ddl(checks, trino, binary, folder)
+            tell_cost(checks, trino, folder)
+    return checks.close()
+
+
+def at_other_hours(logs):
+    """The generated logs are of one hour. The last two of them become those of another hour and of another day."""
+    for log, (name, time) in zip(logs[-2:], [("20261120T1305Z", b"2026-11-20T13:"), ("20261121T0205Z", b"2026-11-21T02:")]):
+        moved = log.with_name(re.sub(r"_\d{8}T\d{4}Z_", f"_{name}_", log.name))
+        moved.write_bytes(gzip.compress(gzip.decompress(log.read_bytes()).replace(b"2026-11-20T10:", time), mtime=0))
+        log.unlink()
+        logs = [moved if other == log else other for other in logs]
+    return logs
+
+
+def delta(trino, sql):
+    return trino.query(sql, catalog="delta", schema="logmill")
+
+
+def check_steps(checks, trino, logmill, logs, folder):
+    """What Trino reads after each commit, and after packing."""
+    trino.query("CREATE SCHEMA delta.logmill WITH (location = 'local:///schema')")
+    for number, log in enumerate(logs):
+        logmill.run(log, folder / "rollups")
+        if number == 0:
+            delta(trino, "CALL delta.system.register_table('logmill', 'activity', 'local:///tables/activity')")
+        check_rows(checks, trino, logmill, f"after {number + 1} commits")
+    logmill.call("maintain")
+    check_rows(checks, trino, logmill, "packed")
+
+
+def check_rows(checks, trino, logmill, when):
+    answer = delta(trino, "SELECT * FROM activity")
+    names = sorted(answer.columns)
+    ours = logmill.query("SELECT * FROM activity").to_pylist()
+    as_text = lambda row: repr([row[name] if not hasattr(row[name], "timestamp") else row[name].timestamp() for name in names])
+    got, expected = sorted(map(as_text, answer.dicts())), sorted(map(as_text, ours))
+    wrong = [f"Trino {one[:200]}, logmill {other[:200]}" for one, other in zip(got, expected) if one != other]
+    wrong += [] if len(got) == len(expected) else [f"Trino {len(got)} rows, logmill {len(expected)}"]
+    checks.check(f"activity {when}: Trino reads the {len(got)} rows that logmill reads", wrong)
+
+
+def check_types(checks, trino):
+    answer = delta(trino, "SELECT * FROM activity LIMIT 1")
+    got = dict(zip(answer.columns, answer.types))
+    checks.check("types are those documented", [f"{name}: {got.get(name)}" for name in TYPES if got.get(name) != TYPES[name]])
+
+
+def check_pruning(checks, trino):
+    """Splits and bytes of a query for one hour and for all."""
+    hours = [row[0] for row in delta(trino, "SELECT DISTINCT hour FROM activity ORDER BY 1").rows]
+    files = delta(trino, 'SELECT count(DISTINCT "$path") FROM activity').rows[0][0]
+    hour = f"TIMESTAMP '{hours[0]:%Y-%m-%d %H:%M:%S} UTC'"
+    one = delta(trino, f"SELECT count(DISTINCT \"$path\"), sum(events) FROM activity WHERE hour = {hour}")
+    every = delta(trino, "SELECT sum(events), min(amount) FROM activity")
+    read = delta(trino, f"SELECT sum(events), min(amount) FROM activity WHERE hour = {hour}")
+    day = delta(trino, "SELECT sum(events) FROM activity WHERE date = DATE '1999-01-01'")
+    rows = [answer.stats["processedRows"] for answer in (read, every, day)]
+    print(f"        {len(hours)} hours in {files} files; one hour reads {one.rows[0][0]} file, {rows[0]} of {rows[1]} rows, "
+          f"{read.stats['physicalInputBytes']} of {every.stats['physicalInputBytes']} bytes")
+    wrong = [] if one.rows[0][0] == 1 else [f"one hour is in {one.rows[0][0]} files"]
+    wrong += [] if rows[2] == 0 and day.stats["physicalInputBytes"] == 0 else [f"a day that is not there reads {rows[2]} rows"]
+    wrong += [] if len(hours) < 2 or rows[0] < rows[1] else [f"one hour reads {rows[0]} of {rows[1]} rows"]
+    checks.check("a query for one hour reads one file, and one for another day none", wrong)
+
+
+def check_sketches(checks, trino):
+    """From the table, and by Trino's own sketches over the raw logs."""
+    mine = delta(trino, OF_ROLLUP).rows
+    raws = trino.query(OF_RAW, schema="raw").rows
+    checks.check(f"unique users of {len(raws)} days and events: the table's sketches say what Trino's own do",
+                 [f"{one}, Trino {other}" for one, other in zip(mine, raws) if one != other] + ([] if len(mine) == len(raws) else ["rows"]))
+    bytes_of = "to_hex(cast(merge(cast(users AS HyperLogLog)) AS varbinary))"
+    mine = delta(trino, f"SELECT event, {bytes_of} FROM activity GROUP BY 1 ORDER BY 1").rows
+    raws = trino.query("SELECT url_extract_parameter(request_url, 'e'), to_hex(cast(approx_set(url_extract_parameter(request_url, 'uid')) AS "
+                       "varbinary)) FROM alb_access_logs GROUP BY 1 ORDER BY 1", schema="raw").rows
+    checks.check(f"merged HyperLogLogs of {len(raws)} events are Trino's byte by byte", [one[0] for one, other in zip(mine, raws) if one != other])
+
+    where = "target_processing_time >= 0"
+    exact = [row[0] for row in trino.query(f"SELECT target_processing_time FROM alb_access_logs WHERE {where} ORDER BY 1", schema="raw").rows]
+    ask = lambda digest: ", ".join(f"value_at_quantile({digest}, {q})" for q in QUANTILES)
+    mine = delta(trino, f"SELECT {ask('merge(cast(latency AS tdigest))')} FROM activity").rows[0]
+    raws = trino.query(f"SELECT {ask('tdigest_agg(target_processing_time)')} FROM alb_access_logs WHERE {where}", schema="raw").rows[0]
+    print(f"        quantile   true      table's   Trino's   rank error of the table's, of Trino's ({len(exact)} values)")
+    wrong = []
+    for q, ours, trinos in zip(QUANTILES, mine, raws):
+        errors = [rank_error(exact, q, value) for value in (ours, trinos)]
+        print(f"        {q:<9}  {exact[min(len(exact) - 1, int(q * len(exact)))]:<8.4g}  {ours:<8.4g}  {trinos:<8.4g}  {errors[0]:.5f}  {errors[1]:.5f}")
+        if errors[0] > max(2 * errors[1], 0.005):
+            wrong.append(f"{q}: {errors[0]} off, Trino's {errors[1]}")
+    checks.check("quantiles of merged t-digests are about as near to the true ones as Trino's own", wrong)
+
+
+def rank_error(values, q, value):
+    """How far the rank of a value, or the nearest end of its ties, is from q."""
+    import bisect
+
+    low, high = bisect.bisect_left(values, value) / len(values), bisect.bisect_right(values, value) / len(values)
+    return 0.0 if low <= q <= high else min(abs(low - q), abs(high - q))
+
+
+def check_ddl(checks, trino, binary, folder):
+    """The queries run on Trino as they are. How a table is made known is Athena's own, so here it is another call."""
+    printed = server.run([binary, "ddl", "--rollups", folder / "rollups", "--tables", "s3://bucket/tables", "--database", "logmill"])
+    statements = [re.sub(r"(?m)^--.*\n?", "", part).strip() for part in printed.split(";")]
+    queries = [statement for statement in statements if statement.startswith("SELECT")]
+    wrong = [] if len(queries) >= 3 and "CREATE EXTERNAL TABLE logmill.activity" in printed else ["statements are missing"]
+    for query in queries:
+        try:
+            delta(trino, query)
+            # The days are those of the reader; these logs are older.
+            delta(trino, re.sub(r"current_(date|timestamp)", r"date_add('day', 0, current_\1)", query))
+        except server.TrinoError as error:
+            wrong.append(f"{error}: {query}")
+    checks.check(f"the {len(queries)} queries of `logmill ddl` run on Trino", wrong)
+
+
+def tell_cost(checks, trino, folder):
+    """An analyst's question, of both: seconds and bytes, medians of three."""
+    cost = {}
+    for name, ask in [("raw logs", lambda: trino.query(OF_RAW, schema="raw")), ("rollup", lambda: delta(trino, OF_ROLLUP))]:
+        seconds, answers = [], []
+        for _ in range(3):
+            started = time.monotonic()
+            answers.append(ask())
+            seconds.append(time.monotonic() - started)
+        cost[name] = sorted(seconds)[1], answers[0].stats["physicalInputBytes"]
+        print(f"        events and users by day, over the {name}: {cost[name][0]:.2f} s, {cost[name][1]} bytes read")
+    ratios = [cost["raw logs"][n] / max(cost["rollup"][n], 1e-9) for n in (0, 1)]
+    print(f"        the raw logs take {ratios[0]:.1f} times as long, and {ratios[1]:.1f} times the bytes")
+    checks.check("the rollup is cheaper to ask than the raw logs", [] if ratios[1] > 1 else [f"{ratios}"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

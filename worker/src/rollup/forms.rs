@@ -1,0 +1,264 @@
+//! Forms of Trino's SQL that DataFusion lacks or takes otherwise, spelled out in those that it has.
+
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, CastKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+    UnaryOperator, Value, visit_expressions,
+};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+use std::ops::ControlFlow;
+
+use super::functions::exact::EXACT_DIVISION;
+
+/// Spells one expression out, whose parts have been. The error is what is wrong with it.
+pub(super) fn spell_out(expr: &mut Expr) -> Result<(), String> {
+    let spelled = match expr {
+        Expr::Cast {
+            kind: CastKind::DoubleColon,
+            expr,
+            data_type,
+            ..
+        } => {
+            return Err(format!(
+                "{expr}::{data_type} is not Athena's: write CAST({expr} AS {data_type})"
+            ));
+        }
+        Expr::BinaryOp { left, op, right } => match op {
+            BinaryOperator::PGRegexMatch
+            | BinaryOperator::PGRegexIMatch
+            | BinaryOperator::PGRegexNotMatch
+            | BinaryOperator::PGRegexNotIMatch => {
+                return Err(format!(
+                    "{left} {op} {right} is not Athena's: write regexp_like({left}, {right})"
+                ));
+            }
+            // The right side may only be computed where the left one leaves it open; AND and OR compute both.
+            BinaryOperator::And if may_fail(right) => format!(
+                "(CASE WHEN ({left}) IS FALSE THEN 0 ELSE CAST(({left}) AND ({right}) AS BIGINT) END = 1)"
+            ),
+            BinaryOperator::Or if may_fail(right) => format!(
+                "(CASE WHEN ({left}) IS TRUE THEN 1 ELSE CAST(({left}) OR ({right}) AS BIGINT) END = 1)"
+            ),
+            BinaryOperator::Divide | BinaryOperator::Modulo
+                if is_decimal(left) || is_decimal(right) =>
+            {
+                format!("\"{EXACT_DIVISION}\"({left}, {right}, '{op}')")
+            }
+            _ => return Ok(()),
+        },
+        Expr::Like {
+            pattern,
+            escape_char,
+            ..
+        } => {
+            let escape = escape_char.take();
+            let Some(text) = literal(pattern) else {
+                return match escape {
+                    Some(_) => Err(format!(
+                        "LIKE {pattern} ESCAPE: the pattern must be a literal"
+                    )),
+                    None => Ok(()),
+                };
+            };
+            let escape = match escape.map(|escape| escape.value) {
+                None => None,
+                Some(Value::SingleQuotedString(escape)) if escape.chars().count() == 1 => {
+                    escape.chars().next()
+                }
+                Some(_) => return Err("LIKE … ESCAPE: the escape must be one character".to_owned()),
+            };
+            **pattern = Expr::value(Value::SingleQuotedString(with_backslashes(&text, escape)?));
+            return Ok(());
+        }
+        Expr::Extract { field, expr, .. } => {
+            format!("{}({expr})", field.to_string().to_lowercase())
+        }
+        Expr::Function(function) => match spelled_call(function)? {
+            Some(spelled) => spelled,
+            None => return Ok(()),
+        },
+        _ => return Ok(()),
+    };
+    let parsed = Parser::new(&GenericDialect {})
+        .try_with_sql(&spelled)
+        .and_then(|mut parser| parser.parse_expr());
+    *expr = parsed.map_err(|error| format!("{expr}: {error}"))?;
+    Ok(())
+}
+
+fn spelled_call(function: &Function) -> Result<Option<String>, String> {
+    let FunctionArguments::List(list) = &function.args else {
+        return Ok(None);
+    };
+    let mut args = Vec::new();
+    for arg in &list.args {
+        match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => args.push(expr),
+            _ => return Ok(None),
+        }
+    }
+    let name = function.name.to_string().to_ascii_lowercase();
+    Ok(match (name.as_str(), args.as_slice()) {
+        ("if", [condition, then]) => Some(format!("CASE WHEN {condition} THEN {then} END")),
+        ("if", [condition, then, otherwise]) => Some(format!(
+            "CASE WHEN {condition} THEN {then} ELSE {otherwise} END"
+        )),
+        ("mod", [dividend, divisor]) => Some(format!("(({dividend}) % ({divisor}))")),
+        ("greatest" | "least", [left, right]) => {
+            let than = if name == "greatest" { ">=" } else { "<=" };
+            Some(format!(
+                "CASE WHEN ({left}) IS NULL OR ({right}) IS NULL THEN NULL \
+                 WHEN ({left}) {than} ({right}) THEN {left} ELSE {right} END"
+            ))
+        }
+        ("greatest" | "least", _) => {
+            return Err(format!(
+                "{function}: write it of two values, as {name}({name}(a, b), c)"
+            ));
+        }
+        _ => None,
+    })
+}
+
+/// The text of a literal.
+fn literal(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) => Some(text.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// A pattern of LIKE in which a backslash escapes. In Trino's nothing does, unless ESCAPE names it.
+fn with_backslashes(pattern: &str, escape: Option<char>) -> Result<String, String> {
+    let mut text = String::new();
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        if Some(character) == escape {
+            match characters.next() {
+                Some(escaped) if escaped == '%' || escaped == '_' || Some(escaped) == escape => {
+                    text.extend(['\\', escaped]);
+                }
+                _ => {
+                    return Err(format!(
+                        "LIKE '{pattern}': the escape {character} must be followed by %, _ or itself"
+                    ));
+                }
+            }
+        } else if character == '\\' {
+            text.push_str("\\\\");
+        } else {
+            text.push(character);
+        }
+    }
+    Ok(text)
+}
+
+/// Whether computing it may fail for some line.
+fn may_fail(expr: &Expr) -> bool {
+    const FALLIBLE: [&str; 3] = ["from_iso8601_timestamp", "url_decode", "split_part"];
+    let found = visit_expressions(expr, |expr| match expr {
+        Expr::BinaryOp {
+            op: BinaryOperator::Divide | BinaryOperator::Modulo,
+            ..
+        } => ControlFlow::Break(()),
+        Expr::Cast {
+            kind: CastKind::Cast,
+            ..
+        } => ControlFlow::Break(()),
+        Expr::Function(function)
+            if FALLIBLE.contains(&function.name.to_string().to_ascii_lowercase().as_str()) =>
+        {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
+}
+
+/// Whether it is made of numbers like 1024.0, and so may be a decimal in Trino.
+fn is_decimal(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Value::Number(number, _) => number.contains('.') && !number.contains(['e', 'E']),
+            _ => false,
+        },
+        Expr::Nested(inner) => is_decimal(inner),
+        Expr::UnaryOp {
+            op: UnaryOperator::Minus | UnaryOperator::Plus,
+            expr,
+        } => is_decimal(expr),
+        Expr::BinaryOp { left, op, right } => {
+            let arithmetic = matches!(
+                op,
+                BinaryOperator::Plus | BinaryOperator::Minus | BinaryOperator::Multiply
+            );
+            arithmetic && (is_decimal(left) || is_decimal(right))
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spelled(sql: &str) -> Result<String, String> {
+        let mut parser = Parser::new(&GenericDialect {}).try_with_sql(sql).unwrap();
+        let mut expr = parser.parse_expr().unwrap();
+        spell_out(&mut expr).map(|()| expr.to_string())
+    }
+
+    // What Trino makes of each of these is judged by tests/trino.
+    #[test]
+    fn a_backslash_escapes_nothing_in_like() {
+        assert_eq!(spelled(r"a LIKE 'b\c%'").unwrap(), r"a LIKE 'b\\c%'");
+        assert_eq!(
+            spelled("a LIKE '5!%%!!' ESCAPE '!'").unwrap(),
+            r"a LIKE '5\%%!'".replace("!'", r"\!'")
+        );
+        assert_eq!(spelled(r"a LIKE '\%' ESCAPE '\'").unwrap(), r"a LIKE '\%'");
+        assert!(spelled("a LIKE 'b!c' ESCAPE '!'").is_err());
+    }
+
+    #[test]
+    fn the_right_side_of_and_waits_for_the_left() {
+        assert_eq!(spelled("a = 1 AND b = 2").unwrap(), "a = 1 AND b = 2");
+        assert!(
+            spelled("a <> 0 AND b / a > 1")
+                .unwrap()
+                .starts_with("(CASE WHEN (a <> 0) IS FALSE")
+        );
+        assert!(
+            spelled("a = 0 OR cast(b AS bigint) = 1")
+                .unwrap()
+                .starts_with("(CASE WHEN (a = 0) IS TRUE")
+        );
+    }
+
+    #[test]
+    fn what_is_not_athenas_is_refused() {
+        assert!(
+            spelled("a::varchar")
+                .unwrap_err()
+                .contains("CAST(a AS VARCHAR)")
+        );
+        assert!(
+            spelled("a ~ 'b'")
+                .unwrap_err()
+                .contains("regexp_like(a, 'b')")
+        );
+    }
+
+    #[test]
+    fn calls_are_spelled_out() {
+        assert_eq!(
+            spelled("if(a, 1, 2)").unwrap(),
+            "CASE WHEN a THEN 1 ELSE 2 END"
+        );
+        assert_eq!(spelled("mod(a, 2)").unwrap(), "((a) % (2))");
+        assert_eq!(spelled("extract(WEEK FROM a)").unwrap(), "week(a)");
+    }
+}

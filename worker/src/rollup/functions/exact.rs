@@ -1,0 +1,89 @@
+//! Division by a number like `1024.0`. To Trino that is an exact decimal, and `sent_bytes / 1024.0` is rounded to one digit;
+//! here such a number is a double. Next to a double both compute the same; next to an integer the division is refused.
+
+use arrow::datatypes::DataType;
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, Result, exec_err, plan_err};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{
+    BinaryExpr, ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDFImpl,
+    Signature, Volatility,
+};
+
+/// The name of the call that stands for the division until it is planned; nobody can write it without quotes.
+pub(crate) const EXACT_DIVISION: &str = "exact division";
+
+/// `"exact division"(a, b, '/')`.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ExactDivision {
+    signature: Signature,
+}
+
+impl Default for ExactDivision {
+    fn default() -> Self {
+        Self {
+            signature: Signature::any(3, Volatility::Immutable),
+        }
+    }
+}
+
+impl ScalarUDFImpl for ExactDivision {
+    fn name(&self) -> &str {
+        EXACT_DIVISION
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Float64)
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        exec_err!("a division was not planned")
+    }
+}
+
+/// Makes it the division that it stands for, or refuses it; leaves other expressions as they are.
+pub(crate) fn plan(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let (left, op, right) = match expr {
+        Expr::ScalarFunction(ScalarFunction { func, args })
+            if func.inner().is::<ExactDivision>() && args.len() == 3 =>
+        {
+            let mut args = args.into_iter();
+            match (args.next(), args.next(), args.next()) {
+                (Some(left), Some(right), Some(op)) => (left, op, right),
+                _ => return plan_err!("a division of no two numbers"),
+            }
+        }
+        other => return Ok(Transformed::no(other)),
+    };
+    if is_exact(&left, schema)? && is_exact(&right, schema)? {
+        return plan_err!(
+            "{left} / {right}: Athena divides exact decimals here, and rounds to their digits; \
+             write the number as a double, as 1024e0 for 1024.0"
+        );
+    }
+    let op = match op {
+        Expr::Literal(text, _) if text.to_string() == "%" => Operator::Modulo,
+        _ => Operator::Divide,
+    };
+    Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr::new(
+        Box::new(left),
+        op,
+        Box::new(right),
+    ))))
+}
+
+/// Whether it is made of integers and literals alone.
+fn is_exact(expr: &Expr, schema: &DFSchema) -> Result<bool> {
+    Ok(match expr {
+        Expr::Literal(..) => true,
+        Expr::Negative(inner) => is_exact(inner, schema)?,
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if op.is_numerical_operators() => {
+            is_exact(left, schema)? && is_exact(right, schema)?
+        }
+        other => other.get_type(schema)?.is_integer(),
+    })
+}
