@@ -39,7 +39,7 @@ LINE = (
     '"Root=1-58337262-36d228ad5d99923122bbe354" "-" "-" 0 2026-11-20T10:00:00.000000Z "forward" "-" "-" "10.0.0.1:80" "200" '
     '"-" "-" TID_dc57cebed65b444ebc8177bb698fe166\n'
 )
-STAGES = ["wait", "look_up", "fetch", "compute", "put"]
+STEPS = ["wait", "look_up", "fetch", "compute", "put"]
 
 
 def in_venv():
@@ -172,8 +172,8 @@ def from_the_queue(logmill, aws, folder, log_files):
         time.sleep(0.2)
     took, cpu, peak = time.monotonic() - begun, worker.cpu() - start_cpu, worker.peak_mb()
     worker.end()
-    stages = {stage: metrics[f'logmill_stage_seconds_sum{{stage="{stage}"}}'] for stage in STAGES}
-    return took, cpu, peak, stages
+    steps = {step: metrics[f'logmill_log_file_seconds_sum{{step="{step}"}}'] for step in STEPS}
+    return took, cpu, peak, steps
 
 
 async def clients(worker, keys, count, seconds):
@@ -225,11 +225,11 @@ def main():
         try:
             for key, bytes_ in log_files:
                 aws.s3.put_object(Bucket="logs", Key=key, Body=bytes_)
-            took, cpu, peak, stages = from_the_queue(args.logmill, aws, folder, log_files)
+            took, cpu, peak, steps = from_the_queue(args.logmill, aws, folder, log_files)
             print(f"{count} log files of {LINES} lines, one message each, one rollup, {os.cpu_count()} cores with the emulator on them:\n")
             print(f"- {count / took:.0f} messages a second, start included; peak {peak:.0f} MB")
             print(f"- CPU: {1000 * cpu / count:.2f} ms a log file; `logmill run` over them in a folder: {1000 * floor / count:.2f} ms ({cpu / floor:.1f} ×)")
-            print("- of a log file's time: " + ", ".join(f"{stage} {1000 * stages[stage] / count:.1f} ms" for stage in STAGES) + "\n")
+            print("- of a log file's time: " + ", ".join(f"{step} {1000 * steps[step] / count:.1f} ms" for step in STEPS) + "\n")
 
             worker = Worker(args.logmill, aws, folder, "http")
             idle = worker.peak_mb()

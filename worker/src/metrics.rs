@@ -394,4 +394,19 @@ mod tests {
         drop(in_flight);
         assert!(metrics.text().contains("logmill_messages_in_flight 0\n"));
     }
+
+    #[test]
+    fn every_metric_is_documented() {
+        let documented = include_str!("../../docs/operating.md");
+        let text = Metrics::default().text();
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        for line in types {
+            let (name, kind) = line.split_once(' ').unwrap();
+            let name = match kind {
+                "counter" => format!("{name}_total"),
+                _ => name.to_owned(),
+            };
+            assert!(documented.contains(&format!("`{name}`")), "{name}");
+        }
+    }
 }

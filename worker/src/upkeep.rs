@@ -119,9 +119,14 @@ impl Keeper<'_> {
         }
         if !done.entries.is_empty() {
             let table = &self.table.definition().name;
+            let lines: i64 = done.entries.iter().map(|entry| entry.lines).sum();
+            let rejected: i64 = done.entries.iter().map(|entry| entry.rejected_lines).sum();
+            let waited = done.oldest.and_then(|oldest| oldest.elapsed().ok());
+            // infra/pipeline.yaml makes metrics and alarms of these fields.
             tracing::info!(
-                %table, log_files = done.entries.len(), version = done.version, more = done.more,
-                took_s = took.as_secs_f64(), "committed"
+                %table, log_files = done.entries.len(), lines, rejected_lines = rejected, version = done.version,
+                more = done.more, took_s = took.as_secs_f64(),
+                staged_to_visible_s = waited.map(|waited| waited.as_secs_f64()), "committed"
             );
         }
         tell(News::Committed(done, took));

@@ -291,9 +291,9 @@ fn a_worker_that_stops_gives_back_what_it_has_not_done() {
     for grace in ["0", "20"] {
         let scene = Scene::new(60);
         scene.queues.announce(&scene.keys);
-        let slow = FaultProxy::start(scene.aws.port(), Odds::always(Some(Fault::Delay)), 1);
+        let slow = FaultProxy::start(scene.aws.port(), Odds::slow(), 1);
         let args = ["--queue-url", &scene.queues.work, "--grace", grace];
-        let args = [&args[..], &["--log-files-at-once", "8"]].concat();
+        let args = [&args[..], &["--log-files-at-once", "4"]].concat();
         let worker = scene.serve_at(&slow.endpoint(), &args);
         let deleted = "logmill_messages_total{outcome=\"deleted\"}";
         let begin = Instant::now();
@@ -336,6 +336,13 @@ fn a_second_signal_ends_it_at_once() {
     let mut worker = scene.serve_at(&slow.endpoint(), &args);
     worker.signal("TERM");
     worker.wait_for("stopping");
+    // It tells who looks, and sends others elsewhere.
+    assert_eq!(worker.request("GET", "/readyz", "", "").0, 503);
+    assert_eq!(worker.request("GET", "/healthz", "", "").0, 200);
+    let body = notification::message([&in_logs(&scene.keys[0])]);
+    let (status, answer) = worker.request("POST", "/v1/log-files", TOKEN, &body);
+    assert_eq!(status, 503, "{answer}");
+    assert!(answer.contains("stopping"), "{answer}");
     worker.signal("INT");
     worker.ended(128 + 2);
 }

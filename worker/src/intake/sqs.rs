@@ -14,6 +14,7 @@ use anyhow::Result;
 use futures::StreamExt;
 use futures::future::join_all;
 use logmill_shared::notification::{self, Notification};
+use logmill_shared::sqs::BATCH_MAX;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
@@ -23,7 +24,6 @@ use super::queue::{Message, Queue};
 use super::visibility::{Hidden, Visibility};
 use super::{Next, Stage, stage_all};
 use crate::metrics::{Metrics, Received};
-use logmill_shared::sqs::BATCH_MAX;
 
 /// How long a request for messages waits for some: SQS's own bound. Shorter, and an idle worker asks more often. But no longer
 /// than a part of the time that they are hidden for, since how much of that is left when they come is not known.

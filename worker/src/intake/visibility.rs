@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
+use logmill_shared::sqs::BATCH_MAX;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::queue::{Message, Queue};
-use logmill_shared::sqs::BATCH_MAX;
 
 /// A message is hidden for longer when less than this part of its time is left.
 const RENEWED_BELOW: f64 = 2.0 / 3.0;

@@ -363,7 +363,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn an_object_that_has_changed_or_gone_fails() {
-        for (status, says) in [(412, "another than was listed"), (404, "deleted")] {
+        for (status, says) in [(412, "changed since it was looked up"), (404, "deleted")] {
             let s3 = FakeS3::start(move |before, request| match before {
                 0 => Answer::object(request, &bytes(1000)).cut(500),
                 _ => Answer::new(status, ""),

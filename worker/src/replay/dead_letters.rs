@@ -9,13 +9,13 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, bail};
 use aws_sdk_sqs::types::ListMessageMoveTasksResultEntry;
 use indicatif::HumanCount;
+use logmill_shared::sqs::BATCH_MAX;
 use logmill_shared::{LogFile, notification};
 use tokio::time::sleep;
 
 use super::outbox::{self, Pace};
 use crate::intake::queue::{Message, Queue, QueueError};
 use crate::verify::Progress;
-use logmill_shared::sqs::BATCH_MAX;
 
 /// Messages a second that SQS's own task moves at most. It refuses a larger number.
 const TASK_RATE_MAX: u32 = 500;

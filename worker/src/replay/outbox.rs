@@ -5,12 +5,12 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use logmill_shared::sqs::BATCH_MAX;
 use logmill_shared::{LogFile, notification};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::intake::queue::{Queue, QueueError, Refusal};
-use logmill_shared::sqs::BATCH_MAX;
 
 /// Requests that are under way at once: each takes SQS some 20 ms, so that this comes to thousands of messages a second.
 const REQUESTS_AT_ONCE: usize = 8;

@@ -17,6 +17,7 @@ use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF, SortExpr};
+use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
@@ -66,7 +67,9 @@ pub(crate) fn rollup_session() -> SessionState {
     let config = SessionConfig::new()
         .with_target_partitions(1)
         .with_information_schema(false)
-        .with_collect_statistics(false);
+        .with_collect_statistics(false)
+        // They would stay in a plan that is run again. The scan has no use for them.
+        .set_bool("datafusion.optimizer.enable_dynamic_filter_pushdown", false);
     let mut scalar = functions::scalar_functions();
     scalar.push(Arc::new(ScalarUDF::new_from_impl(
         functions::named_cast::NamedCast::default(),
@@ -159,7 +162,8 @@ pub(crate) async fn plan(state: &SessionState, statement: Statement) -> Result<L
 #[derive(Debug)]
 pub(crate) struct StreamPlan {
     state: SessionState,
-    plan: LogicalPlan,
+    physical: Arc<dyn ExecutionPlan>,
+    schema: SchemaRef,
     named_columns: Vec<usize>,
 }
 
@@ -184,27 +188,24 @@ impl StreamPlan {
         let plan = plan(&state, statement).await?;
         let named_columns = named_columns(&plan, &schema)?;
         let plan = state.optimize(&plan)?;
-        let plan = Self {
+        let planner = state.query_planner();
+        Ok(Self {
+            physical: planner.create_physical_plan(&plan, &state).await?,
+            schema: Arc::clone(plan.schema().inner()),
             state,
-            plan,
             named_columns,
-        };
-        // What can't be run had better be known now.
-        plan.physical().await?;
-        Ok(plan)
+        })
     }
 
     /// The plan as it is executed.
-    pub(crate) async fn physical(&self) -> Result<Arc<dyn ExecutionPlan>> {
-        self.state
-            .query_planner()
-            .create_physical_plan(&self.plan, &self.state)
-            .await
+    #[cfg(test)]
+    pub(crate) fn physical(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.physical
     }
 
     /// The columns of the result.
     pub(crate) fn schema(&self) -> SchemaRef {
-        Arc::clone(self.plan.schema().inner())
+        Arc::clone(&self.schema)
     }
 
     /// Which of the table's columns the SQL names, by their places. Some of them may not matter to the
@@ -218,7 +219,8 @@ impl StreamPlan {
         &self,
         input: SendableRecordBatchStream,
     ) -> Result<SendableRecordBatchStream> {
-        let physical = self.physical().await?;
+        // What an execution leaves in its plan is the next one's no longer.
+        let physical = reset_plan_states(Arc::clone(&self.physical))?;
         let input = Arc::new(Input(Mutex::new(Some(input))));
         let task = TaskContext::from(&self.state);
         let config = task.session_config().clone().with_extension(input);

@@ -162,12 +162,12 @@ mod tests {
                    FROM alb_access_logs GROUP BY 1, 2, 3";
         let rollup = Rollup::from_sql("t", sql).await.unwrap();
         let merge = Merge::plan(rollup.definition()).await.unwrap();
-        let plan = displayable(&*merge.fold.physical().await.unwrap())
+        let plan = displayable(merge.fold.physical().as_ref())
             .indent(true)
             .to_string();
         assert!(plan.contains("ordering_mode=Sorted"), "{plan}");
         assert!(!plan.contains("SortExec"), "{plan}");
-        let plan = displayable(&*merge.gather.physical().await.unwrap())
+        let plan = displayable(merge.gather.physical().as_ref())
             .indent(true)
             .to_string();
         assert!(plan.contains("SortExec"), "{plan}");

@@ -65,6 +65,15 @@ impl Odds {
         }
     }
 
+    /// A network that is slow, and else has nothing wrong with it.
+    pub fn slow() -> Self {
+        let odds = vec![(Fault::Delay, 250)];
+        Self {
+            versions: odds.clone(),
+            others: odds,
+        }
+    }
+
     /// The same fault, or none, for every request.
     pub fn always(fault: Option<Fault>) -> Self {
         let odds: Vec<_> = fault.into_iter().map(|fault| (fault, 1000)).collect();

@@ -43,9 +43,19 @@ pub struct Ministack {
 impl Ministack {
     /// Starts a server with these buckets. When it returns, the server answers.
     pub fn start(buckets: &[&str]) -> Self {
+        Self::start_and("false", buckets)
+    }
+
+    /// Starts a server that lets nobody do what policies don't allow, but for the account itself, whose credentials are
+    /// those of [`at_endpoint`].
+    pub fn start_strict() -> Self {
+        Self::start_and("true", &[])
+    }
+
+    fn start_and(auth: &str, buckets: &[&str]) -> Self {
         let mut logs = Vec::new();
         for _ in 0..STARTS {
-            let mut ministack = Self::spawn();
+            let mut ministack = Self::spawn(auth);
             if ministack.answers() {
                 for bucket in buckets {
                     let answer = ministack.request("PUT", &format!("/{bucket}")).unwrap();
@@ -58,7 +68,7 @@ impl Ministack {
         panic!("ministack can't be started:\n{}", logs.join("\n"));
     }
 
-    fn spawn() -> Self {
+    fn spawn(auth: &str) -> Self {
         let port = free_port();
         let folder = tempfile::tempdir().unwrap();
         let log = fs::File::create(folder.path().join("log")).unwrap();
@@ -74,7 +84,7 @@ impl Ministack {
             .env("TMPDIR", folder.path())
             .env("S3_PERSIST", "0")
             .env("PERSIST_STATE", "0")
-            .env("AUTH", "false")
+            .env("AUTH", auth)
             .current_dir(folder.path())
             .stdin(Stdio::piped())
             .stdout(log.try_clone().unwrap())

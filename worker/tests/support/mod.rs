@@ -4,6 +4,7 @@
 
 pub mod made_logs;
 pub mod python;
+pub mod function;
 pub mod ministack;
 pub mod fault_proxy;
 pub mod queues;

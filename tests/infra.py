@@ -1,0 +1,333 @@
+"""Checks infra/, and finds out what it has deployed in what stands for AWS.
+
+    python3 tests/infra.py permissions                      # are they those of the code's calls?
+    AWS_ENDPOINT_URL=… python3 tests/infra.py combinations  # does each make a change set?
+    AWS_ENDPOINT_URL=… python3 tests/infra.py deployed NAME # the workers' command line, and the buckets
+    AWS_ENDPOINT_URL=… python3 tests/infra.py tell NAME URL # the function tells this worker
+"""
+
+import argparse
+import base64
+import itertools
+import json
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import botocore.exceptions
+import botocore.session
+from cfnlint.decode import decode
+
+PROJECT = Path(__file__).resolve().parent.parent
+INFRA = PROJECT / "infra"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    commands.add_parser("permissions").set_defaults(run=permissions)
+    commands.add_parser("combinations").set_defaults(run=combinations)
+    deployed_command = commands.add_parser("deployed")
+    deployed_command.add_argument("name")
+    deployed_command.set_defaults(run=deployed)
+    tell_command = commands.add_parser("tell")
+    tell_command.add_argument("name")
+    tell_command.add_argument("url")
+    tell_command.set_defaults(run=tell)
+    arguments = parser.parse_args()
+    print(json.dumps(arguments.run(arguments)))
+
+
+def client(service):
+    # By itself botocore asks some services elsewhere.
+    endpoint = os.environ["AWS_ENDPOINT_URL"]
+    return botocore.session.get_session().create_client(service, os.environ["AWS_REGION"], endpoint_url=endpoint)
+
+
+def template(name):
+    parsed, problems = decode(str(INFRA / name))
+    assert not problems, problems
+    return parsed
+
+
+# --- Permissions ---------------------------------------------------------------------------------------------------
+
+# What each call of an SDK needs. A call that is not here fails the check: say who makes it, and what it needs.
+NEEDS = {
+    "head_bucket": "s3:ListBucket",
+    "list_objects_v2": "s3:ListBucket",
+    "head_object": "s3:GetObject",
+    "get_object": "s3:GetObject",
+    "get_queue_attributes": "sqs:GetQueueAttributes",
+    "receive_message": "sqs:ReceiveMessage",
+    "delete_message_batch": "sqs:DeleteMessage",
+    "change_message_visibility_batch": "sqs:ChangeMessageVisibility",
+    "send_message_batch": "sqs:SendMessage",
+    "start_message_move_task": "sqs:StartMessageMoveTask",
+    "list_message_move_tasks": "sqs:ListMessageMoveTasks",
+}
+# Those that `logmill replay` makes, with the permissions of the person who runs it, and no worker.
+OF_REPLAY = {
+    "send_message_batch",
+    "start_message_move_task",
+    "list_message_move_tasks",
+}
+# The tables are reached by object_store, of whose requests these are all that the code asks for.
+OF_TABLES = {"s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"}
+# On which the worker's own statements must be.
+PLACES = {
+    "s3:ListBucket": ["arn:${AWS::Partition}:s3:::${LogBucket}", "arn:${AWS::Partition}:s3:::${TableBucket}"],
+    "s3:GetObject": [
+        "arn:${AWS::Partition}:s3:::${LogBucket}/${LogPrefix}*",
+        "arn:${AWS::Partition}:s3:::${TableBucket}/rollups/*",
+        "arn:${AWS::Partition}:s3:::${TableBucket}/tables/*",
+    ],
+}
+TABLES_ONLY = ["arn:${AWS::Partition}:s3:::${TableBucket}/tables/*"]
+
+
+def permissions(_):
+    """Holds the policies against the calls in the code, both ways."""
+    worker = calls("worker/src") | calls("shared/src")
+    assert OF_REPLAY <= worker, f"no longer called: {OF_REPLAY - worker}"
+    expected = {NEEDS[call] for call in worker - OF_REPLAY} | OF_TABLES
+    pipeline = template("pipeline.yaml")["Resources"]
+    statements = pipeline["WorkerPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    allowed, by_choice = allowed_by(statements)
+    assert set(allowed) == expected, f"allowed and not called, or called and not allowed: {set(allowed) ^ expected}"
+    assert by_choice == {"kms:Decrypt"}, by_choice
+    for action, places in allowed.items():
+        wanted = PLACES.get(action, TABLES_ONLY)
+        if action.startswith("s3:"):
+            assert sorted(places) == sorted(wanted), f"{action} on {places}"
+        else:
+            assert places == [{"Fn::GetAtt": ["Queue", "Arn"]}], f"{action} on {places}"
+
+    function = {NEEDS[call] for call in calls("lambda-dispatch/src")}
+    statements = pipeline["FunctionRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+    allowed, by_choice = allowed_by(statements)
+    lambdas_own = {"logs:CreateLogStream", "logs:PutLogEvents"}
+    assert set(allowed) - lambdas_own == function, f"{set(allowed) - lambdas_own} and not {function}"
+    assert all(action.startswith("ec2:") for action in by_choice), by_choice
+
+    wildcards = sorted(set(all_wildcards()))
+    assert wildcards == NAMELESS, f"a wildcard more or less: {wildcards}"
+    return {"worker": sorted(expected), "function": sorted(function), "on *": [action for _, action in wildcards]}
+
+
+# What AWS has no resource for.
+NAMELESS = [
+    ("pipeline.yaml", "ec2:AssignPrivateIpAddresses"),
+    ("pipeline.yaml", "ec2:CreateNetworkInterface"),
+    ("pipeline.yaml", "ec2:DeleteNetworkInterface"),
+    ("pipeline.yaml", "ec2:DescribeNetworkInterfaces"),
+    ("pipeline.yaml", "ec2:DescribeSubnets"),
+    ("pipeline.yaml", "ec2:UnassignPrivateIpAddresses"),
+    ("workers-ecs.yaml", "ecr:GetAuthorizationToken"),
+]
+
+
+def calls(folder):
+    """The operations of AWS's SDK that the sources ask for: `.operation()`, and then its parameters or that it is sent."""
+    operation = re.compile(r"\.([a-z_0-9]+)\(\)\s*\.(?:bucket|queue_url|source_arn|task_handle|send|prefix)\(")
+    through_name = re.compile(r"\.(list_objects_v2|list_message_move_tasks|[a-z]+_message[a-z_]*)\(\)")
+    found = set()
+    for path in (PROJECT / folder).rglob("*.rs"):
+        text = re.sub(r"#\[cfg\(test\)\]\s*mod tests \{.*", "", path.read_text(), flags=re.DOTALL)
+        found |= set(operation.findall(text)) | set(through_name.findall(text))
+    found.discard("into_paginator")
+    unknown = found - set(NEEDS)
+    assert not unknown, f"{folder} calls {unknown}, which tests/infra.py does not know"
+    return found
+
+
+def allowed_by(statements):
+    """Actions and where, for statements that are always there; and actions of those that depend on a parameter."""
+    always, by_choice = {}, set()
+    for statement in statements:
+        if "Fn::If" in statement:
+            by_choice |= set(as_list(statement["Fn::If"][1]["Action"]))
+            continue
+        for action in as_list(statement["Action"]):
+            assert "*" not in action, action
+            places = [place.get("Fn::Sub", place) if isinstance(place, dict) else place for place in as_list(statement["Resource"])]
+            always.setdefault(action, []).extend(places)
+    return always, by_choice
+
+
+def all_wildcards():
+    """Statements that allow something on everything, in all templates."""
+    for path in sorted(INFRA.glob("*.yaml")):
+        for statement in statements_in(template(path.name)):
+            if statement.get("Effect") == "Allow" and "*" in as_list(statement.get("Resource", [])):
+                yield from ((path.name, action) for action in as_list(statement["Action"]))
+
+
+def statements_in(node):
+    if isinstance(node, dict):
+        if "Effect" in node:
+            yield node
+        for child in node.values():
+            yield from statements_in(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from statements_in(child)
+
+
+def as_list(value):
+    return value if isinstance(value, list) else [value]
+
+
+# --- Combinations ---------------------------------------------------------------------------------------------------
+
+NETWORK = {"Vpc": "vpc-00000001", "Subnets": "subnet-00000001,subnet-00000002"}
+CERTIFICATE = "arn:aws:acm:us-east-1:000000000000:certificate/1"
+
+
+def combinations(_):
+    """A change set for each stack of each combination. What they hand on is made up: a change set asks nobody."""
+    made = 0
+    for dispatch, compute, logs in itertools.product(["direct", "sqs", "http"], ["ecs", "ec2"], ["", "existing"]):
+        http = {"TargetGroup": "arn:tg", "IntakeGroup": "sg-00000002", "TokenArn": "arn:token"} if dispatch == "http" else {}
+        stacks = {
+            "data": {"ExistingLogBucket": logs},
+            "pipeline": {"LogBucket": "logs", "TableBucket": "tables", "Dispatch": dispatch, "LogPrefix": logs and "alb/"}
+            | ({"FunctionCode": "code/f.zip"} if dispatch != "direct" else {})
+            | (
+                {"WorkersUrl": "http://w", "FunctionSubnets": "subnet-00000001", "FunctionSecurityGroup": "sg-00000001"}
+                if http
+                else {}
+            )
+            | {key: value for key, value in http.items() if key == "TokenArn"},
+            f"workers-{compute}": NETWORK
+            | {"LogBucket": "logs", "TableBucket": "tables", "QueueUrl": "https://q", "QueueName": "q", "Scaling": "off"}
+            | {"WorkerPolicy": "arn:aws:iam::000000000000:policy/w", "WorkerLog": "/logmill/w", "Architecture": "x86_64"}
+            | ({"Image": "i:1", "ImageRepository": "arn:r"} if compute == "ecs" else {"Program": "code/p", "Ami": AMI})
+            | http,
+            "alarms": {"Name": "mill", "QueueName": "q", "DeadLettersName": "d", "WorkerLog": "/logmill/w", "Comparisons": "off"}
+            | ({"FunctionName": "f"} if dispatch != "direct" else {}),
+            "collector": NETWORK | {"Certificate": CERTIFICATE, "LogBucket": "logs", "LogPrefix": logs and "alb"},
+        }
+        if http:
+            kind = "instance" if compute == "ec2" else "ip"
+            stacks["http"] = NETWORK | {"VpcCidr": "10.0.0.0/16", "TargetType": kind}
+        for part, parameters in stacks.items():
+            change_set(f"{part}-{dispatch}-{compute}-{logs or 'new'}", f"{part}.yaml", parameters)
+            made += 1
+    return {"change_sets": made}
+
+
+AMI = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
+
+
+def change_set(stack, name, parameters):
+    cloudformation = client("cloudformation")
+    cloudformation.create_change_set(
+        StackName=stack,
+        ChangeSetName="check",
+        ChangeSetType="CREATE",
+        TemplateBody=(INFRA / name).read_text(),
+        Capabilities=["CAPABILITY_IAM"],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+    )
+    waiter = cloudformation.get_waiter("change_set_create_complete")
+    try:
+        waiter.wait(StackName=stack, ChangeSetName="check", WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    except botocore.exceptions.WaiterError as error:
+        raise SystemExit(f"{stack}: {error.last_response.get('StatusReason')}") from error
+
+
+# --- What is deployed ------------------------------------------------------------------------------------------------
+
+
+def deployed(arguments):
+    """How the workers are started, and with which buckets; the function is told where the emulator is."""
+    name = arguments.name
+    data, pipeline, workers = (outputs(f"{name}-{part}") for part in ("data", "pipeline", "workers"))
+    command = of_task(workers) if "Service" in workers else of_instance(f"{name}-workers")
+    set_function(pipeline["NotifiedArn"], AWS_ENDPOINT_URL=os.environ["AWS_ENDPOINT_URL"])
+    notified = client("s3").get_bucket_notification_configuration(Bucket=data["LogBucket"])
+    notified.pop("ResponseMetadata")
+    return {
+        "command": command,
+        "log_bucket": data["LogBucket"],
+        "table_bucket": data["TableBucket"],
+        "queue_url": pipeline["QueueUrl"],
+        "notifications": sorted(entry["Id"] for entries in notified.values() for entry in entries if isinstance(entry, dict)),
+        "token": token(name),
+        "credentials": credentials(pipeline["WorkerPolicy"]),
+    }
+
+
+def outputs(stack):
+    described = client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
+    return {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
+
+
+def of_task(workers):
+    ecs = client("ecs")
+    service = ecs.describe_services(cluster=workers["Cluster"], services=[workers["Service"]])["services"][0]
+    task = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
+    container = task["containerDefinitions"][0]
+    assert container["readonlyRootFilesystem"] is True
+    return container["command"]
+
+
+def of_instance(stack_name):
+    """The command line of the systemd unit that an instance's first start writes."""
+    # The emulator's auto-scaling group does not tell its template; the stack does.
+    stack = client("cloudformation").describe_stack_resource(StackName=stack_name, LogicalResourceId="Template")
+    versions = client("ec2").describe_launch_template_versions(
+        LaunchTemplateId=stack["StackResourceDetail"]["PhysicalResourceId"], Versions=["$Latest"]
+    )
+    script = base64.b64decode(versions["LaunchTemplateVersions"][0]["LaunchTemplateData"]["UserData"]).decode()
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    line = re.search(r"^ExecStart=((?:.*\\\n)*.*)$", script, re.MULTILINE)[1].replace("\\\n", " ")
+    program, *command = shlex.split(line)
+    assert program == "/usr/local/bin/logmill", program
+    return command
+
+
+def tell(arguments):
+    """The emulator's load balancer leads nowhere. The token stays the one that is deployed."""
+    arn = outputs(f"{arguments.name}-pipeline")["NotifiedArn"]
+    balancer = outputs(f"{arguments.name}-http")["WorkersUrl"]
+    before = set_function(arn, DISPATCH_URL=arguments.url)
+    assert before["DISPATCH_URL"] == balancer, before["DISPATCH_URL"]
+    assert "QUEUE_URL" not in before
+
+
+def set_function(arn, **changed):
+    """A function has no other way to the emulator, and on AWS needs none. Returns its settings as they were."""
+    if ":function:" not in arn:
+        return {}
+    functions = client("lambda")
+    before = functions.get_function_configuration(FunctionName=arn)["Environment"]["Variables"]
+    functions.update_function_configuration(FunctionName=arn, Environment={"Variables": before | changed})
+    return before
+
+
+def token(name):
+    """What the task has as a secret, as ECS would hand it to the worker."""
+    secret = outputs(f"{name}-http").get("TokenArn") if has_stack(f"{name}-http") else None
+    return secret and client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"]
+
+
+def has_stack(name):
+    stacks = client("cloudformation").list_stacks(StackStatusFilter=["CREATE_COMPLETE", "UPDATE_COMPLETE"])
+    return any(stack["StackName"] == name for stack in stacks["StackSummaries"])
+
+
+def credentials(policy):
+    """Of somebody who may do what a worker may, and nothing else."""
+    iam = client("iam")
+    iam.create_user(UserName="worker")
+    iam.attach_user_policy(UserName="worker", PolicyArn=policy)
+    key = iam.create_access_key(UserName="worker")["AccessKey"]
+    return {"id": key["AccessKeyId"], "secret": key["SecretAccessKey"]}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,372 @@
+//! `infra/`: its templates are checked, deployed in what stands for AWS by its own script and the real AWS CLI, and what
+//! then runs counts log files.
+//!
+//! The emulator has no Application Auto Scaling and no alarms that compare metrics, so `--plain`; it starts no containers and instances, so the workers'
+//! command line is taken from the task or the instance's first script, and run here.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use object_store::ObjectStoreExt;
+use object_store::path::Path as Key;
+use serde::Deserialize;
+use serde_json::Value;
+use support::function::BOOTSTRAP;
+use support::made_logs::MadeLogs;
+use support::ministack::{Ministack, at_endpoint};
+use support::python::PYTHON;
+use support::worker::Worker;
+use support::{Workplace, fail, gzip, logmill, project, query_command, rows, succeed};
+use tokio::runtime::Runtime;
+
+const LOG_FILES: u32 = 4;
+
+/// Where AWS puts the log files of that day.
+const FOLDER: &str = "AWSLogs/123456789012/elasticloadbalancing/us-east-2/2026/11/20";
+
+/// How long it may take to be counted on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Where the programs of the Python environment are, of which the AWS CLI is one.
+fn bin() -> PathBuf {
+    PYTHON.parent().unwrap().to_owned()
+}
+
+fn infra(folder: &Path, script: &str, endpoint: &str) -> Command {
+    let mut command = Command::new(folder.join(script));
+    let path = std::env::var("PATH").unwrap();
+    command.env("PATH", format!("{}:{path}", bin().display()));
+    // Nothing of the user's.
+    command.env("AWS_CONFIG_FILE", "/dev/null");
+    command.env_remove("AWS_DEFAULT_REGION");
+    at_endpoint(&mut command, endpoint);
+    command
+}
+
+/// `tests/infra.py`. Returns what it prints.
+fn judge(args: &[&str], endpoint: &str) -> Value {
+    let mut command = Command::new(&*PYTHON);
+    command.arg(project().join("tests/infra.py")).args(args);
+    serde_json::from_str(&succeed(at_endpoint(&mut command, endpoint))).unwrap()
+}
+
+/// The function as `deploy` is given it.
+fn function_zip(place: &Workplace) -> String {
+    let zip = place.path("function.zip");
+    let mut package = Command::new(project().join("infra/package-lambda"));
+    succeed(package.arg(&zip).env("LOGMILL_FUNCTION", &*BOOTSTRAP));
+    zip
+}
+
+/// What `tests/infra.py deployed` finds.
+#[derive(Debug, Deserialize)]
+struct Deployed {
+    /// The workers' arguments.
+    command: Vec<String>,
+    log_bucket: String,
+    table_bucket: String,
+    /// The Ids of the log bucket's notifications.
+    notifications: Vec<String>,
+    /// What workers want to see over HTTP, if they are told so.
+    token: Option<String>,
+    credentials: Credentials,
+}
+
+/// Of somebody who may do what workers may.
+#[derive(Debug, Deserialize)]
+struct Credentials {
+    id: String,
+    secret: String,
+}
+
+impl Deployed {
+    fn find(name: &str, endpoint: &str) -> Self {
+        serde_json::from_value(judge(&["deployed", name], endpoint)).unwrap()
+    }
+
+    fn tables(&self) -> String {
+        format!("s3://{}/tables", self.table_bucket)
+    }
+
+    /// Starts a worker as it is deployed, but for the port, which may be taken here, and how long we want to wait.
+    fn start_worker(&self, endpoint: &str) -> Worker {
+        let args = self.command.iter().map(|arg| match arg.as_str() {
+            "0.0.0.0:8080" => "127.0.0.1:0",
+            arg => arg,
+        });
+        let mut command = logmill(args);
+        at_endpoint(&mut command, endpoint).args(["--commit-interval", "2"]);
+        command.envs(self.token.iter().map(|token| ("DISPATCH_TOKEN", token)));
+        Worker::start(self.as_worker(&mut command))
+    }
+
+    fn as_worker<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command.env("AWS_ACCESS_KEY_ID", &self.credentials.id);
+        command.env("AWS_SECRET_ACCESS_KEY", &self.credentials.secret)
+    }
+}
+
+fn put(s3: &Ministack, bucket: &str, key: &str, bytes: Vec<u8>) {
+    let key = Key::parse(key).unwrap();
+    let bucket = s3.bucket(bucket);
+    let put = bucket.put(&key, bytes.into());
+    Runtime::new().unwrap().block_on(put).unwrap();
+}
+
+/// Puts log files where they are announced from. Fails unless a worker counts them exactly.
+fn counts_log_files(s3: &Ministack, deployed: &Deployed, prefix: &str, logs: &MadeLogs) {
+    let endpoint = s3.endpoint();
+    let worker = deployed.start_worker(&endpoint);
+    if deployed.token.is_some() {
+        judge(&["tell", "mill", &worker.url()], &endpoint);
+    }
+    for (name, text) in &logs.files {
+        let key = format!("{prefix}{FOLDER}/{name}.gz");
+        put(s3, &deployed.log_bucket, &key, gzip(text));
+    }
+    let tables = deployed.tables();
+    let begin = Instant::now();
+    let counted = loop {
+        let sql = "SELECT count(*) FROM log_files WHERE \"table\" = 'every_row'";
+        let output = at_endpoint(&mut query_command(&tables, sql), &endpoint).output();
+        let printed = String::from_utf8(output.unwrap().stdout).unwrap();
+        let counted: u32 = printed.lines().nth(1).unwrap_or("0").parse().unwrap();
+        if counted >= LOG_FILES || begin.elapsed() > PATIENCE {
+            break counted;
+        }
+        thread::sleep(Duration::from_millis(200));
+    };
+    println!("{:.1?} from the bucket to the tables", begin.elapsed());
+    // Both tables are committed by themselves.
+    thread::sleep(Duration::from_secs(3));
+    let said = worker.end().join("\n");
+    assert_eq!(counted, LOG_FILES, "{said}");
+    logs.check(|sql| rows(at_endpoint(&mut query_command(&tables, sql), &endpoint)));
+}
+
+#[test]
+fn templates_are_clean() {
+    let templates = fs::read_dir(project().join("infra")).unwrap();
+    let templates = templates.map(|entry| entry.unwrap().path());
+    let templates = templates.filter(|path| path.extension().is_some_and(|end| end == "yaml"));
+    let templates: Vec<PathBuf> = templates
+        .filter(|path| !path.file_name().unwrap().to_str().unwrap().starts_with('.'))
+        .collect();
+    assert!(templates.len() >= 7, "{templates:?}");
+    succeed(Command::new(bin().join("cfn-lint")).args(&templates));
+}
+
+#[test]
+fn the_dockerfile_is_clean() {
+    let dockerfile = project().join("infra/Dockerfile");
+    succeed(Command::new(bin().join("hadolint")).arg(dockerfile));
+}
+
+#[test]
+fn scripts_are_bash() {
+    for script in [
+        "deploy",
+        "destroy",
+        "package-lambda",
+        "tables",
+        "healthy",
+        "lib.sh",
+    ] {
+        let script = project().join("infra").join(script);
+        succeed(Command::new("bash").arg("-n").arg(script));
+    }
+}
+
+#[test]
+fn permissions_are_those_of_the_calls() {
+    println!("{}", judge(&["permissions"], "http://127.0.0.1:9"));
+}
+
+#[test]
+fn every_combination_makes_its_change_sets() {
+    let s3 = Ministack::start(&[]);
+    println!("{}", judge(&["combinations"], &s3.endpoint()));
+}
+
+#[test]
+fn what_is_deployed_counts_log_files_with_no_more_permissions_than_it_has() {
+    let s3 = Ministack::start_strict();
+    let endpoint = s3.endpoint();
+    let place = Workplace::new();
+    MadeLogs::write_rollups(&place);
+    let folder = PathBuf::from(place.path("infra"));
+    succeed(
+        Command::new("cp")
+            .arg("-r")
+            .arg(project().join("infra"))
+            .arg(&folder),
+    );
+    // The emulator has no TLS, without which all is denied to all; and it wants permissions for batches, which on AWS are
+    // those for single messages.
+    let batches = "[sqs:SendMessageBatch, sqs:SendMessage]";
+    let changes = [
+        (
+            "aws:SecureTransport: \"false\"",
+            "aws:SecureTransport: \"never\"",
+        ),
+        (
+            "{Effect: Allow, Action: sqs:SendMessage,",
+            &format!("{{Effect: Allow, Action: {batches},"),
+        ),
+        ("- sqs:DeleteMessage\n", "- sqs:DeleteMessage*\n"),
+        (
+            "- sqs:ChangeMessageVisibility\n",
+            "- sqs:ChangeMessageVisibility*\n",
+        ),
+    ];
+    for template in ["data.yaml", "pipeline.yaml"] {
+        let mut text = fs::read_to_string(folder.join(template)).unwrap();
+        for (ours, emulators) in changes {
+            assert!(template == "data.yaml" || text.contains(ours), "{ours}");
+            text = text.replace(ours, emulators);
+        }
+        fs::write(folder.join(template), text).unwrap();
+    }
+
+    let (zip, rollups) = (function_zip(&place), place.path("rollups"));
+    let mut deploy = infra(&folder, "deploy", &endpoint);
+    deploy.args([
+        "--name",
+        "mill",
+        "--rollups",
+        &rollups,
+        "--function",
+        &zip,
+        "--plain",
+    ]);
+    println!(
+        "{}",
+        succeed(deploy.args(["--image", "example.com/logmill:1"]))
+    );
+    let deployed = Deployed::find("mill", &endpoint);
+    assert_eq!(deployed.notifications, ["mill"]);
+    counts_log_files(&s3, &deployed, "", &MadeLogs::new(LOG_FILES, 20));
+
+    // It may read the programs' folder and write the logs as little as anybody.
+    let programs = format!("s3://{}/code", deployed.table_bucket);
+    let mut run = logmill([
+        "run",
+        &programs,
+        "--rollups",
+        &rollups,
+        "--tables",
+        &place.path("t"),
+    ]);
+    let said = fail(deployed.as_worker(at_endpoint(&mut run, &endpoint)), 3);
+    assert!(said.contains("s3:GetObject"), "{said}");
+    let (logs, elsewhere) = (
+        place.path("logs"),
+        format!("s3://{}/t", deployed.log_bucket),
+    );
+    let mut run = logmill(["run", &logs, "--rollups", &rollups, "--tables", &elsewhere]);
+    fail(deployed.as_worker(at_endpoint(&mut run, &endpoint)), 1);
+
+    // It goes, and what is data stays.
+    let mut destroy = infra(&folder, "destroy", &endpoint);
+    println!("{}", succeed(destroy.args(["--name", "mill", "--yes"])));
+    let files = rows(at_endpoint(
+        &mut query_command(&deployed.tables(), "SELECT count(*) FROM every_row"),
+        &endpoint,
+    ));
+    assert_eq!(files.len(), 1);
+    fail(
+        infra(&folder, "destroy", &endpoint).args(["--name", "nothing", "--yes"]),
+        1,
+    );
+}
+
+#[test]
+fn an_existing_bucket_tells_the_queue_itself_and_others_as_before() {
+    let s3 = Ministack::start(&["old-logs"]);
+    let endpoint = s3.endpoint();
+    let place = Workplace::new();
+    MadeLogs::write_rollups(&place);
+    let aws = |args: &[&str]| {
+        let mut command = infra(&bin(), "aws", &endpoint);
+        succeed(command.args(args))
+    };
+    let others = r#"{"EventBridgeConfiguration": {}}"#;
+    let notifications = [
+        "--bucket",
+        "old-logs",
+        "--notification-configuration",
+        others,
+    ];
+    aws(&[
+        &["s3api", "put-bucket-notification-configuration"],
+        &notifications[..],
+    ]
+    .concat());
+
+    // Any file is as good as a program that is not started.
+    let (program, rollups) = (function_zip(&place), place.path("rollups"));
+    let deploy = || {
+        let mut deploy = infra(&project().join("infra"), "deploy", &endpoint);
+        deploy.args(["--name", "mill", "--dispatch", "direct", "--compute", "ec2"]);
+        deploy.args([
+            "--logs",
+            "old-logs/alb",
+            "--rollups",
+            &rollups,
+            "--worker",
+            &program,
+        ]);
+        // The emulator knows the machine image of this architecture only.
+        succeed(deploy.args(["--architecture", "x86_64", "--plain"]))
+    };
+    let first = deploy();
+    assert_eq!(deploy(), first, "deployed again, it is another");
+    let deployed = Deployed::find("mill", &endpoint);
+    assert_eq!(deployed.notifications, ["mill"]);
+    counts_log_files(&s3, &deployed, "alb/", &MadeLogs::new(LOG_FILES, 20));
+
+    succeed(
+        infra(&project().join("infra"), "destroy", &endpoint).args(["--name", "mill", "--yes"]),
+    );
+    let left = aws(&[
+        "s3api",
+        "get-bucket-notification-configuration",
+        "--bucket",
+        "old-logs",
+    ]);
+    let left: Value = serde_json::from_str(&left).unwrap();
+    assert_eq!(left, serde_json::from_str::<Value>(others).unwrap());
+}
+
+#[test]
+fn a_function_tells_workers_with_the_token_of_both() {
+    let s3 = Ministack::start(&[]);
+    let endpoint = s3.endpoint();
+    let place = Workplace::new();
+    MadeLogs::write_rollups(&place);
+    let (zip, rollups) = (function_zip(&place), place.path("rollups"));
+    let mut deploy = infra(&project().join("infra"), "deploy", &endpoint);
+    deploy.args([
+        "--name",
+        "mill",
+        "--dispatch",
+        "http",
+        "--rollups",
+        &rollups,
+        "--plain",
+    ]);
+    deploy.args(["--function", &zip, "--image", "example.com/logmill:1"]);
+    let certificate = "arn:aws:acm:us-east-1:000000000000:certificate/1";
+    let printed = succeed(deploy.args(["--certificate", certificate]));
+    assert!(printed.contains("collector     https://"), "{printed}");
+    let deployed = Deployed::find("mill", &endpoint);
+    assert!(deployed.token.is_some());
+    counts_log_files(&s3, &deployed, "", &MadeLogs::new(LOG_FILES, 20));
+}
