@@ -1,6 +1,8 @@
 //! Athena's engine is the judge: real Trinos, fetched from Maven Central and started here, compute what logmill computes,
 //! and read what it writes. The Python programs in `tests/trino/` do so; this runs them, one after another, as each
 //! Trino takes two gigabytes.
+//!
+//! They need Maven and Java, 17 and a newer one, and so are asked for by name: `cargo test --test trino -- --ignored`.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -30,11 +32,13 @@ fn judge(program: &str) {
 }
 
 #[test]
+#[ignore = "needs Maven and Java"]
 fn trino_computes_the_same_from_the_raw_lines() {
     judge("judge_sql.py");
 }
 
 #[test]
+#[ignore = "needs Maven and Java"]
 fn trino_reads_the_same_from_the_tables() {
     judge("judge_tables.py");
 }
