@@ -29,6 +29,15 @@ impl Request {
             .map(|(_, value)| value.as_str())
     }
 
+    /// A parameter of the query.
+    pub(crate) fn parameter(&self, name: &str) -> Option<String> {
+        let url = url::Url::parse(&format!("http://s3{}", self.target)).unwrap();
+        let mut pairs = url.query_pairs();
+        pairs
+            .find(|(other, _)| other == name)
+            .map(|(_, value)| value.into_owned())
+    }
+
     /// The byte that it wants the object from.
     pub(crate) fn first_byte(&self) -> usize {
         self.header("range").map_or(0, |range| {

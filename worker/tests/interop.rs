@@ -5,28 +5,14 @@
 
 mod support;
 
-use std::path::Path;
 use std::process::Command;
 
-use support::python::PYTHON;
+use support::python::judge;
 use support::{logmill, project, succeed};
-
-/// Runs one of the Python programs. Each ends with a line that counts its checks.
-fn python(program: &str, args: &[&Path]) {
-    let mut command = Command::new(&*PYTHON);
-    command.arg(project().join("tests").join(program));
-    command.arg(env!("CARGO_BIN_EXE_logmill")).args(args);
-    let printed = succeed(&mut command);
-    print!("{printed}");
-    assert!(
-        printed.contains(" passed, 0 failed"),
-        "{program} checked nothing"
-    );
-}
 
 #[test]
 fn duckdb_computes_the_same_rows_from_testdata() {
-    python("oracle.py", &[&project().join("testdata/logs")]);
+    judge("oracle.py", &[&project().join("testdata/logs")]);
 }
 
 #[test]
@@ -38,7 +24,7 @@ fn duckdb_computes_the_same_rows_from_generated_logs() {
             .arg(logs.path())
             .args(["--bytes", "12e6", "--files", "8", "--seed", "42"]),
     );
-    python("oracle.py", &[logs.path()]);
+    judge("oracle.py", &[logs.path()]);
 }
 
 #[test]
@@ -59,5 +45,5 @@ fn other_readers_of_delta_lake_read_the_same() {
             place,
         ]));
     }
-    python("readers.py", &[tables.path()]);
+    judge("readers.py", &[tables.path()]);
 }

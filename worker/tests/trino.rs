@@ -9,36 +9,26 @@
 mod support;
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::Mutex;
 
-use support::python::PYTHON;
-use support::{project, succeed};
+use support::python;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn judge(program: &str) {
     let _turn = ONE_AT_A_TIME.lock();
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("trino");
-    let mut command = Command::new(&*PYTHON);
-    command.arg(project().join("tests/trino").join(program));
-    command.arg(env!("CARGO_BIN_EXE_logmill")).arg(cache);
-    let printed = succeed(&mut command);
-    print!("{printed}");
-    assert!(
-        printed.contains(" passed, 0 failed"),
-        "{program} checked nothing"
-    );
+    python::judge(program, &[&cache]);
 }
 
 #[test]
 #[ignore = "needs Maven and Java"]
 fn trino_computes_the_same_from_the_raw_lines() {
-    judge("judge_sql.py");
+    judge("trino/judge_sql.py");
 }
 
 #[test]
 #[ignore = "needs Maven and Java"]
 fn trino_reads_the_same_from_the_tables() {
-    judge("judge_tables.py");
+    judge("trino/judge_tables.py");
 }

@@ -117,13 +117,13 @@ pub(super) fn list_error(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake_s3::{Answer, FakeS3, Request};
+    use crate::fake_s3::{Answer, FakeS3};
 
     /// A bucket of empty and other objects, listed two at a time.
     fn bucket(keys: &'static [(&'static str, u64)]) -> FakeS3 {
         FakeS3::start(move |_, request| {
-            let prefix = parameter(request, "prefix").unwrap_or_default();
-            let after = parameter(request, "continuation-token").unwrap_or_default();
+            let prefix = request.parameter("prefix").unwrap_or_default();
+            let after = request.parameter("continuation-token").unwrap_or_default();
             let all: Vec<_> = keys
                 .iter()
                 .filter(|(key, _)| key.starts_with(&prefix) && **key > *after)
@@ -148,14 +148,6 @@ mod tests {
                 format!("<ListBucketResult>{contents}{next}</ListBucketResult>"),
             )
         })
-    }
-
-    fn parameter(request: &Request, name: &str) -> Option<String> {
-        let url = url::Url::parse(&format!("http://s3{}", request.target)).unwrap();
-        let mut pairs = url.query_pairs();
-        pairs
-            .find(|(other, _)| other == name)
-            .map(|(_, value)| value.into_owned())
     }
 
     async fn listed(s3: &FakeS3, place: &str, except: &str) -> Result<Vec<Found>> {

@@ -131,23 +131,15 @@ mod tests {
     use super::super::listing::{Listing, ListingError};
     use super::super::span::parse_time;
     use super::*;
-    use crate::fake_s3::{Answer, FakeS3, Request};
-
-    fn parameter(request: &Request, name: &str) -> Option<String> {
-        let url = url::Url::parse(&format!("http://s3{}", request.target)).unwrap();
-        let mut pairs = url.query_pairs();
-        pairs
-            .find(|(other, _)| other == name)
-            .map(|(_, value)| value.into_owned())
-    }
+    use crate::fake_s3::{Answer, FakeS3};
 
     /// A bucket, listed three entries at a time.
     fn bucket(mut keys: Vec<String>) -> FakeS3 {
         keys.sort();
         FakeS3::start(move |_, request| {
-            let prefix = parameter(request, "prefix").unwrap_or_default();
-            let after = parameter(request, "continuation-token").unwrap_or_default();
-            let delimiter = parameter(request, "delimiter");
+            let prefix = request.parameter("prefix").unwrap_or_default();
+            let after = request.parameter("continuation-token").unwrap_or_default();
+            let delimiter = request.parameter("delimiter");
             let entry = |key: &String| {
                 let rest = &key[prefix.len()..];
                 match rest.find('/').filter(|_| delimiter.is_some()) {
@@ -244,7 +236,7 @@ mod tests {
         let asked: BTreeSet<String> = s3
             .requests()
             .iter()
-            .filter_map(|request| parameter(request, "prefix"))
+            .filter_map(|request| request.parameter("prefix"))
             .collect();
         let days = asked
             .iter()
@@ -306,7 +298,7 @@ mod tests {
                 "<ListBucketResult><CommonPrefixes><Prefix>a/</Prefix></CommonPrefixes></ListBucketResult>",
             ),
             _ => {
-                assert_eq!(parameter(request, "prefix").as_deref(), Some("a/"));
+                assert_eq!(request.parameter("prefix").as_deref(), Some("a/"));
                 Answer::new(403, "<Error><Code>AccessDenied</Code></Error>")
             }
         });

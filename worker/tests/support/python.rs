@@ -31,3 +31,17 @@ pub static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
     }
     python
 });
+
+/// Runs one of the Python programs in `tests/` that judge logmill. Fails unless its last line says that checks were made, and
+/// all passed.
+pub fn judge(program: &str, args: &[&Path]) {
+    let mut command = Command::new(&*PYTHON);
+    command.arg(project().join("tests").join(program));
+    command.arg(env!("CARGO_BIN_EXE_logmill")).args(args);
+    let printed = succeed(&mut command);
+    print!("{printed}");
+    assert!(
+        printed.contains(" passed, 0 failed"),
+        "{program} checked nothing"
+    );
+}

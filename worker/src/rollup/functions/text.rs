@@ -162,18 +162,23 @@ fn is_space(character: char) -> bool {
     }
 }
 
+/// What `replace` and `regexp_replace` put in a row in the place of what they find: nothing, if they are not told.
+fn replacement(args: &[ArrayRef], row: usize) -> Result<Option<&str>> {
+    let Some(replacements) = args.get(2) else {
+        return Ok(Some(""));
+    };
+    let replacements = text_values(replacements)?;
+    Ok(replacements.is_valid(row).then(|| replacements.value(row)))
+}
+
 fn replace(args: &[ArrayRef]) -> Result<ArrayRef> {
     let mut values = StringViewBuilder::new();
-    let replacements = args.get(2).map(text_values).transpose()?;
     for (row, (text, search)) in text_values(&args[0])?
         .iter()
         .zip(text_values(&args[1])?)
         .enumerate()
     {
-        let replacement = match replacements {
-            Some(replacements) => replacements.is_valid(row).then(|| replacements.value(row)),
-            None => Some(""),
-        };
+        let replacement = replacement(args, row)?;
         values.append_option(match (text, search, replacement) {
             (Some(text), Some(search), Some(replacement)) => {
                 Some(text.replace(search, replacement))
@@ -409,16 +414,12 @@ fn regexp_extract(args: &[ArrayRef]) -> Result<ArrayRef> {
 
 fn regexp_replace(args: &[ArrayRef]) -> Result<ArrayRef> {
     let mut values = StringViewBuilder::new();
-    let replacements = args.get(2).map(text_values).transpose()?;
     for (row, (text, pattern)) in text_values(&args[0])?
         .iter()
         .zip(text_values(&args[1])?)
         .enumerate()
     {
-        let replacement = match replacements {
-            Some(replacements) => replacements.is_valid(row).then(|| replacements.value(row)),
-            None => Some(""),
-        };
+        let replacement = replacement(args, row)?;
         let (Some(text), Some(pattern), Some(replacement)) = (text, pattern, replacement) else {
             values.append_null();
             continue;
