@@ -158,6 +158,15 @@ FIELDS = [
 ]
 
 
+CLASSIC_LINES = """
+2026-11-20T10:00:00.000000Z legacy 192.0.2.10:41000 10.0.0.1:80 0.000073 0.001048 0.000057 200 200 0 29 "GET http://www.example.com:80/ HTTP/1.1" "curl/8.16.0" - -
+2026-11-20T10:00:01.000000Z legacy 192.0.2.11:41001 10.0.0.1:443 0.000086 0.001048 0.001337 200 200 0 57 "GET https://www.example.com:443/?a=b HTTP/1.1" "naïve agent" DHE-RSA-AES128-SHA TLSv1.2
+2026-11-20T11:00:00.500000Z legacy 192.0.2.10:41002 - -1 -1 -1 503 0 0 0 "POST http://www.example.com:80/down HTTP/1.1" "-" - -
+2026-11-21T00:00:00.000000Z legacy 192.0.2.12:41003 10.0.0.2:80 0.000073 0.25 0.000057 404 404 12 1000 "HEAD http://www.example.com:80/x HTTP/1.0" "" - -
+2026-11-21T00:00:00.000000Z legacy 192.0.2.12:41003 10.0.0.2:80 0.000073 0.5 0.000057 404 404 12 9223372036854775 "HEAD http://www.example.com:80/x HTTP/1.0" "日本" - -
+"""
+
+
 def lines():
     found = [{"request": f"GET {url} HTTP/1.1"} for url in URLS]
     found += [{"request": f"GET https://shop.example.com:443/e?e=n&n={value} HTTP/2.0"} for value in VALUES]
@@ -172,11 +181,16 @@ def text(fields):
     return " ".join(f'"{value}"' if name in QUOTED else value for name, value in fields.items())
 
 
-def write(folder):
-    """Two log files with every other line each, so that their rows must be merged. Returns how many lines there are."""
-    written = lines()
+def write(folder, beyond_bigint=True):
+    """Two log files with every other line each, so that their rows must be merged, and one of a classic balancer. Returns how
+    many lines the two have. What is `beyond_bigint` is what a sum can't hold."""
+    (Path(folder) / "alb").mkdir(parents=True)
+    (Path(folder) / "elb").mkdir()
+    name = "123456789012_elasticloadbalancing_us-east-2_legacy_20261120T1100Z_192.0.2.44_8091a2b3.log"
+    Path(folder, "elb", name).write_text(CLASSIC_LINES.lstrip())
+    written = [line for line in lines() if beyond_bigint or line["received_bytes"] != str(2**63 - 1)]
     for minute, part in [("05", written[::2]), ("10", written[1::2])]:
         name = f"123456789012_elasticloadbalancing_us-east-2_app.shop.50dc6c495c0c9188_20261120T10{minute}Z_10.0.1.7_a1b2c3d4.log.gz"
-        with gzip.open(Path(folder, name), "wb") as file:
+        with gzip.open(Path(folder, "alb", name), "wb") as file:
             file.write("".join(text(line) + "\n" for line in part).encode())
     return len(written)

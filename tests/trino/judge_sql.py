@@ -28,7 +28,8 @@ import server
 from checks import Checks
 from logmill import Logmill
 
-PAGE = HERE.parent.parent / "docs" / "sql.md"
+REPOSITORY = HERE.parent.parent
+PAGE = REPOSITORY / "docs" / "sql.md"
 DAY = "date_trunc('day', from_iso8601_timestamp(time))"
 ROWS = "SELECT trace_id AS line, {} FROM alb_access_logs"
 GROUPS = f"SELECT {DAY} AS day, type, request_proto, {{}} FROM alb_access_logs GROUP BY 1, 2, 3"
@@ -103,18 +104,69 @@ def main():
     binary, cache = sys.argv[1:3]
     with tempfile.TemporaryDirectory(prefix="logmill-judge-") as folder:
         folder = Path(folder)
-        (folder / "logs").mkdir()
         count = awkward.write(folder / "logs")
         trials = make_trials()
         ask_logmill(binary, folder, trials)
+        examples = run_examples(binary, folder)
         with raw.bucket() as bucket:
-            bucket.put_folder(folder / "logs", "alb")
+            bucket.put_folder(folder / "logs", "logs")
+            bucket.put_folder(folder / "examples-logs", "examples")
             with server.trino_435(Path(cache), {"logs": bucket.catalog()}) as trino:
-                trino.query("CREATE SCHEMA default")
-                for statement in raw.create_table("alb_access_logs", f"s3://{raw.BUCKET}/alb/"):
-                    trino.query(statement)
+                for schema, place in [("default", "logs"), ("examples", "examples")]:
+                    trino.query(f"CREATE SCHEMA {schema}")
+                    for table, kind_of_log in [("alb_access_logs", "alb"), ("elb_logs", "elb")]:
+                        trino.query(raw.create_table(table, f"s3://{raw.BUCKET}/{place}/{kind_of_log}/"), schema=schema)
                 ask_trino(trino, trials)
-    return report(trials, count)
+                checks = Checks(shown=len(trials))
+                check_examples(checks, trino, examples)
+    report(checks, trials, count)
+    return checks.close()
+
+
+# ---- whole rollups ---------------------------------------------------------------------------------------------------
+
+
+def run_examples(binary, folder):
+    """The rows of every rollup that the repository has, by the file with its SQL."""
+    rollups = folder / "examples"
+    rollups.mkdir()
+    for glob in ["rollups/*.sql", "bench/rollups/*.sql", "tests/rollups/*.sql"]:
+        for path in sorted(REPOSITORY.glob(glob)):
+            (rollups / path.name).write_text(path.read_text())
+    # A sum that fails in Trino fails whole.
+    awkward.write(folder / "examples-logs", beyond_bigint=False)
+    logmill = Logmill(binary, folder / "examples-tables")
+    logmill.run(folder / "examples-logs", rollups)
+    return {path: logmill.query(f"SELECT * FROM {path.stem}").to_pylist() for path in sorted(rollups.glob("*.sql"))}
+
+
+def check_examples(checks, trino, examples):
+    """Trino runs the same text over the raw lines. Where it has groups without a time, logmill's are of each day."""
+    for path, ours in examples.items():
+        sql = path.read_text().strip()
+        first = trino.query(f"SELECT * FROM ({sql}) LIMIT 0", schema="examples")
+        if path.stem == "balancers":
+            sql = re.sub(r"\n(FROM.*GROUP BY [\d, ]+)", rf",\n{DAY} AS day\n\1, {len(first.columns) + 1}", sql, flags=re.DOTALL)
+        sketches = {name for name, kind_ in zip(first.columns, first.types) if kind_ in ("HyperLogLog", "tdigest")}
+        digests = {name for name, kind_ in zip(first.columns, first.types) if kind_ == "tdigest"}
+        columns = ", ".join(f'cast("{name}" AS varbinary)' if name in sketches else f'"{name}"' for name in first.columns)
+        trinos = [dict(zip(first.columns, row)) for row in trino.query(f"SELECT {columns} FROM ({sql})", schema="examples").rows]
+
+        def as_text(row):
+            return repr([comparable(row[name], name in digests) for name in first.columns])
+
+        got, expected = sorted(map(as_text, ours)), sorted(map(as_text, trinos))
+        wrong = [f"logmill {one}, Trino {other}" for one, other in zip(got, expected) if one != other]
+        wrong += [] if len(got) == len(expected) else [f"logmill {len(got)} rows, Trino {len(expected)}"]
+        checks.check(f"{path.stem}: {len(expected)} rows, all columns", wrong)
+
+
+def comparable(value, is_digest):
+    if is_digest and value:
+        return digested(value)
+    if isinstance(value, float):
+        return float(f"{value:.12e}")
+    return value.timestamp() if hasattr(value, "timestamp") else value
 
 
 def make_trials():
@@ -233,7 +285,7 @@ def as_stored(expression):
 # ---- what they come to -----------------------------------------------------------------------------------------------
 
 
-def report(trials, lines):
+def report(checks, trials, lines):
     page = PAGE.read_text().partition("## Differences")[2]
     differing = []
     counts = {"equal": 0, "refused": 0, "listed": 0, "differs": 0}
@@ -250,9 +302,7 @@ def report(trials, lines):
         if "--all" in sys.argv:
             print(f"{outcome:8} {trial.expression}\n             {words}")
     told = ", ".join(f"{count} {name}" for name, count in counts.items() if name != "differs")
-    checks = Checks(shown=len(trials))
     checks.check(f"{len(trials)} expressions over {lines} lines: {told}", differing)
-    return checks.close()
 
 
 if __name__ == "__main__":

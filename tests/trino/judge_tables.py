@@ -78,8 +78,7 @@ def main():
             check_types(checks, trino)
             check_pruning(checks, trino)
             trino.query("CREATE SCHEMA logs.raw")
-            for statement in raw.create_table("alb_access_logs", "local:///raw"):
-                trino.query(statement, schema="raw")
+            trino.query(raw.create_table("alb_access_logs", "local:///raw"), schema="raw")
             check_sketches(checks, trino)
             check_ddl(checks, trino, binary, folder)
             tell_cost(checks, trino, folder)
