@@ -26,9 +26,10 @@ pub fn logmill<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
     command
 }
 
-/// The project's folder.
+/// The project's folder. Asked for when the test runs: clones that share a target directory share what is built.
 pub fn project() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    let package = std::env::var("CARGO_MANIFEST_DIR").unwrap();
+    Path::new(&package)
         .parent()
         .unwrap()
         .to_owned()
