@@ -18,6 +18,7 @@
 #![warn(missing_docs, unreachable_pub)]
 
 mod aws;
+mod marks;
 pub mod intake;
 pub mod log_file;
 pub mod format;

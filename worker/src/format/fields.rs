@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+use crate::marks::{Marks, one_of};
+
 /// Where the fields of one line are. Kept from line to line so that splitting allocates nothing.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
@@ -21,11 +23,14 @@ impl Fields {
         self.bounds.clear();
         let bytes = line.as_bytes();
         let mut start = 0;
+        let mut spaces = Marks::new(bytes, 0, one_of([b' ']));
         while self.bounds.len() < limit && start <= bytes.len() {
             let end = if bytes.get(start) == Some(&b'"') {
-                end_of_quoted(bytes, start)
+                let end = end_of_quoted(bytes, start);
+                spaces = Marks::new(bytes, end + 1, one_of([b' ']));
+                end
             } else {
-                memchr::memchr(b' ', &bytes[start..]).map_or(bytes.len(), |length| start + length)
+                spaces.next().unwrap_or(bytes.len())
             };
             self.bounds.push((start, end));
             start = end + 1;

@@ -12,7 +12,9 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
-use crate::trino::{iso8601, url};
+use crate::trino::iso8601::Timestamps;
+use crate::trino::uri::Queries;
+use crate::trino::url;
 
 mod alb;
 mod elb;
@@ -180,6 +182,8 @@ pub struct Scan {
     parameters: Vec<WantedParameter>,
     rows: usize,
     fields: Fields,
+    times: Timestamps,
+    queries: Queries,
     /// Fields to split off: the first twelve, and more if some column lies further on.
     needed_fields: usize,
     needs_request: bool,
@@ -220,6 +224,8 @@ impl Scan {
             parameters: Vec::new(),
             rows: 0,
             fields: Fields::default(),
+            times: Timestamps::default(),
+            queries: Queries::default(),
             needed_fields: MIN_FIELDS,
             needs_request: false,
         };
@@ -292,14 +298,19 @@ impl Scan {
         if line.len() > crate::log_file::lines::MAX_LINE_BYTES {
             return Err(Rejection::TooLong);
         }
-        let Self { fields, format, .. } = self;
+        let Self {
+            fields,
+            format,
+            times,
+            ..
+        } = self;
         fields.split(line, self.needed_fields);
         if fields.len() < MIN_FIELDS {
             return Err(Rejection::TooFewFields(fields.len()));
         }
         let time = fields
             .text(line, format.time_field)
-            .and_then(time_of_line)
+            .and_then(|field| times.read(field))
             .ok_or(Rejection::NoTime(format.time_field + 1))?;
         let request = self
             .needs_request
@@ -308,8 +319,8 @@ impl Scan {
             .and_then(split_request);
 
         if !self.parameters.is_empty() {
-            let url = request.map(|(_, url, _)| url);
-            push_parameters(&mut self.parameters, url);
+            let query = request.and_then(|(_, url, _)| self.queries.raw_query(url));
+            push_parameters(&mut self.parameters, query);
         }
         for column in &mut self.columns {
             match column {
@@ -382,34 +393,23 @@ impl Scan {
     }
 }
 
-/// A time as AWS writes it, in milliseconds since the epoch. ISO 8601 knows shorter forms, which would let
-/// any small number pass for a year.
-fn time_of_line(field: &str) -> Option<i64> {
-    let bytes = field.as_bytes();
-    if bytes.len() < 20 || bytes[4] != b'-' || bytes[10] != b'T' {
-        return None;
-    }
-    iso8601::from_iso8601_timestamp(field).ok()
-}
-
 fn text_builder() -> StringViewBuilder {
     StringViewBuilder::new().with_fixed_block_size(256 * 1024)
 }
 
-/// Looks once at each parameter of the URL. The first of a name wins, as in Trino.
-fn push_parameters(wanted: &mut [WantedParameter], url: Option<&str>) {
+/// Looks once at each parameter of a URL's query. The first of a name wins, as in Trino.
+fn push_parameters(wanted: &mut [WantedParameter], raw_query: Option<&str>) {
     let mut missing = wanted.len();
     for parameter in wanted.iter_mut() {
         parameter.found = false;
     }
-    if let Some(query) = url.and_then(url::raw_query) {
-        for (name, value) in url::Parameters::new(query) {
-            for parameter in wanted.iter_mut() {
-                if !parameter.found && same(parameter.name.as_bytes(), name.as_bytes()) {
-                    parameter.found = true;
+    if let Some(raw_query) = raw_query {
+        for parameter in url::parameters(raw_query) {
+            for wanted in wanted.iter_mut() {
+                if !wanted.found && same(wanted.name.as_bytes(), parameter.name.as_bytes()) {
+                    wanted.found = true;
                     missing -= 1;
-                    let value = url::decode_parameter(value.unwrap_or_default());
-                    parameter.values.append_value(value);
+                    wanted.values.append_value(parameter.value());
                 }
             }
             if missing == 0 {
@@ -417,9 +417,9 @@ fn push_parameters(wanted: &mut [WantedParameter], url: Option<&str>) {
             }
         }
     }
-    for parameter in wanted.iter_mut() {
-        if !parameter.found {
-            parameter.values.append_null();
+    for wanted in wanted.iter_mut() {
+        if !wanted.found {
+            wanted.values.append_null();
         }
     }
 }

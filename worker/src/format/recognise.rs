@@ -3,7 +3,8 @@
 use logmill_shared::NamedAs;
 
 use super::fields::{Fields, split_address};
-use super::{ALB_ACCESS_LOGS, ELB_LOGS, LogFormat, MIN_FIELDS, time_of_line};
+use super::{ALB_ACCESS_LOGS, ELB_LOGS, LogFormat, MIN_FIELDS};
+use crate::trino::iso8601::Timestamps;
 
 /// Lines looked at before a file is taken for no log. Files cut or edited by hand may begin with others.
 const LINES_LOOKED_AT: usize = 100;
@@ -40,7 +41,10 @@ const CONNECTION_LOG: &str = "connection log";
 fn recognise_line(line: &str) -> Option<Recognised> {
     let mut fields = Fields::default();
     fields.split(line, MIN_FIELDS);
-    let is_time = |field| fields.text(line, field).and_then(time_of_line).is_some();
+    let is_time = |field| {
+        let text = fields.text(line, field);
+        text.is_some_and(|text| Timestamps::default().read(text).is_some())
+    };
     let is_address = |field| fields.text(line, field).and_then(split_address).is_some();
     let whole = fields.len() == MIN_FIELDS;
     if is_time(0) && whole && is_address(2) {

@@ -205,6 +205,46 @@ fn usual_form(bytes: &[u8]) -> Option<i64> {
     })
 }
 
+/// Reads the timestamps of log lines, of which many begin with the same minute.
+#[derive(Debug, Default)]
+pub struct Timestamps {
+    /// A minute as it is written, `2026-11-20T10:02:`.
+    minute: [u8; 17],
+    minute_millis: i64,
+}
+
+impl Timestamps {
+    /// A time as AWS writes it, in milliseconds since the epoch. `None` also for the shorter forms that ISO 8601 knows: any
+    /// small number would pass for a year.
+    pub fn read(&mut self, text: &str) -> Option<i64> {
+        let bytes = text.as_bytes();
+        if let Some((minute, [s0, s1, b'.', m0, m1, m2, u0, u1, u2, b'Z'])) =
+            bytes.split_first_chunk()
+            && minute == &self.minute
+            && [s0, s1, m0, m1, m2, u0, u1, u2]
+                .iter()
+                .all(|digit| digit.is_ascii_digit())
+            && *s0 < b'6'
+        {
+            let number = |digits: &[&u8]| {
+                digits
+                    .iter()
+                    .fold(0, |number, digit| 10 * number + i64::from(**digit - b'0'))
+            };
+            return Some(self.minute_millis + number(&[s0, s1]) * SECOND + number(&[m0, m1, m2]));
+        }
+        if bytes.len() < 20 || bytes[4] != b'-' || bytes[10] != b'T' {
+            return None;
+        }
+        let millis = from_iso8601_timestamp(text).ok()?;
+        if let (Some(minute), Some(_)) = (bytes.first_chunk(), usual_form(bytes)) {
+            self.minute = *minute;
+            self.minute_millis = millis - millis.rem_euclid(MINUTE);
+        }
+        Some(millis)
+    }
+}
+
 fn pair(bytes: &[u8; 19], at: usize) -> Option<i64> {
     let (tens, ones) = (bytes[at], bytes[at + 1]);
     (tens.is_ascii_digit() && ones.is_ascii_digit())

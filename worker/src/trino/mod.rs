@@ -216,9 +216,12 @@ pub(crate) mod vectors {
 #[cfg(test)]
 mod tests {
     use super::iso8601::{
-        TruncUnit, civil_from_days, days_from_civil, days_in_month, from_iso8601_timestamp,
+        Timestamps, TruncUnit, civil_from_days, days_from_civil, days_in_month,
+        from_iso8601_timestamp,
     };
-    use super::{cast, uri::Uri, url, vectors};
+    use super::uri::{Queries, Uri};
+    use super::url::Parameter;
+    use super::{cast, url, vectors};
 
     const VECTORS: [&str; 4] = [
         include_str!("vectors/uri.tsv"),
@@ -237,21 +240,22 @@ mod tests {
     #[test]
     fn one_walk_over_the_parameters_finds_what_each_lookup_finds() {
         let text = "https://e.com:443/p?x=1&x=2&&y&z=a+%C3%A9&=e";
-        let query = url::raw_query(text).unwrap();
-        let pairs: Vec<_> = url::Parameters::new(query).collect();
+        let query = Uri::parse(text).unwrap().raw_query.unwrap();
+        let parameters: Vec<_> = url::parameters(query).collect();
+        let pairs = parameters.iter().map(|each| (each.name, each.raw_value));
         let expected = [
-            ("x", Some("1")),
-            ("x", Some("2")),
-            ("", None),
-            ("y", None),
-            ("z", Some("a+%C3%A9")),
-            ("", Some("e")),
+            ("x", "1"),
+            ("x", "2"),
+            ("", ""),
+            ("y", ""),
+            ("z", "a+%C3%A9"),
+            ("", "e"),
         ];
-        assert_eq!(pairs, expected);
+        assert!(pairs.eq(expected));
         for name in ["x", "", "y", "z", "absent"] {
-            let first = pairs.iter().find(|(candidate, _)| *candidate == name);
-            let decoded = first.map(|(_, value)| url::decode_parameter(value.unwrap_or_default()));
-            assert_eq!(url::extract_parameter(text, name), decoded, "{name}");
+            let first = parameters.iter().find(|parameter| parameter.name == name);
+            let value = first.map(url::Parameter::value);
+            assert_eq!(url::extract_parameter(text, name), value, "{name}");
         }
     }
 
@@ -392,16 +396,41 @@ mod tests {
         .map(|extract| extract(text).is_some());
         assert_eq!(extracted, [Uri::parse(text).is_some(); 5], "{text:?}");
         url::extract_port(text);
-        for (name, value) in url::raw_query(text)
-            .into_iter()
-            .flat_map(url::Parameters::new)
+        let raw_query = |url: &str| Uri::parse(url)?.raw_query.map(str::to_owned);
+        for parameter in raw_query(text)
+            .iter()
+            .flat_map(|query| url::parameters(query))
         {
+            let Parameter {
+                name, raw_value, ..
+            } = parameter;
             // What a URL's query holds can always be decoded.
-            assert!(
-                url::decode(name).is_ok() && url::decode(value.unwrap_or_default()).is_ok(),
-                "{text:?}"
-            );
+            assert!(url::decode(name).is_ok(), "{text:?}");
+            assert_eq!(url::decode(raw_value), Ok(parameter.value()), "{text:?}");
             assert!(url::extract_parameter(text, name).is_some(), "{text:?}");
+        }
+        // What was read before makes no difference.
+        let mut queries = Queries::default();
+        for url in [
+            "https://e.com:443/?",
+            text,
+            &format!("https://e.com:443{text}"),
+            text,
+        ] {
+            assert_eq!(queries.raw_query(url), raw_query(url).as_deref(), "{url:?}");
+        }
+        let mut times = Timestamps::default();
+        for time in [
+            "2026-11-20T10:02:03.000001Z",
+            text,
+            &format!("2026-11-20T10:02:{text}"),
+            text,
+        ] {
+            assert_eq!(
+                times.read(time),
+                Timestamps::default().read(time),
+                "{time:?}"
+            );
         }
         assert_eq!(url::decode(&url::encode(text)).as_deref(), Ok(text));
         let messages = [

@@ -5,7 +5,11 @@
 //! crate for one of the other two standards would answer differently for exactly the odd URLs that a
 //! log of a public endpoint is full of.
 //!
-//! Each byte is looked at once, in a table, and nothing is allocated: a rollup may do this for every line.
+//! Nothing is allocated: a rollup may do this for every line.
+
+use wide::u8x16;
+
+use crate::marks::Marks;
 
 /// The parts of a URI, undecoded, as the getters of `java.net.URI` give them; `None` is Java's `null`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -80,6 +84,15 @@ impl<'a> Uri<'a> {
     /// number above 2^31 (`http://[::99999999999.0.0.1]/`) has `java.net.URI` throw a `NumberFormatException`,
     /// which Trino doesn't catch.
     pub fn parse(text: &'a str) -> Option<Self> {
+        let (uri, path) = Self::parse_start(text)?;
+        match path {
+            Some(path) => uri.parse_path(text, path),
+            None => Some(uri),
+        }
+    }
+
+    /// All up to the path, and where that begins. An opaque URI has none, and is whole.
+    fn parse_start(text: &'a str) -> Option<(Self, Option<usize>)> {
         let bytes = text.as_bytes();
         let end = bytes.len();
         let mut uri = Self::default();
@@ -94,7 +107,7 @@ impl<'a> Uri<'a> {
                     return None;
                 }
                 uri.raw_fragment = fragment(text, stop)?;
-                return Some(uri);
+                return Some((uri, None));
             }
         }
 
@@ -109,17 +122,49 @@ impl<'a> Uri<'a> {
             }
             at = stop;
         }
+        Some((uri, Some(at)))
+    }
 
-        let stop = scan(text, at, end, PATH)?;
-        uri.raw_path = Some(&text[at..stop]);
-        at = stop;
-        if bytes.get(at) == Some(&b'?') {
+    /// What follows: the path, which begins at `start`, a query and a fragment.
+    fn parse_path(mut self, text: &'a str, start: usize) -> Option<Self> {
+        let end = text.len();
+        let mut at = scan(text, start, end, PATH)?;
+        self.raw_path = Some(&text[start..at]);
+        if text.as_bytes().get(at) == Some(&b'?') {
             let stop = scan(text, at + 1, end, URIC)?;
-            uri.raw_query = Some(&text[at + 1..stop]);
+            self.raw_query = Some(&text[at + 1..stop]);
             at = stop;
         }
-        uri.raw_fragment = fragment(text, at)?;
-        Some(uri)
+        self.raw_fragment = fragment(text, at)?;
+        Some(self)
+    }
+}
+
+/// Finds the queries of many URLs, most of which begin alike.
+#[derive(Debug, Default)]
+pub struct Queries {
+    /// What stood before the path of the last URL: a scheme and an authority that are legal.
+    known: String,
+}
+
+impl Queries {
+    /// `getRawQuery()` of the URL. `None` where it has none or is refused, and so where `url_extract_parameter` is NULL for
+    /// every name.
+    pub fn raw_query<'a>(&mut self, url: &'a str) -> Option<&'a str> {
+        let known = self.known.len();
+        if known > 0
+            && url.starts_with(&self.known)
+            && authority_end(url.as_bytes(), known) == known
+        {
+            return Uri::default().parse_path(url, known)?.raw_query;
+        }
+        let (uri, path) = Uri::parse_start(url)?;
+        let path = path?;
+        if uri.host.is_some() {
+            self.known.clear();
+            self.known.push_str(&url[..path]);
+        }
+        uri.parse_path(url, path)?.raw_query
     }
 }
 
@@ -156,34 +201,44 @@ fn fragment(text: &str, at: usize) -> Option<Option<&str>> {
 #[inline]
 fn scan(text: &str, start: usize, end: usize, class: u8) -> Option<usize> {
     let bytes = &text.as_bytes()[..end];
-    let mut at = start;
-    loop {
-        // Eight at a time: the table has no answer that depends on a neighbour.
-        while let Some(chunk) = bytes.get(at..at + 8) {
-            let all = chunk
-                .iter()
-                .fold(class, |all, byte| all & CLASS[usize::from(*byte)]);
-            if all == 0 {
-                break;
-            }
-            at += 8;
+    let mut resume = start;
+    for at in Marks::new(bytes, start, not_plain) {
+        if at < resume {
+            continue;
         }
-        while at < end && CLASS[usize::from(bytes[at])] & class != 0 {
-            at += 1;
-        }
-        match bytes.get(at) {
-            None => return Some(end),
-            Some(b'%') => match bytes.get(at + 1..at + 3) {
-                Some(pair) if pair.iter().all(u8::is_ascii_hexdigit) => at += 3,
+        match bytes[at] {
+            byte if CLASS[usize::from(byte)] & class != 0 => {}
+            b'%' => match bytes.get(at + 1..at + 3) {
+                Some(pair) if pair.iter().all(u8::is_ascii_hexdigit) => {}
                 _ => return None,
             },
-            Some(0x80..) => match text[at..end].chars().next() {
-                Some(character) if is_other(character) => at += character.len_utf8(),
+            0x80.. => match text[at..end].chars().next() {
+                Some(character) if is_other(character) => resume = at + character.len_utf8(),
                 _ => return Some(at),
             },
-            Some(_) => return Some(at),
+            _ => return Some(at),
         }
     }
+    Some(end)
+}
+
+/// Bytes that are not in all the classes that [`scan`] looks for, and some of which, therefore, are in none.
+#[inline(always)]
+fn not_plain(bytes: u8x16) -> u8x16 {
+    let is = |bytes: u8x16, byte| bytes.simd_eq(u8x16::splat(byte));
+    let or = |bit| bytes | u8x16::splat(bit);
+    // `[\]` and `{|}` differ in one bit.
+    let bracket = or(0x20) - u8x16::splat(b'{');
+    bytes.min(u8x16::splat(b' ')).simd_eq(bytes)
+        | bytes.max(u8x16::splat(0x7f)).simd_eq(bytes)
+        | bracket.min(u8x16::splat(2)).simd_eq(bracket)
+        | is(or(0x20), b'`') // and `@`
+        | is(or(1), b'#') // and `"`
+        | is(or(1), b'?') // and `>`
+        | is(bytes, b'%')
+        | is(bytes, b'/')
+        | is(bytes, b'<')
+        | is(bytes, b'^')
 }
 
 /// Java's "other" characters, legal wherever an escape is: not ASCII, and neither `Character.isISOControl` nor
@@ -377,5 +432,20 @@ fn hex_groups(bytes: &[u8]) -> Option<(usize, &[u8])> {
         }
         octets += 2;
         rest = &group[length..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_bytes_are_in_every_class() {
+        let every = PATH | URIC | REG_NAME | USERINFO | SERVER;
+        for byte in 0..=255 {
+            let is_plain = CLASS[usize::from(byte)] & every == every;
+            let told = not_plain(u8x16::splat(byte)).to_bitmask();
+            assert_eq!(told, if is_plain { 0 } else { 0xffff }, "{byte:#x}");
+        }
     }
 }

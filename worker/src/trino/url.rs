@@ -8,6 +8,7 @@ use std::fmt;
 
 use super::digit;
 use super::uri::Uri;
+use crate::marks::{Marks, one_of};
 
 /// `url_extract_protocol`: the scheme, in the case it was written in.
 pub fn extract_protocol(url: &str) -> Option<Cow<'_, str>> {
@@ -42,68 +43,72 @@ pub fn extract_fragment(url: &str) -> Option<Cow<'_, str>> {
 /// `url_extract_parameter`: the decoded value of the first parameter of that name, which is compared undecoded;
 /// empty for a name without a `=`, `None` where there is no such name or no query.
 pub fn extract_parameter<'a>(url: &'a str, name: &str) -> Option<Cow<'a, str>> {
-    let mut parameters = Parameters::new(raw_query(url)?);
-    let (_, value) = parameters.find(|(candidate, _)| *candidate == name)?;
-    Some(decode_parameter(value.unwrap_or_default()))
+    let parameter =
+        parameters(Uri::parse(url)?.raw_query?).find(|parameter| parameter.name == name)?;
+    Some(parameter.value())
 }
 
-/// The query of a URL that `java.net.URI` accepts, undecoded: where a walk over its [`Parameters`] starts. `None`
-/// where `url_extract_parameter` would be NULL for every name.
-pub fn raw_query(url: &str) -> Option<&str> {
-    Uri::parse(url)?.raw_query
+/// A parameter of a raw query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parameter<'a> {
+    /// Its name, undecoded.
+    pub name: &'a str,
+    /// What stands after its first `=`, undecoded; empty for a name without a `=`.
+    pub raw_value: &'a str,
+    /// There is a `%` or a `+` in it.
+    is_encoded: bool,
 }
 
-/// The parameters of a raw query in order, each a name and what stands after its first `=`, both undecoded.
-/// `None` for the value is a name without a `=`.
-///
-/// Someone who wants several parameters walks here once, takes the first of each name, and has
-/// [`decode_parameter`] decode only the values that are wanted.
-#[derive(Debug, Clone)]
-pub struct Parameters<'a> {
-    rest: Option<&'a str>,
-}
-
-impl<'a> Parameters<'a> {
-    /// An empty query has one parameter, with an empty name: that is what Guava's `Splitter` makes of it.
-    pub fn new(raw_query: &'a str) -> Self {
-        Self {
-            rest: Some(raw_query),
+impl<'a> Parameter<'a> {
+    /// The value, decoded as `url_extract_parameter` does: `+` is a space.
+    ///
+    /// In the query of a URL that `java.net.URI` accepts, a `%` is always one that can be decoded. In others it is left
+    /// as it stands.
+    #[inline(always)]
+    pub fn value(&self) -> Cow<'a, str> {
+        match self.is_encoded {
+            true => decode(self.raw_value).unwrap_or(Cow::Borrowed(self.raw_value)),
+            false => Cow::Borrowed(self.raw_value),
         }
     }
 }
 
-impl<'a> Iterator for Parameters<'a> {
-    type Item = (&'a str, Option<&'a str>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        // Parameters are short: to look at each byte once is faster than to search for each mark.
-        let rest = self.rest?;
-        let bytes = rest.as_bytes();
-        let mut equals = None;
-        let mut end = bytes.len();
-        for (at, &byte) in bytes.iter().enumerate() {
-            if byte == b'&' {
-                end = at;
-                break;
-            }
-            if byte == b'=' && equals.is_none() {
-                equals = Some(at);
-            }
-        }
-        self.rest = rest.get(end + 1..);
-        Some(match equals {
-            Some(equals) => (&rest[..equals], Some(&rest[equals + 1..end])),
-            None => (&rest[..end], None),
-        })
-    }
-}
-
-/// Decodes a raw value of [`Parameters`] as `url_extract_parameter` does: `+` is a space.
+/// The parameters of a raw query in order. An empty query has one, with an empty name: that is what Guava's `Splitter`
+/// makes of it.
 ///
-/// It can't fail for a query that [`raw_query`] gave, because a bad escape has the URL refused. What would be an error
-/// of [`decode`] in another string is left as it stands.
-pub fn decode_parameter(raw: &str) -> Cow<'_, str> {
-    decode(raw).unwrap_or(Cow::Borrowed(raw))
+/// Someone who wants several parameters walks here once, takes the first of each name, and decodes only the values that
+/// are wanted.
+pub fn parameters(raw_query: &str) -> impl Iterator<Item = Parameter<'_>> {
+    let mut marks = Marks::new(raw_query.as_bytes(), 0, one_of(*b"&=%+"));
+    let mut next = Some(0);
+    std::iter::from_fn(
+        // Inlined, as a parameter that is handed over in memory is waited for.
+        #[inline(always)]
+        move || {
+            let start = next?;
+            let mut equals = None;
+            let mut is_encoded = false;
+            let mut end = raw_query.len();
+            next = None;
+            for at in &mut marks {
+                match raw_query.as_bytes()[at] {
+                    b'&' => {
+                        end = at;
+                        next = Some(at + 1);
+                        break;
+                    }
+                    b'=' => equals = equals.or(Some(at)),
+                    _ => is_encoded = true,
+                }
+            }
+            let equals = equals.unwrap_or(end);
+            Some(Parameter {
+                name: &raw_query[start..equals],
+                raw_value: raw_query.get(equals + 1..end).unwrap_or_default(),
+                is_encoded,
+            })
+        },
+    )
 }
 
 /// `URI.decode`: what `getPath()`, `getQuery()` and `getFragment()` do to their raw forms, in which every `%` is

@@ -1,0 +1,125 @@
+//! Where certain bytes stand in a text.
+//!
+//! Between one space of a log line and the next, or one `&` of a query and the next, are a dozen bytes. That is too few for
+//! `memchr`, whose call costs more than the search, and too irregular for a loop over bytes, in which the processor does not
+//! foresee where it ends. Here sixty-four bytes are compared at a time, and what is found of them is kept as bits.
+
+use wide::u8x16;
+
+/// Bytes that are compared at a time.
+const BLOCK_BYTES: usize = 64;
+
+/// Bytes that are compared by one instruction.
+const PIECE_BYTES: usize = 16;
+
+/// The places in a text of all bytes that are marks, in order.
+pub(crate) struct Marks<'a, T> {
+    text: &'a [u8],
+    /// Tells of sixteen bytes which are marks: all bits of those are set, of the others none.
+    test: T,
+    /// Where the block begins that was looked at last.
+    block: usize,
+    /// Where the next begins.
+    next: usize,
+    /// What is left of what was found in it: a bit for each byte, the first the lowest.
+    found: u64,
+}
+
+/// Bytes that are one of some.
+#[inline(always)]
+pub(crate) fn one_of<const N: usize>(marks: [u8; N]) -> impl Fn(u8x16) -> u8x16 {
+    move |bytes| {
+        let equal = marks.map(|mark| bytes.simd_eq(u8x16::splat(mark)));
+        let any = equal.into_iter().reduce(|any, equal| any | equal);
+        any.unwrap_or_default()
+    }
+}
+
+impl<'a, T: Fn(u8x16) -> u8x16> Marks<'a, T> {
+    /// Those from `start` on. The test must tell of each byte by itself.
+    #[inline(always)]
+    pub(crate) fn new(text: &'a [u8], start: usize, test: T) -> Self {
+        Self {
+            text,
+            test,
+            block: start,
+            next: start,
+            found: 0,
+        }
+    }
+
+    fn find_in(&self, text: &[u8]) -> u64 {
+        let piece =
+            |piece: [u8; PIECE_BYTES]| u64::from((self.test)(u8x16::new(piece)).to_bitmask());
+        if let Some(block) = text.first_chunk::<BLOCK_BYTES>() {
+            let (pieces, _) = block.as_chunks();
+            let [first, second, third, fourth] = [0, 1, 2, 3].map(|index| piece(pieces[index]));
+            return first | second << 16 | third << 32 | fourth << 48;
+        }
+        let (pieces, rest) = text.as_chunks();
+        let mut found = 0;
+        for (index, bytes) in pieces.iter().enumerate() {
+            found |= piece(*bytes) << (index * PIECE_BYTES);
+        }
+        if rest.is_empty() {
+            return found;
+        }
+        match text.last_chunk() {
+            // Some of these bytes are looked at again.
+            Some(bytes) => found | piece(*bytes) << (text.len() - PIECE_BYTES),
+            None => {
+                let mut bytes = [0; PIECE_BYTES];
+                bytes[..rest.len()].copy_from_slice(rest);
+                piece(bytes) & ((1 << rest.len()) - 1)
+            }
+        }
+    }
+}
+
+impl<T: Fn(u8x16) -> u8x16> Iterator for Marks<'_, T> {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        while self.found == 0 {
+            let rest = self.text.get(self.next..).filter(|rest| !rest.is_empty())?;
+            self.found = self.find_in(rest);
+            self.block = self.next;
+            self.next += BLOCK_BYTES;
+        }
+        let at = self.block + self.found.trailing_zeros() as usize;
+        self.found &= self.found - 1;
+        Some(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_finds_what_a_loop_finds() {
+        let mut random = 1_u32;
+        for length in 0..300 {
+            for spread in [1, 3, 40] {
+                let text: Vec<u8> = (0..length)
+                    .map(|_| {
+                        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                        b"&=% \xe9\0"[(random >> 24) as usize % (6 * spread) % 6]
+                    })
+                    .collect();
+                for start in [0, length / 2, length] {
+                    let one: Vec<usize> = Marks::new(&text, start, one_of([b' '])).collect();
+                    let three: Vec<usize> = Marks::new(&text, start, one_of(*b"&=\xe9")).collect();
+                    let expected = |marks: &[u8]| -> Vec<usize> {
+                        (start..length)
+                            .filter(|&at| marks.contains(&text[at]))
+                            .collect()
+                    };
+                    assert_eq!(one, expected(b" "));
+                    assert_eq!(three, expected(b"&=\xe9"));
+                }
+            }
+        }
+    }
+}
