@@ -12,6 +12,7 @@ import re
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -21,6 +22,7 @@ import raw
 import server
 from checks import Checks
 from logmill import Logmill
+from rows import check_rows
 
 REPOSITORY = HERE.parent.parent
 GENERATED_BYTES = "18e6"
@@ -106,20 +108,9 @@ def check_steps(checks, trino, logmill, logs, folder):
         logmill.run(log, folder / "rollups")
         if number == 0:
             delta(trino, "CALL delta.system.register_table('logmill', 'activity', 'local:///tables/activity')")
-        check_rows(checks, trino, logmill, f"after {number + 1} commits")
+        check_rows(checks, partial(delta, trino), logmill, "activity", f"after {number + 1} commits")
     logmill.call("maintain")
-    check_rows(checks, trino, logmill, "packed")
-
-
-def check_rows(checks, trino, logmill, when):
-    answer = delta(trino, "SELECT * FROM activity")
-    names = sorted(answer.columns)
-    ours = logmill.query("SELECT * FROM activity").to_pylist()
-    as_text = lambda row: repr([row[name] if not hasattr(row[name], "timestamp") else row[name].timestamp() for name in names])
-    got, expected = sorted(map(as_text, answer.dicts())), sorted(map(as_text, ours))
-    wrong = [f"Trino {one[:200]}, logmill {other[:200]}" for one, other in zip(got, expected) if one != other]
-    wrong += [] if len(got) == len(expected) else [f"Trino {len(got)} rows, logmill {len(expected)}"]
-    checks.check(f"activity {when}: Trino reads the {len(got)} rows that logmill reads", wrong)
+    check_rows(checks, partial(delta, trino), logmill, "activity", "packed")
 
 
 def check_types(checks, trino):

@@ -32,3 +32,9 @@ fn trino_computes_the_same_from_the_raw_lines() {
 fn trino_reads_the_same_from_the_tables() {
     judge("trino/judge_tables.py");
 }
+
+#[test]
+#[ignore = "needs Maven and Java"]
+fn trino_reads_whole_versions_while_tables_are_written() {
+    judge("trino/judge_writing.py");
+}
