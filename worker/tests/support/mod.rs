@@ -29,10 +29,7 @@ pub fn logmill<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
 /// The project's folder. Asked for when the test runs: clones that share a target directory share what is built.
 pub fn project() -> PathBuf {
     let package = std::env::var("CARGO_MANIFEST_DIR").unwrap();
-    Path::new(&package)
-        .parent()
-        .unwrap()
-        .to_owned()
+    Path::new(&package).parent().unwrap().to_owned()
 }
 
 /// A folder for one test, with rollups and logs of its own, and tables.
