@@ -144,6 +144,7 @@ pub(crate) async fn plan(state: &SessionState, statement: Statement) -> Result<L
                     .transform_data(|expr| functions::exact::plan(expr, &schema))?
                     .transform_data(|expr| functions::arithmetic::plan(expr, &schema))?
                     .transform_data(functions::text::check_pattern)?
+                    .transform_data(functions::time::check_format)?
                     .transform_data(|expr| functions::number::plan_comparison(expr, &schema))?
                     .transform_data(|expr| functions::attempt::plan(expr, &schema, state))
             })?;

@@ -158,10 +158,13 @@ fn with_backslashes(pattern: &str, escape: Option<char>) -> Result<String, Strin
 
 /// Whether computing it may fail for some line.
 fn may_fail(expr: &Expr) -> bool {
-    const FALLIBLE: [&str; 5] = [
+    const FALLIBLE: [&str; 8] = [
         "abs",
+        "date_add",
         "from_iso8601_timestamp",
         "from_unixtime",
+        "lpad",
+        "rpad",
         "split_part",
         "url_decode",
     ];

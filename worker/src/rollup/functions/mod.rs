@@ -16,7 +16,7 @@ use datafusion::logical_expr::{
 };
 
 mod url;
-mod time;
+pub(crate) mod time;
 pub(crate) mod text;
 pub(crate) mod number;
 pub(crate) mod cast;
