@@ -1,14 +1,15 @@
 //! From bytes as they are stored to log text: gzip by its magic bytes, all members of it; plain text as
 //! it is. What stands behind [`open`] can be exchanged without anyone noticing.
 
-use std::cell::Cell;
-use std::io::{self, BufRead, BufReader, Read};
-use std::rc::Rc;
+use std::io::{self, Read};
+use std::ops::Range;
 
 use super::gzip::{self, Gunzip};
+use super::inflate::WINDOW_BYTES;
+use super::read_ahead::ReadAhead;
 
-/// Compressed bytes read at once. Small, as it is copied from once; large enough for few system calls.
-const READ_BYTES: usize = 64 * 1024;
+/// Text held at once, beside the window that decompression looks back to.
+pub(super) const TEXT_BYTES: usize = 1024 * 1024;
 
 /// Why a log file's bytes can't be turned into text. Nothing of such a file may be counted.
 #[derive(Debug, thiserror::Error)]
@@ -52,56 +53,80 @@ pub enum GunzipError {
 
 /// The text of a log file, decompressed as it is read and never whole in memory.
 pub struct LogText<'a> {
-    reader: Box<dyn Read + 'a>,
-    offset: Rc<Cell<u64>>,
+    file: ReadAhead<Box<dyn Read + 'a>>,
+    gunzip: Option<Gunzip>,
+    buffer: Vec<u8>,
+    /// What is in the buffer and not consumed. Before it stands what has been, as far as the window reaches.
+    unread: Range<usize>,
+    ended: bool,
     text_bytes: u64,
     max_text_bytes: u64,
 }
 
 /// Opens a log file's bytes. `max_text_bytes` bounds the text, not the file.
 pub fn open<'a>(bytes: impl Read + 'a, max_text_bytes: u64) -> Result<LogText<'a>, GunzipError> {
-    let offset = Rc::new(Cell::new(0));
-    let mut bytes = Counted {
-        inner: BufReader::with_capacity(READ_BYTES, bytes),
-        consumed: Rc::clone(&offset),
-    };
-    let start = bytes
-        .fill_buf()
-        .map_err(|source| GunzipError::Read { offset: 0, source })?;
-    let reader: Box<dyn Read + 'a> = if start.starts_with(&gzip::MAGIC) {
-        Box::new(Gunzip::new(bytes))
-    } else {
-        Box::new(bytes)
-    };
+    let mut file = ReadAhead::new(Box::new(bytes) as Box<dyn Read + 'a>);
+    let start = file.peek(gzip::MAGIC.len());
+    let start = start.map_err(|source| GunzipError::Read { offset: 0, source })?;
+    let gunzip = (start == gzip::MAGIC).then(Gunzip::new);
     Ok(LogText {
-        reader,
-        offset,
+        file,
+        gunzip,
+        buffer: vec![0; WINDOW_BYTES + TEXT_BYTES],
+        unread: 0..0,
+        ended: false,
         text_bytes: 0,
         max_text_bytes,
     })
 }
 
 impl LogText<'_> {
-    /// Fills `buffer` from its start as far as the text goes. Returns the bytes written: fewer than the
-    /// buffer has only at the end of the text.
-    pub fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, GunzipError> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match self.reader.read(&mut buffer[filled..]) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.read_error(error)),
+    /// Reads on until [`TEXT_BYTES`] or more are unread, or all that is left of the text.
+    pub fn fill(&mut self) -> Result<(), GunzipError> {
+        let kept = self
+            .unread
+            .start
+            .min(self.unread.end.saturating_sub(WINDOW_BYTES));
+        if kept > 0 {
+            self.buffer.copy_within(kept..self.unread.end, 0);
+            self.unread = self.unread.start - kept..self.unread.end - kept;
+        }
+        // Of the last byte of room there may be no use.
+        while !self.ended && self.unread.end + 1 < self.buffer.len() {
+            let end = self.unread.end;
+            let appended = match &mut self.gunzip {
+                Some(gunzip) => gunzip.append(&mut self.file, &mut self.buffer, end),
+                None => self
+                    .file
+                    .copy(&mut self.buffer[end..])
+                    .map(|copied| end + copied),
+            };
+            self.unread.end = appended.map_err(|error| self.read_error(error))?;
+            self.ended = self.unread.end == end;
+            self.text_bytes += (self.unread.end - end) as u64;
+            if self.text_bytes > self.max_text_bytes {
+                return Err(GunzipError::TooLarge {
+                    offset: self.file.offset(),
+                    limit: self.max_text_bytes,
+                });
             }
         }
-        self.text_bytes += filled as u64;
-        if self.text_bytes > self.max_text_bytes {
-            return Err(GunzipError::TooLarge {
-                offset: self.offset.get(),
-                limit: self.max_text_bytes,
-            });
-        }
-        Ok(filled)
+        Ok(())
+    }
+
+    /// Text that has been read and not been consumed.
+    pub fn unread(&self) -> &[u8] {
+        &self.buffer[self.unread.clone()]
+    }
+
+    /// Consumes bytes of what is unread.
+    pub fn consume(&mut self, bytes: usize) {
+        self.unread.start += bytes;
+    }
+
+    /// Whether what is unread is all that is left.
+    pub fn ended(&self) -> bool {
+        self.ended
     }
 
     /// Bytes of text so far.
@@ -110,7 +135,7 @@ impl LogText<'_> {
     }
 
     fn read_error(&self, error: io::Error) -> GunzipError {
-        let offset = self.offset.get();
+        let offset = self.file.offset();
         match error.kind() {
             io::ErrorKind::UnexpectedEof => GunzipError::Truncated { offset },
             io::ErrorKind::InvalidData => GunzipError::Corrupt {
@@ -122,31 +147,6 @@ impl LogText<'_> {
                 source: error,
             },
         }
-    }
-}
-
-/// Counts what the decoder has taken, so that damage can be reported with its place in the file.
-struct Counted<R> {
-    inner: R,
-    consumed: Rc<Cell<u64>>,
-}
-
-impl<R: BufRead> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.consumed.set(self.consumed.get() + read as u64);
-        Ok(read)
-    }
-}
-
-impl<R: BufRead> BufRead for Counted<R> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.inner.fill_buf()
-    }
-
-    fn consume(&mut self, amount: usize) {
-        self.inner.consume(amount);
-        self.consumed.set(self.consumed.get() + amount as u64);
     }
 }
 
@@ -168,14 +168,12 @@ mod tests {
     fn read(bytes: &[u8], limit: u64) -> Result<Vec<u8>, GunzipError> {
         let mut text = open(bytes, limit)?;
         let mut all = Vec::new();
-        let mut buffer = [0; 7];
-        loop {
-            let filled = text.fill(&mut buffer)?;
-            all.extend_from_slice(&buffer[..filled]);
-            if filled < buffer.len() {
-                return Ok(all);
-            }
+        while !text.ended() {
+            text.fill()?;
+            all.extend_from_slice(text.unread());
+            text.consume(text.unread().len());
         }
+        Ok(all)
     }
 
     #[test]

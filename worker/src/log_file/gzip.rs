@@ -1,12 +1,11 @@
-//! Gzip's framing (RFC 1952) around flate2's inflate: headers, all members, checksums and lengths.
-//!
-//! flate2 has a decoder of its own, but with the inflate that is fastest it computes checksums in software, which
-//! takes a sixth of the time that decompression takes. `crc32fast` uses the processor's instructions.
+//! Gzip's framing (RFC 1952) around inflate: headers, all members, checksums and lengths.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, Read};
 
 use crc32fast::Hasher;
-use flate2::{Decompress, FlushDecompress, Status};
+
+use super::inflate::{Damage, Inflate, Output, Progress};
+use super::read_ahead::ReadAhead;
 
 pub(super) const MAGIC: [u8; 2] = [0x1f, 0x8b];
 const DEFLATE: u8 = 8;
@@ -19,12 +18,8 @@ const FCOMMENT: u8 = 1 << 4;
 const RESERVED: u8 = 0b1110_0000;
 
 /// Decompresses a gzip file, one member after the other.
-///
-/// Errors are of kind `UnexpectedEof` where the file ends too early, and `InvalidData` where it is damaged or goes
-/// on with something else.
-pub(super) struct Gunzip<R> {
-    bytes: R,
-    inflate: Decompress,
+pub(super) struct Gunzip {
+    inflate: Inflate,
     member: Option<Member>,
     any_member: bool,
 }
@@ -33,23 +28,61 @@ pub(super) struct Gunzip<R> {
 #[derive(Default)]
 struct Member {
     checksum: Hasher,
-    /// Modulo 2^32, as the trailer has it.
-    length: u32,
+    /// Bytes of its text.
+    length: u64,
 }
 
-impl<R: BufRead> Gunzip<R> {
-    pub(super) fn new(bytes: R) -> Self {
+impl Gunzip {
+    pub(super) fn new() -> Self {
         Self {
-            bytes,
-            inflate: Decompress::new(false),
+            inflate: Inflate::new(),
             member: None,
             any_member: false,
         }
     }
 
-    fn read_header(&mut self) -> io::Result<()> {
+    /// Appends text to the buffer, in which the last [`super::inflate::WINDOW_BYTES`] of text before `end` stand, or
+    /// all of it. Returns where it ends now: at `end` only if there is no more, or no room for two bytes.
+    ///
+    /// Errors are of kind `UnexpectedEof` where the file ends too early, and `InvalidData` where it is damaged or goes
+    /// on with something else.
+    pub(super) fn append<R: Read>(
+        &mut self,
+        file: &mut ReadAhead<R>,
+        buffer: &mut [u8],
+        end: usize,
+    ) -> io::Result<usize> {
+        loop {
+            let Some(member) = &mut self.member else {
+                if self.any_member && file.peek(1)?.is_empty() {
+                    return Ok(end);
+                }
+                self.read_header(file)?;
+                continue;
+            };
+            let mut output = Output {
+                start: end.saturating_sub(usize::try_from(member.length).unwrap_or(usize::MAX)),
+                buffer: &mut *buffer,
+                end,
+            };
+            let progress = file.inflate(&mut self.inflate, &mut output);
+            let appended = output.end;
+            member.checksum.update(&buffer[end..appended]);
+            member.length += (appended - end) as u64;
+            match progress.map_err(io_error)? {
+                Progress::Ended => self.check_trailer(file)?,
+                Progress::NeedsInput => file.read_more()?,
+                Progress::NeedsRoom => return Ok(appended),
+            }
+            if appended > end {
+                return Ok(appended);
+            }
+        }
+    }
+
+    fn read_header<R: Read>(&mut self, file: &mut ReadAhead<R>) -> io::Result<()> {
         let mut header = HeaderBytes {
-            bytes: &mut self.bytes,
+            file,
             checksum: Hasher::new(),
         };
         let [
@@ -84,75 +117,44 @@ impl<R: BufRead> Gunzip<R> {
                 return Err(corrupt("a gzip header whose checksum does not match"));
             }
         }
-        self.inflate.reset(false);
+        self.inflate.reset();
         self.member = Some(Member::default());
         self.any_member = true;
         Ok(())
     }
 
-    fn check_trailer(&mut self, member: Member) -> io::Result<()> {
-        let mut trailer = [0; 8];
-        self.bytes.read_exact(&mut trailer)?;
-        let [c0, c1, c2, c3, l0, l1, l2, l3] = trailer;
+    fn check_trailer<R: Read>(&mut self, file: &mut ReadAhead<R>) -> io::Result<()> {
+        let member = self.member.take().unwrap_or_default();
+        let [c0, c1, c2, c3, l0, l1, l2, l3] = file.take()?;
         if member.checksum.finalize() != u32::from_le_bytes([c0, c1, c2, c3]) {
             return Err(corrupt("the text does not match its checksum"));
         }
-        if member.length != u32::from_le_bytes([l0, l1, l2, l3]) {
+        // The length is modulo 2^32.
+        if member.length as u32 != u32::from_le_bytes([l0, l1, l2, l3]) {
             return Err(corrupt("the text does not have its length"));
         }
         Ok(())
     }
 }
 
-impl<R: BufRead> Read for Gunzip<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        loop {
-            let Some(mut member) = self.member.take() else {
-                if self.any_member && self.bytes.fill_buf()?.is_empty() {
-                    return Ok(0);
-                }
-                self.read_header()?;
-                continue;
-            };
-            let input = self.bytes.fill_buf()?;
-            let ended = input.is_empty();
-            let (read_before, written_before) = (self.inflate.total_in(), self.inflate.total_out());
-            let status = self
-                .inflate
-                .decompress(input, buffer, FlushDecompress::None)
-                .map_err(|_| corrupt("the deflate stream is damaged"))?;
-            let read = (self.inflate.total_in() - read_before) as usize;
-            let written = (self.inflate.total_out() - written_before) as usize;
-            self.bytes.consume(read);
-            member.checksum.update(&buffer[..written]);
-            member.length = member.length.wrapping_add(written as u32);
-            match status {
-                Status::StreamEnd => self.check_trailer(member)?,
-                _ if written == 0 && ended => return Err(io::ErrorKind::UnexpectedEof.into()),
-                _ => self.member = Some(member),
-            }
-            if written > 0 {
-                return Ok(written);
-            }
-        }
-    }
-}
-
 /// A header's bytes, of which a checksum may be wanted.
 struct HeaderBytes<'a, R> {
-    bytes: &'a mut R,
+    file: &'a mut ReadAhead<R>,
     checksum: Hasher,
 }
 
 impl<R: Read> HeaderBytes<'_, R> {
     fn take<const N: usize>(&mut self) -> io::Result<[u8; N]> {
-        let mut taken = [0; N];
-        self.bytes.read_exact(&mut taken)?;
+        let taken = self.file.take()?;
         self.checksum.update(&taken);
         Ok(taken)
+    }
+}
+
+fn io_error(damage: Damage) -> io::Error {
+    match damage {
+        Damage::CutOff => io::ErrorKind::UnexpectedEof.into(),
+        Damage::Corrupt(reason) => corrupt(reason),
     }
 }
 
@@ -162,16 +164,39 @@ fn corrupt(reason: &str) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufReader, Write};
+    use std::io::Write;
 
     use flate2::write::GzEncoder;
     use flate2::{Compression, GzBuilder};
 
     use super::*;
 
-    fn gunzip(bytes: &[u8], buffered: usize) -> io::Result<Vec<u8>> {
+    /// A file that is read a few bytes at a time.
+    struct Slow<'a> {
+        bytes: &'a [u8],
+        at_once: usize,
+    }
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let length = buffer.len().min(self.at_once);
+            self.bytes.read(&mut buffer[..length])
+        }
+    }
+
+    fn gunzip(bytes: &[u8], at_once: usize) -> io::Result<Vec<u8>> {
+        let mut file = ReadAhead::new(Slow { bytes, at_once });
+        let mut gunzip = Gunzip::new();
         let mut text = Vec::new();
-        Gunzip::new(BufReader::with_capacity(buffered, bytes)).read_to_end(&mut text)?;
+        let mut end = 0;
+        loop {
+            text.resize(end + at_once.max(2), 0);
+            match gunzip.append(&mut file, &mut text, end)? {
+                more if more > end => end = more,
+                _ => break,
+            }
+        }
+        text.truncate(end);
         Ok(text)
     }
 

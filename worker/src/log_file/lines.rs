@@ -4,10 +4,6 @@ use std::borrow::Cow;
 
 use super::gunzip::{GunzipError, LogText};
 
-/// Text held at once. A chunk becomes one Arrow batch per rollup: below a quarter of this the cost of a
-/// batch shows, above it the chunk falls out of the processor's cache.
-const CHUNK_BYTES: usize = 1024 * 1024;
-
 /// A longer line is rejected. AWS cuts the longest fields at 8 KB and writes two or three of them.
 pub const MAX_LINE_BYTES: usize = 256 * 1024;
 
@@ -20,27 +16,20 @@ pub enum Chunk<'a> {
     /// U+FFFD, which is what Athena makes of them.
     Lines(Cow<'a, str>),
     /// A single line with no end in sight: its beginning.
-    Overlong(Cow<'a, str>),
+    Overlong(String),
 }
 
 /// Cuts text into chunks of whole lines.
 pub struct Lines<'a> {
     text: LogText<'a>,
-    buffer: Vec<u8>,
-    /// The bytes at the buffer's start that the last chunk left over: the beginning of a line.
-    left_over: std::ops::Range<usize>,
-    ended: bool,
+    /// Bytes of the last chunk.
+    taken: usize,
 }
 
 impl<'a> Lines<'a> {
-    /// Lines of `text`, of which nothing has been read.
+    /// Lines of `text`, of which nothing has been consumed.
     pub fn new(text: LogText<'a>) -> Self {
-        Self {
-            text,
-            buffer: vec![0; CHUNK_BYTES],
-            left_over: 0..0,
-            ended: false,
-        }
+        Self { text, taken: 0 }
     }
 
     /// Bytes of text so far.
@@ -50,66 +39,48 @@ impl<'a> Lines<'a> {
 
     /// The beginning of the text, before any of it has been taken as a chunk.
     pub fn peek(&mut self) -> Result<&str, GunzipError> {
-        let filled = self.fill()?;
-        let start = &self.buffer[..filled.min(PEEKED_BYTES)];
+        self.text.fill()?;
+        let start = self.text.unread();
+        let start = &start[..start.len().min(PEEKED_BYTES)];
         Ok(match std::str::from_utf8(start) {
             Ok(text) => text,
             Err(error) => std::str::from_utf8(&start[..error.valid_up_to()]).unwrap_or_default(),
         })
     }
 
-    /// Fills the buffer. Returns how far.
-    fn fill(&mut self) -> Result<usize, GunzipError> {
-        self.buffer.copy_within(self.left_over.clone(), 0);
-        let kept = self.left_over.len();
-        let filled = if self.ended {
-            kept
-        } else {
-            kept + self.text.fill(&mut self.buffer[kept..])?
-        };
-        self.ended |= filled < self.buffer.len();
-        self.left_over = 0..filled;
-        Ok(filled)
-    }
-
-    /// The next chunk, or `None` at the end of the text.
+    /// The next chunk, or `None` at the end of the text. It becomes one Arrow batch per rollup: below a quarter of a
+    /// megabyte the cost of a batch shows, above one it falls out of the processor's cache.
     pub fn next_chunk(&mut self) -> Result<Option<Chunk<'_>>, GunzipError> {
-        let filled = self.fill()?;
-        self.left_over = 0..0;
-        if filled == 0 {
+        self.text.consume(std::mem::take(&mut self.taken));
+        self.text.fill()?;
+        if self.text.unread().is_empty() {
             return Ok(None);
         }
-        if self.ended {
-            return Ok(Some(Chunk::Lines(to_text(&self.buffer[..filled]))));
-        }
-        match memchr::memrchr(b'\n', &self.buffer[..filled]) {
-            Some(end) => {
-                self.left_over = end + 1..filled;
-                Ok(Some(Chunk::Lines(to_text(&self.buffer[..=end]))))
-            }
-            None => {
-                self.skip_line(filled)?;
-                // A character may be cut at the end; that becomes U+FFFD too.
-                Ok(Some(Chunk::Overlong(to_text(
-                    &self.buffer[..MAX_LINE_BYTES],
-                ))))
-            }
-        }
+        let whole = match self.text.ended() {
+            true => Some(self.text.unread().len()),
+            false => memchr::memrchr(b'\n', self.text.unread()).map(|end| end + 1),
+        };
+        let Some(whole) = whole else {
+            // A character may be cut at the end; that becomes U+FFFD too.
+            let start = String::from_utf8_lossy(&self.text.unread()[..MAX_LINE_BYTES]).into_owned();
+            self.skip_line()?;
+            return Ok(Some(Chunk::Overlong(start)));
+        };
+        self.taken = whole;
+        Ok(Some(Chunk::Lines(to_text(&self.text.unread()[..whole]))))
     }
 
-    /// Reads on past the end of a line that fills the buffer, keeping the buffer's first part.
-    fn skip_line(&mut self, filled: usize) -> Result<(), GunzipError> {
+    /// Reads on past the end of a line.
+    fn skip_line(&mut self) -> Result<(), GunzipError> {
         loop {
-            let read = self.text.fill(&mut self.buffer[MAX_LINE_BYTES..filled])?;
-            let rest = MAX_LINE_BYTES..MAX_LINE_BYTES + read;
-            self.ended = rest.end < filled;
-            if let Some(end) = memchr::memchr(b'\n', &self.buffer[rest.clone()]) {
-                self.left_over = rest.start + end + 1..rest.end;
+            let text = self.text.unread();
+            let end = memchr::memchr(b'\n', text);
+            let line = end.map_or(text.len(), |end| end + 1);
+            self.text.consume(line);
+            if end.is_some() || self.text.ended() {
                 return Ok(());
             }
-            if self.ended {
-                return Ok(());
-            }
+            self.text.fill()?;
         }
     }
 }
@@ -123,7 +94,7 @@ fn to_text(bytes: &[u8]) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::gunzip;
+    use super::super::gunzip::{self, TEXT_BYTES};
     use super::*;
 
     fn chunks(text: &[u8]) -> Vec<(bool, String)> {
@@ -132,7 +103,7 @@ mod tests {
         while let Some(chunk) = lines.next_chunk().unwrap() {
             chunks.push(match chunk {
                 Chunk::Lines(text) => (true, text.into_owned()),
-                Chunk::Overlong(text) => (false, text.into_owned()),
+                Chunk::Overlong(text) => (false, text),
             });
         }
         chunks
@@ -157,7 +128,7 @@ mod tests {
 
     #[test]
     fn text_that_ends_with_the_buffer_is_whole() {
-        for length in [CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1] {
+        for length in [TEXT_BYTES - 1, TEXT_BYTES, TEXT_BYTES + 1] {
             let mut text = vec![b'x'; length];
             for n in (0..length).step_by(1000) {
                 text[n] = b'\n';
@@ -169,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_line_without_end_is_one_overlong_chunk() {
-        for length in [CHUNK_BYTES, 3 * CHUNK_BYTES + 17] {
+        for length in [2 * TEXT_BYTES, 3 * TEXT_BYTES + 17] {
             let mut text = b"first\n".to_vec();
             text.extend(vec![b'x'; length]);
             text.extend(b"\nlast\n");
@@ -178,7 +149,7 @@ mod tests {
             assert_eq!((read[0].1.as_str(), overlong), ("first\n", 1), "{length}");
             assert_eq!(read.last().unwrap().1, "last\n", "{length}");
         }
-        let read = chunks(&vec![b'x'; 2 * CHUNK_BYTES]);
+        let read = chunks(&vec![b'x'; 2 * TEXT_BYTES]);
         assert_eq!(read.len(), 1, "a file that is one endless line");
     }
 

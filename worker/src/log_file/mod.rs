@@ -1,6 +1,8 @@
 //! A log file's bytes become text, and the text lines.
 
 pub(crate) mod fetch;
+mod read_ahead;
+mod inflate;
 mod gzip;
 pub mod gunzip;
 pub mod lines;
