@@ -10,7 +10,7 @@ import pyarrow.parquet
 class Logmill:
     def __init__(self, binary, tables):
         self.binary = Path(binary).resolve()
-        self.tables = Path(tables).resolve()
+        self.tables = tables if str(tables).startswith("s3://") else Path(tables).resolve()
 
     def call(self, *arguments):
         """Runs a command over the tables. Its failure ends the test."""

@@ -91,6 +91,11 @@ NUMBERS = [
     f"{WHOLE} / 2", f"{WHOLE} % 7", f"-{WHOLE}", f"{WHOLE} + 1", f"{WHOLE} * 2", "received_bytes + sent_bytes",
     "try(received_bytes + sent_bytes)", "received_bytes * 2", "try(received_bytes * 2)", "sent_bytes / received_bytes",
     "try(sent_bytes / received_bytes)", "sent_bytes % received_bytes", "sent_bytes / nullif(received_bytes, 0)",
+    f"{WHOLE} - 1", f"try({WHOLE} - 1)", f"try({WHOLE} + 1)", f"try({WHOLE} * 3)", f"try(-{WHOLE})", f"try({WHOLE} * {WHOLE})",
+    f"try(try_cast({N} AS integer) * 2)", f"try_cast({N} AS integer) + elb_status_code", f"try(try_cast({N} AS integer) + elb_status_code)",
+    f"try(-try_cast({N} AS integer))", f"try(-try_cast({N} AS smallint))", "elb_status_code * client_port", "client_port - elb_status_code",
+    "try(received_bytes - -1)", f"try({WHOLE} - {WHOLE})", "try(1 - sent_bytes - received_bytes)", f"{WHOLE} % 1000 + sent_bytes % 7 * 2 - 1",
+    "received_bytes < 1000 AND received_bytes * sent_bytes > 0", "received_bytes > 1000 OR received_bytes + sent_bytes > 200",
     f"{NUMBER} / 0", f"0 / {NUMBER}", f"{NUMBER} % 7", f"{NUMBER} * 2", f"-{NUMBER}", f"{NUMBER} + {WHOLE}",
     "request_processing_time + target_processing_time + response_processing_time", "target_processing_time * 1000",
     "cast(target_processing_time * 1000 AS bigint)", "sent_bytes / 1024.0", "sent_bytes / 1024e0", "sent_bytes * 1.0 / received_bytes",
@@ -138,8 +143,54 @@ TIMES = (
         f"date_trunc('MINUTE', {INSTANT})", "now()", "current_date", f"year(cast({ODD_INSTANT} AS date))",
         ZONED, f"hour({ZONED})", f"date_trunc('day', {ZONED})", f"cast({ZONED} AS date)", f"to_unixtime({ZONED})",
         f"date_trunc('day', cast({INSTANT} AS timestamp))", f"cast({INSTANT} AS timestamp)",
+        f"cast({ODD_INSTANT} AS varchar)", f"cast({CREATED} AS varchar)", f"cast(date_trunc('day', {INSTANT}) AS varchar)",
         f"from_iso8601_date({N})", f"try(from_iso8601_date({N}))", f"last_day_of_month({INSTANT})",
     ]
+)
+
+# Counting from one time to another, and on from one.
+COUNTS = "-13 0 1 400".split()
+TIMES += (
+    [f"date_diff('{unit}', {ODD_INSTANT}, {INSTANT})" for unit in UNITS]
+    + [f"date_diff('{unit}', {INSTANT}, {ODD_INSTANT})" for unit in UNITS]
+    + [f"date_diff('{unit}', cast({ODD_INSTANT} AS date), DATE '2023-02-28')" for unit in UNITS]
+    + [f"date_diff('{unit}', TIMESTAMP '2024-01-31 12:00:00 UTC', {ODD_INSTANT})" for unit in UNITS]
+    + [f"date_diff('{unit}', {ODD_INSTANT}, TIMESTAMP '2025-02-28 12:00:00 UTC')" for unit in UNITS]
+    + [f"date_add('{unit}', {count}, {ODD_INSTANT})" for unit in UNITS for count in COUNTS]
+    + [f"date_add('{unit}', {count}, cast({ODD_INSTANT} AS date))" for unit in UNITS for count in COUNTS]
+    + [f"try(date_add('day', {WHOLE}, {INSTANT}))", f"date_add('day', {WHOLE}, {INSTANT})", f"date_add('month', length(user_agent), {INSTANT})"]
+    + [f"date_diff('fortnight', {CREATED}, {INSTANT})", f"date_diff('DAY', {CREATED}, {INSTANT})", f"date_diff('hour', NULL, {INSTANT})"]
+    + [f"to_unixtime({INSTANT}) - to_unixtime({CREATED})", f"date_diff('second', cast({INSTANT} AS date), {INSTANT})"]
+)
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+JODA_LETTERS = "CDEGHKMSYZadehkmswxyzbu"
+MYSQL_PATTERNS = ["%Y-%m-%d %H:%i:%s", "%Y%m%dT%T.%f", "100%% %é %", "", "at %r, %W", "%b %e %Y %l%p"]
+JODA_PATTERNS = [
+    "yyyy-MM-dd''T''HH:mm:ss.SSS", "yyyy-MM-dd HH", "EEE, d MMM yyyy hh:mm a", "''o''''clock'' H", "''''H ''''", "H ''open", "é.!? yy", "", "SSSSSSSSSS",
+]
+TIMES += (
+    [f"date_format({ODD_INSTANT}, '%{letter}')" for letter in LETTERS]
+    + [f"date_format({ODD_INSTANT}, '{pattern}')" for pattern in MYSQL_PATTERNS]
+    + [f"date_format(cast({ODD_INSTANT} AS date), '%Y-%m-%d %H')", f"date_format({INSTANT}, user_agent)"]
+    + [f"format_datetime({ODD_INSTANT}, '{letter * count}')" for letter in JODA_LETTERS for count in (1, 2, 3, 4)]
+    + [f"format_datetime({ODD_INSTANT}, '{pattern}')" for pattern in JODA_PATTERNS]
+)
+PADDED = [
+    f"{name}({text})"
+    for name in ("lpad", "rpad")
+    for text in [
+        "user_agent, 12, '.'", "user_agent, 3, 'ab'", "user_agent, 25, '日本語'", "user_agent, 0, ' '", "user_agent, 2, '🍏'", "user_agent, -1, ' '",
+        "user_agent, 5, ''", f"{E}, 8, user_agent", f"{E}, 8, {E}", "user_agent, NULL, ' '",
+    ]
+]
+DIGITS = "-400 -30 -19 -18 -3 -2 -1 0 1 2 3 5 15 17 22 30 300 330".split()
+ROUNDED = (
+    [f"round({NUMBER}, {digits})" for digits in DIGITS]
+    + [f"round({WHOLE}, {digits})" for digits in DIGITS]
+    + [f"try(round({WHOLE}, {digits}))" for digits in DIGITS]
+    + ["round(elb_status_code, -2)", "round(sent_bytes * 1e0 / 7, 3)", "round(target_processing_time * 1000, 1)"]
+    + [f"sqrt({NUMBER})", f"truncate({NUMBER})", f"truncate({WHOLE})", f"sqrt({WHOLE})", "sqrt(elb_status_code)", f"round({NUMBER}, length(type))"]
+    + ["user_agent <> '-' AND lpad(user_agent, length(user_agent) - 2, ' ') = 'x'", f"{E} = 'x' AND date_add('day', {WHOLE}, {INSTANT}) = {INSTANT}"]
 )
 
 # What people write, too: other types and functions, which a rollup may not know.
@@ -162,7 +213,8 @@ OTHERS = [
 AGGREGATES = [
     "count(*)", "count(1)", "count(target_port)", "count(" + E + ")", "count(" + NUMBER + ")", "count_if(elb_status_code >= 500)",
     "count_if(" + E + " = 'view')", "count(*) FILTER (WHERE target_port IS NULL)", "count() ",
-    "sum(elb_status_code)", "sum(target_port)", "sum(" + WHOLE + " % 1000)", "sum(" + WHOLE + ")", "sum(target_processing_time)",
+    "sum(elb_status_code)", "sum(target_port)", "sum(" + WHOLE + " % 1000)", f"sum(if({WHOLE} BETWEEN -1000 AND 1000, {WHOLE}))", "sum(-elb_status_code)", "sum(sent_bytes % 7 * 2 - 9)",
+    "sum(received_bytes) FILTER (WHERE received_bytes < 1000)", "sum(if(sent_bytes < 5000, sent_bytes * 1000000000000))", "sum(" + WHOLE + ")", "sum(target_processing_time)",
     "sum(sent_bytes) FILTER (WHERE sent_bytes < 1000000)", "sum(received_bytes)", f"sum(if(is_finite({NUMBER}), 1e0))", f"sum({NUMBER})",
     "sum(1)", "sum(1.5)", "sum(CASE WHEN elb_status_code >= 500 THEN 1 ELSE 0 END)", "sum(if(target_port IS NULL, 1, 0))",
     "sum(cast(elb_status_code AS smallint))", "sum(target_processing_time) FILTER (WHERE target_processing_time >= 0)",

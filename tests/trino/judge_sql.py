@@ -15,6 +15,8 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import date
+from itertools import chain
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -171,7 +173,11 @@ def comparable(value, is_digest):
 
 def make_trials():
     trials = []
-    for expression in expressions.COLUMNS + expressions.URL + expressions.TEXT + expressions.NUMBERS + expressions.TIMES + expressions.OTHERS:
+    of_rows = [
+        expressions.COLUMNS, expressions.URL, expressions.TEXT, expressions.NUMBERS, expressions.TIMES, expressions.PADDED, expressions.ROUNDED,
+        expressions.OTHERS,
+    ]
+    for expression in dict.fromkeys(chain(*of_rows)):
         trials.append(Trial(expression, ROWS.format(f"{expression} AS value"), ["line"]))
     for expression in expressions.AGGREGATES:
         trials.append(Trial(expression, GROUPS.format(f"{expression} AS value"), ["day", "type", "request_proto"]))
@@ -234,11 +240,22 @@ def ask_logmill(binary, folder, trials):
 
 
 def as_python(value):
-    """Some of the days and times that can be had are none of Python's."""
+    """Days and times of years that Python doesn't have are as Trino shows them."""
     try:
         return value.as_py()
-    except OverflowError:
-        return f"{value.type} {value.value}"
+    except (OverflowError, ValueError):
+        per_second = {"date32[day]": 0, "timestamp[us, tz=UTC]": 1_000_000}[str(value.type)]
+        days, rest = divmod(value.value, 86_400 * per_second) if per_second else (value.value, 0)
+        # A calendar is the same after 400 years.
+        cycles, day = divmod(days + 719_162, 146_097)
+        day = date.fromordinal(day + 1)
+        year = day.year + 400 * cycles
+        shown_year = f"+{year}" if year > 9999 else f"{'-' if year < 0 else ''}{abs(year):04}"
+        shown_day = f"{shown_year}-{day:%m-%d}"
+        if not per_second:
+            return shown_day
+        seconds, fraction = divmod(rest, per_second)
+        return f"{shown_day} {seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{fraction // 1000:03} UTC"
 
 
 # ---- Trino -----------------------------------------------------------------------------------------------------------

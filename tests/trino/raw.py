@@ -65,13 +65,21 @@ class Bucket:
             if path.is_file():
                 self.client.put_object(Bucket=BUCKET, Key=f"{prefix}/{path.relative_to(folder)}", Body=path.read_bytes())
 
-    def catalog(self):
+    def environment(self):
+        """What makes this bucket's server the S3 of a program."""
         return {
-            "connector.name": "hive",
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+        }
+
+    def file_system(self):
+        """Trino's own client of S3, and a metastore in the bucket too."""
+        return {
             "hive.metastore": "file",
             "hive.metastore.catalog.dir": f"s3://{BUCKET}/metastore",
             "hive.metastore.disable-location-checks": "true",
-            "hive.recursive-directories": "true",
             "fs.hadoop.enabled": "false",
             "fs.native-s3.enabled": "true",
             "s3.endpoint": self.endpoint,
@@ -80,6 +88,9 @@ class Bucket:
             "s3.aws-access-key": "test",
             "s3.aws-secret-key": "test",
         }
+
+    def catalog(self):
+        return {"connector.name": "hive", "hive.recursive-directories": "true", **self.file_system()}
 
 
 @contextmanager

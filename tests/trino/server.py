@@ -2,7 +2,7 @@
 
 Two of them. Trino 435 is what Athena's engine v3 computes as; it reads raw logs through the Hive connector, from S3, as its
 connector for local files is not published apart from the whole. Trino 476 is published whole, and reads tables through the
-Delta Lake connector, from folders; it needs Java 24. A Trino that doesn't start is an error.
+Delta Lake connector, from folders and S3; it needs Java 24. A Trino that doesn't start is an error.
 """
 
 import base64

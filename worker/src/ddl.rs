@@ -60,8 +60,13 @@ fn queries(table: &Definition, database: &str) -> Vec<(String, String)> {
         let columns = table.columns.iter();
         columns.filter(move |column| column.rule == Some(rule))
     };
-    let sums: Vec<String> = table.columns.iter().filter_map(merged_again).collect();
-    let sums = &sums[..sums.len().min(SHOWN_COLUMNS)];
+    let merged = table.columns.iter().filter_map(merged_again);
+    let merged: Vec<(String, &str)> = merged.take(SHOWN_COLUMNS).collect();
+    let outputs: Vec<String> = merged
+        .iter()
+        .map(|(call, name)| format!("{call} AS {name}"))
+        .collect();
+    let outputs = outputs.join(",\n       ");
     let slot = &table.columns[table.slot_column];
     let other_key = table
         .columns
@@ -75,26 +80,23 @@ fn queries(table: &Definition, database: &str) -> Vec<(String, String)> {
         .map(|(_, column)| &column.name);
 
     let mut queries = Vec::new();
-    if matches!(slot.data_type, DataType::Timestamp(..)) && !sums.is_empty() {
+    if matches!(slot.data_type, DataType::Timestamp(..)) && !merged.is_empty() {
         let slot = &slot.name;
         queries.push((
             format!("the last hour, by {slot}"),
             format!(
-                "SELECT {slot},\n       {}\n{from}\nWHERE {} AND {slot} >= current_timestamp - INTERVAL '1' HOUR\n\
+                "SELECT {slot},\n       {outputs}\n{from}\nWHERE {} AND {slot} >= current_timestamp - INTERVAL '1' HOUR\n\
                  GROUP BY {slot}\nORDER BY {slot}",
-                sums.join(",\n       "),
                 days(1)
             ),
         ));
     }
-    if let (Some(key), [first, ..]) = (other_key, sums) {
+    if let (Some(key), Some((_, largest))) = (other_key, merged.first()) {
         queries.push((
             format!("yesterday's largest, by {key}"),
             format!(
-                "SELECT {key},\n       {}\n{from}\nWHERE date = current_date - INTERVAL '1' DAY\nGROUP BY {key}\n\
-                 ORDER BY {} DESC\nLIMIT 10",
-                sums.join(",\n       "),
-                first.rsplit(' ').next().unwrap_or(first),
+                "SELECT {key},\n       {outputs}\n{from}\nWHERE date = current_date - INTERVAL '1' DAY\nGROUP BY {key}\n\
+                 ORDER BY {largest} DESC\nLIMIT 10",
             ),
         ));
     }
@@ -135,8 +137,8 @@ fn days(before_today: u32) -> String {
     }
 }
 
-/// The column over many rows, if one call says what it then is.
-fn merged_again(column: &Column) -> Option<String> {
+/// The call that says what the column is over many rows, if one does, and the column's name.
+fn merged_again(column: &Column) -> Option<(String, &str)> {
     let function = match column.rule? {
         MergeRule::Sum => "sum",
         MergeRule::Min => "min",
@@ -145,7 +147,7 @@ fn merged_again(column: &Column) -> Option<String> {
         MergeRule::BoolAnd => "bool_and",
         MergeRule::GroupKey | MergeRule::HyperLogLog | MergeRule::TDigest => return None,
     };
-    Some(format!("{function}({0}) AS {0}", column.name))
+    Some((format!("{function}({})", column.name), &column.name))
 }
 
 #[cfg(test)]

@@ -105,6 +105,43 @@ fn a_rollup_added_later_counts_what_is_there() {
 }
 
 #[test]
+fn a_sum_that_overflows_is_told_and_never_wrong() {
+    let place = Workplace::new();
+    place.rollup(
+        "amounts",
+        "SELECT date_trunc('hour', from_iso8601_timestamp(time)) AS hour, \
+         sum(try_cast(url_extract_parameter(request_url, 'n') AS bigint)) AS amount \
+         FROM alb_access_logs GROUP BY 1",
+    );
+    let line = |n: i64| {
+        let url = format!("https://shop.example:443/?n={n}");
+        alb_line(10, 1, "192.0.2.1", 200, &url)
+    };
+    // In one log file: it is not counted, as with any SQL that fails.
+    place.log(&alb_name(10, 5, 1), &(line(i64::MAX) + &line(1)));
+    place.log(&alb_name(10, 5, 2), &line(i64::MAX));
+    let printed = fail(&mut place.run_command(), 3);
+    assert!(printed.contains("bigint addition overflow"), "{printed}");
+    let amount = || place.query("SELECT amount FROM amounts");
+    assert_eq!(amount(), [i64::MAX.to_string()]);
+
+    // With what the table has: nothing is committed, and nothing lost.
+    let overflowing = format!("logs/{}", alb_name(10, 5, 1));
+    fs::remove_file(place.path(&overflowing)).unwrap();
+    place.log(&alb_name(10, 5, 3), &line(1));
+    for _ in 0..2 {
+        let printed = fail(&mut place.run_command(), 1);
+        println!("{printed}");
+        assert!(printed.contains("bigint addition overflow"), "{printed}");
+        assert_eq!(amount(), [i64::MAX.to_string()]);
+    }
+    place.log(&alb_name(10, 5, 4), &line(-2));
+    let printed = place.run();
+    assert!(printed.contains("2 counted"), "{printed}");
+    assert_eq!(amount(), [(i64::MAX - 1).to_string()]);
+}
+
+#[test]
 fn other_sql_under_the_same_name_is_refused() {
     let place = Workplace::new();
     place.rollup("by_minute", BY_MINUTE);

@@ -2,7 +2,8 @@
 //! and read what it writes. The Python programs in `tests/trino/` do so; this runs them, one after another, as each
 //! Trino takes two gigabytes.
 //!
-//! They need Maven and Java, 17 and a newer one, and so are asked for by name: `cargo test --test trino -- --ignored`.
+//! They need Maven and Java, 17 and a newer one, and so are asked for by name: `cargo test --test trino -- --ignored`. On two cores that
+//! takes some five minutes, and what Maven fetches the first time.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -31,4 +32,10 @@ fn trino_computes_the_same_from_the_raw_lines() {
 #[ignore = "needs Maven and Java"]
 fn trino_reads_the_same_from_the_tables() {
     judge("trino/judge_tables.py");
+}
+
+#[test]
+#[ignore = "needs Maven and Java"]
+fn trino_reads_whole_versions_while_tables_are_written() {
+    judge("trino/judge_writing.py");
 }

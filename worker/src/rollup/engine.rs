@@ -16,7 +16,7 @@ use datafusion::execution::{
 use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::TypePlanner;
-use datafusion::logical_expr::{LogicalPlan, ScalarUDF, SortExpr};
+use datafusion::logical_expr::{LogicalPlan, SortExpr};
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
@@ -71,12 +71,7 @@ pub(crate) fn rollup_session() -> SessionState {
         // They would stay in a plan that is run again. The scan has no use for them.
         .set_bool("datafusion.optimizer.enable_dynamic_filter_pushdown", false);
     let mut scalar = functions::scalar_functions();
-    scalar.push(Arc::new(ScalarUDF::new_from_impl(
-        functions::named_cast::NamedCast::default(),
-    )));
-    scalar.push(Arc::new(ScalarUDF::new_from_impl(
-        functions::exact::ExactDivision::default(),
-    )));
+    scalar.extend(functions::stand_ins());
     SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(Arc::clone(&RUNTIME))
@@ -147,7 +142,9 @@ pub(crate) async fn plan(state: &SessionState, statement: Statement) -> Result<L
                 functions::named_cast::plan(expr)
                     .transform_data(|expr| functions::cast::plan(expr, &schema))?
                     .transform_data(|expr| functions::exact::plan(expr, &schema))?
+                    .transform_data(|expr| functions::arithmetic::plan(expr, &schema))?
                     .transform_data(functions::text::check_pattern)?
+                    .transform_data(functions::time::check_format)?
                     .transform_data(|expr| functions::number::plan_comparison(expr, &schema))?
                     .transform_data(|expr| functions::attempt::plan(expr, &schema, state))
             })?;

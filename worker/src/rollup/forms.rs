@@ -158,24 +158,48 @@ fn with_backslashes(pattern: &str, escape: Option<char>) -> Result<String, Strin
 
 /// Whether computing it may fail for some line.
 fn may_fail(expr: &Expr) -> bool {
-    const FALLIBLE: [&str; 3] = ["from_iso8601_timestamp", "url_decode", "split_part"];
-    let found = visit_expressions(expr, |expr| match expr {
-        Expr::BinaryOp {
-            op: BinaryOperator::Divide | BinaryOperator::Modulo,
-            ..
-        } => ControlFlow::Break(()),
-        Expr::Cast {
-            kind: CastKind::Cast,
-            ..
-        } => ControlFlow::Break(()),
-        Expr::Function(function)
-            if FALLIBLE.contains(&function.name.to_string().to_ascii_lowercase().as_str()) =>
-        {
-            ControlFlow::Break(())
+    const FALLIBLE: [&str; 8] = [
+        "abs",
+        "date_add",
+        "from_iso8601_timestamp",
+        "from_unixtime",
+        "lpad",
+        "rpad",
+        "split_part",
+        "url_decode",
+    ];
+    let found = visit_expressions(expr, |expr| {
+        let fails = match expr {
+            Expr::BinaryOp {
+                op: BinaryOperator::Divide | BinaryOperator::Modulo,
+                ..
+            } => true,
+            // Of integers, whose result may be out of range.
+            Expr::BinaryOp {
+                left,
+                op: BinaryOperator::Plus | BinaryOperator::Minus | BinaryOperator::Multiply,
+                right,
+            } => !is_interval(left) && !is_interval(right),
+            Expr::UnaryOp {
+                op: UnaryOperator::Minus,
+                expr,
+            } => !matches!(**expr, Expr::Value(_)),
+            Expr::Cast { kind, .. } => *kind == CastKind::Cast,
+            Expr::Function(function) => {
+                FALLIBLE.contains(&function.name.to_string().to_ascii_lowercase().as_str())
+            }
+            _ => false,
+        };
+        match fails {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
         }
-        _ => ControlFlow::Continue(()),
     });
     found.is_break()
+}
+
+fn is_interval(expr: &Expr) -> bool {
+    matches!(expr, Expr::Interval(_))
 }
 
 /// Whether it is made of numbers like 1024.0, and so may be a decimal in Trino.

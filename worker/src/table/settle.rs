@@ -24,9 +24,10 @@ const MANY_FILES: usize = 32;
 /// Files of this size are large enough for any reader, and are not packed.
 const PACKED_BYTES: u64 = 256 * 1024 * 1024;
 
-/// A day whose hours are larger together is not packed: they are large enough for any reader, and a late log file
-/// would have all of it written again.
-const MERGED_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+/// A day whose hours are larger together is not packed: they have 10 MB each, which is large enough for any reader and the least
+/// that Athena charges for. Trino knows of a file which times are in it, and not where: what asks for one hour
+/// of a packed day reads the day. And a late log file would have all of it written again.
+const MERGED_BYTES: u64 = 256 * 1024 * 1024;
 
 const MILLISECONDS_PER_HOUR: i64 = 3_600_000;
 

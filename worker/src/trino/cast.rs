@@ -431,6 +431,18 @@ pub fn date_to_varchar(days: i32) -> String {
     format!("{sign}{:04}-{month:02}-{day:02}", year.abs())
 }
 
+/// TIMESTAMP WITH TIME ZONE, in UTC and units of which a second has a power of ten, to VARCHAR: `2026-11-22 10:00:00.000 UTC`.
+pub fn timestamp_to_varchar(instant: i64, units_per_second: i64) -> String {
+    let seconds = instant.div_euclid(units_per_second);
+    let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    let fraction = instant.rem_euclid(units_per_second);
+    let digits = units_per_second.ilog10() as usize;
+    // Days of a timestamp are far fewer than those of a date.
+    let date = date_to_varchar(days as i32);
+    format!("{date} {hour:02}:{minute:02}:{second:02}.{fraction:0digits$} UTC")
+}
+
 /// DOUBLE to VARCHAR, always with an exponent: `1.5E0`, `1.0E-3`, `0E0`, `-0E0`, `Infinity`, `NaN`.
 pub fn double_to_varchar(value: f64) -> String {
     if value == 0.0 {

@@ -6,10 +6,10 @@
 use std::fmt;
 
 /// Milliseconds in a second, a minute, an hour and a day.
-const SECOND: i64 = 1_000;
-const MINUTE: i64 = 60 * SECOND;
-const HOUR: i64 = 60 * MINUTE;
-const DAY: i64 = 24 * HOUR;
+pub(super) const SECOND: i64 = 1_000;
+pub(super) const MINUTE: i64 = 60 * SECOND;
+pub(super) const HOUR: i64 = 60 * MINUTE;
+pub(super) const DAY: i64 = 24 * HOUR;
 
 /// Why a timestamp isn't one. Its `Display` is Trino's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -647,9 +647,9 @@ fn floor_to_monday(days: i64) -> i64 {
     days - (days + 3).rem_euclid(7)
 }
 
-/// What `date_trunc` truncates to.
+/// What `date_trunc` truncates to, and `date_add` and `date_diff` count in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TruncUnit {
+pub enum Unit {
     /// Nothing is cut off milliseconds.
     Millisecond,
     /// The start of the second.
@@ -690,7 +690,7 @@ impl fmt::Display for UnitError {
 
 impl std::error::Error for UnitError {}
 
-impl TruncUnit {
+impl Unit {
     /// The unit of that name, in letters of either case, for `date_trunc(unit, timestamp)`. A query has it once, so
     /// parse it once.
     ///
@@ -720,7 +720,7 @@ impl TruncUnit {
     /// The unit of that name for `date_trunc(unit, date)`, where a day is the shortest.
     ///
     /// # Errors
-    /// As [`TruncUnit::of_timestamp`], and for a unit shorter than a day.
+    /// As [`Unit::of_timestamp`], and for a unit shorter than a day.
     pub fn of_date(name: &str) -> Result<Self, UnitError> {
         match Self::of_timestamp(name) {
             Ok(Self::Millisecond | Self::Second | Self::Minute | Self::Hour) | Err(_) => {
@@ -767,5 +767,5 @@ impl TruncUnit {
 /// # Errors
 /// For a unit that there isn't.
 pub fn date_trunc(unit: &str, millis: i64) -> Result<i64, UnitError> {
-    Ok(TruncUnit::of_timestamp(unit)?.floor_millis(millis))
+    Ok(Unit::of_timestamp(unit)?.floor_millis(millis))
 }

@@ -9,6 +9,8 @@
 pub mod uri;
 pub mod url;
 pub mod iso8601;
+pub mod calendar;
+pub mod time_format;
 pub mod cast;
 
 /// The zeros of the decimal digits in Unicode's first plane, as Java 17 knows them; the nine digits above each of them
@@ -46,7 +48,7 @@ pub(crate) mod vectors {
     use std::borrow::Cow;
     use std::fmt::Display;
 
-    use super::iso8601::{self, TruncUnit};
+    use super::iso8601::{self, Unit};
     use super::{cast, uri::Uri, url};
 
     /// The answer, `None` for a NULL, or the message of the error.
@@ -136,9 +138,7 @@ pub(crate) mod vectors {
             "encode" => Ok(Some(url::encode(first))),
             "iso" => shown(iso8601::from_iso8601_timestamp(first)),
             "date_trunc" => shown(iso8601::date_trunc(first, number())),
-            "date_trunc_date" => {
-                shown(TruncUnit::of_date(first).map(|unit| unit.floor_days(number())))
-            }
+            "date_trunc_date" => shown(Unit::of_date(first).map(|unit| unit.floor_days(number()))),
             "double" => shown(cast::varchar_to_double(first).map(|value| {
                 let value = if value.is_nan() { f64::NAN } else { value };
                 format!("{:x}", value.to_bits())
@@ -216,8 +216,7 @@ pub(crate) mod vectors {
 #[cfg(test)]
 mod tests {
     use super::iso8601::{
-        Timestamps, TruncUnit, civil_from_days, days_from_civil, days_in_month,
-        from_iso8601_timestamp,
+        Timestamps, Unit, civil_from_days, days_from_civil, days_in_month, from_iso8601_timestamp,
     };
     use super::uri::{Queries, Uri};
     use super::url::Parameter;
@@ -329,7 +328,7 @@ mod tests {
             let wide = random.next() as i64;
             let shift = random.below(64);
             for millis in [wide >> shift, i64::MIN, i64::MAX] {
-                for unit in units.map(|unit| TruncUnit::of_timestamp(unit).unwrap()) {
+                for unit in units.map(|unit| Unit::of_timestamp(unit).unwrap()) {
                     let start = unit.floor_millis(millis);
                     assert!(
                         start <= millis && unit.floor_millis(start) == start || start == i64::MIN
@@ -453,7 +452,7 @@ mod tests {
             cast::varchar_to_date(text)
                 .err()
                 .map(|error| error.to_string()),
-            TruncUnit::of_timestamp(text)
+            Unit::of_timestamp(text)
                 .err()
                 .map(|error| error.to_string()),
         ];

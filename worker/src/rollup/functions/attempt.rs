@@ -11,46 +11,20 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::concat;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{
-    Column, DFSchema, DataFusionError, ExprSchema, Result, exec_err, plan_err,
-};
+use datafusion::common::{Column, DFSchema, DataFusionError, ExprSchema, Result};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::physical_expr::PhysicalExpr;
 
+use super::stand_in::StandIn;
+
+const TRY: &str = "try";
+
 /// Stands for `try` between parsing and [`plan`].
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct Placeholder {
-    signature: Signature,
-}
-
-impl Default for Placeholder {
-    fn default() -> Self {
-        Self {
-            signature: Signature::any(1, Volatility::Immutable),
-        }
-    }
-}
-
-impl ScalarUDFImpl for Placeholder {
-    fn name(&self) -> &str {
-        "try"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
-        Ok(arguments[0].clone())
-    }
-
-    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        exec_err!("try() was not planned")
-    }
+pub(super) fn stand_in() -> StandIn {
+    StandIn::new(TRY, 1, None)
 }
 
 /// Makes a [`Try`] of a call of `try`; leaves other expressions as they are.
@@ -59,18 +33,11 @@ pub(crate) fn plan(
     schema: &DFSchema,
     state: &SessionState,
 ) -> Result<Transformed<Expr>> {
-    let Expr::ScalarFunction(ScalarFunction { func, mut args }) = expr else {
-        return Ok(Transformed::no(expr));
+    let mut arguments = match StandIn::arguments(TRY, expr) {
+        Ok(arguments) => arguments,
+        Err(other) => return Ok(Transformed::no(other)),
     };
-    if !func.inner().is::<Placeholder>() {
-        return Ok(Transformed::no(Expr::ScalarFunction(ScalarFunction {
-            func,
-            args,
-        })));
-    }
-    let Some(attempted) = args.pop() else {
-        return plan_err!("try() needs an expression");
-    };
+    let attempted = arguments.swap_remove(0);
     let mut columns: Vec<Column> = attempted.column_refs().into_iter().cloned().collect();
     columns.sort();
     let fields = columns
@@ -141,7 +108,7 @@ impl Hash for Try {
 
 impl ScalarUDFImpl for Try {
     fn name(&self) -> &str {
-        "try"
+        TRY
     }
 
     fn schema_name(&self, _: &[Expr]) -> Result<String> {

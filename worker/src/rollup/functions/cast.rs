@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, Strin
 use arrow::compute::cast;
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-    Int64Type,
+    Int64Type, TimeUnit,
 };
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, DataFusionError, Result, exec_err, plan_err};
@@ -84,6 +84,9 @@ fn agreement(from: &DataType, to: &DataType) -> Agreement {
         (from, to) if is_text(from) && is_integer(to) => Agreement::Trinos,
         (Float64, to) if is_integer(to) || is_text(to) => Agreement::Trinos,
         (Date32, to) if is_text(to) => Agreement::Trinos,
+        (Timestamp(TimeUnit::Millisecond | TimeUnit::Microsecond, Some(_)), to) if is_text(to) => {
+            Agreement::Trinos
+        }
         (from, to) if is_integer(from) && (is_integer(to) || is_text(to)) => Agreement::Same,
         (from, Float64) if is_integer(from) => Agreement::Same,
         (Float32, Float64) => Agreement::Same,
@@ -116,7 +119,7 @@ pub(crate) fn trino_name(data_type: &DataType) -> String {
     }
 }
 
-/// A cast as Trino does it, from varchar, double or date. With `attempt`, what can't be cast is NULL.
+/// A cast as Trino does it, from varchar, double, date or timestamp. With `attempt`, what can't be cast is NULL.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Cast {
     to: DataType,
@@ -156,6 +159,7 @@ impl ScalarUDFImpl for Cast {
             from if is_text(from) => self.cast_text(&cast(&value, &DataType::Utf8View)?),
             DataType::Float64 => self.cast_double(&value),
             DataType::Date32 => self.cast_date(&value),
+            DataType::Timestamp(unit, _) => self.cast_instant(&value, *unit),
             other => exec_err!("cast from {other}"),
         };
         Ok(ColumnarValue::Array(result?))
@@ -232,6 +236,21 @@ impl Cast {
         let mut texts = StringViewBuilder::new();
         for date in value.as_primitive::<Date32Type>() {
             texts.append_option(date.map(trino::date_to_varchar));
+        }
+        Ok(cast(&texts.finish(), &self.to)?)
+    }
+
+    fn cast_instant(&self, value: &ArrayRef, unit: TimeUnit) -> Result<ArrayRef> {
+        let units_per_second = match unit {
+            TimeUnit::Millisecond => 1000,
+            TimeUnit::Microsecond => 1_000_000,
+            other => return exec_err!("cast from a timestamp of {other:?}s"),
+        };
+        let mut texts = StringViewBuilder::new();
+        for instant in cast(value, &DataType::Int64)?.as_primitive::<Int64Type>() {
+            texts.append_option(
+                instant.map(|instant| trino::timestamp_to_varchar(instant, units_per_second)),
+            );
         }
         Ok(cast(&texts.finish(), &self.to)?)
     }

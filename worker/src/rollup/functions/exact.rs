@@ -3,61 +3,27 @@
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{DFSchema, Result, exec_err, plan_err};
-use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::{
-    BinaryExpr, ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDFImpl,
-    Signature, Volatility,
-};
+use datafusion::common::{DFSchema, Result, plan_err};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
+
+use super::stand_in::StandIn;
 
 /// The name of the call that stands for the division until it is planned; nobody can write it without quotes.
 pub(crate) const EXACT_DIVISION: &str = "exact division";
 
 /// `"exact division"(a, b, '/')`.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct ExactDivision {
-    signature: Signature,
-}
-
-impl Default for ExactDivision {
-    fn default() -> Self {
-        Self {
-            signature: Signature::any(3, Volatility::Immutable),
-        }
-    }
-}
-
-impl ScalarUDFImpl for ExactDivision {
-    fn name(&self) -> &str {
-        EXACT_DIVISION
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Float64)
-    }
-
-    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        exec_err!("a division was not planned")
-    }
+pub(super) fn stand_in() -> StandIn {
+    StandIn::new(EXACT_DIVISION, 3, Some(DataType::Float64))
 }
 
 /// Makes it the division that it stands for, or refuses it; leaves other expressions as they are.
 pub(crate) fn plan(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    let (left, op, right) = match expr {
-        Expr::ScalarFunction(ScalarFunction { func, args })
-            if func.inner().is::<ExactDivision>() && args.len() == 3 =>
-        {
-            let mut args = args.into_iter();
-            match (args.next(), args.next(), args.next()) {
-                (Some(left), Some(right), Some(op)) => (left, op, right),
-                _ => return plan_err!("a division of no two numbers"),
-            }
-        }
-        other => return Ok(Transformed::no(other)),
+    let arguments = match StandIn::arguments(EXACT_DIVISION, expr) {
+        Ok(arguments) => <[Expr; 3]>::try_from(arguments),
+        Err(other) => return Ok(Transformed::no(other)),
+    };
+    let Ok([left, right, op]) = arguments else {
+        return plan_err!("a division of no two numbers");
     };
     if is_exact(&left, schema)? && is_exact(&right, schema)? {
         return plan_err!(

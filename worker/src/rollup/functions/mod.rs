@@ -16,13 +16,16 @@ use datafusion::logical_expr::{
 };
 
 mod url;
-mod time;
+pub(crate) mod time;
 pub(crate) mod text;
 pub(crate) mod number;
 pub(crate) mod cast;
 pub(crate) mod attempt;
+mod stand_in;
 pub(crate) mod named_cast;
 pub(crate) mod exact;
+pub(crate) mod arithmetic;
+mod sum;
 mod sketches;
 
 /// The functions of one row that Trino has and DataFusion lacks or computes otherwise.
@@ -39,13 +42,18 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
         .flatten()
         .map(|function| Arc::new(ScalarUDF::new_from_impl(function)))
         .collect();
-    functions.push(Arc::new(ScalarUDF::new_from_impl(
-        attempt::Placeholder::default(),
-    )));
+    functions.push(Arc::new(ScalarUDF::new_from_impl(attempt::stand_in())));
     // These do as Trino does.
     functions.push(datafusion::functions::core::coalesce());
     functions.push(datafusion::functions::core::nullif());
     functions
+}
+
+/// Calls that nobody writes: forms of SQL are spelled out in them.
+pub(crate) fn stand_ins() -> Vec<Arc<ScalarUDF>> {
+    [named_cast::stand_in(), exact::stand_in()]
+        .map(|function| Arc::new(ScalarUDF::new_from_impl(function)))
+        .into()
 }
 
 /// The aggregate functions that rollups and queries may use.
@@ -53,7 +61,7 @@ pub(crate) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
     let mut functions = sketches::aggregate_functions();
     functions.extend([
         aggregate::count::count_udaf(),
-        aggregate::sum::sum_udaf(),
+        sum::sum_udaf(),
         aggregate::min_max::min_udaf(),
         aggregate::min_max::max_udaf(),
         aggregate::bool_and_or::bool_and_udaf(),

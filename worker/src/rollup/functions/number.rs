@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array};
 use arrow::datatypes::DataType::{Float64, Int64};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::common::tree_node::Transformed;
@@ -20,7 +20,32 @@ pub(super) fn functions() -> Vec<Scalar> {
         rounding("floor", |args| rounded(args, f64::floor)),
         rounding("ceil", |args| rounded(args, f64::ceil)).with_alias("ceiling"),
         // Away from zero at a half, as Trino's.
-        rounding("round", |args| rounded(args, f64::round)),
+        Scalar::overloaded(
+            "round",
+            vec![
+                vec![Int64],
+                vec![Float64],
+                vec![Int64, Int64],
+                vec![Float64, Int64],
+            ],
+            |arguments| arguments[0].clone(),
+            |args| match args.get(1) {
+                None => rounded(args, f64::round),
+                Some(_) => rounded_to_digits(args),
+            },
+        ),
+        Scalar::new(
+            "truncate",
+            vec![Float64],
+            |_| Float64,
+            |args| rounded(args, f64::trunc),
+        ),
+        Scalar::new(
+            "sqrt",
+            vec![Float64],
+            |_| Float64,
+            |args| rounded(args, f64::sqrt),
+        ),
         rounding("abs", |args| match args[0].data_type() {
             Int64 => {
                 let numbers = args[0].as_primitive::<Int64Type>();
@@ -57,6 +82,63 @@ fn rounded(args: &[ArrayRef], round: fn(f64) -> f64) -> Result<ArrayRef> {
                 .unary::<_, Float64Type>(round),
         )),
     }
+}
+
+fn rounded_to_digits(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let digits = args[1].as_primitive::<Int64Type>();
+    match args[0].data_type() {
+        Int64 => {
+            let numbers = args[0].as_primitive::<Int64Type>().iter().zip(digits);
+            let rounded = numbers.map(|(number, digits)| match (number, digits) {
+                (Some(number), Some(digits)) => round_bigint(number, digits)
+                    .map(Some)
+                    .ok_or_else(|| exec_datafusion_err!("numerical overflow: {number}")),
+                _ => Ok(None),
+            });
+            Ok(Arc::new(rounded.collect::<Result<Int64Array>>()?))
+        }
+        _ => {
+            let numbers = args[0].as_primitive::<Float64Type>().iter().zip(digits);
+            let rounded = numbers.map(|(number, digits)| Some(round_double(number?, digits?)));
+            Ok(Arc::new(rounded.collect::<Float64Array>()))
+        }
+    }
+}
+
+/// Trino's, which computes with a power of ten, and is off where that is.
+fn round_double(number: f64, digits: i64) -> f64 {
+    if !number.is_finite() {
+        return number;
+    }
+    let factor = power_of_ten(digits);
+    let sign = if number < 0.0 { -1.0 } else { 1.0 };
+    let scaled = sign * number * factor;
+    if scaled.is_infinite() {
+        return number;
+    }
+    // Java's is 0 of what is no number.
+    let rounded = if scaled.is_nan() { 0.0 } else { scaled.round() };
+    sign * (rounded / factor)
+}
+
+fn power_of_ten(exponent: i64) -> f64 {
+    let exponent = exponent.clamp(-400, 400);
+    format!("1e{exponent}").parse().unwrap_or(f64::NAN)
+}
+
+/// Away from zero at a half.
+fn round_bigint(number: i64, digits: i64) -> Option<i64> {
+    if digits >= 0 {
+        return Some(number);
+    }
+    let unit = 10_i64.checked_pow(u32::try_from(digits.unsigned_abs()).ok()?)?;
+    let half_up = number / unit
+        + if (number % unit).abs() >= unit - unit / 2 {
+            number.signum()
+        } else {
+            0
+        };
+    half_up.checked_mul(unit)
 }
 
 fn tested(args: &[ArrayRef], test: fn(f64) -> bool) -> Result<ArrayRef> {

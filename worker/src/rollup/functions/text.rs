@@ -60,6 +60,18 @@ pub(super) fn functions() -> Vec<Scalar> {
             returns_text,
             split_part,
         ),
+        Scalar::new(
+            "lpad",
+            vec![Utf8View, Int64, Utf8View],
+            returns_text,
+            |args| pad(args, |text, padding| padding + text),
+        ),
+        Scalar::new(
+            "rpad",
+            vec![Utf8View, Int64, Utf8View],
+            returns_text,
+            |args| pad(args, |text, padding| text.to_owned() + &padding),
+        ),
         substr_function(),
         strpos_function(),
         Scalar::new(
@@ -216,6 +228,38 @@ fn nth_part<'t>(text: &'t str, delimiter: &str, index: usize) -> Option<&'t str>
         return Some(&text[start..start + character.len_utf8()]);
     }
     text.split(delimiter).nth(index)
+}
+
+/// Padded texts are no longer than this; in Trino they may have two billion characters.
+const LONGEST_PADDED: i64 = 1024 * 1024;
+
+/// Texts of exactly so many characters, of which the padding is put before or after, or the last are cut off.
+fn pad(args: &[ArrayRef], join: fn(&str, String) -> String) -> Result<ArrayRef> {
+    let mut values = StringViewBuilder::new();
+    let lengths = args[1].as_primitive::<Int64Type>();
+    for ((text, length), padding) in text_values(&args[0])?
+        .iter()
+        .zip(lengths)
+        .zip(text_values(&args[2])?)
+    {
+        let (Some(text), Some(length), Some(padding)) = (text, length, padding) else {
+            values.append_null();
+            continue;
+        };
+        if !(0..=LONGEST_PADDED).contains(&length) {
+            return exec_err!("Target length must be in the range [0..{LONGEST_PADDED}]");
+        }
+        if padding.is_empty() {
+            return exec_err!("Padding string must not be empty");
+        }
+        let length = length as usize;
+        let missing = length.saturating_sub(text.chars().count());
+        match missing {
+            0 => values.append_value(substring(text, 1, length as i64)),
+            _ => values.append_value(join(text, padding.chars().cycle().take(missing).collect())),
+        }
+    }
+    Ok(Arc::new(values.finish()))
 }
 
 fn substr(args: &[ArrayRef]) -> Result<ArrayRef> {

@@ -3,14 +3,22 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Float64Array, Int64Array, TimestampMillisecondArray,
+    Array, ArrayRef, AsArray, Date32Array, Float64Array, Int64Array, StringViewBuilder,
+    TimestampMillisecondArray,
 };
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Date32Type, TimeUnit, TimestampMillisecondType};
-use datafusion::common::{DataFusionError, Result};
+use arrow::datatypes::{DataType, Date32Type, Int64Type, TimeUnit, TimestampMillisecondType};
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DataFusionError, Result, plan_err};
+use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::expr::ScalarFunction;
 
-use super::{Scalar, map_text, returns_bigint, returns_timestamp, text_values, timestamp_type};
-use crate::trino::iso8601::{self, TruncUnit, UnitError};
+use super::{
+    Scalar, map_text, returns_bigint, returns_text, returns_timestamp, text_values, timestamp_type,
+};
+use crate::trino::calendar;
+use crate::trino::iso8601::{self, Unit, UnitError};
+use crate::trino::time_format::TimeFormat;
 
 const MILLISECONDS_PER_DAY: i64 = 86_400_000;
 
@@ -33,8 +41,6 @@ pub(super) fn functions() -> Vec<Scalar> {
             "date_trunc",
             instant_types()
                 .into_iter()
-                // A day stays one, which it does if it needn't become what comes before it.
-                .rev()
                 .map(|instant| vec![DataType::Utf8View, instant])
                 .collect(),
             |arguments| arguments[1].clone(),
@@ -68,6 +74,26 @@ pub(super) fn functions() -> Vec<Scalar> {
             |_| DataType::Date32,
             |args| Ok(cast(&args[0], &DataType::Date32)?),
         ),
+        Scalar::overloaded(
+            "date_add",
+            instant_types()
+                .into_iter()
+                .map(|instant| vec![DataType::Utf8View, DataType::Int64, instant])
+                .collect(),
+            |arguments| arguments[2].clone(),
+            date_add,
+        ),
+        Scalar::overloaded(
+            "date_diff",
+            instant_types()
+                .into_iter()
+                .map(|instant| vec![DataType::Utf8View, instant.clone(), instant])
+                .collect(),
+            returns_bigint,
+            date_diff,
+        ),
+        formatted(DATE_FORMAT, |args| format_times(args, mysql_format)),
+        formatted(FORMAT_DATETIME, |args| format_times(args, joda_format)),
         part("year", |args| civil(args, |date, _| date.year)),
         part("month", |args| civil(args, |date, _| date.month)),
         part("quarter", |args| {
@@ -103,12 +129,24 @@ pub(super) fn functions() -> Vec<Scalar> {
     ]
 }
 
-/// The types that stand for an instant or a day: those of rollups, and of what tables store.
+const DATE_FORMAT: &str = "date_format";
+const FORMAT_DATETIME: &str = "format_datetime";
+
+fn formatted(name: &'static str, evaluate: fn(&[ArrayRef]) -> Result<ArrayRef>) -> Scalar {
+    let overloads = instant_types()
+        .into_iter()
+        .map(|instant| vec![instant, DataType::Utf8View])
+        .collect();
+    Scalar::overloaded(name, overloads, returns_text, evaluate)
+}
+
+/// The types that stand for an instant or a day: those of rollups, and of what tables store. An argument becomes what comes first of
+/// those that it can become: a day stays one, and instants are of milliseconds.
 fn instant_types() -> Vec<DataType> {
     vec![
+        DataType::Date32,
         timestamp_type(),
         DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-        DataType::Date32,
     ]
 }
 
@@ -137,7 +175,7 @@ fn date_trunc(args: &[ArrayRef]) -> Result<ArrayRef> {
     let units = text_values(&args[0])?;
     if args[1].data_type() == &DataType::Date32 {
         let days = args[1].as_primitive::<Date32Type>().iter();
-        let mut last = LastUnit::new(TruncUnit::of_date);
+        let mut last = LastUnit::new(Unit::of_date);
         let truncated = units.iter().zip(days).map(|(unit, day)| match (unit, day) {
             (Some(unit), Some(day)) => {
                 let day = last.unit(unit)?.floor_days(i64::from(day));
@@ -148,7 +186,7 @@ fn date_trunc(args: &[ArrayRef]) -> Result<ArrayRef> {
         return Ok(Arc::new(truncated.collect::<Result<Date32Array>>()?));
     }
     let instants = milliseconds(&args[1])?;
-    let mut last = LastUnit::new(TruncUnit::of_timestamp);
+    let mut last = LastUnit::new(Unit::of_timestamp);
     let truncated = units
         .iter()
         .zip(&instants)
@@ -163,18 +201,123 @@ fn date_trunc(args: &[ArrayRef]) -> Result<ArrayRef> {
     )?)
 }
 
+/// Days, or instants in milliseconds, as instants in milliseconds.
+fn instants(array: &ArrayRef) -> Result<TimestampMillisecondArray> {
+    match array.data_type() {
+        // Of days that are far away there may be no such instant; of those near the ends of `i64` nobody has any.
+        DataType::Date32 => Ok(array
+            .as_primitive::<Date32Type>()
+            .unary(|day| i64::from(day) * MILLISECONDS_PER_DAY)),
+        _ => milliseconds(array),
+    }
+}
+
+fn date_add(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let is_date = args[2].data_type() == &DataType::Date32;
+    let mut last = LastUnit::new(match is_date {
+        true => Unit::of_date,
+        false => Unit::of_timestamp,
+    });
+    let units = text_values(&args[0])?.iter();
+    let counts = args[1].as_primitive::<Int64Type>();
+    let before = instants(&args[2])?;
+    let rows = units.zip(counts).zip(&before);
+    let later = rows.map(|((unit, count), instant)| match (unit, count, instant) {
+        (Some(unit), Some(count), Some(instant)) => calendar::add(last.unit(unit)?, count, instant)
+            .filter(|&later| is_held(later))
+            .map(Some)
+            .ok_or_else(|| execution_error("date_add() overflow")),
+        _ => Ok(None),
+    });
+    let later = later.collect::<Result<TimestampMillisecondArray>>()?;
+    if is_date {
+        let days = later.unary::<_, Date32Type>(|instant| (instant / MILLISECONDS_PER_DAY) as i32);
+        return Ok(Arc::new(days));
+    }
+    Ok(cast(
+        &later.with_data_type(timestamp_type()),
+        args[2].data_type(),
+    )?)
+}
+
+fn date_diff(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let mut last = LastUnit::new(match args[1].data_type() {
+        DataType::Date32 => Unit::of_date,
+        _ => Unit::of_timestamp,
+    });
+    let units = text_values(&args[0])?.iter();
+    let (from, to) = (instants(&args[1])?, instants(&args[2])?);
+    let rows = units.zip(&from).zip(&to);
+    let differences = rows.map(|((unit, from), to)| match (unit, from, to) {
+        (Some(unit), Some(from), Some(to)) => calendar::difference(last.unit(unit)?, from, to)
+            .map(Some)
+            .ok_or_else(|| execution_error("date_diff() overflow")),
+        _ => Ok(None),
+    });
+    Ok(Arc::new(differences.collect::<Result<Int64Array>>()?))
+}
+
+fn mysql_format(pattern: &str) -> Result<TimeFormat> {
+    TimeFormat::of_mysql(pattern).map_err(execution_error)
+}
+
+fn joda_format(pattern: &str) -> Result<TimeFormat> {
+    TimeFormat::of_joda(pattern).map_err(execution_error)
+}
+
+fn format_times(args: &[ArrayRef], parse: fn(&str) -> Result<TimeFormat>) -> Result<ArrayRef> {
+    let mut texts = StringViewBuilder::new();
+    let mut last: Option<(&str, TimeFormat)> = None;
+    let patterns = text_values(&args[1])?;
+    for (instant, pattern) in instants(&args[0])?.iter().zip(patterns) {
+        let (Some(instant), Some(pattern)) = (instant, pattern) else {
+            texts.append_null();
+            continue;
+        };
+        let format = match &last {
+            Some((parsed, format)) if *parsed == pattern => format,
+            _ => &last.insert((pattern, parse(pattern)?)).1,
+        };
+        texts.append_value(format.text(instant));
+    }
+    Ok(Arc::new(texts.finish()))
+}
+
+/// Refuses a call whose pattern is no literal, or one that is not available; leaves expressions as they are.
+pub(crate) fn check_format(expr: Expr) -> Result<Transformed<Expr>> {
+    let Expr::ScalarFunction(ScalarFunction { func, args }) = &expr else {
+        return Ok(Transformed::no(expr));
+    };
+    let parse = match func.name() {
+        DATE_FORMAT => mysql_format,
+        FORMAT_DATETIME => joda_format,
+        _ => return Ok(Transformed::no(expr)),
+    };
+    match args.get(1) {
+        Some(Expr::Literal(pattern, _)) => {
+            if let Some(Some(pattern)) = pattern.try_as_str()
+                && let Err(error) = parse(pattern)
+            {
+                return plan_err!("{}", error.message());
+            }
+            Ok(Transformed::no(expr))
+        }
+        _ => plan_err!("{expr}: the pattern must be a literal"),
+    }
+}
+
 /// The unit is nearly always one literal for all rows.
 struct LastUnit<'a> {
-    parse: fn(&str) -> std::result::Result<TruncUnit, UnitError>,
-    last: Option<(&'a str, TruncUnit)>,
+    parse: fn(&str) -> std::result::Result<Unit, UnitError>,
+    last: Option<(&'a str, Unit)>,
 }
 
 impl<'a> LastUnit<'a> {
-    fn new(parse: fn(&str) -> std::result::Result<TruncUnit, UnitError>) -> Self {
+    fn new(parse: fn(&str) -> std::result::Result<Unit, UnitError>) -> Self {
         Self { parse, last: None }
     }
 
-    fn unit(&mut self, name: &'a str) -> Result<TruncUnit> {
+    fn unit(&mut self, name: &'a str) -> Result<Unit> {
         match self.last {
             Some((last, unit)) if last == name => Ok(unit),
             _ => {
@@ -190,13 +333,17 @@ fn from_unixtime(args: &[ArrayRef]) -> Result<ArrayRef> {
     let seconds = args[0].as_primitive::<arrow::datatypes::Float64Type>();
     let instants: TimestampMillisecondArray = seconds.try_unary(|seconds| {
         let millis = (seconds * 1000.0).round() as i64;
-        // Trino keeps an instant in 52 bits, and a zone in the rest.
-        match millis << 12 >> 12 == millis {
+        match is_held(millis) {
             true => Ok(millis),
             false => Err(execution_error(format!("Millis overflow: {millis}"))),
         }
     })?;
     Ok(Arc::new(instants.with_data_type(timestamp_type())))
+}
+
+/// Trino keeps an instant in 52 bits, and a zone in the rest.
+fn is_held(instant: i64) -> bool {
+    instant << 12 >> 12 == instant
 }
 
 /// The Thursday of a day's week, which says to which year the week belongs.

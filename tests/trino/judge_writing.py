@@ -1,0 +1,164 @@
+"""Trino 476 reads tables through its Delta Lake connector again and again while they are written: in a folder, and on S3, which
+is ministack on this machine. There a table is where the DDL of `logmill ddl` says that it is.
+
+    python3 tests/trino/judge_writing.py LOGMILL CACHE
+
+Log files come one after another; two `logmill run` at a time count them, and `logmill maintain` packs and vacuums
+without a pause. Each read must be of a state that some version had (see ../watching.py). At the end Trino reads, row by
+row, what `logmill query` reads.
+"""
+
+import gzip
+import os
+import re
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+import awkward
+import raw
+import server
+import watching
+from checks import Checks
+from logmill import Logmill
+from rows import check_rows
+
+LOG_FILES = 36
+LINES = 40
+HOURS = 3
+SECONDS_BETWEEN_LOG_FILES = 0.5
+ROLLUPS = {
+    "by_minute": """
+        SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, elb_status_code AS status,
+               count(*) AS requests, sum(sent_bytes) AS sent_bytes, approx_set(client_ip) AS clients
+        FROM alb_access_logs GROUP BY 1, 2
+    """,
+    "every_row": "SELECT time, client_ip, sent_bytes FROM alb_access_logs",
+}
+
+
+def main():
+    binary, cache = sys.argv[1:3]
+    checks = Checks()
+    with tempfile.TemporaryDirectory(prefix="logmill-judge-") as folder, raw.bucket() as bucket:
+        folder = Path(folder)
+        os.environ.update(bucket.environment())
+        (folder / "rollups").mkdir()
+        for name, sql in ROLLUPS.items():
+            (folder / "rollups" / f"{name}.sql").write_text(sql)
+        register = {"connector.name": "delta_lake", "delta.register-table-procedure.enabled": "true"}
+        in_folder = {
+            "hive.metastore": "file", "hive.metastore.catalog.dir": "local:///metastore",
+            "fs.native-local.enabled": "true", "local.location": folder,
+        }
+        catalogs = {"folder": register | in_folder, "s3": register | bucket.file_system()}
+        with server.trino_476(Path(cache), catalogs) as trino:
+            in_folder = {table: f"local:///tables/{table}" for table in ROLLUPS}
+            watch(checks, binary, folder, Trino(trino, "folder", str(folder / "tables"), in_folder))
+            on_s3 = f"s3://{raw.BUCKET}/tables"
+            watch(checks, binary, folder, Trino(trino, "s3", on_s3, locations(binary, folder, on_s3)))
+    return checks.close()
+
+
+def watch(checks, binary, folder, reader):
+    logmill = Logmill(binary, reader.tables)
+    begun = time.monotonic()
+    watches = watching.watch([reader], lambda: write(logmill, folder, folder / f"logs-{reader.catalog}"))
+    print(f"        {reader.tables.replace(str(folder), '…')}: written in {time.monotonic() - begun:.0f} s")
+    histories = watching.check(checks, reader.tables, watches)
+    checks.check("every table was packed meanwhile", [history.table for history in histories if not history.packings])
+    for table in ROLLUPS:
+        check_rows(checks, reader.ask, logmill, table, f"below {reader.tables.replace(str(folder), '…')}")
+
+
+def locations(binary, folder, tables):
+    """Where Athena is told that each table is."""
+    printed = server.run([binary, "ddl", "--rollups", folder / "rollups", "--tables", tables])
+    return dict(re.findall(r"CREATE EXTERNAL TABLE \w+\.(\w+)\nLOCATION '([^']+)'", printed))
+
+
+class Trino:
+    """A reader, which must be told once that a table is there."""
+
+    def __init__(self, trino, catalog, tables, locations):
+        self.trino, self.catalog, self.tables, self.locations = trino, catalog, tables, locations
+        self.known = set()
+        self.lock = threading.Lock()
+        schema = locations["every_row"].partition("tables")[0] + "schema"
+        trino.query(f"CREATE SCHEMA {catalog}.logmill WITH (location = '{schema}')", catalog=catalog)
+
+    def ask(self, sql):
+        return self.trino.query(sql, catalog=self.catalog, schema="logmill")
+
+    def total(self, table, column):
+        with self.lock:
+            if table not in self.known:
+                self.ask(f"CALL {self.catalog}.system.register_table('logmill', '{table}', '{self.locations[table]}')")
+                self.known.add(table)
+        return self.ask(f"SELECT count(*), coalesce(sum({column}), 0) FROM {table}").rows[0]
+
+
+# ---- writers ---------------------------------------------------------------------------------------------------------
+
+
+def write(logmill, folder, logs):
+    """Returns when all log files are counted and packed."""
+    logs.mkdir()
+    put_log_file(logs, 0)
+    logmill.run(logs, folder / "rollups")
+    over = threading.Event()
+    failures = []
+
+    def again_and_again(work):
+        try:
+            while not over.is_set():
+                work()
+        except SystemExit as failure:
+            failures.append(str(failure))
+
+    def run():
+        logmill.run(logs, folder / "rollups")
+
+    def maintain():
+        logmill.call("maintain")
+
+    writers = [threading.Thread(target=again_and_again, args=[work]) for work in (run, run, maintain)]
+    for writer in writers:
+        writer.start()
+    for number in range(1, LOG_FILES):
+        put_log_file(logs, number)
+        time.sleep(SECONDS_BETWEEN_LOG_FILES)
+    over.set()
+    for writer in writers:
+        writer.join()
+    run()
+    maintain()
+    if failures:
+        raise SystemExit("\n".join(failures))
+
+
+def put_log_file(logs, number):
+    """One with lines of some hours, as every commit is to merge, and of which some are no lines."""
+    lines = []
+    for line in range(LINES):
+        hour, minute = 9 + (number + line) % HOURS, (7 * number + line) % 60
+        fields = {
+            "time": f"2026-11-20T{hour:02}:{minute:02}:00.000000Z", "client": f"192.0.2.{line}:41000",
+            "sent_bytes": str(100 * number + line), "elb_status_code": str([200, 204, 404][line % 3]),
+        }
+        lines.append(awkward.text(awkward.DEFAULTS | fields) if (number + line) % 20 else "cut off")
+    minute = 5 * (number % 12)
+    hour = 9 + number // 12
+    name = f"123456789012_elasticloadbalancing_us-east-2_app.shop.50dc6c495c0c9188_20261120T{hour:02}{minute:02}Z_10.0.1.7_{number:08x}.log.gz"
+    place = logs / f".{name}"
+    place.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
+    place.rename(logs / name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

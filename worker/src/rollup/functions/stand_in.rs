@@ -1,0 +1,57 @@
+//! Calls that stand for something until the SQL is planned, and are gone then.
+
+use arrow::datatypes::DataType;
+use datafusion::common::{Result, exec_err};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+};
+
+/// A call by this name.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct StandIn {
+    name: &'static str,
+    signature: Signature,
+    returns: Option<DataType>,
+}
+
+impl StandIn {
+    /// It takes so many arguments of any types, and has the type of the first, if it isn't told another.
+    pub(super) fn new(name: &'static str, arguments: usize, returns: Option<DataType>) -> Self {
+        Self {
+            name,
+            signature: Signature::any(arguments, Volatility::Immutable),
+            returns,
+        }
+    }
+
+    /// The arguments, if the expression is a call by this name; else the expression.
+    pub(super) fn arguments(name: &str, expr: Expr) -> std::result::Result<Vec<Expr>, Expr> {
+        match expr {
+            Expr::ScalarFunction(ScalarFunction { func, args })
+                if func.name() == name && func.inner().is::<Self>() =>
+            {
+                Ok(args)
+            }
+            other => Err(other),
+        }
+    }
+}
+
+impl ScalarUDFImpl for StandIn {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        Ok(self.returns.as_ref().unwrap_or(&arguments[0]).clone())
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        exec_err!("{}() was not planned", self.name)
+    }
+}

@@ -1,0 +1,131 @@
+//! `date_add` and `date_diff`: Joda-Time's calendar in UTC, proleptic Gregorian. Instants are milliseconds from
+//! 1970-01-01T00:00:00Z.
+
+use super::iso8601::{
+    DAY, HOUR, MINUTE, SECOND, Unit, civil_from_days, days_from_civil, days_in_month,
+};
+
+/// Where in a year February 29 is, or March 1.
+const FEBRUARY_29: i64 = (31 + 28) * DAY;
+
+/// So many units later. A day that the month doesn't have becomes its last. `None` for what an `i64` doesn't hold, or for more units than
+/// Trino takes.
+pub fn add(unit: Unit, count: i64, instant: i64) -> Option<i64> {
+    let count = i64::from(i32::try_from(count).ok()?);
+    let months = match unit {
+        Unit::Month => count,
+        Unit::Quarter => 3 * count,
+        Unit::Year => 12 * count,
+        _ => return instant.checked_add(length(unit).checked_mul(count)?),
+    };
+    let (year, month, day) = civil_from_days(instant.div_euclid(DAY));
+    let month = 12 * year + month - 1 + months;
+    let (year, month) = (month.div_euclid(12), month.rem_euclid(12) + 1);
+    let day = days_from_civil(year, month, day.min(days_in_month(year, month)));
+    day.checked_mul(DAY)?.checked_add(instant.rem_euclid(DAY))
+}
+
+/// How many whole units there are from the one instant to the other; fewer than none if the other is earlier.
+pub fn difference(unit: Unit, from: i64, to: i64) -> Option<i64> {
+    if to < from && matches!(unit, Unit::Month | Unit::Quarter | Unit::Year) {
+        return difference(unit, to, from).map(|units| -units);
+    }
+    Some(match unit {
+        Unit::Month => months(from, to),
+        Unit::Quarter => months(from, to) / 3,
+        Unit::Year => years(from, to),
+        _ => to.checked_sub(from)? / length(unit),
+    })
+}
+
+/// Milliseconds of a unit that always has as many.
+fn length(unit: Unit) -> i64 {
+    match unit {
+        Unit::Second => SECOND,
+        Unit::Minute => MINUTE,
+        Unit::Hour => HOUR,
+        Unit::Day => DAY,
+        Unit::Week => 7 * DAY,
+        _ => 1,
+    }
+}
+
+fn months(from: i64, to: i64) -> i64 {
+    let (from_year, from_month, mut from_day) = civil_from_days(from.div_euclid(DAY));
+    let (to_year, to_month, to_day) = civil_from_days(to.div_euclid(DAY));
+    // From the 31st to the last day of a shorter month is whole months.
+    if to_day == days_in_month(to_year, to_month) {
+        from_day = from_day.min(to_day);
+    }
+    let months = 12 * (to_year - from_year) + to_month - from_month;
+    let is_whole = (to_day, to.rem_euclid(DAY)) >= (from_day, from.rem_euclid(DAY));
+    months - i64::from(!is_whole)
+}
+
+fn years(from: i64, to: i64) -> i64 {
+    let of_year = |instant: i64| {
+        let (year, ..) = civil_from_days(instant.div_euclid(DAY));
+        let start = days_from_civil(year, 1, 1) * DAY;
+        (year, days_in_month(year, 2) == 29, instant - start)
+    };
+    let (from_year, from_is_leap, mut from) = of_year(from);
+    let (to_year, to_is_leap, mut to) = of_year(to);
+    // From March on a leap year is a day ahead of another.
+    if from >= FEBRUARY_29 {
+        if from_is_leap && !to_is_leap {
+            from -= DAY;
+        } else if !from_is_leap && to_is_leap && to >= FEBRUARY_29 {
+            to -= DAY;
+        }
+    }
+    to_year - from_year - i64::from(to < from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::iso8601::from_iso8601_timestamp;
+    use super::*;
+
+    fn at(text: &str) -> i64 {
+        from_iso8601_timestamp(text).unwrap()
+    }
+
+    // What Trino makes of more of them is judged by tests/trino.
+    #[test]
+    fn months_end_where_they_end() {
+        for (unit, count, from, to) in [
+            (Unit::Month, 1, "2024-01-31T10:00Z", "2024-02-29T10:00Z"),
+            (Unit::Month, -11, "2024-12-31T10:00Z", "2024-01-31T10:00Z"),
+            (Unit::Quarter, 1, "2023-11-30T00:00Z", "2024-02-29T00:00Z"),
+            (Unit::Year, 1, "2024-02-29T12:00Z", "2025-02-28T12:00Z"),
+            (Unit::Week, 2, "2026-12-25T00:00Z", "2027-01-08T00:00Z"),
+        ] {
+            assert_eq!(add(unit, count, at(from)), Some(at(to)), "{unit:?} {from}");
+            assert_eq!(
+                difference(unit, at(from), at(to)),
+                Some(count),
+                "{from} {to}"
+            );
+        }
+        assert_eq!(add(Unit::Day, i64::MAX, 0), None);
+        assert_eq!(add(Unit::Week, 1, i64::MAX), None);
+    }
+
+    #[test]
+    fn differences_are_cut() {
+        for (unit, from, to, expected) in [
+            (Unit::Day, "2026-11-20T10:00Z", "2026-11-22T09:59Z", 1),
+            (Unit::Day, "2026-11-22T09:59Z", "2026-11-20T10:00Z", -1),
+            (Unit::Month, "2026-11-20T10:00Z", "2026-12-20T09:59Z", 0),
+            (Unit::Year, "2024-03-01T00:00Z", "2025-03-01T00:00Z", 1),
+            (Unit::Year, "2023-03-01T00:00Z", "2024-02-29T00:00Z", 0),
+            (Unit::Quarter, "2026-11-20T10:00Z", "2026-05-20T10:00Z", -2),
+        ] {
+            assert_eq!(
+                difference(unit, at(from), at(to)),
+                Some(expected),
+                "{from} {to}"
+            );
+        }
+    }
+}
