@@ -62,9 +62,17 @@ class Aws:
 
     def __init__(self, folder):
         endpoint = f"http://127.0.0.1:{(port := free_port())}"
-        own = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "LOG_LEVEL": "ERROR", "S3_PERSIST": "0", "PERSIST_STATE": "0"}
+        own = {
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(port),
+            "LOG_LEVEL": "ERROR",
+            "S3_PERSIST": "0",
+            "PERSIST_STATE": "0",
+        }
         log = open(folder / "emulator.log", "w")
-        self.process = subprocess.Popen([VENV / "bin/ministack"], env=os.environ | own, stdout=log, stderr=log, cwd=folder)
+        self.process = subprocess.Popen(
+            [VENV / "bin/ministack"], env=os.environ | own, stdout=log, stderr=log, cwd=folder
+        )
         self.variables = {
             "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": endpoint,
         }  # fmt: skip

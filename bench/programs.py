@@ -20,7 +20,7 @@ RESULTS = {
     "failures": "SELECT minute, event, country, elb_status_code, events, amount, sent_bytes, "
     "cardinality(users) AS users FROM failures",
     "latency": "SELECT minute, target_group, status_class, requests, answered, received_bytes, slowest, "
-    "value_at_quantile(latency, 0.5) AS half FROM latency",
+    "CASE WHEN answered >= 100 THEN value_at_quantile(latency, 0.5) ELSE 0 END AS half FROM latency",
     "pages": "SELECT hour, page, views, amount, cardinality(users) AS users FROM pages",
     "purchases": "SELECT minute, country, purchases, amount, cardinality(users) AS users FROM purchases",
     "user_agents": "SELECT hour, user_agent, type, requests, failed, sent_bytes, first_seen, last_seen FROM user_agents",

@@ -66,9 +66,7 @@ connection.execute(f"""
 sizes = {}
 for table in {table: None for table, _ in results}:
     connection.execute(f"CREATE TABLE {table} AS {TRUTHS[table].sql}")
-    groups = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-    counted = next(name for name in ("events", "requests", "views", "purchases") if name in TRUTHS[table].sql.split())
-    lines = connection.execute(f"SELECT sum({counted}) FROM {table}").fetchone()[0]
+    groups, lines = connection.execute(f"SELECT count(*), sum({TRUTHS[table].lines}) FROM {table}").fetchone()
     if not groups:
         sys.exit(f"{data}: no line that {table} counts")
     sizes[table] = {"groups": groups, "lines": int(lines)}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 @dataclass
 class Truth:
     keys: list[str]
+    lines: str  # the column that has the number of lines
     sql: str
     close: list[str] = field(default_factory=list)
     estimates: list[str] = field(default_factory=list)
@@ -24,10 +25,14 @@ HOUR = "CAST(time[1:13] || ':00' AS TIMESTAMP)"
 AMOUNT = f"coalesce(sum(TRY_CAST({parameter('amt')} AS DOUBLE)), 0)"
 USERS = f"count(DISTINCT nullif({parameter('uid')}, ''))"
 
+# Only where there are enough: what the middle of few numbers is, everybody defines otherwise.
+HALF = "median(target_processing_time::DOUBLE) FILTER (target_processing_time::DOUBLE >= 0)"
+
 
 def reference(condition):
     return Truth(
         keys=["minute", "event", "country", "elb_status_code"],
+        lines="events",
         close=["amount"],
         estimates=["users"],
         sql=f"""
@@ -44,6 +49,7 @@ TRUTHS = {
     "failures": reference("elb_status_code::BIGINT >= 500"),
     "latency": Truth(
         keys=["minute", "target_group", "status_class"],
+        lines="requests",
         close=["slowest"],
         estimates=["half"],
         sql=f"""
@@ -51,12 +57,13 @@ TRUTHS = {
                    elb_status_code::BIGINT // 100 AS status_class,
                    count(*) AS requests, count(*) FILTER (target_status_code <> '-') AS answered,
                    sum(received_bytes::BIGINT)::BIGINT AS received_bytes, max(target_processing_time::DOUBLE) AS slowest,
-                   coalesce(median(target_processing_time::DOUBLE) FILTER (target_processing_time::DOUBLE >= 0), 0) AS half
+                   CASE WHEN answered >= 100 THEN {HALF} ELSE 0 END AS half
             FROM lines GROUP BY ALL
         """,
     ),
     "pages": Truth(
         keys=["hour", "page"],
+        lines="views",
         close=["amount"],
         estimates=["users"],
         sql=f"""
@@ -66,6 +73,7 @@ TRUTHS = {
     ),
     "purchases": Truth(
         keys=["minute", "country"],
+        lines="purchases",
         close=["amount"],
         estimates=["users"],
         sql=f"""
@@ -75,6 +83,7 @@ TRUTHS = {
     ),
     "user_agents": Truth(
         keys=["hour", "user_agent", "type"],
+        lines="requests",
         sql=f"""
             SELECT {HOUR} AS hour, user_agent, type, count(*) AS requests,
                    count(*) FILTER (elb_status_code::BIGINT >= 400) AS failed, sum(sent_bytes::BIGINT)::BIGINT AS sent_bytes,
