@@ -6,7 +6,7 @@ import platform
 import subprocess
 import tomllib
 
-from programs import REPOSITORY, THREADS
+from programs import PEERS_VENV, REPOSITORY, THREADS, versions
 
 PAGE = ["docs/performance.md", "docs/performance.svg"]  # written by the benchmark itself
 
@@ -32,6 +32,12 @@ def crate(name):
     """The version of a crate that logmill is built with."""
     lock = tomllib.loads((REPOSITORY / "Cargo.lock").read_text())
     return next((package["version"] for package in lock["package"] if package["name"] == name), "unknown")
+
+
+def version(package, requirements):
+    """The version of a Python package that is asked for in a file of the repository."""
+    lines = (REPOSITORY / requirements).read_text().splitlines()
+    return next((line.split("==")[1] for line in lines if line.startswith(f"{package}==")), "unknown")
 
 
 def commit():
@@ -62,5 +68,5 @@ def facts(built, built_here):
         "kernel": f"{platform.system()} {platform.release()}",
         "logmill": logmill(built, built_here),
         "decompression alone": f"flate2 {crate('flate2')} over zlib-rs {crate('zlib-rs')}",
-        "Python of the peers": platform.python_version(),
+        "peers": f"{', '.join(f'{name} {number}' for name, number in versions().items())}; {said_by(PEERS_VENV / 'bin/python', '--version')}",
     }

@@ -59,59 +59,54 @@ def page_folder(given):
     return given.output or REPOSITORY / "docs", None
 
 
+def asked_for(only):
+    """The names of scenarios, and of programs in the main table, that `--only` has: all, without it."""
+    if only is None:
+        return set(page.TABLES), set(scenarios.MAIN)
+    wanted = set(only.split(","))
+    # By name, or by the name's first part: `duckdb` is `duckdb-one` and `duckdb-re`.
+    found = {name: {name, name.split("-")[0]} & wanted for name in scenarios.MAIN}
+    unknown = wanted - set(page.TABLES) - set().union(*found.values())
+    if unknown:
+        known = ", ".join([*scenarios.MAIN, *page.TABLES])
+        sys.exit(f"no such program or scenario: {', '.join(sorted(unknown))}; there are {known}")
+    programs = {name for name in scenarios.MAIN if found[name] or "main" in wanted}
+    return wanted & set(page.TABLES) | ({"main"} if programs else set()), programs
+
+
 def choose(given, built, against, logs, stack):
-    """The scenarios, and of the main one the programs, that are asked for. Their logs are made, and S3 started."""
-    wanted = set(given.only.split(",")) if given.only else None
-    chosen = []
+    """What is asked for, with its logs made, and S3 started if it is needed."""
+    names, programs = asked_for(given.only)
+    if THREADS < 2 and "threads" in names:
+        say("threads: not measured, there is but one CPU")
+        names.remove("threads")
 
-    main_wanted = wanted is None or bool(wanted - (set(page.TABLES) - {"main"}))
-    if main_wanted:
-        main = scenarios.main_table(built, against, logs)
-        by_program = (wanted or set()) - set(page.TABLES)
-        if by_program and "main" not in wanted:
-            # By name, or by the name's first part: `duckdb` is `duckdb-one` and `duckdb-re`.
-            names = {
-                program.name: {program.name, program.name.split("-")[0], "logmill" if program.name == "against" else ""}
-                for program in main.programs
-            }
-            unknown = by_program - set().union(*names.values())
-            if unknown:
-                sys.exit(
-                    f"no such program or scenario: {', '.join(sorted(unknown))}; there are {', '.join([*names, *page.TABLES])}"
-                )
-            main.programs = [program for program in main.programs if names[program.name] & by_program]
-        chosen.append(main)
-
-    def is_wanted(name):
-        return wanted is None or name in wanted
-
-    for name, make in {
-        "whole-hour": scenarios.whole_hour,
-        "five": scenarios.five,
-        "filtered": scenarios.filtered,
-        "threads": scenarios.threads,
-        "small": scenarios.small,
-    }.items():
-        if name == "threads" and is_wanted(name) and THREADS < 2:
-            say("threads: not measured, there is but one CPU")
-        elif is_wanted(name):
-            chosen.append(make(built, logs))
-    if is_wanted("s3"):
+    def on_s3():
         variables = stack.enter_context(preparation.s3(logs.small(share=0.1)))
-        chosen.append(scenarios.small_on_s3(built, logs, variables))
-    if is_wanted("start-up"):
-        chosen.append(scenarios.start_up(built, logs))
-    return chosen
+        return scenarios.small_on_s3(built, logs, variables)
+
+    scenario = {
+        "main": lambda: scenarios.main_table(built, against, logs, programs),
+        "whole-hour": lambda: scenarios.whole_hour(built, logs),
+        "five": lambda: scenarios.five(built, logs),
+        "filtered": lambda: scenarios.filtered(built, logs),
+        "threads": lambda: scenarios.threads(built, logs),
+        "small": lambda: scenarios.small(built, logs),
+        "s3": on_s3,
+        "start-up": lambda: scenarios.start_up(built, logs),
+    }
+    return [make() for name, make in scenario.items() if name in names]
 
 
 def main():
     given = options()
+    asked_for(given.only)  # a wrong name ends here, and not after a build
     folder, no_page = page_folder(given)
     TARGET.mkdir(parents=True, exist_ok=True)
     preparation.install_peers()
     built = preparation.build(given.binary)
     against = given.against and preparation.build(given.against)
-    facts = machine.facts(built, built_here=given.binary is None)
+    facts = machine.facts(built, built_here=given.binary is None)  # now: a commit may be made while this measures
     logs = Logs(given.bytes, given.data and given.data.resolve())
 
     with ExitStack() as stack:
