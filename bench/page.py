@@ -3,6 +3,7 @@
 import gzip
 import zlib
 from dataclasses import dataclass
+from functools import cache
 from string import Template
 
 import chart
@@ -37,6 +38,7 @@ class Size:
         )
 
 
+@cache
 def size(logs):
     files = sorted(logs.glob("*.gz"))
     text = 0
