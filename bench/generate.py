@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Writes access logs of an application load balancer that collects events: the data of the benchmark.
 
-    python3 bench/generate.py OUT [--seed N] [--bytes 1.2e9] [--files 8] [--whole-hour]
+    python3 bench/generate.py OUT [--seed N] [--bytes 1.2e9] [--files 8] [--whole-hour | --five-minutes]
 
 Every line has 30 fields and is one event, `GET /e?e=…&uid=…&c=…&amt=…&p=…`: some 750 bytes of text, of which
 gzip leaves a sixth. The lines of a file ascend in time. Together the files hold one hour; each file has its own
-part of it, or with --whole-hour all of it, as if each came from another node.
+part of it, or with --whole-hour all of it, as if each came from another node. With --five-minutes each file spans
+the five minutes that its name ends, as a balancer's do that has many nodes.
 
 The same arguments give the same text. Python 3.11, standard library only.
 """
@@ -21,6 +22,7 @@ from pathlib import Path
 
 START = datetime(2026, 11, 20, 10, tzinfo=timezone.utc)
 HOUR_US = 3_600_000_000
+INTERVAL_US = 300_000_000  # a balancer's nodes write a log file each so often
 
 # The mean length of a line, line end included, measured on what this script writes. It only turns --bytes into
 # a number of lines, so if it is wrong the files are a little larger or smaller than asked for.
@@ -115,16 +117,22 @@ class Pools:
         return answers, list(accumulate(weights))
 
 
-pools = None
+def each_second():
+    """Each second of the hour as the log writes it: in times, and in trace ids."""
+    moments = (START + timedelta(seconds=second) for second in range(HOUR_US // 1_000_000))
+    return [(moment.strftime("%Y-%m-%dT%H:%M:%S."), f"{int(moment.timestamp()):08x}") for moment in moments]
+
+
+pools = seconds = None
 
 
 def open_pools(seed):
-    global pools
-    pools = Pools(seed)
+    global pools, seconds
+    pools, seconds = Pools(seed), each_second()
 
 
-def batch(rng, offsets_us, seconds):
-    """The text of one line for each offset. `seconds` has each second of the hour as the log writes it."""
+def batch(rng, offsets_us):
+    """The text of one line for each offset."""
     count = len(offsets_us)
     drawn = zip(
         offsets_us,
@@ -162,11 +170,6 @@ def write_file(job):
     """Writes one log file and returns how many lines, bytes of text and bytes of gzip it has."""
     path, seed, begin_us, span_us, count = job
     rng = random.Random(seed)
-    seconds = []
-    for second in range(HOUR_US // 1_000_000):
-        moment = START + timedelta(seconds=second)
-        seconds.append((moment.strftime("%Y-%m-%dT%H:%M:%S."), f"{int(moment.timestamp()):08x}"))
-
     step = span_us / count
     text_bytes, gzip_bytes = 0, 0
     gzip = zlib.compressobj(6, zlib.DEFLATED, 31)
@@ -175,21 +178,23 @@ def write_file(job):
             lines = range(first, min(first + BATCH_LINES, count))
             # Each line falls somewhere into its own share of the time: ascending without sorting.
             offsets = [begin_us + int((line + part) * step) for line, part in zip(lines, iter(rng.random, None))]
-            text = batch(rng, offsets, seconds)
+            text = batch(rng, offsets)
             text_bytes += len(text)
             gzip_bytes += file.write(gzip.compress(text))
         gzip_bytes += file.write(gzip.flush())
     return count, text_bytes, gzip_bytes
 
 
-def jobs(out, seed, size, files, whole_hour):
+def jobs(out, seed, size, files, whole_hour, five_minutes):
     lines = max(files, round(size / LINE_BYTES))
     for number in range(files):
         begin, span = (0, HOUR_US) if whole_hour else (HOUR_US * number // files, HOUR_US // files)
+        if five_minutes:
+            begin, span = begin // INTERVAL_US * INTERVAL_US, INTERVAL_US
         minutes = -(-(begin + span) // 60_000_000)
         end = START + timedelta(minutes=-(-minutes // 5) * 5)  # the balancer's intervals are of five minutes
         tag = f"{random.Random(f'{seed} name {number}').getrandbits(32):08x}"
-        node = f"10.0.{1 + number % 3}.{5 + number // 3}"
+        node = f"10.0.{1 + number % 3}.{5 + number // 3 % 250}"
         balancer = f"{ACCOUNT}_elasticloadbalancing_{REGION}_app.{BALANCER}.{BALANCER_ID}"
         name = f"{balancer}_{end:%Y%m%dT%H%MZ}_{node}_{tag}.log.gz"
         count = lines * (number + 1) // files - lines * number // files
@@ -202,15 +207,19 @@ def main():
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--bytes", type=float, default=1.2e9, help="of text, in all files together")
     arguments.add_argument("--files", type=int, default=8)
-    arguments.add_argument("--whole-hour", action="store_true", help="every file spans the hour, not its own part of it")
+    spans = arguments.add_mutually_exclusive_group()
+    spans.add_argument("--whole-hour", action="store_true", help="every file spans the hour, not its own part of it")
+    spans.add_argument("--five-minutes", action="store_true", help="every file spans the five minutes of its name")
     given = arguments.parse_args()
 
     began = time.monotonic()
     given.out.mkdir(parents=True, exist_ok=True)
-    work = list(jobs(given.out, given.seed, given.bytes, given.files, given.whole_hour))
+    work = list(jobs(given.out, given.seed, given.bytes, given.files, given.whole_hour, given.five_minutes))
+    if len({path for path, *_ in work}) < len(work):
+        raise SystemExit("two files have the same name: try another seed")
     processes = min(len(work), multiprocessing.cpu_count())
     with multiprocessing.Pool(processes, initializer=open_pools, initargs=(given.seed,)) as pool:
-        written = pool.map(write_file, work, chunksize=1)
+        written = pool.map(write_file, work, chunksize=1 + len(work) // 1000)
 
     lines, text, packed = map(sum, zip(*written))
     print(

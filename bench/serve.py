@@ -16,19 +16,15 @@ import json
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections import Counter
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", Path.home() / ".cache/logmill/target"))
-VENV = TARGET / "bench-serve-venv"
-REQUIREMENTS = PROJECT / "tests/requirements.txt"
+from emulator import PROJECT, TARGET, Aws, free_port, get, in_venv, wait_for
+
 TOKEN = "a-token-for-a-benchmark"
 LINES = 100
 NAME = "123456789012_elasticloadbalancing_us-east-2_app.shop.50dc6c495c0c9188_20261120T{:02}{:02}Z_10.0.0.1_{:08}.log.gz"
@@ -42,22 +38,6 @@ LINE = (
 STEPS = ["wait", "look_up", "fetch", "compute", "put"]
 
 
-def in_venv():
-    """Goes on in an environment with the emulator, which is made if the requirements have changed."""
-    wanted, made_from = REQUIREMENTS.read_text(), VENV / "requirements.txt"
-    if not made_from.exists() or made_from.read_text() != wanted:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=True)
-        subprocess.run([VENV / "bin/python", "-m", "pip", "install", "--quiet", "-r", REQUIREMENTS], check=True)
-        made_from.write_text(wanted)
-    os.execv(VENV / "bin/python", [VENV / "bin/python", *sys.argv])
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 def log_file(number):
     """The name and the bytes of a small log file, one of three hours."""
     hour = 9 + number % 3
@@ -65,54 +45,17 @@ def log_file(number):
     return NAME.format(hour, 5 * (number % 12), number), gzip.compress(text.encode(), 6)
 
 
-class Aws:
-    """The emulator, with buckets and queues."""
-
-    def __init__(self, folder):
-        self.port = free_port()
-        self.endpoint = f"http://127.0.0.1:{self.port}"
-        own = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(self.port), "LOG_LEVEL": "ERROR", "S3_PERSIST": "0", "PERSIST_STATE": "0"}
-        log = open(folder / "emulator.log", "w")
-        self.process = subprocess.Popen([VENV / "bin/ministack"], env=os.environ | own, stdout=log, stderr=log, cwd=folder)
-        self.env = os.environ | {
-            "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": self.endpoint,
-        }  # fmt: skip
-        wait_for(lambda: get(f"{self.endpoint}/_ministack/health"))
-        import botocore.session
-
-        session = botocore.session.get_session()
-        session.set_credentials("test", "test")
-        self.s3, self.sqs = (session.create_client(name, "us-east-1", endpoint_url=self.endpoint) for name in ("s3", "sqs"))
-        for bucket in ("logs", "tables"):
-            self.s3.create_bucket(Bucket=bucket)
-
-    def queue(self, name, keys):
-        """A queue that announces these objects."""
-        url = self.sqs.create_queue(QueueName=name)["QueueUrl"]
-        for at in range(0, len(keys), 10):
-            entries = [{"Id": str(n), "MessageBody": message(key)} for n, key in enumerate(keys[at : at + 10])]
-            self.sqs.send_message_batch(QueueUrl=url, Entries=entries)
-        return url
+def queue(aws, name, keys):
+    """A queue that announces these objects."""
+    url = aws.sqs.create_queue(QueueName=name)["QueueUrl"]
+    for at in range(0, len(keys), 10):
+        entries = [{"Id": str(n), "MessageBody": message(key)} for n, key in enumerate(keys[at : at + 10])]
+        aws.sqs.send_message_batch(QueueUrl=url, Entries=entries)
+    return url
 
 
 def message(key):
     return json.dumps({"version": 1, "log_files": [f"s3://logs/{key}"]})
-
-
-def get(url):
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return answer.read().decode()
-
-
-def wait_for(is_so, patience=60):
-    begun = time.monotonic()
-    while True:
-        try:
-            return is_so() or True
-        except OSError:
-            if time.monotonic() - begun > patience:
-                raise
-            time.sleep(0.1)
 
 
 class Worker:
@@ -161,7 +104,7 @@ def run_on_disk(logmill, folder, log_files):
 
 
 def from_the_queue(logmill, aws, folder, log_files):
-    url = aws.queue("work", [key for key, _ in log_files])
+    url = queue(aws, "work", [key for key, _ in log_files])
     begun = time.monotonic()
     worker = Worker(logmill, aws, folder, "queue", "--queue-url", url)
     start_cpu = worker.cpu()
@@ -212,8 +155,7 @@ def main():
     parser.add_argument("--clients", type=int, default=1000)
     parser.add_argument("--seconds", type=int, default=20)
     args = parser.parse_args()
-    if Path(sys.prefix) != VENV:
-        in_venv()
+    in_venv()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
     log_files = [log_file(number) for number in range(args.log_files)]
@@ -245,8 +187,8 @@ def main():
                 print(f"- 200 after {1000 * times[len(times) // 2]:.0f} ms in the median, {1000 * times[-1]:.0f} ms at most; staged: {staged:.0f}")
             print(f"- peak {peak:.0f} MB; {idle:.0f} MB before the first")
         finally:
-            aws.process.terminate()
-            aws.process.wait()
+            aws.end()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,63 +1,80 @@
-"""Compares results with the truth: `python check.py DATA RESULT.parquet…`, exit code 1 if one disagrees.
+"""Compares results with the truth: `python check.py DATA TABLE=RESULT.parquet…`, exit code 1 if one disagrees.
 
-The truth is counted here, users exactly. Counts and byte sums must be the same; amounts to a millionth; users, which
-are estimates, to 5 % in the mean over all groups. A NULL event or country is the empty string to the peers, and a
-NULL amount is 0.
+What the truth about a table is, and how near a result must come to it, is in truth.py. A NULL is the empty text or 0: the
+peers differ there. The last line of the output is JSON: for each table its groups and lines.
 """
 
+import json
 import sys
 from pathlib import Path
 
 import duckdb
 from common import COLUMNS
+from truth import TRUTHS
 
-USERS_MEAN_ERROR_MAX = 0.05
+CLOSE_MAX = 1e-6
+ESTIMATES_MEAN_ERROR_MAX = 0.05
+BLANK = {"VARCHAR": "''", "BIGINT": "0", "DOUBLE": "0"}  # instead of NULL
+
+
+def disagreements(connection, table, result):
+    """What is wrong with the result, in words, and how far each estimate is off."""
+    truth = TRUTHS[table]
+    types = dict(connection.execute(f"SELECT column_name, column_type FROM (DESCRIBE {table})").fetchall())
+    columns = ", ".join(
+        f"coalesce({name}::{type}, {BLANK[type]}) AS {name}" if type in BLANK else f"{name}::{type} AS {name}"
+        for name, type in types.items()
+    )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE result AS SELECT {columns} FROM '{result}'")
+    keys = ", ".join(truth.keys)
+    exact = [name for name in types if name not in truth.keys + truth.close + truth.estimates]
+    lacking = f"{table}.{exact[0]} IS NULL OR result.{exact[0]} IS NULL"
+    counts = {
+        "groups missing or too many": f"count(*) FILTER ({lacking})",
+        "groups doubled": f"(SELECT count(*) - count(DISTINCT ({keys})) FROM result)",
+    }
+    for name in exact:
+        counts[f"with other {name}"] = f"count(*) FILTER ({table}.{name} <> result.{name})"
+    for name in truth.close:
+        off = f"abs({table}.{name} - result.{name}) > {CLOSE_MAX} * greatest(1, abs({table}.{name}))"
+        counts[f"with other {name}"] = f"count(*) FILTER ({off})"
+    errors = [
+        # Of a number that may be small, like seconds: of the larger of the two.
+        f"coalesce(avg(abs({table}.{name} - result.{name}) / nullif(greatest({table}.{name}, result.{name}), 0)), 0)"
+        for name in truth.estimates
+    ]
+    found = connection.execute(
+        f"SELECT {', '.join([*counts.values(), *errors])} FROM {table} FULL JOIN result USING ({keys})"
+    ).fetchone()
+    wrong = [f"{number} {what}" for what, number in zip(counts, found) if number]
+    off = dict(zip(truth.estimates, found[len(counts) :]))
+    wrong += [f"{name} too far off" for name, error in off.items() if error > ESTIMATES_MEAN_ERROR_MAX]
+    return wrong, ", ".join(f"{name} off by {error:.2%} in the mean" for name, error in off.items())
+
 
 data, *results = sys.argv[1:]
+results = [result.split("=", 1) for result in results]
 columns = ", ".join(f"'{name}': 'VARCHAR'" for name in COLUMNS)
-
 connection = duckdb.connect()
 connection.execute("SET TimeZone = 'UTC'")
 connection.execute(f"""
-    CREATE TABLE truth AS
-    SELECT CAST(time[1:16] AS TIMESTAMP) AS minute,
-           regexp_extract(request, '[?&]e=([^& ]*)', 1) AS event,
-           regexp_extract(request, '[?&]c=([^& ]*)', 1) AS country,
-           elb_status_code::BIGINT AS elb_status_code,
-           count(*) AS events,
-           coalesce(sum(TRY_CAST(regexp_extract(request, '[?&]amt=([^& ]*)', 1) AS DOUBLE)), 0) AS amount,
-           sum(sent_bytes::BIGINT) AS sent_bytes,
-           count(DISTINCT nullif(regexp_extract(request, '[?&]uid=([^& ]*)', 1), '')) AS users
+    CREATE VIEW lines AS
     FROM read_csv('{data}/*.gz', delim = ' ', quote = '"', escape = '', header = false, auto_detect = false,
                   compression = 'gzip', columns = {{{columns}}})
-    GROUP BY ALL
 """)
 
-disagree = False
-for result in results:
-    missing, doubled, events, sent_bytes, amounts, users = connection.execute(f"""
-        WITH result AS (
-            SELECT minute::TIMESTAMP AS minute, coalesce(event, '') AS event, coalesce(country, '') AS country,
-                   elb_status_code::BIGINT AS elb_status_code, events::BIGINT AS events, coalesce(amount, 0) AS amount,
-                   sent_bytes::BIGINT AS sent_bytes, coalesce(users, 0)::BIGINT AS users
-            FROM '{result}'
-        )
-        SELECT count(*) FILTER (truth.events IS NULL OR result.events IS NULL),
-               (SELECT count(*) - count(DISTINCT (minute, event, country, elb_status_code)) FROM result),
-               count(*) FILTER (truth.events <> result.events),
-               count(*) FILTER (truth.sent_bytes <> result.sent_bytes),
-               count(*) FILTER (abs(truth.amount - result.amount) > 1e-6 * greatest(1, abs(truth.amount))),
-               coalesce(avg(abs(truth.users - result.users) / greatest(truth.users, 1)), 1)
-        FROM truth FULL JOIN result USING (minute, event, country, elb_status_code)
-    """).fetchone()
-    agrees = not (missing or doubled or events or sent_bytes or amounts) and users <= USERS_MEAN_ERROR_MAX
-    disagree |= not agrees
-    print(
-        f"{Path(result).stem}: {'agrees' if agrees else 'DISAGREES'}; "
-        f"groups missing or too many {missing}, doubled {doubled}, with other events {events}, other bytes {sent_bytes}, "
-        f"other amounts {amounts}; users off by {users:.2%} in the mean"
-    )
+sizes = {}
+for table in {table: None for table, _ in results}:
+    connection.execute(f"CREATE TABLE {table} AS {TRUTHS[table].sql}")
+    groups, lines = connection.execute(f"SELECT count(*), sum({TRUTHS[table].lines}) FROM {table}").fetchone()
+    if not groups:
+        sys.exit(f"{data}: no line that {table} counts")
+    sizes[table] = {"groups": groups, "lines": int(lines)}
 
-groups, lines = connection.execute("SELECT count(*), sum(events) FROM truth").fetchone()
-print(f"truth: {groups} groups of {lines} lines")
+disagree = False
+for table, result in results:
+    wrong, off = disagreements(connection, table, result)
+    disagree |= bool(wrong)
+    print(f"{Path(result).stem}: {'DISAGREES: ' + ', '.join(wrong) if wrong else 'agrees'}; {off or 'no estimates'}")
+print(json.dumps(sizes))
 sys.exit(disagree)

@@ -1,0 +1,107 @@
+"""What must be there before anything is measured: a build, the peers, logs, and S3."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from programs import BENCH, PEERS_VENV, REPOSITORY, TARGET, Built
+
+TEXT_BYTES = 1.2e9
+SMALL_FILE_BYTES = 1.2e5  # of text; some 20 KB of gzip
+
+
+def say(what):
+    print(what, file=sys.stderr, flush=True)
+
+
+def build(folder):
+    """The programs in that folder or, if there is none, those of this repository."""
+    if folder is None:
+        say("building logmill")
+        command = "cargo build --release --locked -p logmill --bin logmill --example gunzip".split()
+        subprocess.run(command, cwd=REPOSITORY, env={**os.environ, "CARGO_TARGET_DIR": str(TARGET)}, check=True)
+        folder = TARGET / "release"
+    built = Built(folder.resolve())
+    for program in (built.logmill, built.gunzip):
+        if not program.exists():
+            sys.exit(f"{program}: there is no such program")
+    return built
+
+
+def install_peers():
+    """The venv, anew if the requirements are not those that it was made from."""
+    wanted = (BENCH / "peers/requirements.txt").read_text()
+    made_from = PEERS_VENV / "requirements.txt"
+    if made_from.exists() and made_from.read_text() == wanted:
+        return
+    say(f"installing the peers in {PEERS_VENV}")
+    shutil.rmtree(PEERS_VENV, ignore_errors=True)
+    subprocess.run([sys.executable, "-m", "venv", PEERS_VENV], check=True)
+    install = ["-m", "pip", "install", "--quiet", "-r", BENCH / "peers/requirements.txt"]
+    subprocess.run([PEERS_VENV / "bin/python", *install], check=True)
+    made_from.write_text(wanted)
+
+
+def generate(folder, *arguments):
+    """The folder, with logs made by generate.py if it has none."""
+    if any(folder.glob("*.gz")):
+        return folder
+    say(f"generating logs in {folder}")
+    # Under another name until it is whole, so that half a data set is never taken for one.
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    subprocess.run([sys.executable, BENCH / "generate.py", part, *map(str, arguments)], stdout=sys.stderr, check=True)
+    if folder.exists():
+        folder.rmdir()
+    part.rename(folder)
+    return folder
+
+
+@dataclass
+class Logs:
+    """The sets of log files, each made when it is first asked for. `given` stands in for the first."""
+
+    text_bytes: float = TEXT_BYTES
+    given: Path | None = None
+
+    def hour(self):
+        return self.given or self._made("")
+
+    def whole_hour(self):
+        return self._made("-whole-hour", "--whole-hour")
+
+    def small(self, share=1):
+        """Many small log files, as many as come to the text that is asked for, or a share of them."""
+        text_bytes = self.text_bytes * share
+        files = max(10, round(text_bytes / SMALL_FILE_BYTES))
+        return self._made(f"-small-{files}", "--five-minutes", "--files", files, text_bytes=text_bytes)
+
+    def one(self):
+        return self._made("-one", "--five-minutes", "--files", 1, text_bytes=SMALL_FILE_BYTES)
+
+    def _made(self, name, *arguments, text_bytes=None):
+        if self.text_bytes != TEXT_BYTES:
+            name = f"-{self.text_bytes:.0f}{name}"
+        return generate(TARGET / f"bench-logs{name}", "--bytes", text_bytes or self.text_bytes, *arguments)
+
+
+@contextmanager
+def s3(logs):
+    """S3 on this machine, with these logs in the bucket `logs`: the variables of the environment that lead to it."""
+    say("starting S3")
+    command = [sys.executable, BENCH / "emulator.py", logs]
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(TARGET), "PYTHONDONTWRITEBYTECODE": "1"}
+    emulator = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True)
+    try:
+        variables = emulator.stdout.readline()
+        if not variables:
+            sys.exit("S3 could not be started")
+        yield json.loads(variables)
+    finally:
+        emulator.stdin.close()
+        emulator.wait()

@@ -1,0 +1,110 @@
+"""The programs that are measured: what is run, and where its result is."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable
+
+import measure
+
+BENCH = Path(__file__).resolve().parent
+REPOSITORY = BENCH.parent
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or Path.home() / ".cache/logmill/target").resolve()
+PEERS_VENV = TARGET / "bench-venv"
+THREADS = os.cpu_count()
+
+# What peers/check.py compares of each table: sketches as numbers.
+RESULTS = {
+    "reference": "SELECT minute, event, country, elb_status_code, events, amount, sent_bytes, "
+    "cardinality(users) AS users FROM reference",
+    "failures": "SELECT minute, event, country, elb_status_code, events, amount, sent_bytes, "
+    "cardinality(users) AS users FROM failures",
+    "latency": "SELECT minute, target_group, status_class, requests, answered, received_bytes, slowest, "
+    "CASE WHEN answered >= 100 THEN value_at_quantile(latency, 0.5) ELSE 0 END AS half FROM latency",
+    "pages": "SELECT hour, page, views, amount, cardinality(users) AS users FROM pages",
+    "purchases": "SELECT minute, country, purchases, amount, cardinality(users) AS users FROM purchases",
+    "user_agents": "SELECT hour, user_agent, type, requests, failed, sent_bytes, first_seen, last_seen FROM user_agents",
+}
+
+
+@dataclass
+class Program:
+    name: str  # on the command line
+    title: str  # in a table
+    # The command to time, given a fresh folder to write to.
+    command: Callable[[Path], list]
+    # Brings the results out of that folder: for each table a Parquet file. None if there is nothing to compare.
+    results: Callable[[Path], dict[str, Path]] | None = None
+    cwd: Path | None = None
+    env: dict = field(default_factory=dict)
+
+
+@dataclass
+class Built:
+    """A build of logmill: a folder like `target/release`, or one with all programs side by side."""
+
+    folder: Path
+
+    @property
+    def logmill(self):
+        return self.folder / "logmill"
+
+    @property
+    def gunzip(self):
+        example = self.folder / "examples/gunzip"
+        return example if example.exists() else self.folder / "gunzip"
+
+
+def floor(built, logs, name="floor", title="decompression alone", threads=THREADS):
+    # From within the folder: ten thousand whole paths are longer than a command line may be.
+    names = sorted(path.name for path in logs.glob("*.gz"))
+    return Program(name, title, lambda _: [built.gunzip, "--threads", threads, *names], cwd=logs)
+
+
+def logmill(built, logs, rollups, name="logmill", title="logmill", threads=THREADS, bucket=None, env=None):
+    """`logmill run`. Tables are in a folder or, if a bucket is given, in that, under the fresh folder's name."""
+    environment = env or {}
+    tables = sorted(path.stem for path in rollups.glob("*.sql"))
+
+    def place(out):
+        return f"{bucket}/{out.name}" if bucket else out / "tables"
+
+    def command(out):
+        return [built.logmill, "run", logs, "--rollups", rollups, "--tables", place(out), "--threads", threads]
+
+    def results(out):
+        files = {}
+        for table in tables:
+            files[table] = out / f"{table}.parquet"
+            query = [built.logmill, "query", RESULTS[table], "--tables", place(out)]
+            measure.run([*query, "--format", "parquet", "--output", files[table]], out, env=environment)
+        return files
+
+    return Program(name, title, command, results, env=environment)
+
+
+def peers(logs):
+    version = versions()
+
+    def peer(name, title, *script):
+        start = [PEERS_VENV / "bin/python", BENCH / "peers" / script[0], *script[1:], logs]
+        return Program(
+            name,
+            title,
+            lambda out: [*start, out / "result.parquet"],
+            lambda out: {"reference": out / "result.parquet"},
+        )
+
+    return [
+        peer("chdb-line", f"chDB {version['chdb']}, lines", "chdb_q.py", "line"),
+        peer("chdb-csv", f"chDB {version['chdb']}, CSV", "chdb_q.py", "csv"),
+        peer("datafusion", f"DataFusion for Python {version['datafusion']}", "dfpy.py"),
+        peer("polars", f"Polars {version['polars']}, streaming", "pol.py"),
+        peer("duckdb-one", f"DuckDB {version['duckdb']}, one expression", "duck.py", "one"),
+        peer("duckdb-re", f"DuckDB {version['duckdb']}, four expressions", "duck.py", "re"),
+    ]
+
+
+def versions():
+    """Of each peer, as it is installed."""
+    return dict(line.split("==") for line in (BENCH / "peers/requirements.txt").read_text().split())

@@ -1,0 +1,11 @@
+-- What asks, by hour: a long text as the key, and a field far from the line's beginning.
+SELECT date_trunc('hour', from_iso8601_timestamp(time))                      AS hour,
+       user_agent,
+       type,
+       count(*)                                                              AS requests,
+       count_if(elb_status_code >= 400)                                      AS failed,
+       sum(sent_bytes)                                                       AS sent_bytes,
+       min(time)                                                             AS first_seen,
+       max(time)                                                             AS last_seen
+FROM alb_access_logs
+GROUP BY 1, 2, 3
