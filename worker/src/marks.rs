@@ -53,8 +53,13 @@ impl<'a, T: Fn(u8x16) -> u8x16> Marks<'a, T> {
             |piece: [u8; PIECE_BYTES]| u64::from((self.test)(u8x16::new(piece)).to_bitmask());
         if let Some(block) = text.first_chunk::<BLOCK_BYTES>() {
             let (pieces, _) = block.as_chunks();
-            let [first, second, third, fourth] = [0, 1, 2, 3].map(|index| piece(pieces[index]));
-            return first | second << 16 | third << 32 | fourth << 48;
+            let [first, second, third, fourth] = pieces else {
+                unreachable!("a block is four pieces");
+            };
+            return piece(*first)
+                | piece(*second) << 16
+                | piece(*third) << 32
+                | piece(*fourth) << 48;
         }
         let (pieces, rest) = text.as_chunks();
         let mut found = 0;

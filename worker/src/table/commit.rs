@@ -25,7 +25,7 @@ use object_store::path::Path;
 
 use super::delta_log::Operation;
 use super::merging::rows_of;
-use super::parquet_file::{self, Opened, ParquetFile, Written};
+use super::parquet_file::{self, Opened, ParquetFile, Use, Written};
 use super::slot::{Slot, runs};
 use super::staging::{self, StagedFile};
 use super::statistics::delta_statistics;
@@ -430,6 +430,7 @@ impl<'t> DataWriter<'t> {
                         &self.table.store,
                         slot.new_path(self.table.world.unique()),
                         definition.file_schema(),
+                        Use::Keeping,
                     )?)
                 }
             };

@@ -21,7 +21,7 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
-use super::parquet_file::{self, ParquetFile};
+use super::parquet_file::{self, ParquetFile, Use};
 use super::world::{Guard, World};
 use super::{TableError, milliseconds};
 
@@ -321,7 +321,7 @@ async fn write(
     path: Path,
     rows: &RecordBatch,
 ) -> Result<(), TableError> {
-    let mut file = ParquetFile::create(store, path, rows.schema())?;
+    let mut file = ParquetFile::create(store, path, rows.schema(), Use::Keeping)?;
     file.write(rows).await?;
     file.finish().await?;
     Ok(())

@@ -41,8 +41,9 @@ impl ParquetFile {
         store: &Arc<dyn ObjectStore>,
         path: Path,
         schema: SchemaRef,
+        purpose: Use,
     ) -> Result<Self, TableError> {
-        let properties = properties(&schema);
+        let properties = properties(&schema, purpose);
         let object = BufWriter::new(Arc::clone(store), path.clone());
         let writer = AsyncArrowWriter::try_new(object, schema, Some(properties))
             .map_err(|source| TableError::parquet(&path, source))?;
@@ -73,14 +74,32 @@ impl ParquetFile {
     }
 }
 
+/// What a file is written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// To be read once, whole, by the next commit. What makes a file small or quick to search costs more than it saves: of
+    /// a small log file it was a quarter of the time.
+    Staging,
+    /// To be read for as long as the table has it.
+    Keeping,
+}
+
 /// A row group of which this is written or read takes about so much memory. Rows with sketches can be large.
 const ROW_GROUP_BYTES: usize = 64 * 1024 * 1024;
 
-fn properties(schema: &SchemaRef) -> WriterProperties {
+fn properties(schema: &SchemaRef, purpose: Use) -> WriterProperties {
     let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .set_created_by(concat!("logmill ", env!("CARGO_PKG_VERSION")).to_owned());
+    if purpose == Use::Staging {
+        return properties
+            .set_compression(Compression::UNCOMPRESSED)
+            .set_dictionary_enabled(false)
+            .set_statistics_enabled(EnabledStatistics::None)
+            .set_offset_index_disabled(true)
+            .build();
+    }
+    properties = properties.set_compression(Compression::ZSTD(ZstdLevel::default()));
     for field in schema.fields() {
         // Sketches: each is another, and none is before or after another.
         if field.data_type() == &DataType::Binary {
@@ -251,7 +270,8 @@ mod tests {
     async fn put(store: &Arc<dyn ObjectStore>, path: &Path, numbers: impl Iterator<Item = i64>) {
         let column: ArrayRef = Arc::new(numbers.collect::<Int64Array>());
         let rows = RecordBatch::try_from_iter([("n", column)]).unwrap();
-        let mut file = ParquetFile::create(store, path.clone(), rows.schema()).unwrap();
+        let mut file =
+            ParquetFile::create(store, path.clone(), rows.schema(), Use::Staging).unwrap();
         file.write(&rows).await.unwrap();
         file.finish().await.unwrap();
     }

@@ -14,7 +14,7 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 
 use super::ledger::Entry;
-use super::parquet_file::{self, Opened, ParquetFile};
+use super::parquet_file::{self, Opened, ParquetFile, Use};
 use super::slot::unnameable;
 use super::{Definition, TableError};
 
@@ -47,7 +47,7 @@ impl StagingFile {
     ) -> Result<Self, TableError> {
         let path = path(&log_file.shard(), log_file.id());
         Ok(Self {
-            file: ParquetFile::create(store, path, definition.row_schema())?,
+            file: ParquetFile::create(store, path, definition.row_schema(), Use::Staging)?,
             slot_column: definition.slot_column,
         })
     }
