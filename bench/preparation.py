@@ -23,14 +23,20 @@ def build(folder):
     """The programs in that folder or, if there is none, those of this repository."""
     if folder is None:
         say("building logmill")
-        command = "cargo build --release --locked -p logmill --bin logmill --example gunzip".split()
-        subprocess.run(command, cwd=REPOSITORY, env={**os.environ, "CARGO_TARGET_DIR": str(TARGET)}, check=True)
         folder = TARGET / "release"
+        _cargo("build --release --locked -p logmill --bin logmill", REPOSITORY, TARGET)
+        _cargo("build --release --locked", BENCH / "floor", TARGET / "bench-floor")
+        shutil.copy(TARGET / "bench-floor/release/gunzip", folder)
     built = Built(folder.resolve())
     for program in (built.logmill, built.gunzip):
         if not program.exists():
             sys.exit(f"{program}: there is no such program")
     return built
+
+
+def _cargo(arguments, workspace, target):
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(target)}
+    subprocess.run(["cargo", *arguments.split()], cwd=workspace, env=environment, check=True)
 
 
 def install_peers():

@@ -41,7 +41,7 @@ class Program:
 
 @dataclass
 class Built:
-    """A build of logmill: a folder like `target/release`, or one with all programs side by side."""
+    """A build: a folder with logmill and gunzip side by side."""
 
     folder: Path
 
@@ -51,14 +51,14 @@ class Built:
 
     @property
     def gunzip(self):
-        example = self.folder / "examples/gunzip"
-        return example if example.exists() else self.folder / "gunzip"
+        return self.folder / "gunzip"
 
 
-def floor(built, logs, name="floor", title="decompression alone", threads=THREADS):
+def floor(built, logs, name="floor", title="decompression alone", threads=THREADS, decoder="flate2"):
     # From within the folder: ten thousand whole paths are longer than a command line may be.
     names = sorted(path.name for path in logs.glob("*.gz"))
-    return Program(name, title, lambda _: [built.gunzip, "--threads", threads, *names], cwd=logs)
+    command = [built.gunzip, "--threads", threads, "--decoder", decoder, *names]
+    return Program(name, title, lambda _: command, cwd=logs)
 
 
 def logmill(built, logs, rollups, name="logmill", title="logmill", threads=THREADS, bucket=None, env=None):

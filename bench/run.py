@@ -39,7 +39,7 @@ def options():
         "--bytes", type=float, default=TEXT_BYTES, help="of text to generate; others than the default's are for trials"
     )
     arguments.add_argument(
-        "--binary", type=Path, help="a folder like target/release with logmill and gunzip, instead of a build"
+        "--binary", type=Path, help="a folder with logmill and gunzip, instead of a build"
     )
     arguments.add_argument(
         "--against", type=Path, help="such a folder of another build, measured in turn with the first"

@@ -13,7 +13,7 @@ from preparation import say
 from programs import BENCH, PEERS_VENV, TARGET, Program
 
 ROLLUPS, FIVE, FILTERED = BENCH / "rollups", BENCH / "rollups-five", BENCH / "rollups-filtered"
-MAIN = ["floor", "logmill", *(program.name for program in programs.peers(None))]  # the programs of the main table
+MAIN = ["floor", "decoder", "logmill", *(program.name for program in programs.peers(None))]  # the programs of the main table
 START_UPS = 10  # runs a round of what takes only milliseconds
 
 
@@ -59,7 +59,12 @@ def compare(logs, results):
 def main_table(built, against, logs, names):
     """One rollup: logmill, and all others that can compute it; of them, those of these names."""
     hour = logs.hour()
-    contenders = [programs.floor(built, hour), programs.logmill(built, hour, ROLLUPS), *programs.peers(hour)]
+    contenders = [
+        programs.floor(built, hour),
+        programs.floor(built, hour, "decoder", "decompression alone, logmill's", decoder="logmill"),
+        programs.logmill(built, hour, ROLLUPS),
+        *programs.peers(hour),
+    ]
     chosen = [program for program in contenders if program.name in names]
     if against:
         chosen.append(programs.logmill(against, hour, ROLLUPS, "against", f"logmill of {against.folder}"))

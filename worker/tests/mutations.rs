@@ -8,14 +8,16 @@
 mod support;
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::panic;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use arrow::array::{Array, RecordBatch};
 use arrow::util::display::array_value_to_string;
+use flate2::Compression;
 use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
 use logmill::format::{FORMATS, LogFormat, Scan, ScanColumn, recognise};
 use logmill::log_file::{gunzip, lines::Lines};
 use logmill::trino::{cast, iso8601, url};
@@ -121,20 +123,35 @@ fn scan_line(
     Some(scan.finish())
 }
 
-/// The first row's value as text, with NULL told from text.
+/// The last row's value as text, with NULL told from text.
 fn value(batch: &RecordBatch, column: usize) -> Option<String> {
     let values = batch.column(column);
+    let row = values.len() - 1;
     values
-        .is_valid(0)
-        .then(|| array_value_to_string(values, 0).unwrap())
+        .is_valid(row)
+        .then(|| array_value_to_string(values, row).unwrap())
 }
 
-/// Each column read alone is what it is among all.
-fn check_projection(format: &'static LogFormat, line: &str, random: &mut Random) {
+/// Each column read alone is what it is among all, and whatever line was read before.
+fn check_projection(format: &'static LogFormat, before: &str, line: &str, random: &mut Random) {
     let mut columns: Vec<ScanColumn> = format.columns.iter().map(ScanColumn::Column).collect();
     columns.extend([ScanColumn::Time, ScanColumn::Day]);
     columns.extend(["e", "uid", ""].map(|name| ScanColumn::UrlParameter(name.to_owned())));
     let all = scan_line(format, &columns, line);
+    let mut scan = Scan::new(format, &columns);
+    let _ = scan.push(before);
+    let rejected = scan.push(line).is_err();
+    assert_eq!(rejected, all.is_none(), "{line:?} after {before:?}");
+    if let Some(all) = &all {
+        let after = scan.finish();
+        for column in 0..columns.len() {
+            assert_eq!(
+                value(&after, column),
+                value(all, column),
+                "{line:?} after {before:?}"
+            );
+        }
+    }
     let one = random.below(columns.len() as u64) as usize;
     let alone = scan_line(format, &columns[one..=one], line);
     assert_eq!(all.is_some(), alone.is_some(), "rejected or not: {line:?}");
@@ -200,6 +217,46 @@ fn check_file(bytes: &[u8]) {
     }
 }
 
+/// A gzip file of these lines, of which some bits are other ones, is read as flate2 reads it, or not at all.
+fn check_gunzip(random: &mut Random, seeds: &[Vec<u8>]) {
+    let level = Compression::new(random.below(10) as u32);
+    let mut file = Vec::new();
+    let mut whole = Vec::new();
+    for _ in 0..=random.below(2) {
+        let mut member = GzEncoder::new(Vec::new(), level);
+        for _ in 0..random.below(20) {
+            let line = mutate(random, seeds);
+            member.write_all(&line).unwrap();
+            whole.extend(line);
+        }
+        file.extend(member.finish().unwrap());
+    }
+    let damages = random.below(4);
+    for _ in 0..damages {
+        let at = 2 + random.below(file.len() as u64 - 2) as usize;
+        file[at] ^= 1 << random.below(8);
+    }
+    let read = || -> Result<Vec<u8>, gunzip::GunzipError> {
+        let mut text = gunzip::open(&file[..], 1 << 30)?;
+        let mut all = Vec::new();
+        while !text.ended() {
+            text.fill()?;
+            all.extend_from_slice(text.unread());
+            text.consume(text.unread().len());
+        }
+        Ok(all)
+    };
+    match read() {
+        Ok(text) if damages == 0 => assert!(text == whole),
+        Ok(text) => {
+            let mut expected = Vec::new();
+            let flate2 = MultiGzDecoder::new(&file[..]).read_to_end(&mut expected);
+            assert!(flate2.is_ok() && text == expected);
+        }
+        Err(error) => assert!(damages > 0, "{error}"),
+    }
+}
+
 #[test]
 fn mutated_lines_and_urls_are_read_without_a_panic() {
     let number = |name| {
@@ -224,13 +281,16 @@ fn mutated_lines_and_urls_are_read_without_a_panic() {
             let mut random = Random::new(round);
             let line = mutate(&mut random, &seeds);
             let line = String::from_utf8_lossy(&line);
+            let before = mutate(&mut random, &seeds);
+            let before = String::from_utf8_lossy(&before);
             for format in FORMATS {
-                check_projection(format, &line, &mut random);
+                check_projection(format, &before, &line, &mut random);
             }
             for part in line.split('"').chain(line.split(' ')) {
                 check_functions(part);
             }
             check_file(&mutate(&mut random, &files));
+            check_gunzip(&mut random, &seeds);
         });
         if let Err(failure) = checked {
             println!("failed with LOGMILL_SEED={round}");

@@ -8,8 +8,11 @@ use super::gzip::{self, Gunzip};
 use super::inflate::WINDOW_BYTES;
 use super::read_ahead::ReadAhead;
 
-/// Text held at once, beside the window that decompression looks back to.
+/// Text held at once, at most, beside the window that decompression looks back to.
 pub(super) const TEXT_BYTES: usize = 1024 * 1024;
+
+/// What the buffer begins with. It grows as it is filled: to clear a megabyte takes longer than to read a small log file.
+const FIRST_BUFFER_BYTES: usize = 128 * 1024;
 
 /// Why a log file's bytes can't be turned into text. Nothing of such a file may be counted.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +75,7 @@ pub fn open<'a>(bytes: impl Read + 'a, max_text_bytes: u64) -> Result<LogText<'a
     Ok(LogText {
         file,
         gunzip,
-        buffer: vec![0; WINDOW_BYTES + TEXT_BYTES],
+        buffer: vec![0; FIRST_BUFFER_BYTES],
         unread: 0..0,
         ended: false,
         text_bytes: 0,
@@ -91,8 +94,7 @@ impl LogText<'_> {
             self.buffer.copy_within(kept..self.unread.end, 0);
             self.unread = self.unread.start - kept..self.unread.end - kept;
         }
-        // Of the last byte of room there may be no use.
-        while !self.ended && self.unread.end + 1 < self.buffer.len() {
+        while !self.ended && self.has_room() {
             let end = self.unread.end;
             let appended = match &mut self.gunzip {
                 Some(gunzip) => gunzip.append(&mut self.file, &mut self.buffer, end),
@@ -112,6 +114,17 @@ impl LogText<'_> {
             }
         }
         Ok(())
+    }
+
+    fn has_room(&mut self) -> bool {
+        // Of the last byte of room there may be no use.
+        let is_full = self.unread.end + 1 >= self.buffer.len();
+        let bytes = (2 * self.buffer.len()).min(WINDOW_BYTES + TEXT_BYTES);
+        if is_full && bytes > self.buffer.len() {
+            self.buffer.resize(bytes, 0);
+            return true;
+        }
+        !is_full
     }
 
     /// Text that has been read and not been consumed.
