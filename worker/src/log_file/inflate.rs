@@ -508,7 +508,7 @@ impl Inflate {
         bits.refill_word(input.bytes, &mut taken);
         let mut entry = literal_entry(bits.buffer);
         while taken <= last_taken && end <= last_end {
-            let mut symbol = bits.buffer;
+            let symbol = bits.buffer;
             bits.take_entry(entry);
             text[end..end + 2].copy_from_slice(&((entry >> 16) as u16).to_le_bytes());
             end += literals(entry);
@@ -519,24 +519,15 @@ impl Inflate {
             }
             if entry & LENGTH == 0 {
                 if entry & SUBTABLE != 0 {
+                    // The rest of the symbol. Neither end has come nearer, so the loop goes on with it.
                     entry = literal_table[subtable_entry(entry, bits.buffer)];
-                    symbol = bits.buffer;
-                    bits.take_entry(entry);
-                }
-                if entry & LITERALS != 0 {
-                    text[end] = (entry >> 16) as u8;
-                    end += 1;
-                    bits.refill_word(input.bytes, &mut taken);
-                    entry = literal_entry(bits.buffer);
                     continue;
                 }
                 if entry & END != 0 {
                     ended = true;
                     break;
                 }
-                if entry & LENGTH == 0 {
-                    return Err(NO_SYMBOL);
-                }
+                return Err(NO_SYMBOL);
             }
             let length = length(entry, symbol);
             let mut distance_entry = distance_table[low(bits.buffer, DISTANCE_BITS) as usize];
