@@ -32,13 +32,6 @@ pub(super) fn spell_out(expr: &mut Expr) -> Result<(), String> {
                     "{left} {op} {right} is not Athena's: write regexp_like({left}, {right})"
                 ));
             }
-            // The right side may only be computed where the left one leaves it open; AND and OR compute both.
-            BinaryOperator::And if may_fail(right) => format!(
-                "(CASE WHEN ({left}) IS FALSE THEN 0 ELSE CAST(({left}) AND ({right}) AS BIGINT) END = 1)"
-            ),
-            BinaryOperator::Or if may_fail(right) => format!(
-                "(CASE WHEN ({left}) IS TRUE THEN 1 ELSE CAST(({left}) OR ({right}) AS BIGINT) END = 1)"
-            ),
             BinaryOperator::Divide | BinaryOperator::Modulo
                 if is_decimal(left) || is_decimal(right) =>
             {
@@ -79,11 +72,60 @@ pub(super) fn spell_out(expr: &mut Expr) -> Result<(), String> {
         },
         _ => return Ok(()),
     };
+    replace(expr, &spelled)
+}
+
+fn replace(expr: &mut Expr, spelled: &str) -> Result<(), String> {
     let parsed = Parser::new(&GenericDialect {})
-        .try_with_sql(&spelled)
+        .try_with_sql(spelled)
         .and_then(|mut parser| parser.parse_expr());
     *expr = parsed.map_err(|error| format!("{expr}: {error}"))?;
     Ok(())
+}
+
+/// Conditions joined by AND, and by OR, as calls: between [`gather_conditions`] and [`spell_out`].
+const ALL_OF: &str = r#""all of""#;
+const ANY_OF: &str = r#""any of""#;
+
+/// Makes one call of a chain of conditions, before its parts are spelled out: they are looked at together then.
+pub(super) fn gather_conditions(expr: &mut Expr) -> Result<(), String> {
+    let (chain, name) = match expr {
+        Expr::BinaryOp { op, .. } if *op == BinaryOperator::And => (op.clone(), ALL_OF),
+        Expr::BinaryOp { op, .. } if *op == BinaryOperator::Or => (op.clone(), ANY_OF),
+        _ => return Ok(()),
+    };
+    // A chain is parsed from the left.
+    let mut conditions = Vec::new();
+    let mut rest = &*expr;
+    while let Expr::BinaryOp { left, op, right } = rest
+        && *op == chain
+    {
+        conditions.push(right.to_string());
+        rest = left;
+    }
+    conditions.push(rest.to_string());
+    conditions.reverse();
+    let call = format!("{name}({})", conditions.join(", "));
+    replace(expr, &call)
+}
+
+/// Conditions joined by `operator`, of which `decided` decides. A condition may only be computed where those before it leave it
+/// open; AND and OR compute all.
+fn in_order(conditions: &[&Expr], operator: &str, decided: &str, result: u8) -> String {
+    let join = |conditions: Vec<String>| conditions.join(&format!(" {operator} "));
+    let before = conditions.iter().rposition(|condition| may_fail(condition));
+    let Some(before) = before.filter(|before| *before > 0) else {
+        return join(conditions.iter().map(ToString::to_string).collect());
+    };
+    let deciding: String = conditions[..before]
+        .iter()
+        .map(|condition| format!(" WHEN ({condition}) IS {decided} THEN {result}"))
+        .collect();
+    let all = conditions.iter().map(|condition| format!("({condition})"));
+    format!(
+        "(CASE{deciding} ELSE CAST({} AS BIGINT) END = 1)",
+        join(all.collect())
+    )
 }
 
 fn spelled_call(function: &Function) -> Result<Option<String>, String> {
@@ -99,6 +141,8 @@ fn spelled_call(function: &Function) -> Result<Option<String>, String> {
     }
     let name = function.name.to_string().to_ascii_lowercase();
     Ok(match (name.as_str(), args.as_slice()) {
+        (ALL_OF, conditions) => Some(in_order(conditions, "AND", "FALSE", 0)),
+        (ANY_OF, conditions) => Some(in_order(conditions, "OR", "TRUE", 1)),
         ("if", [condition, then]) => Some(format!("CASE WHEN {condition} THEN {then} END")),
         ("if", [condition, then, otherwise]) => Some(format!(
             "CASE WHEN {condition} THEN {then} ELSE {otherwise} END"
@@ -232,6 +276,7 @@ mod tests {
     fn spelled(sql: &str) -> Result<String, String> {
         let mut parser = Parser::new(&GenericDialect {}).try_with_sql(sql).unwrap();
         let mut expr = parser.parse_expr().unwrap();
+        gather_conditions(&mut expr).unwrap();
         spell_out(&mut expr).map(|()| expr.to_string())
     }
 
@@ -260,6 +305,20 @@ mod tests {
                 .unwrap()
                 .starts_with("(CASE WHEN (a = 0) IS TRUE")
         );
+    }
+
+    #[tokio::test]
+    async fn many_conditions_that_may_fail_are_planned() {
+        let conditions: Vec<String> = (1..=40)
+            .map(|n| format!("cast(substr(client_ip, {n}, 1) AS bigint) + {n} > 0"))
+            .collect();
+        for operator in [" AND ", " OR "] {
+            let sql = format!(
+                "SELECT type, count(*) AS n FROM alb_access_logs WHERE {} GROUP BY 1",
+                conditions.join(operator)
+            );
+            crate::rollup::Rollup::from_sql("many", &sql).await.unwrap();
+        }
     }
 
     #[test]

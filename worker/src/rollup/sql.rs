@@ -497,6 +497,13 @@ impl Rewrite {
 impl VisitorMut for Rewrite {
     type Break = String;
 
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<String> {
+        match super::forms::gather_conditions(expr) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(message) => ControlFlow::Break(message),
+        }
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<String> {
         match expr {
             Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
