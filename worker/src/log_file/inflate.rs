@@ -2,13 +2,18 @@
 //!
 //! Decompression is half of what a log file costs, and log text is half matches and half runs of a few literals
 //! (digits, for the most part), so that a decoder spends its time waiting for one table lookup to tell where the next
-//! is. The three things that make this one take four fifths of zlib's time are from other decoders:
+//! is, and for what the processor foresaw wrongly. Three of the things that make this one take three quarters of zlib's
+//! time are from other decoders:
 //!
 //! - The input is read eight bytes at a time into a register, and bounds are looked at once for each step, not for each
 //!   byte; what is left near an end of input or room is decoded by a slower loop. An entry of a table has all that a step
 //!   needs, extra bits included. (Eric Biggers' libdeflate, `deflate_decompress.c`)
 //! - One lookup gives up to two literals, or a literal and the length that follows it. (Intel's ISA-L, `igzip_inflate.c`)
 //! - The output is its own window: no byte is copied but by its match.
+//!
+//! The fourth is that a step does not ask whether there is a match, which is as likely as not. It looks a distance up in any
+//! case, without a match in a table of distances that take no bits, and copies 32 bytes; without a match they will be
+//! overwritten.
 
 /// How far back a match may reach, in bytes.
 pub(super) const WINDOW_BYTES: usize = 32 * 1024;
@@ -118,22 +123,29 @@ struct Codes {
 /// |-------|-|
 /// | 0–5   | bits to take, extra bits included |
 /// | 6–7   | literals, 0 to 2 |
-/// | 8–11  | for a length or distance, the bits to take without the extra ones; for a subtable, the bits that index it |
-/// | 12    | a length or distance |
-/// | 13    | the end of the block |
-/// | 14    | a subtable |
+/// | 8–13  | for a length or distance, the bits to take without the extra ones; for a subtable, the bits that index it |
+/// | 14    | a length or distance |
 /// | 15    | literals and nothing else |
 /// | 16–23 | the first literal |
-/// | 24–31 | the second literal, or which length |
-/// | 16–31 | of a distance: its base; of a subtable: where it is |
+/// | 24–31 | the second literal, or the shortest length, less 3 |
+/// | 16–31 | of a distance: the shortest; of a subtable: where it is; of the end of the block: 1 |
 ///
 /// Bits that are no code have the entry 0.
 type Entry = u32;
 
-const LENGTH: Entry = 1 << 12;
-const END: Entry = 1 << 13;
-const SUBTABLE: Entry = 1 << 14;
+const LENGTH: Entry = 1 << 14;
 const LITERALS: Entry = 1 << 15;
+const END: Entry = 1 << 16;
+
+/// The distance of what is no match: from there something can be copied to where it will be overwritten, and not what was
+/// written just now, for which the copy would wait.
+const NO_DISTANCE_BYTES: usize = 64;
+
+/// The table of distances for what is no match.
+static NO_DISTANCES: [Entry; 1 << DISTANCE_BITS] =
+    [LENGTH | (NO_DISTANCE_BYTES as u32) << 16; 1 << DISTANCE_BITS];
+
+const MIN_MATCH_BYTES: usize = 3;
 
 const fn taken_bits(entry: Entry) -> u32 {
     entry & 63
@@ -144,7 +156,19 @@ const fn literals(entry: Entry) -> usize {
 }
 
 const fn code_bits(entry: Entry) -> u32 {
-    (entry >> 8) & 15
+    (entry >> 8) & 63
+}
+
+const fn is_symbol(entry: Entry) -> bool {
+    entry & (LITERALS | LENGTH) != 0
+}
+
+const fn is_end(entry: Entry) -> bool {
+    !is_symbol(entry) && entry >> 16 == END >> 16
+}
+
+const fn is_subtable(entry: Entry) -> bool {
+    !is_symbol(entry) && entry >> 16 > END >> 16
 }
 
 const fn subtable_entry(entry: Entry, bits: u64) -> usize {
@@ -157,24 +181,20 @@ const fn low(bits: u64, count: u32) -> u64 {
 
 /// The extra bits of a length or distance, of which `bits` begin with the code.
 const fn extra_bits(entry: Entry, bits: u64) -> usize {
-    (low(bits, taken_bits(entry)) >> code_bits(entry)) as usize
+    // The lowest of them as `low` has them, but by what is computed anyway.
+    let taken = bits ^ bits.wrapping_shr(entry).wrapping_shl(entry);
+    taken.wrapping_shr(entry >> 8) as usize
 }
 
-/// The shortest length of each length symbol (RFC 1951, 3.2.5), and filled up so that every index of 5 bits is one.
-static LENGTH_BASES: [u16; 32] = [
-    3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131,
-    163, 195, 227, 258, 0, 0, 0,
-];
-
-fn length(entry: Entry, bits: u64) -> usize {
-    usize::from(LENGTH_BASES[(entry >> 24) as usize & 31]) + extra_bits(entry, bits)
+const fn length(entry: Entry, bits: u64) -> usize {
+    (entry >> 24) as usize + MIN_MATCH_BYTES + extra_bits(entry, bits)
 }
 
-fn distance(entry: Entry, bits: u64) -> usize {
+const fn distance(entry: Entry, bits: u64) -> usize {
     (entry >> 16) as usize + extra_bits(entry, bits)
 }
 
-/// What is the same in the entries of each literal or length, whatever its code.
+/// What is the same in the entries of each literal or length, whatever its code (RFC 1951, 3.2.5).
 static LITERAL_SYMBOLS: [Entry; 288] = {
     let mut symbols = [0; 288];
     let mut symbol = 0;
@@ -183,15 +203,19 @@ static LITERAL_SYMBOLS: [Entry; 288] = {
         symbol += 1;
     }
     symbols[END_OF_BLOCK] = END;
-    let mut length = 0;
-    while length < 29 {
-        let extra = match length {
-            0..8 | 28 => 0,
-            _ => (length - 4) / 4,
+    let mut symbol = END_OF_BLOCK + 1;
+    let mut base = 0;
+    while symbol < END_OF_BLOCK + 29 {
+        let extra = match symbol - END_OF_BLOCK {
+            1..9 => 0,
+            symbol => (symbol as u32 - 5) / 4,
         };
-        symbols[END_OF_BLOCK + 1 + length as usize] = LENGTH | length << 24 | extra;
-        length += 1;
+        symbols[symbol] = LENGTH | base << 24 | extra;
+        base += 1 << extra;
+        symbol += 1;
     }
+    // The longest length has a code of its own.
+    symbols[symbol] = LENGTH | (258 - MIN_MATCH_BYTES as u32) << 24;
     symbols
 };
 
@@ -343,18 +367,13 @@ impl Inflate {
         lengths[144..256].fill(9);
         lengths[256..280].fill(7);
         let codes = &mut *self.codes;
-        build(
-            &mut codes.literals,
-            LITERAL_BITS,
-            &lengths,
-            &LITERAL_SYMBOLS,
-        );
-        join_literals(&mut codes.literals);
+        build_literals(&mut codes.literals, &lengths);
         build(
             &mut codes.distances,
             DISTANCE_BITS,
             &[5; 32],
             &DISTANCE_SYMBOLS,
+            |_, _| {},
         );
     }
 
@@ -371,7 +390,14 @@ impl Inflate {
             lengths[symbol] = self.bits.take(3) as u8;
         }
         let mut table = [0; 1 << LENGTH_CODE_BITS];
-        if build(&mut table, LENGTH_CODE_BITS, &lengths, &LENGTH_CODE_SYMBOLS) != Code::Complete {
+        let code = build(
+            &mut table,
+            LENGTH_CODE_BITS,
+            &lengths,
+            &LENGTH_CODE_SYMBOLS,
+            |_, _| {},
+        );
+        if code != Code::Complete {
             return Err(Damage::Corrupt(
                 "the code of a block's code lengths is none",
             ));
@@ -405,12 +431,17 @@ impl Inflate {
         let (of_literals, of_distances) = lengths[..known].split_at(literals);
         let codes = &mut *self.codes;
         let (literals, distances) = (&mut codes.literals, &mut codes.distances);
-        if build(literals, LITERAL_BITS, of_literals, &LITERAL_SYMBOLS) == Code::Wrong
-            || build(distances, DISTANCE_BITS, of_distances, &DISTANCE_SYMBOLS) == Code::Wrong
-        {
+        let of_literals = build_literals(literals, of_literals);
+        let of_distances = build(
+            distances,
+            DISTANCE_BITS,
+            of_distances,
+            &DISTANCE_SYMBOLS,
+            |_, _| {},
+        );
+        if of_literals == Code::Wrong || of_distances == Code::Wrong {
             return Err(Damage::Corrupt("a block's code is none"));
         }
-        join_literals(literals);
         Ok(())
     }
 
@@ -421,10 +452,10 @@ impl Inflate {
         output: &mut Output<'_>,
     ) -> Result<Option<Progress>, Damage> {
         self.rest = self.rest.append(output);
-        if self.most_symbols(input, output)? {
-            return Ok(None);
-        }
         loop {
+            if self.most_symbols(input, output)? {
+                return Ok(None);
+            }
             if input.bytes.len() - input.taken < WORD_BYTES && !input.is_last {
                 return Ok(Some(Progress::NeedsInput));
             }
@@ -433,7 +464,7 @@ impl Inflate {
             let bits = &mut self.bits;
             let codes = &*self.codes;
             let mut entry = codes.literals[low(bits.buffer, LITERAL_BITS) as usize];
-            if entry & SUBTABLE != 0 {
+            if is_subtable(entry) {
                 bits.take(taken_bits(entry));
                 entry = codes.literals[subtable_entry(entry, bits.buffer)];
             }
@@ -451,7 +482,7 @@ impl Inflate {
             if entry & LENGTH != 0 {
                 let length = length(entry, symbol);
                 let mut entry = codes.distances[low(bits.buffer, DISTANCE_BITS) as usize];
-                if entry & SUBTABLE != 0 {
+                if is_subtable(entry) {
                     bits.take(taken_bits(entry));
                     entry = codes.distances[subtable_entry(entry, bits.buffer)];
                 }
@@ -464,10 +495,10 @@ impl Inflate {
                 self.rest = Match { length, distance }.append(output);
             } else {
                 bits.give_back(input)?;
-                if entry & END != 0 {
+                if is_end(entry) {
                     return Ok(None);
                 }
-                if entry & LITERALS == 0 {
+                if !is_symbol(entry) {
                     return Err(NO_SYMBOL);
                 }
             }
@@ -476,9 +507,9 @@ impl Inflate {
 
     /// Decodes symbols as long as neither end is near. Returns whether it came to the end of the block.
     ///
-    /// All that is worth its time is in this loop. A step takes up to two literals, or up to one and a match, which are
-    /// 11 + 5 and 15 + 13 bits at most, of at least 56; the lookup of the next step's first symbol is begun before the
-    /// match is copied.
+    /// All that is worth its time is in this loop. A step takes up to two literals, or up to one and a match. Those are at
+    /// most 20 bits, of at least 28, which leaves the eight that index the distances; then, after a refill, 28 of at least
+    /// 56. The lookup of the next step's first symbol is begun before the match is copied.
     #[inline(never)]
     fn most_symbols(
         &mut self,
@@ -492,7 +523,7 @@ impl Inflate {
         ) else {
             return Ok(false);
         };
-        if input.taken > last_taken {
+        if input.taken > last_taken || output.end - output.start < NO_DISTANCE_BYTES {
             return Ok(false);
         }
         let Codes {
@@ -500,6 +531,7 @@ impl Inflate {
             distances: distance_table,
         } = &*self.codes;
         let literal_entry = |bits: u64| literal_table[low(bits, LITERAL_BITS) as usize];
+        let first_distances = distance_table.first_chunk().unwrap_or(&NO_DISTANCES);
         let mut bits = self.bits;
         let mut taken = input.taken;
         let mut end = output.end;
@@ -510,39 +542,53 @@ impl Inflate {
         while taken <= last_taken && end <= last_end {
             let symbol = bits.buffer;
             bits.take_entry(entry);
-            text[end..end + 2].copy_from_slice(&((entry >> 16) as u16).to_le_bytes());
-            end += literals(entry);
-            if entry & LITERALS != 0 {
-                bits.refill_word(input.bytes, &mut taken);
-                entry = literal_entry(bits.buffer);
-                continue;
-            }
-            if entry & LENGTH == 0 {
-                if entry & SUBTABLE != 0 {
+            if !is_symbol(entry) {
+                if is_subtable(entry) {
                     // The rest of the symbol. Neither end has come nearer, so the loop goes on with it.
                     entry = literal_table[subtable_entry(entry, bits.buffer)];
                     continue;
                 }
-                if entry & END != 0 {
+                if is_end(entry) {
                     ended = true;
                     break;
                 }
                 return Err(NO_SYMBOL);
             }
-            let length = length(entry, symbol);
-            let mut distance_entry = distance_table[low(bits.buffer, DISTANCE_BITS) as usize];
-            if distance_entry & SUBTABLE != 0 {
+            text[end..end + 2].copy_from_slice(&((entry >> 16) as u16).to_le_bytes());
+            end += literals(entry);
+
+            let is_match = entry & LENGTH != 0;
+            // Not chosen by an `if`, of which the compiler would make a branch.
+            let length = length(entry, symbol) & 0_usize.wrapping_sub(usize::from(is_match));
+            let first_distances = if is_match {
+                first_distances
+            } else {
+                &NO_DISTANCES
+            };
+            let index = low(bits.buffer, DISTANCE_BITS) as usize;
+            bits.refill_word(input.bytes, &mut taken);
+            let mut distance_entry = first_distances[index];
+            if !is_symbol(distance_entry) {
+                if !is_subtable(distance_entry) {
+                    return Err(NO_SYMBOL);
+                }
                 bits.take_entry(distance_entry);
                 distance_entry = distance_table[subtable_entry(distance_entry, bits.buffer)];
             }
             let distance = distance(distance_entry, bits.buffer);
             bits.take_entry(distance_entry);
-            bits.refill_word(input.bytes, &mut taken);
             entry = literal_entry(bits.buffer);
-            if distance == 0 || distance > end - output.start {
+            if distance > end - output.start {
                 return Err(TOO_FAR);
             }
-            copy_match(text, end, Match { length, distance });
+            let (before, room) = text.split_at_mut(end);
+            match (
+                before[end - distance..].first_chunk(),
+                room.first_chunk_mut::<32>(),
+            ) {
+                (Some(piece), Some(room)) if length <= 32 => *room = *piece,
+                _ => copy_match(text, end, Match { length, distance }),
+            }
             end += length;
         }
         bits.count &= 63;
@@ -600,7 +646,7 @@ impl Bits {
     /// Takes an entry's bits. The count's higher bits don't matter here, which spares masking the entry.
     #[inline(always)]
     fn take_entry(&mut self, entry: Entry) {
-        self.buffer >>= taken_bits(entry);
+        self.buffer = self.buffer.wrapping_shr(entry);
         self.count = self.count.wrapping_sub(entry);
     }
 }
@@ -663,7 +709,13 @@ enum Code {
 /// Builds the table of a canonical Huffman code (RFC 1951, 3.2.2) from the lengths of its words, of which 0 is none. The
 /// table is that of libdeflate's `build_decode_table`: indexed by the next `index_bits` bits, and for words that are
 /// longer with subtables behind it.
-fn build(table: &mut [Entry], index_bits: u32, lengths: &[u8], symbols: &[Entry]) -> Code {
+fn build(
+    table: &mut [Entry],
+    index_bits: u32,
+    lengths: &[u8],
+    symbols: &[Entry],
+    mut on_word: impl FnMut(usize, Entry),
+) -> Code {
     let mut counts = [0_usize; 16];
     for &length in lengths {
         counts[usize::from(length)] += 1;
@@ -714,6 +766,7 @@ fn build(table: &mut [Entry], index_bits: u32, lengths: &[u8], symbols: &[Entry]
             for index in (word..1 << index_bits).step_by(1 << length) {
                 table[index] = entry;
             }
+            on_word(word, entry);
         } else {
             let prefix = word & ((1 << index_bits) - 1);
             if subtable_prefix != Some(prefix) {
@@ -726,7 +779,7 @@ fn build(table: &mut [Entry], index_bits: u32, lengths: &[u8], symbols: &[Entry]
                     filled = 2 * filled + counts[(index_bits + bits) as usize];
                 }
                 subtable = subtable.end..subtable.end + (1 << bits);
-                table[prefix] = (subtable.start as u32) << 16 | SUBTABLE | bits << 8 | index_bits;
+                table[prefix] = (subtable.start as u32) << 16 | bits << 8 | index_bits;
             }
             let length = length - index_bits;
             let entry = symbols[symbol] + length * 0x101;
@@ -743,25 +796,62 @@ fn build(table: &mut [Entry], index_bits: u32, lengths: &[u8], symbols: &[Entry]
     }
 }
 
-/// Joins a literal's entry with that of the literal or length that follows it, where the index tells both.
-fn join_literals(table: &mut [Entry; LITERAL_ENTRIES]) {
-    // Downwards, as what follows is at a lower index, and is to be a single symbol yet.
-    for index in (0..1 << LITERAL_BITS).rev() {
-        let first = table[index];
+/// [`build`] for literals and lengths.
+fn build_literals(table: &mut [Entry; LITERAL_ENTRIES], lengths: &[u8]) -> Code {
+    let mut words = [(0, 0); 288];
+    let mut count = 0;
+    let code = build(
+        table,
+        LITERAL_BITS,
+        lengths,
+        &LITERAL_SYMBOLS,
+        |word, entry| {
+            words[count] = (word, entry);
+            count += 1;
+        },
+    );
+    if code != Code::Wrong {
+        join_literals(table, &words[..count]);
+    }
+    code
+}
+
+/// Joins a literal's entry with that of the literal or length that follows it, where the index tells both. `words` are those
+/// of the code, in their order, and their entries.
+fn join_literals(table: &mut [Entry; LITERAL_ENTRIES], words: &[(usize, Entry)]) {
+    const HALF: usize = 1 << (LITERAL_BITS - 1);
+    let mut single = [0; HALF];
+    single.copy_from_slice(&table[..HALF]);
+    let mut joined = [0; HALF];
+    let mut joined_bits = 0;
+    for &(word, first) in words {
         let bits = taken_bits(first);
-        if first & LITERALS == 0 {
+        if first & LITERALS == 0 || bits >= LITERAL_BITS {
             continue;
         }
-        let second = table[index >> bits];
-        if second & (LITERALS | LENGTH) == 0 || bits + code_bits(second) > LITERAL_BITS {
-            continue;
+        let following = 1 << (LITERAL_BITS - bits);
+        if bits != joined_bits {
+            // What may follow a literal of so many bits, which is the same after each of them.
+            joined_bits = bits;
+            for (joined, &second) in joined.iter_mut().zip(&single[..following]) {
+                let literal = if second & LITERALS != 0 {
+                    second << 8
+                } else {
+                    second
+                };
+                let fits = is_symbol(second) && bits + code_bits(second) <= LITERAL_BITS;
+                *joined = if fits {
+                    (literal & 0xff00_0000 | second & 0xffff) + bits * 0x101 + (1 << 6)
+                } else {
+                    0
+                };
+            }
         }
-        let literals = first & 0x00ff_0000;
-        table[index] = second + bits * 0x101 + (1 << 6);
-        table[index] = match second & LITERALS {
-            0 => table[index] | literals,
-            _ => table[index] & 0x0000_ffff | literals | (second & 0x00ff_0000) << 8,
-        };
+        let literal = first & 0x00ff_0000;
+        let indices = (word..1 << LITERAL_BITS).step_by(1 << bits);
+        for (index, &joined) in indices.zip(&joined[..following]) {
+            table[index] = if joined != 0 { joined | literal } else { first };
+        }
     }
 }
 
