@@ -48,36 +48,40 @@ impl<'a, T: Fn(u8x16) -> u8x16> Marks<'a, T> {
         }
     }
 
-    fn find_in(&self, text: &[u8]) -> u64 {
-        let piece =
-            |piece: [u8; PIECE_BYTES]| u64::from((self.test)(u8x16::new(piece)).to_bitmask());
-        if let Some(block) = text.first_chunk::<BLOCK_BYTES>() {
-            let (pieces, _) = block.as_chunks();
-            let [first, second, third, fourth] = pieces else {
-                unreachable!("a block is four pieces");
-            };
-            return piece(*first)
-                | piece(*second) << 16
-                | piece(*third) << 32
-                | piece(*fourth) << 48;
+    /// What is found from `start` on, which is in the text: a bit for each byte, as far as the text goes.
+    #[inline(always)]
+    fn find_from(&self, start: usize) -> u64 {
+        let left = &self.text[start..];
+        if let Some(block) = left.first_chunk() {
+            self.find_in_block(block)
+        } else if let Some(block) = self.text.last_chunk() {
+            // Some of these bytes are looked at again: their bits go.
+            self.find_in_block(block) >> (BLOCK_BYTES - left.len())
+        } else {
+            self.find_in_short(left)
         }
-        let (pieces, rest) = text.as_chunks();
+    }
+
+    #[inline(always)]
+    fn find_in_block(&self, block: &[u8; BLOCK_BYTES]) -> u64 {
+        let (pieces, _) = block.as_chunks();
         let mut found = 0;
-        for (index, bytes) in pieces.iter().enumerate() {
-            found |= piece(*bytes) << (index * PIECE_BYTES);
+        for (index, piece) in pieces.iter().enumerate() {
+            found |= self.find_in_piece(*piece) << (index * PIECE_BYTES);
         }
-        if rest.is_empty() {
-            return found;
-        }
-        match text.last_chunk() {
-            // Some of these bytes are looked at again.
-            Some(bytes) => found | piece(*bytes) << (text.len() - PIECE_BYTES),
-            None => {
-                let mut bytes = [0; PIECE_BYTES];
-                bytes[..rest.len()].copy_from_slice(rest);
-                piece(bytes) & ((1 << rest.len()) - 1)
-            }
-        }
+        found
+    }
+
+    #[inline(always)]
+    fn find_in_piece(&self, piece: [u8; PIECE_BYTES]) -> u64 {
+        u64::from((self.test)(u8x16::new(piece)).to_bitmask())
+    }
+
+    #[inline(never)]
+    fn find_in_short(&self, left: &[u8]) -> u64 {
+        let mut block = [0; BLOCK_BYTES];
+        block[..left.len()].copy_from_slice(left);
+        self.find_in_block(&block) & ((1 << left.len()) - 1)
     }
 }
 
@@ -87,8 +91,10 @@ impl<T: Fn(u8x16) -> u8x16> Iterator for Marks<'_, T> {
     #[inline]
     fn next(&mut self) -> Option<usize> {
         while self.found == 0 {
-            let rest = self.text.get(self.next..).filter(|rest| !rest.is_empty())?;
-            self.found = self.find_in(rest);
+            if self.next >= self.text.len() {
+                return None;
+            }
+            self.found = self.find_from(self.next);
             self.block = self.next;
             self.next += BLOCK_BYTES;
         }

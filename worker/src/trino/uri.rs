@@ -127,11 +127,11 @@ impl<'a> Uri<'a> {
 
     /// What follows: the path, which begins at `start`, a query and a fragment.
     fn parse_path(mut self, text: &'a str, start: usize) -> Option<Self> {
-        let end = text.len();
-        let mut at = scan(text, start, end, PATH)?;
+        let mut marks = Marks::new(text.as_bytes(), start, not_plain);
+        let mut at = scan_on(text, &mut marks, PATH)?;
         self.raw_path = Some(&text[start..at]);
         if text.as_bytes().get(at) == Some(&b'?') {
-            let stop = scan(text, at + 1, end, URIC)?;
+            let stop = scan_on(text, &mut marks, URIC)?;
             self.raw_query = Some(&text[at + 1..stop]);
             at = stop;
         }
@@ -198,11 +198,21 @@ fn fragment(text: &str, at: usize) -> Option<Option<&str>> {
 
 /// The index in `start..end` of the first character that `class` doesn't allow, or `end`; `None` for a `%` that
 /// two hexadecimal digits don't follow, which Java refuses wherever it stands.
-#[inline]
 fn scan(text: &str, start: usize, end: usize, class: u8) -> Option<usize> {
-    let bytes = &text.as_bytes()[..end];
-    let mut resume = start;
-    for at in Marks::new(bytes, start, not_plain) {
+    let text = &text[..end];
+    scan_on(
+        text,
+        &mut Marks::new(text.as_bytes(), start, not_plain),
+        class,
+    )
+}
+
+/// [`scan`] to the text's end, from where the marks of [`not_plain`] have got.
+#[inline(always)]
+fn scan_on(text: &str, marks: &mut impl Iterator<Item = usize>, class: u8) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut resume = 0;
+    for at in marks {
         if at < resume {
             continue;
         }
@@ -212,33 +222,34 @@ fn scan(text: &str, start: usize, end: usize, class: u8) -> Option<usize> {
                 Some(pair) if pair.iter().all(u8::is_ascii_hexdigit) => {}
                 _ => return None,
             },
-            0x80.. => match text[at..end].chars().next() {
+            0x80.. => match text[at..].chars().next() {
                 Some(character) if is_other(character) => resume = at + character.len_utf8(),
                 _ => return Some(at),
             },
             _ => return Some(at),
         }
     }
-    Some(end)
+    Some(bytes.len())
 }
 
-/// Bytes that are not in all the classes that [`scan`] looks for, and some of which, therefore, are in none.
+/// Bytes that are not in all the classes that [`scan`] looks for, some of which, therefore, are in none, and `~`.
 #[inline(always)]
 fn not_plain(bytes: u8x16) -> u8x16 {
-    let is = |bytes: u8x16, byte| bytes.simd_eq(u8x16::splat(byte));
     let or = |bit| bytes | u8x16::splat(bit);
-    // `[\]` and `{|}` differ in one bit.
-    let bracket = or(0x20) - u8x16::splat(b'{');
-    bytes.min(u8x16::splat(b' ')).simd_eq(bytes)
-        | bytes.max(u8x16::splat(0x7f)).simd_eq(bytes)
-        | bracket.min(u8x16::splat(2)).simd_eq(bracket)
+    let is = |bytes: u8x16, byte| bytes.simd_eq(u8x16::splat(byte));
+    let within = |bytes: u8x16, first: u8, last: u8| {
+        let from_first = bytes - u8x16::splat(first);
+        let length = u8x16::splat(last.wrapping_sub(first));
+        from_first.min(length).simd_eq(from_first)
+    };
+    within(bytes, 0x7f, b' ') // from above the printable characters round to below them
+        | within(or(0x20), b'{', b'~') // also `[\]^`
         | is(or(0x20), b'`') // and `@`
         | is(or(1), b'#') // and `"`
         | is(or(1), b'?') // and `>`
         | is(bytes, b'%')
         | is(bytes, b'/')
         | is(bytes, b'<')
-        | is(bytes, b'^')
 }
 
 /// Java's "other" characters, legal wherever an escape is: not ASCII, and neither `Character.isISOControl` nor
@@ -443,7 +454,7 @@ mod tests {
     fn plain_bytes_are_in_every_class() {
         let every = PATH | URIC | REG_NAME | USERINFO | SERVER;
         for byte in 0..=255 {
-            let is_plain = CLASS[usize::from(byte)] & every == every;
+            let is_plain = CLASS[usize::from(byte)] & every == every && byte != b'~';
             let told = not_plain(u8x16::splat(byte)).to_bitmask();
             assert_eq!(told, if is_plain { 0 } else { 0xffff }, "{byte:#x}");
         }
