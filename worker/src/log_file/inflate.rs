@@ -183,7 +183,7 @@ const fn low(bits: u64, count: u32) -> u64 {
 const fn extra_bits(entry: Entry, bits: u64) -> usize {
     // The lowest of them as `low` has them, but by what is computed anyway.
     let taken = bits ^ bits.wrapping_shr(entry).wrapping_shl(entry);
-    taken.wrapping_shr(entry >> 8) as usize
+    (taken >> code_bits(entry)) as usize
 }
 
 const fn length(entry: Entry, bits: u64) -> usize {
@@ -489,7 +489,10 @@ impl Inflate {
                 let distance = distance(entry, bits.buffer);
                 bits.take(taken_bits(entry));
                 bits.give_back(input)?;
-                if distance == 0 || distance > output.end - output.start {
+                if !is_symbol(entry) {
+                    return Err(NO_SYMBOL);
+                }
+                if distance > output.end - output.start {
                     return Err(TOO_FAR);
                 }
                 self.rest = Match { length, distance }.append(output);
@@ -517,21 +520,21 @@ impl Inflate {
         output: &mut Output<'_>,
     ) -> Result<bool, Damage> {
         let text = &mut *output.buffer;
-        let (Some(last_taken), Some(last_end)) = (
+        let Codes {
+            literals: literal_table,
+            distances: distance_table,
+        } = &*self.codes;
+        let (Some(last_taken), Some(last_end), Some(first_distances)) = (
             input.bytes.len().checked_sub(WORD_BYTES),
             text.len().checked_sub(STEP_ROOM_BYTES),
+            distance_table.first_chunk(),
         ) else {
             return Ok(false);
         };
         if input.taken > last_taken || output.end - output.start < NO_DISTANCE_BYTES {
             return Ok(false);
         }
-        let Codes {
-            literals: literal_table,
-            distances: distance_table,
-        } = &*self.codes;
         let literal_entry = |bits: u64| literal_table[low(bits, LITERAL_BITS) as usize];
-        let first_distances = distance_table.first_chunk().unwrap_or(&NO_DISTANCES);
         let mut bits = self.bits;
         let mut taken = input.taken;
         let mut end = output.end;
@@ -581,13 +584,10 @@ impl Inflate {
             if distance > end - output.start {
                 return Err(TOO_FAR);
             }
-            let (before, room) = text.split_at_mut(end);
-            match (
-                before[end - distance..].first_chunk(),
-                room.first_chunk_mut::<32>(),
-            ) {
-                (Some(piece), Some(room)) if length <= 32 => *room = *piece,
-                _ => copy_match(text, end, Match { length, distance }),
+            if length <= 32 && distance >= 32 {
+                copy::<32>(text, end - distance, end);
+            } else {
+                copy_match(text, end, Match { length, distance });
             }
             end += length;
         }
@@ -708,7 +708,7 @@ enum Code {
 
 /// Builds the table of a canonical Huffman code (RFC 1951, 3.2.2) from the lengths of its words, of which 0 is none. The
 /// table is that of libdeflate's `build_decode_table`: indexed by the next `index_bits` bits, and for words that are
-/// longer with subtables behind it.
+/// longer with subtables behind it. Tells `on_word` of each word that the index tells, in order, and its entry.
 fn build(
     table: &mut [Entry],
     index_bits: u32,

@@ -102,7 +102,7 @@ impl<'a> Uri<'a> {
             uri.scheme = Some(&text[..colon]);
             at = colon + 1;
             if bytes.get(at) != Some(&b'/') {
-                let stop = scan(text, at, end, URIC)?;
+                let stop = scan(text, at, URIC)?;
                 if stop == at {
                     return None;
                 }
@@ -192,22 +192,18 @@ fn fragment(text: &str, at: usize) -> Option<Option<&str>> {
     if at == end {
         return Some(None);
     }
-    let legal = text.as_bytes()[at] == b'#' && scan(text, at + 1, end, URIC)? == end;
+    let legal = text.as_bytes()[at] == b'#' && scan(text, at + 1, URIC)? == end;
     legal.then(|| Some(&text[at + 1..]))
 }
 
-/// The index in `start..end` of the first character that `class` doesn't allow, or `end`; `None` for a `%` that
+/// The index from `start` on of the first character that `class` doesn't allow, or the text's end; `None` for a `%` that
 /// two hexadecimal digits don't follow, which Java refuses wherever it stands.
-fn scan(text: &str, start: usize, end: usize, class: u8) -> Option<usize> {
-    let text = &text[..end];
-    scan_on(
-        text,
-        &mut Marks::new(text.as_bytes(), start, not_plain),
-        class,
-    )
+fn scan(text: &str, start: usize, class: u8) -> Option<usize> {
+    let mut marks = Marks::new(text.as_bytes(), start, not_plain);
+    scan_on(text, &mut marks, class)
 }
 
-/// [`scan`] to the text's end, from where the marks of [`not_plain`] have got.
+/// [`scan`] from where the marks of [`not_plain`] have got.
 #[inline(always)]
 fn scan_on(text: &str, marks: &mut impl Iterator<Item = usize>, class: u8) -> Option<usize> {
     let bytes = text.as_bytes();
@@ -284,9 +280,9 @@ fn authority(text: &str) -> Option<HostAndPort<'_>> {
     let plain = text
         .bytes()
         .all(|byte| CLASS[usize::from(byte)] & HOST_AND_PORT != 0);
-    let registry = plain || scan(text, 0, end, REG_NAME)? == end;
+    let registry = plain || scan(text, 0, REG_NAME)? == end;
     // All that is legal in a registry-based authority is legal in a server's.
-    let server = registry || scan(text, 0, end, SERVER)? == end;
+    let server = registry || scan(text, 0, SERVER)? == end;
     if !server {
         return None;
     }
@@ -299,7 +295,7 @@ fn authority(text: &str) -> Option<HostAndPort<'_>> {
 /// `[userinfo@]host[:port]`, to the end of `text`.
 fn host_and_port(text: &str) -> Option<(&str, Option<i32>)> {
     let (userinfo, server) = text.split_once('@').unwrap_or(("", text));
-    if scan(userinfo, 0, userinfo.len(), USERINFO)? != userinfo.len() {
+    if scan(userinfo, 0, USERINFO)? != userinfo.len() {
         return None;
     }
     let length = if server.starts_with('[') {
