@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, Date32Builder, Float64Builder, Int32Builder, Int64Builder, RecordBatch,
-    RecordBatchOptions, TimestampMillisecondBuilder,
+    RecordBatchOptions, StringViewBuilder, TimestampMillisecondBuilder,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
@@ -20,14 +20,12 @@ mod alb;
 mod elb;
 mod fields;
 mod recognise;
-mod text_column;
 
 pub use alb::ALB_ACCESS_LOGS;
 pub use elb::ELB_LOGS;
 pub use recognise::{Recognised, recognise};
 
 use fields::{Fields, split_address, split_request};
-use text_column::TextColumn;
 
 /// The formats that rollups can be written over.
 pub static FORMATS: [&LogFormat; 2] = [&ALB_ACCESS_LOGS, &ELB_LOGS];
@@ -193,12 +191,12 @@ pub struct Scan {
 
 struct WantedParameter {
     name: String,
-    values: TextColumn,
+    values: StringViewBuilder,
     found: bool,
 }
 
 enum ColumnBuilder {
-    Text(Source, TextColumn),
+    Text(Source, StringViewBuilder),
     Int(Source, Int32Builder),
     BigInt(usize, Int64Builder),
     Double(usize, Float64Builder),
@@ -263,14 +261,14 @@ impl Scan {
                     }
                     Source::BigInt(field) => ColumnBuilder::BigInt(field, Int64Builder::new()),
                     Source::Double(field) => ColumnBuilder::Double(field, Float64Builder::new()),
-                    _ => ColumnBuilder::Text(source, TextColumn::new()),
+                    _ => ColumnBuilder::Text(source, text_builder()),
                 }
             }
             ScanColumn::UrlParameter(name) => {
                 self.needs_request = true;
                 self.parameters.push(WantedParameter {
                     name: name.clone(),
-                    values: TextColumn::new(),
+                    values: text_builder(),
                     found: false,
                 });
                 ColumnBuilder::UrlParameter(self.parameters.len() - 1)
@@ -322,26 +320,23 @@ impl Scan {
 
         if !self.parameters.is_empty() {
             let query = request.and_then(|(_, url, _)| self.queries.raw_query(url));
-            push_parameters(&mut self.parameters, query, line);
+            push_parameters(&mut self.parameters, query);
         }
         for column in &mut self.columns {
             match column {
-                ColumnBuilder::Text(source, values) => values.append(
-                    match *source {
-                        Source::Text(field) => fields.text(line, field),
-                        Source::Raw(field) => fields.raw(line, field),
-                        // The DDL's `([^ ]*)[:-]([0-9]*)` leaves an empty address of a lone `-`.
-                        Source::Address(field) => fields.text(line, field).map(|field| {
-                            split_address(field)
-                                .map_or(field.trim_end_matches('-'), |(address, _)| address)
-                        }),
-                        Source::RequestVerb => request.map(|(verb, _, _)| verb),
-                        Source::RequestUrl => request.map(|(_, url, _)| url),
-                        Source::RequestProtocol => request.map(|(_, _, protocol)| protocol),
-                        _ => fields.rest(line),
-                    },
-                    line,
-                ),
+                ColumnBuilder::Text(source, values) => values.append_option(match *source {
+                    Source::Text(field) => fields.text(line, field),
+                    Source::Raw(field) => fields.raw(line, field),
+                    // The DDL's `([^ ]*)[:-]([0-9]*)` leaves an empty address of a lone `-`.
+                    Source::Address(field) => fields.text(line, field).map(|field| {
+                        split_address(field)
+                            .map_or(field.trim_end_matches('-'), |(address, _)| address)
+                    }),
+                    Source::RequestVerb => request.map(|(verb, _, _)| verb),
+                    Source::RequestUrl => request.map(|(_, url, _)| url),
+                    Source::RequestProtocol => request.map(|(_, _, protocol)| protocol),
+                    _ => fields.rest(line),
+                }),
                 ColumnBuilder::Int(source, values) => values.append_option(match *source {
                     Source::Int(field) => number(fields.text(line, field)),
                     Source::Port(field) => number(
@@ -379,11 +374,13 @@ impl Scan {
             .iter_mut()
             .map(|column| -> ArrayRef {
                 match column {
-                    ColumnBuilder::Text(_, values) => values.finish(),
+                    ColumnBuilder::Text(_, values) => Arc::new(values.finish()),
                     ColumnBuilder::Int(_, values) => Arc::new(values.finish()),
                     ColumnBuilder::BigInt(_, values) => Arc::new(values.finish()),
                     ColumnBuilder::Double(_, values) => Arc::new(values.finish()),
-                    ColumnBuilder::UrlParameter(index) => self.parameters[*index].values.finish(),
+                    ColumnBuilder::UrlParameter(index) => {
+                        Arc::new(self.parameters[*index].values.finish())
+                    }
                     ColumnBuilder::Time(values) => Arc::new(values.finish()),
                     ColumnBuilder::Day(values) => Arc::new(values.finish()),
                 }
@@ -396,8 +393,12 @@ impl Scan {
     }
 }
 
+fn text_builder() -> StringViewBuilder {
+    StringViewBuilder::new().with_fixed_block_size(256 * 1024)
+}
+
 /// Looks once at each parameter of a URL's query. The first of a name wins, as in Trino.
-fn push_parameters(wanted: &mut [WantedParameter], raw_query: Option<&str>, line: &str) {
+fn push_parameters(wanted: &mut [WantedParameter], raw_query: Option<&str>) {
     let mut missing = wanted.len();
     for parameter in wanted.iter_mut() {
         parameter.found = false;
@@ -408,7 +409,7 @@ fn push_parameters(wanted: &mut [WantedParameter], raw_query: Option<&str>, line
                 if !wanted.found && same(wanted.name.as_bytes(), parameter.name.as_bytes()) {
                     wanted.found = true;
                     missing -= 1;
-                    wanted.values.append(Some(&parameter.value()), line);
+                    wanted.values.append_value(parameter.value());
                 }
             }
             if missing == 0 {
@@ -418,7 +419,7 @@ fn push_parameters(wanted: &mut [WantedParameter], raw_query: Option<&str>, line
     }
     for wanted in wanted.iter_mut() {
         if !wanted.found {
-            wanted.values.append(None, line);
+            wanted.values.append_null();
         }
     }
 }
