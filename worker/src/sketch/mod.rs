@@ -14,10 +14,12 @@ mod murmur3;
 mod hyper_log_log;
 mod bias;
 mod tdigest;
+mod waiting;
 
 pub use hyper_log_log::{HyperLogLog, hash_bigint, hash_double, hash_varchar};
 pub use murmur3::hash64;
 pub use tdigest::TDigest;
+pub use waiting::Waiting;
 
 /// Why bytes are no sketch, or two sketches don't merge, or a value can't be added.
 ///

@@ -18,7 +18,9 @@ use datafusion::logical_expr::{
 };
 
 use super::{Scalar, returns_bigint};
-use crate::sketch::{HyperLogLog, SketchError, TDigest, hash_bigint, hash_double, hash_varchar};
+use crate::sketch::{
+    HyperLogLog, SketchError, TDigest, Waiting, hash_bigint, hash_double, hash_varchar,
+};
 
 pub(super) fn scalar_functions() -> Vec<Scalar> {
     vec![
@@ -38,9 +40,9 @@ pub(super) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
             name: "approx_set",
             signature: Signature::user_defined(Volatility::Immutable),
             groups: |argument| match argument {
-                DataType::Int64 => Ok(Groups::<HyperLogLog>::boxed(add_bigints)),
-                DataType::Float64 => Ok(Groups::<HyperLogLog>::boxed(add_doubles)),
-                _ => Ok(Groups::<HyperLogLog>::boxed(add_varchars)),
+                DataType::Int64 => Ok(ApproxSets::boxed(add_bigints)),
+                DataType::Float64 => Ok(ApproxSets::boxed(add_doubles)),
+                _ => Ok(ApproxSets::boxed(add_varchars)),
             },
         },
         SketchAggregate {
@@ -188,32 +190,135 @@ struct Rows<'a> {
     filter: Option<&'a BooleanArray>,
 }
 
+impl Rows<'_> {
+    /// The rows that count and are not NULL, and the group of each.
+    fn of_values(self, values: &dyn Array) -> impl Iterator<Item = (usize, usize)> {
+        let nulls = values.nulls();
+        let rows = self.groups.iter().copied().enumerate();
+        rows.filter(move |(row, _)| {
+            let counts = |filter: &BooleanArray| filter.is_valid(*row) && filter.value(*row);
+            nulls.is_none_or(|nulls| nulls.is_valid(*row)) && self.filter.is_none_or(counts)
+        })
+    }
+}
+
 type BoxedGroups = Box<dyn GroupsAccumulator + Sync>;
 
-type AddBatch<S> = fn(&mut Groups<S>, &ArrayRef, Rows) -> Result<()>;
+type AddBatch<G> = fn(&mut G, &ArrayRef, Rows) -> Result<()>;
 
-fn add_varchars(groups: &mut Groups<HyperLogLog>, values: &ArrayRef, rows: Rows) -> Result<()> {
+/// The sets of `approx_set`: what is added to them waits, and is inserted many at a time.
+struct ApproxSets {
+    sets: Groups<HyperLogLog>,
+    waiting: Waiting,
+    add: AddBatch<Self>,
+}
+
+impl ApproxSets {
+    fn new(add: AddBatch<Self>) -> Self {
+        Self {
+            sets: Groups::new(merge_serialized),
+            waiting: Waiting::default(),
+            add,
+        }
+    }
+
+    fn boxed(add: AddBatch<Self>) -> BoxedGroups {
+        Box::new(Self::new(add))
+    }
+
+    fn add_rows(&mut self, values: &dyn Array, rows: Rows, hash: impl Fn(usize) -> u64) {
+        for (row, group) in rows.of_values(values) {
+            match &mut self.sets.sketches[group] {
+                Some(set) if set.is_dense() => set.insert_hash(hash(row)),
+                _ if self.waiting.push(group, hash(row)) => self.insert_waiting(),
+                _ => {}
+            }
+        }
+    }
+
+    fn insert_waiting(&mut self) {
+        let Self { sets, waiting, .. } = self;
+        waiting.drain(|group, entries| {
+            sets.change(group, |set| set.insert_entries(entries));
+        });
+    }
+}
+
+impl GroupsAccumulator for ApproxSets {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        filter: Option<&BooleanArray>,
+        total_groups: usize,
+    ) -> Result<()> {
+        self.sets.sketches.resize_with(total_groups, || None);
+        let rows = Rows {
+            groups: group_indices,
+            filter,
+        };
+        (self.add)(self, &values[0], rows)
+    }
+
+    fn merge_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        total_groups: usize,
+    ) -> Result<()> {
+        self.sets.merge_batch(values, group_indices, total_groups)
+    }
+
+    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
+        // Groups are numbered anew once some are gone.
+        self.insert_waiting();
+        self.sets.evaluate(emit_to)
+    }
+
+    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
+        Ok(vec![self.evaluate(emit_to)?])
+    }
+
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
+        each_row_alone(Self::new(self.add), values, filter)
+    }
+
+    fn size(&self) -> usize {
+        self.sets.size() + self.waiting.heap_bytes()
+    }
+}
+
+/// The state of groups that have one row each.
+fn each_row_alone(
+    mut groups: impl GroupsAccumulator,
+    values: &[ArrayRef],
+    filter: Option<&BooleanArray>,
+) -> Result<Vec<ArrayRef>> {
+    let rows = values[0].len();
+    groups.update_batch(values, &(0..rows).collect::<Vec<_>>(), filter, rows)?;
+    groups.state(EmitTo::All)
+}
+
+fn add_varchars(sets: &mut ApproxSets, values: &ArrayRef, rows: Rows) -> Result<()> {
     let texts = super::text_values(values)?;
-    groups.add_rows(texts, rows, |sketch, row| {
-        sketch.insert_hash(hash_varchar(texts.value(row)));
-        Ok(())
-    })
+    sets.add_rows(texts, rows, |row| hash_varchar(texts.value(row)));
+    Ok(())
 }
 
-fn add_bigints(groups: &mut Groups<HyperLogLog>, values: &ArrayRef, rows: Rows) -> Result<()> {
+fn add_bigints(sets: &mut ApproxSets, values: &ArrayRef, rows: Rows) -> Result<()> {
     let numbers = values.as_primitive::<Int64Type>();
-    groups.add_rows(numbers, rows, |sketch, row| {
-        sketch.insert_hash(hash_bigint(numbers.value(row)));
-        Ok(())
-    })
+    sets.add_rows(numbers, rows, |row| hash_bigint(numbers.value(row)));
+    Ok(())
 }
 
-fn add_doubles(groups: &mut Groups<HyperLogLog>, values: &ArrayRef, rows: Rows) -> Result<()> {
+fn add_doubles(sets: &mut ApproxSets, values: &ArrayRef, rows: Rows) -> Result<()> {
     let numbers = values.as_primitive::<Float64Type>();
-    groups.add_rows(numbers, rows, |sketch, row| {
-        sketch.insert_hash(hash_double(numbers.value(row)));
-        Ok(())
-    })
+    sets.add_rows(numbers, rows, |row| hash_double(numbers.value(row)));
+    Ok(())
 }
 
 fn add_to_digests(groups: &mut Groups<TDigest>, values: &ArrayRef, rows: Rows) -> Result<()> {
@@ -238,16 +343,20 @@ fn merge_serialized<S: Sketch>(
 struct Groups<S: Sketch> {
     sketches: Vec<Option<S>>,
     heap_bytes: usize,
-    add: AddBatch<S>,
+    add: AddBatch<Self>,
 }
 
 impl<S: Sketch> Groups<S> {
-    fn boxed(add: AddBatch<S>) -> BoxedGroups {
-        Box::new(Self {
+    fn new(add: AddBatch<Self>) -> Self {
+        Self {
             sketches: Vec::new(),
             heap_bytes: 0,
             add,
-        })
+        }
+    }
+
+    fn boxed(add: AddBatch<Self>) -> BoxedGroups {
+        Box::new(Self::new(add))
     }
 
     /// Adds the rows that count, and are not NULL, to the sketches of their groups.
@@ -257,17 +366,19 @@ impl<S: Sketch> Groups<S> {
         rows: Rows,
         mut add: impl FnMut(&mut S, usize) -> std::result::Result<(), SketchError>,
     ) -> Result<()> {
-        for (row, &group) in rows.groups.iter().enumerate() {
-            let counts = |filter: &BooleanArray| filter.is_valid(row) && filter.value(row);
-            if values.is_null(row) || !rows.filter.is_none_or(counts) {
-                continue;
-            }
-            let sketch = self.sketches[group].get_or_insert_default();
-            let before = sketch.heap_bytes();
-            add(sketch, row).map_err(execution_error)?;
-            self.heap_bytes = (self.heap_bytes + sketch.heap_bytes()).saturating_sub(before);
+        for (row, group) in rows.of_values(values) {
+            self.change(group, |sketch| add(sketch, row))
+                .map_err(execution_error)?;
         }
         Ok(())
+    }
+
+    fn change<T>(&mut self, group: usize, change: impl FnOnce(&mut S) -> T) -> T {
+        let sketch = self.sketches[group].get_or_insert_default();
+        let before = sketch.heap_bytes();
+        let changed = change(sketch);
+        self.heap_bytes = (self.heap_bytes + sketch.heap_bytes()).saturating_sub(before);
+        changed
     }
 }
 
@@ -333,14 +444,7 @@ impl<S: Sketch> GroupsAccumulator for Groups<S> {
         values: &[ArrayRef],
         filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
-        let rows = values[0].len();
-        let mut each = Self {
-            sketches: Vec::new(),
-            heap_bytes: 0,
-            add: self.add,
-        };
-        each.update_batch(values, &(0..rows).collect::<Vec<_>>(), filter, rows)?;
-        each.state(EmitTo::All)
+        each_row_alone(Self::new(self.add), values, filter)
     }
 
     fn size(&self) -> usize {
