@@ -36,8 +36,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             .filter(move |column| column.name == name)
             .map(ScanColumn::Column)
     };
-    let parameters = ["e", "c", "amt", "uid"].map(|name| ScanColumn::UrlParameter(name.to_owned()));
-    let mut columns = vec![ScanColumn::Time, ScanColumn::Day];
+    let parameters = ["e", "c", "uid"].map(|name| ScanColumn::UrlParameter(name.to_owned()));
+    let mut columns = vec![ScanColumn::Time, ScanColumn::UrlDouble("amt".to_owned())];
     columns.extend(parameters);
     columns.extend(column("elb_status_code").chain(column("sent_bytes")));
 

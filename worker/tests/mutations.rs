@@ -13,7 +13,8 @@ use std::panic;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Float64Type, Int64Type};
 use arrow::util::display::array_value_to_string;
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
@@ -136,7 +137,9 @@ fn value(batch: &RecordBatch, column: usize) -> Option<String> {
 fn check_projection(format: &'static LogFormat, before: &str, line: &str, random: &mut Random) {
     let mut columns: Vec<ScanColumn> = format.columns.iter().map(ScanColumn::Column).collect();
     columns.extend([ScanColumn::Time, ScanColumn::Day]);
-    columns.extend(["e", "uid", ""].map(|name| ScanColumn::UrlParameter(name.to_owned())));
+    columns.extend(["e", "", "uid", "amt"].map(|name| ScanColumn::UrlParameter(name.to_owned())));
+    columns.push(ScanColumn::UrlDouble("amt".to_owned()));
+    columns.push(ScanColumn::UrlBigint("amt".to_owned()));
     let all = scan_line(format, &columns, line);
     let mut scan = Scan::new(format, &columns);
     let _ = scan.push(before);
@@ -169,14 +172,26 @@ fn check_projection(format: &'static LogFormat, before: &str, line: &str, random
             .position(|column| column.name == format.url_column)
             .unwrap();
         let url = value(&all, url);
-        let expected = url
-            .as_deref()
-            .and_then(|url| url::extract_parameter(url, "uid"));
+        let parameter = |name| url::extract_parameter(url.as_deref()?, name);
+        let amount = parameter("amt");
+        let scanned = columns.len() - 4;
         assert_eq!(
-            value(&all, columns.len() - 2).as_deref(),
-            expected.as_deref(),
+            value(&all, scanned).as_deref(),
+            parameter("uid").as_deref(),
             "{line:?}"
         );
+        assert_eq!(value(&all, scanned + 1).as_deref(), amount.as_deref());
+        let double = all.column(scanned + 2).as_primitive::<Float64Type>();
+        let cast = amount
+            .as_deref()
+            .and_then(|amount| cast::varchar_to_double(amount).ok());
+        let bits = double.iter().map(|value| value.map(f64::to_bits)).next();
+        assert_eq!(bits.flatten(), cast.map(f64::to_bits), "{line:?}");
+        let bigint = all.column(scanned + 3).as_primitive::<Int64Type>();
+        let cast = amount
+            .as_deref()
+            .and_then(|amount| cast::varchar_to_bigint(amount).ok());
+        assert_eq!(bigint.iter().next().flatten(), cast, "{line:?}");
     }
 }
 

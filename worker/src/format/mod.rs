@@ -12,6 +12,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+use crate::trino::cast;
 use crate::trino::iso8601::Timestamps;
 use crate::trino::uri::Queries;
 use crate::trino::url;
@@ -104,6 +105,10 @@ pub enum ScanColumn {
     Column(&'static Column),
     /// `url_extract_parameter(<url column>, '<name>')`.
     UrlParameter(String),
+    /// `TRY_CAST(url_extract_parameter(<url column>, '<name>') AS double)`.
+    UrlDouble(String),
+    /// `TRY_CAST(url_extract_parameter(<url column>, '<name>') AS bigint)`.
+    UrlBigint(String),
     /// `from_iso8601_timestamp(<time column>)`.
     Time,
     /// The UTC day of the line's time.
@@ -114,7 +119,9 @@ impl PartialEq for ScanColumn {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Column(left), Self::Column(right)) => left.name == right.name,
-            (Self::UrlParameter(left), Self::UrlParameter(right)) => left == right,
+            (Self::UrlParameter(left), Self::UrlParameter(right))
+            | (Self::UrlDouble(left), Self::UrlDouble(right))
+            | (Self::UrlBigint(left), Self::UrlBigint(right)) => left == right,
             (Self::Time, Self::Time) | (Self::Day, Self::Day) => true,
             _ => false,
         }
@@ -124,6 +131,10 @@ impl PartialEq for ScanColumn {
 impl ScanColumn {
     /// The name under which plans know it: for a computed value, the SQL that it stands for.
     pub fn name(&self, format: &LogFormat) -> String {
+        let try_cast = |name: &String, to| {
+            let parameter = Self::UrlParameter(name.clone()).name(format);
+            format!("TRY_CAST({parameter} AS {to})")
+        };
         match self {
             Self::Column(column) => column.name.to_owned(),
             Self::UrlParameter(name) => format!(
@@ -131,6 +142,8 @@ impl ScanColumn {
                 format.url_column,
                 name.replace('\'', "''")
             ),
+            Self::UrlDouble(name) => try_cast(name, "double"),
+            Self::UrlBigint(name) => try_cast(name, "bigint"),
             Self::Time => format!("from_iso8601_timestamp({})", format.time_column),
             Self::Day => format!("date(from_iso8601_timestamp({}))", format.time_column),
         }
@@ -146,6 +159,8 @@ impl ScanColumn {
                 _ => DataType::Utf8View,
             },
             Self::UrlParameter(_) => DataType::Utf8View,
+            Self::UrlDouble(_) => DataType::Float64,
+            Self::UrlBigint(_) => DataType::Int64,
             Self::Time => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
             Self::Day => DataType::Date32,
         }
@@ -191,8 +206,41 @@ pub struct Scan {
 
 struct WantedParameter {
     name: String,
-    values: StringViewBuilder,
+    values: ParameterBuilder,
     found: bool,
+}
+
+enum ParameterBuilder {
+    Text(StringViewBuilder),
+    Double(Float64Builder),
+    Bigint(Int64Builder),
+}
+
+impl ParameterBuilder {
+    #[inline(always)]
+    fn append(&mut self, value: &str) {
+        match self {
+            Self::Text(values) => values.append_value(value),
+            Self::Double(values) => values.append_option(cast::varchar_to_double(value).ok()),
+            Self::Bigint(values) => values.append_option(cast::varchar_to_bigint(value).ok()),
+        }
+    }
+
+    fn append_null(&mut self) {
+        match self {
+            Self::Text(values) => values.append_null(),
+            Self::Double(values) => values.append_null(),
+            Self::Bigint(values) => values.append_null(),
+        }
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Text(values) => Arc::new(values.finish()),
+            Self::Double(values) => Arc::new(values.finish()),
+            Self::Bigint(values) => Arc::new(values.finish()),
+        }
+    }
 }
 
 enum ColumnBuilder {
@@ -265,19 +313,29 @@ impl Scan {
                 }
             }
             ScanColumn::UrlParameter(name) => {
-                self.needs_request = true;
-                self.parameters.push(WantedParameter {
-                    name: name.clone(),
-                    values: text_builder(),
-                    found: false,
-                });
-                ColumnBuilder::UrlParameter(self.parameters.len() - 1)
+                self.parameter(name, ParameterBuilder::Text(text_builder()))
+            }
+            ScanColumn::UrlDouble(name) => {
+                self.parameter(name, ParameterBuilder::Double(Float64Builder::new()))
+            }
+            ScanColumn::UrlBigint(name) => {
+                self.parameter(name, ParameterBuilder::Bigint(Int64Builder::new()))
             }
             ScanColumn::Time => ColumnBuilder::Time(
                 TimestampMillisecondBuilder::new().with_data_type(ScanColumn::Time.data_type()),
             ),
             ScanColumn::Day => ColumnBuilder::Day(Date32Builder::new()),
         }
+    }
+
+    fn parameter(&mut self, name: &str, values: ParameterBuilder) -> ColumnBuilder {
+        self.needs_request = true;
+        self.parameters.push(WantedParameter {
+            name: name.to_owned(),
+            values,
+            found: false,
+        });
+        ColumnBuilder::UrlParameter(self.parameters.len() - 1)
     }
 
     /// The columns that it makes.
@@ -378,9 +436,7 @@ impl Scan {
                     ColumnBuilder::Int(_, values) => Arc::new(values.finish()),
                     ColumnBuilder::BigInt(_, values) => Arc::new(values.finish()),
                     ColumnBuilder::Double(_, values) => Arc::new(values.finish()),
-                    ColumnBuilder::UrlParameter(index) => {
-                        Arc::new(self.parameters[*index].values.finish())
-                    }
+                    ColumnBuilder::UrlParameter(index) => self.parameters[*index].values.finish(),
                     ColumnBuilder::Time(values) => Arc::new(values.finish()),
                     ColumnBuilder::Day(values) => Arc::new(values.finish()),
                 }
@@ -409,7 +465,7 @@ fn push_parameters(wanted: &mut [WantedParameter], raw_query: Option<&str>) {
                 if !wanted.found && same(wanted.name.as_bytes(), parameter.name.as_bytes()) {
                     wanted.found = true;
                     missing -= 1;
-                    wanted.values.append_value(parameter.value());
+                    wanted.values.append(&parameter.value());
                 }
             }
             if missing == 0 {

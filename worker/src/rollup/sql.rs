@@ -8,7 +8,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, CastKind, DuplicateTreatment, Expr, Function, FunctionArg,
+    self, BinaryOperator, CaseWhen, CastKind, DuplicateTreatment, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, ObjectNamePart,
     Query, Select, SelectItem, SetExpr, Statement, TableFactor, Value, VisitMut, VisitorMut,
     helpers::attached_token::AttachedToken,
@@ -474,8 +474,44 @@ struct Rewrite {
 }
 
 impl Rewrite {
+    /// Has the scan compute a value, and returns the column that it is then.
+    fn take_from_scan(&mut self, computed: ScanColumn) -> Expr {
+        let name = computed.name(self.format);
+        if !self.computed.contains(&computed) {
+            self.computed.push(computed);
+        }
+        Expr::Identifier(Ident::with_quote('"', name))
+    }
+
+    /// What the scan computes instead of this cast of what it computes.
+    fn cast_by_scan(&self, cast: &Expr) -> Option<ScanColumn> {
+        let Expr::Cast {
+            kind: CastKind::TryCast,
+            expr,
+            data_type,
+            ..
+        } = cast
+        else {
+            return None;
+        };
+        let Expr::Identifier(column) = &**expr else {
+            return None;
+        };
+        let parameter = self.computed.iter().find_map(|computed| match computed {
+            ScanColumn::UrlParameter(name) if computed.name(self.format) == column.value => {
+                Some(name.clone())
+            }
+            _ => None,
+        })?;
+        match data_type {
+            ast::DataType::Double(_) => Some(ScanColumn::UrlDouble(parameter)),
+            ast::DataType::BigInt(_) => Some(ScanColumn::UrlBigint(parameter)),
+            _ => None,
+        }
+    }
+
     /// What the scan computes instead of this call.
-    fn computed_by_scan(&self, name: &str, args: &[&Expr]) -> Option<ScanColumn> {
+    fn call_by_scan(&self, name: &str, args: &[&Expr]) -> Option<ScanColumn> {
         let is_column = |expr: &Expr, column: &str| column_of(expr).as_deref() == Some(column);
         match (name, args) {
             ("from_iso8601_timestamp", [time]) if is_column(time, self.format.time_column) => {
@@ -505,6 +541,10 @@ impl VisitorMut for Rewrite {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<String> {
+        if let Some(computed) = self.cast_by_scan(expr) {
+            *expr = self.take_from_scan(computed);
+            return ControlFlow::Continue(());
+        }
         match expr {
             Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
                 return ControlFlow::Break(format!(
@@ -561,12 +601,8 @@ impl VisitorMut for Rewrite {
                 _ => None,
             })
             .collect();
-        if let Some(computed) = self.computed_by_scan(&name, &args) {
-            let column = Ident::with_quote('"', computed.name(self.format));
-            if !self.computed.contains(&computed) {
-                self.computed.push(computed);
-            }
-            *expr = Expr::Identifier(column);
+        if let Some(computed) = self.call_by_scan(&name, &args) {
+            *expr = self.take_from_scan(computed);
         } else if name == "concat" && args.len() > 1 {
             // Trino's is NULL if a part is, as `||` is and DataFusion's concat is not.
             let mut parts = args.into_iter().cloned();
@@ -706,6 +742,22 @@ mod tests {
         assert_eq!(
             parsed.computed,
             [ScanColumn::UrlParameter("e".to_owned()), ScanColumn::Time]
+        );
+        let parsed = parse(
+            "SELECT elb, sum(try_cast(url_extract_parameter(request_url, 'n') AS double)) AS d, \
+             sum(try_cast(url_extract_parameter(request_url, 'n') AS bigint)) AS b, \
+             sum(cast(url_extract_parameter(request_url, 'n') AS double)) AS fails, \
+             sum(try_cast(user_agent AS double)) AS other FROM alb_access_logs GROUP BY 1",
+        )
+        .unwrap();
+        let name = || "n".to_owned();
+        assert_eq!(
+            parsed.computed,
+            [
+                ScanColumn::UrlParameter(name()),
+                ScanColumn::UrlDouble(name()),
+                ScanColumn::UrlBigint(name())
+            ]
         );
     }
 

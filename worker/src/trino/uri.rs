@@ -127,7 +127,7 @@ impl<'a> Uri<'a> {
 
     /// What follows: the path, which begins at `start`, a query and a fragment.
     fn parse_path(mut self, text: &'a str, start: usize) -> Option<Self> {
-        let mut marks = Marks::new(text.as_bytes(), start, not_plain);
+        let mut marks = Marks::new(text.as_bytes(), start, not_plain_in_path);
         let mut at = scan_on(text, &mut marks, PATH)?;
         self.raw_path = Some(&text[start..at]);
         if text.as_bytes().get(at) == Some(&b'?') {
@@ -203,7 +203,8 @@ fn scan(text: &str, start: usize, class: u8) -> Option<usize> {
     scan_on(text, &mut marks, class)
 }
 
-/// [`scan`] from where the marks of [`not_plain`] have got.
+/// [`scan`] from where the marks have got, which are those of [`not_plain`], or of [`not_plain_in_path`] for a class that
+/// allows a `/`.
 #[inline(always)]
 fn scan_on(text: &str, marks: &mut impl Iterator<Item = usize>, class: u8) -> Option<usize> {
     let bytes = text.as_bytes();
@@ -231,6 +232,12 @@ fn scan_on(text: &str, marks: &mut impl Iterator<Item = usize>, class: u8) -> Op
 /// Bytes that are not in all the classes that [`scan`] looks for, some of which, therefore, are in none, and `~`.
 #[inline(always)]
 fn not_plain(bytes: u8x16) -> u8x16 {
+    not_plain_in_path(bytes) | bytes.simd_eq(u8x16::splat(b'/'))
+}
+
+/// The same less `/`, of which a path has some and a query may.
+#[inline(always)]
+fn not_plain_in_path(bytes: u8x16) -> u8x16 {
     let or = |bit| bytes | u8x16::splat(bit);
     let is = |bytes: u8x16, byte| bytes.simd_eq(u8x16::splat(byte));
     let within = |bytes: u8x16, first: u8, last: u8| {
@@ -244,7 +251,6 @@ fn not_plain(bytes: u8x16) -> u8x16 {
         | is(or(1), b'#') // and `"`
         | is(or(1), b'?') // and `>`
         | is(bytes, b'%')
-        | is(bytes, b'/')
         | is(bytes, b'<')
 }
 
