@@ -13,7 +13,7 @@ use futures::future::{try_join, try_join_all};
 use futures::{SinkExt, StreamExt, TryStreamExt};
 use logmill_shared::{LogFile, NamedAs};
 
-use crate::format::{LogFormat, Recognised, Scan, ScanColumn, recognise};
+use crate::format::{Condition, LogFormat, Recognised, Scan, ScanColumn, recognise};
 use crate::log_file::gunzip::{self, GunzipError};
 use crate::log_file::lines::{Chunk, Lines};
 use crate::rollup::Rollup;
@@ -22,6 +22,9 @@ use crate::table::{Entry, RejectedLines, Root, StagingFile, Table, TableError, c
 /// Batches that may wait between the scan and a rollup. One is enough for both to go on; each holds a
 /// megabyte of text.
 const BATCHES_IN_FLIGHT: usize = 1;
+
+/// Rows of a batch, at least, but for the last: where few lines matter, those of many chunks make one batch.
+const BATCH_ROWS_MIN: usize = 1000;
 
 /// A rollup and the table that it makes.
 #[derive(Debug)]
@@ -191,7 +194,10 @@ pub async fn stage<R: Read>(
         senders.push(sender);
         rolled_up.push(roll_up(each, &log_file, &columns, receiver));
     }
-    let scan = Scan::new(format, &columns);
+    let mut scan = Scan::new(format, &columns);
+    if let Some(conditions) = conditions(&rollups) {
+        scan = scan.only(Condition::Any(conditions));
+    }
     let scanned = scan_lines(lines, scan, senders, &log_file, rejected_lines);
     let (scanned, rolled_up) = try_join(scanned, try_join_all(rolled_up)).await?;
 
@@ -267,6 +273,12 @@ fn union_of_columns(rollups: &[&RollupTable]) -> Vec<ScanColumn> {
     columns
 }
 
+/// What each rollup asks of a line. `None` if all lines may matter to one of them.
+fn conditions(rollups: &[&RollupTable]) -> Option<Vec<Condition>> {
+    let conditions = rollups.iter().map(|each| each.rollup.condition());
+    conditions.collect()
+}
+
 /// What the scan of a log file's lines has found.
 #[derive(Default)]
 struct Scanned {
@@ -318,17 +330,23 @@ async fn scan_lines(
             };
             staging.write(&rows).await?;
         }
-        if scan.rows() > 0 {
-            let batch = scan.finish();
-            for rollup in &mut rollups {
-                // A rollup that wants no more has either failed, and says so itself, or needs no rows to
-                // know its result, as one with `WHERE false`.
-                let _ = rollup.send(batch.clone()).await;
-            }
+        if scan.rows() >= BATCH_ROWS_MIN {
+            send(scan.finish(), &mut rollups).await;
         }
+    }
+    if scan.rows() > 0 {
+        send(scan.finish(), &mut rollups).await;
     }
     scanned.text_bytes = lines.text_bytes();
     Ok(scanned)
+}
+
+async fn send(batch: RecordBatch, rollups: &mut [Sender<RecordBatch>]) {
+    for rollup in rollups {
+        // A rollup that wants no more has either failed, and says so itself, or needs no rows to know its
+        // result, as one with `WHERE false`.
+        let _ = rollup.send(batch.clone()).await;
+    }
 }
 
 /// The lines of a text without their ends. Unlike `str::lines` it is fast on long lines.

@@ -21,9 +21,18 @@ impl Fields {
     /// Splits off at most the first `limit` fields of `line`, which has no line end.
     pub(super) fn split(&mut self, line: &str, limit: usize) {
         self.bounds.clear();
+        self.rest = 0;
+        self.split_on(line, limit);
+    }
+
+    /// Goes on where the last split of the same line ended, up to `limit` fields in all.
+    pub(super) fn split_on(&mut self, line: &str, limit: usize) {
+        if self.bounds.len() >= limit || self.rest > line.len() {
+            return;
+        }
         let bytes = line.as_bytes();
-        let mut start = 0;
-        let mut spaces = Marks::new(bytes, 0, one_of([b' ']));
+        let mut start = self.rest;
+        let mut spaces = Marks::new(bytes, start, one_of([b' ']));
         while self.bounds.len() < limit && start <= bytes.len() {
             let end = if bytes.get(start) == Some(&b'"') {
                 let end = end_of_quoted(bytes, start);
@@ -141,8 +150,15 @@ mod tests {
         let mut fields = Fields::default();
         fields.split(line, 2);
         assert_eq!((fields.len(), fields.rest(line)), (2, Some(r#""c d" e"#)));
-        fields.split(line, 4);
+        fields.split_on(line, 4);
         assert_eq!((fields.len(), fields.rest(line)), (4, None));
+        for limit in 0..6 {
+            let mut at_once = Fields::default();
+            at_once.split(line, 4);
+            fields.split(line, limit);
+            fields.split_on(line, 4);
+            assert_eq!(fields.bounds, at_once.bounds, "{limit}");
+        }
     }
 
     #[test]

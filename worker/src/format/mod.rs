@@ -4,6 +4,7 @@
 //! can't be read is NULL, as it is in Athena. Whether a line is rejected depends on its first twelve fields
 //! alone, never on the columns that a rollup uses, so that all rollups count the same lines.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -18,11 +19,13 @@ use crate::trino::uri::Queries;
 use crate::trino::url;
 
 mod alb;
+mod condition;
 mod elb;
 mod fields;
 mod recognise;
 
 pub use alb::ALB_ACCESS_LOGS;
+pub use condition::{Condition, Literal};
 pub use elb::ELB_LOGS;
 pub use recognise::{Recognised, recognise};
 
@@ -95,6 +98,15 @@ enum Source {
     RequestProtocol,
     /// Everything from this field on.
     RestAfter(usize),
+}
+
+impl Source {
+    fn is_number(self) -> bool {
+        matches!(
+            self,
+            Self::Int(_) | Self::BigInt(_) | Self::Double(_) | Self::Port(_)
+        )
+    }
 }
 
 /// What a scan makes of each line: a column of the table, or a value that SQL computes from one column
@@ -199,9 +211,119 @@ pub struct Scan {
     fields: Fields,
     times: Timestamps,
     queries: Queries,
+    needs: Needs,
+    filter: Option<Filter>,
+}
+
+/// What must be found in a line.
+#[derive(Debug, Clone, Copy)]
+struct Needs {
     /// Fields to split off: the first twelve, and more if some column lies further on.
-    needed_fields: usize,
-    needs_request: bool,
+    fields: usize,
+    /// Whether the request is split too.
+    request: bool,
+    request_field: usize,
+}
+
+impl Needs {
+    fn of(format: &LogFormat) -> Self {
+        Self {
+            fields: MIN_FIELDS,
+            request: false,
+            request_field: format.request_field,
+        }
+    }
+
+    fn add(&mut self, source: Source) {
+        match source {
+            Source::Text(field) | Source::Raw(field) => self.fields = self.fields.max(field + 1),
+            // No column comes from further on, so the rest begins there.
+            Source::RestAfter(field) => self.fields = field,
+            Source::RequestVerb | Source::RequestUrl | Source::RequestProtocol => {
+                self.add_request();
+            }
+            // These lie among the first twelve fields.
+            _ => {}
+        }
+    }
+
+    fn add_request(&mut self) {
+        self.request = true;
+        self.fields = self.fields.max(self.request_field + 1);
+    }
+}
+
+/// Which lines become rows.
+struct Filter {
+    condition: Condition,
+    needs: Needs,
+}
+
+/// A line that is split as far as something needs it.
+struct Line<'l> {
+    text: &'l str,
+    fields: &'l Fields,
+    request: Option<(&'l str, &'l str, &'l str)>,
+}
+
+impl<'l> Line<'l> {
+    fn new(text: &'l str, fields: &'l Fields, needs: Needs) -> Self {
+        let request = match needs.request {
+            true => fields.text(text, needs.request_field),
+            false => None,
+        };
+        Self {
+            text,
+            fields,
+            request: request.and_then(split_request),
+        }
+    }
+
+    /// What a column of text holds.
+    #[inline(always)]
+    fn text(&self, source: Source) -> Option<&'l str> {
+        let Self {
+            text: line,
+            fields,
+            request,
+        } = *self;
+        match source {
+            Source::Text(field) => fields.text(line, field),
+            Source::Raw(field) => fields.raw(line, field),
+            // The DDL's `([^ ]*)[:-]([0-9]*)` leaves an empty address of a lone `-`.
+            Source::Address(field) => fields.text(line, field).map(|field| {
+                split_address(field).map_or(field.trim_end_matches('-'), |(address, _)| address)
+            }),
+            Source::RequestVerb => request.map(|(verb, _, _)| verb),
+            Source::RequestUrl => request.map(|(_, url, _)| url),
+            Source::RequestProtocol => request.map(|(_, _, protocol)| protocol),
+            _ => fields.rest(line),
+        }
+    }
+
+    /// What a column of numbers holds, as Hive's RegexSerDe reads it: what is no number is NULL.
+    #[inline(always)]
+    fn number<T: FromStr>(&self, source: Source) -> Option<T> {
+        let text = match source {
+            Source::Int(field) | Source::BigInt(field) | Source::Double(field) => {
+                self.fields.text(self.text, field)
+            }
+            Source::Port(field) => {
+                let address = self.fields.text(self.text, field);
+                address.and_then(split_address).map(|(_, port)| port)
+            }
+            _ => None,
+        };
+        // `-` is by far the most common text that is no number.
+        text.filter(|text| *text != "-")?.parse().ok()
+    }
+
+    #[inline(always)]
+    fn double(&self, source: Source) -> Option<f64> {
+        // Rust reads `inf` and `nan`, which no balancer writes.
+        self.number(source)
+            .filter(|number: &f64| number.is_finite())
+    }
 }
 
 struct WantedParameter {
@@ -246,8 +368,8 @@ impl ParameterBuilder {
 enum ColumnBuilder {
     Text(Source, StringViewBuilder),
     Int(Source, Int32Builder),
-    BigInt(usize, Int64Builder),
-    Double(usize, Float64Builder),
+    BigInt(Source, Int64Builder),
+    Double(Source, Float64Builder),
     /// The values are with the wanted parameter of this index.
     UrlParameter(usize),
     Time(TimestampMillisecondBuilder),
@@ -274,41 +396,35 @@ impl Scan {
             fields: Fields::default(),
             times: Timestamps::default(),
             queries: Queries::default(),
-            needed_fields: MIN_FIELDS,
-            needs_request: false,
+            needs: Needs::of(format),
+            filter: None,
         };
         for column in columns {
             let builder = scan.builder(column);
             scan.columns.push(builder);
         }
-        if scan.needs_request {
-            scan.needed_fields = scan.needed_fields.max(format.request_field + 1);
-        }
         scan
+    }
+
+    /// The same scan, but only of lines for which the condition holds are rows made.
+    pub fn only(mut self, condition: Condition) -> Self {
+        let mut needs = Needs::of(self.format);
+        condition.add_to(&mut needs);
+        self.filter = Some(Filter { condition, needs });
+        self
     }
 
     fn builder(&mut self, column: &ScanColumn) -> ColumnBuilder {
         match column {
             ScanColumn::Column(column) => {
                 let source = column.source;
-                match source {
-                    Source::Text(field) | Source::Raw(field) => {
-                        self.needed_fields = self.needed_fields.max(field + 1);
-                    }
-                    // No column comes from further on, so the rest begins there.
-                    Source::RestAfter(field) => self.needed_fields = field,
-                    Source::RequestVerb | Source::RequestUrl | Source::RequestProtocol => {
-                        self.needs_request = true;
-                    }
-                    // These lie among the first twelve fields.
-                    _ => {}
-                }
+                self.needs.add(source);
                 match source {
                     Source::Int(_) | Source::Port(_) => {
                         ColumnBuilder::Int(source, Int32Builder::new())
                     }
-                    Source::BigInt(field) => ColumnBuilder::BigInt(field, Int64Builder::new()),
-                    Source::Double(field) => ColumnBuilder::Double(field, Float64Builder::new()),
+                    Source::BigInt(_) => ColumnBuilder::BigInt(source, Int64Builder::new()),
+                    Source::Double(_) => ColumnBuilder::Double(source, Float64Builder::new()),
                     _ => ColumnBuilder::Text(source, text_builder()),
                 }
             }
@@ -329,7 +445,7 @@ impl Scan {
     }
 
     fn parameter(&mut self, name: &str, values: ParameterBuilder) -> ColumnBuilder {
-        self.needs_request = true;
+        self.needs.add_request();
         self.parameters.push(WantedParameter {
             name: name.to_owned(),
             values,
@@ -348,70 +464,55 @@ impl Scan {
         self.rows
     }
 
-    /// Makes a row of a line without its line end. Returns the line's time in milliseconds since the epoch.
-    pub fn push(&mut self, line: &str) -> Result<i64, Rejection> {
-        if line.is_empty() {
+    /// Makes a row of a line without its line end, if the line matters. Returns the line's time in milliseconds since the
+    /// epoch.
+    pub fn push(&mut self, text: &str) -> Result<i64, Rejection> {
+        if text.is_empty() {
             return Err(Rejection::Empty);
         }
-        if line.len() > crate::log_file::lines::MAX_LINE_BYTES {
+        if text.len() > crate::log_file::lines::MAX_LINE_BYTES {
             return Err(Rejection::TooLong);
         }
         let Self {
             fields,
             format,
             times,
+            filter,
+            needs,
             ..
         } = self;
-        fields.split(line, self.needed_fields);
+        let first = filter.as_ref().map_or(*needs, |filter| filter.needs);
+        fields.split(text, first.fields);
         if fields.len() < MIN_FIELDS {
             return Err(Rejection::TooFewFields(fields.len()));
         }
         let time = fields
-            .text(line, format.time_field)
+            .text(text, format.time_field)
             .and_then(|field| times.read(field))
             .ok_or(Rejection::NoTime(format.time_field + 1))?;
-        let request = self
-            .needs_request
-            .then(|| fields.text(line, format.request_field))
-            .flatten()
-            .and_then(split_request);
+        if let Some(Filter { condition, needs }) = filter
+            && !condition.holds(&Line::new(text, fields, *needs))
+        {
+            return Ok(time);
+        }
+        fields.split_on(text, needs.fields);
+        let line = Line::new(text, fields, *needs);
 
         if !self.parameters.is_empty() {
-            let query = request.and_then(|(_, url, _)| self.queries.raw_query(url));
+            let query = line
+                .request
+                .and_then(|(_, url, _)| self.queries.raw_query(url));
             push_parameters(&mut self.parameters, query);
         }
         for column in &mut self.columns {
             match column {
-                ColumnBuilder::Text(source, values) => values.append_option(match *source {
-                    Source::Text(field) => fields.text(line, field),
-                    Source::Raw(field) => fields.raw(line, field),
-                    // The DDL's `([^ ]*)[:-]([0-9]*)` leaves an empty address of a lone `-`.
-                    Source::Address(field) => fields.text(line, field).map(|field| {
-                        split_address(field)
-                            .map_or(field.trim_end_matches('-'), |(address, _)| address)
-                    }),
-                    Source::RequestVerb => request.map(|(verb, _, _)| verb),
-                    Source::RequestUrl => request.map(|(_, url, _)| url),
-                    Source::RequestProtocol => request.map(|(_, _, protocol)| protocol),
-                    _ => fields.rest(line),
-                }),
-                ColumnBuilder::Int(source, values) => values.append_option(match *source {
-                    Source::Int(field) => number(fields.text(line, field)),
-                    Source::Port(field) => number(
-                        fields
-                            .text(line, field)
-                            .and_then(split_address)
-                            .map(|(_, port)| port),
-                    ),
-                    _ => None,
-                }),
-                ColumnBuilder::BigInt(field, values) => {
-                    values.append_option(number(fields.text(line, *field)));
+                ColumnBuilder::Text(source, values) => values.append_option(line.text(*source)),
+                ColumnBuilder::Int(source, values) => values.append_option(line.number(*source)),
+                ColumnBuilder::BigInt(source, values) => {
+                    values.append_option(line.number(*source));
                 }
-                ColumnBuilder::Double(field, values) => {
-                    // Rust reads `inf` and `nan`, which no balancer writes.
-                    let number = number(fields.text(line, *field));
-                    values.append_option(number.filter(|number: &f64| number.is_finite()));
+                ColumnBuilder::Double(source, values) => {
+                    values.append_option(line.double(*source));
                 }
                 ColumnBuilder::UrlParameter(_) => {}
                 ColumnBuilder::Time(values) => values.append_value(time),
@@ -483,10 +584,4 @@ fn push_parameters(wanted: &mut [WantedParameter], raw_query: Option<&str>) {
 /// Compares names of a few bytes, for which a call of `memcmp` takes longer than the comparison.
 fn same(left: &[u8], right: &[u8]) -> bool {
     left.len() == right.len() && left.iter().zip(right).all(|(left, right)| left == right)
-}
-
-/// A number as Hive's RegexSerDe reads it: what is none is NULL.
-fn number<T: std::str::FromStr>(text: Option<&str>) -> Option<T> {
-    // `-` is by far the most common text that is no number.
-    text.filter(|text| *text != "-")?.parse().ok()
 }

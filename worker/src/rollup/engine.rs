@@ -16,7 +16,7 @@ use datafusion::execution::{
 use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::TypePlanner;
-use datafusion::logical_expr::{LogicalPlan, SortExpr};
+use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr};
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
@@ -162,6 +162,7 @@ pub(crate) struct StreamPlan {
     physical: Arc<dyn ExecutionPlan>,
     schema: SchemaRef,
     named_columns: Vec<usize>,
+    predicate: Option<Expr>,
 }
 
 impl StreamPlan {
@@ -189,6 +190,7 @@ impl StreamPlan {
         Ok(Self {
             physical: planner.create_physical_plan(&plan, &state).await?,
             schema: Arc::clone(plan.schema().inner()),
+            predicate: predicate(&plan)?,
             state,
             named_columns,
         })
@@ -209,6 +211,11 @@ impl StreamPlan {
     /// result, but they must be there for the SQL to be planned.
     pub(crate) fn named_columns(&self) -> &[usize] {
         &self.named_columns
+    }
+
+    /// What the plan asks of the table's rows before all else, if anything.
+    pub(crate) fn predicate(&self) -> Option<&Expr> {
+        self.predicate.as_ref()
     }
 
     /// Runs the plan over `input`.
@@ -239,6 +246,19 @@ fn named_columns(plan: &LogicalPlan, schema: &SchemaRef) -> Result<Vec<usize>> {
         })
     })?;
     Ok(named.into_iter().collect())
+}
+
+fn predicate(plan: &LogicalPlan) -> Result<Option<Expr>> {
+    let mut predicate = None;
+    plan.apply(|node| {
+        if let LogicalPlan::Filter(filter) = node
+            && matches!(&*filter.input, LogicalPlan::TableScan(_))
+        {
+            predicate = Some(filter.predicate.clone());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(predicate)
 }
 
 /// The rows that a plan is run over, handed to it by way of its task.

@@ -7,10 +7,11 @@ use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use datafusion::common::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 
-use crate::format::{LogFormat, ScanColumn};
+use crate::format::{Condition, LogFormat, ScanColumn};
 use crate::table::{Column, Definition};
 
 mod files;
+mod filter;
 mod sql;
 mod forms;
 pub(crate) mod merge;
@@ -180,6 +181,11 @@ impl Rollup {
     /// What it needs of each line.
     pub fn scan(&self) -> &[ScanColumn] {
         &self.scan
+    }
+
+    /// What the lines that matter to it have in common, as far as the scan can tell; `None` if all may matter.
+    pub fn condition(&self) -> Option<Condition> {
+        filter::condition(self.plan.predicate()?, self.format)
     }
 
     /// Runs it over the lines of one log file. The result has the columns of the definition, in the types

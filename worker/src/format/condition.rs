@@ -1,0 +1,98 @@
+//! Which lines matter: the part of a `WHERE` that the scan decides by itself, so that it makes no row of a line that is
+//! left out anyway.
+
+use std::cmp::Ordering;
+
+use super::{Column, Line, Needs, Source};
+
+/// What must be true of a line.
+#[derive(Debug, Clone)]
+pub enum Condition {
+    /// Of a column's value, which is not NULL.
+    Compare(Comparison),
+    /// All of these.
+    All(Vec<Condition>),
+    /// One of these or more.
+    Any(Vec<Condition>),
+}
+
+/// How the value of a column compares with a literal of the column's type.
+#[derive(Debug, Clone)]
+pub struct Comparison {
+    column: &'static Column,
+    literal: Literal,
+    holds: fn(Ordering) -> bool,
+}
+
+/// A value in SQL.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Literal {
+    /// A tinyint, smallint, integer or bigint.
+    Integer(i64),
+    /// A double. Which of 0.0 and -0.0 is the larger, if any, is not decided here.
+    Double(f64),
+    /// A varchar.
+    Text(String),
+}
+
+impl Condition {
+    /// A comparison, given by what the value must be to the literal. `None` if it is not for the scan to decide.
+    pub fn compare(
+        column: &'static Column,
+        literal: Literal,
+        holds: fn(Ordering) -> bool,
+    ) -> Option<Self> {
+        let is_decided = match (&literal, column.source) {
+            // Where the rest begins depends on what else is read of the line.
+            (_, Source::RestAfter(_)) => false,
+            (Literal::Integer(_), source) => {
+                matches!(source, Source::Int(_) | Source::Port(_) | Source::BigInt(_))
+            }
+            (Literal::Double(_), source) => matches!(source, Source::Double(_)),
+            (Literal::Text(_), source) => !source.is_number(),
+        };
+        is_decided.then_some(Self::Compare(Comparison {
+            column,
+            literal,
+            holds,
+        }))
+    }
+
+    /// What it needs of a line.
+    pub(super) fn add_to(&self, needs: &mut Needs) {
+        match self {
+            Self::Compare(comparison) => needs.add(comparison.column.source),
+            Self::All(conditions) | Self::Any(conditions) => {
+                conditions.iter().for_each(|each| each.add_to(needs));
+            }
+        }
+    }
+
+    pub(super) fn holds(&self, line: &Line) -> bool {
+        match self {
+            Self::Compare(comparison) => comparison.holds(line),
+            Self::All(conditions) => conditions.iter().all(|each| each.holds(line)),
+            Self::Any(conditions) => conditions.iter().any(|each| each.holds(line)),
+        }
+    }
+}
+
+impl Comparison {
+    fn holds(&self, line: &Line) -> bool {
+        let source = self.column.source;
+        match &self.literal {
+            Literal::Integer(literal) => {
+                let value = line.number::<i64>(source);
+                value.is_some_and(|value| (self.holds)(value.cmp(literal)))
+            }
+            Literal::Double(literal) => line.double(source).is_some_and(|value| {
+                let ordering = value.partial_cmp(literal);
+                ordering.is_none_or(|ordering| ordering.is_eq() || (self.holds)(ordering))
+            }),
+            Literal::Text(literal) => {
+                let value = line.text(source);
+                value.is_some_and(|value| (self.holds)(value.cmp(literal)))
+            }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What the scan can decide of a rollup's `WHERE`. The plan goes on to check all of it, so that this may let through too
+//! many lines, but never too few.
+
+use std::cmp::Ordering;
+
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::expr::InList;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
+
+use crate::format::{Condition, Literal, LogFormat};
+
+/// What every line that the predicate keeps fulfils, if the scan can tell. The predicate is a planned one, over the columns
+/// of the format's table.
+pub(super) fn condition(predicate: &Expr, format: &LogFormat) -> Option<Condition> {
+    match predicate {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
+            Operator::And => match (condition(left, format), condition(right, format)) {
+                (Some(left), Some(right)) => Some(Condition::All(vec![left, right])),
+                (one, other) => one.or(other),
+            },
+            Operator::Or => Some(Condition::Any(vec![
+                condition(left, format)?,
+                condition(right, format)?,
+            ])),
+            op => comparison(left, *op, right, format)
+                .or_else(|| comparison(right, op.swap()?, left, format)),
+        },
+        Expr::InList(InList {
+            expr,
+            list,
+            negated,
+        }) => {
+            let op = if *negated {
+                Operator::NotEq
+            } else {
+                Operator::Eq
+            };
+            let each = list.iter().map(|item| comparison(expr, op, item, format));
+            let each = each.collect::<Option<Vec<_>>>()?;
+            Some(match negated {
+                true => Condition::All(each),
+                false => Condition::Any(each),
+            })
+        }
+        _ => None,
+    }
+}
+
+fn comparison(value: &Expr, op: Operator, with: &Expr, format: &LogFormat) -> Option<Condition> {
+    let (Expr::Column(column), Expr::Literal(literal, _)) = (value, with) else {
+        return None;
+    };
+    let column = format
+        .columns
+        .iter()
+        .find(|other| other.name == column.name)?;
+    let holds = match op {
+        Operator::Eq => Ordering::is_eq,
+        Operator::NotEq => Ordering::is_ne,
+        Operator::Lt => Ordering::is_lt,
+        Operator::LtEq => Ordering::is_le,
+        Operator::Gt => Ordering::is_gt,
+        Operator::GtEq => Ordering::is_ge,
+        _ => return None,
+    };
+    let literal = match literal {
+        ScalarValue::Int32(Some(value)) => Literal::Integer(i64::from(*value)),
+        ScalarValue::Int64(Some(value)) => Literal::Integer(*value),
+        ScalarValue::Float64(Some(value)) => Literal::Double(*value),
+        other => Literal::Text(other.try_as_str()??.to_owned()),
+    };
+    Condition::compare(column, literal, holds)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::util::pretty::pretty_format_batches;
+    use datafusion::execution::SendableRecordBatchStream;
+    use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+    use futures::{TryStreamExt, stream};
+
+    use crate::format::Scan;
+    use crate::rollup::Rollup;
+
+    /// Lines with each status, time of processing and method, and some of the other fields missing.
+    fn lines() -> Vec<String> {
+        let mut lines = Vec::new();
+        for status in ["200", "404", "500", "503", "-", "99999999999", "x"] {
+            for seconds in ["0.001", "-1", "0", "2.5", "-", "1e400"] {
+                for request in [
+                    "GET http://h/a?e=1 HTTP/1.1",
+                    "POST http://h/b HTTP/2.0",
+                    "-",
+                ] {
+                    let minute = lines.len() % 60;
+                    lines.push(format!(
+                        "https 2026-11-20T10:{minute:02}:00.000000Z app/x/1 10.0.0.{minute}:80 - {seconds} 0.0 0.0 \
+                         {status} {status} 10 {minute} \"{request}\" \"curl/{minute}\""
+                    ));
+                }
+            }
+        }
+        lines
+            .push("https 2026-11-20T10:00:00.000000Z a 10.0.0.1:80 - 0 0 0 500 500 1 2".to_owned());
+        lines
+    }
+
+    async fn rows(rollup: &Rollup, mut scan: Scan, lines: &[String]) -> (usize, String) {
+        for line in lines {
+            scan.push(line).unwrap();
+        }
+        let scanned = scan.rows();
+        let batch = scan.finish();
+        let batches: SendableRecordBatchStream = Box::pin(RecordBatchStreamAdapter::new(
+            rollup.scan_schema(),
+            stream::iter([Ok(batch)]),
+        ));
+        let rows: Vec<_> = rollup
+            .run(batches)
+            .await
+            .unwrap()
+            .try_collect()
+            .await
+            .unwrap();
+        (scanned, pretty_format_batches(&rows).unwrap().to_string())
+    }
+
+    #[tokio::test]
+    async fn a_scan_with_the_condition_leaves_out_only_lines_that_the_plan_leaves_out() {
+        let lines = lines();
+        let decided = [
+            "elb_status_code >= 500",
+            "500 <= elb_status_code",
+            "elb_status_code = 200",
+            "elb_status_code <> 200",
+            "elb_status_code IN (404, 503)",
+            "elb_status_code IN (1, 2, 3, 4, 5, 404, 503)",
+            "elb_status_code NOT IN (1, 2, 3, 4, 5, 404, 503)",
+            "elb_status_code BETWEEN 400 AND 500",
+            "NOT (elb_status_code >= 404)",
+            "elb_status_code > 404 OR sent_bytes = 7",
+            "request_processing_time > 0.0",
+            "request_processing_time >= 0",
+            "request_processing_time < 0",
+            "request_processing_time = 2.5e0",
+            "sent_bytes > 30 AND user_agent LIKE '%5%'",
+            "request_verb = 'GET'",
+            "request_proto > 'HTTP/1' AND request_url = 'http://h/b'",
+            "request_verb <> 'GET' AND client_ip < '10.0.0.3'",
+            "target_ip <> ''",
+            "client_port = 81",
+            "user_agent = 'curl/7'",
+            "elb_status_code >= 500 AND url_extract_parameter(request_url, 'e') = '1'",
+        ];
+        let undecided = [
+            "true",
+            "unhandled_fields = 'x'",
+            "user_agent LIKE '%5%'",
+            "elb_status_code + 1 = 405",
+            "elb_status_code = 404 OR user_agent LIKE '%5%'",
+            "request_processing_time <> 0.0",
+            "sent_bytes = received_bytes",
+            "elb_status_code IS NULL",
+        ];
+        for predicate in decided.iter().chain(&undecided) {
+            let sql = format!(
+                "SELECT a.time, elb_status_code, user_agent FROM alb_access_logs a WHERE {predicate}"
+            );
+            let rollup = Rollup::from_sql("t", &sql).await.unwrap();
+            let scan = || Scan::new(rollup.format(), rollup.scan());
+            let (all, expected) = rows(&rollup, scan(), &lines).await;
+            assert_eq!(all, lines.len());
+            let condition = rollup.condition();
+            assert_eq!(
+                condition.is_some(),
+                decided.contains(predicate),
+                "{predicate}"
+            );
+            if let Some(condition) = condition {
+                let (some, filtered) = rows(&rollup, scan().only(condition), &lines).await;
+                assert!(some < all, "{predicate}");
+                assert_eq!(filtered, expected, "{predicate}");
+            }
+        }
+    }
+}
