@@ -275,7 +275,7 @@ fn union_of_columns(rollups: &[&RollupTable]) -> Vec<ScanColumn> {
 
 /// What each rollup asks of a line. `None` if all lines may matter to one of them.
 fn conditions(rollups: &[&RollupTable]) -> Option<Vec<Condition>> {
-    let conditions = rollups.iter().map(|each| each.rollup.condition());
+    let conditions = rollups.iter().map(|each| each.rollup.condition().cloned());
     conditions.collect()
 }
 

@@ -3,7 +3,8 @@
 
 use std::cmp::Ordering;
 
-use super::{Column, Line, Needs, Source};
+use super::line::{Line, Needs};
+use super::{ScanColumn, Source};
 
 /// What must be true of a line.
 #[derive(Debug, Clone)]
@@ -19,7 +20,7 @@ pub enum Condition {
 /// How the value of a column compares with a literal of the column's type.
 #[derive(Debug, Clone)]
 pub struct Comparison {
-    column: &'static Column,
+    column: ScanColumn,
     literal: Literal,
     holds: fn(Ordering) -> bool,
 }
@@ -38,21 +39,25 @@ pub enum Literal {
 impl Condition {
     /// A comparison, given by what the value must be to the literal. `None` if it is not for the scan to decide.
     pub fn compare(
-        column: &'static Column,
+        column: &ScanColumn,
         literal: Literal,
         holds: fn(Ordering) -> bool,
     ) -> Option<Self> {
-        let is_decided = match (&literal, column.source) {
-            // Where the rest begins depends on what else is read of the line.
-            (_, Source::RestAfter(_)) => false,
-            (Literal::Integer(_), source) => {
-                matches!(source, Source::Int(_) | Source::Port(_) | Source::BigInt(_))
-            }
-            (Literal::Double(_), source) => matches!(source, Source::Double(_)),
-            (Literal::Text(_), source) => !source.is_number(),
+        let is_decided = match column {
+            ScanColumn::Column(column) => match (&literal, column.source) {
+                // Where the rest begins depends on what else is read of the line.
+                (_, Source::RestAfter(_)) => false,
+                (Literal::Integer(_), source) => {
+                    matches!(source, Source::Int(_) | Source::Port(_) | Source::BigInt(_))
+                }
+                (Literal::Double(_), source) => matches!(source, Source::Double(_)),
+                (Literal::Text(_), source) => !source.is_number(),
+            },
+            ScanColumn::UrlParameter(_) => matches!(literal, Literal::Text(_)),
+            _ => false,
         };
         is_decided.then_some(Self::Compare(Comparison {
-            column,
+            column: column.clone(),
             literal,
             holds,
         }))
@@ -61,7 +66,7 @@ impl Condition {
     /// What it needs of a line.
     pub(super) fn add_to(&self, needs: &mut Needs) {
         match self {
-            Self::Compare(comparison) => needs.add(comparison.column.source),
+            Self::Compare(comparison) => needs.add(&comparison.column),
             Self::All(conditions) | Self::Any(conditions) => {
                 conditions.iter().for_each(|each| each.add_to(needs));
             }
@@ -79,20 +84,27 @@ impl Condition {
 
 impl Comparison {
     fn holds(&self, line: &Line) -> bool {
-        let source = self.column.source;
-        match &self.literal {
-            Literal::Integer(literal) => {
-                let value = line.number::<i64>(source);
+        match (&self.column, &self.literal) {
+            (ScanColumn::Column(column), Literal::Integer(literal)) => {
+                let value = line.number::<i64>(column.source);
                 value.is_some_and(|value| (self.holds)(value.cmp(literal)))
             }
-            Literal::Double(literal) => line.double(source).is_some_and(|value| {
-                let ordering = value.partial_cmp(literal);
-                ordering.is_none_or(|ordering| ordering.is_eq() || (self.holds)(ordering))
-            }),
-            Literal::Text(literal) => {
-                let value = line.text(source);
+            (ScanColumn::Column(column), Literal::Double(literal)) => {
+                line.double(column.source).is_some_and(|value| {
+                    let ordering = value.partial_cmp(literal);
+                    ordering.is_none_or(|ordering| ordering.is_eq() || (self.holds)(ordering))
+                })
+            }
+            (ScanColumn::Column(column), Literal::Text(literal)) => {
+                let value = line.text(column.source);
                 value.is_some_and(|value| (self.holds)(value.cmp(literal)))
             }
+            (ScanColumn::UrlParameter(name), Literal::Text(literal)) => {
+                let value = line.parameter(name);
+                value.is_some_and(|value| (self.holds)((*value).cmp(literal)))
+            }
+            // Not for the scan to decide.
+            _ => true,
         }
     }
 }

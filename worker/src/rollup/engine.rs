@@ -161,7 +161,6 @@ pub(crate) struct StreamPlan {
     state: SessionState,
     physical: Arc<dyn ExecutionPlan>,
     schema: SchemaRef,
-    named_columns: Vec<usize>,
     predicate: Option<Expr>,
 }
 
@@ -174,17 +173,7 @@ impl StreamPlan {
         schema: SchemaRef,
         order: Vec<SortExpr>,
     ) -> Result<Self> {
-        let context = SessionContext::new_with_state(rollup_session());
-        let source = Arc::new(FromTask {
-            schema: Arc::clone(&schema),
-        });
-        let provider: Arc<dyn TableProvider> = Arc::new(
-            StreamingTable::try_new(Arc::clone(&schema), vec![source])?.with_sort_order(order),
-        );
-        context.register_table(table, provider)?;
-        let state = context.state();
-        let plan = plan(&state, statement).await?;
-        let named_columns = named_columns(&plan, &schema)?;
+        let (state, plan) = plan_over_stream(statement, table, schema, order).await?;
         let plan = state.optimize(&plan)?;
         let planner = state.query_planner();
         Ok(Self {
@@ -192,7 +181,6 @@ impl StreamPlan {
             schema: Arc::clone(plan.schema().inner()),
             predicate: predicate(&plan)?,
             state,
-            named_columns,
         })
     }
 
@@ -205,12 +193,6 @@ impl StreamPlan {
     /// The columns of the result.
     pub(crate) fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
-    }
-
-    /// Which of the table's columns the SQL names, by their places. Some of them may not matter to the
-    /// result, but they must be there for the SQL to be planned.
-    pub(crate) fn named_columns(&self) -> &[usize] {
-        &self.named_columns
     }
 
     /// What the plan asks of the table's rows before all else, if anything.
@@ -232,7 +214,14 @@ impl StreamPlan {
     }
 }
 
-fn named_columns(plan: &LogicalPlan, schema: &SchemaRef) -> Result<Vec<usize>> {
+/// Which columns of the one table the SQL names, by their places. Some of them may not matter to the result, but they
+/// must be there for the SQL to be planned.
+pub(crate) async fn named_columns(
+    statement: Statement,
+    table: &str,
+    schema: SchemaRef,
+) -> Result<Vec<usize>> {
+    let (_, plan) = plan_over_stream(statement, table, Arc::clone(&schema), Vec::new()).await?;
     let mut named = BTreeSet::new();
     plan.apply(|node| {
         node.apply_expressions(|expr| {
@@ -259,6 +248,25 @@ fn predicate(plan: &LogicalPlan) -> Result<Option<Expr>> {
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(predicate)
+}
+
+/// Plans a statement over one table, which is a stream.
+async fn plan_over_stream(
+    statement: Statement,
+    table: &str,
+    schema: SchemaRef,
+    order: Vec<SortExpr>,
+) -> Result<(SessionState, LogicalPlan)> {
+    let context = SessionContext::new_with_state(rollup_session());
+    let source = Arc::new(FromTask {
+        schema: Arc::clone(&schema),
+    });
+    let provider: Arc<dyn TableProvider> =
+        Arc::new(StreamingTable::try_new(schema, vec![source])?.with_sort_order(order));
+    context.register_table(table, provider)?;
+    let state = context.state();
+    let plan = plan(&state, statement).await?;
+    Ok((state, plan))
 }
 
 /// The rows that a plan is run over, handed to it by way of its task.

@@ -7,23 +7,25 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 
-use crate::format::{Condition, Literal, LogFormat};
+use crate::format::{Condition, Literal, LogFormat, ScanColumn};
 
-/// What every line that the predicate keeps fulfils, if the scan can tell. The predicate is a planned one, over the columns
-/// of the format's table.
-pub(super) fn condition(predicate: &Expr, format: &LogFormat) -> Option<Condition> {
+/// What every line that the predicate keeps fulfils, if the scan can tell. The predicate is a planned one, over columns of
+/// this scan.
+pub(super) fn condition(
+    predicate: &Expr,
+    format: &LogFormat,
+    scan: &[ScanColumn],
+) -> Option<Condition> {
+    let condition = |predicate| condition(predicate, format, scan);
+    let comparison = |value, op, with| comparison(value, op, with, format, scan);
     match predicate {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
-            Operator::And => match (condition(left, format), condition(right, format)) {
+            Operator::And => match (condition(left), condition(right)) {
                 (Some(left), Some(right)) => Some(Condition::All(vec![left, right])),
                 (one, other) => one.or(other),
             },
-            Operator::Or => Some(Condition::Any(vec![
-                condition(left, format)?,
-                condition(right, format)?,
-            ])),
-            op => comparison(left, *op, right, format)
-                .or_else(|| comparison(right, op.swap()?, left, format)),
+            Operator::Or => Some(Condition::Any(vec![condition(left)?, condition(right)?])),
+            op => comparison(left, *op, right).or_else(|| comparison(right, op.swap()?, left)),
         },
         Expr::InList(InList {
             expr,
@@ -35,7 +37,7 @@ pub(super) fn condition(predicate: &Expr, format: &LogFormat) -> Option<Conditio
             } else {
                 Operator::Eq
             };
-            let each = list.iter().map(|item| comparison(expr, op, item, format));
+            let each = list.iter().map(|item| comparison(expr, op, item));
             let each = each.collect::<Option<Vec<_>>>()?;
             Some(match negated {
                 true => Condition::All(each),
@@ -46,14 +48,19 @@ pub(super) fn condition(predicate: &Expr, format: &LogFormat) -> Option<Conditio
     }
 }
 
-fn comparison(value: &Expr, op: Operator, with: &Expr, format: &LogFormat) -> Option<Condition> {
+fn comparison(
+    value: &Expr,
+    op: Operator,
+    with: &Expr,
+    format: &LogFormat,
+    scan: &[ScanColumn],
+) -> Option<Condition> {
     let (Expr::Column(column), Expr::Literal(literal, _)) = (value, with) else {
         return None;
     };
-    let column = format
-        .columns
+    let column = scan
         .iter()
-        .find(|other| other.name == column.name)?;
+        .find(|other| other.name(format) == column.name)?;
     let holds = match op {
         Operator::Eq => Ordering::is_eq,
         Operator::NotEq => Ordering::is_ne,
@@ -151,6 +158,9 @@ mod tests {
             "client_port = 81",
             "user_agent = 'curl/7'",
             "elb_status_code >= 500 AND url_extract_parameter(request_url, 'e') = '1'",
+            "url_extract_parameter(request_url, 'e') = '1'",
+            "url_extract_parameter(request_url, 'e') <> '1' OR request_verb = 'POST'",
+            "url_extract_parameter(request_url, 'a%20b') IN ('c d', 'x')",
         ];
         let undecided = [
             "true",
@@ -161,6 +171,7 @@ mod tests {
             "request_processing_time <> 0.0",
             "sent_bytes = received_bytes",
             "elb_status_code IS NULL",
+            "try_cast(url_extract_parameter(request_url, 'e') AS bigint) = 1",
         ];
         for predicate in decided.iter().chain(&undecided) {
             let sql = format!(
@@ -170,7 +181,7 @@ mod tests {
             let scan = || Scan::new(rollup.format(), rollup.scan());
             let (all, expected) = rows(&rollup, scan(), &lines).await;
             assert_eq!(all, lines.len());
-            let condition = rollup.condition();
+            let condition = rollup.condition().cloned();
             assert_eq!(
                 condition.is_some(),
                 decided.contains(predicate),

@@ -69,6 +69,7 @@ pub struct Rollup {
     definition: Arc<Definition>,
     format: &'static LogFormat,
     scan: Vec<ScanColumn>,
+    condition: Option<Condition>,
     plan: engine::StreamPlan,
 }
 
@@ -118,7 +119,8 @@ impl Rollup {
         let merges = parsed.columns.iter().any(|(_, rule)| rule.is_some());
 
         // What the columns are decides whether lines must be kept apart by day.
-        let (types, _) = plan(&parsed).await?;
+        let mut planned = plan(&parsed).await?;
+        let types = planned.plan.schema();
         let is_time =
             |data_type: &DataType| matches!(data_type, DataType::Timestamp(..) | DataType::Date32);
         let time_key = parsed
@@ -142,12 +144,13 @@ impl Rollup {
         }
         if !merges || time_key.is_none() {
             sql::add_day(&mut parsed);
+            planned = plan(&parsed).await?;
         }
         let slot_column = if merges { time_key } else { None };
 
-        let (types, plan) = plan(&parsed).await?;
+        let ScanPlan { plan, scan } = planned;
         let mut columns = Vec::with_capacity(parsed.columns.len());
-        for ((name, rule), field) in parsed.columns.iter().zip(types.fields()) {
+        for ((name, rule), field) in parsed.columns.iter().zip(plan.schema().fields()) {
             columns.push(Column {
                 name: name.clone(),
                 data_type: stored_type(name, field.data_type())?,
@@ -163,8 +166,10 @@ impl Rollup {
                 slot_column,
             }),
             format: parsed.format,
-            scan: plan.scan,
-            plan: plan.plan,
+            condition: (plan.predicate())
+                .and_then(|predicate| filter::condition(predicate, parsed.format, &scan)),
+            scan,
+            plan,
         })
     }
 
@@ -184,8 +189,8 @@ impl Rollup {
     }
 
     /// What the lines that matter to it have in common, as far as the scan can tell; `None` if all may matter.
-    pub fn condition(&self) -> Option<Condition> {
-        filter::condition(self.plan.predicate()?, self.format)
+    pub fn condition(&self) -> Option<&Condition> {
+        self.condition.as_ref()
     }
 
     /// Runs it over the lines of one log file. The result has the columns of the definition, in the types
@@ -209,7 +214,7 @@ struct ScanPlan {
 }
 
 /// Plans the query over just those columns that it uses.
-async fn plan(parsed: &sql::ParsedRollup) -> Result<(SchemaRef, ScanPlan), String> {
+async fn plan(parsed: &sql::ParsedRollup) -> Result<ScanPlan, String> {
     let format = parsed.format;
     let every: Vec<ScanColumn> = format
         .columns
@@ -217,21 +222,18 @@ async fn plan(parsed: &sql::ParsedRollup) -> Result<(SchemaRef, ScanPlan), Strin
         .map(ScanColumn::Column)
         .chain(parsed.computed.iter().cloned())
         .collect();
-    let plan_over = async |columns: &[ScanColumn]| {
-        engine::StreamPlan::new(
-            parsed.statement.clone(),
-            format.table,
-            schema_of(format, columns),
-            Vec::new(),
-        )
-        .await
-        .map_err(|error| plain_words(&error))
-    };
-    let planned = plan_over(&every).await?;
-    let named = planned.named_columns().iter();
-    let scan: Vec<ScanColumn> = named.map(|&index| every[index].clone()).collect();
-    let plan = plan_over(&scan).await?;
-    Ok((plan.schema(), ScanPlan { plan, scan }))
+    let statement = || parsed.statement.clone();
+    let schema = schema_of(format, &every);
+    let named = engine::named_columns(statement(), format.table, schema).await;
+    let named = named.map_err(|error| plain_words(&error))?;
+    let scan: Vec<ScanColumn> = named
+        .into_iter()
+        .map(|index| every[index].clone())
+        .collect();
+    let schema = schema_of(format, &scan);
+    let plan = engine::StreamPlan::new(statement(), format.table, schema, Vec::new()).await;
+    let plan = plan.map_err(|error| plain_words(&error))?;
+    Ok(ScanPlan { plan, scan })
 }
 
 fn schema_of(format: &LogFormat, columns: &[ScanColumn]) -> SchemaRef {

@@ -1,0 +1,307 @@
+//! Lines become columns.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Date32Builder, Float64Builder, Int32Builder, Int64Builder, RecordBatch,
+    RecordBatchOptions, StringViewBuilder, TimestampMillisecondBuilder,
+};
+use arrow::datatypes::{Schema, SchemaRef};
+
+use super::fields::Fields;
+use super::line::{Line, Needs, Request};
+use super::{Condition, LogFormat, MIN_FIELDS, Rejection, ScanColumn, Source};
+use crate::trino::cast;
+use crate::trino::iso8601::Timestamps;
+use crate::trino::uri::Queries;
+use crate::trino::url;
+
+/// Turns lines into columns.
+pub struct Scan {
+    format: &'static LogFormat,
+    schema: SchemaRef,
+    columns: Vec<ColumnBuilder>,
+    parameters: Vec<WantedParameter>,
+    rows: usize,
+    fields: Fields,
+    times: Timestamps,
+    queries: Queries,
+    needs: Needs,
+    filter: Option<Filter>,
+}
+
+/// Which lines become rows.
+struct Filter {
+    condition: Condition,
+    needs: Needs,
+}
+
+struct WantedParameter {
+    name: String,
+    values: ParameterBuilder,
+    found: bool,
+}
+
+enum ParameterBuilder {
+    Text(StringViewBuilder),
+    Double(Float64Builder),
+    Bigint(Int64Builder),
+}
+
+impl ParameterBuilder {
+    #[inline(always)]
+    fn append(&mut self, value: &str) {
+        match self {
+            Self::Text(values) => values.append_value(value),
+            Self::Double(values) => values.append_option(cast::varchar_to_double(value).ok()),
+            Self::Bigint(values) => values.append_option(cast::varchar_to_bigint(value).ok()),
+        }
+    }
+
+    fn append_null(&mut self) {
+        match self {
+            Self::Text(values) => values.append_null(),
+            Self::Double(values) => values.append_null(),
+            Self::Bigint(values) => values.append_null(),
+        }
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Text(values) => Arc::new(values.finish()),
+            Self::Double(values) => Arc::new(values.finish()),
+            Self::Bigint(values) => Arc::new(values.finish()),
+        }
+    }
+}
+
+enum ColumnBuilder {
+    Text(Source, StringViewBuilder),
+    Int(Source, Int32Builder),
+    BigInt(Source, Int64Builder),
+    Double(Source, Float64Builder),
+    /// The values are with the wanted parameter of this index.
+    UrlParameter(usize),
+    Time(TimestampMillisecondBuilder),
+    Day(Date32Builder),
+}
+
+const MILLISECONDS_PER_DAY: i64 = 86_400_000;
+
+impl Scan {
+    /// A scan that makes these columns, in this order.
+    pub fn new(format: &'static LogFormat, columns: &[ScanColumn]) -> Self {
+        let schema = Arc::new(Schema::new(
+            columns
+                .iter()
+                .map(|column| column.field(format))
+                .collect::<Vec<_>>(),
+        ));
+        let mut scan = Self {
+            format,
+            schema,
+            columns: Vec::with_capacity(columns.len()),
+            parameters: Vec::new(),
+            rows: 0,
+            fields: Fields::default(),
+            times: Timestamps::default(),
+            queries: Queries::default(),
+            needs: Needs::of(format),
+            filter: None,
+        };
+        for column in columns {
+            let builder = scan.builder(column);
+            scan.columns.push(builder);
+        }
+        scan
+    }
+
+    /// The same scan, but only of lines for which the condition holds are rows made.
+    pub fn only(mut self, condition: Condition) -> Self {
+        let mut needs = Needs::of(self.format);
+        condition.add_to(&mut needs);
+        self.filter = Some(Filter { condition, needs });
+        self
+    }
+
+    fn builder(&mut self, column: &ScanColumn) -> ColumnBuilder {
+        self.needs.add(column);
+        match column {
+            ScanColumn::Column(column) => {
+                let source = column.source;
+                match source {
+                    Source::Int(_) | Source::Port(_) => {
+                        ColumnBuilder::Int(source, Int32Builder::new())
+                    }
+                    Source::BigInt(_) => ColumnBuilder::BigInt(source, Int64Builder::new()),
+                    Source::Double(_) => ColumnBuilder::Double(source, Float64Builder::new()),
+                    _ => ColumnBuilder::Text(source, text_builder()),
+                }
+            }
+            ScanColumn::UrlParameter(name) => {
+                self.parameter(name, ParameterBuilder::Text(text_builder()))
+            }
+            ScanColumn::UrlDouble(name) => {
+                self.parameter(name, ParameterBuilder::Double(Float64Builder::new()))
+            }
+            ScanColumn::UrlBigint(name) => {
+                self.parameter(name, ParameterBuilder::Bigint(Int64Builder::new()))
+            }
+            ScanColumn::Time => ColumnBuilder::Time(
+                TimestampMillisecondBuilder::new().with_data_type(ScanColumn::Time.data_type()),
+            ),
+            ScanColumn::Day => ColumnBuilder::Day(Date32Builder::new()),
+        }
+    }
+
+    fn parameter(&mut self, name: &str, values: ParameterBuilder) -> ColumnBuilder {
+        self.parameters.push(WantedParameter {
+            name: name.to_owned(),
+            values,
+            found: false,
+        });
+        ColumnBuilder::UrlParameter(self.parameters.len() - 1)
+    }
+
+    /// The columns that it makes.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Rows since the last batch.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Makes a row of a line without its line end, if the line matters. Returns the line's time in milliseconds since the
+    /// epoch.
+    pub fn push(&mut self, text: &str) -> Result<i64, Rejection> {
+        if text.is_empty() {
+            return Err(Rejection::Empty);
+        }
+        if text.len() > crate::log_file::lines::MAX_LINE_BYTES {
+            return Err(Rejection::TooLong);
+        }
+        let Self {
+            fields,
+            format,
+            times,
+            queries,
+            filter,
+            needs,
+            ..
+        } = self;
+        let first = filter.as_ref().map_or(*needs, |filter| filter.needs);
+        fields.split(text, first.fields);
+        if fields.len() < MIN_FIELDS {
+            return Err(Rejection::TooFewFields(fields.len()));
+        }
+        let time = fields
+            .text(text, format.time_field)
+            .and_then(|field| times.read(field))
+            .ok_or(Rejection::NoTime(format.time_field + 1))?;
+
+        let mut request = Request::default();
+        if let Some(filter) = filter {
+            request.find(text, fields, filter.needs, queries);
+            let line = Line {
+                text,
+                fields,
+                request,
+            };
+            if !filter.condition.holds(&line) {
+                return Ok(time);
+            }
+            fields.split_on(text, needs.fields);
+        }
+        request.find(text, fields, *needs, queries);
+        let line = Line {
+            text,
+            fields,
+            request,
+        };
+
+        if !self.parameters.is_empty() {
+            push_parameters(&mut self.parameters, request.query);
+        }
+        for column in &mut self.columns {
+            match column {
+                ColumnBuilder::Text(source, values) => values.append_option(line.text(*source)),
+                ColumnBuilder::Int(source, values) => values.append_option(line.number(*source)),
+                ColumnBuilder::BigInt(source, values) => {
+                    values.append_option(line.number(*source));
+                }
+                ColumnBuilder::Double(source, values) => {
+                    values.append_option(line.double(*source));
+                }
+                ColumnBuilder::UrlParameter(_) => {}
+                ColumnBuilder::Time(values) => values.append_value(time),
+                ColumnBuilder::Day(values) => {
+                    // A four-digit year, so it fits.
+                    values.append_value(time.div_euclid(MILLISECONDS_PER_DAY) as i32);
+                }
+            }
+        }
+        self.rows += 1;
+        Ok(time)
+    }
+
+    /// The rows since the last batch.
+    pub fn finish(&mut self) -> RecordBatch {
+        let columns = self
+            .columns
+            .iter_mut()
+            .map(|column| -> ArrayRef {
+                match column {
+                    ColumnBuilder::Text(_, values) => Arc::new(values.finish()),
+                    ColumnBuilder::Int(_, values) => Arc::new(values.finish()),
+                    ColumnBuilder::BigInt(_, values) => Arc::new(values.finish()),
+                    ColumnBuilder::Double(_, values) => Arc::new(values.finish()),
+                    ColumnBuilder::UrlParameter(index) => self.parameters[*index].values.finish(),
+                    ColumnBuilder::Time(values) => Arc::new(values.finish()),
+                    ColumnBuilder::Day(values) => Arc::new(values.finish()),
+                }
+            })
+            .collect();
+        let options =
+            RecordBatchOptions::new().with_row_count(Some(std::mem::take(&mut self.rows)));
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
+            .expect("the builders were made from the schema, and each got one value a row")
+    }
+}
+
+fn text_builder() -> StringViewBuilder {
+    StringViewBuilder::new().with_fixed_block_size(256 * 1024)
+}
+
+/// Looks once at each parameter of a URL's query. The first of a name wins, as in Trino.
+fn push_parameters(wanted: &mut [WantedParameter], raw_query: Option<&str>) {
+    let mut missing = wanted.len();
+    for parameter in wanted.iter_mut() {
+        parameter.found = false;
+    }
+    if let Some(raw_query) = raw_query {
+        for parameter in url::parameters(raw_query) {
+            for wanted in wanted.iter_mut() {
+                if !wanted.found && same(wanted.name.as_bytes(), parameter.name.as_bytes()) {
+                    wanted.found = true;
+                    missing -= 1;
+                    wanted.values.append(&parameter.value());
+                }
+            }
+            if missing == 0 {
+                return;
+            }
+        }
+    }
+    for wanted in wanted.iter_mut() {
+        if !wanted.found {
+            wanted.values.append_null();
+        }
+    }
+}
+
+/// Compares names of a few bytes, for which a call of `memcmp` takes longer than the comparison.
+fn same(left: &[u8], right: &[u8]) -> bool {
+    left.len() == right.len() && left.iter().zip(right).all(|(left, right)| left == right)
+}
