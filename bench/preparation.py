@@ -27,8 +27,10 @@ def build(folder):
         _cargo("build --release --locked -p logmill --bin logmill", REPOSITORY, TARGET)
         _cargo("build --release --locked", BENCH / "floor", TARGET / "bench-floor")
         shutil.copy(TARGET / "bench-floor/release/gunzip", folder)
+        _cargo("build --release --locked -p logmill --example stage", REPOSITORY, TARGET)
+        shutil.copy(TARGET / "release/examples/stage", folder)
     built = Built(folder.resolve())
-    for program in (built.logmill, built.gunzip):
+    for program in (built.logmill, built.gunzip, built.stage):
         if not program.exists():
             sys.exit(f"{program}: there is no such program")
     return built
@@ -81,11 +83,10 @@ class Logs:
     def whole_hour(self):
         return self._made("-whole-hour", "--whole-hour")
 
-    def small(self, share=1):
-        """Many small log files, as many as come to the text that is asked for, or a share of them."""
-        text_bytes = self.text_bytes * share
-        files = max(10, round(text_bytes / SMALL_FILE_BYTES))
-        return self._made(f"-small-{files}", "--five-minutes", "--files", files, text_bytes=text_bytes)
+    def small(self):
+        """Many small log files, as many as come to the text that is asked for."""
+        files = max(10, round(self.text_bytes / SMALL_FILE_BYTES))
+        return self._made(f"-small-{files}", "--five-minutes", "--files", files)
 
     def one(self):
         return self._made("-one", "--five-minutes", "--files", 1, text_bytes=SMALL_FILE_BYTES)

@@ -41,7 +41,7 @@ class Program:
 
 @dataclass
 class Built:
-    """A build: a folder with logmill and gunzip side by side."""
+    """A build: a folder with logmill, gunzip and stage side by side."""
 
     folder: Path
 
@@ -52,6 +52,10 @@ class Built:
     @property
     def gunzip(self):
         return self.folder / "gunzip"
+
+    @property
+    def stage(self):
+        return self.folder / "stage"
 
 
 def floor(built, logs, name="floor", title="decompression alone", threads=THREADS, decoder="flate2"):
@@ -65,9 +69,7 @@ def logmill(built, logs, rollups, name="logmill", title="logmill", threads=THREA
     """`logmill run`. Tables are in a folder or, if a bucket is given, in that, under the fresh folder's name."""
     environment = env or {}
     tables = sorted(path.stem for path in rollups.glob("*.sql"))
-
-    def place(out):
-        return f"{bucket}/{out.name}" if bucket else out / "tables"
+    place = tables_in(bucket)
 
     def command(out):
         return [built.logmill, "run", logs, "--rollups", rollups, "--tables", place(out), "--threads", threads]
@@ -81,6 +83,17 @@ def logmill(built, logs, rollups, name="logmill", title="logmill", threads=THREA
         return files
 
     return Program(name, title, command, results, env=environment)
+
+
+def stage(built, logs, rollups, name, title, bucket=None, env=None):
+    """Only the way to staging, on one thread."""
+    place = tables_in(bucket)
+    return Program(name, title, lambda out: [built.stage, rollups, place(out), logs], env=env or {})
+
+
+def tables_in(bucket):
+    """Where tables are, by the fresh folder of a run."""
+    return lambda out: f"{bucket}/{out.name}" if bucket else out / "tables"
 
 
 def peers(logs):

@@ -81,9 +81,8 @@ def choose(given, built, against, logs, stack):
         say("threads: not measured, there is but one CPU")
         names.remove("threads")
 
-    def on_s3():
-        variables = stack.enter_context(preparation.s3(logs.small(share=0.1)))
-        return scenarios.small_on_s3(built, logs, variables)
+    def small():
+        return scenarios.small(built, logs, stack.enter_context(preparation.s3(logs.small())))
 
     scenario = {
         "main": lambda: scenarios.main_table(built, against, logs, programs),
@@ -91,8 +90,7 @@ def choose(given, built, against, logs, stack):
         "five": lambda: scenarios.five(built, logs),
         "filtered": lambda: scenarios.filtered(built, logs),
         "threads": lambda: scenarios.threads(built, logs),
-        "small": lambda: scenarios.small(built, logs),
-        "s3": on_s3,
+        "small": small,
         "start-up": lambda: scenarios.start_up(built, logs),
     }
     return [make() for name, make in scenario.items() if name in names]

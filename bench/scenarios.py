@@ -101,17 +101,18 @@ def threads(built, logs):
     return Scenario("threads", hour, contenders)
 
 
-def small(built, logs):
-    """Many small log files in a folder."""
+def small(built, logs, s3):
+    """Many small log files, in a folder and on S3."""
     folder = logs.small()
-    return Scenario("small", folder, [programs.floor(built, folder), programs.logmill(built, folder, ROLLUPS)])
-
-
-def small_on_s3(built, logs, variables):
-    """Fewer of them, on S3 and in a folder."""
-    folder = logs.small(share=0.1)
-    on_s3 = programs.logmill(built, "s3://logs", ROLLUPS, "on-s3", "from S3 to S3", bucket="s3://tables", env=variables)
-    return Scenario("s3", folder, [programs.logmill(built, folder, ROLLUPS, "in-folder", "in a folder"), on_s3])
+    on_s3 = {"bucket": "s3://tables", "env": s3}
+    contenders = [
+        programs.floor(built, folder),
+        programs.stage(built, folder, ROLLUPS, "staged", "in a folder, to staged"),
+        programs.logmill(built, folder, ROLLUPS, "committed", "in a folder, to committed"),
+        programs.stage(built, "s3://logs", ROLLUPS, "s3-staged", "on S3, to staged", **on_s3),
+        programs.logmill(built, "s3://logs", ROLLUPS, "s3-committed", "on S3, to committed", **on_s3),
+    ]
+    return Scenario("small", folder, contenders)
 
 
 def start_up(built, logs):

@@ -1,0 +1,42 @@
+//! What a log file costs on its way to staging, without the commit that follows: beside `logmill run`, which does both.
+//!
+//! `cargo run --release --example stage -- ROLLUPS TABLES LOGS` stages every log file of a folder or `s3://` prefix for the
+//! rollups, on one thread, and prints how many. Look at its CPU time from outside.
+
+#![allow(clippy::print_stdout)]
+
+use anyhow::{Result, bail};
+use logmill::intake::listing;
+use logmill::journey::{self, Outcome, RollupTable, RollupTables, Source};
+use logmill::rollup::Rollup;
+use logmill::table::Root;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [rollups, tables, logs] = arguments.as_slice() else {
+        bail!("name the rollups, the place for tables, and the logs");
+    };
+    let root = Root::create(tables).await?;
+    let opened = RollupTables::open(&root, Rollup::load_folder(rollups).await?).await?;
+    let found = listing::list(std::slice::from_ref(logs), tables).await?;
+    let staged = tokio::task::spawn_blocking(move || {
+        let each: Vec<&RollupTable> = opened.rollups.iter().collect();
+        let mut staged = 0;
+        for found in found {
+            let source = Source {
+                log_file: found.log_file.clone(),
+                bytes: found.bytes,
+                etag: found.etag.clone(),
+                reader: found.open()?,
+            };
+            let staging = journey::stage(source, &each, &opened.rejected_lines, u64::MAX);
+            if let Outcome::Staged(..) = tokio::runtime::Handle::current().block_on(staging)? {
+                staged += 1;
+            }
+        }
+        anyhow::Ok(staged)
+    });
+    println!("{} log files are staged", staged.await??);
+    Ok(())
+}
