@@ -45,16 +45,19 @@ pub struct RollupTables {
 }
 
 impl RollupTables {
-    /// Opens the tables of these rollups, and creates what there is not. Fails if a table is the result of other SQL.
+    /// Opens the tables of these rollups, all at once, and creates what there is not. Fails if a table is the result of
+    /// other SQL.
     pub async fn open(root: &Root, rollups: Vec<Rollup>) -> Result<Self, TableError> {
-        let mut tables = Vec::with_capacity(rollups.len());
-        for rollup in rollups {
+        let rejected_lines = RejectedLines::definition();
+        let rejected_lines = root.open_or_create(&rejected_lines);
+        let rollups = rollups.into_iter().map(async |rollup| {
             let table = root.open_or_create(rollup.definition()).await?;
-            tables.push(RollupTable { rollup, table });
-        }
+            Ok(RollupTable { rollup, table })
+        });
+        let (rollups, rejected_lines) = try_join(try_join_all(rollups), rejected_lines).await?;
         Ok(Self {
-            rollups: tables,
-            rejected_lines: root.open_or_create(&RejectedLines::definition()).await?,
+            rollups,
+            rejected_lines,
         })
     }
 

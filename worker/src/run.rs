@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use futures::future::try_join_all;
 use logmill_shared::Shard;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Receiver, channel};
@@ -17,7 +18,7 @@ use crate::intake::listing::{self, Found};
 use crate::journey::{self, JourneyError, Outcome, Reading, RollupTable, RollupTables, Source};
 use crate::pace::{self, Pace};
 use crate::rollup::{REJECTED_LINES, Rollup};
-use crate::table::{Entry, Root};
+use crate::table::{Entry, Root, TableError};
 
 /// What to run.
 #[derive(Debug)]
@@ -160,12 +161,11 @@ async fn to_do(
     summary: &mut Summary,
 ) -> Result<Vec<ToDo>> {
     let shards: HashSet<Shard> = found.iter().map(|found| found.log_file.shard()).collect();
-    let mut counted = Vec::with_capacity(tables.len());
-    let mut staged = Vec::with_capacity(tables.len());
-    for each in tables {
-        counted.push(each.table.version().await?.counted_entries(&shards).await?);
-        staged.push(each.table.staged().await?);
-    }
+    let known = tables.iter().map(async |each| {
+        let counted = each.table.version().await?.counted_entries(&shards).await?;
+        Ok::<_, TableError>((counted, each.table.staged().await?))
+    });
+    let (counted, staged): (Vec<_>, Vec<_>) = try_join_all(known).await?.into_iter().unzip();
     let mut to_do = Vec::new();
     for found in found {
         let id = found.log_file.id();
