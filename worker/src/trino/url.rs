@@ -192,6 +192,14 @@ pub fn decode(text: &str) -> Result<Cow<'_, str>, DecodeError> {
     if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
         return Ok(Cow::Borrowed(text));
     }
+    let decoded = match decode_ascii(text) {
+        Some(decoded) => decoded,
+        None => decode_any(text)?,
+    };
+    Ok(Cow::Owned(decoded))
+}
+
+fn decode_any(text: &str) -> Result<String, DecodeError> {
     let mut decoded = String::with_capacity(text.len());
     let mut octets = Vec::new();
     let mut rest = text;
@@ -212,7 +220,25 @@ pub fn decode(text: &str) -> Result<Cow<'_, str>, DecodeError> {
         push_utf8(&mut decoded, &octets);
     }
     decoded.push_str(rest);
-    Ok(Cow::Owned(decoded))
+    Ok(decoded)
+}
+
+/// [`decode_any`], if each `%` introduces two hexadecimal digits and these stand for ASCII, as they nearly always do.
+fn decode_ascii(text: &str) -> Option<String> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || char::from(bytes.next()?).to_digit(16);
+                let octet = digit()? << 4 | digit()?;
+                u8::try_from(octet).ok().filter(u8::is_ascii)?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(decoded).ok()
 }
 
 /// The octet that the two UTF-16 units after a `%` stand for, and what follows them.
@@ -293,5 +319,31 @@ fn push_utf8(decoded: &mut String, octets: &[u8]) {
                 rest = &malformed[length..];
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ascii_is_decoded_as_anything_is() {
+        let parts = [
+            "a", "é", "+", "%41", "%2f", "%7F", "%00", "%C3%A9", "%8", "%+5", "%zz", "%", "x y",
+        ];
+        let mut decoded_as_ascii = 0;
+        for one in parts {
+            for two in parts {
+                for three in parts {
+                    let text = [one, two, three].concat();
+                    if let Some(decoded) = decode_ascii(&text) {
+                        assert_eq!(Ok(decoded), decode_any(&text), "{text:?}");
+                        decoded_as_ascii += 1;
+                    }
+                }
+            }
+        }
+        // Eight of the parts stand for ASCII, or are no escapes.
+        assert!(decoded_as_ascii >= 8 * 8 * 8, "{decoded_as_ascii}");
     }
 }
