@@ -48,8 +48,8 @@ impl<'a> Lines<'a> {
         })
     }
 
-    /// The next chunk, or `None` at the end of the text. It becomes one Arrow batch per rollup: below a quarter of a
-    /// megabyte the cost of a batch shows, above one it falls out of the processor's cache.
+    /// The next chunk, or `None` at the end of the text. It becomes one Arrow batch, if most of its lines matter: below a
+    /// quarter of a megabyte the cost of a batch shows, above one it falls out of the processor's cache.
     pub fn next_chunk(&mut self) -> Result<Option<Chunk<'_>>, GunzipError> {
         self.text.consume(std::mem::take(&mut self.taken));
         self.text.fill()?;

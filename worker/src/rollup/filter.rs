@@ -171,6 +171,8 @@ mod tests {
             "unhandled_fields = 'x'",
             "user_agent LIKE '%5%'",
             "elb_status_code + 1 = 405",
+            "cast(sent_bytes AS integer) = 1 AND elb_status_code = 405",
+            "elb_status_code = 405 AND 5 / received_bytes = 1",
             "elb_status_code = 404 OR user_agent LIKE '%5%'",
             "request_processing_time <> 0.0",
             "sent_bytes = received_bytes",

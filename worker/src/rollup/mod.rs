@@ -149,6 +149,10 @@ impl Rollup {
         let slot_column = if merges { time_key } else { None };
 
         let ScanPlan { plan, scan } = planned;
+        // The scan must not leave out a line for which the plan fails.
+        let predicate = plan.predicate().filter(|_| !parsed.where_may_fail);
+        let condition =
+            predicate.and_then(|predicate| filter::condition(predicate, parsed.format, &scan));
         let mut columns = Vec::with_capacity(parsed.columns.len());
         for ((name, rule), field) in parsed.columns.iter().zip(plan.schema().fields()) {
             columns.push(Column {
@@ -166,8 +170,7 @@ impl Rollup {
                 slot_column,
             }),
             format: parsed.format,
-            condition: (plan.predicate())
-                .and_then(|predicate| filter::condition(predicate, parsed.format, &scan)),
+            condition,
             scan,
             plan,
         })

@@ -34,6 +34,8 @@ pub(super) struct ParsedRollup {
     pub(super) columns: Vec<(String, Option<MergeRule>)>,
     /// Values beyond the table's columns that the rewritten query takes from the scan.
     pub(super) computed: Vec<ScanColumn>,
+    /// There may be lines for which the `WHERE` is an error.
+    pub(super) where_may_fail: bool,
 }
 
 /// The SQL in one form for all ways to lay it out, so that texts can be compared.
@@ -94,11 +96,16 @@ pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
         return Err(message);
     }
     let computed = rewrite.computed;
+    let where_may_fail = select
+        .selection
+        .as_ref()
+        .is_some_and(super::forms::may_fail);
     Ok(ParsedRollup {
         format,
         statement,
         columns,
         computed,
+        where_may_fail,
     })
 }
 
