@@ -23,8 +23,10 @@ use crate::table::{Entry, RejectedLines, Root, StagingFile, Table, TableError, c
 /// megabyte of text.
 const BATCHES_IN_FLIGHT: usize = 1;
 
-/// Rows of a batch, at least, but for the last: where few lines matter, those of many chunks make one batch.
+/// Where few lines of a chunk matter, those of several chunks make one batch: until it has so many rows, or so many chunks,
+/// each a megabyte at most, have been read.
 const BATCH_ROWS_MIN: usize = 1000;
+const BATCH_CHUNKS_MAX: usize = 16;
 
 /// A rollup and the table that it makes.
 #[derive(Debug)]
@@ -303,6 +305,7 @@ async fn scan_lines(
 ) -> Result<Scanned, JourneyError> {
     let mut scanned = Scanned::default();
     let mut rejected = RejectedLines::new(log_file);
+    let mut chunks = 0;
     while let Some(chunk) = lines.next_chunk()? {
         match chunk {
             Chunk::Overlong(start) => {
@@ -333,18 +336,23 @@ async fn scan_lines(
             };
             staging.write(&rows).await?;
         }
-        if scan.rows() >= BATCH_ROWS_MIN {
-            send(scan.finish(), &mut rollups).await;
+        chunks += 1;
+        if scan.rows() >= BATCH_ROWS_MIN || chunks == BATCH_CHUNKS_MAX {
+            send(&mut scan, &mut rollups).await;
+            chunks = 0;
         }
     }
-    if scan.rows() > 0 {
-        send(scan.finish(), &mut rollups).await;
-    }
+    send(&mut scan, &mut rollups).await;
     scanned.text_bytes = lines.text_bytes();
     Ok(scanned)
 }
 
-async fn send(batch: RecordBatch, rollups: &mut [Sender<RecordBatch>]) {
+/// Sends the rows since the last batch to every rollup.
+async fn send(scan: &mut Scan, rollups: &mut [Sender<RecordBatch>]) {
+    if scan.rows() == 0 {
+        return;
+    }
+    let batch = scan.finish();
     for rollup in rollups {
         // A rollup that wants no more has either failed, and says so itself, or needs no rows to know its
         // result, as one with `WHERE false`.

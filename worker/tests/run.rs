@@ -239,6 +239,49 @@ fn numbers_that_are_none_are_null_and_nan_is_not_compared() {
 }
 
 #[test]
+fn a_line_that_one_rollup_leaves_out_is_there_for_the_others() {
+    let url = |event| format!("https://shop.example:443/e?e={event}");
+    let lines: String = (0..30)
+        .map(|n| {
+            let event = ["view", "buy", "leave"][n as usize % 3];
+            alb_line(10, n, "192.0.2.1", [200, 500][n as usize % 2], &url(event))
+        })
+        .collect();
+    let from = "FROM alb_access_logs WHERE";
+    let rollups = [
+        (
+            "failures",
+            format!("SELECT time {from} elb_status_code >= 500"),
+            "15",
+        ),
+        (
+            "bought",
+            format!("SELECT time {from} url_extract_parameter(request_url, 'e') = 'buy'"),
+            "10",
+        ),
+        (
+            "told",
+            format!("SELECT time {from} user_agent LIKE '%' AND elb_status_code = 200"),
+            "15",
+        ),
+    ];
+    // Each alone, all whose lines the scan can tell, and all.
+    for chosen in [&rollups[..1], &rollups[1..2], &rollups[..2], &rollups[..]] {
+        let place = Workplace::new();
+        place.log(&alb_name(10, 5, 1), &lines);
+        for (name, sql, _) in chosen {
+            place.rollup(name, sql);
+        }
+        let printed = place.run();
+        assert!(printed.contains("lines      30"), "{printed}");
+        for (name, _, rows) in chosen {
+            let counted = place.query(&format!("SELECT count(*) FROM {name}"));
+            assert_eq!(counted, [*rows], "{name} of {}", chosen.len());
+        }
+    }
+}
+
+#[test]
 fn a_rollup_that_needs_no_rows_does_not_hold_up_the_others() {
     let place = Workplace::new();
     place.rollup("by_minute", BY_MINUTE);

@@ -73,6 +73,18 @@ impl Condition {
         }
     }
 
+    /// How often a parameter is looked for in the query.
+    pub(super) fn parameters(&self) -> usize {
+        match self {
+            Self::Compare(comparison) => {
+                usize::from(matches!(comparison.column, ScanColumn::UrlParameter(_)))
+            }
+            Self::All(conditions) | Self::Any(conditions) => {
+                conditions.iter().map(Self::parameters).sum()
+            }
+        }
+    }
+
     pub(super) fn holds(&self, line: &Line) -> bool {
         match self {
             Self::Compare(comparison) => comparison.holds(line),
@@ -91,6 +103,7 @@ impl Comparison {
             }
             (ScanColumn::Column(column), Literal::Double(literal)) => {
                 line.double(column.source).is_some_and(|value| {
+                    // 0.0 and -0.0 are left to the plan.
                     let ordering = value.partial_cmp(literal);
                     ordering.is_none_or(|ordering| ordering.is_eq() || (self.holds)(ordering))
                 })

@@ -39,7 +39,7 @@ impl Needs {
                     self.fields = self.fields.max(field + 1);
                 }
                 // No column comes from further on, so the rest begins there.
-                Source::RestAfter(field) => self.fields = field,
+                Source::RestAfter(field) => self.fields = self.fields.max(field),
                 Source::RequestVerb | Source::RequestUrl | Source::RequestProtocol => {
                     self.add_request();
                 }
@@ -140,6 +140,7 @@ impl<'l> Line<'l> {
         self.number(source)
             .filter(|number: &f64| number.is_finite())
     }
+
     /// The first parameter of this name in the URL's query.
     pub(super) fn parameter(&self, name: &str) -> Option<Cow<'l, str>> {
         let mut parameters = url::parameters(self.request.query?);

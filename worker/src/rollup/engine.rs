@@ -238,6 +238,7 @@ pub(crate) async fn named_columns(
 }
 
 fn predicate(plan: &LogicalPlan) -> Result<Option<Expr>> {
+    // There is one table, which is scanned once.
     let mut predicate = None;
     plan.apply(|node| {
         if let LogicalPlan::Filter(filter) = node

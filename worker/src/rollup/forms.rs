@@ -201,7 +201,7 @@ fn with_backslashes(pattern: &str, escape: Option<char>) -> Result<String, Strin
 }
 
 /// Whether computing it may fail for some line.
-pub(super) fn may_fail(expr: &Expr) -> bool {
+fn may_fail(expr: &Expr) -> bool {
     const FALLIBLE: [&str; 8] = [
         "abs",
         "date_add",

@@ -149,8 +149,7 @@ impl Rollup {
         let slot_column = if merges { time_key } else { None };
 
         let ScanPlan { plan, scan } = planned;
-        // The scan must not leave out a line for which the plan fails.
-        let predicate = plan.predicate().filter(|_| !parsed.where_may_fail);
+        let predicate = plan.predicate();
         let condition =
             predicate.and_then(|predicate| filter::condition(predicate, parsed.format, &scan));
         let mut columns = Vec::with_capacity(parsed.columns.len());

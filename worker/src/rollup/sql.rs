@@ -2,8 +2,8 @@
 //! of them merges. Here, before any engine sees it, is also where SQL that can't merge is refused, in words
 //! for someone who writes their first rollup.
 //!
-//! Some calls are rewritten: those that the scan computes while it looks at a line (a URL's parameter, the
-//! line's time) become columns of the scan, and those that are short for something else are spelled out.
+//! Some calls are rewritten: those that the scan computes while it looks at a line (a URL's parameter, as a text or a
+//! number, and the line's time) become columns of the scan, and those that are short for something else are spelled out.
 
 use std::ops::ControlFlow;
 
@@ -34,8 +34,6 @@ pub(super) struct ParsedRollup {
     pub(super) columns: Vec<(String, Option<MergeRule>)>,
     /// Values beyond the table's columns that the rewritten query takes from the scan.
     pub(super) computed: Vec<ScanColumn>,
-    /// There may be lines for which the `WHERE` is an error.
-    pub(super) where_may_fail: bool,
 }
 
 /// The SQL in one form for all ways to lay it out, so that texts can be compared.
@@ -96,16 +94,11 @@ pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
         return Err(message);
     }
     let computed = rewrite.computed;
-    let where_may_fail = select
-        .selection
-        .as_ref()
-        .is_some_and(super::forms::may_fail);
     Ok(ParsedRollup {
         format,
         statement,
         columns,
         computed,
-        where_may_fail,
     })
 }
 

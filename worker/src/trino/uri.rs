@@ -459,6 +459,9 @@ mod tests {
             let is_plain = CLASS[usize::from(byte)] & every == every && byte != b'~';
             let told = not_plain(u8x16::splat(byte)).to_bitmask();
             assert_eq!(told, if is_plain { 0 } else { 0xffff }, "{byte:#x}");
+            let told = not_plain_in_path(u8x16::splat(byte)).to_bitmask();
+            let is_plain = is_plain || byte == b'/';
+            assert_eq!(told, if is_plain { 0 } else { 0xffff }, "{byte:#x}");
         }
     }
 }

@@ -272,6 +272,10 @@ impl GroupsAccumulator for ApproxSets {
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         // Groups are numbered anew once some are gone.
         self.insert_waiting();
+        if matches!(emit_to, EmitTo::All) {
+            // Whoever takes all to make room gets the room too.
+            self.waiting = Waiting::default();
+        }
         self.sets.evaluate(emit_to)
     }
 
