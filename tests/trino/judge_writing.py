@@ -155,9 +155,10 @@ def put_log_file(logs, number):
     minute = 5 * (number % 12)
     hour = 9 + number // 12
     name = f"123456789012_elasticloadbalancing_us-east-2_app.shop.50dc6c495c0c9188_20261120T{hour:02}{minute:02}Z_10.0.1.7_{number:08x}.log.gz"
-    place = logs / f".{name}"
-    place.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
-    place.rename(logs / name)
+    # Beside the folder until it is whole: one that is listed, and then gone, would fail a run.
+    part = logs.with_name(f"{logs.name}.part")
+    part.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
+    part.rename(logs / name)
 
 
 if __name__ == "__main__":
