@@ -2,7 +2,7 @@
 //!
 //! To find the place of a hash among the few that its sketch has is a search that the processor foresees wrongly at every
 //! step. Here tens of thousands of them are sorted at once, by digits and so without any comparison, and each sketch merges
-//! its own in one go: a third of the time, and far fewer allocations.
+//! its own in one go: about half of the time, and far fewer allocations.
 
 use super::hyper_log_log::{ZEROS_BITS, prefix, sparse_entry};
 

@@ -252,7 +252,7 @@ impl GroupsAccumulator for ApproxSets {
         filter: Option<&BooleanArray>,
         total_groups: usize,
     ) -> Result<()> {
-        self.sets.sketches.resize_with(total_groups, || None);
+        self.sets.make_room(total_groups);
         let rows = Rows {
             groups: group_indices,
             filter,
@@ -377,6 +377,12 @@ impl<S: Sketch> Groups<S> {
         Ok(())
     }
 
+    /// Has a place for each of so many groups.
+    fn make_room(&mut self, total_groups: usize) {
+        self.sketches.resize_with(total_groups, || None);
+    }
+
+    /// Changes a group's sketch, and keeps account of its memory.
     fn change<T>(&mut self, group: usize, change: impl FnOnce(&mut S) -> T) -> T {
         let sketch = self.sketches[group].get_or_insert_default();
         let before = sketch.heap_bytes();
@@ -394,15 +400,12 @@ impl<S: Sketch> GroupsAccumulator for Groups<S> {
         filter: Option<&BooleanArray>,
         total_groups: usize,
     ) -> Result<()> {
-        self.sketches.resize_with(total_groups, || None);
-        (self.add)(
-            self,
-            &values[0],
-            Rows {
-                groups: group_indices,
-                filter,
-            },
-        )
+        self.make_room(total_groups);
+        let rows = Rows {
+            groups: group_indices,
+            filter,
+        };
+        (self.add)(self, &values[0], rows)
     }
 
     fn merge_batch(
@@ -411,15 +414,12 @@ impl<S: Sketch> GroupsAccumulator for Groups<S> {
         group_indices: &[usize],
         total_groups: usize,
     ) -> Result<()> {
-        self.sketches.resize_with(total_groups, || None);
-        merge_serialized(
-            self,
-            &values[0],
-            Rows {
-                groups: group_indices,
-                filter: None,
-            },
-        )
+        self.make_room(total_groups);
+        let rows = Rows {
+            groups: group_indices,
+            filter: None,
+        };
+        merge_serialized(self, &values[0], rows)
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
