@@ -19,6 +19,7 @@
 
 mod aws;
 mod marks;
+pub mod memory;
 pub mod intake;
 pub mod log_file;
 pub mod format;

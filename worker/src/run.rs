@@ -15,10 +15,13 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::intake::listing::{self, Found};
-use crate::journey::{self, JourneyError, Outcome, Reading, RollupTable, RollupTables, Source};
+use crate::journey::{
+    self, JourneyError, Limits, Outcome, Reading, RollupTable, RollupTables, Source, Staged,
+};
+use crate::memory;
 use crate::pace::{self, Pace};
 use crate::rollup::{REJECTED_LINES, Rollup};
-use crate::table::{Entry, Root, TableError};
+use crate::table::{Entry, Lost, Root, TableError};
 
 /// What to run.
 #[derive(Debug)]
@@ -46,6 +49,10 @@ pub struct Summary {
     pub skipped: BTreeMap<String, usize>,
     /// Log files of which nothing is counted, each with the reason.
     pub failed: Vec<(String, String)>,
+    /// Lines on which a rollup fails, by its table: they are in none of its rows.
+    pub failed_lines: BTreeMap<String, u64>,
+    /// What could not be kept as it is, by table, in the hours that were written last.
+    pub lost: BTreeMap<String, Lost>,
     /// What was read.
     pub reading: Reading,
     /// The tables, as they are now.
@@ -104,16 +111,21 @@ pub async fn run(
     );
 
     let begin = Instant::now();
-    let workshop = Arc::new(Workshop {
-        next: AtomicUsize::new(0),
-        to_do,
-        tables,
-        max_text_bytes: options.max_log_file_bytes,
-    });
     let threads = match options.threads {
         Some(threads) => threads.get(),
         None => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
     };
+    let memory = memory::Staging::new(threads, tables.rollups.len());
+    let threads = memory.log_files;
+    let workshop = Arc::new(Workshop {
+        next: AtomicUsize::new(0),
+        to_do,
+        tables,
+        limits: Limits {
+            text_bytes: options.max_log_file_bytes,
+            group_bytes: memory.groups,
+        },
+    });
     let (sender, results) = channel(threads);
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..threads {
@@ -206,7 +218,7 @@ struct Workshop {
     to_do: Vec<ToDo>,
     next: AtomicUsize,
     tables: RollupTables,
-    max_text_bytes: u64,
+    limits: Limits,
 }
 
 impl Workshop {
@@ -224,7 +236,7 @@ impl Workshop {
             reader: to_do.found.open()?,
         };
         let rejected_lines = &self.tables.rejected_lines;
-        journey::stage(source, &rollups, rejected_lines, self.max_text_bytes).await
+        journey::stage(source, &rollups, rejected_lines, self.limits).await
     }
 
     /// Commits what is staged for all tables. Returns the log files that a rollup's table has counted by it.
@@ -270,8 +282,16 @@ async fn gather(
     while let Some((found, result)) = results.recv().await {
         let mut text_bytes = 0;
         match result {
-            Ok(Outcome::Staged(reading, _)) => {
+            Ok(Outcome::Staged(done)) => {
                 staged += 1;
+                let Staged {
+                    reading,
+                    failed_lines,
+                    ..
+                } = done;
+                for (table, lines) in failed_lines {
+                    *summary.failed_lines.entry(table).or_default() += lines;
+                }
                 text_bytes = reading.text_bytes;
                 summary.reading.add(&reading);
             }

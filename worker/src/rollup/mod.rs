@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use datafusion::common::DataFusionError;
-use datafusion::execution::SendableRecordBatchStream;
+use futures::stream::BoxStream;
 
 use crate::format::{Condition, LogFormat, ScanColumn};
-use crate::table::{Column, Definition};
+use crate::table::{Column, Definition, SLOT_GROUPS_MAX};
 
 mod files;
 mod filter;
@@ -17,10 +18,16 @@ mod forms;
 pub(crate) mod merge;
 pub(crate) mod functions;
 pub(crate) mod engine;
+mod fallible;
+mod per_line;
+mod plan;
 
+use fallible::Fallible;
 use files::SqlFile;
 pub use merge::MergeRule;
-pub(crate) use sql::{DATE_COLUMN, canonical};
+pub(crate) use merge::sum_state;
+use plan::{RollupPlan, RowsOfLogFile, Wanted};
+pub(crate) use sql::{DATE_COLUMN, IS_OTHER_COLUMN, canonical};
 
 /// The table of lines that are no log lines.
 pub(crate) const REJECTED_LINES: &str = "rejected_lines";
@@ -70,7 +77,7 @@ pub struct Rollup {
     format: &'static LogFormat,
     scan: Vec<ScanColumn>,
     condition: Option<Condition>,
-    plan: engine::StreamPlan,
+    plan: RollupPlan,
 }
 
 impl Rollup {
@@ -119,7 +126,7 @@ impl Rollup {
         let merges = parsed.columns.iter().any(|(_, rule)| rule.is_some());
 
         // What the columns are decides whether lines must be kept apart by day.
-        let mut planned = plan(&parsed).await?;
+        let planned = plan(&parsed, None).await?;
         let types = planned.plan.schema();
         let is_time =
             |data_type: &DataType| matches!(data_type, DataType::Timestamp(..) | DataType::Date32);
@@ -142,11 +149,26 @@ impl Rollup {
                         give it another name, or make it the first time among the group keys and a DATE"
                 .to_owned());
         }
+        if merges {
+            let sums: Vec<usize> = (0..parsed.columns.len())
+                .filter(|&column| types.field(column).data_type() == &DataType::Int64)
+                .filter(|&column| sql::is_sum(&mut parsed, column))
+                .collect();
+            sql::keep_exact_sums(&mut parsed, &sums)?;
+        }
         if !merges || time_key.is_none() {
             sql::add_day(&mut parsed);
-            planned = plan(&parsed).await?;
         }
-        let slot_column = if merges { time_key } else { None };
+        let is_key = |(_, rule): &&(String, Option<MergeRule>)| *rule == Some(MergeRule::GroupKey);
+        // Groups of a time alone are as many as a slot has times.
+        if merges && parsed.columns.iter().filter(is_key).count() > 1 {
+            sql::add_is_other(&mut parsed)?;
+        }
+        let slot = match time_key {
+            Some(key) if merges => parsed.columns[key].0.clone(),
+            _ => DATE_COLUMN.to_owned(),
+        };
+        let planned = plan(&parsed, Some(&slot)).await?;
 
         let ScanPlan { plan, scan } = planned;
         let predicate = plan.predicate();
@@ -160,13 +182,15 @@ impl Rollup {
                 rule: *rule,
             });
         }
-        let slot_column = slot_column.unwrap_or(columns.len() - 1);
+        let slot_column = columns.iter().position(|column| column.name == slot);
+        let slot_column = slot_column.ok_or("it has no time that says where its rows belong")?;
         Ok(Self {
             definition: Arc::new(Definition {
                 name: name.to_owned(),
                 sql: sql.to_owned(),
                 columns,
                 slot_column,
+                slot_groups_max: SLOT_GROUPS_MAX,
             }),
             format: parsed.format,
             condition,
@@ -195,28 +219,29 @@ impl Rollup {
         self.condition.as_ref()
     }
 
-    /// Runs it over the lines of one log file. The result has the columns of the definition, in the types
-    /// that the plan gives them.
-    pub(crate) async fn run(
-        &self,
-        lines: SendableRecordBatchStream,
-    ) -> Result<SendableRecordBatchStream, DataFusionError> {
-        self.plan.run(lines).await
+    /// What in it can fail on what visitors write. Lines on which it fails are left out of this rollup.
+    pub fn fallible(&self) -> &[Fallible] {
+        self.plan.fallible()
     }
 
-    /// The schema of the lines that [`Rollup::run`] takes.
-    pub(crate) fn scan_schema(&self) -> SchemaRef {
-        schema_of(self.format, &self.scan)
+    /// Makes rows of the lines of one log file, which come with the columns of [`Rollup::scan`]. The rows have the columns
+    /// of the definition, in the types that the plan gives them. Groups take some `memory` bytes.
+    pub(crate) fn rows(
+        &self,
+        lines: BoxStream<'static, Result<RecordBatch, DataFusionError>>,
+        memory: usize,
+    ) -> RowsOfLogFile<'_> {
+        self.plan.begin(lines, memory)
     }
 }
 
 struct ScanPlan {
-    plan: engine::StreamPlan,
+    plan: RollupPlan,
     scan: Vec<ScanColumn>,
 }
 
-/// Plans the query over just those columns that it uses.
-async fn plan(parsed: &sql::ParsedRollup) -> Result<ScanPlan, String> {
+/// Plans the query over just those columns that it uses. `slot` is the output column that says where a row belongs.
+async fn plan(parsed: &sql::ParsedRollup, slot: Option<&str>) -> Result<ScanPlan, String> {
     let format = parsed.format;
     let every: Vec<ScanColumn> = format
         .columns
@@ -228,13 +253,26 @@ async fn plan(parsed: &sql::ParsedRollup) -> Result<ScanPlan, String> {
     let schema = schema_of(format, &every);
     let named = engine::named_columns(statement(), format.table, schema).await;
     let named = named.map_err(|error| plain_words(&error))?;
-    let scan: Vec<ScanColumn> = named
+    let mut scan: Vec<ScanColumn> = named
         .into_iter()
         .map(|index| every[index].clone())
         .collect();
-    let schema = schema_of(format, &scan);
-    let plan = engine::StreamPlan::new(statement(), format.table, schema, Vec::new()).await;
+    let own_times = [
+        ScanColumn::Time.name(format),
+        ScanColumn::Day.name(format),
+        format.time_column.to_owned(),
+    ];
+    let wanted = Wanted {
+        table: format.table,
+        schema: schema_of(format, &scan),
+        slot,
+        own_times: &own_times,
+    };
+    let plan = RollupPlan::new(statement(), wanted).await;
     let plan = plan.map_err(|error| plain_words(&error))?;
+    if plan.with_lines() {
+        scan.extend([ScanColumn::LineNumber, ScanColumn::LineText]);
+    }
     Ok(ScanPlan { plan, scan })
 }
 
@@ -268,7 +306,8 @@ fn stored_type(name: &str, data_type: &DataType) -> Result<DataType, String> {
         | DataType::Int64
         | DataType::Float32
         | DataType::Float64
-        | DataType::Date32 => data_type.clone(),
+        | DataType::Date32
+        | DataType::Decimal128(38, 0) => data_type.clone(),
         other => {
             return Err(format!(
                 "the output column '{name}' has the type {other}, which a table can't store: \

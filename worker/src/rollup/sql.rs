@@ -18,11 +18,14 @@ use datafusion::sql::sqlparser::parser::Parser;
 
 use super::functions::exact::EXACT_DIVISION;
 use super::functions::named_cast::NAMED_CAST;
-use super::merge::MergeRule;
+use super::merge::{MergeRule, sum_state};
 use crate::format::{FORMATS, LogFormat, ScanColumn};
 
 /// The column that every table is partitioned by.
 pub(crate) const DATE_COLUMN: &str = "date";
+
+/// The column that tells the row which stands for all groups that a full slot has no room for.
+pub(crate) const IS_OTHER_COLUMN: &str = "is_other";
 
 /// A rollup's SQL, taken apart.
 #[derive(Debug)]
@@ -105,10 +108,7 @@ pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
 /// Adds the day of each line to what the query groups by, or to what it keeps of each row.
 pub(super) fn add_day(parsed: &mut ParsedRollup) {
     let day = Expr::Identifier(Ident::with_quote('"', ScanColumn::Day.name(parsed.format)));
-    let Statement::Query(query) = &mut parsed.statement else {
-        return;
-    };
-    let SetExpr::Select(select) = &mut *query.body else {
+    let Some(select) = select_of(&mut parsed.statement) else {
         return;
     };
     select.projection.push(SelectItem::ExprWithAlias {
@@ -126,6 +126,104 @@ pub(super) fn add_day(parsed: &mut ParsedRollup) {
         DATE_COLUMN.to_owned(),
         merges.then_some(MergeRule::GroupKey),
     ));
+}
+
+/// Keeps the sums of these output columns, which are of integers, as decimals of 38 digits beside them: so the sum of a
+/// bigint is exact, whatever visitors write, and it is NULL where a bigint can't hold it.
+pub(super) fn keep_exact_sums(parsed: &mut ParsedRollup, sums: &[usize]) -> Result<(), String> {
+    for &position in sums {
+        let name = parsed.columns[position].0.clone();
+        let state = sum_state(&name);
+        if parsed.columns.iter().any(|(other, _)| *other == state) {
+            return Err(format!(
+                "the output column '{state}' would hide the exact sum that is kept of '{name}': give it another name"
+            ));
+        }
+        let Some(select) = select_of(&mut parsed.statement) else {
+            return Ok(());
+        };
+        let item = &mut select.projection[position];
+        let mut sum = expr_of(item).clone();
+        while let Expr::Nested(inner) = sum {
+            sum = *inner;
+        }
+        if let Expr::Function(function) = &mut sum
+            && let FunctionArguments::List(list) = &mut function.args
+        {
+            for arg in &mut list.args {
+                if let FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)) = arg {
+                    *arg = cast(CastKind::Cast, arg.clone(), exact_type());
+                }
+            }
+        }
+        *item = SelectItem::ExprWithAlias {
+            expr: cast(CastKind::TryCast, sum.clone(), ast::DataType::BigInt(None)),
+            alias: Ident::with_quote('"', &name),
+        };
+        select.projection.push(SelectItem::ExprWithAlias {
+            expr: sum,
+            alias: Ident::with_quote('"', &state),
+        });
+        parsed.columns[position].1 = Some(MergeRule::BigintSum);
+        parsed.columns.push((state, Some(MergeRule::Sum)));
+    }
+    Ok(())
+}
+
+/// The type of a sum's exact state.
+fn exact_type() -> ast::DataType {
+    ast::DataType::Decimal(ast::ExactNumberInfo::PrecisionAndScale(38, 0))
+}
+
+fn cast(kind: CastKind, expr: Expr, data_type: ast::DataType) -> Expr {
+    Expr::Cast {
+        kind,
+        expr: Box::new(expr),
+        data_type,
+        array: false,
+        format: None,
+    }
+}
+
+/// Adds the column that tells the row which stands for all groups that a full slot has no room for.
+pub(super) fn add_is_other(parsed: &mut ParsedRollup) -> Result<(), String> {
+    if parsed.columns.iter().any(|(name, _)| name == IS_OTHER_COLUMN) {
+        return Err(format!(
+            "the output column '{IS_OTHER_COLUMN}' would hide the one that says which row stands for the groups \
+             that an hour has no room for: give it another name"
+        ));
+    }
+    if let Some(select) = select_of(&mut parsed.statement) {
+        select.projection.push(SelectItem::ExprWithAlias {
+            expr: Expr::value(Value::Boolean(false)),
+            alias: Ident::with_quote('"', IS_OTHER_COLUMN),
+        });
+        let rule = Some(MergeRule::GroupKey);
+        parsed.columns.push((IS_OTHER_COLUMN.to_owned(), rule));
+    }
+    Ok(())
+}
+
+fn select_of(statement: &mut Statement) -> Option<&mut Select> {
+    let Statement::Query(query) = statement else {
+        return None;
+    };
+    match &mut *query.body {
+        SetExpr::Select(select) => Some(select),
+        _ => None,
+    }
+}
+
+/// Whether an output column is a call of `sum`.
+pub(super) fn is_sum(parsed: &mut ParsedRollup, position: usize) -> bool {
+    let Some(select) = select_of(&mut parsed.statement) else {
+        return false;
+    };
+    let mut expr = expr_of(&select.projection[position]);
+    while let Expr::Nested(inner) = expr {
+        expr = inner;
+    }
+    matches!(expr, Expr::Function(function) if function_name(function) == "sum")
 }
 
 /// The query's SELECT, if that is all there is to the query.
