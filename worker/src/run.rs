@@ -239,21 +239,32 @@ impl Workshop {
         journey::stage(source, &rollups, rejected_lines, self.limits).await
     }
 
-    /// Commits what is staged for all tables. Returns the log files that a rollup's table has counted by it.
-    async fn commit(&self) -> Result<HashSet<String>> {
-        let mut counted = HashSet::new();
+    /// Commits what is staged for all tables.
+    async fn commit(&self) -> Result<Counted> {
+        let mut counted = Counted::default();
         for table in self.tables.tables() {
             let name = &table.definition().name;
-            let entries = table
+            let committed = table
                 .commit()
                 .await
                 .with_context(|| format!("the table '{name}' can't be committed"))?;
             if name != REJECTED_LINES {
-                counted.extend(entries.into_iter().map(|entry| entry.log_file));
+                let entries = committed.entries.into_iter();
+                counted.log_files.extend(entries.map(|entry| entry.log_file));
+                counted.lost.insert(name.clone(), committed.lost);
             }
         }
         Ok(counted)
     }
+}
+
+/// What commits have counted.
+#[derive(Default)]
+struct Counted {
+    /// Log files that a rollup's table has counted.
+    log_files: HashSet<String>,
+    /// What tables could not keep as it is, in what was written last.
+    lost: BTreeMap<String, Lost>,
 }
 
 /// Takes in what the workers have done, and commits now and then while they go on.
@@ -263,15 +274,16 @@ async fn gather(
     summary: &mut Summary,
     progress: &mut dyn Progress,
 ) -> Result<()> {
-    let counted: Arc<Mutex<HashSet<String>>> = Arc::default();
-    let commit = |workshop: Arc<Workshop>, counted: Arc<Mutex<HashSet<String>>>| {
+    let counted: Arc<Mutex<Counted>> = Arc::default();
+    let commit = |workshop: Arc<Workshop>, counted: Arc<Mutex<Counted>>| {
         tokio::spawn(async move {
             let begin = Instant::now();
-            let entries = workshop.commit().await?;
-            counted
+            let Counted { log_files, lost } = workshop.commit().await?;
+            let mut counted = counted
                 .lock()
-                .map_err(|_| anyhow::anyhow!("a commit has panicked"))?
-                .extend(entries);
+                .map_err(|_| anyhow::anyhow!("a commit has panicked"))?;
+            counted.log_files.extend(log_files);
+            counted.lost.extend(lost);
             anyhow::Ok(begin.elapsed())
         })
     };
@@ -319,6 +331,10 @@ async fn gather(
         committing.await??;
     }
     commit(Arc::clone(workshop), Arc::clone(&counted)).await??;
-    summary.counted = counted.lock().map_or(0, |counted| counted.len());
+    if let Ok(mut counted) = counted.lock() {
+        summary.counted = counted.log_files.len();
+        summary.lost = std::mem::take(&mut counted.lost);
+        summary.lost.retain(|_, lost| *lost != Lost::default());
+    }
     Ok(())
 }

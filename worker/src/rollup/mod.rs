@@ -22,10 +22,11 @@ mod fallible;
 mod per_line;
 mod plan;
 
-use fallible::Fallible;
+pub use fallible::Fallible;
 use files::SqlFile;
 pub use merge::MergeRule;
 pub(crate) use merge::sum_state;
+pub(crate) use per_line::TYPED_SLOTS_MAX;
 use plan::{RollupPlan, RowsOfLogFile, Wanted};
 pub(crate) use sql::{DATE_COLUMN, IS_OTHER_COLUMN, canonical};
 
@@ -34,6 +35,9 @@ pub(crate) const REJECTED_LINES: &str = "rejected_lines";
 
 /// The name under which queries see the ledgers of all tables.
 pub(crate) const LOG_FILES: &str = "log_files";
+
+/// The name under which queries see the lines on which rollups fail.
+pub(crate) const FAILED_LINES: &str = "failed_lines";
 
 /// What is wrong with a rollup, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +56,7 @@ pub enum RollupError {
     /// A name that can't be a table's.
     #[error(
         "{place}: the file's name is the table's, and '{name}' can't be one: \
-         use a lower-case letter, then letters, digits and _, and none of rejected_lines and log_files"
+         use a lower-case letter, then letters, digits and _, and none of rejected_lines, failed_lines and log_files"
     )]
     Name {
         /// The file.
@@ -113,7 +117,7 @@ impl Rollup {
             && name
                 .chars()
                 .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-        if !plain || name == REJECTED_LINES || name == LOG_FILES {
+        if !plain || [REJECTED_LINES, FAILED_LINES, LOG_FILES].contains(&name.as_str()) {
             return Err(RollupError::Name { place, name });
         }
         let rollup = Self::from_sql(&name, &sql).await;
@@ -222,6 +226,11 @@ impl Rollup {
     /// What in it can fail on what visitors write. Lines on which it fails are left out of this rollup.
     pub fn fallible(&self) -> &[Fallible] {
         self.plan.fallible()
+    }
+
+    /// Whether visitors write the time that says to which hour or day a row belongs.
+    pub fn visitors_write_times(&self) -> bool {
+        self.plan.bounds_slots()
     }
 
     /// Makes rows of the lines of one log file, which come with the columns of [`Rollup::scan`]. The rows have the columns

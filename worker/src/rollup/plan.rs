@@ -102,6 +102,11 @@ impl RollupPlan {
         self.with_lines
     }
 
+    /// Whether the slots that a log file may touch are bounded, as visitors write their times.
+    pub(super) fn bounds_slots(&self) -> bool {
+        self.per_line.bounds_slots()
+    }
+
     /// Begins to make rows of the lines of one log file. Groups take some `memory` bytes; when they have, they are given
     /// out, and grouping begins anew.
     pub(super) fn begin(

@@ -90,6 +90,19 @@ pub struct Committed {
     pub lost: Lost,
 }
 
+impl Committed {
+    /// Adds what another commit has done after it.
+    fn add(&mut self, later: Self) {
+        self.more = later.more;
+        self.entries.extend(later.entries);
+        if later.version > 0 {
+            self.version = later.version;
+            self.lost = later.lost;
+        }
+        self.oldest = self.oldest.into_iter().chain(later.oldest).min();
+    }
+}
+
 /// Values that a table can't keep as they are, in what a commit has written.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Lost {
@@ -114,11 +127,11 @@ impl Lost {
 
 impl Table {
     /// Commits everything that is staged, or waits for whoever is about to do so.
-    pub async fn commit(&self) -> Result<Vec<Entry>, TableError> {
+    pub async fn commit(&self) -> Result<Committed, TableError> {
         let mut failures = 0;
         loop {
             match self.commit_or_wait().await {
-                Ok(Some(entries)) => return Ok(entries),
+                Ok(Some(committed)) => return Ok(committed),
                 Ok(None) => self.world.sleep(lease::POLL).await,
                 Err(error) => self.wait_after(error, &mut failures).await?,
             }
@@ -126,9 +139,9 @@ impl Table {
     }
 
     /// `None`: another has the lease, and there is something staged.
-    async fn commit_or_wait(&self) -> Result<Option<Vec<Entry>>, TableError> {
+    async fn commit_or_wait(&self) -> Result<Option<Committed>, TableError> {
         if staging::list(&self.store, 1).await?.is_empty() {
-            return Ok(Some(Vec::new()));
+            return Ok(Some(Committed::default()));
         }
         let Some(mut lease) = self.try_lease().await? else {
             tracing::debug!(table = %self.definition.name, "another has the lease");
@@ -140,16 +153,17 @@ impl Table {
     }
 
     /// Commits everything that is staged.
-    pub async fn commit_by(&self, lease: &mut Lease) -> Result<Vec<Entry>, TableError> {
-        let mut entries = Vec::new();
+    pub async fn commit_by(&self, lease: &mut Lease) -> Result<Committed, TableError> {
+        let mut all = Committed::default();
         let mut failures = 0;
         loop {
             match self.try_commit(lease).await {
                 Ok(committed) => {
                     failures = 0;
-                    entries.extend(committed.entries);
-                    if !committed.more {
-                        return Ok(entries);
+                    let more = committed.more;
+                    all.add(committed);
+                    if !more {
+                        return Ok(all);
                     }
                 }
                 Err(error) => self.wait_after(error, &mut failures).await?,

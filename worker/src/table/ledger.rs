@@ -70,6 +70,9 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// The column of [`Entry::batch`] that has the failed lines, as JSON.
+    pub(crate) const FAILURES: &str = "failures";
+
     fn log_file(&self) -> LogFile {
         LogFile::new(&self.log_file)
     }
@@ -90,7 +93,7 @@ impl Entry {
             column("first_time", &time),
             column("last_time", &time),
             column("failed_lines", &DataType::Int64),
-            column("failures", &DataType::Utf8),
+            column(Self::FAILURES, &DataType::Utf8),
             column("slots", &DataType::Utf8),
         ]))
     }
@@ -280,8 +283,37 @@ impl Ledger {
         store: &Arc<dyn ObjectStore>,
         shards: impl IntoIterator<Item = &Shard>,
     ) -> Result<HashSet<LogFileId>, TableError> {
-        let entries = self.entries_of(store, shards).await?;
-        Ok(entries.iter().map(|entry| entry.log_file().id()).collect())
+        let shards: Vec<Shard> = shards.into_iter().cloned().collect();
+        let ids: Vec<Vec<LogFileId>> = futures::stream::iter(shards)
+            .map(async |shard| self.ids(store, &shard).await)
+            .buffered(SHARDS_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(ids.into_iter().flatten().collect())
+    }
+
+    /// The log files that a shard holds. Of what it says of them nothing else is read.
+    async fn ids(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        shard: &Shard,
+    ) -> Result<Vec<LogFileId>, TableError> {
+        let Some(object) = self.shards.get(shard) else {
+            return Ok(Vec::new());
+        };
+        let path = shard_path(shard, object);
+        let mut uris = parquet_file::open_whole(store, &path).await?.column("log_file")?;
+        let mut ids = Vec::new();
+        while let Some(batch) = uris
+            .try_next()
+            .await
+            .map_err(|source| TableError::parquet(&path, source))?
+        {
+            let uris = batch.columns().first().and_then(|uris| uris.as_string_opt::<i32>());
+            let uris = uris.ok_or_else(|| not_a_ledger(&path))?;
+            ids.extend(uris.iter().flatten().map(|uri| LogFile::new(uri).id()));
+        }
+        Ok(ids)
     }
 
     /// Writes the ledger with these entries added. It counts from the commit on that has the transaction, and
