@@ -13,25 +13,7 @@ use super::functions::exact::EXACT_DIVISION;
 /// Spells one expression out, whose parts have been. The error is what is wrong with it.
 pub(super) fn spell_out(expr: &mut Expr) -> Result<(), String> {
     let spelled = match expr {
-        Expr::Cast {
-            kind: CastKind::DoubleColon,
-            expr,
-            data_type,
-            ..
-        } => {
-            return Err(format!(
-                "{expr}::{data_type} is not Athena's: write CAST({expr} AS {data_type})"
-            ));
-        }
         Expr::BinaryOp { left, op, right } => match op {
-            BinaryOperator::PGRegexMatch
-            | BinaryOperator::PGRegexIMatch
-            | BinaryOperator::PGRegexNotMatch
-            | BinaryOperator::PGRegexNotIMatch => {
-                return Err(format!(
-                    "{left} {op} {right} is not Athena's: write regexp_like({left}, {right})"
-                ));
-            }
             BinaryOperator::Divide | BinaryOperator::Modulo
                 if is_decimal(left) || is_decimal(right) =>
             {
@@ -319,20 +301,6 @@ mod tests {
             );
             crate::rollup::Rollup::from_sql("many", &sql).await.unwrap();
         }
-    }
-
-    #[test]
-    fn what_is_not_athenas_is_refused() {
-        assert!(
-            spelled("a::varchar")
-                .unwrap_err()
-                .contains("CAST(a AS VARCHAR)")
-        );
-        assert!(
-            spelled("a ~ 'b'")
-                .unwrap_err()
-                .contains("regexp_like(a, 'b')")
-        );
     }
 
     #[test]

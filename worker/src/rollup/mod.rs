@@ -13,6 +13,7 @@ use crate::table::{Column, Definition};
 mod files;
 mod filter;
 mod sql;
+mod allow;
 mod forms;
 pub(crate) mod merge;
 pub(crate) mod functions;
