@@ -280,7 +280,9 @@ fn check(expr: &Expr, table: &Ident, format: &LogFormat) -> Result<(), String> {
         },
         Expr::Value(value) => check_value(&value.value),
         Expr::Nested(_) | Expr::IsNull(_) | Expr::IsNotNull(_) => Ok(()),
-        Expr::IsDistinctFrom(_, _) | Expr::IsNotDistinctFrom(_, _) => Ok(()),
+        Expr::IsDistinctFrom(_, right) | Expr::IsNotDistinctFrom(_, right) => {
+            check_distinct_from(expr, right)
+        }
         Expr::IsTrue(inner) => foreign(expr, &format!("write coalesce({inner}, false)")),
         Expr::IsNotTrue(inner) => foreign(expr, &format!("write NOT coalesce({inner}, false)")),
         Expr::IsFalse(inner) => foreign(expr, &format!("write NOT coalesce({inner}, true)")),
@@ -533,6 +535,44 @@ fn check(expr: &Expr, table: &Ident, format: &LogFormat) -> Result<(), String> {
         Expr::Wildcard(_) | Expr::QualifiedWildcard(_, _) => {
             foreign(expr, "* is an output column by itself, or count(*)")
         }
+    }
+}
+
+/// sqlparser takes all that follows FROM for the right side: `a IS DISTINCT FROM b AND c` is `a IS DISTINCT FROM (b AND c)`
+/// to it, and `(a IS DISTINCT FROM b) AND c` to Athena.
+fn check_distinct_from(expr: &Expr, right: &Expr) -> Result<(), String> {
+    use BinaryOperator as Op;
+    let is_value = match right {
+        Expr::BinaryOp {
+            left: _,
+            op,
+            right: _,
+        } => matches!(
+            op,
+            Op::Plus | Op::Minus | Op::Multiply | Op::Divide | Op::Modulo | Op::StringConcat
+        ),
+        Expr::UnaryOp { op, expr: _ } => *op != UnaryOperator::Not,
+        Expr::Identifier(_)
+        | Expr::CompoundIdentifier(_)
+        | Expr::Value(_)
+        | Expr::TypedString(_)
+        | Expr::Nested(_)
+        | Expr::Function(_)
+        | Expr::Cast { .. }
+        | Expr::Case { .. }
+        | Expr::Extract { .. }
+        | Expr::Ceil { .. }
+        | Expr::Floor { .. }
+        | Expr::Position { .. }
+        | Expr::Substring { .. }
+        | Expr::Trim { .. } => true,
+        _ => false,
+    };
+    match is_value {
+        true => Ok(()),
+        false => Err(format!(
+            "{expr}: put the comparison in parentheses, as (a IS DISTINCT FROM b) AND c"
+        )),
     }
 }
 
@@ -1187,6 +1227,11 @@ mod tests {
         ("elb IS UNKNOWN", "IS NULL"),
         ("elb IS NOT UNKNOWN", "IS NOT NULL"),
         ("elb IS NORMALIZED", "not Athena's"),
+        ("elb IS DISTINCT FROM 'x' AND true", "in parentheses"),
+        ("elb IS NOT DISTINCT FROM 'x' OR true", "in parentheses"),
+        ("true IS DISTINCT FROM NOT true", "in parentheses"),
+        ("true IS DISTINCT FROM elb = 'x'", "in parentheses"),
+        ("true IS DISTINCT FROM elb IS NULL", "in parentheses"),
         ("elb[1]", "numbers, texts"),
         ("elb[1:2]", "numbers, texts"),
         ("(elb, type)", "numbers, texts"),
@@ -1377,7 +1422,7 @@ mod tests {
             "-sent_bytes + 1.5e0 * 2 % 3 / 4",
             "elb || 'x' || ''''",
             "elb != 'x' AND NOT elb <> 'y' OR elb IS NULL AND elb IS NOT NULL",
-            "elb IS DISTINCT FROM type OR elb IS NOT DISTINCT FROM type",
+            "(elb IS DISTINCT FROM type) OR elb IS NOT DISTINCT FROM type || 'x'",
             "elb_status_code NOT BETWEEN 1 AND 2 OR elb IN ('x', NULL)",
             "elb LIKE 'x!%' ESCAPE '!' AND elb NOT LIKE '_'",
             "CASE elb WHEN 'x' THEN 1 ELSE 2 END",

@@ -77,6 +77,7 @@ pub(crate) fn rollup_session() -> SessionState {
         .with_runtime_env(Arc::clone(&RUNTIME))
         .with_expr_planners(vec![
             Arc::new(functions::TrinoForms),
+            Arc::new(super::types::OperatorTypes),
             Arc::new(AggregateFunctionPlanner),
         ])
         .with_type_planner(Arc::new(SketchTypes))
@@ -129,6 +130,7 @@ pub(crate) async fn plan(state: &SessionState, statement: Statement) -> Result<L
     let plan = state
         .statement_to_plan(DataFusionStatement::Statement(Box::new(statement)))
         .await?;
+    super::types::check(&plan, state)?;
     plan.transform_up(|node| {
         // An expression may only see what the node's inputs have.
         let mut schema = datafusion::common::DFSchema::empty();
