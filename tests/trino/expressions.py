@@ -210,6 +210,17 @@ OTHERS = [
     "bar(0.5, 10)", "date '2026-11-20'", "time '10:00:00'", "cast('10:00' AS time)", "\"type\"", "\"TYPE\"", "TYPE", "a.type",
 ]
 
+# Of many, nested, and with NaN among them.
+OTHERS += [
+    "greatest(elb_status_code, client_port, 300)", "least(sent_bytes, received_bytes, 100, NULL)", f"greatest({NUMBER}, 1e0, -1e0)",
+    f"greatest(1e0, {NUMBER})", f"least(1e0, {NUMBER}, 5e0)", f"least({NUMBER}, {NUMBER})", f"greatest(-0e0, {NUMBER} * 0e0)", "greatest(type)",
+    "greatest(greatest(sent_bytes, received_bytes), least(elb_status_code, 300))", "least(user_agent, type, 'm')", "greatest()",
+    f"greatest({INSTANT}, {CREATED}, {ODD_INSTANT})", f"least(date({INSTANT}), DATE '2026-11-20')", "greatest(sent_bytes > 0, received_bytes > 0)",
+    "received_bytes <> 0 AND (sent_bytes / received_bytes > 10 OR 5 / (received_bytes - 1) > 1)", "NULL AND 1 / received_bytes = 1",
+    "received_bytes = 0 OR NULL OR 1 / received_bytes = 1", "received_bytes <> 0 AND NULL AND 1 / received_bytes = 1",
+    f"is_finite({NUMBER}) AND round({WHOLE}, -19) = 0", "mod(sent_bytes, 1.5)",
+]
+
 # A text is no number to Trino, and a number no text, whatever DataFusion would cast.
 OTHERS += [
     "target_status_code >= 500", "try_cast(target_status_code AS integer) >= 500", "500 = target_status_code", "elb_status_code <> 'x'",

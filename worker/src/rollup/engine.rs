@@ -148,6 +148,7 @@ pub(crate) async fn plan(state: &SessionState, statement: Statement) -> Result<L
                     .transform_data(functions::text::check_pattern)?
                     .transform_data(functions::time::check_format)?
                     .transform_data(|expr| functions::number::plan_comparison(expr, &schema))?
+                    .transform_data(|expr| functions::in_order::plan(expr, &schema, state))?
                     .transform_data(|expr| functions::attempt::plan(expr, &schema, state))
             })?;
             Ok(planned.update_data(|expr| name.restore(expr)))

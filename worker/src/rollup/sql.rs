@@ -18,6 +18,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 
 use super::allow;
 use super::functions::exact::EXACT_DIVISION;
+use super::functions::in_order::{ALL_OF, ANY_OF};
 use super::functions::named_cast::NAMED_CAST;
 use super::merge::MergeRule;
 use crate::format::{FORMATS, LogFormat, ScanColumn};
@@ -590,10 +591,8 @@ impl VisitorMut for Rewrite {
     type Break = String;
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<String> {
-        match super::forms::gather_conditions(expr) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(message) => ControlFlow::Break(message),
-        }
+        super::forms::gather_conditions(expr);
+        ControlFlow::Continue(())
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<String> {
@@ -665,7 +664,7 @@ impl VisitorMut for Rewrite {
 fn is_ours(function: &Function) -> bool {
     match function.name.0.as_slice() {
         [ObjectNamePart::Identifier(name)] => {
-            name.value == NAMED_CAST || name.value == EXACT_DIVISION
+            [NAMED_CAST, EXACT_DIVISION, ALL_OF, ANY_OF].contains(&name.value.as_str())
         }
         _ => false,
     }

@@ -19,6 +19,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use super::functions::cast::trino_name;
 use super::functions::exact::EXACT_DIVISION;
+use super::functions::in_order::{ALL_OF, ANY_OF};
 use super::functions::named_cast::NAMED_CAST;
 
 /// Checks each expression of a rollup's plan, to which no casts have been added yet.
@@ -428,6 +429,12 @@ impl Check<'_> {
             "coalesce" | "greatest" | "least" => {
                 return self.check_alike(whole, &mut call.args.iter());
             }
+            ALL_OF | ANY_OF => {
+                return call
+                    .args
+                    .iter()
+                    .try_for_each(|condition| self.check_condition(condition));
+            }
             "nullif" => {
                 return match call.args.as_slice() {
                     [left, right] => self.check_compared(whole, left, right, None),
@@ -593,6 +600,11 @@ fn sql(expr: &Expr) -> String {
             (NAMED_CAST, [cast, _]) => sql(cast),
             (EXACT_DIVISION, [left, right, op]) => {
                 format!("{} {} {}", sql(left), sql(op).replace('\'', ""), sql(right))
+            }
+            (name @ (ALL_OF | ANY_OF), args) => {
+                let operator = if name == ALL_OF { " AND " } else { " OR " };
+                let conditions: Vec<String> = args.iter().map(sql).collect();
+                format!("({})", conditions.join(operator))
             }
             (name, args) => format!("{name}({})", list(args)),
         },
