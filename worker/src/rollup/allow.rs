@@ -264,6 +264,7 @@ const NO_STRUCTURES: &str = "a rollup computes with numbers, texts, booleans and
 
 /// Looks at one expression, and not at its parts.
 fn check(expr: &Expr, table: &Ident, format: &LogFormat) -> Result<(), String> {
+    super::zones::check_expression(expr)?;
     match expr {
         Expr::Identifier(name) => check_column(name, format),
         Expr::CompoundIdentifier(names) => match names.as_slice() {
@@ -1278,6 +1279,15 @@ mod tests {
         ("{ts '2026-11-20 10:00:00'}", ""),
         ("DATE \"2026-11-20\"", ""),
         ("elb AT TIME ZONE 'UTC'", "UTC"),
+        ("elb AT TIME ZONE 'America/New_York'", "in UTC here"),
+        (
+            "TIMESTAMP '2026-11-20 10:00:00 America/New_York'",
+            "in UTC here",
+        ),
+        (
+            "CAST('2026-11-20 10:00:00-05:00' AS timestamp)",
+            "in UTC here",
+        ),
         ("EXTRACT('year' FROM elb)", "extract takes"),
         ("EXTRACT(year, elb)", "extract(YEAR FROM elb)"),
         ("EXTRACT(lower FROM elb)", "extract takes"),

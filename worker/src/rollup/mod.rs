@@ -14,6 +14,7 @@ mod files;
 mod filter;
 mod sql;
 mod allow;
+pub(crate) mod zones;
 mod forms;
 mod types;
 pub(crate) mod merge;
