@@ -12,7 +12,7 @@ use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-use crate::rollup::{FAILED_LINES, LOG_FILES, REJECTED_LINES, engine};
+use crate::rollup::{FAILED_LINES, LOG_FILES, REJECTED_LINES, engine, zones};
 use crate::table::{Entry, FailedLine, Root};
 
 mod scan;
@@ -67,7 +67,9 @@ pub async fn query(root: &Root, sql: &str, format: Format, out: impl Write + Sen
             statements.len()
         );
     }
-    let plan = engine::plan(&context.state(), statements.remove(0)).await?;
+    let statement = statements.remove(0);
+    zones::check(&statement).map_err(anyhow::Error::msg)?;
+    let plan = engine::plan(&context.state(), statement).await?;
     let rows = context.execute_logical_plan(plan).await?;
     let schema: SchemaRef = Arc::clone(rows.schema().inner());
     let batches = rows.execute_stream().await?;

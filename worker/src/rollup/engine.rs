@@ -75,6 +75,7 @@ pub(crate) fn rollup_session() -> SessionState {
         .with_config(config)
         .with_expr_planners(vec![
             Arc::new(functions::TrinoForms),
+            Arc::new(super::types::OperatorTypes),
             Arc::new(AggregateFunctionPlanner),
         ])
         .with_type_planner(Arc::new(SketchTypes))
@@ -127,6 +128,7 @@ pub(crate) async fn plan(state: &SessionState, statement: Statement) -> Result<L
     let plan = state
         .statement_to_plan(DataFusionStatement::Statement(Box::new(statement)))
         .await?;
+    super::types::check(&plan, state)?;
     plan.transform_up(|node| {
         // An expression may only see what the node's inputs have.
         let mut schema = datafusion::common::DFSchema::empty();
@@ -144,6 +146,7 @@ pub(crate) async fn plan(state: &SessionState, statement: Statement) -> Result<L
                     .transform_data(functions::text::check_pattern)?
                     .transform_data(functions::time::check_format)?
                     .transform_data(|expr| functions::number::plan_comparison(expr, &schema))?
+                    .transform_data(|expr| functions::in_order::plan(expr, &schema, state))?
                     .transform_data(|expr| functions::attempt::plan(expr, &schema, state))
             })?;
             Ok(planned.update_data(|expr| name.restore(expr)))

@@ -7,6 +7,8 @@ use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 
+use super::functions::in_order;
+
 /// Bytes that a request or an answer may have, and that a balancer may report: a bound of the log's own bigint columns.
 const LOG_BIGINT_MAX: u128 = 1 << 50;
 
@@ -96,12 +98,21 @@ const SMALL_RESULTS: [&str; 17] = [
 ];
 
 /// An expression that can fail on a line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Fallible {
     /// The expression, as the engine writes it.
     pub expression: String,
     /// What to write instead.
     pub advice: &'static str,
+}
+
+const DIVISION: &str = "a division by 0 fails: write nullif(…, 0) for the divisor";
+
+impl Fallible {
+    /// Whether it is a division, which fails of 0 alone.
+    pub(super) fn is_division(&self) -> bool {
+        self.advice == DIVISION
+    }
 }
 
 /// Whether the `WHERE` of a plan can fail for some line.
@@ -132,8 +143,13 @@ pub(super) fn in_plan(plan: &LogicalPlan) -> Result<Vec<Fallible>> {
     Ok(found)
 }
 
-fn in_expression(expr: &Expr, schema: &DFSchema, found: &mut Vec<Fallible>) -> Result<()> {
+pub(super) fn in_expression(expr: &Expr, schema: &DFSchema, found: &mut Vec<Fallible>) -> Result<()> {
     expr.apply(|expr| {
+        if let Expr::ScalarFunction(call) = expr
+            && let Some(within) = in_order::fallible(call)
+        {
+            found.extend(within.iter().filter(|each| !found.contains(each)).cloned().collect::<Vec<_>>());
+        }
         if let Some(advice) = advice(expr, schema)? {
             let fallible = Fallible {
                 expression: expr.to_string(),
@@ -161,7 +177,7 @@ fn advice(expr: &Expr, schema: &DFSchema) -> Result<Option<&'static str>> {
                 Operator::Divide | Operator::Modulo if left_type.is_integer() => {
                     let is_safe =
                         integer(right).is_some_and(|divisor| divisor != 0 && divisor != -1);
-                    (!is_safe).then_some("a division by 0 fails: write nullif(…, 0) for the divisor")
+                    (!is_safe).then_some(DIVISION)
                 }
                 Operator::Plus | Operator::Minus if left_type.is_temporal() => Some(
                     "a time beyond the range of its type fails: write try(…), and use the line's own time",

@@ -14,7 +14,10 @@ use crate::table::{Column, Definition, SLOT_GROUPS_MAX};
 mod files;
 mod filter;
 mod sql;
+mod allow;
+pub(crate) mod zones;
 mod forms;
+mod types;
 pub(crate) mod merge;
 pub(crate) mod functions;
 pub(crate) mod engine;
@@ -294,12 +297,46 @@ fn schema_of(format: &LogFormat, columns: &[ScanColumn]) -> SchemaRef {
     ))
 }
 
-/// What a planning error says, without the engine's own names for it.
+/// What a planning error says, without the engine's own names for it and for types.
 fn plain_words(error: &DataFusionError) -> String {
-    match error.find_root() {
+    const TYPES: [(&str, &str); 10] = [
+        ("Utf8View", "varchar"),
+        ("LargeUtf8", "varchar"),
+        ("Utf8", "varchar"),
+        ("Boolean", "boolean"),
+        ("Int16", "smallint"),
+        ("Int32", "integer"),
+        ("Int64", "bigint"),
+        ("Float64", "double"),
+        ("Date32", "date"),
+        ("Timestamp(ms, \"UTC\")", "timestamp with time zone"),
+    ];
+    // Rollups have no values of these types.
+    const OTHER_TYPES: [&str; 5] = ["Timestamp(µs", "Decimal", "UInt", "Duration", "Interval"];
+    let message = match error.find_root() {
         DataFusionError::Plan(message) => message.clone(),
         error => error.to_string(),
-    }
+    };
+    let message = match message.split_once("Candidate functions:") {
+        Some((call, candidates)) => {
+            let (_, call) = call.split_once("argument types '").unwrap_or(("", call));
+            let (call, _) = call.split_once('\'').unwrap_or((call, ""));
+            let candidates: Vec<&str> = candidates
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty())
+                .filter(|line| !OTHER_TYPES.iter().any(|other| line.contains(other)))
+                .collect();
+            format!(
+                "there is no {call}, nor is there in Athena: there is {}",
+                candidates.join(", ")
+            )
+        }
+        None => message,
+    };
+    TYPES
+        .iter()
+        .fold(message, |message, (arrow, sql)| message.replace(arrow, sql))
 }
 
 /// The type in which a column is stored: Delta Lake has no unsigned integers, and one timestamp.

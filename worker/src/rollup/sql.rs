@@ -8,15 +8,17 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, BinaryOperator, CaseWhen, CastKind, DuplicateTreatment, Expr, Function, FunctionArg,
-    FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, ObjectNamePart,
-    Query, Select, SelectItem, SetExpr, Statement, TableFactor, Value, VisitMut, VisitorMut,
-    helpers::attached_token::AttachedToken,
+    self, BinaryOperator, CaseWhen, CastKind, Distinct, DuplicateTreatment, Expr, Function,
+    FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident,
+    ObjectNamePart, Query, Select, SelectItem, SetExpr, Statement, TableFactor, TableWithJoins,
+    Value, VisitMut, VisitorMut, helpers::attached_token::AttachedToken,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
+use super::allow;
 use super::functions::exact::EXACT_DIVISION;
+use super::functions::in_order::{ALL_OF, ANY_OF};
 use super::functions::named_cast::NAMED_CAST;
 use super::merge::{MergeRule, sum_state};
 use crate::format::{FORMATS, LogFormat, ScanColumn};
@@ -49,6 +51,7 @@ pub(crate) fn canonical(sql: &str) -> String {
 
 /// Takes a rollup's SQL apart. The error is what is wrong and what to do about it.
 pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
+    allow::check_comments(sql)?;
     let mut statements =
         Parser::parse_sql(&GenericDialect {}, sql).map_err(|error| error.to_string())?;
     let mut statement = match statements.len() {
@@ -65,6 +68,7 @@ pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
     };
     let select = plain_select(query)?;
     let format = format_of(select)?;
+    let table = table_of(select)?.clone();
     expand_wildcard(select, format)?;
 
     let mut columns = Vec::new();
@@ -89,6 +93,7 @@ pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
         columns.push((name, rule));
     }
 
+    allow::check_expressions(select, &table, format)?;
     let mut rewrite = Rewrite {
         format,
         computed: Vec::new(),
@@ -228,36 +233,81 @@ pub(super) fn is_sum(parsed: &mut ParsedRollup, position: usize) -> bool {
 
 /// The query's SELECT, if that is all there is to the query.
 fn plain_select(query: &mut Query) -> Result<&mut Select, String> {
-    if query.with.is_some() {
+    // All fields are named, so that none can be overlooked.
+    let Query {
+        with,
+        body,
+        order_by,
+        limit_clause,
+        fetch,
+        locks,
+        for_clause,
+        settings,
+        format_clause,
+        pipe_operators,
+    } = query;
+    if with.is_some() {
         return Err("WITH can't be merged: write the SELECT over the log table itself".to_owned());
     }
-    if query.order_by.is_some() {
+    if let Some(operator) = pipe_operators.first() {
+        return Err(format!(
+            "|> {operator} is not Athena's: write the whole query as one SELECT"
+        ));
+    }
+    if order_by.is_some() {
         return Err(
             "ORDER BY has no place here: the table is kept sorted by its group keys; \
                     order the rows when you query it"
                 .to_owned(),
         );
     }
-    if query.limit_clause.is_some() || query.fetch.is_some() {
+    if limit_clause.is_some() || fetch.is_some() {
         return Err(
-            "LIMIT can't be merged, as every log file would be cut on its own: \
+            "LIMIT, OFFSET and FETCH can't be merged, as every log file would be cut on its own: \
                     limit the rows when you query the table"
                 .to_owned(),
         );
     }
-    let select = match &mut *query.body {
+    if let Some(lock) = locks.first() {
+        return Err(format!(
+            "{lock} has no effect here, as log files are only read: leave it out"
+        ));
+    }
+    if let Some(clause) = for_clause {
+        return Err(format!("{clause} is not Athena's: leave it out"));
+    }
+    if settings.is_some() {
+        return Err("SETTINGS is not Athena's: leave it out".to_owned());
+    }
+    if let Some(clause) = format_clause {
+        return Err(format!(
+            "{clause} is not Athena's: leave it out; a table is in Delta Lake's format"
+        ));
+    }
+    let select = match &mut **body {
         SetExpr::Select(select) => select,
         SetExpr::SetOperation { op, .. } => {
             return Err(format!(
                 "{op} can't be merged: make each SELECT a rollup of its own"
             ));
         }
-        _ => return Err("it is no SELECT: write one SELECT statement".to_owned()),
+        SetExpr::Query(_)
+        | SetExpr::Values(_)
+        | SetExpr::Insert(_)
+        | SetExpr::Update(_)
+        | SetExpr::Delete(_)
+        | SetExpr::Merge(_)
+        | SetExpr::Table(_) => {
+            return Err("it is no SELECT: write one SELECT statement".to_owned());
+        }
     };
-    if select.distinct.is_some() {
-        return Err(
-            "SELECT DISTINCT can't be merged: name the columns in GROUP BY instead".to_owned(),
-        );
+    if let Some(distinct) = &select.distinct {
+        return Err(match distinct {
+            Distinct::All => "SELECT ALL is what SELECT is: leave ALL out".to_owned(),
+            Distinct::Distinct | Distinct::On(_) => {
+                "SELECT DISTINCT can't be merged: name the columns in GROUP BY instead".to_owned()
+            }
+        });
     }
     if select.having.is_some() {
         return Err(
@@ -269,28 +319,23 @@ fn plain_select(query: &mut Query) -> Result<&mut Select, String> {
     if select.qualify.is_some() || !select.named_window.is_empty() {
         return Err("windows can't be merged: compute them when you query the table".to_owned());
     }
+    allow::check_select(select)?;
     Ok(select)
 }
 
 fn format_of(select: &Select) -> Result<&'static LogFormat, String> {
     let tables = FORMATS.map(|format| format.table).join(", ");
-    let [from] = select.from.as_slice() else {
+    let [TableWithJoins { relation, joins }] = select.from.as_slice() else {
         return Err(format!(
             "it must read exactly one log table in FROM: one of {tables}"
         ));
     };
-    if !from.joins.is_empty() {
+    if !joins.is_empty() {
         return Err(
             "JOIN can't be merged: roll up the log table, and join when you query".to_owned(),
         );
     }
-    if let TableFactor::Table {
-        sample: Some(_), ..
-    } = &from.relation
-    {
-        return Err("TABLESAMPLE can't be merged: every log file counts whole".to_owned());
-    }
-    let TableFactor::Table { name, .. } = &from.relation else {
+    let TableFactor::Table { name, .. } = relation else {
         return Err(format!(
             "it must read a log table itself in FROM, no subquery: one of {tables}"
         ));
@@ -303,12 +348,21 @@ fn format_of(select: &Select) -> Result<&'static LogFormat, String> {
         .ok_or_else(|| format!("there is no log table '{table}': FROM takes one of {tables}"))
 }
 
+/// The name by which the SELECT knows its table.
+fn table_of(select: &Select) -> Result<&Ident, String> {
+    match select.from.as_slice() {
+        [from] => allow::table_in_from(&from.relation),
+        _ => Err("it must read exactly one log table in FROM".to_owned()),
+    }
+}
+
 /// Spells out `*`, which stands for every column of the log table.
 fn expand_wildcard(select: &mut Select, format: &LogFormat) -> Result<(), String> {
     let mut items = Vec::with_capacity(select.projection.len());
     for item in select.projection.drain(..) {
         match item {
-            SelectItem::Wildcard(_) => {
+            SelectItem::Wildcard(options) => {
+                allow::check_wildcard(&options)?;
                 items.extend(format.columns.iter().map(|column| {
                     SelectItem::UnnamedExpr(Expr::Identifier(Ident::new(column.name)))
                 }))
@@ -333,7 +387,10 @@ fn expr_of(item: &SelectItem) -> &Expr {
 /// An output column's name: Trino folds it to lower case.
 fn column_name(position: usize, item: &SelectItem) -> Result<String, String> {
     let name = match item {
-        SelectItem::ExprWithAlias { alias, .. } => alias.value.to_ascii_lowercase(),
+        SelectItem::ExprWithAlias { alias, .. } => {
+            allow::check_name(alias)?;
+            alias.value.to_ascii_lowercase()
+        }
         _ => column_of(expr_of(item)).ok_or_else(|| {
             format!(
                 "output column {} ({}) has no name: write {} AS some_name",
@@ -493,11 +550,11 @@ const DISTINCT_ADVICE: &str =
 const VARIANCE_ADVICE: &str = "keep sum(x), sum(x * x) and count(x), and compute it when you query";
 const VALUE_ADVICE: &str = "make the value a group key, or keep its min(x) or max(x)";
 
-fn function_name(function: &Function) -> String {
+pub(super) fn function_name(function: &Function) -> String {
     function.name.to_string().to_ascii_lowercase()
 }
 
-fn is_aggregate_name(name: &str) -> bool {
+pub(super) fn is_aggregate_name(name: &str) -> bool {
     MERGEABLE.iter().any(|(other, _)| *other == name)
         || UNMERGEABLE.iter().any(|(other, _)| *other == name)
 }
@@ -632,10 +689,8 @@ impl VisitorMut for Rewrite {
     type Break = String;
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<String> {
-        match super::forms::gather_conditions(expr) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(message) => ControlFlow::Break(message),
-        }
+        super::forms::gather_conditions(expr);
+        ControlFlow::Continue(())
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<String> {
@@ -644,24 +699,7 @@ impl VisitorMut for Rewrite {
             return ControlFlow::Continue(());
         }
         match expr {
-            Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
-                return ControlFlow::Break(format!(
-                    "the subquery in {expr} can't be merged: a rollup sees one log file at a time"
-                ));
-            }
-            Expr::AtTimeZone { .. } => {
-                return ControlFlow::Break(format!(
-                    "{expr}: days and hours are in UTC here, and no other zone"
-                ));
-            }
-            Expr::Cast { data_type, .. }
-                if data_type.to_string().to_uppercase().contains("CHAR(") =>
-            {
-                return ControlFlow::Break(format!(
-                    "{expr}: cast to varchar, and cut with substr(x, 1, n)"
-                ));
-            }
-            Expr::Cast { kind, .. } if *kind != CastKind::DoubleColon => {
+            Expr::Cast { .. } => {
                 *expr = named_cast(expr);
                 return ControlFlow::Continue(());
             }
@@ -677,11 +715,6 @@ impl VisitorMut for Rewrite {
             return ControlFlow::Continue(());
         }
         let name = function_name(function);
-        if function.over.is_some() {
-            return ControlFlow::Break(format!(
-                "{function} is a window function: compute it when you query"
-            ));
-        }
         if !is_aggregate_name(&name) && !super::engine::has_function(&name) {
             return ControlFlow::Break(format!(
                 "the function {name} is not known here; there are {}",
@@ -729,7 +762,7 @@ impl VisitorMut for Rewrite {
 fn is_ours(function: &Function) -> bool {
     match function.name.0.as_slice() {
         [ObjectNamePart::Identifier(name)] => {
-            name.value == NAMED_CAST || name.value == EXACT_DIVISION
+            [NAMED_CAST, EXACT_DIVISION, ALL_OF, ANY_OF].contains(&name.value.as_str())
         }
         _ => false,
     }
