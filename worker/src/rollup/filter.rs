@@ -11,8 +11,16 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use crate::format::{Condition, Literal, LogFormat, ScanColumn};
 
 /// Functions that a predicate may call beside what the scan decides: they fail for no value.
-const NEVER_FAIL: [&str; 12] = [
+const NEVER_FAIL: [&str; 20] = [
+    "<",
+    "<=",
+    "=",
+    ">",
+    ">=",
+    "between",
+    "greatest",
     "is_nan",
+    "least",
     "length",
     "lower",
     "strpos",
@@ -205,6 +213,7 @@ mod tests {
             "request_processing_time > 0.0",
             "request_processing_time >= 0",
             "request_processing_time < 0",
+            "try_cast(user_agent AS double) > 1 AND greatest(sent_bytes, received_bytes) < 9 AND elb_status_code = 404",
             "request_processing_time = 2.5e0",
             "sent_bytes > 30 AND user_agent LIKE '%5%'",
             "request_verb = 'GET'",
