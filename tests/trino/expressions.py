@@ -214,6 +214,8 @@ OTHERS = [
 OTHERS += [
     "greatest(elb_status_code, client_port, 300)", "least(sent_bytes, received_bytes, 100, NULL)", f"greatest({NUMBER}, 1e0, -1e0)",
     f"greatest(1e0, {NUMBER})", f"least(1e0, {NUMBER}, 5e0)", f"least({NUMBER}, {NUMBER})", f"greatest(-0e0, {NUMBER} * 0e0)", "greatest(type)",
+    f"{NUMBER} + 0e0 > 1", f"{NUMBER} + 0e0 <> {NUMBER}", f"{NUMBER} * 1e0 = {NUMBER} + 0e0", f"{NUMBER} + 0e0 BETWEEN 0 AND 5",
+    f"{NUMBER} + 0e0 NOT BETWEEN 0 AND 5", f"NOT ({NUMBER} + 0e0 <= sent_bytes)", f"nullif({NUMBER} + 0e0, 1)", f"{NUMBER} + 0e0 IN (1, 2)",
     "greatest(greatest(sent_bytes, received_bytes), least(elb_status_code, 300))", "least(user_agent, type, 'm')", "greatest()",
     f"greatest({INSTANT}, {CREATED}, {ODD_INSTANT})", f"least(date({INSTANT}), DATE '2026-11-20')", "greatest(sent_bytes > 0, received_bytes > 0)",
     "received_bytes <> 0 AND (sent_bytes / received_bytes > 10 OR 5 / (received_bytes - 1) > 1)", "NULL AND 1 / received_bytes = 1",

@@ -218,7 +218,7 @@ pub(super) fn check_wildcard(options: &WildcardAdditionalOptions) -> Result<(), 
         && opt_alias.is_none();
     match is_plain {
         true => Ok(()),
-        false => Err(format!("'{options}' is not Athena's: name the columns")),
+        false => Err(format!("'*{options}' is not Athena's: name the columns")),
     }
 }
 

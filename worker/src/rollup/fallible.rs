@@ -13,9 +13,16 @@ use super::functions::in_order;
 const LOG_BIGINT_MAX: u128 = 1 << 50;
 
 /// Functions that fail for no value.
-const NEVER_FAIL: [&str; 60] = [
+const NEVER_FAIL: [&str; 67] = [
+    "<",
+    "<=",
+    "<>",
+    "=",
+    ">",
+    ">=",
     "all of",
     "any of",
+    "between",
     "btrim",
     "ceil",
     "coalesce",

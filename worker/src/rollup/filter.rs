@@ -147,6 +147,7 @@ mod tests {
             "request_processing_time > 0.0",
             "request_processing_time >= 0",
             "request_processing_time < 0",
+            "try_cast(user_agent AS double) > 1 AND greatest(sent_bytes, received_bytes) < 9 AND elb_status_code = 404",
             "request_processing_time = 2.5e0",
             "sent_bytes > 30 AND user_agent LIKE '%5%'",
             "request_verb = 'GET'",

@@ -389,6 +389,12 @@ mod tests {
                 format!("if(sent_bytes > {level}, {inner}, {level})")
             }),
             nest(40, |level, inner| format!("mod({inner}, {level} + 2)")),
+            nest(40, |level, inner| {
+                format!("if({inner} > {level}e0, {level}e0, target_processing_time)")
+            }),
+            nest(40, |level, inner| {
+                format!("if({inner} BETWEEN 0e0 AND {level}, {level}e0, 1e0)")
+            }),
             nest(20, |level, inner| match level {
                 0 => format!("({inner} > 0)"),
                 _ if level % 2 == 0 => format!("(sent_bytes <> {level} AND {inner})"),

@@ -318,6 +318,14 @@ fn plain_words(error: &DataFusionError) -> String {
         error => error.to_string(),
     };
     let message = match message.split_once("Candidate functions:") {
+        // The function says by itself what it takes.
+        Some((call, _)) if call.contains("user-defined coercion failed with: ") => {
+            let (words, _) = call
+                .split_once(". No function matches")
+                .unwrap_or((call, ""));
+            let (_, words) = words.rsplit_once("error: ").unwrap_or(("", words));
+            words.to_owned()
+        }
         Some((call, candidates)) => {
             let (_, call) = call.split_once("argument types '").unwrap_or(("", call));
             let (call, _) = call.split_once('\'').unwrap_or((call, ""));
@@ -328,7 +336,7 @@ fn plain_words(error: &DataFusionError) -> String {
                 .filter(|line| !OTHER_TYPES.iter().any(|other| line.contains(other)))
                 .collect();
             format!(
-                "there is no {call}, nor is there in Athena: there is {}",
+                "there is no {call} here: there is {}",
                 candidates.join(", ")
             )
         }

@@ -698,12 +698,9 @@ impl VisitorMut for Rewrite {
             *expr = self.take_from_scan(computed);
             return ControlFlow::Continue(());
         }
-        match expr {
-            Expr::Cast { .. } => {
-                *expr = named_cast(expr);
-                return ControlFlow::Continue(());
-            }
-            _ => {}
+        if let Expr::Cast { .. } = expr {
+            *expr = named_cast(expr);
+            return ControlFlow::Continue(());
         }
         if let Err(message) = super::forms::spell_out(expr) {
             return ControlFlow::Break(message);

@@ -258,7 +258,11 @@ impl Check<'_> {
         if left_kind == right_kind || left_kind == Kind::Unknown || right_kind == Kind::Unknown {
             return Ok(());
         }
-        let (left_sql, right_sql) = (sql(left), sql(right));
+        let side = |side: &Expr| match side {
+            Expr::BinaryExpr(_) => format!("({})", sql(side)),
+            side => sql(side),
+        };
+        let (left_sql, right_sql) = (side(left), side(right));
         let advice = match (left_kind, right_kind) {
             (Kind::Text, _) => self
                 .in_place_of_text(left, right)?
@@ -521,8 +525,16 @@ fn fits(parameter: &DataType, argument: &DataType) -> bool {
     }
 }
 
+fn is_comparison(op: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
+    matches!(
+        op,
+        Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom
+    )
+}
+
 /// The expression as it may have been written.
-fn sql(expr: &Expr) -> String {
+pub(super) fn sql(expr: &Expr) -> String {
     let list = |exprs: &[Expr]| exprs.iter().map(sql).collect::<Vec<_>>().join(", ");
     let not = |negated: bool| if negated { "NOT " } else { "" };
     match expr {
@@ -534,7 +546,10 @@ fn sql(expr: &Expr) -> String {
         },
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let side = |side: &Expr| match side {
-                Expr::BinaryExpr(inner) if inner.op.precedence() <= op.precedence() => {
+                Expr::BinaryExpr(inner)
+                    if inner.op.precedence() <= op.precedence()
+                        || (is_comparison(inner.op) && is_comparison(*op)) =>
+                {
                     format!("({})", sql(side))
                 }
                 side => sql(side),
@@ -700,7 +715,7 @@ mod tests {
             ("sent_bytes > 0 AND 1 / elb_status_code", "boolean"),
             ("NOT sent_bytes", "boolean"),
             ("(sent_bytes > 0) = 1", "compares boolean with integer"),
-            ("(sent_bytes > 0) = 'true'", "write sent_bytes > 0 = true"),
+            ("(sent_bytes > 0) = 'true'", "write (sent_bytes > 0) = true"),
             (
                 &format!("{TIME} >= '2026-11-20T10:00:00Z'"),
                 "TIMESTAMP '2026-11-20 10:00:00 UTC'",
@@ -755,7 +770,7 @@ mod tests {
         for (aggregate, says) in [
             (
                 "sum(target_status_code)",
-                "there is no sum(varchar), nor is there in Athena: there is sum(bigint), sum(double)",
+                "there is no sum(varchar) here: there is sum(bigint), sum(double)",
             ),
             ("sum(type = 'x')", "there is no sum(boolean)"),
             ("bool_or(elb_status_code)", "there is bool_or(boolean)"),

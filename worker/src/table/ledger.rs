@@ -73,10 +73,6 @@ impl Entry {
     /// The column of [`Entry::batch`] that has the failed lines, as JSON.
     pub(crate) const FAILURES: &str = "failures";
 
-    fn log_file(&self) -> LogFile {
-        LogFile::new(&self.log_file)
-    }
-
     /// The schema of [`Entry::batch`].
     pub fn schema() -> SchemaRef {
         let time = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));

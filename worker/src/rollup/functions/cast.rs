@@ -17,6 +17,7 @@ use datafusion::logical_expr::{
     Volatility,
 };
 
+use crate::rollup::types::sql;
 use crate::trino::cast as trino;
 
 /// Makes a [`Cast`] of a cast that Arrow does otherwise than Trino; leaves other expressions as they are.
@@ -44,9 +45,10 @@ pub(crate) fn plan(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             ))
         }
         Agreement::None => plan_err!(
-            "a cast from {} to {} is not available here: {expr}",
+            "a cast from {} to {} is not available here: {}",
             trino_name(&from),
-            trino_name(to)
+            trino_name(to),
+            sql(&expr)
         ),
     }
 }

@@ -2,8 +2,8 @@
 //! before it leave open. DataFusion's compute all conditions for all rows, so that
 //! `received_bytes <> 0 AND sent_bytes / received_bytes > 10` fails.
 
-use arrow::array::{AsArray, BooleanArray};
-use arrow::compute::{and_kleene, is_null, not, or, or_kleene, prep_null_mask_filter};
+use arrow::array::{Array, AsArray, BooleanArray};
+use arrow::compute::{and_kleene, or_kleene};
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
@@ -122,11 +122,14 @@ impl ScalarUDFImpl for InOrder {
                 true => and_kleene(&result, value)?,
                 false => or_kleene(&result, value)?,
             };
-            let undecided = match is_and {
-                true => prep_null_mask_filter(&result),
-                false => prep_null_mask_filter(&not(&result)?),
+            let mut decided = match is_and {
+                true => !result.values(),
+                false => result.values().clone(),
             };
-            open = or(&undecided, &is_null(&result)?)?;
+            if let Some(known) = result.nulls() {
+                decided = &decided & known.inner();
+            }
+            open = BooleanArray::new(!&decided, None);
             if open.true_count() == 0 {
                 break;
             }
@@ -195,6 +198,22 @@ mod tests {
         let divided = BooleanArray::from(vec![true; a.len()]);
         let expected = or_kleene(&or_kleene(&a, &b).unwrap(), &divided).unwrap();
         assert_eq!(joined(ANY_OF, &rows_of_or).unwrap(), expected);
+    }
+
+    #[test]
+    fn conditions_may_know_no_null() {
+        let rows = rows(|_, _| false).slice(0, 2);
+        let known = rows.column(0).null_count() + rows.column(1).null_count();
+        assert_eq!(known, 0);
+        let state = rollup_session();
+        let schema = DFSchema::try_from(rows.schema()).unwrap();
+        for (name, expected) in [(ALL_OF, [true, false]), (ANY_OF, [true, true])] {
+            let call = state.scalar_functions()[name].call(vec![col("a"), col("b")]);
+            let planned = plan(call, &schema, &state).unwrap().data;
+            let planned = state.create_physical_expr(planned, &schema).unwrap();
+            let result = planned.evaluate(&rows).unwrap().into_array(2).unwrap();
+            assert_eq!(result.as_boolean(), &BooleanArray::from(expected.to_vec()));
+        }
     }
 
     #[test]
