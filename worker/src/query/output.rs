@@ -7,13 +7,14 @@ use std::sync::Arc;
 use anyhow::Result;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::TryStreamExt;
 
 use crate::terminal::{Escaping, escaped};
+use crate::trino::cast::date_to_varchar;
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -68,7 +69,7 @@ pub(super) async fn write(
                     .with_explicit_nulls(true)
                     .build::<_, arrow::json::writer::LineDelimited>(Escaping::json(&mut out));
             while let Some(batch) = batches.try_next().await? {
-                writer.write(&batch)?;
+                writer.write(&map_columns(&batch, |column| Ok(texts_of_dates(column)))?)?;
             }
             writer.finish()?;
         }
@@ -89,13 +90,15 @@ const SHOWN_BYTES: usize = 8;
 
 /// Every cell as one line of text that is safe to show. Sketches, which nobody reads, are cut short.
 fn for_people(batch: &RecordBatch) -> Result<RecordBatch> {
-    let batch = map_columns(batch, |column| {
-        texts_of_binary(column, |bytes| match bytes.len() {
-            length if length > SHOWN_BYTES => {
-                format!("{}… ({length} bytes)", hex(&bytes[..SHOWN_BYTES]))
-            }
-            _ => hex(bytes),
-        })
+    let short = |bytes: &[u8]| match bytes.len() {
+        length if length > SHOWN_BYTES => {
+            format!("{}… ({length} bytes)", hex(&bytes[..SHOWN_BYTES]))
+        }
+        _ => hex(bytes),
+    };
+    let batch = map_columns(batch, |column| match texts_of_dates(column) {
+        Some(dates) => Ok(Some(dates)),
+        None => texts_of_binary(column, short),
     })?;
     let options = FormatOptions::default()
         .with_null("NULL")
@@ -110,9 +113,12 @@ fn for_people(batch: &RecordBatch) -> Result<RecordBatch> {
     })
 }
 
-/// Bytes as hexadecimal digits, for formats that have none.
+/// Bytes as hexadecimal digits, and dates as Trino writes them, for formats that have neither.
 fn as_text(batch: &RecordBatch) -> Result<RecordBatch> {
-    map_columns(batch, |column| texts_of_binary(column, hex))
+    map_columns(batch, |column| match texts_of_dates(column) {
+        Some(dates) => Ok(Some(dates)),
+        None => texts_of_binary(column, hex),
+    })
 }
 
 /// Puts a `'` before each text that a spreadsheet would compute: a visitor's `=HYPERLINK(…)` sends the sheet's cells to
@@ -146,8 +152,18 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The texts of a column of dates. `None` if it is of another type. Arrow fails on dates beyond the years ±262,000, of
+/// which a visitor may write one where a rollup keeps dates.
+fn texts_of_dates(column: &dyn Array) -> Option<StringArray> {
+    let dates = column.as_primitive_opt::<Date32Type>()?.iter();
+    Some(dates.map(|date| date.map(date_to_varchar)).collect())
+}
+
 /// The texts of a column of bytes. `None` if it is of another type.
-fn texts_of_binary(column: &dyn Array, show: fn(&[u8]) -> String) -> Result<Option<StringArray>> {
+fn texts_of_binary(
+    column: &dyn Array,
+    show: impl Fn(&[u8]) -> String,
+) -> Result<Option<StringArray>> {
     if !matches!(
         column.data_type(),
         DataType::Binary | DataType::BinaryView | DataType::LargeBinary
@@ -156,7 +172,7 @@ fn texts_of_binary(column: &dyn Array, show: fn(&[u8]) -> String) -> Result<Opti
     }
     let bytes = cast(column, &DataType::Binary)?;
     let bytes = bytes.as_binary::<i32>().iter();
-    Ok(Some(bytes.map(|bytes| bytes.map(show)).collect()))
+    Ok(Some(bytes.map(|bytes| bytes.map(&show)).collect()))
 }
 
 /// Replaces columns by the texts that `texts` makes of them. It leaves alone those of which it makes none.
@@ -184,4 +200,40 @@ fn map_columns(
         columns,
         &options,
     )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Date32Array;
+    use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn dates_of_any_year_are_written() {
+        let dates: ArrayRef = Arc::new(Date32Array::from(vec![i32::MIN, -719_529, 0, i32::MAX]));
+        let batch = RecordBatch::try_from_iter([("d", dates)]).unwrap();
+        for format in [
+            Format::Table,
+            Format::Csv,
+            Format::SpreadsheetCsv,
+            Format::Json,
+        ] {
+            let stream = futures::stream::iter([Ok(batch.clone())]);
+            let stream = RecordBatchStreamAdapter::new(batch.schema(), stream);
+            let mut out = Vec::new();
+            write(batch.schema(), Box::pin(stream), format, &mut out)
+                .await
+                .unwrap();
+            let text = String::from_utf8(out).unwrap();
+            for date in [
+                "-5877641-06-23",
+                "-0001-12-31",
+                "1970-01-01",
+                "5881580-07-11",
+            ] {
+                assert!(text.contains(date), "{text}");
+            }
+        }
+    }
 }
