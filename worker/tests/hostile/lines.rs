@@ -847,52 +847,76 @@ impl HostileLog {
     }
 }
 
-/// Each odd value of each parameter, alone in a line, with what it is.
-pub fn each_alone() -> Vec<(String, (Balancer, Vec<u8>))> {
+/// The odd values of parameters.
+const LISTS: &[(&str, &[&str])] = &[
+    ("n", NUMBERS),
+    ("x", NUMBERS),
+    ("i", INDEXES),
+    ("l", LENGTHS),
+    ("b", BOOLEANS),
+    ("q", TEXTS),
+    ("p", PARTS),
+    ("r", REGEXES),
+    ("t", TIMES),
+    ("d", DATES),
+    ("u", UNIX_TIMES),
+    ("unit", UNITS),
+];
+
+/// Parameters whose values are tried with each of the other's.
+const PAIRS: &[(&str, &str)] = &[
+    ("n", "x"),
+    ("n", "i"),
+    ("q", "i"),
+    ("q", "p"),
+    ("l", "p"),
+    ("d", "i"),
+    ("t", "unit"),
+];
+
+/// Lines with one odd value, or a pair, of the parameters that are used, each with what it is and whether it is a pair.
+pub fn each_alone(balancer: Balancer, uses: impl Fn(&str) -> bool) -> Vec<(String, Vec<u8>, bool)> {
     let mut lines = Vec::new();
-    for balancer in [Balancer::Application, Balancer::Classic] {
-        let mut add = |name: &str, values: &[&str]| {
-            for value in values {
-                let mut parameters = ordinary_parameters(1);
-                let at = parameters
+    let values = |name: &str| LISTS.iter().find(|(other, _)| *other == name).unwrap().1;
+    let line = |odd: &[(&str, &str)]| {
+        let mut parameters = ordinary_parameters(1);
+        for (name, value) in odd {
+            let parameter = parameters.iter_mut().find(|(other, _)| other == name);
+            parameter.unwrap().1 = encoded(value);
+        }
+        let url = url_of(&parameters);
+        let line = Line::new(balancer, 1, &url, "GET", "hostile/1.0").text();
+        (format!("{odd:?}"), line, odd.len() > 1)
+    };
+    for (name, values) in LISTS.iter().filter(|(name, _)| uses(name)) {
+        lines.extend(values.iter().map(|value| line(&[(*name, *value)])));
+    }
+    for (left, right) in PAIRS
+        .iter()
+        .filter(|(left, right)| uses(left) && uses(right))
+    {
+        for value in values(left) {
+            lines.extend(
+                values(right)
                     .iter()
-                    .position(|(other, _)| other == name)
-                    .unwrap();
-                parameters[at].1 = encoded(value);
-                let line =
-                    Line::new(balancer, 1, &url_of(&parameters), "GET", "hostile/1.0").text();
-                lines.push((format!("{name}={value:?}"), (balancer, line)));
-            }
-        };
-        add("n", NUMBERS);
-        add("x", NUMBERS);
-        add("i", INDEXES);
-        add("l", LENGTHS);
-        add("b", BOOLEANS);
-        add("q", TEXTS);
-        add("p", PARTS);
-        add("r", REGEXES);
-        add("t", TIMES);
-        add("d", DATES);
-        add("u", UNIX_TIMES);
-        add("unit", UNITS);
-        for url in URLS {
-            let line = Line::new(balancer, 1, url.as_bytes(), "GET", url).text();
-            lines.push((format!("{url:?}"), (balancer, line)));
+                    .map(|other| line(&[(left, value), (right, other)])),
+            );
         }
-        for time in OWN_TIMES {
+    }
+    for url in URLS {
+        let line = Line::new(balancer, 1, url.as_bytes(), "GET", url).text();
+        lines.push((format!("{url:?}"), line, false));
+    }
+    for time in OWN_TIMES {
+        let mut line = Line::new(balancer, 1, b"/", "GET", "hostile/1.0");
+        line.fields[line.time] = time.as_bytes().to_vec();
+        lines.push((format!("time {time}"), line.text(), false));
+    }
+    for field in Line::new(balancer, 1, b"/", "GET", "").numbers {
+        for number in FIELD_NUMBERS {
             let mut line = Line::new(balancer, 1, b"/", "GET", "hostile/1.0");
-            line.fields[line.time] = time.as_bytes().to_vec();
-            lines.push((format!("time {time}"), (balancer, line.text())));
-        }
-        for field in 0..12 {
-            for number in FIELD_NUMBERS {
-                let mut line = Line::new(balancer, 1, b"/", "GET", "hostile/1.0");
-                if line.numbers.contains(&field) {
-                    line.fields[field] = number.as_bytes().to_vec();
-                    lines.push((format!("field {field} {number}"), (balancer, line.text())));
-                }
-            }
+            line.fields[*field] = number.as_bytes().to_vec();
+            lines.push((format!("field {field} {number}"), line.text(), false));
         }
     }
     lines
