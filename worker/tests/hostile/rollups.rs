@@ -132,7 +132,7 @@ pub const ROLLUPS: &[(&str, &str)] = &[
     ),
     (
         "rounded_to",
-        "SELECT round(cast({n} AS bigint), cast({i} AS bigint)) AS b, round(cast({n} AS double), cast({i} AS bigint)) AS d, \
+        "SELECT round(cast({n} AS bigint), cast({i} AS integer)) AS b, round(cast({n} AS double), cast({i} AS integer)) AS d, \
          {counts} FROM alb_access_logs GROUP BY 1, 2",
     ),
     (
