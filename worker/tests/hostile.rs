@@ -15,6 +15,7 @@ mod hostile {
     pub mod rollups;
 }
 
+use std::backtrace::Backtrace;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::Cursor;
@@ -512,7 +513,13 @@ async fn run(seed: u64, rollups: Vec<Rollup>, faults: &mut Faults) -> Vec<Rollup
 fn remember_panics() {
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |panic| match thread::current().name() {
-        Some("tokio-rt-worker") => PANICS.lock().unwrap().push(panic.to_string()),
+        Some("tokio-rt-worker") => {
+            let trace = Backtrace::force_capture().to_string();
+            let ours = trace.lines().filter(|line| line.contains("worker/src/"));
+            let ours: Vec<&str> = ours.take(5).map(str::trim).collect();
+            let told = format!("{panic}: {}", ours.join(", "));
+            PANICS.lock().unwrap().push(told);
+        }
         _ => usual(panic),
     }));
 }
