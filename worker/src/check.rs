@@ -10,6 +10,7 @@ use crate::rollup::{Fallible, Rollup, TYPED_SLOTS_MAX};
 use crate::rollup::functions::cast::trino_name;
 use crate::run::{self, Options, Progress};
 use crate::table::Root;
+use crate::terminal::escaped;
 
 const MILLISECONDS_PER_DAY: f64 = 86_400_000.0;
 
@@ -127,7 +128,7 @@ pub async fn sample(
         );
     }
     for (log_file, reason) in &summary.failed {
-        let _ = writeln!(text, "not read: {log_file}: {reason}");
+        let _ = writeln!(text, "not read: {}: {}", escaped(log_file), escaped(reason));
     }
     text.push('\n');
     let mut rows = Vec::new();

@@ -13,11 +13,12 @@
 //! [`journey`] is the way of one log file through all of them, up to staging. [`run`] takes through it what it lists, and
 //! commits; [`serve`] takes what is announced to it, for as long as it runs, while [`upkeep`] commits, and keeps tables
 //! small as [`maintain`] does. [`verify`] tells whether every log file of a time is counted, and [`replay`] sends to the
-//! queue those that are not. [`query`] and [`check`] are for people.
+//! queue those that are not. [`query`] and [`check`] are for people; [`terminal`] makes safe what is shown to them.
 
 #![warn(missing_docs, unreachable_pub)]
 
 mod aws;
+pub mod terminal;
 mod marks;
 pub mod memory;
 pub mod intake;

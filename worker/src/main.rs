@@ -15,11 +15,14 @@ use logmill::query::{self, Format};
 use logmill::rollup::Rollup;
 use logmill::run::{self, Options, Summary};
 use logmill::table::Root;
+use logmill::terminal::{Escaping, escaped};
 use logmill::{check, ddl, journey, replay, serve, verify};
 use logmill_shared::LogFile;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::format::debug_fn;
 
 mod cli;
 mod progress;
@@ -67,11 +70,45 @@ fn start_log(is_worker: bool) {
     let filter = EnvFilter::try_from_env("LOGMILL_LOG");
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new(unless_told)))
-        .with_writer(io::stderr);
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
+    // The subscriber itself escapes some control characters of messages, and none of fields that are shown by `%`.
+    let safe_fields = debug_fn(|out, field, value| {
+        match field.name() {
+            "message" => {}
+            // Where a library's record comes from, which its line says already.
+            name if name.starts_with("log.") => return Ok(()),
+            name => write!(out, "{name}=")?,
+        }
+        write!(out, "{}", escaped(&format!("{value:?}")))
+    });
     match is_worker && !io::stderr().is_terminal() {
         true => log.json().flatten_event(true).with_target(false).init(),
-        false => log.init(),
+        false => log.fmt_fields(safe_fields.delimited(" ")).init(),
     }
+}
+
+/// Standard output for reports, which are for people.
+fn stdout() -> Escaping<io::StdoutLock<'static>> {
+    Escaping::text(io::stdout().lock())
+}
+
+/// Standard output for what programs read: exact, unless it goes to a terminal.
+fn exact_stdout() -> Box<dyn Write + Send> {
+    match io::stdout().is_terminal() {
+        true => Box::new(Escaping::text(io::stdout())),
+        false => Box::new(io::stdout()),
+    }
+}
+
+fn stderr() -> Escaping<io::StderrLock<'static>> {
+    Escaping::text(io::stderr().lock())
+}
+
+/// Prints an error. Further lines of it are indented, so that no text in it looks like an error of its own.
+fn print_error(error: &anyhow::Error) -> io::Result<()> {
+    let text = format!("{error:#}").replace('\n', "\n  ");
+    writeln!(stderr(), "logmill: {text}")
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
@@ -83,7 +120,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     {
         return ExitCode::from(SUCCESS);
     }
-    let _ = writeln!(io::stderr(), "logmill: {error:#}");
+    let _ = print_error(error);
     ExitCode::from(FAILURE)
 }
 
@@ -98,7 +135,7 @@ async fn execute(command: Command) -> Result<u8> {
                 threads: args.threads,
             };
             let summary = run::run(rollups, &options, &mut Bar::default()).await?;
-            print_summary(&summary, &mut io::stdout().lock())?;
+            print_summary(&summary, &mut stdout())?;
             Ok(if summary.failed.is_empty() {
                 SUCCESS
             } else {
@@ -148,9 +185,9 @@ async fn execute(command: Command) -> Result<u8> {
             let mut code = SUCCESS;
             for table in maintained {
                 match table {
-                    Ok(table) => print_maintained(&table, &mut io::stdout().lock())?,
+                    Ok(table) => print_maintained(&table, &mut stdout())?,
                     Err(error) => {
-                        writeln!(io::stderr(), "logmill: {error:#}")?;
+                        print_error(&error)?;
                         code = FAILURE;
                     }
                 }
@@ -164,10 +201,12 @@ async fn execute(command: Command) -> Result<u8> {
                 tables: args.tables,
             };
             let report = verify::verify(&options, &mut LogFilesBar::default()).await?;
-            let mut out = io::stdout().lock();
             match args.format {
-                ReportFormat::Text => write!(out, "{report}")?,
-                ReportFormat::Json => writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?,
+                ReportFormat::Text => write!(stdout(), "{report}")?,
+                ReportFormat::Json => {
+                    let json = serde_json::to_string_pretty(&report)?;
+                    writeln!(Escaping::json(io::stdout().lock()), "{json}")?;
+                }
             }
             Ok(if report.complete {
                 SUCCESS
@@ -181,7 +220,7 @@ async fn execute(command: Command) -> Result<u8> {
         }
         Command::Check(args) => {
             let rollup = Rollup::load(&args.rollup).await?;
-            let mut out = io::stdout().lock();
+            let mut out = stdout();
             writeln!(out, "{}", check::describe(&rollup))?;
             if !args.sample.is_empty() {
                 let sample = check::sample(rollup, &args.sample, &mut Bar::default()).await?;
@@ -196,17 +235,21 @@ async fn execute(command: Command) -> Result<u8> {
                 .map(|rollup| &**rollup.definition())
                 .collect();
             let text = ddl::ddl(&tables, &args.tables, &args.database);
-            write!(io::stdout().lock(), "{text}")?;
+            write!(exact_stdout(), "{text}")?;
             Ok(SUCCESS)
         }
     }
 }
 
 async fn resend(args: ReplayArgs) -> Result<()> {
-    let mut out = io::stdout().lock();
-    let mut each = |log_file: &LogFile| match args.dry_run {
-        true => Ok(writeln!(out, "{log_file}")?),
-        false => Ok(()),
+    let is_terminal = io::stdout().is_terminal();
+    let mut each = |log_file: &LogFile| {
+        match (args.dry_run, is_terminal) {
+            (true, true) => writeln!(stdout(), "{}", escaped(log_file.uri()))?,
+            (true, false) => writeln!(io::stdout(), "{log_file}")?,
+            (false, _) => {}
+        }
+        Ok(())
     };
     let work = match &args.queue_url {
         Some(url) => Some(Queue::open(url).await?),
@@ -242,8 +285,8 @@ async fn resend(args: ReplayArgs) -> Result<()> {
     };
     match args.dry_run {
         // What would be sent stands on standard output, for others to read.
-        true => write!(io::stderr(), "{said}")?,
-        false => write!(out, "{said}")?,
+        true => write!(stderr(), "{said}")?,
+        false => write!(stdout(), "{said}")?,
     }
     Ok(())
 }
@@ -297,7 +340,10 @@ impl cli::Output {
                     .with_context(|| format!("{}: can't be written", path.display()))?;
                 Box::new(io::BufWriter::new(file))
             }
-            None => Box::new(io::BufWriter::new(io::stdout())),
+            None if self.format() == Format::Parquet && io::stdout().is_terminal() => {
+                bail!("Parquet is binary and not for a terminal; give --output FILE")
+            }
+            None => Box::new(io::BufWriter::new(exact_stdout())),
         })
     }
 }
@@ -328,7 +374,12 @@ fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
     }
     line(summary.failed.len(), "failed, and not counted:")?;
     for (log_file, reason) in &summary.failed {
-        writeln!(out, "             {log_file}: {reason}")?;
+        writeln!(
+            out,
+            "             {}: {}",
+            escaped(log_file),
+            escaped(reason)
+        )?;
     }
     writeln!(
         out,
@@ -401,4 +452,22 @@ fn print_maintained(maintained: &Maintained, out: &mut impl Write) -> io::Result
         vacuumed.log_files
     )?;
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_reasons_are_shown_as_one_line_of_text() {
+        let summary = Summary {
+            failed: vec![("s3://logs/a\nb\u{1b}[2J".to_owned(), "\u{9b}2J".to_owned())],
+            ..Summary::default()
+        };
+        let mut out = Vec::new();
+        print_summary(&summary, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let failed = "\n             s3://logs/a\\nb\\u{1b}[2J: \\u{9b}2J\n";
+        assert!(text.contains(failed), "{text}");
+    }
 }

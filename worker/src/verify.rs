@@ -17,6 +17,7 @@ use crate::intake::span::Span;
 use crate::log_file::gunzip::{self, GunzipError};
 use crate::log_file::lines::Lines;
 use crate::table::Root;
+use crate::terminal::escaped;
 
 /// Log files that are read at most: where more are missing, why they are is no longer found in the files. Each is
 /// read to its end, as damage may be anywhere.
@@ -296,7 +297,7 @@ fn count_of(f: &mut fmt::Formatter<'_>, count: usize, what: &str) -> fmt::Result
 fn list_of(f: &mut fmt::Formatter<'_>, list: &[impl fmt::Display], what: &str) -> fmt::Result {
     count_of(f, list.len(), what)?;
     list.iter()
-        .try_for_each(|log_file| writeln!(f, "             {log_file}"))
+        .try_for_each(|log_file| writeln!(f, "             {}", escaped(&log_file.to_string())))
 }
 
 impl fmt::Display for NotCounted {
@@ -329,6 +330,22 @@ mod tests {
         fn advance(&mut self, _: u64, _: u64) {}
         fn committing(&mut self) {}
         fn end(&mut self) {}
+    }
+
+    #[test]
+    fn names_are_shown_as_one_line_of_text() {
+        let report = Report {
+            changed: vec!["s3://logs/\u{1b}[2J".to_owned()],
+            failed: vec![NotCounted {
+                log_file: "s3://logs/a\ncomplete".to_owned(),
+                reason: "\u{9b}2J".to_owned(),
+            }],
+            ..Report::default()
+        };
+        let text = report.to_string();
+        assert!(text.contains("  s3://logs/\\u{1b}[2J\n"), "{text}");
+        let failed = "  s3://logs/a\\ncomplete: \\u{9b}2J\n";
+        assert!(text.contains(failed), "{text}");
     }
 
     /// A folder of empty log files and a readme, with one table.

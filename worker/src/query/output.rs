@@ -1,16 +1,20 @@
 //! How the rows of a query are written.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::Result;
-use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use arrow::util::display::FormatOptions;
-use arrow::util::pretty::pretty_format_batches_with_options;
+use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::util::pretty::pretty_format_batches;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::TryStreamExt;
+
+use crate::terminal::{Escaping, escaped};
+use crate::trino::cast::date_to_varchar;
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -19,6 +23,8 @@ pub enum Format {
     Table,
     /// Comma-separated values, with a header.
     Csv,
+    /// CSV to open in a spreadsheet: a text that begins as a formula does gets a ' before it.
+    SpreadsheetCsv,
     /// One JSON object a line.
     Json,
     /// A Parquet file.
@@ -36,36 +42,34 @@ pub(super) async fn write(
         Format::Table => {
             let batches: Vec<RecordBatch> = batches.try_collect().await?;
             let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-            let batches = batches.iter().map(for_people).collect::<Result<Vec<_>>>()?;
             let batches = match batches.is_empty() {
                 true => vec![RecordBatch::new_empty(schema)],
                 false => batches,
             };
-            let options = FormatOptions::default()
-                .with_null("NULL")
-                .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f"));
-            writeln!(
-                out,
-                "{}",
-                pretty_format_batches_with_options(&batches, &options)?
-            )?;
+            let batches = batches.iter().map(for_people).collect::<Result<Vec<_>>>()?;
+            writeln!(out, "{}", pretty_format_batches(&batches)?)?;
             writeln!(out, "{rows} {}", if rows == 1 { "row" } else { "rows" })?;
         }
-        Format::Csv => {
+        Format::Csv | Format::SpreadsheetCsv => {
+            let as_cells = |batch| match format {
+                Format::SpreadsheetCsv => without_formulas(&as_text(&batch)?),
+                _ => as_text(&batch),
+            };
             let mut writer = arrow::csv::WriterBuilder::new()
                 .with_header(true)
                 .build(&mut out);
-            writer.write(&as_text(&RecordBatch::new_empty(schema))?)?;
+            writer.write(&as_cells(RecordBatch::new_empty(schema))?)?;
             while let Some(batch) = batches.try_next().await? {
-                writer.write(&as_text(&batch)?)?;
+                writer.write(&as_cells(batch)?)?;
             }
         }
         Format::Json => {
-            let mut writer = arrow::json::WriterBuilder::new()
-                .with_explicit_nulls(true)
-                .build::<_, arrow::json::writer::LineDelimited>(&mut out);
+            let mut writer =
+                arrow::json::WriterBuilder::new()
+                    .with_explicit_nulls(true)
+                    .build::<_, arrow::json::writer::LineDelimited>(Escaping::json(&mut out));
             while let Some(batch) = batches.try_next().await? {
-                writer.write(&batch)?;
+                writer.write(&map_columns(&batch, |column| Ok(texts_of_dates(column)))?)?;
             }
             writer.finish()?;
         }
@@ -84,42 +88,110 @@ pub(super) async fn write(
 /// Bytes of a sketch that are shown to a person.
 const SHOWN_BYTES: usize = 8;
 
-/// Sketches, which nobody reads, are cut short.
+/// Every cell as one line of text that is safe to show. Sketches, which nobody reads, are cut short.
 fn for_people(batch: &RecordBatch) -> Result<RecordBatch> {
-    map_binary(batch, |bytes| match bytes.len() {
+    let short = |bytes: &[u8]| match bytes.len() {
         length if length > SHOWN_BYTES => {
             format!("{}… ({length} bytes)", hex(&bytes[..SHOWN_BYTES]))
         }
         _ => hex(bytes),
+    };
+    let batch = map_columns(batch, |column| match texts_of_dates(column) {
+        Some(dates) => Ok(Some(dates)),
+        None => texts_of_binary(column, short),
+    })?;
+    let options = FormatOptions::default()
+        .with_null("NULL")
+        .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f"));
+    map_columns(&batch, |column| {
+        let cells = ArrayFormatter::try_new(column, &options)?;
+        let cells = (0..column.len()).map(|row| {
+            let cell = cells.value(row).to_string();
+            Some(escaped(&cell).into_owned())
+        });
+        Ok(Some(cells.collect()))
     })
 }
 
-/// Bytes as hexadecimal digits, for formats that have none.
+/// Bytes as hexadecimal digits, and dates as Trino writes them, for formats that have neither.
 fn as_text(batch: &RecordBatch) -> Result<RecordBatch> {
-    map_binary(batch, hex)
+    map_columns(batch, |column| match texts_of_dates(column) {
+        Some(dates) => Ok(Some(dates)),
+        None => texts_of_binary(column, hex),
+    })
 }
+
+/// Puts a `'` before each text that a spreadsheet would compute: a visitor's `=HYPERLINK(…)` sends the sheet's cells to
+/// where the visitor likes. Only texts are changed, so that negative numbers stay numbers.
+fn without_formulas(batch: &RecordBatch) -> Result<RecordBatch> {
+    map_columns(batch, |column| {
+        let is_text = match column.data_type() {
+            DataType::Dictionary(_, values) => values.is_string(),
+            data_type => data_type.is_string(),
+        };
+        if !is_text {
+            return Ok(None);
+        }
+        let texts = cast(column, &DataType::Utf8)?;
+        let texts = texts.as_string::<i32>().iter();
+        let texts = texts.map(|text| {
+            text.map(|text| match text.starts_with(BEGINS_A_FORMULA) {
+                true => Cow::Owned(format!("'{text}")),
+                false => Cow::Borrowed(text),
+            })
+        });
+        Ok(Some(texts.collect()))
+    })
+}
+
+/// What a text begins with that a spreadsheet takes for a formula. The last four are the full-width forms of the first,
+/// which spreadsheets in East Asian languages take for the same.
+const BEGINS_A_FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn map_binary(batch: &RecordBatch, show: fn(&[u8]) -> String) -> Result<RecordBatch> {
+/// The texts of a column of dates. `None` if it is of another type. Arrow fails on dates beyond the years ±262,000, of
+/// which a visitor may write one where a rollup keeps dates.
+fn texts_of_dates(column: &dyn Array) -> Option<StringArray> {
+    let dates = column.as_primitive_opt::<Date32Type>()?.iter();
+    Some(dates.map(|date| date.map(date_to_varchar)).collect())
+}
+
+/// The texts of a column of bytes. `None` if it is of another type.
+fn texts_of_binary(
+    column: &dyn Array,
+    show: impl Fn(&[u8]) -> String,
+) -> Result<Option<StringArray>> {
+    if !matches!(
+        column.data_type(),
+        DataType::Binary | DataType::BinaryView | DataType::LargeBinary
+    ) {
+        return Ok(None);
+    }
+    let bytes = cast(column, &DataType::Binary)?;
+    let bytes = bytes.as_binary::<i32>().iter();
+    Ok(Some(bytes.map(|bytes| bytes.map(&show)).collect()))
+}
+
+/// Replaces columns by the texts that `texts` makes of them. It leaves alone those of which it makes none.
+fn map_columns(
+    batch: &RecordBatch,
+    texts: impl Fn(&dyn Array) -> Result<Option<StringArray>>,
+) -> Result<RecordBatch> {
     let mut fields = Vec::new();
     let mut columns = Vec::new();
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-        let binary = matches!(
-            field.data_type(),
-            DataType::Binary | DataType::BinaryView | DataType::LargeBinary
-        );
-        if binary {
-            let bytes = cast(column, &DataType::Binary)?;
-            let bytes = bytes.as_binary::<i32>();
-            let texts: StringArray = bytes.iter().map(|bytes| bytes.map(show)).collect();
-            fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
-            columns.push(Arc::new(texts) as ArrayRef);
-        } else {
-            fields.push(Arc::clone(field));
-            columns.push(Arc::clone(column));
+        match texts(column)? {
+            Some(texts) => {
+                fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
+                columns.push(Arc::new(texts) as ArrayRef);
+            }
+            None => {
+                fields.push(Arc::clone(field));
+                columns.push(Arc::clone(column));
+            }
         }
     }
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
@@ -128,4 +200,40 @@ fn map_binary(batch: &RecordBatch, show: fn(&[u8]) -> String) -> Result<RecordBa
         columns,
         &options,
     )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Date32Array;
+    use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn dates_of_any_year_are_written() {
+        let dates: ArrayRef = Arc::new(Date32Array::from(vec![i32::MIN, -719_529, 0, i32::MAX]));
+        let batch = RecordBatch::try_from_iter([("d", dates)]).unwrap();
+        for format in [
+            Format::Table,
+            Format::Csv,
+            Format::SpreadsheetCsv,
+            Format::Json,
+        ] {
+            let stream = futures::stream::iter([Ok(batch.clone())]);
+            let stream = RecordBatchStreamAdapter::new(batch.schema(), stream);
+            let mut out = Vec::new();
+            write(batch.schema(), Box::pin(stream), format, &mut out)
+                .await
+                .unwrap();
+            let text = String::from_utf8(out).unwrap();
+            for date in [
+                "-5877641-06-23",
+                "-0001-12-31",
+                "1970-01-01",
+                "5881580-07-11",
+            ] {
+                assert!(text.contains(date), "{text}");
+            }
+        }
+    }
 }

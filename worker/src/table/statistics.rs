@@ -39,9 +39,14 @@ pub(super) fn delta_statistics(schema: &Schema, metadata: &ParquetMetaData) -> S
                 None => bounded = false,
             }
         }
-        if let (true, Some((low, high))) = (bounded, bounds) {
-            smallest.insert(field.name().clone(), low.into_json(Rounding::Down));
-            largest.insert(field.name().clone(), high.into_json(Rounding::Up));
+        let bounds = bounds.filter(|_| bounded);
+        let bounds = bounds.and_then(|(low, high)| {
+            let low = low.into_json(Rounding::Down)?;
+            Some((low, high.into_json(Rounding::Up)?))
+        });
+        if let Some((low, high)) = bounds {
+            smallest.insert(field.name().clone(), low);
+            largest.insert(field.name().clone(), high);
         }
         if let Some(count) = null_count {
             nulls.insert(field.name().clone(), json!(count));
@@ -81,12 +86,13 @@ impl Bound {
         if other > self { other } else { self }
     }
 
-    fn into_json(self, rounding: Rounding) -> Value {
-        match self {
+    /// `None` for a date or time that can't be written in four digits of year.
+    fn into_json(self, rounding: Rounding) -> Option<Value> {
+        Some(match self {
             Self::Integer(value) => json!(value),
             Self::Double(value) => json!(value),
             Self::Text(value) => json!(value),
-            Self::Date(days) => json!(date(days)),
+            Self::Date(days) => json!(date(days)?),
             Self::Timestamp(microseconds) => {
                 // Delta's statistics have milliseconds.
                 let milliseconds = match rounding {
@@ -96,20 +102,24 @@ impl Bound {
                 let of_day = milliseconds.rem_euclid(MILLISECONDS_PER_DAY);
                 json!(format!(
                     "{}T{:02}:{:02}:{:02}.{:03}Z",
-                    date(milliseconds.div_euclid(MILLISECONDS_PER_DAY)),
+                    date(milliseconds.div_euclid(MILLISECONDS_PER_DAY))?,
                     of_day / 3_600_000,
                     of_day / 60_000 % 60,
                     of_day / 1000 % 60,
                     of_day % 1000
                 ))
             }
-        }
+        })
     }
 }
 
-fn date(days: i64) -> String {
+/// `None` beyond the years 1 to 9999. Delta's statistics have dates and times in ISO 8601, whose years have four digits: Java's
+/// parser, which Trino uses, fails on `10000-01-01`, and with it the query.
+fn date(days: i64) -> Option<String> {
     let (year, month, day) = civil_from_days(days);
-    format!("{year:04}-{month:02}-{day:02}")
+    (1..=9999)
+        .contains(&year)
+        .then(|| format!("{year:04}-{month:02}-{day:02}"))
 }
 
 /// The smallest and largest value, or `None` where there are no such for the type or in the file.
@@ -160,11 +170,26 @@ mod tests {
 
     #[test]
     fn timestamps_are_rounded_outwards_to_milliseconds() {
-        let json = |microseconds, rounding| Bound::Timestamp(microseconds).into_json(rounding);
+        let json = |microseconds, rounding| {
+            let json = Bound::Timestamp(microseconds).into_json(rounding);
+            json.unwrap()
+        };
         assert_eq!(json(1_500, Rounding::Down), "1970-01-01T00:00:00.001Z");
         assert_eq!(json(1_500, Rounding::Up), "1970-01-01T00:00:00.002Z");
         assert_eq!(json(2_000, Rounding::Up), "1970-01-01T00:00:00.002Z");
         assert_eq!(json(-1, Rounding::Down), "1969-12-31T23:59:59.999Z");
         assert_eq!(json(-1, Rounding::Up), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn what_readers_cannot_parse_is_no_bound() {
+        let last = 253_402_300_799_999_000;
+        let json = |microseconds| Bound::Timestamp(microseconds).into_json(Rounding::Up);
+        assert_eq!(json(last).unwrap(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(json(last + 1), None);
+        let json = |days| Bound::Date(days).into_json(Rounding::Down);
+        assert_eq!(json(-719_162).unwrap(), "0001-01-01");
+        assert_eq!(json(-719_163), None);
+        assert_eq!(json(i64::from(i32::MAX)), None);
     }
 }

@@ -1,0 +1,684 @@
+//! A visitor can break no rollup: whatever stands in a log line, every ordinary line is counted, every log file is staged, and every
+//! commit succeeds. A line on which a rollup's SQL fails is left out of that rollup alone, and is recorded.
+//!
+//! Each seed makes log files in which ordinary lines stand among hostile ones, and runs them through all rollups of
+//! `hostile/rollups.rs`. `LOGMILL_SEEDS=1000` tries more of them; `LOGMILL_SEED=17` tries one.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod support;
+
+mod hostile {
+    use super::support;
+
+    pub mod lines;
+    pub mod rollups;
+}
+
+use std::backtrace::Backtrace;
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io::Cursor;
+use std::ops::Range;
+use std::panic;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hostile::lines::{Balancer, HostileLog, ORDINARY, OVERFLOWING};
+use hostile::rollups::{ROLLUPS, WIDE};
+use logmill::journey::{self, Outcome, RollupTable, RollupTables, Source};
+use logmill::query::{Format, query};
+use logmill::rollup::Rollup;
+use logmill::table::Root;
+use logmill_shared::LogFile;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::Value;
+use support::{Random, project, seeds};
+use tokio::runtime::{Handle, Runtime};
+use tokio::task::{JoinError, spawn_blocking};
+
+/// What a log file may take.
+const LIMITS: u64 = 1 << 30;
+
+/// Failed lines that are kept of a log file for each table, at most; and how many bytes of them certainly are.
+const KEPT_FAILED_LINES: u64 = 100;
+const KEPT_FAILED_BYTES: usize = 8 * 1024;
+
+/// Hours and days that a log file may touch by times that are not those of its lines.
+const FOREIGN_SLOTS_MAX: u64 = 100;
+
+/// The most memory that the whole test may take: some 80 rollups at once, of a build that is not optimised. A line that made
+/// a rollup take memory without bound would take more.
+const MEMORY_MAX_BYTES: u64 = 1500 << 20;
+
+/// Where and why threads have panicked.
+static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// What is wrong, each with where it was seen.
+#[derive(Default)]
+struct Faults(BTreeMap<String, Vec<String>>);
+
+impl Faults {
+    fn add(&mut self, kind: impl Into<String>, seen: impl Into<String>) {
+        self.0.entry(kind.into()).or_default().push(seen.into());
+    }
+
+    fn unless(&mut self, is_right: bool, kind: &str, seen: impl FnOnce() -> String) {
+        if !is_right {
+            self.add(kind, seen());
+        }
+    }
+}
+
+/// The SQL of a rollup with its placeholders spelled out.
+fn sql_of(rollup: &str) -> String {
+    let is_classic = rollup.contains("FROM elb_logs");
+    let (time, url) = match is_classic {
+        true => ("\"timestamp\"", "url"),
+        false => ("time", "request_url"),
+    };
+    // A Classic Load Balancer's agent stands in its quotes.
+    let ordinary = match is_classic {
+        true => format!("\"{ORDINARY}\""),
+        false => ORDINARY.to_owned(),
+    };
+    let counts = format!("count(*) AS n, count_if(user_agent = '{ordinary}') AS ordinary");
+    let mut sql = rollup
+        .replace("{time}", &format!("from_iso8601_timestamp({time})"))
+        .replace("{counts}", &counts);
+    for (name, _) in hostile::lines::PARAMETERS {
+        let parameter = format!("url_extract_parameter({url}, '{name}')");
+        sql = sql.replace(&format!("{{{name}}}"), &parameter);
+    }
+    assert!(!sql.contains(['{', '}']), "{sql}");
+    sql
+}
+
+fn is_kept(sql: &str) -> bool {
+    !sql.contains("GROUP BY")
+}
+
+fn has_where(sql: &str) -> bool {
+    sql.split("FROM ").any(|part| part.contains("_logs WHERE"))
+}
+
+fn of_balancer(sql: &str) -> Balancer {
+    match sql.contains("FROM elb_logs") {
+        true => Balancer::Classic,
+        false => Balancer::Application,
+    }
+}
+
+async fn plan() -> Vec<Rollup> {
+    let mut rollups = Vec::new();
+    let mut refused = Vec::new();
+    for (name, sql) in ROLLUPS {
+        match Rollup::from_sql(name, &sql_of(sql)).await {
+            Ok(rollup) => rollups.push(rollup),
+            Err(error) => refused.push(format!("{name}: {error}")),
+        }
+    }
+    assert!(refused.is_empty(), "{}", refused.join("\n"));
+    rollups
+}
+
+/// A log file that was made, by its number.
+struct Made {
+    uri: String,
+    balancer: Balancer,
+    log: HostileLog,
+}
+
+impl Made {
+    fn new(random: &mut Random, number: u64) -> Self {
+        let (balancer, lines) = match number {
+            // One has more hours and keys than a log file may touch.
+            1 => (Balancer::Application, 900),
+            4 => (Balancer::Classic, 250),
+            _ => (Balancer::Application, 300),
+        };
+        Self {
+            uri: format!("file:///logs/{}", balancer.name(number)),
+            balancer,
+            log: HostileLog::new(random, balancer, lines),
+        }
+    }
+}
+
+/// Runs what may panic on a thread of its own. Returns what it returns, or the panic.
+async fn guarded<T: Send + 'static>(
+    work: impl AsyncFnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    let runtime = Handle::current();
+    let result = spawn_blocking(move || runtime.block_on(work())).await;
+    result.map_err(|_: JoinError| {
+        let panics = PANICS.lock().unwrap();
+        format!("panic: {}", panics.last().map_or("", String::as_str))
+    })
+}
+
+/// Stages a log file's text for these rollups, or all. What it fails by, or panics.
+async fn staged(
+    tables: &Arc<RollupTables>,
+    which: Range<usize>,
+    uri: &str,
+    text: Vec<u8>,
+) -> Result<Result<Outcome, String>, String> {
+    let source = Source {
+        log_file: LogFile::new(uri),
+        bytes: text.len() as u64,
+        etag: "1".to_owned(),
+        reader: Cursor::new(text),
+    };
+    let tables = Arc::clone(tables);
+    let staged = guarded(async move || {
+        let rollups: Vec<&RollupTable> = tables.rollups[which].iter().collect();
+        journey::stage(source, &rollups, &tables.rejected_lines, LIMITS).await
+    });
+    let staged = staged.await?;
+    Ok(staged.map_err(|error| format!("{:#}", anyhow::Error::new(error))))
+}
+
+async fn stage(tables: &Arc<RollupTables>, made: &Made, faults: &mut Faults) {
+    let all = 0..tables.rollups.len();
+    match staged(tables, all, &made.uri, made.log.text.clone()).await {
+        Ok(Ok(Outcome::Staged(..))) => {}
+        Ok(Ok(other)) => faults.add(
+            "a log file was not read",
+            format!("{}: {other:?}", made.uri),
+        ),
+        Ok(Err(error)) => faults.add("a log file failed", format!("{}: {error}", made.uri)),
+        Err(panic) => faults.add("staging panicked", panic),
+    }
+}
+
+async fn commit(tables: &Arc<RollupTables>, faults: &mut Faults) {
+    let mut commits = Vec::new();
+    for at in 0..=tables.rollups.len() {
+        let tables = Arc::clone(tables);
+        commits.push(tokio::spawn(guarded(async move || {
+            let table = tables.tables().nth(at).unwrap();
+            let committed = table.commit().await;
+            let name = table.definition().name.clone();
+            committed
+                .map(|_| ())
+                .map_err(|error| format!("{name}: {:#}", anyhow::Error::new(error)))
+        })));
+    }
+    for committed in commits {
+        match committed.await.unwrap() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => faults.add("a commit failed", error),
+            Err(panic) => faults.add("a commit panicked", panic),
+        }
+    }
+}
+
+/// The rows of a query; none if it fails.
+async fn rows(root: &Root, sql: &str, faults: &mut Faults) -> Vec<Value> {
+    let mut json = Vec::new();
+    if let Err(error) = query(root, sql, Format::Json, &mut json).await {
+        let error = format!("{error:#}");
+        faults.add(
+            "a query failed",
+            format!("{sql}: {}", error.lines().next().unwrap_or_default()),
+        );
+        return Vec::new();
+    }
+    let json = String::from_utf8(json).unwrap();
+    json.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn number(row: &Value, column: &str) -> u64 {
+    row[column].as_u64().unwrap_or_default()
+}
+
+/// What a table has counted, and what its ledger says of the log files.
+#[derive(Debug, Default)]
+struct Counted {
+    rows: u64,
+    ordinary: u64,
+    lines: u64,
+    rejected: u64,
+    failed: u64,
+}
+
+async fn check_counts(root: &Root, made: &[Made], faults: &mut Faults) {
+    let counts = ROLLUPS.iter().map(|(name, sql)| match is_kept(sql) {
+        true => {
+            let ordinary = format!("user_agent IN ('{ORDINARY}', '\"{ORDINARY}\"')");
+            format!("SELECT '{name}' AS t, count(*) AS n, count(CASE WHEN {ordinary} THEN 1 END) AS ordinary FROM {name}")
+        }
+        false => format!("SELECT '{name}' AS t, sum(n) AS n, sum(ordinary) AS ordinary FROM {name}"),
+    });
+    let counts: Vec<String> = counts.collect();
+    let mut tables: HashMap<String, Counted> = HashMap::new();
+    // Of all at once, the plan would be too deep for a test's stack.
+    for counts in counts.chunks(10) {
+        for row in rows(root, &counts.join(" UNION ALL "), faults).await {
+            let table = tables
+                .entry(row["t"].as_str().unwrap().to_owned())
+                .or_default();
+            table.rows = number(&row, "n");
+            table.ordinary = number(&row, "ordinary");
+        }
+    }
+    let ledger = "SELECT \"table\" AS t, sum(lines) AS lines, sum(rejected_lines) AS rejected, sum(failed_lines) AS failed \
+                  FROM log_files GROUP BY 1";
+    for row in rows(root, ledger, faults).await {
+        let table = tables
+            .entry(row["t"].as_str().unwrap().to_owned())
+            .or_default();
+        table.lines = number(&row, "lines");
+        table.rejected = number(&row, "rejected");
+        table.failed = number(&row, "failed");
+    }
+    for (name, sql) in ROLLUPS {
+        let of_table = made.iter().filter(|made| made.balancer == of_balancer(sql));
+        let (mut lines, mut ordinary) = (0, 0);
+        for made in of_table {
+            lines += made.log.lines.len() as u64;
+            ordinary += made.log.ordinary;
+        }
+        let table = tables.entry((*name).to_owned()).or_default();
+        let seen = || format!("{name}: {table:?}, of {lines} lines and {ordinary} ordinary ones");
+        faults.unless(table.lines == lines, "the ledger has other lines", seen);
+        // How many hours ordinary lines find free there is up to the others.
+        let may_lose = WIDE.contains(name);
+        let is_whole = table.ordinary == ordinary || may_lose && table.ordinary < ordinary;
+        faults.unless(is_whole, "ordinary lines are not counted", seen);
+        let accounted = table.rows + table.failed + table.rejected;
+        let is_accounted = match has_where(sql) {
+            true => accounted <= table.lines,
+            false => accounted == table.lines,
+        };
+        faults.unless(is_accounted, "lines are not accounted for", seen);
+        if may_lose {
+            faults.unless(
+                table.failed > 0,
+                "a log file touches any number of hours",
+                seen,
+            );
+        }
+    }
+    check_complements(&tables, faults);
+}
+
+/// Of a condition that fails on some lines, and its negation: each line is in one of the tables, or failed in both.
+fn check_complements(tables: &HashMap<String, Counted>, faults: &mut Faults) {
+    let (either, or_not) = (&tables["either"], &tables["or_not"]);
+    // NULL is neither, and ordinary lines are in both.
+    let both = either.rows + or_not.rows - or_not.ordinary;
+    let seen = || format!("{either:?}, {or_not:?}");
+    faults.unless(
+        both + either.failed.min(or_not.failed) + either.rejected <= either.lines,
+        "a condition and its negation overlap",
+        seen,
+    );
+}
+
+async fn check_failed_lines(root: &Root, made: &[Made], faults: &mut Faults) {
+    let by_uri: HashMap<&str, &Made> = made.iter().map(|made| (made.uri.as_str(), made)).collect();
+    let mut kept: HashMap<(String, String), (u64, usize)> = HashMap::new();
+    let sql = "SELECT \"table\" AS t, log_file, line_number, reason, line FROM failed_lines";
+    for row in rows(root, sql, faults).await {
+        let text = |column: &str| row[column].as_str().unwrap_or_default().to_owned();
+        let (shown, reason) = (text("line"), text("reason"));
+        let of_log_file = kept.entry((text("t"), text("log_file"))).or_default();
+        of_log_file.0 += 1;
+        of_log_file.1 += shown.len() + reason.len();
+        let lines = &by_uri[text("log_file").as_str()].log.lines;
+        let line = lines.get((number(&row, "line_number") as usize).wrapping_sub(1));
+        let is_that = line.is_some_and(|line| line.trim_end_matches('\r').starts_with(&shown));
+        faults.unless(
+            is_that && !shown.is_empty() && !reason.is_empty(),
+            "a failed line is another",
+            || row.to_string(),
+        );
+        let is_ordinary = line.is_some_and(|line| line.contains(&format!("\"{ORDINARY}\"")));
+        faults.unless(
+            !is_ordinary || WIDE.contains(&text("t").as_str()),
+            "an ordinary line failed",
+            || row.to_string(),
+        );
+    }
+    let ledger = "SELECT \"table\" AS t, log_file, failed_lines FROM log_files";
+    for row in rows(root, ledger, faults).await {
+        let text = |column: &str| row[column].as_str().unwrap_or_default().to_owned();
+        let kept = kept.remove(&(text("t"), text("log_file")));
+        let (kept, bytes) = kept.unwrap_or_default();
+        let most = number(&row, "failed_lines").min(KEPT_FAILED_LINES);
+        let is_right = kept == most || kept < most && bytes >= KEPT_FAILED_BYTES;
+        faults.unless(is_right, "failed lines are not shown", || {
+            format!("{row}: {kept} of {bytes} bytes")
+        });
+    }
+    faults.unless(kept.is_empty(), "failed lines of no log file", || {
+        format!("{kept:?}")
+    });
+}
+
+/// Integer sums that a bigint can't hold are NULL, those of others are exact.
+async fn check_sums(root: &Root, made: &[Made], faults: &mut Faults) {
+    let of_table = made
+        .iter()
+        .filter(|made| made.balancer == Balancer::Application);
+    let ordinary: u64 = of_table.map(|made| made.log.ordinary).sum();
+    let sql = "SELECT agent, sum(n) AS n, max(s) AS s, max(received) AS received, count(*) AS rows FROM overflow \
+               GROUP BY 1";
+    for row in rows(root, sql, faults).await {
+        let agent = row["agent"].as_str().unwrap_or_default();
+        if agent == ORDINARY {
+            let is_exact =
+                number(&row, "s") == ordinary && number(&row, "received") == 34 * ordinary;
+            faults.unless(is_exact, "a sum is wrong", || row.to_string());
+        } else if agent == OVERFLOWING && number(&row, "n") > 1 {
+            let is_null = row["s"].is_null() && row["received"].is_null();
+            faults.unless(is_null, "a sum that overflows is not NULL", || {
+                row.to_string()
+            });
+        }
+    }
+}
+
+async fn check_slots(root: &Root, log_files: u64, faults: &mut Faults) {
+    for table in WIDE {
+        let column = if *table == "wide_hours" {
+            "hour"
+        } else {
+            "day"
+        };
+        let sql = format!("SELECT count(DISTINCT {column}) AS n FROM {table}");
+        let slots = rows(root, &sql, faults).await;
+        let slots = slots.first().map_or(0, |row| number(row, "n"));
+        // The line's own hour is not among those that are bounded.
+        let is_bounded = slots <= log_files * (FOREIGN_SLOTS_MAX + 1);
+        faults.unless(is_bounded, "a log file touches too many hours", || {
+            format!("{table}: {slots}")
+        });
+    }
+}
+
+/// Reads every data file to its end, and what Delta's log says of each.
+fn check_files(folder: &Path, faults: &mut Faults) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            check_files(&path, faults);
+            continue;
+        }
+        let shown = path.display();
+        match path.extension().and_then(|ending| ending.to_str()) {
+            Some("parquet") => {
+                let read = || -> anyhow::Result<()> {
+                    let file = fs::File::open(&path)?;
+                    for batch in ParquetRecordBatchReaderBuilder::try_new(file)?.build()? {
+                        batch?;
+                    }
+                    Ok(())
+                };
+                if let Err(error) = read() {
+                    faults.add("a data file can't be read", format!("{shown}: {error:#}"));
+                }
+            }
+            Some("json") if shown.to_string().contains("_delta_log") => {
+                let log = fs::read_to_string(&path).unwrap();
+                check_delta_log(&log, &shown.to_string(), faults);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Statistics must be what other engines can read: Delta's dates and times have years of four digits.
+fn check_delta_log(log: &str, path: &str, faults: &mut Faults) {
+    for action in log.lines() {
+        let action: Value = serde_json::from_str(action).unwrap();
+        let add = &action["add"];
+        let Some(partition) = add["partitionValues"]["date"].as_str() else {
+            continue;
+        };
+        faults.unless(
+            has_year(partition),
+            "a partition's year has not four digits",
+            || format!("{path}: {partition}"),
+        );
+        let statistics: Value = serde_json::from_str(add["stats"].as_str().unwrap()).unwrap();
+        for bounds in ["minValues", "maxValues"] {
+            for (column, value) in statistics[bounds].as_object().unwrap() {
+                let Some(text) = value.as_str() else { continue };
+                let is_time = text.len() < 40
+                    && text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+                    && text.contains("-0")
+                    && TIME_COLUMNS.contains(&column.as_str());
+                faults.unless(
+                    !is_time || has_year(text),
+                    "a bound's year has not four digits",
+                    || format!("{path}: {column} {text}"),
+                );
+            }
+        }
+    }
+}
+
+/// Columns of the rollups that are dates or times wherever they are.
+const TIME_COLUMNS: &[&str] = &[
+    "first", "last", "early", "late", "old", "new", "years", "quarters", "months",
+];
+
+fn has_year(text: &str) -> bool {
+    let year = text.split_once('-').map_or(text, |(year, _)| year);
+    year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn peak_memory_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
+    peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+/// Runs one seed. Takes the planned rollups, and gives them back.
+async fn run(seed: u64, rollups: Vec<Rollup>, faults: &mut Faults) -> Vec<Rollup> {
+    let folder = tempfile::tempdir().unwrap();
+    let root = Root::create(folder.path().to_str().unwrap()).await.unwrap();
+    let tables = Arc::new(RollupTables::open(&root, rollups).await.unwrap());
+    let mut random = Random::new(seed);
+    let made: Vec<Made> = (1..=4)
+        .map(|number| Made::new(&mut random, number))
+        .collect();
+    // In two commits, so that groups of the one merge with those of the other.
+    let (first, second) = made.split_at(2);
+    for part in [first, second] {
+        for made in part {
+            stage(&tables, made, faults).await;
+        }
+        commit(&tables, faults).await;
+    }
+    check_counts(&root, &made, faults).await;
+    check_failed_lines(&root, &made, faults).await;
+    check_sums(&root, &made, faults).await;
+    check_slots(&root, made.len() as u64, faults).await;
+    check_files(folder.path(), faults);
+    let tables = Arc::into_inner(tables).unwrap();
+    tables.rollups.into_iter().map(|each| each.rollup).collect()
+}
+
+fn remember_panics() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| match thread::current().name() {
+        Some("tokio-rt-worker") => {
+            let trace = Backtrace::force_capture().to_string();
+            let ours = trace.lines().filter(|line| line.contains("worker/src/"));
+            let ours: Vec<&str> = ours.take(5).map(str::trim).collect();
+            let told = format!("{panic}: {}", ours.join(", "));
+            PANICS.lock().unwrap().push(told);
+        }
+        _ => usual(panic),
+    }));
+}
+
+#[test]
+fn no_visitor_breaks_a_rollup() {
+    remember_panics();
+    let runtime = Runtime::new().unwrap();
+    let begin = Instant::now();
+    let mut rollups = runtime.block_on(plan());
+    println!(
+        "{} rollups planned in {:.1} s",
+        rollups.len(),
+        begin.elapsed().as_secs_f64()
+    );
+    let seeds = seeds(2);
+    for seed in &seeds {
+        println!("LOGMILL_SEED={seed}");
+        let mut faults = Faults::default();
+        rollups = runtime.block_on(run(*seed, rollups, &mut faults));
+        for (kind, seen) in &faults.0 {
+            println!("{kind}, {} times:", seen.len());
+            for seen in seen.iter().take(20) {
+                println!("  {seen}");
+            }
+        }
+        assert!(faults.0.is_empty(), "failed with LOGMILL_SEED={seed}");
+    }
+    let peak = peak_memory_bytes();
+    let seconds = begin.elapsed().as_secs_f64();
+    println!("{} seeds in {seconds:.1} s, {} MB", seeds.len(), peak >> 20);
+    assert!(peak < MEMORY_MAX_BYTES, "{peak} bytes");
+}
+
+/// A function that is added to the documentation is added here too.
+#[test]
+fn the_rollups_use_every_function() {
+    let page = fs::read_to_string(project().join("docs/sql.md")).unwrap();
+    let section = page
+        .split("## ")
+        .find(|section| section.starts_with("Functions and forms"));
+    let all: String = ROLLUPS
+        .iter()
+        .map(|(_, sql)| sql_of(sql).to_lowercase())
+        .collect();
+    let mut prefix = "";
+    for line in section
+        .unwrap()
+        .lines()
+        .filter(|line| line.starts_with("| "))
+    {
+        for name in line.split('`').skip(1).step_by(2) {
+            let name = name.trim_end_matches(" … ESCAPE");
+            if name.starts_with("url_") {
+                prefix = "url_extract";
+            }
+            let whole = match name.strip_prefix('_') {
+                Some(_) => format!("{prefix}{name}("),
+                None => name.to_lowercase(),
+            };
+            for name in whole.split(' ').filter(|name| !name.is_empty()) {
+                let name = name.replace("\\|\\|", "||");
+                assert!(all.contains(&name), "no rollup uses {name}");
+            }
+        }
+    }
+}
+
+/// Each odd value of a parameter in a log file of its own, for each rollup that uses it, and pairs of them: shows what each
+/// failure is, which a log file of many lines hides. It takes minutes.
+#[test]
+#[ignore = "a search for causes that takes minutes"]
+fn each_value_alone() {
+    remember_panics();
+    let runtime = Runtime::new().unwrap();
+    let faults = runtime.block_on(stage_each_alone());
+    for (kind, seen) in &faults.0 {
+        println!("{kind}, {} times:", seen.len());
+        for seen in seen.iter().take(3) {
+            println!("    {}", seen.chars().take(300).collect::<String>());
+        }
+    }
+    let is_broken = |kind: &str| !kind.starts_with("a line fails");
+    assert!(!faults.0.keys().any(|kind| is_broken(kind)));
+}
+
+async fn stage_each_alone() -> Faults {
+    let mut faults = Faults::default();
+    let folder = tempfile::tempdir().unwrap();
+    let root = Root::create(folder.path().to_str().unwrap()).await.unwrap();
+    let tables = Arc::new(RollupTables::open(&root, plan().await).await.unwrap());
+    // Pairs are so many that to commit them takes an hour.
+    let uncommitted = tempfile::tempdir().unwrap();
+    let of_pairs = Root::create(uncommitted.path().to_str().unwrap()).await;
+    let of_pairs = RollupTables::open(&of_pairs.unwrap(), plan().await).await;
+    let of_pairs = Arc::new(of_pairs.unwrap());
+    for (at, (name, sql)) in ROLLUPS.iter().enumerate() {
+        let balancer = of_balancer(sql);
+        let uses = |parameter: &str| sql.contains(&format!("{{{parameter}}}"));
+        let lines = hostile::lines::each_alone(balancer, uses);
+        println!("{name}: {} lines", lines.len());
+        for (number, (what, line, is_pair)) in lines.into_iter().enumerate() {
+            let tables = if is_pair { &of_pairs } else { &tables };
+            let uri = format!("file:///logs/{}", balancer.name(number as u64));
+            let begin = Instant::now();
+            let staged = staged(tables, at..at + 1, &uri, line).await;
+            if begin.elapsed() > SLOW {
+                faults.add(
+                    "a line is slow",
+                    format!("{name}: {what}: {:?}", begin.elapsed()),
+                );
+            }
+            match staged {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => {
+                    let kind = kind_of(&error);
+                    faults.add(
+                        format!("a line fails: {kind}"),
+                        format!("{name}: {what}: {error}"),
+                    );
+                }
+                Err(panic) => faults.add(panic, format!("{name}: {what}")),
+            }
+        }
+    }
+    commit(&tables, &mut faults).await;
+    check_files(folder.path(), &mut faults);
+    for (name, _) in ROLLUPS {
+        for format in [Format::Table, Format::Csv, Format::Json] {
+            let mut shown = Vec::new();
+            let sql = format!("SELECT * FROM {name}");
+            if let Err(error) = query(&root, &sql, format, &mut shown).await {
+                faults.add("a query failed", format!("{name}: {error:#}"));
+            }
+            let shown = String::from_utf8(shown).unwrap();
+            faults.unless(!shown.contains("ERROR: "), "a value can't be shown", || {
+                (*name).to_owned()
+            });
+        }
+    }
+    faults
+}
+
+/// Far more than one line takes, in a build that is not optimised.
+const SLOW: Duration = Duration::from_secs(2);
+
+/// An error without what is of one line alone.
+fn kind_of(error: &str) -> String {
+    let error = error
+        .split_once("fails on it: ")
+        .map_or(error, |(_, why)| why);
+    let mut kind = String::new();
+    for character in error.chars().take(60) {
+        match character {
+            '0'..='9' if kind.ends_with('0') => {}
+            '0'..='9' => kind.push('0'),
+            '\'' => return kind,
+            other => kind.push(other),
+        }
+    }
+    kind
+}
