@@ -8,6 +8,7 @@ use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 
 use super::functions::in_order;
+use super::per_line::stored_check;
 
 /// Bytes that a request or an answer may have, and that a balancer may report: a bound of the log's own bigint columns.
 const LOG_BIGINT_MAX: u128 = 1 << 50;
@@ -134,10 +135,27 @@ pub(super) fn in_filter(plan: &LogicalPlan) -> Result<bool> {
     Ok(!found.is_empty())
 }
 
-/// The expressions of a plan that can fail for some line, each once.
-pub(super) fn in_plan(plan: &LogicalPlan) -> Result<Vec<Fallible>> {
+/// The expressions of a plan that can fail for some line, each once. `own_times` are the columns that hold the line's own time.
+pub(super) fn in_plan(plan: &LogicalPlan, own_times: &[String]) -> Result<Vec<Fallible>> {
     let mut found = Vec::new();
+    let mut aggregates = false;
     plan.apply(|node| {
+        if let LogicalPlan::Aggregate(aggregate) = node {
+            aggregates = true;
+            let input = aggregate.input.schema();
+            for key in &aggregate.group_expr {
+                stored(key, input, own_times, &mut found)?;
+            }
+            for expr in &aggregate.aggr_expr {
+                if let Expr::AggregateFunction(call) = unwrapped(expr)
+                    && matches!(call.func.name(), "min" | "max")
+                {
+                    for value in &call.params.args {
+                        stored(value, input, own_times, &mut found)?;
+                    }
+                }
+            }
+        }
         let mut schema = DFSchema::empty();
         for input in node.inputs() {
             schema.merge(input.schema());
@@ -147,7 +165,31 @@ pub(super) fn in_plan(plan: &LogicalPlan) -> Result<Vec<Fallible>> {
             Ok(TreeNodeRecursion::Continue)
         })
     })?;
+    // Every row is kept.
+    if let (false, LogicalPlan::Projection(projection)) = (aggregates, plan) {
+        for expr in &projection.expr {
+            stored(expr, projection.input.schema(), own_times, &mut found)?;
+        }
+    }
     Ok(found)
+}
+
+/// Adds a value that is stored if it is a time that a table may not be able to store.
+fn stored(
+    expr: &Expr,
+    schema: &DFSchema,
+    own_times: &[String],
+    found: &mut Vec<Fallible>,
+) -> Result<()> {
+    let is_time = stored_check(&expr.get_type(schema)?).is_some();
+    let columns = expr.column_refs();
+    if is_time && columns.iter().any(|column| !own_times.contains(&column.name)) {
+        found.push(Fallible {
+            expression: unwrapped(expr).to_string(),
+            advice: "a time outside of the years 1 to 9999 can't be stored: leave such lines out in WHERE",
+        });
+    }
+    Ok(())
 }
 
 pub(super) fn in_expression(expr: &Expr, schema: &DFSchema, found: &mut Vec<Fallible>) -> Result<()> {

@@ -53,7 +53,7 @@ impl RollupPlan {
     pub(super) async fn new(statement: Statement, wanted: Wanted<'_>) -> Result<Self> {
         let (state, plan) =
             engine::plan_over_stream(statement, wanted.table, wanted.schema, Vec::new()).await?;
-        let fallible = fallible::in_plan(&plan)?;
+        let fallible = fallible::in_plan(&plan, wanted.own_times)?;
         let filter_fails = fallible::in_filter(&plan)?;
         let typed_time = wanted
             .slot
