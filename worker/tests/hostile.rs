@@ -519,7 +519,9 @@ fn remember_panics() {
     panic::set_hook(Box::new(move |panic| match thread::current().name() {
         Some("tokio-rt-worker") => {
             let trace = Backtrace::force_capture().to_string();
-            let ours = trace.lines().filter(|line| line.contains("worker/src/"));
+            let ours = trace
+                .lines()
+                .filter(|line| line.contains("/worker/src/") || line.contains("./src/"));
             let ours: Vec<&str> = ours.take(5).map(str::trim).collect();
             let told = format!("{panic}: {}", ours.join(", "));
             PANICS.lock().unwrap().push(told);
