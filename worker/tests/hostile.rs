@@ -331,6 +331,10 @@ async fn check_failed_lines(root: &Root, made: &[Made], faults: &mut Faults) {
         let of_log_file = kept.entry((text("t"), text("log_file"))).or_default();
         of_log_file.0 += 1;
         of_log_file.1 += shown.len() + reason.len();
+        // Where only the line's own time can fail a rollup, its lines are counted and not carried along.
+        if shown.is_empty() && reason.contains("the years 1 to 9999") {
+            continue;
+        }
         let lines = &by_uri[text("log_file").as_str()].log.lines;
         let line = lines.get((number(&row, "line_number") as usize).wrapping_sub(1));
         let is_that = line.is_some_and(|line| line.trim_end_matches('\r').starts_with(&shown));
@@ -496,10 +500,14 @@ async fn run(seed: u64, rollups: Vec<Rollup>, faults: &mut Faults) -> Vec<Rollup
     // In two commits, so that groups of the one merge with those of the other.
     let (first, second) = made.split_at(2);
     for part in [first, second] {
+        let begin = Instant::now();
         for made in part {
             stage(&tables, made, faults).await;
         }
+        let staged = begin.elapsed().as_secs_f64();
         commit(&tables, faults).await;
+        let committed = begin.elapsed().as_secs_f64() - staged;
+        println!("staged in {staged:.1} s, committed in {committed:.1} s");
     }
     check_counts(&root, &made, faults).await;
     check_failed_lines(&root, &made, faults).await;
