@@ -210,6 +210,33 @@ OTHERS = [
     "bar(0.5, 10)", "date '2026-11-20'", "time '10:00:00'", "cast('10:00' AS time)", "\"type\"", "\"TYPE\"", "TYPE", "a.type",
 ]
 
+# Of many, nested, and with NaN among them.
+OTHERS += [
+    "greatest(elb_status_code, client_port, 300)", "least(sent_bytes, received_bytes, 100, NULL)", f"greatest({NUMBER}, 1e0, -1e0)",
+    f"greatest(1e0, {NUMBER})", f"least(1e0, {NUMBER}, 5e0)", f"least({NUMBER}, {NUMBER})", f"greatest(-0e0, {NUMBER} * 0e0)", "greatest(type)",
+    f"{NUMBER} + 0e0 > 1", f"{NUMBER} + 0e0 <> {NUMBER}", f"{NUMBER} * 1e0 = {NUMBER} + 0e0", f"{NUMBER} + 0e0 BETWEEN 0 AND 5",
+    f"{NUMBER} + 0e0 NOT BETWEEN 0 AND 5", f"NOT ({NUMBER} + 0e0 <= sent_bytes)", f"nullif({NUMBER} + 0e0, 1)", f"{NUMBER} + 0e0 IN (1, 2)",
+    "greatest(greatest(sent_bytes, received_bytes), least(elb_status_code, 300))", "least(user_agent, type, 'm')", "greatest()",
+    f"greatest({INSTANT}, {CREATED}, {ODD_INSTANT})", f"least(date({INSTANT}), DATE '2026-11-20')", "greatest(sent_bytes > 0, received_bytes > 0)",
+    "received_bytes <> 0 AND (sent_bytes / received_bytes > 10 OR 5 / (received_bytes - 1) > 1)", "NULL AND 1 / received_bytes = 1",
+    "received_bytes = 0 OR NULL OR 1 / received_bytes = 1", "received_bytes <> 0 AND NULL AND 1 / received_bytes = 1",
+    f"is_finite({NUMBER}) AND round({WHOLE}, -19) = 0", "mod(sent_bytes, 1.5)",
+]
+
+# A text is no number to Trino, and a number no text, whatever DataFusion would cast.
+OTHERS += [
+    "target_status_code >= 500", "try_cast(target_status_code AS integer) >= 500", "500 = target_status_code", "elb_status_code <> 'x'",
+    "elb_status_code IN (200, '404')", "target_status_code IN ('200', 404)", "elb_status_code BETWEEN '1' AND 2", "type IS DISTINCT FROM 5",
+    "nullif(target_status_code, 0)", "CASE target_status_code WHEN 200 THEN 1 END", "CASE WHEN sent_bytes > 0 THEN 'x' ELSE 0 END",
+    "if(sent_bytes > 0, sent_bytes, '-')", "coalesce(target_port, '-')", "greatest(type, 1)", "if(elb_status_code, 1)", "NOT sent_bytes",
+    "(sent_bytes > 0) = 1", "(sent_bytes > 0) = 'true'", "(sent_bytes > 0) = (received_bytes > 0)", f"{INSTANT} >= '2026-11-20T10:00:00Z'",
+    f"{INSTANT} >= DATE '2026-11-20'", f"date({INSTANT}) <= {INSTANT}", f"date({INSTANT}) = '2026-11-20'", f"date({INSTANT}) + 1", "-user_agent",
+    "user_agent * 2", "concat(user_agent, sent_bytes)", "user_agent || cast(NULL AS varchar)", "elb_status_code LIKE '5%'", "lower(elb_status_code)",
+    "starts_with(user_agent, 5)", "substr(user_agent, '2')", "hour(time)", "abs(target_status_code)", "is_nan(sent_bytes)", "sent_bytes + NULL",
+    f"round({NUMBER}, cast(length(type) AS integer))", f"round({NUMBER}, if(type = 'ws', 1, 2))", "elb_status_code = 1.5", "BIGINT '5' > 3",
+    f"(type IS DISTINCT FROM {E}) AND elb_status_code = 200", "type IS NOT DISTINCT FROM 'ws' OR elb_status_code = 200",
+]
+
 AGGREGATES = [
     "count(*)", "count(1)", "count(target_port)", "count(" + E + ")", "count(" + NUMBER + ")", "count_if(elb_status_code >= 500)",
     "count_if(" + E + " = 'view')", "count(*) FILTER (WHERE target_port IS NULL)", "count() ",
@@ -232,6 +259,7 @@ AGGREGATES = [
     "arbitrary(type)", "max_by(user_agent, time)", "array_agg(type)", "sum(sent_bytes) / count(*)", "count(*) + 1",
     "cast(sum(sent_bytes) AS double)", "checksum(type)", "bitwise_or_agg(elb_status_code)", "geometric_mean(sent_bytes)", "histogram(type)",
     "min(type, 2)", "any_value(type)", "listagg(type, ',')", "map_agg(type, elb)", "corr(sent_bytes, received_bytes)", "sum(DISTINCT sent_bytes)",
+    "sum(target_status_code)", "bool_or(elb_status_code)", "tdigest_agg(type)", "count_if(elb_status_code)", "count(ALL type)", "sum(NULL)",
     "max(sent_bytes) - min(sent_bytes)", "round(sum(target_processing_time))", "coalesce(sum(target_port), 0)",
 ]
 

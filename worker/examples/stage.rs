@@ -7,9 +7,15 @@
 
 use anyhow::{Result, bail};
 use logmill::intake::listing;
-use logmill::journey::{self, Outcome, RollupTable, RollupTables, Source};
+use logmill::journey::{self, Limits, Outcome, RollupTable, RollupTables, Source};
 use logmill::rollup::Rollup;
 use logmill::table::Root;
+
+/// Large enough to matter to no log file here.
+const LIMITS: Limits = Limits {
+    text_bytes: u64::MAX,
+    group_bytes: 64 << 20,
+};
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -30,7 +36,7 @@ async fn main() -> Result<()> {
                 etag: found.etag.clone(),
                 reader: found.open()?,
             };
-            let staging = journey::stage(source, &each, &opened.rejected_lines, u64::MAX);
+            let staging = journey::stage(source, &each, &opened.rejected_lines, LIMITS);
             if let Outcome::Staged(..) = tokio::runtime::Handle::current().block_on(staging)? {
                 staged += 1;
             }

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use indicatif::{HumanBytes, HumanCount};
 
 use crate::query::{self, Format};
-use crate::rollup::Rollup;
+use crate::rollup::{Fallible, Rollup, TYPED_SLOTS_MAX};
 use crate::rollup::functions::cast::trino_name;
 use crate::run::{self, Options, Progress};
 use crate::table::Root;
@@ -54,6 +54,28 @@ pub fn describe(rollup: &Rollup) -> String {
         ),
         slot => writeln!(text, "\nPartitioned by date, the day of {slot}."),
     };
+    text.push_str(&warnings(rollup));
+    text
+}
+
+/// Says where the rollup can fail on what visitors write.
+fn warnings(rollup: &Rollup) -> String {
+    let mut text = String::new();
+    if !rollup.fallible().is_empty() {
+        text.push_str("\nCan fail on what visitors write. A line on which it fails is left out of this table, and is in failed_lines:\n");
+    }
+    for Fallible { expression, advice } in rollup.fallible() {
+        let _ = writeln!(text, "  {expression}\n    {advice}");
+    }
+    if rollup.visitors_write_times() {
+        let slot = &rollup.definition().columns[rollup.definition().slot_column].name;
+        let _ = writeln!(
+            text,
+            "\nVisitors write {slot}, which says to which hour or day a row belongs: each costs a file that commits write anew, \
+             so a log file may touch {TYPED_SLOTS_MAX} of them, and other lines are in failed_lines. Group by the line's own \
+             time first: date_trunc('hour', from_iso8601_timestamp(time))."
+        );
+    }
     text
 }
 

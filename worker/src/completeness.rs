@@ -283,7 +283,11 @@ mod tests {
             reader: found.open().unwrap(),
         };
         let rollups: Vec<_> = tables.rollups.iter().collect();
-        journey::stage(source, &rollups, &tables.rejected_lines, 1 << 20)
+        let limits = journey::Limits {
+            text_bytes: 1 << 20,
+            group_bytes: 1 << 20,
+        };
+        journey::stage(source, &rollups, &tables.rejected_lines, limits)
             .await
             .unwrap();
     }

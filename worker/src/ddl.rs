@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use arrow::datatypes::DataType;
 
-use crate::rollup::{DATE_COLUMN, MergeRule};
+use crate::rollup::{DATE_COLUMN, MergeRule, sum_state};
 use crate::table::{Column, Definition};
 
 /// Aggregates that one query shows. More of them would not fit on a screen.
@@ -140,6 +140,11 @@ fn days(before_today: u32) -> String {
 /// The call that says what the column is over many rows, if one does, and the column's name.
 fn merged_again(column: &Column) -> Option<(String, &str)> {
     let function = match column.rule? {
+        // A bigint can't hold some; its exact state can.
+        MergeRule::BigintSum => {
+            return Some((format!("sum({})", sum_state(&column.name)), &column.name));
+        }
+        MergeRule::Sum if matches!(column.data_type, DataType::Decimal128(..)) => return None,
         MergeRule::Sum => "sum",
         MergeRule::Min => "min",
         MergeRule::Max => "max",

@@ -6,18 +6,16 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use datafusion::error::DataFusionError;
-use datafusion::execution::SendableRecordBatchStream;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::channel::mpsc::{Receiver, Sender, channel};
 use futures::future::{try_join, try_join_all};
-use futures::{SinkExt, StreamExt, TryStreamExt};
+use futures::{SinkExt, StreamExt};
 use logmill_shared::{LogFile, NamedAs};
 
 use crate::format::{Condition, LogFormat, Recognised, Scan, ScanColumn, recognise};
 use crate::log_file::gunzip::{self, GunzipError};
 use crate::log_file::lines::{Chunk, Lines};
 use crate::rollup::Rollup;
-use crate::table::{Entry, RejectedLines, Root, StagingFile, Table, TableError, conform};
+use crate::table::{Entry, FailedLines, RejectedLines, Root, StagingFile, Table, TableError};
 
 /// Batches that may wait between the scan and a rollup. One is enough for both to go on; each holds a
 /// megabyte of text.
@@ -86,9 +84,29 @@ pub struct Source<R> {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It is staged for every rollup that reads it: it will be counted, whatever happens now.
-    Staged(Reading, Spent),
+    Staged(Staged),
     /// It is no log that a rollup reads, and was left alone.
     Skipped(String),
+}
+
+/// A log file that is staged.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Staged {
+    /// What was read of it.
+    pub reading: Reading,
+    /// Where its time has gone.
+    pub spent: Spent,
+    /// Tables whose rollup fails on some of its lines, and on how many.
+    pub failed_lines: Vec<(String, u64)>,
+}
+
+/// Bounds of what a log file may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The most text that it may expand to, in bytes.
+    pub text_bytes: u64,
+    /// What the groups of one rollup may take before they are given out, in bytes of memory.
+    pub group_bytes: usize,
 }
 
 /// Where a log file's time has gone.
@@ -152,7 +170,7 @@ pub async fn stage<R: Read>(
     source: Source<R>,
     rollups: &[&RollupTable],
     rejected_lines: &Table,
-    max_text_bytes: u64,
+    limits: Limits,
 ) -> Result<Outcome, JourneyError> {
     let Source {
         log_file,
@@ -173,7 +191,7 @@ pub async fn stage<R: Read>(
         reader,
         time: &mut fetch,
     };
-    let mut lines = Lines::new(gunzip::open(reader, max_text_bytes)?);
+    let mut lines = Lines::new(gunzip::open(reader, limits.text_bytes)?);
     let format = match recognise(named_as, lines.peek()?) {
         Recognised::Log(format) => format,
         Recognised::Other(_) if bytes == 0 => return Ok(Outcome::Skipped("empty file".to_owned())),
@@ -197,7 +215,13 @@ pub async fn stage<R: Read>(
     for each in &rollups {
         let (sender, receiver) = channel(BATCHES_IN_FLIGHT);
         senders.push(sender);
-        rolled_up.push(roll_up(each, &log_file, &columns, receiver));
+        rolled_up.push(roll_up(
+            each,
+            &log_file,
+            &columns,
+            receiver,
+            limits.group_bytes,
+        ));
     }
     let mut scan = Scan::new(format, &columns);
     if let Some(conditions) = conditions(&rollups) {
@@ -210,11 +234,15 @@ pub async fn stage<R: Read>(
     // Only now, with the whole file read and nothing wrong, does anything of it come to be staged.
     let mut entry = entry(&log_file, format, bytes, etag, &scanned);
     if let Some(rejected) = scanned.rejected {
-        entry.rows = entry.rejected_lines;
         rejected.stage(&entry).await?;
     }
-    for (staging, rows) in rolled_up {
-        entry.rows = rows;
+    let mut failed_lines = Vec::new();
+    for (each, (staging, failed)) in rollups.iter().zip(rolled_up) {
+        if failed.count > 0 {
+            failed_lines.push((each.table.definition().name.clone(), failed.count));
+        }
+        entry.failed_lines = failed.count as i64;
+        entry.failures = failed.kept;
         staging.stage(&entry).await?;
     }
     let reading = Reading {
@@ -228,7 +256,11 @@ pub async fn stage<R: Read>(
         compute: read.saturating_sub(fetch),
         put: begun.elapsed().saturating_sub(read),
     };
-    Ok(Outcome::Staged(reading, spent))
+    Ok(Outcome::Staged(Staged {
+        reading,
+        spent,
+        failed_lines,
+    }))
 }
 
 /// Measures how long is waited for a log file's bytes.
@@ -264,6 +296,9 @@ fn entry(
         rows: 0,
         first_time: scanned.times.map(|(first, _)| first),
         last_time: scanned.times.map(|(_, last)| last),
+        failed_lines: 0,
+        failures: Vec::new(),
+        slots: None,
     }
 }
 
@@ -311,6 +346,7 @@ async fn scan_lines(
             Chunk::Overlong(start) => {
                 scanned.lines += 1;
                 scanned.rejected_lines += 1;
+                scan.skip_line();
                 rejected.push(scanned.lines, crate::format::Rejection::TooLong, &start);
             }
             Chunk::Lines(text) => {
@@ -334,7 +370,7 @@ async fn scan_lines(
                 Some(staging) => staging,
                 none => none.insert(rejected_lines.staging_file(log_file)?),
             };
-            staging.write(&rows).await?;
+            staging.write(vec![rows]).await?;
         }
         chunks += 1;
         if scan.rows() >= BATCH_ROWS_MIN || chunks == BATCH_CHUNKS_MAX {
@@ -373,13 +409,14 @@ fn each_line(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Runs one rollup over a log file's batches. Returns what it is to stage, and its rows.
+/// Runs one rollup over a log file's batches. Returns what it is to stage, and the lines on which it fails.
 async fn roll_up(
     each: &RollupTable,
     log_file: &LogFile,
     columns: &[ScanColumn],
     batches: Receiver<RecordBatch>,
-) -> Result<(StagingFile, i64), JourneyError> {
+    group_bytes: usize,
+) -> Result<(StagingFile, FailedLines), JourneyError> {
     let RollupTable { rollup, table } = each;
     let sql_error = |source| JourneyError::Sql {
         rollup: table.definition().name.clone(),
@@ -392,19 +429,13 @@ async fn roll_up(
         .filter_map(|column| columns.iter().position(|other| other == column))
         .collect();
     let batches = batches.map(move |batch| Ok(batch.project(&own)?));
-    let batches: SendableRecordBatchStream =
-        Box::pin(RecordBatchStreamAdapter::new(rollup.scan_schema(), batches));
 
     let mut staging = table.staging_file(log_file)?;
-    let schema = table.definition().row_schema();
-    let mut rows_staged = 0;
-    let mut rows = rollup.run(batches).await.map_err(sql_error)?;
-    while let Some(batch) = rows.try_next().await.map_err(sql_error)? {
-        rows_staged += batch.num_rows() as i64;
-        let batch = conform(&batch, &schema).map_err(sql_error)?;
-        staging.write(&batch).await?;
+    let mut rows = rollup.rows(batches.boxed(), group_bytes);
+    while let Some(rows) = rows.next().await.map_err(sql_error)? {
+        staging.write(rows).await?;
     }
-    Ok((staging, rows_staged))
+    Ok((staging, rows.failed().await))
 }
 
 #[cfg(test)]

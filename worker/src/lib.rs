@@ -20,6 +20,7 @@
 mod aws;
 pub mod terminal;
 mod marks;
+pub mod memory;
 pub mod intake;
 pub mod log_file;
 pub mod format;

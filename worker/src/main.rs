@@ -390,6 +390,13 @@ fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
     if rejected_lines > 0 {
         writeln!(out, "           (they are in the table rejected_lines)")?;
     }
+    for (table, lines) in &summary.failed_lines {
+        let lines = HumanCount(*lines);
+        writeln!(out, "           {lines} on which the rollup {table} fails: it leaves them out")?;
+    }
+    if !summary.failed_lines.is_empty() {
+        writeln!(out, "           (they are in failed_lines: logmill query 'SELECT * FROM failed_lines')")?;
+    }
     writeln!(
         out,
         "text       {} in {seconds:.2} s, {:.1} MB/s",
@@ -406,6 +413,15 @@ fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
             if table.files == 1 { "file" } else { "files" },
             HumanBytes(table.bytes)
         )?;
+        let lost = summary.lost.get(&table.name).copied().unwrap_or_default();
+        if lost.sums > 0 {
+            let sums = HumanCount(lost.sums);
+            writeln!(out, "           {sums} sums are beyond bigint and NULL; the columns that end in __sum have them")?;
+        }
+        if lost.other_rows > 0 {
+            let rows = HumanCount(lost.other_rows);
+            writeln!(out, "           {rows} rows, with is_other, stand for groups that a full hour had no room for")?;
+        }
     }
     out.flush()
 }

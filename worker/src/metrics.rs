@@ -53,6 +53,9 @@ pub struct Metrics {
     staged_to_visible: Histograms,
     version: Gauges,
     upkeep_failures: Counters,
+    failed_lines: Counters,
+    out_of_range: Gauges,
+    other_rows: Gauges,
 }
 
 /// What has become of a message.
@@ -108,6 +111,9 @@ impl Default for Metrics {
             staged_to_visible: Family::new_with_constructor(age),
             version: Family::default(),
             upkeep_failures: Family::default(),
+            failed_lines: Family::default(),
+            out_of_range: Family::default(),
+            other_rows: Family::default(),
         }
         .registered()
         .shown()
@@ -219,6 +225,21 @@ impl Metrics {
             "Commits, settlings and vacuums that failed, and are tried again",
             self.upkeep_failures.clone(),
         );
+        registry.register(
+            "failed_lines",
+            "Lines on which a table's rollup fails, which are left out of it, in log files that this worker has staged",
+            self.failed_lines.clone(),
+        );
+        registry.register(
+            "out_of_range_sums",
+            "Sums beyond bigint, which are NULL, in the hours that this worker's last commit has written",
+            self.out_of_range.clone(),
+        );
+        registry.register(
+            "other_rows",
+            "Rows that stand for groups which a full hour had no room for, in the hours that this worker's last commit has written",
+            self.other_rows.clone(),
+        );
         self
     }
 
@@ -317,10 +338,18 @@ impl Metrics {
         count(&self.committed, "table", table, log_files);
         let gauge = self.version.get_or_create_owned(&label("table", table));
         gauge.set(committed.version as i64);
+        let gauge = self.out_of_range.get_or_create_owned(&label("table", table));
+        gauge.set(committed.lost.sums as i64);
+        let gauge = self.other_rows.get_or_create_owned(&label("table", table));
+        gauge.set(committed.lost.other_rows as i64);
         if let Some(oldest) = committed.oldest {
             let waited = oldest.elapsed().unwrap_or_default();
             observe(&self.staged_to_visible, "table", table, waited);
         }
+    }
+
+    pub(crate) fn failed_lines(&self, table: &str, lines: u64) {
+        count(&self.failed_lines, "table", table, lines);
     }
 
     pub(crate) fn upkeep_failed(&self, table: &str) {
@@ -363,6 +392,9 @@ mod tests {
             rows: 1,
             first_time: None,
             last_time: None,
+            failed_lines: 0,
+            failures: Vec::new(),
+            slots: None,
         }
     }
 

@@ -15,10 +15,13 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::intake::listing::{self, Found};
-use crate::journey::{self, JourneyError, Outcome, Reading, RollupTable, RollupTables, Source};
+use crate::journey::{
+    self, JourneyError, Limits, Outcome, Reading, RollupTable, RollupTables, Source, Staged,
+};
+use crate::memory;
 use crate::pace::{self, Pace};
 use crate::rollup::{REJECTED_LINES, Rollup};
-use crate::table::{Entry, Root, TableError};
+use crate::table::{Entry, Lost, Root, TableError};
 
 /// What to run.
 #[derive(Debug)]
@@ -46,6 +49,10 @@ pub struct Summary {
     pub skipped: BTreeMap<String, usize>,
     /// Log files of which nothing is counted, each with the reason.
     pub failed: Vec<(String, String)>,
+    /// Lines on which a rollup fails, by its table: they are in none of its rows.
+    pub failed_lines: BTreeMap<String, u64>,
+    /// What could not be kept as it is, by table, in the hours that were written last.
+    pub lost: BTreeMap<String, Lost>,
     /// What was read.
     pub reading: Reading,
     /// The tables, as they are now.
@@ -104,16 +111,21 @@ pub async fn run(
     );
 
     let begin = Instant::now();
-    let workshop = Arc::new(Workshop {
-        next: AtomicUsize::new(0),
-        to_do,
-        tables,
-        max_text_bytes: options.max_log_file_bytes,
-    });
     let threads = match options.threads {
         Some(threads) => threads.get(),
         None => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
     };
+    let memory = memory::Staging::new(threads, tables.rollups.len());
+    let threads = memory.log_files;
+    let workshop = Arc::new(Workshop {
+        next: AtomicUsize::new(0),
+        to_do,
+        tables,
+        limits: Limits {
+            text_bytes: options.max_log_file_bytes,
+            group_bytes: memory.groups,
+        },
+    });
     let (sender, results) = channel(threads);
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..threads {
@@ -206,7 +218,7 @@ struct Workshop {
     to_do: Vec<ToDo>,
     next: AtomicUsize,
     tables: RollupTables,
-    max_text_bytes: u64,
+    limits: Limits,
 }
 
 impl Workshop {
@@ -224,24 +236,35 @@ impl Workshop {
             reader: to_do.found.open()?,
         };
         let rejected_lines = &self.tables.rejected_lines;
-        journey::stage(source, &rollups, rejected_lines, self.max_text_bytes).await
+        journey::stage(source, &rollups, rejected_lines, self.limits).await
     }
 
-    /// Commits what is staged for all tables. Returns the log files that a rollup's table has counted by it.
-    async fn commit(&self) -> Result<HashSet<String>> {
-        let mut counted = HashSet::new();
+    /// Commits what is staged for all tables.
+    async fn commit(&self) -> Result<Counted> {
+        let mut counted = Counted::default();
         for table in self.tables.tables() {
             let name = &table.definition().name;
-            let entries = table
+            let committed = table
                 .commit()
                 .await
                 .with_context(|| format!("the table '{name}' can't be committed"))?;
             if name != REJECTED_LINES {
-                counted.extend(entries.into_iter().map(|entry| entry.log_file));
+                let entries = committed.entries.into_iter();
+                counted.log_files.extend(entries.map(|entry| entry.log_file));
+                counted.lost.insert(name.clone(), committed.lost);
             }
         }
         Ok(counted)
     }
+}
+
+/// What commits have counted.
+#[derive(Default)]
+struct Counted {
+    /// Log files that a rollup's table has counted.
+    log_files: HashSet<String>,
+    /// What tables could not keep as it is, in what was written last.
+    lost: BTreeMap<String, Lost>,
 }
 
 /// Takes in what the workers have done, and commits now and then while they go on.
@@ -251,15 +274,16 @@ async fn gather(
     summary: &mut Summary,
     progress: &mut dyn Progress,
 ) -> Result<()> {
-    let counted: Arc<Mutex<HashSet<String>>> = Arc::default();
-    let commit = |workshop: Arc<Workshop>, counted: Arc<Mutex<HashSet<String>>>| {
+    let counted: Arc<Mutex<Counted>> = Arc::default();
+    let commit = |workshop: Arc<Workshop>, counted: Arc<Mutex<Counted>>| {
         tokio::spawn(async move {
             let begin = Instant::now();
-            let entries = workshop.commit().await?;
-            counted
+            let Counted { log_files, lost } = workshop.commit().await?;
+            let mut counted = counted
                 .lock()
-                .map_err(|_| anyhow::anyhow!("a commit has panicked"))?
-                .extend(entries);
+                .map_err(|_| anyhow::anyhow!("a commit has panicked"))?;
+            counted.log_files.extend(log_files);
+            counted.lost.extend(lost);
             anyhow::Ok(begin.elapsed())
         })
     };
@@ -270,8 +294,16 @@ async fn gather(
     while let Some((found, result)) = results.recv().await {
         let mut text_bytes = 0;
         match result {
-            Ok(Outcome::Staged(reading, _)) => {
+            Ok(Outcome::Staged(done)) => {
                 staged += 1;
+                let Staged {
+                    reading,
+                    failed_lines,
+                    ..
+                } = done;
+                for (table, lines) in failed_lines {
+                    *summary.failed_lines.entry(table).or_default() += lines;
+                }
                 text_bytes = reading.text_bytes;
                 summary.reading.add(&reading);
             }
@@ -299,6 +331,10 @@ async fn gather(
         committing.await??;
     }
     commit(Arc::clone(workshop), Arc::clone(&counted)).await??;
-    summary.counted = counted.lock().map_or(0, |counted| counted.len());
+    if let Ok(mut counted) = counted.lock() {
+        summary.counted = counted.log_files.len();
+        summary.lost = std::mem::take(&mut counted.lost);
+        summary.lost.retain(|_, lost| *lost != Lost::default());
+    }
     Ok(())
 }

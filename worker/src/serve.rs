@@ -22,7 +22,10 @@ use crate::aws::Verdict;
 use crate::intake::places::Places;
 use crate::intake::queue::Queue;
 use crate::intake::{Next, NotStaged, Stage, Taken, http, sqs};
-use crate::journey::{self, JourneyError, Outcome, RollupTable, RollupTables, Source};
+use crate::journey::{
+    self, JourneyError, Limits, Outcome, RollupTable, RollupTables, Source, Staged,
+};
+use crate::memory;
 use crate::log_file::fetch;
 use crate::log_file::gunzip::GunzipError;
 use crate::metrics::Metrics;
@@ -164,11 +167,22 @@ async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Resu
         None => None,
     };
     let root = Root::create(&options.tables).await?;
+    let memory = memory::Staging::new(at_once, rollups.len());
+    if memory.log_files < at_once {
+        tracing::warn!(
+            log_files_at_once = memory.log_files,
+            rollups = rollups.len(),
+            "fewer log files at once than configured: memory does not allow for more"
+        );
+    }
     let worker = Arc::new(Worker {
         tables: RollupTables::open(&root, rollups).await?,
         places,
-        turns: Arc::new(Semaphore::new(at_once)),
-        max_text_bytes: options.max_log_file_bytes,
+        turns: Arc::new(Semaphore::new(memory.log_files)),
+        limits: Limits {
+            text_bytes: options.max_log_file_bytes,
+            group_bytes: memory.groups,
+        },
         metrics: Arc::clone(metrics),
     });
     Ok(Opened {
@@ -257,7 +271,7 @@ struct Worker {
     places: Places,
     /// One for each log file that may be staged at once.
     turns: Arc<Semaphore>,
-    max_text_bytes: u64,
+    limits: Limits,
     metrics: Arc<Metrics>,
 }
 
@@ -287,7 +301,7 @@ impl Worker {
                 source,
                 &rollups,
                 &worker.tables.rejected_lines,
-                worker.max_text_bytes,
+                worker.limits,
             ))
         })
         .await;
@@ -324,9 +338,14 @@ impl Worker {
 impl Stage for Arc<Worker> {
     async fn stage(&self, log_file: &LogFile) -> Result<Taken, NotStaged> {
         match self.take(log_file).await {
-            Ok(Outcome::Staged(reading, spent)) => {
+            Ok(Outcome::Staged(staged)) => {
+                let Staged { reading, spent, failed_lines } = staged;
                 tracing::debug!(%log_file, lines = reading.lines, "staged");
                 self.metrics.staged(&reading, &spent);
+                for (table, lines) in failed_lines {
+                    tracing::debug!(%log_file, %table, lines, "rollup fails on lines; they are left out of it");
+                    self.metrics.failed_lines(&table, lines);
+                }
                 Ok(Taken::Staged)
             }
             Ok(Outcome::Skipped(what)) => {
@@ -353,14 +372,11 @@ fn not_staged(error: JourneyError) -> NotStaged {
     let (name, next) = match &error {
         JourneyError::Open(_) | JourneyError::Unreadable(_) => ("unreadable", Next::Person),
         JourneyError::Sql { source, .. } => match source.find_root() {
-            // Other log files that are staged just now have the memory that it needs.
-            DataFusionError::ResourcesExhausted(_) => ("memory", Next::Again),
-            // Groups that don't fit into memory go to disk.
             DataFusionError::IoError(_) => ("disk", Next::Outage),
             _ => ("sql", Next::Person),
         },
         JourneyError::Staging(
-            TableError::Date(_) | TableError::NotOurs { .. } | TableError::Internal(_),
+            TableError::NotOurs { .. } | TableError::Internal(_),
         ) => ("not_stageable", Next::Person),
         // Whatever else it is, it is not the log file's fault: no answer, or no permission any more.
         JourneyError::Staging(_) => ("tables_unavailable", Next::Outage),

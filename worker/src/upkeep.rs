@@ -128,6 +128,19 @@ impl Keeper<'_> {
                 more = done.more, took_s = took.as_secs_f64(),
                 staged_to_visible_s = waited.map(|waited| waited.as_secs_f64()), "committed"
             );
+            if done.lost.sums > 0 {
+                tracing::warn!(
+                    %table, sums = done.lost.sums,
+                    "sums beyond bigint are NULL; the columns that end in __sum have them exactly"
+                );
+            }
+            if done.lost.other_rows > 0 {
+                tracing::warn!(
+                    %table, rows = done.lost.other_rows,
+                    "an hour is full: groups that it has no room for are in rows with is_other; \
+                     fewer group keys, or coarser ones, make room"
+                );
+            }
         }
         tell(News::Committed(done, took));
         Ok(())

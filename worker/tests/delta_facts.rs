@@ -47,7 +47,7 @@ impl Delta {
             ])
             .with_partition_columns(["date"])
             .with_configuration(HashMap::from([(
-                "logmill.sql".to_owned(),
+                "logmill.rollup".to_owned(),
                 Some("SELECT 1".to_owned()),
             )]))
             .with_raise_if_key_not_exists(false)
@@ -205,7 +205,7 @@ async fn tables_are_created_with_reader_1_and_writer_2() {
         snapshot
             .metadata()
             .configuration()
-            .get("logmill.sql")
+            .get("logmill.rollup")
             .map(String::as_str),
         Some("SELECT 1")
     );

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use hostile::lines::{Balancer, HostileLog, ORDINARY, OVERFLOWING};
 use hostile::rollups::{ROLLUPS, WIDE};
-use logmill::journey::{self, Outcome, RollupTable, RollupTables, Source};
+use logmill::journey::{self, Limits, Outcome, RollupTable, RollupTables, Source};
 use logmill::query::{Format, query};
 use logmill::rollup::Rollup;
 use logmill::table::Root;
@@ -40,7 +40,11 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::task::{JoinError, spawn_blocking};
 
 /// What a log file may take.
-const LIMITS: u64 = 1 << 30;
+const LIMITS: Limits = Limits {
+    text_bytes: 1 << 30,
+    // Little, so that log files of many keys are staged as several sorted runs.
+    group_bytes: 1 << 20,
+};
 
 /// Failed lines that are kept of a log file for each table, at most; and how many bytes of them certainly are.
 const KEPT_FAILED_LINES: u64 = 100;

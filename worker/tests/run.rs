@@ -613,6 +613,31 @@ fn queries_answer_in_every_format() {
 }
 
 #[test]
+fn a_query_tells_hours_and_days_in_utc_or_is_refused() {
+    let place = Workplace::new();
+    place.rollup("by_minute", BY_MINUTE);
+    let line = alb_line(1, 1, "192.0.2.1", 200, "https://shop.example:443/");
+    place.log(&alb_name(1, 5, 1), &line);
+    place.run();
+    let parts = |x: &str| {
+        format!(
+            "SELECT hour({x}), day({x}), date({x}), date_trunc('day', {x}), extract(hour FROM {x}), \
+             date_format({x}, '%Y-%m-%d %H'), to_unixtime({x}) FROM by_minute"
+        )
+    };
+    let in_utc = place.query(&parts("minute"));
+    assert!(in_utc[0].starts_with("1,20,2026-11-20,"), "{in_utc:?}");
+    assert_eq!(place.query(&parts("minute AT TIME ZONE 'UTC'")), in_utc);
+    let tables = place.path("tables");
+    let elsewhere = parts("minute AT TIME ZONE 'America/New_York'");
+    let printed = fail(&mut logmill(["query", &elsewhere, "--tables", &tables]), 1);
+    assert!(
+        printed.contains("AT TIME ZONE is not available yet"),
+        "{printed}"
+    );
+}
+
+#[test]
 fn a_query_for_one_hour_reads_one_file() {
     let place = Workplace::new();
     place.rollup("by_minute", BY_MINUTE);

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use logmill::journey::{self, RollupTable, Source};
+use logmill::journey::{self, Limits, RollupTable, Source};
 use logmill::pace;
 use logmill::rollup::Rollup;
 use logmill::table::{RejectedLines, Root, Table};
@@ -31,6 +31,12 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 const SQL: &str = "SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, request_url AS url, \
     count(*) AS requests, sum(sent_bytes) AS bytes FROM alb_access_logs GROUP BY 1, 2";
+
+/// Large enough to matter to no log file here.
+const LIMITS: Limits = Limits {
+    text_bytes: u64::MAX,
+    group_bytes: 64 << 20,
+};
 
 /// A million log files a day.
 const LOG_FILES_PER_SECOND: f64 = 1e6 / 86_400.0;
@@ -86,7 +92,7 @@ impl Bench {
             reader: text,
         };
         let rollups = [&self.each];
-        journey::stage(source, &rollups, &self.rejected_lines, u64::MAX).await?;
+        journey::stage(source, &rollups, &self.rejected_lines, LIMITS).await?;
         Ok(())
     }
 }

@@ -50,7 +50,10 @@ impl Needs {
                 self.add_request();
                 self.query = true;
             }
-            ScanColumn::Time | ScanColumn::Day => {}
+            ScanColumn::Time
+            | ScanColumn::Day
+            | ScanColumn::LineNumber
+            | ScanColumn::LineText => {}
         }
     }
 

@@ -114,7 +114,14 @@ pub enum ScanColumn {
     Time,
     /// The UTC day of the line's time.
     Day,
+    /// The line's number in its log file, from 1. Of lines on which a rollup fails it says which they are.
+    LineNumber,
+    /// The line itself, up to [`LINE_TEXT_BYTES`].
+    LineText,
 }
+
+/// How much of a line [`ScanColumn::LineText`] has, in bytes.
+pub(crate) const LINE_TEXT_BYTES: usize = 1024;
 
 impl PartialEq for ScanColumn {
     fn eq(&self, other: &Self) -> bool {
@@ -123,7 +130,10 @@ impl PartialEq for ScanColumn {
             (Self::UrlParameter(left), Self::UrlParameter(right))
             | (Self::UrlDouble(left), Self::UrlDouble(right))
             | (Self::UrlBigint(left), Self::UrlBigint(right)) => left == right,
-            (Self::Time, Self::Time) | (Self::Day, Self::Day) => true,
+            (Self::Time, Self::Time)
+            | (Self::Day, Self::Day)
+            | (Self::LineNumber, Self::LineNumber)
+            | (Self::LineText, Self::LineText) => true,
             _ => false,
         }
     }
@@ -147,6 +157,8 @@ impl ScanColumn {
             Self::UrlBigint(name) => try_cast(name, "bigint"),
             Self::Time => format!("from_iso8601_timestamp({})", format.time_column),
             Self::Day => format!("date(from_iso8601_timestamp({}))", format.time_column),
+            Self::LineNumber => "line number".to_owned(),
+            Self::LineText => "line text".to_owned(),
         }
     }
 
@@ -164,6 +176,8 @@ impl ScanColumn {
             Self::UrlBigint(_) => DataType::Int64,
             Self::Time => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
             Self::Day => DataType::Date32,
+            Self::LineNumber => DataType::Int64,
+            Self::LineText => DataType::Utf8View,
         }
     }
 

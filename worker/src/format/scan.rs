@@ -10,7 +10,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 
 use super::fields::Fields;
 use super::line::{Line, Needs, Request};
-use super::{Condition, LogFormat, MIN_FIELDS, Rejection, ScanColumn, Source};
+use super::{Condition, LINE_TEXT_BYTES, LogFormat, MIN_FIELDS, Rejection, ScanColumn, Source};
 use crate::trino::cast;
 use crate::trino::iso8601::Timestamps;
 use crate::trino::uri::Queries;
@@ -23,6 +23,8 @@ pub struct Scan {
     columns: Vec<ColumnBuilder>,
     parameters: Vec<WantedParameter>,
     rows: usize,
+    /// Lines so far, with rows or without.
+    lines: i64,
     fields: Fields,
     times: Timestamps,
     queries: Queries,
@@ -84,6 +86,8 @@ enum ColumnBuilder {
     UrlParameter(usize),
     Time(TimestampMillisecondBuilder),
     Day(Date32Builder),
+    LineNumber(Int64Builder),
+    LineText(StringViewBuilder),
 }
 
 /// How often a condition may look for a parameter in a query. With many more, to find out that a line does not matter would
@@ -107,6 +111,7 @@ impl Scan {
             columns: Vec::with_capacity(columns.len()),
             parameters: Vec::new(),
             rows: 0,
+            lines: 0,
             fields: Fields::default(),
             times: Timestamps::default(),
             queries: Queries::default(),
@@ -159,6 +164,8 @@ impl Scan {
                 TimestampMillisecondBuilder::new().with_data_type(ScanColumn::Time.data_type()),
             ),
             ScanColumn::Day => ColumnBuilder::Day(Date32Builder::new()),
+            ScanColumn::LineNumber => ColumnBuilder::LineNumber(Int64Builder::new()),
+            ScanColumn::LineText => ColumnBuilder::LineText(text_builder()),
         }
     }
 
@@ -181,9 +188,15 @@ impl Scan {
         self.rows
     }
 
+    /// Counts a line that was not read, as it is too long.
+    pub(crate) fn skip_line(&mut self) {
+        self.lines += 1;
+    }
+
     /// Makes a row of a line without its line end, if the line matters. Returns the line's time in milliseconds since the
     /// epoch.
     pub fn push(&mut self, text: &str) -> Result<i64, Rejection> {
+        self.lines += 1;
         if text.is_empty() {
             return Err(Rejection::Empty);
         }
@@ -248,6 +261,10 @@ impl Scan {
                     // A four-digit year, so it fits.
                     values.append_value(time.div_euclid(MILLISECONDS_PER_DAY) as i32);
                 }
+                ColumnBuilder::LineNumber(values) => values.append_value(self.lines),
+                ColumnBuilder::LineText(values) => {
+                    values.append_value(&text[..text.floor_char_boundary(LINE_TEXT_BYTES)]);
+                }
             }
         }
         self.rows += 1;
@@ -268,6 +285,8 @@ impl Scan {
                     ColumnBuilder::UrlParameter(index) => self.parameters[*index].values.finish(),
                     ColumnBuilder::Time(values) => Arc::new(values.finish()),
                     ColumnBuilder::Day(values) => Arc::new(values.finish()),
+                    ColumnBuilder::LineNumber(values) => Arc::new(values.finish()),
+                    ColumnBuilder::LineText(values) => Arc::new(values.finish()),
                 }
             })
             .collect();

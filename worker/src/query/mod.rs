@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::datasource::MemTable;
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -12,8 +12,8 @@ use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-use crate::rollup::{LOG_FILES, REJECTED_LINES, engine};
-use crate::table::{Entry, Root};
+use crate::rollup::{FAILED_LINES, LOG_FILES, REJECTED_LINES, engine, zones};
+use crate::table::{Entry, FailedLine, Root};
 
 mod scan;
 pub(crate) mod output;
@@ -49,9 +49,16 @@ pub async fn query(root: &Root, sql: &str, format: Format, out: impl Write + Sen
         context.register_object_store(url.as_ref(), Arc::clone(version.store()));
         context.register_table(&name, Arc::new(DeltaScan::new(&version, url)?))?;
     }
-    let ledger = with_table_names(&log_files)?;
-    let ledger = MemTable::try_new(ledger.schema(), vec![vec![ledger]])?;
-    context.register_table(LOG_FILES, Arc::new(ledger))?;
+    for (name, rows) in [
+        (LOG_FILES, with_table_names(&log_files)?),
+        (FAILED_LINES, failed_lines(&log_files)?),
+    ] {
+        // A table of this name may have been made before the name was kept for this.
+        if !context.table_exist(name)? {
+            let rows = MemTable::try_new(rows.schema(), vec![vec![rows]])?;
+            context.register_table(name, Arc::new(rows))?;
+        }
+    }
 
     let mut statements = Parser::parse_sql(&GenericDialect {}, sql)?;
     if statements.len() != 1 {
@@ -60,7 +67,9 @@ pub async fn query(root: &Root, sql: &str, format: Format, out: impl Write + Sen
             statements.len()
         );
     }
-    let plan = engine::plan(&context.state(), statements.remove(0)).await?;
+    let statement = statements.remove(0);
+    zones::check(&statement).map_err(anyhow::Error::msg)?;
+    let plan = engine::plan(&context.state(), statement).await?;
     let rows = context.execute_logical_plan(plan).await?;
     let schema: SchemaRef = Arc::clone(rows.schema().inner());
     let batches = rows.execute_stream().await?;
@@ -77,6 +86,11 @@ fn with_table_names(log_files: &[(String, Entry)]) -> Result<RecordBatch> {
     );
     let entries: Vec<Entry> = log_files.iter().map(|(_, entry)| entry.clone()).collect();
     let entries = Entry::batch(&entries)?;
+    // They are rows of their own, in `failed_lines`.
+    let shown: Vec<usize> = (0..entries.num_columns())
+        .filter(|&column| entries.schema().field(column).name() != Entry::FAILURES)
+        .collect();
+    let entries = entries.project(&shown)?;
     let mut fields = vec![Arc::new(Field::new("table", DataType::Utf8, true))];
     fields.extend(entries.schema().fields().iter().cloned());
     let mut columns = vec![names];
@@ -85,4 +99,29 @@ fn with_table_names(log_files: &[(String, Entry)]) -> Result<RecordBatch> {
         Arc::new(Schema::new(fields)),
         columns,
     )?)
+}
+
+/// The lines that ledgers have of those on which rollups fail: the first ones of each log file.
+fn failed_lines(log_files: &[(String, Entry)]) -> Result<RecordBatch> {
+    let lines = || {
+        log_files.iter().flat_map(|(table, entry)| {
+            let failures = entry.failures.iter();
+            failures.map(move |failure| (table, &entry.log_file, failure))
+        })
+    };
+    let text = |get: fn(&FailedLine) -> &str| -> ArrayRef {
+        Arc::new(lines().map(|(_, _, failure)| Some(get(failure))).collect::<StringArray>())
+    };
+    let tables: StringArray = lines().map(|(table, ..)| Some(table)).collect();
+    let files: StringArray = lines().map(|(_, file, _)| Some(file)).collect();
+    let numbers = lines().map(|(_, _, failure)| Some(failure.line_number).filter(|number| *number > 0));
+    let columns: [(&str, ArrayRef); 5] = [
+        ("table", Arc::new(tables)),
+        ("log_file", Arc::new(files)),
+        ("line_number", Arc::new(numbers.collect::<Int64Array>())),
+        ("reason", text(|failure| &failure.reason)),
+        ("line", text(|failure| &failure.line)),
+    ];
+    let nullable = columns.map(|(name, column)| (name, column, true));
+    Ok(RecordBatch::try_from_iter_with_nullable(nullable)?)
 }

@@ -6,9 +6,10 @@ use std::sync::{Arc, LazyLock, Mutex};
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
+use datafusion::datasource::provider_as_source;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result};
-use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryReservation};
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, UnboundedMemoryPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{
     SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext,
@@ -16,7 +17,7 @@ use datafusion::execution::{
 use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::TypePlanner;
-use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr};
+use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr, TableSource};
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
@@ -28,13 +29,11 @@ use futures::stream;
 
 use super::functions;
 
-/// Memory that the groups and sorts of all plans at work may take before they spill to disk, in bytes.
-/// Too small, and large rollups spill at each log file; too large, and they push other things out.
-const SQL_MEMORY_BYTES: usize = 512 * 1024 * 1024;
-
-static RUNTIME: LazyLock<Arc<RuntimeEnv>> = LazyLock::new(|| {
+/// What queries run in: beyond their share of the machine's memory they use the disk. Rollups, which must not fail for
+/// want of memory, have bounds of their own instead ([`crate::memory`]).
+static QUERY_RUNTIME: LazyLock<Arc<RuntimeEnv>> = LazyLock::new(|| {
     RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(FairSpillPool::new(SQL_MEMORY_BYTES)))
+        .with_memory_pool(Arc::new(FairSpillPool::new(crate::memory::for_queries())))
         .build_arc()
         .expect("the default runtime has nothing that can fail but the disk, which it opens on first use")
 });
@@ -74,9 +73,9 @@ pub(crate) fn rollup_session() -> SessionState {
     scalar.extend(functions::stand_ins());
     SessionStateBuilder::new()
         .with_config(config)
-        .with_runtime_env(Arc::clone(&RUNTIME))
         .with_expr_planners(vec![
             Arc::new(functions::TrinoForms),
+            Arc::new(super::types::OperatorTypes),
             Arc::new(AggregateFunctionPlanner),
         ])
         .with_type_planner(Arc::new(SketchTypes))
@@ -97,7 +96,7 @@ pub(crate) fn query_session() -> SessionState {
     planners.extend(datafusion::execution::SessionStateDefaults::default_expr_planners());
     SessionStateBuilder::new()
         .with_config(config)
-        .with_runtime_env(Arc::clone(&RUNTIME))
+        .with_runtime_env(Arc::clone(&QUERY_RUNTIME))
         .with_expr_planners(planners)
         .with_type_planner(Arc::new(SketchTypes))
         .with_scalar_functions(scalar)
@@ -129,6 +128,7 @@ pub(crate) async fn plan(state: &SessionState, statement: Statement) -> Result<L
     let plan = state
         .statement_to_plan(DataFusionStatement::Statement(Box::new(statement)))
         .await?;
+    super::types::check(&plan, state)?;
     plan.transform_up(|node| {
         // An expression may only see what the node's inputs have.
         let mut schema = datafusion::common::DFSchema::empty();
@@ -146,6 +146,7 @@ pub(crate) async fn plan(state: &SessionState, statement: Statement) -> Result<L
                     .transform_data(functions::text::check_pattern)?
                     .transform_data(functions::time::check_format)?
                     .transform_data(|expr| functions::number::plan_comparison(expr, &schema))?
+                    .transform_data(|expr| functions::in_order::plan(expr, &schema, state))?
                     .transform_data(|expr| functions::attempt::plan(expr, &schema, state))
             })?;
             Ok(planned.update_data(|expr| name.restore(expr)))
@@ -156,12 +157,11 @@ pub(crate) async fn plan(state: &SessionState, statement: Statement) -> Result<L
 }
 
 /// A plan whose single table is a stream of rows, planned once and run many times.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct StreamPlan {
     state: SessionState,
     physical: Arc<dyn ExecutionPlan>,
-    schema: SchemaRef,
-    predicate: Option<Expr>,
+    input: SchemaRef,
 }
 
 impl StreamPlan {
@@ -173,13 +173,22 @@ impl StreamPlan {
         schema: SchemaRef,
         order: Vec<SortExpr>,
     ) -> Result<Self> {
-        let (state, plan) = plan_over_stream(statement, table, schema, order).await?;
+        let (state, plan) =
+            plan_over_stream(statement, table, Arc::clone(&schema), order).await?;
         let plan = state.optimize(&plan)?;
+        Self::of_optimized(state, &plan, schema).await
+    }
+
+    /// A plan over one table that [`source`] has made, whose streams will have this schema.
+    pub(crate) async fn of_optimized(
+        state: SessionState,
+        plan: &LogicalPlan,
+        input: SchemaRef,
+    ) -> Result<Self> {
         let planner = state.query_planner();
         Ok(Self {
-            physical: planner.create_physical_plan(&plan, &state).await?,
-            schema: Arc::clone(plan.schema().inner()),
-            predicate: predicate(&plan)?,
+            physical: planner.create_physical_plan(plan, &state).await?,
+            input,
             state,
         })
     }
@@ -190,27 +199,36 @@ impl StreamPlan {
         &self.physical
     }
 
-    /// The columns of the result.
-    pub(crate) fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
+    /// The columns of the streams that it is run over.
+    pub(crate) fn input_schema(&self) -> SchemaRef {
+        Arc::clone(&self.input)
     }
 
-    /// What the plan asks of the table's rows before all else, if anything.
-    pub(crate) fn predicate(&self) -> Option<&Expr> {
-        self.predicate.as_ref()
-    }
-
-    /// Runs the plan over `input`.
+    /// Runs the plan over sorted rows, of which it holds one group at a time.
     pub(crate) async fn run(
         &self,
         input: SendableRecordBatchStream,
+    ) -> Result<SendableRecordBatchStream> {
+        self.run_in(input, Arc::new(UnboundedMemoryPool::default()))
+            .await
+    }
+
+    /// Runs the plan over `input`. `memory` is told what groups take.
+    pub(crate) async fn run_in(
+        &self,
+        input: SendableRecordBatchStream,
+        memory: Arc<dyn MemoryPool>,
     ) -> Result<SendableRecordBatchStream> {
         // What an execution leaves in its plan is the next one's no longer.
         let physical = reset_plan_states(Arc::clone(&self.physical))?;
         let input = Arc::new(Input(Mutex::new(Some(input))));
         let task = TaskContext::from(&self.state);
         let config = task.session_config().clone().with_extension(input);
-        execute_stream(physical, Arc::new(task.with_session_config(config)))
+        let runtime = RuntimeEnvBuilder::new().with_memory_pool(memory);
+        let task = task
+            .with_session_config(config)
+            .with_runtime(runtime.build_arc()?);
+        execute_stream(physical, Arc::new(task))
     }
 }
 
@@ -237,7 +255,8 @@ pub(crate) async fn named_columns(
     Ok(named.into_iter().collect())
 }
 
-fn predicate(plan: &LogicalPlan) -> Result<Option<Expr>> {
+/// What a plan asks of the table's rows before all else, if anything.
+pub(super) fn predicate(plan: &LogicalPlan) -> Result<Option<Expr>> {
     // There is one table, which is scanned once.
     let mut predicate = None;
     plan.apply(|node| {
@@ -252,22 +271,31 @@ fn predicate(plan: &LogicalPlan) -> Result<Option<Expr>> {
 }
 
 /// Plans a statement over one table, which is a stream.
-async fn plan_over_stream(
+pub(super) async fn plan_over_stream(
     statement: Statement,
     table: &str,
     schema: SchemaRef,
     order: Vec<SortExpr>,
 ) -> Result<(SessionState, LogicalPlan)> {
     let context = SessionContext::new_with_state(rollup_session());
-    let source = Arc::new(FromTask {
-        schema: Arc::clone(&schema),
-    });
-    let provider: Arc<dyn TableProvider> =
-        Arc::new(StreamingTable::try_new(schema, vec![source])?.with_sort_order(order));
-    context.register_table(table, provider)?;
+    context.register_table(table, stream(schema, order)?)?;
     let state = context.state();
     let plan = plan(&state, statement).await?;
     Ok((state, plan))
+}
+
+/// A table whose rows are those that a plan is run over.
+fn stream(schema: SchemaRef, order: Vec<SortExpr>) -> Result<Arc<dyn TableProvider>> {
+    let rows = Arc::new(FromTask {
+        schema: Arc::clone(&schema),
+    });
+    let table = StreamingTable::try_new(schema, vec![rows])?;
+    Ok(Arc::new(table.with_sort_order(order)))
+}
+
+/// The same for a plan that is put together by hand.
+pub(super) fn source(schema: SchemaRef, order: Vec<SortExpr>) -> Result<Arc<dyn TableSource>> {
+    Ok(provider_as_source(stream(schema, order)?))
 }
 
 /// The rows that a plan is run over, handed to it by way of its task.
@@ -296,9 +324,4 @@ impl PartitionStream for FromTask {
             ))
         })
     }
-}
-
-/// A share of the memory that plans have together, for work beside them.
-pub(crate) fn sql_memory(purpose: &str) -> MemoryReservation {
-    MemoryConsumer::new(purpose).register(&RUNTIME.memory_pool)
 }

@@ -10,6 +10,8 @@ pub enum MergeRule {
     GroupKey,
     /// Counts and sums add up.
     Sum,
+    /// A sum of integers, which is computed anew of its exact state: NULL where a bigint can't hold it.
+    BigintSum,
     /// The smallest.
     Min,
     /// The largest.
@@ -27,7 +29,7 @@ pub enum MergeRule {
 impl MergeRule {
     fn function(self) -> Option<&'static str> {
         match self {
-            Self::GroupKey => None,
+            Self::GroupKey | Self::BigintSum => None,
             Self::Sum => Some("sum"),
             Self::Min => Some("min"),
             Self::Max => Some("max"),
@@ -42,7 +44,7 @@ impl fmt::Display for MergeRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::GroupKey => "group key",
-            Self::Sum => "sum",
+            Self::Sum | Self::BigintSum => "sum",
             Self::Min => "min",
             Self::Max => "max",
             Self::BoolOr => "bool_or",
@@ -51,6 +53,11 @@ impl fmt::Display for MergeRule {
             Self::TDigest => "merge (tdigest)",
         })
     }
+}
+
+/// The name of the column that holds the exact state of a sum of integers.
+pub(crate) fn sum_state(column: &str) -> String {
+    format!("{column}__sum")
 }
 
 /// The SQL that makes one row per group of the rows of `table`, whose columns have these rules.
@@ -62,6 +69,10 @@ pub(crate) fn merge_sql<'a>(
     let mut keys = Vec::new();
     for (name, rule) in columns {
         match rule.function() {
+            _ if rule == MergeRule::BigintSum => outputs.push(format!(
+                "TRY_CAST(sum(\"{}\") AS BIGINT) AS \"{name}\"",
+                sum_state(name)
+            )),
             Some(function) => outputs.push(format!("{function}(\"{name}\") AS \"{name}\"")),
             None => {
                 outputs.push(format!("\"{name}\""));
@@ -86,11 +97,12 @@ mod tests {
             ("minute", MergeRule::GroupKey),
             ("events", MergeRule::Sum),
             ("users", MergeRule::HyperLogLog),
+            ("bytes", MergeRule::BigintSum),
         ];
         assert_eq!(
             merge_sql(columns, "parts"),
-            "SELECT \"minute\", sum(\"events\") AS \"events\", merge(\"users\") AS \"users\" \
-             FROM parts GROUP BY \"minute\""
+            "SELECT \"minute\", sum(\"events\") AS \"events\", merge(\"users\") AS \"users\", \
+             TRY_CAST(sum(\"bytes__sum\") AS BIGINT) AS \"bytes\" FROM parts GROUP BY \"minute\""
         );
     }
 }

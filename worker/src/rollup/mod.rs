@@ -3,30 +3,44 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use datafusion::common::DataFusionError;
-use datafusion::execution::SendableRecordBatchStream;
+use futures::stream::BoxStream;
 
 use crate::format::{Condition, LogFormat, ScanColumn};
-use crate::table::{Column, Definition};
+use crate::table::{Column, Definition, SLOT_GROUPS_MAX};
 
 mod files;
 mod filter;
 mod sql;
+mod allow;
+pub(crate) mod zones;
 mod forms;
+mod types;
 pub(crate) mod merge;
 pub(crate) mod functions;
 pub(crate) mod engine;
+mod fallible;
+mod per_line;
+mod plan;
 
+pub use fallible::Fallible;
 use files::SqlFile;
 pub use merge::MergeRule;
-pub(crate) use sql::{DATE_COLUMN, canonical};
+pub(crate) use merge::sum_state;
+pub(crate) use per_line::TYPED_SLOTS_MAX;
+use plan::{RollupPlan, RowsOfLogFile, Wanted};
+pub(crate) use sql::{DATE_COLUMN, IS_OTHER_COLUMN, canonical};
 
 /// The table of lines that are no log lines.
 pub(crate) const REJECTED_LINES: &str = "rejected_lines";
 
 /// The name under which queries see the ledgers of all tables.
 pub(crate) const LOG_FILES: &str = "log_files";
+
+/// The name under which queries see the lines on which rollups fail.
+pub(crate) const FAILED_LINES: &str = "failed_lines";
 
 /// What is wrong with a rollup, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +59,7 @@ pub enum RollupError {
     /// A name that can't be a table's.
     #[error(
         "{place}: the file's name is the table's, and '{name}' can't be one: \
-         use a lower-case letter, then letters, digits and _, and none of rejected_lines and log_files"
+         use a lower-case letter, then letters, digits and _, and none of rejected_lines, failed_lines and log_files"
     )]
     Name {
         /// The file.
@@ -70,7 +84,7 @@ pub struct Rollup {
     format: &'static LogFormat,
     scan: Vec<ScanColumn>,
     condition: Option<Condition>,
-    plan: engine::StreamPlan,
+    plan: RollupPlan,
 }
 
 impl Rollup {
@@ -106,7 +120,7 @@ impl Rollup {
             && name
                 .chars()
                 .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-        if !plain || name == REJECTED_LINES || name == LOG_FILES {
+        if !plain || [REJECTED_LINES, FAILED_LINES, LOG_FILES].contains(&name.as_str()) {
             return Err(RollupError::Name { place, name });
         }
         let rollup = Self::from_sql(&name, &sql).await;
@@ -119,7 +133,7 @@ impl Rollup {
         let merges = parsed.columns.iter().any(|(_, rule)| rule.is_some());
 
         // What the columns are decides whether lines must be kept apart by day.
-        let mut planned = plan(&parsed).await?;
+        let planned = plan(&parsed, None).await?;
         let types = planned.plan.schema();
         let is_time =
             |data_type: &DataType| matches!(data_type, DataType::Timestamp(..) | DataType::Date32);
@@ -142,11 +156,26 @@ impl Rollup {
                         give it another name, or make it the first time among the group keys and a DATE"
                 .to_owned());
         }
+        if merges {
+            let sums: Vec<usize> = (0..parsed.columns.len())
+                .filter(|&column| types.field(column).data_type() == &DataType::Int64)
+                .filter(|&column| sql::is_sum(&mut parsed, column))
+                .collect();
+            sql::keep_exact_sums(&mut parsed, &sums)?;
+        }
         if !merges || time_key.is_none() {
             sql::add_day(&mut parsed);
-            planned = plan(&parsed).await?;
         }
-        let slot_column = if merges { time_key } else { None };
+        let is_key = |(_, rule): &&(String, Option<MergeRule>)| *rule == Some(MergeRule::GroupKey);
+        // Groups of a time alone are as many as a slot has times.
+        if merges && parsed.columns.iter().filter(is_key).count() > 1 {
+            sql::add_is_other(&mut parsed)?;
+        }
+        let slot = match time_key {
+            Some(key) if merges => parsed.columns[key].0.clone(),
+            _ => DATE_COLUMN.to_owned(),
+        };
+        let planned = plan(&parsed, Some(&slot)).await?;
 
         let ScanPlan { plan, scan } = planned;
         let predicate = plan.predicate();
@@ -160,13 +189,15 @@ impl Rollup {
                 rule: *rule,
             });
         }
-        let slot_column = slot_column.unwrap_or(columns.len() - 1);
+        let slot_column = columns.iter().position(|column| column.name == slot);
+        let slot_column = slot_column.ok_or("it has no time that says where its rows belong")?;
         Ok(Self {
             definition: Arc::new(Definition {
                 name: name.to_owned(),
                 sql: sql.to_owned(),
                 columns,
                 slot_column,
+                slot_groups_max: SLOT_GROUPS_MAX,
             }),
             format: parsed.format,
             condition,
@@ -195,28 +226,34 @@ impl Rollup {
         self.condition.as_ref()
     }
 
-    /// Runs it over the lines of one log file. The result has the columns of the definition, in the types
-    /// that the plan gives them.
-    pub(crate) async fn run(
-        &self,
-        lines: SendableRecordBatchStream,
-    ) -> Result<SendableRecordBatchStream, DataFusionError> {
-        self.plan.run(lines).await
+    /// What in it can fail on what visitors write. Lines on which it fails are left out of this rollup.
+    pub fn fallible(&self) -> &[Fallible] {
+        self.plan.fallible()
     }
 
-    /// The schema of the lines that [`Rollup::run`] takes.
-    pub(crate) fn scan_schema(&self) -> SchemaRef {
-        schema_of(self.format, &self.scan)
+    /// Whether visitors write the time that says to which hour or day a row belongs.
+    pub fn visitors_write_times(&self) -> bool {
+        self.plan.bounds_slots()
+    }
+
+    /// Makes rows of the lines of one log file, which come with the columns of [`Rollup::scan`]. The rows have the columns
+    /// of the definition, in the types that the plan gives them. Groups take some `memory` bytes.
+    pub(crate) fn rows(
+        &self,
+        lines: BoxStream<'static, Result<RecordBatch, DataFusionError>>,
+        memory: usize,
+    ) -> RowsOfLogFile<'_> {
+        self.plan.begin(lines, memory)
     }
 }
 
 struct ScanPlan {
-    plan: engine::StreamPlan,
+    plan: RollupPlan,
     scan: Vec<ScanColumn>,
 }
 
-/// Plans the query over just those columns that it uses.
-async fn plan(parsed: &sql::ParsedRollup) -> Result<ScanPlan, String> {
+/// Plans the query over just those columns that it uses. `slot` is the output column that says where a row belongs.
+async fn plan(parsed: &sql::ParsedRollup, slot: Option<&str>) -> Result<ScanPlan, String> {
     let format = parsed.format;
     let every: Vec<ScanColumn> = format
         .columns
@@ -228,13 +265,26 @@ async fn plan(parsed: &sql::ParsedRollup) -> Result<ScanPlan, String> {
     let schema = schema_of(format, &every);
     let named = engine::named_columns(statement(), format.table, schema).await;
     let named = named.map_err(|error| plain_words(&error))?;
-    let scan: Vec<ScanColumn> = named
+    let mut scan: Vec<ScanColumn> = named
         .into_iter()
         .map(|index| every[index].clone())
         .collect();
-    let schema = schema_of(format, &scan);
-    let plan = engine::StreamPlan::new(statement(), format.table, schema, Vec::new()).await;
+    let own_times = [
+        ScanColumn::Time.name(format),
+        ScanColumn::Day.name(format),
+        format.time_column.to_owned(),
+    ];
+    let wanted = Wanted {
+        table: format.table,
+        schema: schema_of(format, &scan),
+        slot,
+        own_times: &own_times,
+    };
+    let plan = RollupPlan::new(statement(), wanted).await;
     let plan = plan.map_err(|error| plain_words(&error))?;
+    if plan.with_lines() {
+        scan.extend([ScanColumn::LineNumber, ScanColumn::LineText]);
+    }
     Ok(ScanPlan { plan, scan })
 }
 
@@ -247,12 +297,54 @@ fn schema_of(format: &LogFormat, columns: &[ScanColumn]) -> SchemaRef {
     ))
 }
 
-/// What a planning error says, without the engine's own names for it.
+/// What a planning error says, without the engine's own names for it and for types.
 fn plain_words(error: &DataFusionError) -> String {
-    match error.find_root() {
+    const TYPES: [(&str, &str); 10] = [
+        ("Utf8View", "varchar"),
+        ("LargeUtf8", "varchar"),
+        ("Utf8", "varchar"),
+        ("Boolean", "boolean"),
+        ("Int16", "smallint"),
+        ("Int32", "integer"),
+        ("Int64", "bigint"),
+        ("Float64", "double"),
+        ("Date32", "date"),
+        ("Timestamp(ms, \"UTC\")", "timestamp with time zone"),
+    ];
+    // Rollups have no values of these types.
+    const OTHER_TYPES: [&str; 5] = ["Timestamp(µs", "Decimal", "UInt", "Duration", "Interval"];
+    let message = match error.find_root() {
         DataFusionError::Plan(message) => message.clone(),
         error => error.to_string(),
-    }
+    };
+    let message = match message.split_once("Candidate functions:") {
+        // The function says by itself what it takes.
+        Some((call, _)) if call.contains("user-defined coercion failed with: ") => {
+            let (words, _) = call
+                .split_once(". No function matches")
+                .unwrap_or((call, ""));
+            let (_, words) = words.rsplit_once("error: ").unwrap_or(("", words));
+            words.to_owned()
+        }
+        Some((call, candidates)) => {
+            let (_, call) = call.split_once("argument types '").unwrap_or(("", call));
+            let (call, _) = call.split_once('\'').unwrap_or((call, ""));
+            let candidates: Vec<&str> = candidates
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty())
+                .filter(|line| !OTHER_TYPES.iter().any(|other| line.contains(other)))
+                .collect();
+            format!(
+                "there is no {call} here: there is {}",
+                candidates.join(", ")
+            )
+        }
+        None => message,
+    };
+    TYPES
+        .iter()
+        .fold(message, |message, (arrow, sql)| message.replace(arrow, sql))
 }
 
 /// The type in which a column is stored: Delta Lake has no unsigned integers, and one timestamp.
@@ -268,7 +360,8 @@ fn stored_type(name: &str, data_type: &DataType) -> Result<DataType, String> {
         | DataType::Int64
         | DataType::Float32
         | DataType::Float64
-        | DataType::Date32 => data_type.clone(),
+        | DataType::Date32
+        | DataType::Decimal128(38, 0) => data_type.clone(),
         other => {
             return Err(format!(
                 "the output column '{name}' has the type {other}, which a table can't store: \

@@ -8,21 +8,26 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, BinaryOperator, CaseWhen, CastKind, DuplicateTreatment, Expr, Function, FunctionArg,
-    FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, ObjectNamePart,
-    Query, Select, SelectItem, SetExpr, Statement, TableFactor, Value, VisitMut, VisitorMut,
-    helpers::attached_token::AttachedToken,
+    self, BinaryOperator, CaseWhen, CastKind, Distinct, DuplicateTreatment, Expr, Function,
+    FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident,
+    ObjectNamePart, Query, Select, SelectItem, SetExpr, Statement, TableFactor, TableWithJoins,
+    Value, VisitMut, VisitorMut, helpers::attached_token::AttachedToken,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
+use super::allow;
 use super::functions::exact::EXACT_DIVISION;
+use super::functions::in_order::{ALL_OF, ANY_OF};
 use super::functions::named_cast::NAMED_CAST;
-use super::merge::MergeRule;
+use super::merge::{MergeRule, sum_state};
 use crate::format::{FORMATS, LogFormat, ScanColumn};
 
 /// The column that every table is partitioned by.
 pub(crate) const DATE_COLUMN: &str = "date";
+
+/// The column that tells the row which stands for all groups that a full slot has no room for.
+pub(crate) const IS_OTHER_COLUMN: &str = "is_other";
 
 /// A rollup's SQL, taken apart.
 #[derive(Debug)]
@@ -46,6 +51,7 @@ pub(crate) fn canonical(sql: &str) -> String {
 
 /// Takes a rollup's SQL apart. The error is what is wrong and what to do about it.
 pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
+    allow::check_comments(sql)?;
     let mut statements =
         Parser::parse_sql(&GenericDialect {}, sql).map_err(|error| error.to_string())?;
     let mut statement = match statements.len() {
@@ -62,6 +68,7 @@ pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
     };
     let select = plain_select(query)?;
     let format = format_of(select)?;
+    let table = table_of(select)?.clone();
     expand_wildcard(select, format)?;
 
     let mut columns = Vec::new();
@@ -86,6 +93,7 @@ pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
         columns.push((name, rule));
     }
 
+    allow::check_expressions(select, &table, format)?;
     let mut rewrite = Rewrite {
         format,
         computed: Vec::new(),
@@ -105,10 +113,7 @@ pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
 /// Adds the day of each line to what the query groups by, or to what it keeps of each row.
 pub(super) fn add_day(parsed: &mut ParsedRollup) {
     let day = Expr::Identifier(Ident::with_quote('"', ScanColumn::Day.name(parsed.format)));
-    let Statement::Query(query) = &mut parsed.statement else {
-        return;
-    };
-    let SetExpr::Select(select) = &mut *query.body else {
+    let Some(select) = select_of(&mut parsed.statement) else {
         return;
     };
     select.projection.push(SelectItem::ExprWithAlias {
@@ -128,38 +133,181 @@ pub(super) fn add_day(parsed: &mut ParsedRollup) {
     ));
 }
 
+/// Keeps the sums of these output columns, which are of integers, as decimals of 38 digits beside them: so the sum of a
+/// bigint is exact, whatever visitors write, and it is NULL where a bigint can't hold it.
+pub(super) fn keep_exact_sums(parsed: &mut ParsedRollup, sums: &[usize]) -> Result<(), String> {
+    for &position in sums {
+        let name = parsed.columns[position].0.clone();
+        let state = sum_state(&name);
+        if parsed.columns.iter().any(|(other, _)| *other == state) {
+            return Err(format!(
+                "the output column '{state}' would hide the exact sum that is kept of '{name}': give it another name"
+            ));
+        }
+        let Some(select) = select_of(&mut parsed.statement) else {
+            return Ok(());
+        };
+        let item = &mut select.projection[position];
+        let mut sum = expr_of(item).clone();
+        while let Expr::Nested(inner) = sum {
+            sum = *inner;
+        }
+        if let Expr::Function(function) = &mut sum
+            && let FunctionArguments::List(list) = &mut function.args
+        {
+            for arg in &mut list.args {
+                if let FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)) = arg {
+                    *arg = cast(CastKind::Cast, arg.clone(), exact_type());
+                }
+            }
+        }
+        *item = SelectItem::ExprWithAlias {
+            expr: cast(CastKind::TryCast, sum.clone(), ast::DataType::BigInt(None)),
+            alias: Ident::with_quote('"', &name),
+        };
+        select.projection.push(SelectItem::ExprWithAlias {
+            expr: sum,
+            alias: Ident::with_quote('"', &state),
+        });
+        parsed.columns[position].1 = Some(MergeRule::BigintSum);
+        parsed.columns.push((state, Some(MergeRule::Sum)));
+    }
+    Ok(())
+}
+
+/// The type of a sum's exact state.
+fn exact_type() -> ast::DataType {
+    ast::DataType::Decimal(ast::ExactNumberInfo::PrecisionAndScale(38, 0))
+}
+
+fn cast(kind: CastKind, expr: Expr, data_type: ast::DataType) -> Expr {
+    Expr::Cast {
+        kind,
+        expr: Box::new(expr),
+        data_type,
+        array: false,
+        format: None,
+    }
+}
+
+/// Adds the column that tells the row which stands for all groups that a full slot has no room for.
+pub(super) fn add_is_other(parsed: &mut ParsedRollup) -> Result<(), String> {
+    if parsed.columns.iter().any(|(name, _)| name == IS_OTHER_COLUMN) {
+        return Err(format!(
+            "the output column '{IS_OTHER_COLUMN}' would hide the one that says which row stands for the groups \
+             that an hour has no room for: give it another name"
+        ));
+    }
+    if let Some(select) = select_of(&mut parsed.statement) {
+        select.projection.push(SelectItem::ExprWithAlias {
+            expr: Expr::value(Value::Boolean(false)),
+            alias: Ident::with_quote('"', IS_OTHER_COLUMN),
+        });
+        let rule = Some(MergeRule::GroupKey);
+        parsed.columns.push((IS_OTHER_COLUMN.to_owned(), rule));
+    }
+    Ok(())
+}
+
+fn select_of(statement: &mut Statement) -> Option<&mut Select> {
+    let Statement::Query(query) = statement else {
+        return None;
+    };
+    match &mut *query.body {
+        SetExpr::Select(select) => Some(select),
+        _ => None,
+    }
+}
+
+/// Whether an output column is a call of `sum`.
+pub(super) fn is_sum(parsed: &mut ParsedRollup, position: usize) -> bool {
+    let Some(select) = select_of(&mut parsed.statement) else {
+        return false;
+    };
+    let mut expr = expr_of(&select.projection[position]);
+    while let Expr::Nested(inner) = expr {
+        expr = inner;
+    }
+    matches!(expr, Expr::Function(function) if function_name(function) == "sum")
+}
+
 /// The query's SELECT, if that is all there is to the query.
 fn plain_select(query: &mut Query) -> Result<&mut Select, String> {
-    if query.with.is_some() {
+    // All fields are named, so that none can be overlooked.
+    let Query {
+        with,
+        body,
+        order_by,
+        limit_clause,
+        fetch,
+        locks,
+        for_clause,
+        settings,
+        format_clause,
+        pipe_operators,
+    } = query;
+    if with.is_some() {
         return Err("WITH can't be merged: write the SELECT over the log table itself".to_owned());
     }
-    if query.order_by.is_some() {
+    if let Some(operator) = pipe_operators.first() {
+        return Err(format!(
+            "|> {operator} is not Athena's: write the whole query as one SELECT"
+        ));
+    }
+    if order_by.is_some() {
         return Err(
             "ORDER BY has no place here: the table is kept sorted by its group keys; \
                     order the rows when you query it"
                 .to_owned(),
         );
     }
-    if query.limit_clause.is_some() || query.fetch.is_some() {
+    if limit_clause.is_some() || fetch.is_some() {
         return Err(
-            "LIMIT can't be merged, as every log file would be cut on its own: \
+            "LIMIT, OFFSET and FETCH can't be merged, as every log file would be cut on its own: \
                     limit the rows when you query the table"
                 .to_owned(),
         );
     }
-    let select = match &mut *query.body {
+    if let Some(lock) = locks.first() {
+        return Err(format!(
+            "{lock} has no effect here, as log files are only read: leave it out"
+        ));
+    }
+    if let Some(clause) = for_clause {
+        return Err(format!("{clause} is not Athena's: leave it out"));
+    }
+    if settings.is_some() {
+        return Err("SETTINGS is not Athena's: leave it out".to_owned());
+    }
+    if let Some(clause) = format_clause {
+        return Err(format!(
+            "{clause} is not Athena's: leave it out; a table is in Delta Lake's format"
+        ));
+    }
+    let select = match &mut **body {
         SetExpr::Select(select) => select,
         SetExpr::SetOperation { op, .. } => {
             return Err(format!(
                 "{op} can't be merged: make each SELECT a rollup of its own"
             ));
         }
-        _ => return Err("it is no SELECT: write one SELECT statement".to_owned()),
+        SetExpr::Query(_)
+        | SetExpr::Values(_)
+        | SetExpr::Insert(_)
+        | SetExpr::Update(_)
+        | SetExpr::Delete(_)
+        | SetExpr::Merge(_)
+        | SetExpr::Table(_) => {
+            return Err("it is no SELECT: write one SELECT statement".to_owned());
+        }
     };
-    if select.distinct.is_some() {
-        return Err(
-            "SELECT DISTINCT can't be merged: name the columns in GROUP BY instead".to_owned(),
-        );
+    if let Some(distinct) = &select.distinct {
+        return Err(match distinct {
+            Distinct::All => "SELECT ALL is what SELECT is: leave ALL out".to_owned(),
+            Distinct::Distinct | Distinct::On(_) => {
+                "SELECT DISTINCT can't be merged: name the columns in GROUP BY instead".to_owned()
+            }
+        });
     }
     if select.having.is_some() {
         return Err(
@@ -171,28 +319,23 @@ fn plain_select(query: &mut Query) -> Result<&mut Select, String> {
     if select.qualify.is_some() || !select.named_window.is_empty() {
         return Err("windows can't be merged: compute them when you query the table".to_owned());
     }
+    allow::check_select(select)?;
     Ok(select)
 }
 
 fn format_of(select: &Select) -> Result<&'static LogFormat, String> {
     let tables = FORMATS.map(|format| format.table).join(", ");
-    let [from] = select.from.as_slice() else {
+    let [TableWithJoins { relation, joins }] = select.from.as_slice() else {
         return Err(format!(
             "it must read exactly one log table in FROM: one of {tables}"
         ));
     };
-    if !from.joins.is_empty() {
+    if !joins.is_empty() {
         return Err(
             "JOIN can't be merged: roll up the log table, and join when you query".to_owned(),
         );
     }
-    if let TableFactor::Table {
-        sample: Some(_), ..
-    } = &from.relation
-    {
-        return Err("TABLESAMPLE can't be merged: every log file counts whole".to_owned());
-    }
-    let TableFactor::Table { name, .. } = &from.relation else {
+    let TableFactor::Table { name, .. } = relation else {
         return Err(format!(
             "it must read a log table itself in FROM, no subquery: one of {tables}"
         ));
@@ -205,12 +348,21 @@ fn format_of(select: &Select) -> Result<&'static LogFormat, String> {
         .ok_or_else(|| format!("there is no log table '{table}': FROM takes one of {tables}"))
 }
 
+/// The name by which the SELECT knows its table.
+fn table_of(select: &Select) -> Result<&Ident, String> {
+    match select.from.as_slice() {
+        [from] => allow::table_in_from(&from.relation),
+        _ => Err("it must read exactly one log table in FROM".to_owned()),
+    }
+}
+
 /// Spells out `*`, which stands for every column of the log table.
 fn expand_wildcard(select: &mut Select, format: &LogFormat) -> Result<(), String> {
     let mut items = Vec::with_capacity(select.projection.len());
     for item in select.projection.drain(..) {
         match item {
-            SelectItem::Wildcard(_) => {
+            SelectItem::Wildcard(options) => {
+                allow::check_wildcard(&options)?;
                 items.extend(format.columns.iter().map(|column| {
                     SelectItem::UnnamedExpr(Expr::Identifier(Ident::new(column.name)))
                 }))
@@ -235,7 +387,10 @@ fn expr_of(item: &SelectItem) -> &Expr {
 /// An output column's name: Trino folds it to lower case.
 fn column_name(position: usize, item: &SelectItem) -> Result<String, String> {
     let name = match item {
-        SelectItem::ExprWithAlias { alias, .. } => alias.value.to_ascii_lowercase(),
+        SelectItem::ExprWithAlias { alias, .. } => {
+            allow::check_name(alias)?;
+            alias.value.to_ascii_lowercase()
+        }
         _ => column_of(expr_of(item)).ok_or_else(|| {
             format!(
                 "output column {} ({}) has no name: write {} AS some_name",
@@ -395,11 +550,11 @@ const DISTINCT_ADVICE: &str =
 const VARIANCE_ADVICE: &str = "keep sum(x), sum(x * x) and count(x), and compute it when you query";
 const VALUE_ADVICE: &str = "make the value a group key, or keep its min(x) or max(x)";
 
-fn function_name(function: &Function) -> String {
+pub(super) fn function_name(function: &Function) -> String {
     function.name.to_string().to_ascii_lowercase()
 }
 
-fn is_aggregate_name(name: &str) -> bool {
+pub(super) fn is_aggregate_name(name: &str) -> bool {
     MERGEABLE.iter().any(|(other, _)| *other == name)
         || UNMERGEABLE.iter().any(|(other, _)| *other == name)
 }
@@ -534,10 +689,8 @@ impl VisitorMut for Rewrite {
     type Break = String;
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<String> {
-        match super::forms::gather_conditions(expr) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(message) => ControlFlow::Break(message),
-        }
+        super::forms::gather_conditions(expr);
+        ControlFlow::Continue(())
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<String> {
@@ -545,29 +698,9 @@ impl VisitorMut for Rewrite {
             *expr = self.take_from_scan(computed);
             return ControlFlow::Continue(());
         }
-        match expr {
-            Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
-                return ControlFlow::Break(format!(
-                    "the subquery in {expr} can't be merged: a rollup sees one log file at a time"
-                ));
-            }
-            Expr::AtTimeZone { .. } => {
-                return ControlFlow::Break(format!(
-                    "{expr}: days and hours are in UTC here, and no other zone"
-                ));
-            }
-            Expr::Cast { data_type, .. }
-                if data_type.to_string().to_uppercase().contains("CHAR(") =>
-            {
-                return ControlFlow::Break(format!(
-                    "{expr}: cast to varchar, and cut with substr(x, 1, n)"
-                ));
-            }
-            Expr::Cast { kind, .. } if *kind != CastKind::DoubleColon => {
-                *expr = named_cast(expr);
-                return ControlFlow::Continue(());
-            }
-            _ => {}
+        if let Expr::Cast { .. } = expr {
+            *expr = named_cast(expr);
+            return ControlFlow::Continue(());
         }
         if let Err(message) = super::forms::spell_out(expr) {
             return ControlFlow::Break(message);
@@ -579,11 +712,6 @@ impl VisitorMut for Rewrite {
             return ControlFlow::Continue(());
         }
         let name = function_name(function);
-        if function.over.is_some() {
-            return ControlFlow::Break(format!(
-                "{function} is a window function: compute it when you query"
-            ));
-        }
         if !is_aggregate_name(&name) && !super::engine::has_function(&name) {
             return ControlFlow::Break(format!(
                 "the function {name} is not known here; there are {}",
@@ -631,7 +759,7 @@ impl VisitorMut for Rewrite {
 fn is_ours(function: &Function) -> bool {
     match function.name.0.as_slice() {
         [ObjectNamePart::Identifier(name)] => {
-            name.value == NAMED_CAST || name.value == EXACT_DIVISION
+            [NAMED_CAST, EXACT_DIVISION, ALL_OF, ANY_OF].contains(&name.value.as_str())
         }
         _ => false,
     }

@@ -14,23 +14,30 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{DataType, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use deltalake_core::kernel::{Action, Add, Remove};
-use futures::{StreamExt, TryStreamExt};
+use futures::future::BoxFuture;
+use futures::stream::FuturesOrdered;
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use logmill_shared::Shard;
 use object_store::path::Path;
 
 use super::delta_log::Operation;
-use super::merging::rows_of;
-use super::parquet_file::{self, Opened, ParquetFile, Use, Written};
+use super::merging::{Room, Rooms, rows_of};
+use super::parquet_file::{self, ParquetFile, Size, Use, Written};
+use super::runs::Runs;
 use super::slot::{Slot, runs};
-use super::staging::{self, StagedFile};
+use super::staging::{self, StagedFile, StagedRows};
 use super::statistics::delta_statistics;
 use super::world::Guard;
-use super::{DataFile, Entry, Lease, Table, TableError, Version, lease, milliseconds};
+use super::{
+    DataFile, Definition, Entry, Lease, Table, TableError, Version, lease, milliseconds,
+};
 use crate::rollup::DATE_COLUMN;
 
 /// What one commit takes, so that its memory does not grow with the backlog. The next commit takes the rest.
@@ -39,6 +46,22 @@ const MAX_STAGED_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Staged files opened at once: enough to hide a store's latency.
 const OPENED_AT_ONCE: usize = 16;
+
+/// Data files that are opened before their turn comes to be read. Each holds what one request has brought.
+const OPENED_AHEAD: usize = 8;
+
+/// Data files that are completed at once, each by a request or two.
+const FINISHED_AT_ONCE: usize = 16;
+
+/// Data files that are open at once, in a table that keeps every row and whose rows come in no order. Each has buffers of its
+/// own; with fewer, log files over many days make more files than days.
+const OPEN_MAX: usize = 64;
+
+/// Hours, or days, that one commit writes, unless a single log file has more.
+const SLOTS_MAX: usize = 2000;
+
+/// A slot whose file is larger than this takes no new groups: each commit that touches it writes it anew.
+const SLOT_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
 /// What is listed of staging at once, as a multiple of what one commit takes: some of it may have been counted.
 const LISTED_PER_TAKEN: usize = 4;
@@ -63,15 +86,52 @@ pub struct Committed {
     pub version: u64,
     /// When the one was staged that had waited longest.
     pub oldest: Option<SystemTime>,
+    /// What could not be kept as it is, in the hours that were written.
+    pub lost: Lost,
+}
+
+impl Committed {
+    /// Adds what another commit has done after it.
+    fn add(&mut self, later: Self) {
+        self.more = later.more;
+        self.entries.extend(later.entries);
+        if later.version > 0 {
+            self.version = later.version;
+            self.lost = later.lost;
+        }
+        self.oldest = self.oldest.into_iter().chain(later.oldest).min();
+    }
+}
+
+/// Values that a table can't keep as they are, in what a commit has written.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Lost {
+    /// Sums of integers that a bigint can't hold: they are NULL, and their exact states are kept.
+    pub sums: u64,
+    /// Rows that stand for groups which a full slot had no room for.
+    pub other_rows: u64,
+}
+
+impl Lost {
+    fn see(&mut self, rows: &RecordBatch, definition: &Definition) {
+        for (sum, state) in definition.exact_sums() {
+            let (sum, state) = (rows.column(sum), rows.column(state));
+            let lost = (0..rows.num_rows()).filter(|&row| sum.is_null(row) && state.is_valid(row));
+            self.sums += lost.count() as u64;
+        }
+        if let Some(is_other) = definition.is_other() {
+            self.other_rows += rows.column(is_other).as_boolean().true_count() as u64;
+        }
+    }
 }
 
 impl Table {
     /// Commits everything that is staged, or waits for whoever is about to do so.
-    pub async fn commit(&self) -> Result<Vec<Entry>, TableError> {
+    pub async fn commit(&self) -> Result<Committed, TableError> {
         let mut failures = 0;
         loop {
             match self.commit_or_wait().await {
-                Ok(Some(entries)) => return Ok(entries),
+                Ok(Some(committed)) => return Ok(committed),
                 Ok(None) => self.world.sleep(lease::POLL).await,
                 Err(error) => self.wait_after(error, &mut failures).await?,
             }
@@ -79,9 +139,9 @@ impl Table {
     }
 
     /// `None`: another has the lease, and there is something staged.
-    async fn commit_or_wait(&self) -> Result<Option<Vec<Entry>>, TableError> {
+    async fn commit_or_wait(&self) -> Result<Option<Committed>, TableError> {
         if staging::list(&self.store, 1).await?.is_empty() {
-            return Ok(Some(Vec::new()));
+            return Ok(Some(Committed::default()));
         }
         let Some(mut lease) = self.try_lease().await? else {
             tracing::debug!(table = %self.definition.name, "another has the lease");
@@ -93,16 +153,17 @@ impl Table {
     }
 
     /// Commits everything that is staged.
-    pub async fn commit_by(&self, lease: &mut Lease) -> Result<Vec<Entry>, TableError> {
-        let mut entries = Vec::new();
+    pub async fn commit_by(&self, lease: &mut Lease) -> Result<Committed, TableError> {
+        let mut all = Committed::default();
         let mut failures = 0;
         loop {
             match self.try_commit(lease).await {
                 Ok(committed) => {
                     failures = 0;
-                    entries.extend(committed.entries);
-                    if !committed.more {
-                        return Ok(entries);
+                    let more = committed.more;
+                    all.add(committed);
+                    if !more {
+                        return Ok(all);
                     }
                 }
                 Err(error) => self.wait_after(error, &mut failures).await?,
@@ -141,7 +202,11 @@ impl Table {
         let begun = self.world.now();
         let version = self.version().await?;
         let (fresh, more) = self.fresh(&version).await?;
-        let (staged, opened) = self.open(fresh).await?;
+        let (mut staged, mut opened) = self.open(fresh).await?;
+        let taken = within_slots(&opened);
+        let more = more || taken < staged.len();
+        staged.truncate(taken);
+        opened.truncate(taken);
         if staged.is_empty() {
             return Ok(Committed {
                 more,
@@ -151,13 +216,14 @@ impl Table {
         lease.renew().await;
         let mut by_shard: BTreeMap<Shard, Vec<Entry>> = BTreeMap::new();
         let mut files = Vec::with_capacity(opened.len());
-        for (file, (entry, opened)) in staged.iter().zip(opened) {
+        for (file, (entry, rows)) in staged.iter().zip(opened) {
             by_shard.entry(file.shard.clone()).or_default().push(entry);
-            files.push(opened);
+            files.push(rows);
         }
         let entries: Vec<Entry> = by_shard.values().flatten().cloned().collect();
 
-        let mut actions = self.write_data(&version, files, lease).await?;
+        let mut lost = Lost::default();
+        let mut actions = self.write_data(&version, files, &mut lost, lease).await?;
         let ledger = version.ledger.extended(&self.store, &*self.world, by_shard);
         actions.push(Action::Txn(ledger.await?));
         lease.renew().await;
@@ -178,6 +244,7 @@ impl Table {
             more,
             version: version.number(),
             oldest: staged.iter().map(|file| file.staged).min(),
+            lost,
         })
     }
 
@@ -225,7 +292,7 @@ impl Table {
     async fn open(
         &self,
         staged: Vec<StagedFile>,
-    ) -> Result<(Vec<StagedFile>, Vec<(Entry, Opened)>), TableError> {
+    ) -> Result<(Vec<StagedFile>, Vec<(Entry, StagedRows)>), TableError> {
         let opened: Vec<_> = futures::stream::iter(staged)
             .map(async |file| Ok::<_, TableError>((file.open(&self.store).await?, file)))
             .buffered(OPENED_AT_ONCE)
@@ -241,37 +308,41 @@ impl Table {
     async fn write_data(
         &self,
         version: &Version,
-        staged: Vec<Opened>,
+        staged: Vec<StagedRows>,
+        lost: &mut Lost,
         lease: &mut Lease,
     ) -> Result<Vec<Action>, TableError> {
-        let schema = self.definition.row_schema();
-        let streams = staged
-            .into_iter()
-            .map(|file| Ok(rows_of(Arc::clone(&schema), file.rows()?)))
-            .collect::<Result<Vec<SendableRecordBatchStream>, TableError>>()?;
-        let staged: SendableRecordBatchStream = Box::pin(RecordBatchStreamAdapter::new(
-            Arc::clone(&schema),
-            futures::stream::iter(streams).flatten(),
-        ));
-
         let mut replaced = Vec::new();
+        // Where runs are that were merged on the way; it goes when the rows have been read.
+        let mut _merged_before = None;
         let mut rows = match &self.merge {
             // Every row is kept, so no file need be written again.
-            None => staged,
+            None => self.rows_of_staged(staged)?,
             Some(merge) => {
-                let fresh = merge.gather(staged).await?;
-                replaced = touched_files(version, self.definition.slot_column, &fresh)?;
-                match replaced.is_empty() {
-                    true => merge.stream(fresh),
-                    false => {
-                        let live = self.rows_of_files(&replaced);
-                        merge.fold(fresh, live).await?
+                let mut fresh = Runs::of_staged(&self.definition, staged).await?;
+                replaced = touched_files(version, &fresh.slots)?;
+                _merged_before = fresh.narrow(merge, &self.definition).await?;
+                let mut size = fresh.size();
+                let room = self.room(&replaced, size).await?;
+                for file in &replaced {
+                    size.add(file.size());
+                }
+                let mut sorted = fresh.streams(&self.definition)?;
+                let live = self.rows_of_files(&replaced);
+                match room {
+                    Some(room) => merge.fold_within(sorted, live, room, size).await?,
+                    None => {
+                        if !replaced.is_empty() {
+                            sorted.push(live);
+                        }
+                        merge.fold(sorted, size).await?
                     }
                 }
             }
         };
         let mut writer = DataWriter::new(self, Files::PerSlot);
         while let Some(batch) = rows.try_next().await? {
+            lost.see(&batch, &self.definition);
             writer.write(&batch).await?;
             lease.renew().await;
         }
@@ -284,31 +355,106 @@ impl Table {
         Ok(actions)
     }
 
-    /// The rows of data files, one after the other, with their partition's column if they have one. A file is opened
-    /// when its turn comes: there may be many.
-    pub(super) fn rows_of_files(&self, files: &[DataFile]) -> SendableRecordBatchStream {
-        let row_schema = self.definition.row_schema();
-        let (schema, file_schema) = (Arc::clone(&row_schema), self.definition.file_schema());
-        let store = Arc::clone(&self.store);
-        let opened = futures::stream::iter(files.to_vec()).then(move |file| {
-            let (store, schema) = (Arc::clone(&store), Arc::clone(&schema));
-            let file_schema = Arc::clone(&file_schema);
-            async move {
-                let path = Path::from(file.path.as_str());
-                let opened = parquet_file::open(&store, &path, file.bytes).await;
-                let rows = opened.and_then(Opened::rows);
-                let rows = rows.map_err(|error| DataFusionError::External(Box::new(error)))?;
-                let rows = rows_of(file_schema, rows);
-                Ok::<_, DataFusionError>(
-                    rows.map(move |batch| with_date(&batch?, &schema, file.date.as_deref())),
-                )
+    /// Staged rows, one file after the other.
+    fn rows_of_staged(
+        &self,
+        staged: Vec<StagedRows>,
+    ) -> Result<SendableRecordBatchStream, TableError> {
+        let rows = staged
+            .into_iter()
+            .map(|staged| Ok(rows_of(&self.definition, None, staged.file.rows()?)))
+            .collect::<Result<Vec<SendableRecordBatchStream>, TableError>>()?;
+        Ok(Box::pin(RecordBatchStreamAdapter::new(
+            self.definition.row_schema(),
+            futures::stream::iter(rows).flatten(),
+        )))
+    }
+
+    /// What the slots have room for that these files are of, if this many fresh rows may be too many for one of them.
+    async fn room(
+        &self,
+        files: &[DataFile],
+        fresh: Size,
+    ) -> Result<Option<Rooms>, TableError> {
+        let groups_max = self.world.bound(self.definition.slot_groups_max) as u64;
+        let fits = |size: Size| {
+            size.rows + fresh.rows <= groups_max && size.bytes + fresh.bytes <= SLOT_BYTES_MAX
+        };
+        let none = Size::default();
+        if fits(none) && files.iter().all(|file| fits(file.size())) {
+            return Ok(None);
+        }
+        let mut taken: BTreeMap<Slot, Size> = BTreeMap::new();
+        for file in files {
+            let slot = file.slot()?;
+            if slot != slot.day() || !self.definition.has_hours() {
+                taken.entry(slot).or_default().add(file.size());
+                continue;
             }
-        });
+            // A packed day says nothing of its hours.
+            let path = Path::from(file.path.as_str());
+            let opened = parquet_file::open(&self.store, &path, file.bytes).await?;
+            let name = &self.definition.columns[self.definition.slot_column].name;
+            let mut times = opened.column(name)?;
+            let each = file.size().bytes / file.size().rows.max(1);
+            while let Some(batch) = times
+                .try_next()
+                .await
+                .map_err(|source| TableError::parquet(&path, source))?
+            {
+                let hours = arrow::compute::cast(batch.column(0), &slot_type())
+                    .map_err(|error| TableError::Internal(error.to_string()))?;
+                for (slot, rows) in runs(&hours) {
+                    let rows = rows.len() as u64;
+                    taken.entry(slot).or_default().add(Size {
+                        rows,
+                        bytes: rows * each,
+                    });
+                }
+            }
+        }
+        let left = |size: Size| Room {
+            groups: groups_max.saturating_sub(size.rows),
+            bytes: SLOT_BYTES_MAX.saturating_sub(size.bytes),
+        };
+        Ok(Some(Rooms {
+            of: taken.into_iter().map(|(slot, size)| (slot, left(size))).collect(),
+            elsewhere: left(none),
+        }))
+    }
+
+    /// The rows of data files, one after the other, with their partition's column if they have one. Some files are opened
+    /// ahead: there may be many.
+    pub(super) fn rows_of_files(&self, files: &[DataFile]) -> SendableRecordBatchStream {
+        let definition = Arc::clone(&self.definition);
+        let store = Arc::clone(&self.store);
+        let opened = futures::stream::iter(files.to_vec())
+            .map(move |file| {
+                let (store, definition) = (Arc::clone(&store), Arc::clone(&definition));
+                async move {
+                    let path = Path::from(file.path.as_str());
+                    let opened = parquet_file::open(&store, &path, file.bytes).await;
+                    let rows = opened.and_then(|opened| opened.rows());
+                    let rows = rows.map_err(|error| DataFusionError::External(Box::new(error)))?;
+                    Ok::<_, DataFusionError>(rows_of(&definition, Some(file.date), rows))
+                }
+            })
+            .buffered(OPENED_AHEAD);
         Box::pin(RecordBatchStreamAdapter::new(
-            row_schema,
+            self.definition.row_schema(),
             opened.try_flatten(),
         ))
     }
+}
+
+/// How many of these staged files, from the first, one commit takes, so that it writes a bounded number of slots.
+fn within_slots(staged: &[(Entry, StagedRows)]) -> usize {
+    let mut slots: BTreeSet<Slot> = BTreeSet::new();
+    let fits = staged.iter().enumerate().take_while(|(number, (_, rows))| {
+        slots.extend(rows.slots.iter().flatten());
+        *number == 0 || slots.len() <= SLOTS_MAX
+    });
+    fits.count()
 }
 
 /// Checks that a version's ledger has these log files.
@@ -323,26 +469,20 @@ async fn see_counted(version: &Version, staged: &[StagedFile]) -> Result<(), Tab
     }
 }
 
-/// The files of the slots that rows belong to, in the order of slots.
+/// The files of these slots, in the order of slots.
 fn touched_files(
     version: &Version,
-    slot_column: usize,
-    rows: &[RecordBatch],
+    touched: &BTreeSet<Slot>,
 ) -> Result<Vec<DataFile>, TableError> {
-    let mut touched = BTreeSet::new();
-    for batch in rows {
-        touched.extend(
-            runs(batch.column(slot_column))
-                .into_iter()
-                .map(|(slot, _)| slot),
-        );
-    }
     let mut files = BTreeMap::new();
     for file in &version.files {
         let slot = file.slot()?;
-        if touched.iter().any(|&touched| slot.covers(touched))
-            && files.insert(slot.start(), file.clone()).is_some()
-        {
+        let is_touched = match slot == slot.day() {
+            // A packed day stands for its hours.
+            true => touched.iter().any(|&touched| slot.covers(touched)),
+            false => touched.contains(&slot),
+        };
+        if is_touched && files.insert(slot.start(), file.clone()).is_some() {
             return Err(TableError::Internal(format!(
                 "two data files for one slot: {}",
                 file.path
@@ -352,19 +492,9 @@ fn touched_files(
     Ok(files.into_values().collect())
 }
 
-/// Rows of a data file with the `date` column, which stands in the file's folder, put back in its place.
-fn with_date(
-    batch: &RecordBatch,
-    schema: &arrow::datatypes::SchemaRef,
-    date: Option<&str>,
-) -> Result<RecordBatch, DataFusionError> {
-    let Some((index, field)) = schema.column_with_name(DATE_COLUMN) else {
-        return Ok(batch.clone());
-    };
-    let date = arrow::array::StringArray::from(vec![date; batch.num_rows()]);
-    let mut columns = batch.columns().to_vec();
-    columns.insert(index, arrow::compute::cast(&date, field.data_type())?);
-    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+/// The type of times in data files that tell their hours.
+fn slot_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
 /// Takes a file out of the table.
@@ -397,6 +527,7 @@ pub(super) struct DataWriter<'t> {
     table: &'t Table,
     files: Files,
     open: BTreeMap<Slot, ParquetFile>,
+    finishing: FuturesOrdered<BoxFuture<'static, Result<(Slot, Written), TableError>>>,
     written: Vec<(Slot, Written)>,
 }
 
@@ -406,6 +537,7 @@ impl<'t> DataWriter<'t> {
             table,
             files,
             open: BTreeMap::new(),
+            finishing: FuturesOrdered::new(),
             written: Vec::new(),
         }
     }
@@ -420,6 +552,11 @@ impl<'t> DataWriter<'t> {
             // Rows that merge come in the order of slots, so the ones before are complete.
             if definition.merges() {
                 self.finish_before(slot).await?;
+            } else if self.open.len() == OPEN_MAX
+                && !self.open.contains_key(&slot)
+                && let Some((first, file)) = self.open.pop_first()
+            {
+                self.finish_file(first, file).await?;
             }
             let rows = batch.slice(range.start, range.len());
             let rows = without_date(&rows)?;
@@ -449,9 +586,15 @@ impl<'t> DataWriter<'t> {
         Ok(())
     }
 
+    /// Completes a file while others are written.
     async fn finish_file(&mut self, slot: Slot, file: ParquetFile) -> Result<(), TableError> {
-        let written = file.finish().await?;
-        self.written.push((slot, written));
+        if self.finishing.len() == FINISHED_AT_ONCE
+            && let Some(written) = self.finishing.next().await
+        {
+            self.written.push(written?);
+        }
+        let finish = async move { Ok((slot, file.finish().await?)) };
+        self.finishing.push_back(finish.boxed());
         Ok(())
     }
 
@@ -459,6 +602,9 @@ impl<'t> DataWriter<'t> {
     pub(super) async fn finish(mut self, operation: Operation) -> Result<Vec<Action>, TableError> {
         while let Some((slot, file)) = self.open.pop_first() {
             self.finish_file(slot, file).await?;
+        }
+        while let Some(written) = self.finishing.next().await {
+            self.written.push(written?);
         }
         let schema = self.table.definition.file_schema();
         let now = self.table.world.now();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use deltalake_core::kernel::{DataType as DeltaType, StructField};
 
-use crate::rollup::{DATE_COLUMN, MergeRule};
+use crate::rollup::{DATE_COLUMN, IS_OTHER_COLUMN, MergeRule, sum_state};
 
 /// A table, as the rollup that makes it has it.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,7 +19,13 @@ pub struct Definition {
     pub columns: Vec<Column>,
     /// The column, a timestamp or a date, that says to which hour or day a row belongs.
     pub slot_column: usize,
+    /// Groups that a slot has room for. New groups of a slot that is full are folded into one row for each time.
+    pub slot_groups_max: usize,
 }
+
+/// Groups that an hour or a day has room for, unless the rollup says otherwise. Each commit writes an hour anew that it
+/// touches; docs/performance.md has what that takes.
+pub const SLOT_GROUPS_MAX: usize = 2_000_000;
 
 /// A column of a table.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,13 +44,44 @@ impl Definition {
         self.columns.iter().any(|column| column.rule.is_some())
     }
 
-    /// The group keys in the order that the table is sorted by: first the one that says when.
+    /// The group keys in the order that the table is sorted by: first the one that says when. The row that stands for all
+    /// groups which a slot has no room for comes after the others of its time.
     pub(crate) fn sort_keys(&self) -> Vec<usize> {
+        let is_other = self.is_other();
         let mut keys = vec![self.slot_column];
+        keys.extend(is_other);
         keys.extend((0..self.columns.len()).filter(|&index| {
-            index != self.slot_column && self.columns[index].rule == Some(MergeRule::GroupKey)
+            index != self.slot_column
+                && Some(index) != is_other
+                && self.columns[index].rule == Some(MergeRule::GroupKey)
         }));
         keys
+    }
+
+    /// The place of the column that says which row stands for others, if groups have keys beside their time.
+    pub(crate) fn is_other(&self) -> Option<usize> {
+        self.merges()
+            .then(|| self.place(IS_OTHER_COLUMN))
+            .flatten()
+    }
+
+    /// The sums of integers, and the columns of their exact states.
+    pub(crate) fn exact_sums(&self) -> impl Iterator<Item = (usize, usize)> {
+        let columns = self.columns.iter().enumerate();
+        let sums = columns.filter(|(_, column)| column.rule == Some(MergeRule::BigintSum));
+        sums.filter_map(|(sum, column)| Some((sum, self.place(&sum_state(&column.name))?)))
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// Whether rows belong to hours; if not, to days.
+    pub(crate) fn has_hours(&self) -> bool {
+        matches!(
+            self.columns[self.slot_column].data_type,
+            DataType::Timestamp(..)
+        )
     }
 
     /// The schema of rows, as they are staged.
@@ -91,6 +128,9 @@ fn delta_type(data_type: &DataType) -> DeltaType {
         DataType::Timestamp(..) => DeltaType::TIMESTAMP,
         DataType::Binary => DeltaType::BINARY,
         DataType::Utf8 => DeltaType::STRING,
+        DataType::Decimal128(precision, scale) => {
+            DeltaType::decimal(*precision, *scale as u8).unwrap_or(DeltaType::STRING)
+        }
         other => unreachable!("a rollup with a column of type {other} was let in"),
     }
 }

@@ -4,14 +4,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use deltalake_core::checkpoints::{cleanup_expired_logs_for, create_checkpoint};
-use deltalake_core::kernel::{Action, CommitInfo};
+use deltalake_core::kernel::{Action, CommitInfo, MetadataExt, StructType};
 use deltalake_core::logstore::commit_uri_from_version;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 use serde::Deserialize;
 
 use super::world::Guard;
-use super::{Table, TableError, Version, milliseconds};
+use super::{
+    FIRST_SQL_PROPERTY, FORMAT, FORMAT_PROPERTY, SQL_PROPERTY, Table, TableError, Version,
+    milliseconds,
+};
 
 /// Versions between two checkpoints. A reader reads the last checkpoint and every version after it.
 const CHECKPOINT_INTERVAL: usize = 20;
@@ -59,8 +62,9 @@ impl Table {
             engine_info: Some(concat!("logmill ", env!("CARGO_PKG_VERSION")).to_owned()),
             ..CommitInfo::default()
         });
+        let upgrade = self.upgrade(read)?;
         let mut lines = Vec::new();
-        for action in [commit_info].iter().chain(&actions) {
+        for action in [commit_info].iter().chain(&upgrade).chain(&actions) {
             serde_json::to_writer(&mut lines, action)
                 .map_err(|error| TableError::Internal(error.to_string()))?;
             lines.push(b'\n');
@@ -79,6 +83,24 @@ impl Table {
                 Err(error) => return Err(TableError::Unknown(error.to_string())),
             }
         }
+    }
+
+    /// What gives a table of an older format this one: it has more columns, which are NULL in files that were written before,
+    /// and says its format.
+    fn upgrade(&self, read: &Version) -> Result<Option<Action>, TableError> {
+        if read.format == FORMAT {
+            return Ok(None);
+        }
+        let schema = StructType::try_new(self.definition.delta_fields())
+            .map_err(deltalake_core::DeltaTableError::from)?;
+        let metadata = read.delta.snapshot()?.snapshot().metadata().clone();
+        let metadata = metadata
+            .with_schema(&schema)
+            .and_then(|metadata| metadata.remove_config_key(FIRST_SQL_PROPERTY))
+            .and_then(|metadata| metadata.add_config_key(SQL_PROPERTY.to_owned(), read.sql.clone()))
+            .and_then(|metadata| metadata.add_config_key(FORMAT_PROPERTY.to_owned(), FORMAT.to_string()));
+        let metadata = metadata.map_err(deltalake_core::DeltaTableError::from)?;
+        Ok(Some(Action::Metadata(metadata)))
     }
 
     /// Writes a checkpoint if the last one is old. Nothing depends on it but the time that reading takes.

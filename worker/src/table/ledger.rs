@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::parquet_file::{self, ParquetFile, Use};
 use super::world::{Guard, World};
-use super::{TableError, milliseconds};
+use super::{FailedLine, TableError, milliseconds};
 
 /// The application whose `txn` version is the version of the ledger's manifest.
 pub(super) const APPLICATION: &str = "logmill.ledger";
@@ -57,12 +57,21 @@ pub struct Entry {
     pub first_time: Option<i64>,
     /// The time of its latest line, in milliseconds since 1970.
     pub last_time: Option<i64>,
+    /// Lines on which the rollup fails: they are in no row.
+    #[serde(default)]
+    pub failed_lines: i64,
+    /// The first of them.
+    #[serde(default)]
+    pub failures: Vec<FailedLine>,
+    /// The hours or days that its rows belong to: those that follow one another as `first..last`. `None` of what was staged
+    /// before format 2.
+    #[serde(default)]
+    pub slots: Option<Vec<String>>,
 }
 
 impl Entry {
-    fn log_file(&self) -> LogFile {
-        LogFile::new(&self.log_file)
-    }
+    /// The column of [`Entry::batch`] that has the failed lines, as JSON.
+    pub(crate) const FAILURES: &str = "failures";
 
     /// The schema of [`Entry::batch`].
     pub fn schema() -> SchemaRef {
@@ -79,6 +88,9 @@ impl Entry {
             column("rows", &DataType::Int64),
             column("first_time", &time),
             column("last_time", &time),
+            column("failed_lines", &DataType::Int64),
+            column(Self::FAILURES, &DataType::Utf8),
+            column("slots", &DataType::Utf8),
         ]))
     }
 
@@ -121,9 +133,17 @@ impl Entry {
             number(|entry| entry.rows),
             time(|entry| entry.first_time),
             time(|entry| entry.last_time),
+            number(|entry| entry.failed_lines),
+            Arc::new(entries.iter().map(Self::failures_json).collect::<StringArray>()),
+            Arc::new(entries.iter().map(|entry| Some(entry.slots.as_ref()?.join(","))).collect::<StringArray>()),
         ];
         RecordBatch::try_new(Self::schema(), columns)
             .map_err(|error| TableError::Internal(error.to_string()))
+    }
+
+    fn failures_json(&self) -> Option<String> {
+        let some = (!self.failures.is_empty()).then_some(&self.failures);
+        serde_json::to_string(some?).ok()
     }
 
     fn of_batch(batch: &RecordBatch) -> Option<Vec<Self>> {
@@ -139,6 +159,9 @@ impl Entry {
             (number("bytes")?, number("text_bytes")?, number("lines")?);
         let (rejected_lines, rows) = (number("rejected_lines")?, number("rows")?);
         let (first_time, last_time) = (time("first_time")?, time("last_time")?);
+        // Ledgers of format 1 don't have these.
+        let failed_lines = number("failed_lines");
+        let (failures, slots) = (text("failures"), text("slots"));
         let entries = (0..batch.num_rows()).map(|row| Self {
             log_file: log_file.value(row).to_owned(),
             log_table: log_table.value(row).to_owned(),
@@ -150,6 +173,15 @@ impl Entry {
             rows: rows.value(row),
             first_time: first_time.is_valid(row).then(|| first_time.value(row)),
             last_time: last_time.is_valid(row).then(|| last_time.value(row)),
+            failed_lines: failed_lines.map_or(0, |lines| lines.value(row)),
+            failures: failures
+                .filter(|failures| failures.is_valid(row))
+                .and_then(|failures| serde_json::from_str(failures.value(row)).ok())
+                .unwrap_or_default(),
+            slots: slots.filter(|slots| slots.is_valid(row)).map(|slots| {
+                let names = slots.value(row).split(',').filter(|name| !name.is_empty());
+                names.map(str::to_owned).collect()
+            }),
         });
         Some(entries.collect())
     }
@@ -247,8 +279,37 @@ impl Ledger {
         store: &Arc<dyn ObjectStore>,
         shards: impl IntoIterator<Item = &Shard>,
     ) -> Result<HashSet<LogFileId>, TableError> {
-        let entries = self.entries_of(store, shards).await?;
-        Ok(entries.iter().map(|entry| entry.log_file().id()).collect())
+        let shards: Vec<Shard> = shards.into_iter().cloned().collect();
+        let ids: Vec<Vec<LogFileId>> = futures::stream::iter(shards)
+            .map(async |shard| self.ids(store, &shard).await)
+            .buffered(SHARDS_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(ids.into_iter().flatten().collect())
+    }
+
+    /// The log files that a shard holds. Of what it says of them nothing else is read.
+    async fn ids(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        shard: &Shard,
+    ) -> Result<Vec<LogFileId>, TableError> {
+        let Some(object) = self.shards.get(shard) else {
+            return Ok(Vec::new());
+        };
+        let path = shard_path(shard, object);
+        let mut uris = parquet_file::open_whole(store, &path).await?.column("log_file")?;
+        let mut ids = Vec::new();
+        while let Some(batch) = uris
+            .try_next()
+            .await
+            .map_err(|source| TableError::parquet(&path, source))?
+        {
+            let uris = batch.columns().first().and_then(|uris| uris.as_string_opt::<i32>());
+            let uris = uris.ok_or_else(|| not_a_ledger(&path))?;
+            ids.extend(uris.iter().flatten().map(|uri| LogFile::new(uri).id()));
+        }
+        Ok(ids)
     }
 
     /// Writes the ledger with these entries added. It counts from the commit on that has the transaction, and
@@ -360,6 +421,13 @@ mod tests {
             rows: 2,
             first_time: Some(1),
             last_time: None,
+            failed_lines: 2,
+            failures: vec![FailedLine {
+                line_number: 7,
+                reason: "because".to_owned(),
+                line: "a line".to_owned(),
+            }],
+            slots: Some(vec!["2026-11-22T10".to_owned(), "null".to_owned()]),
         }
     }
 

@@ -1,12 +1,18 @@
-//! Merging rows of a table, in DataFusion: staged rows with each other, and the result with what the table has.
+//! Merging rows of a table: sorted streams of rows, staged and live, become one, in which each group has one row.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::compute::{SortOptions, cast};
-use arrow::datatypes::SchemaRef;
-use arrow::record_batch::RecordBatch;
-use datafusion::common::Result;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, new_null_array};
+use arrow::compute::{
+    SortColumn, SortOptions, cast, concat, filter_record_batch, interleave_record_batch,
+    lexsort_to_indices, not,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use async_stream::try_stream;
+use datafusion::common::{Result, ScalarValue};
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, UnboundedMemoryPool};
 use datafusion::logical_expr::{SortExpr, ident};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
@@ -19,132 +25,432 @@ use futures::{Stream, StreamExt, TryStreamExt};
 use parquet::errors::ParquetError;
 
 use super::Definition;
-use crate::rollup::engine::{StreamPlan, sql_memory};
-use crate::rollup::merge::merge_sql;
+use super::parquet_file::Size;
+use super::slot::{Slot, runs};
+use crate::rollup::engine::StreamPlan;
+use crate::rollup::merge::{MergeRule, merge_sql};
+use crate::rollup::{DATE_COLUMN, IS_OTHER_COLUMN};
 
-/// Rows at a time that two sorted streams are merged by.
-const BATCH_ROWS: usize = 8192;
+const SORTED: SortOptions = SortOptions {
+    descending: false,
+    nulls_first: true,
+};
+
+/// The column that says, while rows are merged, whether a group is in the table already.
+const LIVE: &str = "is live";
+
+/// Folded rows of one time that are held before they are merged with each other.
+const FOLDED_ROWS_MAX: usize = 8192;
 
 /// How the rows of one table are merged.
 #[derive(Debug)]
 pub(super) struct Merge {
     schema: SchemaRef,
     ordering: LexOrdering,
-    /// Rows in any order become one row per group, sorted. Holds all groups in memory.
-    gather: StreamPlan,
+    slot_column: usize,
+    is_other: Option<usize>,
+    /// Group keys but for the time and `is_other`.
+    other_keys: Vec<usize>,
     /// Sorted rows become one row per group, sorted. Holds one group in memory at a time.
     fold: StreamPlan,
+    /// The same for rows that say whether they are live.
+    fold_tagged: Option<StreamPlan>,
+}
+
+/// What a slot has room for beside the groups that it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Room {
+    pub(super) groups: u64,
+    pub(super) bytes: u64,
+}
+
+/// The room of all slots that rows may belong to.
+#[derive(Debug)]
+pub(super) struct Rooms {
+    /// Of slots that have groups.
+    pub(super) of: BTreeMap<Slot, Room>,
+    /// Of each other one.
+    pub(super) elsewhere: Room,
 }
 
 impl Merge {
     pub(super) async fn plan(definition: &Definition) -> Result<Self> {
         let schema = definition.row_schema();
         let keys = definition.sort_keys();
-        let names = keys
+        let is_other = definition.is_other();
+        let names: Vec<&str> = keys
             .iter()
-            .map(|&key| definition.columns[key].name.as_str());
-        let order: Vec<SortExpr> = names
-            .clone()
-            .map(|name| ident(name).sort(true, true))
+            .map(|&key| definition.columns[key].name.as_str())
             .collect();
-        let order_by: Vec<String> = names
-            .map(|name| format!("\"{name}\" ASC NULLS FIRST"))
-            .collect();
-        let columns = definition
+        let columns: Vec<(&str, MergeRule)> = definition
             .columns
             .iter()
-            .filter_map(|c| Some((c.name.as_str(), c.rule?)));
-        let sql = format!(
-            "{} ORDER BY {}",
-            merge_sql(columns, "rows"),
-            order_by.join(", ")
-        );
-        let statement = Parser::parse_sql(&GenericDialect {}, &sql)?.remove(0);
-        let gather =
-            StreamPlan::new(statement.clone(), "rows", Arc::clone(&schema), Vec::new()).await?;
-        let fold = StreamPlan::new(statement, "rows", Arc::clone(&schema), order).await?;
-        let options = SortOptions {
-            descending: false,
-            nulls_first: true,
+            .filter_map(|c| Some((c.name.as_str(), c.rule?)))
+            .collect();
+        let fold = plan_fold(&columns, &names, Arc::clone(&schema)).await?;
+        let fold_tagged = match is_other {
+            Some(_) => {
+                let tagged = columns.iter().copied().chain([(LIVE, MergeRule::BoolOr)]);
+                let columns: Vec<_> = tagged.collect();
+                Some(plan_fold(&columns, &names, tagged_schema(&schema)).await?)
+            }
+            None => None,
         };
         let ordering = keys.iter().map(|&key| {
             let column = Column::new(&definition.columns[key].name, key);
-            PhysicalSortExpr::new(Arc::new(column), options)
+            PhysicalSortExpr::new(Arc::new(column), SORTED)
         });
         let ordering = LexOrdering::new(ordering).ok_or_else(|| {
             datafusion::common::internal_datafusion_err!("a table that merges has a group key")
         })?;
+        let is_plain = |key: &usize| *key != definition.slot_column && Some(*key) != is_other;
         Ok(Self {
             schema,
             ordering,
-            gather,
+            slot_column: definition.slot_column,
+            is_other,
+            other_keys: keys.into_iter().filter(is_plain).collect(),
             fold,
+            fold_tagged,
         })
     }
 
-    /// Makes one row per group of rows in any order.
-    pub(super) async fn gather(&self, rows: SendableRecordBatchStream) -> Result<Vec<RecordBatch>> {
-        let merged = self.gather.run(rows).await?;
-        conform_all(merged, Arc::clone(&self.schema))
-            .try_collect()
+    /// Makes one row per group of sorted streams that each have one row per group. `size` is that of all of their rows.
+    pub(super) async fn fold(
+        &self,
+        sorted: Vec<SendableRecordBatchStream>,
+        size: Size,
+    ) -> Result<SendableRecordBatchStream> {
+        let merged = self.merged(sorted, Arc::clone(&self.schema), size)?;
+        self.folded(&self.fold, merged, Arc::clone(&self.schema))
             .await
     }
 
-    /// Gathered rows as a stream.
-    pub(super) fn stream(&self, gathered: Vec<RecordBatch>) -> SendableRecordBatchStream {
-        let rows = futures::stream::iter(gathered.into_iter().map(Ok));
-        Box::pin(RecordBatchStreamAdapter::new(
-            Arc::clone(&self.schema),
-            rows,
-        ))
+    /// The same of fresh rows and live ones, where slots may be full: of each group that is not live and for which there is
+    /// no room, the rows are folded into the one row of their time that stands for all such groups.
+    pub(super) async fn fold_within(
+        &self,
+        fresh: Vec<SendableRecordBatchStream>,
+        live: SendableRecordBatchStream,
+        rooms: Rooms,
+        size: Size,
+    ) -> Result<SendableRecordBatchStream> {
+        let (Some(fold_tagged), Some(is_other)) = (&self.fold_tagged, self.is_other) else {
+            let mut sorted = fresh;
+            sorted.push(live);
+            return self.fold(sorted, size).await;
+        };
+        let schema = tagged_schema(&self.schema);
+        let mut sorted = Vec::with_capacity(fresh.len() + 1);
+        for rows in fresh {
+            sorted.push(tagged(rows, Arc::clone(&schema), false));
+        }
+        sorted.push(tagged(live, Arc::clone(&schema), true));
+        let merged = self.merged(sorted, Arc::clone(&schema), size)?;
+        let groups = self.folded(fold_tagged, merged, schema).await?;
+        let within = Within {
+            schema: Arc::clone(&self.schema),
+            slot_column: self.slot_column,
+            is_other,
+            other_keys: self.other_keys.clone(),
+            rooms,
+        };
+        // What is folded has equal keys, and comes where its row belongs: the same fold makes one row of it.
+        let rows = within.fold_beyond(groups, self.fold.clone());
+        let rows = RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows);
+        self.folded(&self.fold, Box::pin(rows), Arc::clone(&self.schema))
+            .await
     }
 
-    /// Makes one row per group of two sorted streams that each have one row per group.
-    pub(super) async fn fold(
+    fn merged(
         &self,
-        fresh: Vec<RecordBatch>,
-        live: SendableRecordBatchStream,
+        mut sorted: Vec<SendableRecordBatchStream>,
+        schema: SchemaRef,
+        size: Size,
     ) -> Result<SendableRecordBatchStream> {
-        let sorted = StreamingMergeBuilder::new()
-            .with_streams(vec![self.stream(fresh), live])
-            .with_schema(Arc::clone(&self.schema))
+        match sorted.len() {
+            0 => {
+                let none = futures::stream::empty();
+                return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, none)));
+            }
+            1 => return Ok(sorted.swap_remove(0)),
+            _ => {}
+        }
+        let memory: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
+        StreamingMergeBuilder::new()
+            .with_streams(sorted)
+            .with_schema(schema)
             .with_expressions(&self.ordering)
             .with_metrics(BaselineMetrics::new(&ExecutionPlanMetricsSet::new(), 0))
-            .with_batch_size(BATCH_ROWS)
-            .with_reservation(sql_memory("merging sorted rows"))
-            .build()?;
-        let merged = self.fold.run(sorted).await?;
-        let schema = Arc::clone(&self.schema);
-        Ok(Box::pin(RecordBatchStreamAdapter::new(
-            Arc::clone(&self.schema),
-            conform_all(merged, schema),
-        )))
+            .with_batch_size(size.batch_rows())
+            .with_reservation(MemoryConsumer::new("merging sorted rows").register(&memory))
+            .build()
+    }
+
+    async fn folded(
+        &self,
+        fold: &StreamPlan,
+        sorted: SendableRecordBatchStream,
+        schema: SchemaRef,
+    ) -> Result<SendableRecordBatchStream> {
+        let folded = fold.run(sorted).await?;
+        let types = Arc::clone(&schema);
+        let rows = folded.map(move |batch| conform(&batch?, &types));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
     }
 }
 
-fn conform_all(
+/// Plans what makes one row per group of rows that come sorted by these keys.
+async fn plan_fold(
+    columns: &[(&str, MergeRule)],
+    keys: &[&str],
+    schema: SchemaRef,
+) -> Result<StreamPlan> {
+    let order: Vec<SortExpr> = keys
+        .iter()
+        .map(|name| ident(*name).sort(true, true))
+        .collect();
+    let order_by: Vec<String> = keys
+        .iter()
+        .map(|name| format!("\"{name}\" ASC NULLS FIRST"))
+        .collect();
+    let sql = format!(
+        "{} ORDER BY {}",
+        merge_sql(columns.iter().copied(), "rows"),
+        order_by.join(", ")
+    );
+    let statement = Parser::parse_sql(&GenericDialect {}, &sql)?.remove(0);
+    StreamPlan::new(statement, "rows", schema, order).await
+}
+
+fn tagged_schema(schema: &Schema) -> SchemaRef {
+    let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new(LIVE, DataType::Boolean, true)));
+    Arc::new(Schema::new(fields))
+}
+
+fn tagged(
     rows: SendableRecordBatchStream,
     schema: SchemaRef,
-) -> impl Stream<Item = Result<RecordBatch>> + Send {
-    rows.map(move |batch| conform(&batch?, &schema))
+    is_live: bool,
+) -> SendableRecordBatchStream {
+    let fields = Arc::clone(&schema);
+    let rows = rows.map(move |batch| {
+        let batch = batch?;
+        let mut columns = batch.columns().to_vec();
+        columns.push(Arc::new(BooleanArray::from(vec![
+            is_live;
+            batch.num_rows()
+        ])));
+        Ok(RecordBatch::try_new(Arc::clone(&fields), columns)?)
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, rows))
+}
+
+/// Decides which groups a slot has room for.
+struct Within {
+    schema: SchemaRef,
+    slot_column: usize,
+    is_other: usize,
+    other_keys: Vec<usize>,
+    rooms: Rooms,
+}
+
+impl Within {
+    /// Sorted rows, one per tagged group, in which those that there is no room for have lost their keys. They come after the
+    /// other rows of their time, where the row belongs that stands for them.
+    fn fold_beyond(
+        mut self,
+        mut groups: SendableRecordBatchStream,
+        fold: StreamPlan,
+    ) -> impl Stream<Item = Result<RecordBatch>> + Send {
+        try_stream! {
+            let mut folded: Vec<RecordBatch> = Vec::new();
+            while let Some(batch) = groups.try_next().await? {
+                for batch in by_time(&batch, self.slot_column)? {
+                    if let Some(last) = folded.first() && !same_time(last, &batch, self.slot_column)? {
+                        for rows in folded.drain(..) {
+                            yield rows;
+                        }
+                    }
+                    let kept = self.kept(&batch)?;
+                    let columns: Vec<usize> = (0..self.schema.fields().len()).collect();
+                    let rows = batch.project(&columns)?;
+                    if kept.true_count() < kept.len() {
+                        folded.push(self.without_keys(&filter_record_batch(&rows, &not(&kept)?)?)?);
+                        if folded.iter().map(RecordBatch::num_rows).sum::<usize>() > FOLDED_ROWS_MAX {
+                            let many = futures::stream::iter(std::mem::take(&mut folded).into_iter().map(Ok));
+                            let many = RecordBatchStreamAdapter::new(Arc::clone(&self.schema), many);
+                            let mut one = fold.run(Box::pin(many)).await?;
+                            while let Some(rows) = one.try_next().await? {
+                                folded.push(conform(&rows, &self.schema)?);
+                            }
+                        }
+                    }
+                    // Rows of groups are before the row of others, which is the last of its time.
+                    let (groups, others) = self.others_last(&filter_record_batch(&rows, &kept)?)?;
+                    if groups.num_rows() > 0 {
+                        yield groups;
+                    }
+                    if others.num_rows() > 0 {
+                        folded.push(others);
+                    }
+                }
+            }
+            for rows in folded {
+                yield rows;
+            }
+        }
+    }
+
+    /// Which rows keep their keys: those that are live or stand for others, and as many more as there is room for.
+    fn kept(&mut self, batch: &RecordBatch) -> Result<BooleanArray> {
+        let live = batch.column(batch.num_columns() - 1).as_boolean();
+        let is_other = batch.column(self.is_other).as_boolean();
+        let bytes = (batch.get_array_memory_size() / batch.num_rows().max(1)) as u64;
+        let mut kept = Vec::with_capacity(batch.num_rows());
+        for (slot, rows) in runs(batch.column(self.slot_column)) {
+            let room = self.rooms.of.entry(slot).or_insert(self.rooms.elsewhere);
+            for row in rows {
+                let has_place = live.value(row) || is_other.value(row);
+                let has_room = room.groups > 0 && room.bytes > 0;
+                if !has_place && has_room {
+                    room.groups -= 1;
+                    room.bytes = room.bytes.saturating_sub(bytes);
+                }
+                kept.push(has_place || has_room);
+            }
+        }
+        Ok(BooleanArray::from(kept))
+    }
+
+    fn without_keys(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        let mut columns = rows.columns().to_vec();
+        for &key in &self.other_keys {
+            columns[key] = new_null_array(columns[key].data_type(), rows.num_rows());
+        }
+        columns[self.is_other] = Arc::new(BooleanArray::from(vec![true; rows.num_rows()]));
+        Ok(RecordBatch::try_new(rows.schema(), columns)?)
+    }
+
+    fn others_last(&self, rows: &RecordBatch) -> Result<(RecordBatch, RecordBatch)> {
+        let is_other = rows.column(self.is_other).as_boolean();
+        // They are sorted by it within a time.
+        let groups = (0..rows.num_rows())
+            .position(|row| is_other.value(row))
+            .unwrap_or(rows.num_rows());
+        Ok((
+            rows.slice(0, groups),
+            rows.slice(groups, rows.num_rows() - groups),
+        ))
+    }
+}
+
+/// Cuts sorted rows where their time changes.
+fn by_time(batch: &RecordBatch, time: usize) -> Result<Vec<RecordBatch>> {
+    let ranges = arrow::compute::partition(&[Arc::clone(batch.column(time))])?.ranges();
+    let parts = ranges.into_iter().map(|range| batch.slice(range.start, range.len()));
+    Ok(parts.collect())
+}
+
+fn same_time(left: &RecordBatch, right: &RecordBatch, time: usize) -> Result<bool> {
+    let of = |batch: &RecordBatch| ScalarValue::try_from_array(batch.column(time), 0);
+    Ok(of(left)? == of(right)?)
+}
+
+/// Rows sorted by these columns, in batches of a bounded size.
+pub(super) fn sorted(batches: Vec<RecordBatch>, keys: &[usize]) -> Result<Vec<RecordBatch>> {
+    let columns = keys.iter().map(|&key| {
+        let parts: Vec<&dyn Array> = batches.iter().map(|batch| &**batch.column(key)).collect();
+        Ok(SortColumn {
+            values: concat(&parts)?,
+            options: Some(SORTED),
+        })
+    });
+    let order = lexsort_to_indices(&columns.collect::<Result<Vec<_>>>()?, None)?;
+    // Where each row is: its batch, and its place in it.
+    let places: Vec<(usize, usize)> = batches
+        .iter()
+        .enumerate()
+        .flat_map(|(number, batch)| (0..batch.num_rows()).map(move |row| (number, row)))
+        .collect();
+    let order: Vec<(usize, usize)> = order
+        .values()
+        .iter()
+        .map(|&row| places[row as usize])
+        .collect();
+    let size = Size {
+        rows: order.len() as u64,
+        bytes: batches
+            .iter()
+            .map(|batch| batch.get_array_memory_size() as u64)
+            .sum(),
+    };
+    let batches: Vec<&RecordBatch> = batches.iter().collect();
+    let parts = order.chunks(size.batch_rows());
+    let rows = parts.map(|part| Ok(interleave_record_batch(&batches, part)?));
+    rows.collect()
 }
 
 /// Gives rows the types in which a table stores them.
-pub(crate) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+pub(super) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let columns = batch.columns().iter().zip(schema.fields());
     let columns = columns.map(|(column, field)| cast(column, field.data_type()));
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
 
-/// Parquet's stream as one of DataFusion's.
+/// Parquet's stream as one of a table's rows. `date` is that of the partition, of a data file.
 pub(super) fn rows_of(
-    schema: SchemaRef,
+    definition: &Definition,
+    date: Option<Option<String>>,
     rows: impl Stream<Item = Result<RecordBatch, ParquetError>> + Send + 'static,
 ) -> SendableRecordBatchStream {
-    let types = Arc::clone(&schema);
-    let rows = rows.map(move |batch| conform(&batch?, &types));
+    let schema = definition.row_schema();
+    let states: Vec<(usize, usize)> = definition.exact_sums().collect();
+    let complete = Complete {
+        schema: Arc::clone(&schema),
+        states: states.into_iter().map(|(sum, state)| (state, sum)).collect(),
+        date,
+    };
+    let rows = rows.map(move |batch| complete.rows(&batch?));
     Box::pin(RecordBatchStreamAdapter::new(schema, rows))
+}
+
+/// Gives rows that were read the columns of the table: the partition's, and those that format 1 did not have.
+struct Complete {
+    schema: SchemaRef,
+    /// The sum of each exact state.
+    states: BTreeMap<usize, usize>,
+    date: Option<Option<String>>,
+}
+
+impl Complete {
+    fn rows(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let fields = self.schema.fields().iter().enumerate();
+        let columns = fields.map(|(index, field)| self.column(batch, index, field));
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
+    }
+
+    fn column(&self, batch: &RecordBatch, index: usize, field: &Field) -> Result<ArrayRef> {
+        let rows = batch.num_rows();
+        if let Some(column) = batch.column_by_name(field.name()) {
+            return Ok(cast(column, field.data_type())?);
+        }
+        if let Some(sum) = self.states.get(&index) {
+            let sum = self.column(batch, *sum, self.schema.field(*sum))?;
+            return Ok(cast(&sum, field.data_type())?);
+        }
+        Ok(match (field.name().as_str(), &self.date) {
+            (DATE_COLUMN, Some(date)) => {
+                let date = arrow::array::StringArray::from(vec![date.as_deref(); rows]);
+                cast(&date, field.data_type())?
+            }
+            (IS_OTHER_COLUMN, _) => Arc::new(BooleanArray::from(vec![false; rows])),
+            _ => new_null_array(field.data_type(), rows),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -158,18 +464,17 @@ mod tests {
     async fn sorted_rows_are_folded_group_by_group_and_not_sorted_again() {
         let sql = "SELECT elb_status_code AS status, \
                    date_trunc('minute', from_iso8601_timestamp(time)) AS minute, client_ip, \
-                   count(*) AS n, approx_set(user_agent) AS agents, tdigest_agg(sent_bytes) AS sizes \
+                   count(*) AS n, sum(sent_bytes) AS bytes, approx_set(user_agent) AS agents, \
+                   tdigest_agg(sent_bytes) AS sizes \
                    FROM alb_access_logs GROUP BY 1, 2, 3";
         let rollup = Rollup::from_sql("t", sql).await.unwrap();
         let merge = Merge::plan(rollup.definition()).await.unwrap();
-        let plan = displayable(merge.fold.physical().as_ref())
-            .indent(true)
-            .to_string();
-        assert!(plan.contains("ordering_mode=Sorted"), "{plan}");
-        assert!(!plan.contains("SortExec"), "{plan}");
-        let plan = displayable(merge.gather.physical().as_ref())
-            .indent(true)
-            .to_string();
-        assert!(plan.contains("SortExec"), "{plan}");
+        for fold in [&merge.fold, merge.fold_tagged.as_ref().unwrap()] {
+            let plan = displayable(fold.physical().as_ref())
+                .indent(true)
+                .to_string();
+            assert!(plan.contains("ordering_mode=Sorted"), "{plan}");
+            assert!(!plan.contains("SortExec"), "{plan}");
+        }
     }
 }

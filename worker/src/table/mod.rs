@@ -37,20 +37,22 @@ mod parquet_file;
 mod staging;
 mod ledger;
 mod merging;
+mod runs;
 mod delta_log;
 mod lease;
 mod commit;
 mod settle;
 mod vacuum;
 mod rejected_lines;
+mod failed_lines;
 #[cfg(test)]
 mod simulation;
 
-pub use commit::Committed;
-pub use definition::{Column, Definition};
+pub use commit::{Committed, Lost};
+pub use definition::{Column, Definition, SLOT_GROUPS_MAX};
+pub use failed_lines::{FailedLine, FailedLines};
 pub use lease::Lease;
 pub use ledger::Entry;
-pub(crate) use merging::conform;
 pub use rejected_lines::RejectedLines;
 pub use root::Root;
 pub use settle::Settled;
@@ -60,8 +62,23 @@ pub use vacuum::{MAX_GRACE, MIN_GRACE, Vacuumed};
 use slot::Slot;
 use world::World;
 
+/// The format of tables that this version writes. It reads and feeds those before, and gives them this one with its first
+/// commit.
+///
+/// | format | what is new |
+/// |---|---|
+/// | 1 | |
+/// | 2 | exact states of integer sums; `is_other`; staged rows are sorted runs; the ledger has slots and failed lines |
+const FORMAT: u32 = 2;
+
+/// The property of a Delta table that holds its format. Format 1 had none.
+const FORMAT_PROPERTY: &str = "logmill.format";
+
 /// The property of a Delta table that holds the SQL which it is the result of.
-const SQL_PROPERTY: &str = "logmill.sql";
+const SQL_PROPERTY: &str = "logmill.rollup";
+
+/// The same in format 1. It is gone from newer tables, so that programs which know no formats refuse them.
+const FIRST_SQL_PROPERTY: &str = "logmill.sql";
 
 /// What went wrong with a table.
 #[derive(Debug, thiserror::Error)]
@@ -88,12 +105,17 @@ pub enum TableError {
         /// The SQL that it is the result of.
         stored: String,
     },
-    /// A row's time is outside of what a partition can be named by.
+    /// The table was written by a newer version of logmill.
     #[error(
-        "a row of it is of the date {0}, and tables have the years 1 to 9999; \
-         leave such times out in the rollup's WHERE"
+        "the table '{name}' has format {format}, and this version of logmill knows formats up to {FORMAT}: \
+         use the version that wrote it, or a newer one"
     )]
-    Date(String),
+    Format {
+        /// The table's name.
+        name: String,
+        /// Its format.
+        format: u32,
+    },
     /// Something in a table's folder that logmill has not written.
     #[error("{path}: {what}")]
     NotOurs {
@@ -149,11 +171,7 @@ impl TableError {
             self,
             Self::Unknown(_) | Self::Delta(DeltaTableError::KernelError(_))
         );
-        // Log files that are read at the same time may hold the memory that a merge needs.
-        let is_crowded = matches!(self, Self::Merge(error)
-            if matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)));
         is_unclear
-            || is_crowded
             || self.has_cause(|cause| {
                 matches!(
                     cause,
@@ -223,6 +241,7 @@ impl Table {
 pub struct Version {
     delta: DeltaTable,
     store: Arc<dyn ObjectStore>,
+    format: u32,
     sql: String,
     files: Vec<DataFile>,
     ledger: ledger::Ledger,
@@ -244,6 +263,19 @@ pub struct DataFile {
 }
 
 impl DataFile {
+    /// Its rows, and what it takes on the store.
+    fn size(&self) -> parquet_file::Size {
+        let rows = || {
+            let statistics: serde_json::Value =
+                serde_json::from_str(self.statistics.as_deref()?).ok()?;
+            statistics.get("numRecords")?.as_u64()
+        };
+        parquet_file::Size {
+            rows: rows().unwrap_or(0),
+            bytes: self.bytes,
+        }
+    }
+
     fn slot(&self) -> Result<Slot, TableError> {
         Slot::of_path(&self.path).ok_or_else(|| TableError::NotOurs {
             path: self.path.clone(),
@@ -258,11 +290,20 @@ impl Version {
         let mut delta = DeltaTable::new(Arc::clone(log_store));
         delta.load().await?;
         let snapshot = delta.snapshot()?.snapshot();
-        let sql = snapshot
-            .metadata()
-            .configuration()
-            .get(SQL_PROPERTY)
-            .cloned();
+        let properties = snapshot.metadata().configuration();
+        let format = match properties.get(FORMAT_PROPERTY) {
+            Some(format) => format.parse().unwrap_or(u32::MAX),
+            None => 1,
+        };
+        if format > FORMAT {
+            return Err(TableError::Format {
+                name: name.to_owned(),
+                format,
+            });
+        }
+        let sql = [SQL_PROPERTY, FIRST_SQL_PROPERTY]
+            .iter()
+            .find_map(|property| properties.get(*property).cloned());
         let sql = sql.ok_or_else(|| TableError::NotOurs {
             path: name.to_owned(),
             what: "a Delta table, but none of logmill's: it does not say which SQL it is the result of".to_owned(),
@@ -289,6 +330,7 @@ impl Version {
         Ok(Self {
             delta,
             store,
+            format,
             sql,
             files,
             ledger,
@@ -342,12 +384,7 @@ impl Version {
 
     /// Its rows.
     pub fn rows(&self) -> u64 {
-        let rows = |file: &DataFile| {
-            let statistics: serde_json::Value =
-                serde_json::from_str(file.statistics.as_deref()?).ok()?;
-            statistics.get("numRecords")?.as_u64()
-        };
-        self.files.iter().filter_map(rows).sum()
+        self.files.iter().map(|file| file.size().rows).sum()
     }
 
     /// Every log file that it has counted.

@@ -11,8 +11,11 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStore};
-use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use object_store::{
+    GetOptions, GetRange, OBJECT_STORE_COALESCE_DEFAULT, ObjectStore, coalesce_ranges,
+};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStream};
 use parquet::arrow::{AsyncArrowWriter, ParquetRecordBatchStreamBuilder};
 use parquet::basic::{Compression, ZstdLevel};
@@ -55,6 +58,13 @@ impl ParquetFile {
         written.map_err(|source| TableError::parquet(&self.path, source))
     }
 
+    /// Ends the row group. Returns how many there are now.
+    pub(super) async fn end_row_group(&mut self) -> Result<usize, TableError> {
+        let flushed = self.writer.flush().await;
+        flushed.map_err(|source| TableError::parquet(&self.path, source))?;
+        Ok(self.writer.flushed_row_groups().len())
+    }
+
     /// Puts a value in the footer.
     pub(super) fn set(&mut self, key: &str, value: String) {
         self.writer
@@ -87,9 +97,16 @@ pub(super) enum Use {
 /// A row group of which this is written or read takes about so much memory. Rows with sketches can be large.
 const ROW_GROUP_BYTES: usize = 64 * 1024 * 1024;
 
+/// The same of what is staged: a commit reads a row group of each of many sorted runs at once.
+const STAGED_ROW_GROUP_BYTES: usize = 1024 * 1024;
+
 fn properties(schema: &SchemaRef, purpose: Use) -> WriterProperties {
+    let row_group_bytes = match purpose {
+        Use::Staging => STAGED_ROW_GROUP_BYTES,
+        Use::Keeping => ROW_GROUP_BYTES,
+    };
     let mut properties = WriterProperties::builder()
-        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
+        .set_max_row_group_bytes(Some(row_group_bytes))
         .set_created_by(concat!("logmill ", env!("CARGO_PKG_VERSION")).to_owned());
     if purpose == Use::Staging {
         return properties
@@ -115,7 +132,8 @@ fn properties(schema: &SchemaRef, purpose: Use) -> WriterProperties {
 /// A Parquet file opened for reading: its footer has been read.
 pub(super) struct Opened {
     path: Path,
-    builder: ParquetRecordBatchStreamBuilder<ObjectReader>,
+    reader: ObjectReader,
+    metadata: ArrowReaderMetadata,
 }
 
 /// Opens a Parquet file of `bytes` bytes that never changes.
@@ -163,32 +181,106 @@ pub(super) async fn open_whole(
 }
 
 impl Opened {
-    async fn new(path: &Path, reader: ObjectReader) -> Result<Self, TableError> {
-        let builder = ParquetRecordBatchStreamBuilder::new(reader)
+    async fn new(path: &Path, mut reader: ObjectReader) -> Result<Self, TableError> {
+        let metadata = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new())
             .await
             .map_err(|source| TableError::parquet(path, source))?;
         Ok(Self {
             path: path.clone(),
-            builder,
+            reader,
+            metadata,
         })
     }
 
     /// A value of the footer.
     pub(super) fn get(&self, key: &str) -> Option<&str> {
-        let values = self
-            .builder
-            .metadata()
-            .file_metadata()
-            .key_value_metadata()?;
+        let file = self.metadata.metadata().file_metadata();
+        let values = file.key_value_metadata()?;
         values.iter().find(|pair| pair.key == key)?.value.as_deref()
     }
 
+    /// How many row groups it has.
+    pub(super) fn row_groups(&self) -> usize {
+        self.metadata.metadata().num_row_groups()
+    }
+
+    /// Rows of these row groups, and about how many bytes they take in memory.
+    pub(super) fn size(&self, row_groups: Range<usize>) -> Size {
+        let groups = &self.metadata.metadata().row_groups()[row_groups];
+        Size {
+            rows: groups.iter().map(|group| group.num_rows() as u64).sum(),
+            bytes: groups.iter().map(|group| group.total_byte_size() as u64).sum(),
+        }
+    }
+
     /// Its rows.
-    pub(super) fn rows(self) -> Result<ParquetRecordBatchStream<ObjectReader>, TableError> {
-        let Self { path, builder } = self;
-        builder
+    pub(super) fn rows(&self) -> Result<ParquetRecordBatchStream<ObjectReader>, TableError> {
+        self.rows_of(0..self.row_groups())
+    }
+
+    /// The rows of these row groups, in batches of a bounded size in memory.
+    pub(super) fn rows_of(
+        &self,
+        row_groups: Range<usize>,
+    ) -> Result<ParquetRecordBatchStream<ObjectReader>, TableError> {
+        self.read(row_groups, |builder| builder)
+    }
+
+    /// One column of its rows.
+    pub(super) fn column(
+        &self,
+        name: &str,
+    ) -> Result<ParquetRecordBatchStream<ObjectReader>, TableError> {
+        self.read(0..self.row_groups(), |builder| {
+            let mask = ProjectionMask::columns(builder.parquet_schema(), [name]);
+            builder.with_projection(mask)
+        })
+    }
+
+    fn read(
+        &self,
+        row_groups: Range<usize>,
+        choose: impl FnOnce(
+            ParquetRecordBatchStreamBuilder<ObjectReader>,
+        ) -> ParquetRecordBatchStreamBuilder<ObjectReader>,
+    ) -> Result<ParquetRecordBatchStream<ObjectReader>, TableError> {
+        let batch_rows = self.size(row_groups.clone()).batch_rows();
+        let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(
+            self.reader.clone(),
+            self.metadata.clone(),
+        );
+        choose(builder)
+            .with_row_groups(row_groups.collect())
+            .with_batch_size(batch_rows)
             .build()
-            .map_err(|source| TableError::parquet(&path, source))
+            .map_err(|source| TableError::parquet(&self.path, source))
+    }
+}
+
+/// How much rows are.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Size {
+    pub(super) rows: u64,
+    /// In memory, about.
+    pub(super) bytes: u64,
+}
+
+/// A batch of rows takes about so much memory: keys that visitors write may have kilobytes each.
+const BATCH_BYTES: u64 = 1024 * 1024;
+
+/// Rows of a batch, if they are small.
+const BATCH_ROWS_MAX: u64 = 8192;
+
+impl Size {
+    /// How many of these rows make a batch.
+    pub(super) fn batch_rows(self) -> usize {
+        let each = (self.bytes / self.rows.max(1)).max(1);
+        (BATCH_BYTES / each).clamp(1, BATCH_ROWS_MAX) as usize
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.bytes += other.bytes;
     }
 }
 
@@ -200,6 +292,7 @@ const WHOLE_BYTES: u64 = 1024 * 1024;
 const FOOTER_BYTES: usize = 64 * 1024;
 
 /// Reads ranges of an object, as Parquet asks for them.
+#[derive(Clone)]
 pub(super) struct ObjectReader {
     store: Arc<dyn ObjectStore>,
     path: Path,
@@ -209,7 +302,7 @@ pub(super) struct ObjectReader {
 }
 
 impl ObjectReader {
-    async fn read(&mut self, range: Range<u64>) -> Result<Bytes, ParquetError> {
+    async fn read(&self, range: Range<u64>) -> Result<Bytes, ParquetError> {
         if let Some(whole) = &self.whole {
             let range = range.start as usize..range.end as usize;
             return match range.end <= whole.len() {
@@ -232,6 +325,19 @@ impl ObjectReader {
 impl AsyncFileReader for ObjectReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
         self.read(range).boxed()
+    }
+
+    fn get_byte_ranges(
+        &mut self,
+        ranges: Vec<Range<u64>>,
+    ) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
+        // The columns of a row group lie side by side: one request instead of one each.
+        let reader = self.clone();
+        async move {
+            let fetch = |range| reader.read(range);
+            coalesce_ranges(&ranges, fetch, OBJECT_STORE_COALESCE_DEFAULT).await
+        }
+        .boxed()
     }
 
     fn get_metadata<'a>(

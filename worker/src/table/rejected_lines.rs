@@ -6,6 +6,7 @@ use arrow::array::{Date32Array, Int64Builder, RecordBatch, StringBuilder};
 use arrow::datatypes::DataType;
 use logmill_shared::LogFile;
 
+use super::definition::SLOT_GROUPS_MAX;
 use super::{Column, Definition, TableError};
 use crate::format::Rejection;
 use crate::rollup::{DATE_COLUMN, REJECTED_LINES};
@@ -44,6 +45,7 @@ impl RejectedLines {
                 column(DATE_COLUMN, DataType::Date32),
             ],
             slot_column: 4,
+            slot_groups_max: SLOT_GROUPS_MAX,
         })
     }
 

@@ -19,7 +19,7 @@ use url::Url;
 
 use super::world::{Machine, World};
 use super::{
-    Definition, SQL_PROPERTY, Table, TableError, Version, lease, merging, patiently, s3, staging,
+    Definition, FORMAT, FORMAT_PROPERTY, SQL_PROPERTY, Table, TableError, Version, lease, merging, patiently, s3, staging,
 };
 use crate::rollup::{DATE_COLUMN, canonical};
 
@@ -198,14 +198,17 @@ fn root_error(place: &str, reason: impl ToString) -> TableError {
 
 /// Writes the table's first version. Another process may do the same at the same moment: one of them does it.
 async fn create(definition: &Definition, log_store: &LogStoreRef) -> Result<(), TableError> {
-    let properties = [(SQL_PROPERTY.to_owned(), Some(definition.sql.clone()))];
+    let properties = [
+        (SQL_PROPERTY.to_owned(), Some(definition.sql.clone())),
+        (FORMAT_PROPERTY.to_owned(), Some(FORMAT.to_string())),
+    ];
     let created = CreateBuilder::new()
         .with_log_store(Arc::clone(log_store))
         .with_table_name(&definition.name)
         .with_columns(definition.delta_fields())
         .with_partition_columns([DATE_COLUMN])
         .with_configuration(properties)
-        // The property is logmill's own.
+        // The properties are logmill's own.
         .with_raise_if_key_not_exists(false)
         .with_save_mode(SaveMode::Ignore)
         .with_commit_properties(CommitProperties::default().with_max_retries(0))

@@ -2,6 +2,8 @@
 //!
 //! When a day is over, the files of its hours are packed into one, which then stands for all of its slots.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -72,6 +74,29 @@ impl Slot {
         Some(format!("{year:04}-{month:02}-{day:02}"))
     }
 
+    /// The one that follows it in time.
+    fn next(self) -> Option<Self> {
+        match self {
+            Self::Null => None,
+            Self::Day(days) => Some(Self::Day(days + 1)),
+            Self::Hour(hours) => Some(Self::Hour(hours + 1)),
+        }
+    }
+
+    /// The slot of a name that it is displayed by.
+    fn of_name(name: &str) -> Option<Self> {
+        if name == "null" {
+            return Some(Self::Null);
+        }
+        match name.split_once('T') {
+            Some((date, hour)) => {
+                let hours = days_of(date)? * HOURS_PER_DAY + hour.parse::<i64>().ok()?;
+                Some(Self::Hour(hours))
+            }
+            None => days_of(name).map(Self::Day),
+        }
+    }
+
     /// The path of a new data file: `date=2026-11-22/T10-<unique>.parquet`. The hour stands in the name so
     /// that a commit finds the files of a slot without reading them.
     pub(super) fn new_path(self, unique: u128) -> Path {
@@ -91,11 +116,7 @@ impl Slot {
         if kind == "null" {
             return (partition == NULL_PARTITION).then_some(Self::Null);
         }
-        // The year may have a sign.
-        let mut parts = partition.rsplitn(3, '-');
-        let mut next = || parts.next()?.parse::<i64>().ok();
-        let (day, month, year) = (next()?, next()?, next()?);
-        let days = days_from_civil(year, month, day);
+        let days = days_of(partition)?;
         match kind.strip_prefix('T') {
             Some(hour) => Some(Self::Hour(days * HOURS_PER_DAY + hour.parse::<i64>().ok()?)),
             None => (kind == "day").then_some(Self::Day(days)),
@@ -103,12 +124,56 @@ impl Slot {
     }
 }
 
-/// The date of a row, if any, that no partition can be named by: readers take years of four digits, from 1 on.
-pub(super) fn unnameable(column: &ArrayRef) -> Option<String> {
-    let nameable = days_from_civil(1, 1, 1)..=days_from_civil(9999, 12, 31);
-    let beyond = |slot: Slot| slot.days().is_some_and(|days| !nameable.contains(&days));
-    let found = runs(column).into_iter().find(|(slot, _)| beyond(*slot))?;
-    found.0.date()
+/// Slots as the ledger has them: in order, and those that follow one another as one, `2026-11-22T10..2026-11-22T12`.
+pub(super) fn names(slots: &BTreeSet<Slot>) -> Vec<String> {
+    let mut ranges: Vec<(Slot, Slot)> = Vec::new();
+    for &slot in slots {
+        match ranges.last_mut() {
+            Some((_, last)) if last.next() == Some(slot) => *last = slot,
+            _ => ranges.push((slot, slot)),
+        }
+    }
+    let name = |(first, last): (Slot, Slot)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}..{last}"),
+    };
+    ranges.into_iter().map(name).collect()
+}
+
+/// The slots that have these names. `None` if one is not understood.
+pub(super) fn named(names: &[String]) -> Option<BTreeSet<Slot>> {
+    let mut slots = BTreeSet::new();
+    for name in names {
+        let (first, last) = name.split_once("..").unwrap_or((name, name));
+        let (mut slot, last) = (Slot::of_name(first)?, Slot::of_name(last)?);
+        slots.insert(slot);
+        while slot < last {
+            slot = slot.next()?;
+            slots.insert(slot);
+        }
+    }
+    Some(slots)
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.date(), self) {
+            (Some(date), Self::Hour(hours)) => {
+                write!(f, "{date}T{:02}", hours.rem_euclid(HOURS_PER_DAY))
+            }
+            (Some(date), _) => f.write_str(&date),
+            (None, _) => f.write_str("null"),
+        }
+    }
+}
+
+/// The days since 1970-01-01 of a date `YYYY-MM-DD`.
+fn days_of(date: &str) -> Option<i64> {
+    // The year may have a sign.
+    let mut parts = date.rsplitn(3, '-');
+    let mut next = || parts.next()?.parse::<i64>().ok();
+    let (day, month, year) = (next()?, next()?, next()?);
+    Some(days_from_civil(year, month, day))
 }
 
 /// Cuts the rows of a slot column into runs of the same slot.
@@ -166,6 +231,26 @@ mod tests {
         );
         assert_eq!(Slot::of_path("part-0001.parquet"), None);
         assert_eq!(Slot::of_path("date=2026-11-22/part-0001.parquet"), None);
+    }
+
+    #[test]
+    fn names_say_their_slots() {
+        let slots = |slots: &[Slot]| slots.iter().copied().collect::<BTreeSet<_>>();
+        let some = slots(&[
+            Slot::Null,
+            Slot::Hour(498_706),
+            Slot::Hour(498_707),
+            Slot::Hour(498_708),
+            Slot::Hour(-1),
+        ]);
+        assert_eq!(
+            names(&some),
+            ["null", "1969-12-31T23", "2026-11-22T10..2026-11-22T12"]
+        );
+        assert_eq!(named(&names(&some)), Some(some));
+        let days = slots(&[Slot::Day(20_779), Slot::Day(20_781)]);
+        assert_eq!(named(&names(&days)), Some(days));
+        assert_eq!(named(&["T".to_owned()]), None);
     }
 
     #[test]

@@ -2,8 +2,12 @@
 //!
 //! The staged file of a log file is named by the log file alone, `_staging/<shard>/<id>.parquet`, so that
 //! staging it twice changes nothing. It is complete or absent. In its footer is what the ledger will say.
+//!
+//! Rows that merge are staged sorted, so that a commit merges streams and holds little of each. A log file of very many
+//! groups is staged as several sorted runs, one after the other: whoever stages it gives its groups out when they
+//! have taken their share of memory, and begins anew.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -15,16 +19,23 @@ use object_store::{ObjectMeta, ObjectStore};
 
 use super::ledger::Entry;
 use super::parquet_file::{self, Opened, ParquetFile, Use};
-use super::slot::unnameable;
+use super::merging::{self, conform};
+use super::slot::{self, Slot};
 use super::{Definition, TableError};
 
 const FOLDER: &str = "_staging";
 const ENTRY_KEY: &str = "logmill.log_file";
+const RUNS_KEY: &str = "logmill.runs";
 
 /// Rows of a log file on their way to staging. Nothing is staged before [`StagingFile::stage`] returns.
 pub(crate) struct StagingFile {
+    definition: Arc<Definition>,
     file: ParquetFile,
-    slot_column: usize,
+    rows: u64,
+    slots: BTreeSet<Slot>,
+    /// The first row group of each sorted run.
+    runs: Vec<usize>,
+    row_groups: usize,
 }
 
 /// A log file's rows, staged. They are in the table once a commit has found them.
@@ -42,32 +53,63 @@ pub(crate) struct StagedFile {
 impl StagingFile {
     pub(super) fn create(
         store: &Arc<dyn ObjectStore>,
-        definition: &Definition,
+        definition: &Arc<Definition>,
         log_file: &LogFile,
     ) -> Result<Self, TableError> {
         let path = path(&log_file.shard(), log_file.id());
         Ok(Self {
             file: ParquetFile::create(store, path, definition.row_schema(), Use::Staging)?,
-            slot_column: definition.slot_column,
+            definition: Arc::clone(definition),
+            rows: 0,
+            slots: BTreeSet::new(),
+            runs: Vec::new(),
+            row_groups: 0,
         })
     }
 
-    /// Adds rows, which have the definition's columns in the types in which they are stored.
-    pub(crate) async fn write(&mut self, rows: &RecordBatch) -> Result<(), TableError> {
-        if let Some(date) = unnameable(rows.column(self.slot_column)) {
-            return Err(TableError::Date(date));
+    /// Adds rows, which have the definition's columns. Of a table that merges, no two of them may be of one group; they
+    /// become a sorted run.
+    pub(crate) async fn write(&mut self, rows: Vec<RecordBatch>) -> Result<(), TableError> {
+        let schema = self.definition.row_schema();
+        let rows = rows.iter().map(|rows| conform(rows, &schema));
+        let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
+        rows.retain(|rows| rows.num_rows() > 0);
+        if rows.is_empty() {
+            return Ok(());
         }
-        self.file.write(rows).await
+        let merges = self.definition.merges();
+        if merges {
+            self.runs.push(self.row_groups);
+            rows = merging::sorted(rows, &self.definition.sort_keys())?;
+        }
+        for rows in rows {
+            self.rows += rows.num_rows() as u64;
+            let runs = slot::runs(rows.column(self.definition.slot_column));
+            self.slots.extend(runs.into_iter().map(|(slot, _)| slot));
+            self.file.write(&rows).await?;
+        }
+        if merges {
+            self.row_groups = self.file.end_row_group().await?;
+        }
+        Ok(())
     }
 
     /// Stages the rows. When this returns, the log file may be acknowledged.
     pub(crate) async fn stage(mut self, entry: &Entry) -> Result<(), TableError> {
-        let json = serde_json::to_string(entry)
-            .map_err(|error| TableError::Internal(error.to_string()))?;
-        self.file.set(ENTRY_KEY, json);
+        let entry = Entry {
+            rows: self.rows as i64,
+            slots: Some(slot::names(&self.slots)),
+            ..entry.clone()
+        };
+        self.file.set(ENTRY_KEY, json(&entry)?);
+        self.file.set(RUNS_KEY, json(&self.runs)?);
         self.file.finish().await?;
         Ok(())
     }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, TableError> {
+    serde_json::to_string(value).map_err(|error| TableError::Internal(error.to_string()))
 }
 
 fn path(shard: &Shard, id: LogFileId) -> Path {
@@ -100,7 +142,7 @@ impl StagedFile {
     pub(super) async fn open(
         &self,
         store: &Arc<dyn ObjectStore>,
-    ) -> Result<Option<(Entry, Opened)>, TableError> {
+    ) -> Result<Option<(Entry, StagedRows)>, TableError> {
         let path = self.path();
         let opened = parquet_file::open_at(store, &path, self.bytes, self.version.clone()).await;
         let opened = match opened {
@@ -115,8 +157,25 @@ impl StagedFile {
             path: path.to_string(),
             what: "no staged file: its footer does not say of which log file it is".to_owned(),
         })?;
-        Ok(Some((entry, opened)))
+        let runs = opened
+            .get(RUNS_KEY)
+            .and_then(|json| serde_json::from_str(json).ok());
+        let rows = StagedRows {
+            slots: entry.slots.as_deref().and_then(slot::named),
+            runs,
+            file: opened,
+        };
+        Ok(Some((entry, rows)))
     }
+}
+
+/// The rows of a staged file.
+pub(super) struct StagedRows {
+    pub(super) file: Opened,
+    /// The slots that they belong to. `None` of what versions of logmill before format 2 have staged.
+    pub(super) slots: Option<BTreeSet<Slot>>,
+    /// The first row group of each sorted run. `None` as well: such rows are in no order.
+    pub(super) runs: Option<Vec<usize>>,
 }
 
 /// What is staged, in the order of shards and ids, up to `limit` files: a backlog may be longer than memory.

@@ -140,6 +140,14 @@ fn bounds_of(data_type: &DataType, statistics: &Statistics) -> Option<(Bound, Bo
         (_, Statistics::Int64(s)) => {
             Some((Bound::Integer(*s.min_opt()?), Bound::Integer(*s.max_opt()?)))
         }
+        (DataType::Decimal128(_, 0), Statistics::FixedLenByteArray(s)) => {
+            // Larger ones have no bounds: most readers' JSON has no such numbers.
+            let number = |bytes: &[u8]| {
+                let number = i128::from_be_bytes(bytes.try_into().ok()?);
+                Some(Bound::Integer(number.try_into().ok()?))
+            };
+            Some((number(s.min_opt()?.data())?, number(s.max_opt()?.data())?))
+        }
         (_, Statistics::Float(s)) => doubles((*s.min_opt()?).into(), (*s.max_opt()?).into()),
         (_, Statistics::Double(s)) => doubles(*s.min_opt()?, *s.max_opt()?),
         (DataType::Utf8, Statistics::ByteArray(s)) => {

@@ -17,6 +17,7 @@ use datafusion::logical_expr::{
     Volatility,
 };
 
+use crate::rollup::types::sql;
 use crate::trino::cast as trino;
 
 /// Makes a [`Cast`] of a cast that Arrow does otherwise than Trino; leaves other expressions as they are.
@@ -44,9 +45,10 @@ pub(crate) fn plan(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             ))
         }
         Agreement::None => plan_err!(
-            "a cast from {} to {} is not available here: {expr}",
+            "a cast from {} to {} is not available here: {}",
             trino_name(&from),
-            trino_name(to)
+            trino_name(to),
+            sql(&expr)
         ),
     }
 }
@@ -94,6 +96,9 @@ fn agreement(from: &DataType, to: &DataType) -> Agreement {
         (Timestamp(..), Date32) | (Date32, Timestamp(..)) | (Timestamp(..), Timestamp(..)) => {
             Agreement::Same
         }
+        // The exact states of sums; rollups that are written can't name the type.
+        (from, DataType::Decimal128(38, 0)) if is_integer(from) => Agreement::Same,
+        (DataType::Decimal128(38, 0), DataType::Int64) => Agreement::Same,
         // The bytes of sketches, in whichever way a reader of Parquet holds them.
         (DataType::BinaryView | DataType::LargeBinary, Binary) => Agreement::Same,
         _ => Agreement::None,
@@ -110,6 +115,7 @@ pub(crate) fn trino_name(data_type: &DataType) -> String {
         DataType::Float32 => "real".to_owned(),
         DataType::Float64 => "double".to_owned(),
         DataType::Boolean => "boolean".to_owned(),
+        DataType::Decimal128(precision, scale) => format!("decimal({precision},{scale})"),
         DataType::Date32 => "date".to_owned(),
         DataType::Binary | DataType::BinaryView | DataType::LargeBinary => "varbinary".to_owned(),
         DataType::Timestamp(_, Some(_)) => "timestamp with time zone".to_owned(),

@@ -7,6 +7,7 @@ use datafusion::common::{DFSchema, Result, plan_err};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
 
 use super::stand_in::StandIn;
+use crate::rollup::types::sql;
 
 /// The name of the call that stands for the division until it is planned; nobody can write it without quotes.
 pub(crate) const EXACT_DIVISION: &str = "exact division";
@@ -25,16 +26,18 @@ pub(crate) fn plan(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let Ok([left, right, op]) = arguments else {
         return plan_err!("a division of no two numbers");
     };
-    if is_exact(&left, schema)? && is_exact(&right, schema)? {
-        return plan_err!(
-            "{left} / {right}: Athena divides exact decimals here, and rounds to their digits; \
-             write the number as a double, as 1024e0 for 1024.0"
-        );
-    }
     let op = match op {
         Expr::Literal(text, _) if text.to_string() == "%" => Operator::Modulo,
         _ => Operator::Divide,
     };
+    if is_exact(&left, schema)? && is_exact(&right, schema)? {
+        return plan_err!(
+            "{} {op} {}: Athena divides exact decimals here, and rounds to their digits; \
+             write the number as a double, as 1024e0 for 1024.0",
+            sql(&left),
+            sql(&right)
+        );
+    }
     Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr::new(
         Box::new(left),
         op,

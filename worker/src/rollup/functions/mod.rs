@@ -20,7 +20,10 @@ pub(crate) mod time;
 pub(crate) mod text;
 pub(crate) mod number;
 pub(crate) mod cast;
+mod extremes;
+mod deferred;
 pub(crate) mod attempt;
+pub(crate) mod in_order;
 mod stand_in;
 pub(crate) mod named_cast;
 pub(crate) mod exact;
@@ -42,6 +45,7 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
         .flatten()
         .map(|function| Arc::new(ScalarUDF::new_from_impl(function)))
         .collect();
+    functions.extend(extremes::functions().map(Arc::new));
     functions.push(Arc::new(ScalarUDF::new_from_impl(attempt::stand_in())));
     // These do as Trino does.
     functions.push(datafusion::functions::core::coalesce());
@@ -52,8 +56,10 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
 /// Calls that nobody writes: forms of SQL are spelled out in them.
 pub(crate) fn stand_ins() -> Vec<Arc<ScalarUDF>> {
     [named_cast::stand_in(), exact::stand_in()]
+        .into_iter()
+        .chain(in_order::stand_ins())
         .map(|function| Arc::new(ScalarUDF::new_from_impl(function)))
-        .into()
+        .collect()
 }
 
 /// The aggregate functions that rollups and queries may use.

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array};
+use arrow::compute::and_kleene;
 use arrow::datatypes::DataType::{Float64, Int64};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, exec_datafusion_err};
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, ScalarUDF};
+use datafusion::logical_expr::{Between, BinaryExpr, Expr, ExprSchemable, Operator, ScalarUDF};
 
 use super::{Scalar, returns_boolean};
 
@@ -174,22 +175,72 @@ pub(crate) fn plan_comparison(expr: Expr, schema: &DFSchema) -> Result<Transform
         }
         _ => return Ok(Transformed::no(expr)),
     };
-    let is_double = |side: &Expr| {
-        Ok::<_, datafusion::error::DataFusionError>(
-            !matches!(side, Expr::Literal(..))
-                && matches!(side.get_type(schema)?, DataType::Float32 | Float64),
-        )
-    };
-    let mut guarded = expr.clone();
+    let mut doubles = Vec::new();
     for side in sides {
-        if is_double(side)? {
-            let nan = ScalarUDF::new_from_impl(is_nan()).call(vec![side.clone()]);
-            guarded = guarded.and(Expr::Not(Box::new(nan)));
+        let is_literal = matches!(side, Expr::Literal(..));
+        if !is_literal && matches!(side.get_type(schema)?, DataType::Float32 | Float64) {
+            doubles.push(side.clone());
         }
     }
-    Ok(if guarded == expr {
-        Transformed::no(expr)
-    } else {
-        Transformed::yes(guarded)
-    })
+    if doubles.is_empty() {
+        return Ok(Transformed::no(expr));
+    }
+    // A column costs nothing to name again, and so the scan can see what is compared. Anything else is handed to a
+    // function: comparisons nest, and each level would name all below it once more.
+    if doubles.iter().any(|side| !matches!(side, Expr::Column(_))) {
+        return Ok(Transformed::yes(comparison_of_doubles(expr, schema)?));
+    }
+    let guarded = doubles.into_iter().fold(expr, |guarded, side| {
+        let nan = ScalarUDF::new_from_impl(is_nan()).call(vec![side]);
+        guarded.and(Expr::Not(Box::new(nan)))
+    });
+    Ok(Transformed::yes(guarded))
+}
+
+/// The comparison, as a call whose arguments are its sides.
+fn comparison_of_doubles(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    let (name, sides): (_, Vec<Expr>) = match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let name = match op {
+                Operator::Eq => "=",
+                Operator::Gt => ">",
+                Operator::GtEq => ">=",
+                Operator::Lt => "<",
+                _ => "<=",
+            };
+            (name, vec![*left, *right])
+        }
+        Expr::Between(Between {
+            expr, low, high, ..
+        }) => ("between", vec![*expr, *low, *high]),
+        other => return Ok(other),
+    };
+    let evaluate: fn(&[ArrayRef]) -> Result<ArrayRef> = match name {
+        "=" => |args| compared(&args[0], &args[1], |left, right| left == right),
+        ">" => |args| compared(&args[0], &args[1], |left, right| left > right),
+        ">=" => |args| compared(&args[0], &args[1], |left, right| left >= right),
+        "<" => |args| compared(&args[0], &args[1], |left, right| left < right),
+        "<=" => |args| compared(&args[0], &args[1], |left, right| left <= right),
+        _ => |args| {
+            let from = compared(&args[0], &args[1], |value, low| value >= low)?;
+            let to = compared(&args[0], &args[2], |value, high| value <= high)?;
+            Ok(Arc::new(and_kleene(from.as_boolean(), to.as_boolean())?))
+        },
+    };
+    let sides = sides
+        .into_iter()
+        .map(|side| side.cast_to(&Float64, schema))
+        .collect::<Result<Vec<_>>>()?;
+    let function = Scalar::new(name, vec![Float64; sides.len()], returns_boolean, evaluate);
+    Ok(ScalarUDF::new_from_impl(function).call(sides))
+}
+
+/// Doubles compare in Rust as they do in Trino, and not as in Arrow.
+fn compared(left: &ArrayRef, right: &ArrayRef, compare: fn(f64, f64) -> bool) -> Result<ArrayRef> {
+    let rows = left
+        .as_primitive::<Float64Type>()
+        .iter()
+        .zip(right.as_primitive::<Float64Type>());
+    let answers = rows.map(|(left, right)| Some(compare(left?, right?)));
+    Ok(Arc::new(answers.collect::<BooleanArray>()))
 }

@@ -25,6 +25,15 @@ impl StandIn {
         }
     }
 
+    /// It takes any number of arguments.
+    pub(super) fn variadic(name: &'static str, returns: DataType) -> Self {
+        Self {
+            name,
+            signature: Signature::variadic_any(Volatility::Immutable),
+            returns: Some(returns),
+        }
+    }
+
     /// The arguments, if the expression is a call by this name; else the expression.
     pub(super) fn arguments(name: &str, expr: Expr) -> std::result::Result<Vec<Expr>, Expr> {
         match expr {

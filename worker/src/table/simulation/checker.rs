@@ -16,6 +16,9 @@ use serde_json::Value;
 use super::TABLE;
 use super::scheduler::{Object, Objects};
 
+/// The status of the row that stands for groups which a slot had no room for.
+const OTHER: i64 = -1;
+
 /// How often each minute and status was requested.
 pub(super) type Groups = BTreeMap<(i64, i64), i64>;
 
@@ -108,11 +111,13 @@ impl Checker {
             }
         }
         let totals = self.check(objects)?;
+        let folds = totals.keys().any(|&(_, status)| status == OTHER);
         self.history.push((totals, self.counted.len()));
         Ok(Some(match (operation.as_str(), added_days, removed_days) {
             ("OPTIMIZE", 1.., _) => "days settled",
             ("OPTIMIZE", ..) => "hours settled",
             (_, _, 1..) => "days reopened",
+            _ if folds => "commits with folded rows",
             _ => "commits",
         }))
     }
@@ -174,11 +179,17 @@ impl Checker {
                 }
             }
         }
-        if rows != counted {
+        let expected = folded(&counted, &rows);
+        if rows != expected {
             return Err(format!(
-                "sum: the rows of version {} are not those of the log files in its ledger: {rows:?}, not {counted:?}",
+                "sum: the rows of version {} are not those of the log files in its ledger: {rows:?}, not {expected:?}",
                 self.newest
             ));
+        }
+        if let Some(forgotten) = self.history.last().and_then(|(before, _)| {
+            before.keys().find(|group| !rows.contains_key(group))
+        }) {
+            return Err(format!("groups: {forgotten:?} had a row, and has none"));
         }
         Ok(rows)
     }
@@ -241,6 +252,17 @@ impl Checker {
     }
 }
 
+/// These groups, of which those that have no row of their own are in the row of others of their minute, if there is one.
+fn folded(groups: &Groups, rows: &Groups) -> Groups {
+    let mut folded = Groups::new();
+    for (&(minute, status), &count) in groups {
+        let has_row = rows.contains_key(&(minute, status)) || !rows.contains_key(&(minute, OTHER));
+        let status = if has_row { status } else { OTHER };
+        *folded.entry((minute, status)).or_default() += count;
+    }
+    folded
+}
+
 /// Where a log file is staged, under the table's folder.
 fn staged_name(uri: &str) -> String {
     let log_file = LogFile::new(uri);
@@ -268,11 +290,16 @@ pub(super) fn add_rows(sum: &mut Groups, batch: &RecordBatch) -> Result<bool, St
         Some(_) => Some(column("requests")?),
         None => None,
     };
+    let is_other = batch.column_by_name("is_other").map(|column| column.as_boolean());
     let mut repeated = false;
     for row in 0..batch.num_rows() {
         let value = |column: &dyn Array| column.as_primitive::<Int64Type>().value(row);
         let count = requests.as_ref().map_or(1, |requests| value(requests));
-        let group = (value(&minutes), value(&statuses));
+        let group = match is_other.is_some_and(|is_other| is_other.value(row)) {
+            true if statuses.is_null(row) => (value(&minutes), OTHER),
+            true => return Err("a row of others has a key".to_owned()),
+            false => (value(&minutes), value(&statuses)),
+        };
         repeated |= sum
             .insert(group, sum.get(&group).unwrap_or(&0) + count)
             .is_some();

@@ -1,0 +1,109 @@
+//! How much memory what may take. All of it follows from what the machine has: nothing fails for want of memory, as
+//! everything that grows with what visitors write has a bound, and the bounds add up to less than there is.
+//!
+//! | share of the machine's memory | for |
+//! |---|---|
+//! | 3/8 | groups of rollups over the log files that are staged at once |
+//! | 1/8 | merging sorted rows, in commits |
+//! | 1/4 | groups and sorts of queries, which go to disk beyond it |
+//! | the rest | text, columns, Parquet, the log of Delta, the program |
+
+use std::sync::LazyLock;
+
+/// What is taken for granted where the machine does not say: the smallest that docs/operating.md names.
+const UNKNOWN: usize = 1 << 30;
+
+/// What groups take beyond what they are measured at, when they are sorted and written: as rows, and as sorted rows.
+const PER_GROUP_BYTE: usize = 4;
+
+/// The least that groups of a rollup may take before they are given out. With less, a log file of many groups becomes very
+/// many sorted runs.
+const GROUPS_MIN: usize = 1 << 20;
+
+/// The most. More makes fewer runs, which merge no faster.
+const GROUPS_MAX: usize = 64 << 20;
+
+/// The most that a commit merges at once, in bytes.
+const MERGE_MAX: usize = 256 << 20;
+
+/// Memory that this process may use, in bytes: of its control group, or the machine's.
+static LIMIT: LazyLock<usize> = LazyLock::new(|| {
+    let machine = std::fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| total_of(&text));
+    // Version 2 of control groups, and version 1, whose "no limit" is a very large number.
+    let group = ["memory.max", "memory/memory.limit_in_bytes"]
+        .iter()
+        .filter_map(|name| std::fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok())
+        .find_map(|text| text.trim().parse().ok());
+    machine.into_iter().chain(group).min().unwrap_or(UNKNOWN)
+});
+
+fn total_of(meminfo: &str) -> Option<usize> {
+    let line = meminfo.lines().find(|line| line.starts_with("MemTotal:"))?;
+    let kibibytes: usize = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// The part of the machine's memory that queries may take before they use the disk, in bytes.
+pub(crate) fn for_queries() -> usize {
+    *LIMIT / 4
+}
+
+/// What a commit may merge at once, in bytes. Several tables may be committed at once.
+pub(crate) fn for_merging() -> usize {
+    (*LIMIT / 16).min(MERGE_MAX)
+}
+
+/// How many log files are staged at once, and what their groups may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Staging {
+    /// Log files at once.
+    pub log_files: usize,
+    /// Memory of the groups of one rollup over one log file, in bytes.
+    pub groups: usize,
+}
+
+impl Staging {
+    /// For up to `log_files` at once, each of which is read by this many rollups. Where memory does not allow for as many,
+    /// there are fewer.
+    pub fn new(log_files: usize, rollups: usize) -> Self {
+        Self::of(*LIMIT, log_files, rollups)
+    }
+
+    fn of(limit: usize, log_files: usize, rollups: usize) -> Self {
+        let share = limit / 8 * 3 / PER_GROUP_BYTE / rollups.max(1);
+        let log_files = log_files.min(share / GROUPS_MIN).max(1);
+        Self {
+            log_files,
+            groups: (share / log_files).clamp(GROUPS_MIN, GROUPS_MAX),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: usize = 1 << 30;
+
+    #[test]
+    fn what_is_staged_at_once_fits() {
+        let small = Staging::of(GIB, 8, 3);
+        assert_eq!(small.log_files, 8);
+        assert!(small.groups * PER_GROUP_BYTE * 8 * 3 <= GIB / 8 * 3);
+        assert_eq!(Staging::of(GIB, 1, 1).groups, GROUPS_MAX);
+        let crowded = Staging::of(GIB, 8, 60);
+        assert!((1..8).contains(&crowded.log_files));
+        assert_eq!(Staging::of(GIB, 8, 1000).log_files, 1);
+    }
+
+    #[test]
+    fn the_machine_says_what_it_has() {
+        assert_eq!(
+            total_of("MemTotal:       24648676 kB\nMemFree: 1 kB\n"),
+            Some(24_648_676 * 1024)
+        );
+        assert!(*LIMIT > 0);
+    }
+}

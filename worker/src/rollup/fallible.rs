@@ -1,0 +1,430 @@
+//! Which expressions of a rollup can fail on what a visitor writes. A line on which one fails is a failed line: it is
+//! left out of that rollup, and recorded.
+
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
+
+use super::functions::in_order;
+use super::per_line::stored_check;
+
+/// Bytes that a request or an answer may have, and that a balancer may report: a bound of the log's own bigint columns.
+const LOG_BIGINT_MAX: u128 = 1 << 50;
+
+/// Functions that fail for no value.
+const NEVER_FAIL: [&str; 67] = [
+    "<",
+    "<=",
+    "<>",
+    "=",
+    ">",
+    ">=",
+    "all of",
+    "any of",
+    "between",
+    "btrim",
+    "ceil",
+    "coalesce",
+    "date",
+    "date_format",
+    "day",
+    "day_of_week",
+    "day_of_year",
+    "exact division",
+    "floor",
+    "format_datetime",
+    "greatest",
+    "hour",
+    "is_finite",
+    "is_infinite",
+    "is_nan",
+    "least",
+    "length",
+    "lower",
+    "ltrim",
+    "millisecond",
+    "minute",
+    "month",
+    "named cast",
+    "nullif",
+    "quarter",
+    "regexp_like",
+    "replace",
+    "reverse",
+    "rtrim",
+    "second",
+    "sqrt",
+    "starts_with",
+    "strpos",
+    "substr",
+    "to_unixtime",
+    "trim",
+    "truncate",
+    "try",
+    "try_cast",
+    "upper",
+    "url_encode",
+    "url_extract_fragment",
+    "url_extract_host",
+    "url_extract_parameter",
+    "url_extract_path",
+    "url_extract_port",
+    "url_extract_protocol",
+    "url_extract_query",
+    "week",
+    "year",
+    "year_of_week",
+    "concat",
+    "substring",
+    "position",
+    "every",
+    "bool_and",
+    "bool_or",
+];
+
+/// Functions whose bigint is far from the type's ends.
+const SMALL_RESULTS: [&str; 17] = [
+    "day",
+    "day_of_week",
+    "day_of_year",
+    "hour",
+    "length",
+    "millisecond",
+    "minute",
+    "month",
+    "quarter",
+    "second",
+    "strpos",
+    "url_extract_port",
+    "week",
+    "year",
+    "year_of_week",
+    "position",
+    "date_diff",
+];
+
+/// An expression that can fail on a line.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Fallible {
+    /// The expression, as the engine writes it.
+    pub expression: String,
+    /// What to write instead.
+    pub advice: &'static str,
+}
+
+const DIVISION: &str = "a division by 0 fails: write nullif(…, 0) for the divisor";
+
+impl Fallible {
+    /// Whether it is a division, which fails of 0 alone.
+    pub(super) fn is_division(&self) -> bool {
+        self.advice == DIVISION
+    }
+}
+
+/// Whether the `WHERE` of a plan can fail for some line.
+pub(super) fn in_filter(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = Vec::new();
+    plan.apply(|node| {
+        if let LogicalPlan::Filter(filter) = node {
+            in_expression(&filter.predicate, filter.input.schema(), &mut found)?;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(!found.is_empty())
+}
+
+/// The expressions of a plan that can fail for some line, each once. `own_times` are the columns that hold the line's own time.
+pub(super) fn in_plan(plan: &LogicalPlan, own_times: &[String]) -> Result<Vec<Fallible>> {
+    let mut found = Vec::new();
+    let mut aggregates = false;
+    plan.apply(|node| {
+        if let LogicalPlan::Aggregate(aggregate) = node {
+            aggregates = true;
+            let input = aggregate.input.schema();
+            for key in &aggregate.group_expr {
+                stored(key, input, own_times, &mut found)?;
+            }
+            for expr in &aggregate.aggr_expr {
+                if let Expr::AggregateFunction(call) = unwrapped(expr)
+                    && matches!(call.func.name(), "min" | "max")
+                {
+                    for value in &call.params.args {
+                        stored(value, input, own_times, &mut found)?;
+                    }
+                }
+            }
+        }
+        let mut schema = DFSchema::empty();
+        for input in node.inputs() {
+            schema.merge(input.schema());
+        }
+        node.apply_expressions(|expr| {
+            in_expression(expr, &schema, &mut found)?;
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    // Every row is kept.
+    if let (false, LogicalPlan::Projection(projection)) = (aggregates, plan) {
+        for expr in &projection.expr {
+            stored(expr, projection.input.schema(), own_times, &mut found)?;
+        }
+    }
+    Ok(found)
+}
+
+/// Adds a value that is stored if it is a time that a table may not be able to store.
+fn stored(
+    expr: &Expr,
+    schema: &DFSchema,
+    own_times: &[String],
+    found: &mut Vec<Fallible>,
+) -> Result<()> {
+    let is_time = stored_check(&expr.get_type(schema)?).is_some();
+    let columns = expr.column_refs();
+    if is_time && columns.iter().any(|column| !own_times.contains(&column.name)) {
+        found.push(Fallible {
+            expression: unwrapped(expr).to_string(),
+            advice: "a time outside of the years 1 to 9999 can't be stored: leave such lines out in WHERE",
+        });
+    }
+    Ok(())
+}
+
+pub(super) fn in_expression(expr: &Expr, schema: &DFSchema, found: &mut Vec<Fallible>) -> Result<()> {
+    expr.apply(|expr| {
+        if let Expr::ScalarFunction(call) = expr
+            && let Some(within) = in_order::fallible(call)
+        {
+            found.extend(within.iter().filter(|each| !found.contains(each)).cloned().collect::<Vec<_>>());
+        }
+        if let Some(advice) = advice(expr, schema)? {
+            let fallible = Fallible {
+                expression: expr.to_string(),
+                advice,
+            };
+            if !found.contains(&fallible) {
+                found.push(fallible);
+            }
+        }
+        // What fails within try() is NULL.
+        match expr {
+            Expr::ScalarFunction(call) if call.name() == "try" => Ok(TreeNodeRecursion::Jump),
+            _ => Ok(TreeNodeRecursion::Continue),
+        }
+    })?;
+    Ok(())
+}
+
+/// What to write instead of an expression that can fail by itself; `None` if it can't.
+fn advice(expr: &Expr, schema: &DFSchema) -> Result<Option<&'static str>> {
+    Ok(match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let left_type = left.get_type(schema)?;
+            match op {
+                Operator::Divide | Operator::Modulo if left_type.is_integer() => {
+                    let is_safe =
+                        integer(right).is_some_and(|divisor| divisor != 0 && divisor != -1);
+                    (!is_safe).then_some(DIVISION)
+                }
+                Operator::Plus | Operator::Minus if left_type.is_temporal() => Some(
+                    "a time beyond the range of its type fails: write try(…), and use the line's own time",
+                ),
+                Operator::Plus | Operator::Minus | Operator::Multiply if left_type.is_integer() => {
+                    arithmetic(expr, schema)?
+                }
+                _ => None,
+            }
+        }
+        Expr::Negative(inner) if inner.get_type(schema)?.is_integer() => arithmetic(expr, schema)?,
+        Expr::Cast(cast) => {
+            let from = cast.expr.get_type(schema)?;
+            let is_literal = matches!(*cast.expr, Expr::Literal(..));
+            match is_literal || never_fails(&from, cast.field.data_type()) {
+                true => None,
+                false => Some(CAST),
+            }
+        }
+        Expr::ScalarFunction(call) => function(call, expr, schema)?,
+        Expr::AggregateFunction(call) if call.func.name() == "tdigest_agg" => digest(call),
+        _ => None,
+    })
+}
+
+const CAST: &str = "what can't be cast fails: write try_cast, which gives NULL";
+const ARITHMETIC: &str = "a result beyond the range of its type fails: write try(…), or cast to double";
+
+fn function(call: &ScalarFunction, expr: &Expr, schema: &DFSchema) -> Result<Option<&'static str>> {
+    let args = &call.args;
+    let literal = |at: usize| args.get(at).and_then(integer);
+    let is_text = |at: usize| matches!(args.get(at), Some(Expr::Literal(..)));
+    let name = call.name();
+    Ok(match name {
+        name if NEVER_FAIL.contains(&name) => None,
+        "cast" => Some(CAST),
+        "addition" | "subtraction" | "multiplication" | "negation" => arithmetic(expr, schema)?,
+        "abs" => match args.first().map(|arg| arg.get_type(schema)).transpose()? {
+            Some(DataType::Int64) if bound(&args[0], schema)?.is_none() => Some(ARITHMETIC),
+            _ => None,
+        },
+        "round" => match literal(1) {
+            _ if args.len() == 1 => None,
+            Some(digits) if digits >= 0 => None,
+            _ => match args[0].get_type(schema)?.is_integer() {
+                true => Some(ARITHMETIC),
+                false => None,
+            },
+        },
+        "date_trunc" if is_text(0) => None,
+        "split_part" => match literal(2) {
+            Some(1..) => None,
+            _ => Some("an index below 1 fails: write a number"),
+        },
+        "lpad" | "rpad" => {
+            let fits = literal(1).is_some_and(|length| (0..=1_048_576).contains(&length));
+            match fits && is_text(2) {
+                true => None,
+                false => Some("a length out of range fails, and so does padding with nothing: write literals"),
+            }
+        }
+        "regexp_extract" => match literal(2) {
+            Some(0) => None,
+            _ if args.len() == 2 => None,
+            _ => Some("a group that the pattern doesn't have fails: write try(…)"),
+        },
+        "regexp_replace" if args.len() == 2 => None,
+        "from_iso8601_timestamp" => {
+            Some("a text that is no time fails: write try(from_iso8601_timestamp(…))")
+        }
+        "url_decode" => Some("a broken escape fails: write try(url_decode(…))"),
+        "from_unixtime" | "date_add" | "date_diff" => {
+            Some("a time beyond the range of its type fails: write try(…)")
+        }
+        _ => Some("it can fail for some values: write try(…)"),
+    })
+}
+
+/// A t-digest takes finite numbers alone. The log's own doubles are.
+fn digest(call: &AggregateFunction) -> Option<&'static str> {
+    let value = call.params.args.first()?;
+    let is_tested = call.params.filter.as_ref().is_some_and(|filter| {
+        let tested = filter.exists(|expr| {
+            Ok(matches!(expr, Expr::ScalarFunction(test)
+                if test.name() == "is_finite" && test.args.first() == Some(value)))
+        });
+        tested.unwrap_or(false)
+    });
+    let is_of_the_log = matches!(unwrapped(value), Expr::Column(column) if !column.name.contains('('));
+    match is_tested || is_of_the_log {
+        true => None,
+        false => Some(
+            "NaN and Infinity fail: write tdigest_agg(x) FILTER (WHERE is_finite(x))",
+        ),
+    }
+}
+
+fn unwrapped(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Cast(cast) => unwrapped(&cast.expr),
+        Expr::Alias(alias) => unwrapped(&alias.expr),
+        expr => expr,
+    }
+}
+
+fn never_fails(from: &DataType, to: &DataType) -> bool {
+    use DataType::{Date32, Float64, Timestamp};
+    let is_text = |data_type: &DataType| {
+        matches!(
+            data_type,
+            DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8
+        )
+    };
+    from == to
+        || matches!(from, DataType::Null)
+        || is_text(to)
+        || (from.is_integer() && to == &Float64)
+        || (matches!(from, DataType::Boolean) && (to.is_integer() || to == &Float64))
+        || (from.is_integer()
+            && to.is_integer()
+            && from.primitive_width() <= to.primitive_width())
+        || matches!(
+            (from, to),
+            (Date32, Timestamp(TimeUnit::Millisecond, _))
+                | (Timestamp(..), Date32)
+                | (
+                    Timestamp(TimeUnit::Millisecond, _),
+                    Timestamp(TimeUnit::Microsecond | TimeUnit::Millisecond, _)
+                )
+                | (DataType::Float32, Float64)
+        )
+}
+
+fn integer(expr: &Expr) -> Option<i64> {
+    match unwrapped(expr) {
+        Expr::Literal(value, _) => match value {
+            ScalarValue::Int64(value) => *value,
+            ScalarValue::Int32(value) => value.map(i64::from),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn arithmetic(expr: &Expr, schema: &DFSchema) -> Result<Option<&'static str>> {
+    let largest: u128 = match expr.get_type(schema)? {
+        DataType::Int8 => i8::MAX as u128,
+        DataType::Int16 => i16::MAX as u128,
+        DataType::Int32 => i32::MAX as u128,
+        _ => i64::MAX as u128,
+    };
+    let fits = bound(expr, schema)?.is_some_and(|bound| bound <= largest);
+    Ok((!fits).then_some(ARITHMETIC))
+}
+
+/// What an integer is at most, whatever its sign, if that is known.
+fn bound(expr: &Expr, schema: &DFSchema) -> Result<Option<u128>> {
+    let both = |left: &Expr, right: &Expr, with: fn(u128, u128) -> Option<u128>| {
+        let (left, right) = (bound(left, schema)?, bound(right, schema)?);
+        Ok(left.zip(right).and_then(|(left, right)| with(left, right)))
+    };
+    match expr {
+        Expr::Literal(..) => Ok(integer(expr).map(|value| u128::from(value.unsigned_abs()))),
+        Expr::Alias(alias) => bound(&alias.expr, schema),
+        Expr::Cast(cast) => match cast.expr.get_type(schema)?.is_integer() {
+            true => bound(&cast.expr, schema),
+            false => Ok(of_type(&expr.get_type(schema)?)),
+        },
+        Expr::Column(column) => Ok(match expr.get_type(schema)? {
+            // A column that the scan computes of a URL has a call for a name.
+            DataType::Int64 if !column.name.contains('(') => Some(LOG_BIGINT_MAX),
+            other => of_type(&other),
+        }),
+        Expr::Negative(inner) => bound(inner, schema),
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
+            Operator::Plus | Operator::Minus => both(left, right, u128::checked_add),
+            Operator::Multiply => both(left, right, u128::checked_mul),
+            Operator::Divide => bound(left, schema),
+            Operator::Modulo => bound(right, schema),
+            _ => Ok(None),
+        },
+        Expr::ScalarFunction(call) => match (call.name(), call.args.as_slice()) {
+            ("addition" | "subtraction", [left, right]) => both(left, right, u128::checked_add),
+            ("multiplication", [left, right]) => both(left, right, u128::checked_mul),
+            ("negation" | "abs", [inner]) => bound(inner, schema),
+            (name, _) if SMALL_RESULTS.contains(&name) => Ok(Some(1 << 40)),
+            _ => Ok(of_type(&expr.get_type(schema)?)),
+        },
+        _ => Ok(of_type(&expr.get_type(schema)?)),
+    }
+}
+
+/// A bound that follows from a type that is smaller than bigint.
+fn of_type(data_type: &DataType) -> Option<u128> {
+    match data_type {
+        DataType::Int8 => Some(1 << 7),
+        DataType::Int16 => Some(1 << 15),
+        DataType::Int32 => Some(1 << 31),
+        _ => None,
+    }
+}

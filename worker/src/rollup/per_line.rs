@@ -1,0 +1,509 @@
+//! What a rollup computes of each line alone: its `WHERE`, its group keys, and the arguments of its aggregates.
+//!
+//! Everything in a log line was typed by somebody unknown. A line on which one of these fails is left out of the
+//! rollup, and no other line is. Aggregates only get columns that have been computed and checked here, so that no value
+//! can fail in them.
+
+use std::collections::HashSet;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::{concat_batches, filter_record_batch, prep_null_mask_filter};
+use arrow::datatypes::{
+    DataType, Date32Type, Field, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+};
+use datafusion::common::{DFSchema, DataFusionError, Result, exec_err, internal_err};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+
+use crate::table::FailedLines;
+use crate::trino::iso8601::{civil_from_days, days_from_civil};
+
+/// Hours, or days, that a log file may touch in a table whose times visitors write. Each costs the commit a file; with
+/// too few, events that are delivered late are lost to the rollup, and with too many, one visitor has a year written anew.
+pub(crate) const TYPED_SLOTS_MAX: usize = 100;
+
+/// Columns at the end of a batch that say which line a row is: its number and its text.
+const LINE_COLUMNS: usize = 2;
+
+/// What must hold of a computed value beyond its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Check {
+    /// A double that is a number, and finite: t-digests take no others.
+    Finite,
+    /// A time of the years 1 to 9999: all that Delta's readers read.
+    Storable,
+}
+
+/// A value to be computed of each line.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Computed {
+    pub(super) expr: Expr,
+    pub(super) check: Option<Check>,
+    /// The computed value, by its place, that says for which lines the check matters.
+    pub(super) only_where: Option<usize>,
+}
+
+impl Computed {
+    pub(super) fn unchecked(expr: Expr) -> Self {
+        Self {
+            expr,
+            check: None,
+            only_where: None,
+        }
+    }
+}
+
+/// The check that values of this type need before a table stores them.
+pub(super) fn stored_check(data_type: &DataType) -> Option<Check> {
+    let is_time = matches!(data_type, DataType::Timestamp(..) | DataType::Date32);
+    is_time.then_some(Check::Storable)
+}
+
+#[derive(Debug)]
+enum Step {
+    Keep(Arc<dyn PhysicalExpr>),
+    Compute {
+        values: Vec<Value>,
+        schema: SchemaRef,
+    },
+    /// No line matters, as of `WHERE false`.
+    Nothing(SchemaRef),
+}
+
+#[derive(Debug)]
+struct Value {
+    expr: Arc<dyn PhysicalExpr>,
+    check: Option<Check>,
+    only_where: Option<usize>,
+}
+
+/// The part of a rollup's plan below its aggregates.
+#[derive(Debug)]
+pub(crate) struct PerLine {
+    steps: Vec<Step>,
+    /// The time among the computed columns whose slots are counted.
+    typed_time: Option<usize>,
+}
+
+/// What one log file's lines have come to so far.
+#[derive(Debug, Default)]
+pub(crate) struct SeenLines {
+    pub(crate) failed: FailedLines,
+    typed_slots: HashSet<i64>,
+}
+
+impl PerLine {
+    /// Of an optimized plan without aggregates over one table, whose rows come with these columns.
+    pub(super) fn new(plan: &LogicalPlan, state: &SessionState) -> Result<Self> {
+        let mut steps = Vec::new();
+        add_steps(plan, state, &mut steps)?;
+        Ok(Self {
+            steps,
+            typed_time: None,
+        })
+    }
+
+    /// Adds a step that computes these values, each a column. Returns their schema.
+    pub(super) fn compute(
+        &mut self,
+        computed: &[Computed],
+        names: &[String],
+        input: &DFSchema,
+        state: &SessionState,
+    ) -> Result<SchemaRef> {
+        let mut fields = Vec::with_capacity(computed.len());
+        let mut values = Vec::with_capacity(computed.len());
+        for (computed, name) in computed.iter().zip(names) {
+            let expr = physical(&computed.expr, input, state)?;
+            let data_type = expr.data_type(input.as_arrow())?;
+            fields.push(Field::new(name, data_type, true));
+            values.push(Value {
+                expr,
+                check: computed.check,
+                only_where: computed.only_where,
+            });
+        }
+        let schema = Arc::new(Schema::new(fields));
+        self.steps.push(Step::Compute {
+            values,
+            schema: Arc::clone(&schema),
+        });
+        Ok(schema)
+    }
+
+    /// Bounds the slots of this computed column, a time that visitors write.
+    pub(super) fn bound_slots(&mut self, time: usize) {
+        self.typed_time = Some(time);
+    }
+
+    /// Whether the slots that a log file may touch are bounded.
+    pub(super) fn bounds_slots(&self) -> bool {
+        self.typed_time.is_some()
+    }
+
+    /// The rows of these lines, less those on which something fails. The batch may end with the columns
+    /// that say which lines they are.
+    pub(crate) fn rows(
+        &self,
+        lines: &RecordBatch,
+        with_lines: bool,
+        seen: &mut SeenLines,
+    ) -> Result<RecordBatch> {
+        let carried = if with_lines { LINE_COLUMNS } else { 0 };
+        let mut rows = Vec::with_capacity(1);
+        self.add_rows(lines, carried, &mut rows, &mut seen.failed)?;
+        let mut rows = match rows.len() {
+            1 => rows.swap_remove(0),
+            0 => {
+                // Not one line could be computed; what an empty batch looks like can.
+                let none = self.compute_all(&lines.slice(0, 0), carried)?;
+                none.slice(0, 0)
+            }
+            _ => concat_batches(&rows[0].schema(), &rows)?,
+        };
+        if let Some(column) = self.typed_time {
+            rows = within_slots(rows, column, carried, seen)?;
+        }
+        let kept: Vec<usize> = (0..rows.num_columns() - carried).collect();
+        Ok(rows.project(&kept)?)
+    }
+
+    /// Computes all lines at once, and by halves those among which one fails.
+    fn add_rows(
+        &self,
+        lines: &RecordBatch,
+        carried: usize,
+        rows: &mut Vec<RecordBatch>,
+        failed: &mut FailedLines,
+    ) -> Result<()> {
+        match self.compute_all(lines, carried) {
+            Ok(computed) => rows.push(computed),
+            Err(error) if is_of_a_line(&error) => {
+                if lines.num_rows() <= 1 {
+                    let reason = reason(&error);
+                    (0..lines.num_rows()).for_each(|row| add(failed, lines, carried, row, &reason));
+                    return Ok(());
+                }
+                let half = lines.num_rows() / 2;
+                self.add_rows(&lines.slice(0, half), carried, rows, failed)?;
+                let rest = lines.slice(half, lines.num_rows() - half);
+                self.add_rows(&rest, carried, rows, failed)?;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn compute_all(&self, lines: &RecordBatch, carried: usize) -> Result<RecordBatch> {
+        let mut batch = lines.clone();
+        for step in &self.steps {
+            batch = match step {
+                Step::Keep(predicate) => {
+                    let kept = predicate.evaluate(&batch)?.into_array(batch.num_rows())?;
+                    let kept = as_filter(&kept)?;
+                    match kept.true_count() == batch.num_rows() {
+                        true => batch,
+                        false => filter_record_batch(&batch, &kept)?,
+                    }
+                }
+                Step::Compute { values, schema } => compute(values, schema, &batch, carried)?,
+                Step::Nothing(schema) => {
+                    let columns = schema
+                        .fields()
+                        .iter()
+                        .map(|field| arrow::array::new_empty_array(field.data_type()));
+                    with_carried(columns.collect(), schema, &batch.slice(0, 0), carried)?
+                }
+            };
+        }
+        Ok(batch)
+    }
+}
+
+fn physical(expr: &Expr, input: &DFSchema, state: &SessionState) -> Result<Arc<dyn PhysicalExpr>> {
+    let context = PhysicalPlanningContext::default();
+    create_physical_expr(expr, input, state.execution_props(), &context)
+}
+
+fn add_steps(plan: &LogicalPlan, state: &SessionState, steps: &mut Vec<Step>) -> Result<()> {
+    let physical = |expr: &Expr, input: &DFSchema| physical(expr, input, state);
+    match plan {
+        LogicalPlan::TableScan(scan) => {
+            if !scan.filters.is_empty() || scan.fetch.is_some() {
+                return internal_err!("the scan of lines filters by itself");
+            }
+            if let Some(projection) = &scan.projection {
+                let source = DFSchema::try_from(scan.source.schema())?;
+                let columns = projection.iter().map(|&index| {
+                    let column = Expr::Column(source.columns()[index].clone());
+                    let expr = physical(&column, &source)?;
+                    Ok(Value {
+                        expr,
+                        check: None,
+                        only_where: None,
+                    })
+                });
+                steps.push(Step::Compute {
+                    values: columns.collect::<Result<_>>()?,
+                    schema: Arc::clone(scan.projected_schema.inner()),
+                });
+            }
+        }
+        LogicalPlan::SubqueryAlias(alias) => add_steps(&alias.input, state, steps)?,
+        LogicalPlan::Filter(filter) => {
+            add_steps(&filter.input, state, steps)?;
+            steps.push(Step::Keep(physical(
+                &filter.predicate,
+                filter.input.schema(),
+            )?));
+        }
+        LogicalPlan::Projection(projection) => {
+            add_steps(&projection.input, state, steps)?;
+            let values = projection.expr.iter().map(|expr| {
+                Ok(Value {
+                    expr: physical(expr, projection.input.schema())?,
+                    check: None,
+                    only_where: None,
+                })
+            });
+            steps.push(Step::Compute {
+                values: values.collect::<Result<_>>()?,
+                schema: Arc::clone(projection.schema.inner()),
+            });
+        }
+        LogicalPlan::EmptyRelation(empty) if !empty.produce_one_row => {
+            steps.push(Step::Nothing(Arc::clone(empty.schema.inner())));
+        }
+        other => return internal_err!("lines are not read by {}", other.display()),
+    }
+    Ok(())
+}
+
+fn compute(
+    values: &[Value],
+    schema: &SchemaRef,
+    batch: &RecordBatch,
+    carried: usize,
+) -> Result<RecordBatch> {
+    let mut columns = Vec::with_capacity(values.len() + carried);
+    for value in values {
+        columns.push(value.expr.evaluate(batch)?.into_array(batch.num_rows())?);
+    }
+    for (value, column) in values.iter().zip(&columns) {
+        if let Some(check) = value.check {
+            let matters = value.only_where.map(|index| as_filter(&columns[index]));
+            check.see(column, matters.transpose()?.as_ref())?;
+        }
+    }
+    with_carried(columns, schema, batch, carried)
+}
+
+/// A batch of these columns and, at the end, those of `batch` that say which line a row is.
+fn with_carried(
+    mut columns: Vec<ArrayRef>,
+    schema: &SchemaRef,
+    batch: &RecordBatch,
+    carried: usize,
+) -> Result<RecordBatch> {
+    let first = batch.num_columns() - carried;
+    columns.extend(batch.columns()[first..].iter().cloned());
+    // An expression may come to another kind of nullability than its plan has it.
+    let mut fields: Vec<Arc<Field>> = Vec::with_capacity(columns.len());
+    for field in schema.fields() {
+        fields.push(Arc::new(field.as_ref().clone().with_nullable(true)));
+    }
+    fields.extend(batch.schema().fields()[first..].iter().cloned());
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let schema = Arc::new(Schema::new(fields));
+    Ok(RecordBatch::try_new_with_options(
+        schema, columns, &options,
+    )?)
+}
+
+/// A condition's result in which NULL counts as false.
+fn as_filter(condition: &ArrayRef) -> Result<BooleanArray> {
+    let Some(condition) = condition.as_boolean_opt() else {
+        return internal_err!("a condition is {}", condition.data_type());
+    };
+    Ok(match condition.null_count() {
+        0 => condition.clone(),
+        _ => prep_null_mask_filter(condition),
+    })
+}
+
+impl Check {
+    /// Fails if a value of the column, where it matters, is not as it must be.
+    fn see(self, column: &ArrayRef, matters: Option<&BooleanArray>) -> Result<()> {
+        let matters = |row: usize| matters.is_none_or(|matters| matters.value(row));
+        match self {
+            Self::Finite => {
+                let numbers = column.as_primitive::<Float64Type>().iter().enumerate();
+                for (row, number) in numbers {
+                    if let Some(number) = number.filter(|number| !number.is_finite())
+                        && matters(row)
+                    {
+                        return exec_err!("a t-digest can't take {number}");
+                    }
+                }
+            }
+            Self::Storable => {
+                let storable = days_from_civil(1, 1, 1)..=days_from_civil(9999, 12, 31);
+                let times = Times::of(column)?;
+                for row in times.beyond(&storable) {
+                    if column.is_valid(row) && matters(row) {
+                        let (year, month, day) = civil_from_days(times.day(row));
+                        return exec_err!(
+                            "a table can't store the date {year:04}-{month:02}-{day:02}: its readers know the years 1 to 9999"
+                        );
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The values of a column of times.
+enum Times<'a> {
+    /// Days since 1970.
+    Days(&'a [i32]),
+    /// Time since 1970 in a unit of which a day has so many.
+    Units(&'a [i64], i64),
+}
+
+impl<'a> Times<'a> {
+    fn of(column: &'a ArrayRef) -> Result<Self> {
+        use DataType::{Date32, Timestamp};
+        let day = 86_400;
+        Ok(match column.data_type() {
+            Date32 => Self::Days(column.as_primitive::<Date32Type>().values()),
+            Timestamp(TimeUnit::Second, _) => {
+                Self::Units(column.as_primitive::<TimestampSecondType>().values(), day)
+            }
+            Timestamp(TimeUnit::Millisecond, _) => {
+                let values = column.as_primitive::<TimestampMillisecondType>().values();
+                Self::Units(values, 1000 * day)
+            }
+            Timestamp(TimeUnit::Microsecond, _) => {
+                let values = column.as_primitive::<TimestampMicrosecondType>().values();
+                Self::Units(values, 1_000_000 * day)
+            }
+            Timestamp(TimeUnit::Nanosecond, _) => {
+                let values = column.as_primitive::<TimestampNanosecondType>().values();
+                Self::Units(values, 1_000_000_000 * day)
+            }
+            other => return internal_err!("a time is {other}"),
+        })
+    }
+
+    /// The rows, NULL or not, whose day is not among these.
+    fn beyond(&self, days: &RangeInclusive<i64>) -> Vec<usize> {
+        let rows = |is_beyond: &dyn Fn(usize) -> bool, rows: usize| {
+            (0..rows).filter(|&row| is_beyond(row)).collect()
+        };
+        match *self {
+            Self::Days(values) => rows(
+                &|row| !days.contains(&i64::from(values[row])),
+                values.len(),
+            ),
+            Self::Units(values, per_day) => {
+                let first = days.start().saturating_mul(per_day);
+                let last = (days.end() + 1).saturating_mul(per_day) - 1;
+                rows(&|row| !(first..=last).contains(&values[row]), values.len())
+            }
+        }
+    }
+
+    fn day(&self, row: usize) -> i64 {
+        match *self {
+            Self::Days(values) => i64::from(values[row]),
+            Self::Units(values, per_day) => values[row].div_euclid(per_day),
+        }
+    }
+
+    /// The slot that a row belongs to: its hour, or its day if that is all that is known.
+    fn slot(&self, row: usize) -> i64 {
+        match *self {
+            Self::Days(values) => i64::from(values[row]),
+            Self::Units(values, per_day) => values[row].div_euclid(per_day / 24),
+        }
+    }
+}
+
+/// Leaves out the rows whose time lies in one slot more than a log file may touch.
+fn within_slots(
+    rows: RecordBatch,
+    column: usize,
+    carried: usize,
+    seen: &mut SeenLines,
+) -> Result<RecordBatch> {
+    let column = rows.column(column);
+    let times = Times::of(column)?;
+    let mut beyond = Vec::new();
+    for row in (0..rows.num_rows()).filter(|&row| column.is_valid(row)) {
+        let slot = times.slot(row);
+        if seen.typed_slots.contains(&slot) {
+            continue;
+        }
+        match seen.typed_slots.len() < TYPED_SLOTS_MAX {
+            true => {
+                seen.typed_slots.insert(slot);
+            }
+            false => beyond.push(row),
+        }
+    }
+    if beyond.is_empty() {
+        return Ok(rows);
+    }
+    let reason = format!(
+        "its time would be one hour or day more than the {TYPED_SLOTS_MAX} that a log file may touch"
+    );
+    let mut kept = vec![true; rows.num_rows()];
+    for row in beyond {
+        kept[row] = false;
+        add(&mut seen.failed, &rows, carried, row, &reason);
+    }
+    Ok(filter_record_batch(&rows, &BooleanArray::from(kept))?)
+}
+
+fn add(
+    failed: &mut FailedLines,
+    batch: &RecordBatch,
+    carried: usize,
+    row: usize,
+    reason: &str,
+) {
+    let first = batch.num_columns() - carried;
+    match &batch.columns()[first..] {
+        [numbers, texts] => {
+            let number = numbers.as_primitive::<Int64Type>().value(row);
+            failed.add(number, reason, texts.as_string_view().value(row));
+        }
+        _ => failed.add(0, reason, ""),
+    }
+}
+
+/// Whether a line brought the error about, and not the machine, or the rollup itself.
+fn is_of_a_line(error: &DataFusionError) -> bool {
+    matches!(
+        error.find_root(),
+        DataFusionError::Execution(_)
+            | DataFusionError::ArrowError(..)
+            | DataFusionError::External(_)
+            | DataFusionError::Internal(_)
+    )
+}
+
+/// What an error says, without the engine's own names for it.
+fn reason(error: &DataFusionError) -> String {
+    match error.find_root() {
+        DataFusionError::Execution(message) | DataFusionError::Internal(message) => message.clone(),
+        DataFusionError::ArrowError(error, _) => error.to_string(),
+        error => error.to_string(),
+    }
+}

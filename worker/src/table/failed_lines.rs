@@ -1,0 +1,78 @@
+//! Lines on which a rollup's SQL fails. Each costs that line for that rollup; the ledger's entry of the log file counts them
+//! all, and has the first ones as examples.
+
+use serde::{Deserialize, Serialize};
+
+/// Examples that are kept of a log file.
+const KEPT_MAX: usize = 100;
+
+/// What the examples of a log file may take in all, in bytes. The entries of an hour's log files are written anew by each
+/// commit, and visitors write the lines.
+const KEPT_BYTES_MAX: usize = 16 * 1024;
+
+/// What is kept of a reason, in bytes: it may quote what a visitor wrote.
+const REASON_BYTES_MAX: usize = 200;
+
+/// The failed lines of a log file, for one rollup.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct FailedLines {
+    /// How many there are.
+    pub count: u64,
+    /// The first of them.
+    pub kept: Vec<FailedLine>,
+    bytes: usize,
+}
+
+/// A line on which a rollup's SQL fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedLine {
+    /// The line's number in its log file, from 1; 0 if it is not known.
+    pub line_number: i64,
+    /// Why it fails.
+    pub reason: String,
+    /// The beginning of the line.
+    pub line: String,
+}
+
+impl FailedLines {
+    /// Counts a line, and keeps it if there is room.
+    pub(crate) fn add(&mut self, line_number: i64, reason: &str, line: &str) {
+        self.count += 1;
+        let reason = &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)];
+        let bytes = reason.len() + line.len();
+        if self.kept.len() < KEPT_MAX && self.bytes + bytes <= KEPT_BYTES_MAX {
+            self.bytes += bytes;
+            self.kept.push(FailedLine {
+                line_number,
+                reason: reason.to_owned(),
+                line: line.to_owned(),
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn examples_are_bounded_and_all_lines_are_counted() {
+        let mut failed = FailedLines::default();
+        for number in 1..=1000 {
+            failed.add(number, "short", "line");
+        }
+        assert_eq!((failed.count, failed.kept.len()), (1000, KEPT_MAX));
+
+        let mut failed = FailedLines::default();
+        for number in 1..=1000 {
+            failed.add(number, &"é".repeat(1000), &"x".repeat(1024));
+        }
+        assert_eq!(failed.count, 1000);
+        let bytes: usize = failed
+            .kept
+            .iter()
+            .map(|each| each.reason.len() + each.line.len())
+            .sum();
+        assert!((KEPT_BYTES_MAX / 2..=KEPT_BYTES_MAX).contains(&bytes));
+    }
+}

@@ -1,0 +1,197 @@
+//! Sorted runs of staged rows. A commit merges them all at once; where a log file of very many groups has more of them
+//! than memory allows for, some are merged before, into files on the disk.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::{TryStreamExt, stream};
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use parquet::errors::ParquetError;
+use tempfile::TempDir;
+
+use super::merging::{self, Merge, rows_of};
+use super::parquet_file::{self, Opened, ParquetFile, Size, Use};
+use super::slot::{self, Slot};
+use super::staging::StagedRows;
+use super::{Definition, TableError};
+use crate::memory;
+
+/// What a run takes while it is merged: a row group as it is stored, and a batch of its rows, twice each.
+const RUN_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Runs that are merged at once at the least, as otherwise it would never end.
+const RUNS_MIN: usize = 8;
+
+/// Sorted runs, and the slots that their rows belong to.
+pub(super) struct Runs {
+    pub(super) slots: BTreeSet<Slot>,
+    runs: Vec<Run>,
+}
+
+enum Run {
+    /// Row groups of a file.
+    Stored {
+        file: Arc<Opened>,
+        row_groups: Range<usize>,
+    },
+    Held(Vec<RecordBatch>),
+}
+
+impl Runs {
+    /// Those of staged files.
+    pub(super) async fn of_staged(
+        definition: &Definition,
+        staged: Vec<StagedRows>,
+    ) -> Result<Self, TableError> {
+        let mut slots = BTreeSet::new();
+        let mut runs = Vec::with_capacity(staged.len());
+        for StagedRows {
+            file,
+            slots: touched,
+            runs: starts,
+        } in staged
+        {
+            let (Some(touched), Some(starts)) = (touched, starts) else {
+                let run = sorted(definition, &file).await?;
+                for rows in &run {
+                    let touched = slot::runs(rows.column(definition.slot_column));
+                    slots.extend(touched.into_iter().map(|(slot, _)| slot));
+                }
+                runs.push(Run::Held(run));
+                continue;
+            };
+            slots.extend(touched);
+            let file = Arc::new(file);
+            let ends = starts.iter().copied().skip(1).chain([file.row_groups()]);
+            runs.extend(starts.iter().zip(ends).map(|(&start, end)| Run::Stored {
+                file: Arc::clone(&file),
+                row_groups: start..end,
+            }));
+        }
+        Ok(Self { slots, runs })
+    }
+
+    /// How much all their rows are.
+    pub(super) fn size(&self) -> Size {
+        let mut size = Size::default();
+        self.runs.iter().for_each(|run| size.add(run.size()));
+        size
+    }
+
+    /// Merges some of them until the rest can be merged at once. Returns the folder of what was merged, which must live as
+    /// long as rows are read.
+    pub(super) async fn narrow(
+        &mut self,
+        merge: &Merge,
+        definition: &Definition,
+    ) -> Result<Option<TempDir>, TableError> {
+        let mut folder = None;
+        while self.held_bytes(self.runs.len()) > memory::for_merging() as u64
+            && self.runs.len() > RUNS_MIN
+        {
+            let folder = match &mut folder {
+                Some(folder) => folder,
+                none => none.insert(TempDir::new().map_err(ParquetError::from).map_err(on_disk)?),
+            };
+            let mut some = RUNS_MIN;
+            while some < self.runs.len() && self.held_bytes(some + 1) <= memory::for_merging() as u64 {
+                some += 1;
+            }
+            let some = Self {
+                slots: BTreeSet::new(),
+                runs: self.runs.drain(..some).collect(),
+            };
+            let merged = merge.fold(some.streams(definition)?, some.size()).await?;
+            let merged = stored(folder, merged, definition).await?;
+            self.runs.push(merged);
+        }
+        Ok(folder)
+    }
+
+    /// What merging this many of them takes, from the first.
+    fn held_bytes(&self, runs: usize) -> u64 {
+        let held = self.runs.iter().take(runs).map(|run| match run {
+            // It is read twice over: as it is stored, and as rows.
+            Run::Stored { .. } => (2 * run.size().bytes).min(RUN_BYTES),
+            Run::Held(_) => run.size().bytes,
+        });
+        held.sum()
+    }
+
+    /// Their rows, a sorted stream each.
+    pub(super) fn streams(
+        &self,
+        definition: &Definition,
+    ) -> Result<Vec<SendableRecordBatchStream>, TableError> {
+        self.runs.iter().map(|run| run.stream(definition)).collect()
+    }
+}
+
+impl Run {
+    fn size(&self) -> Size {
+        match self {
+            Self::Stored { file, row_groups } => file.size(row_groups.clone()),
+            Self::Held(batches) => Size {
+                rows: batches.iter().map(|batch| batch.num_rows() as u64).sum(),
+                bytes: batches
+                    .iter()
+                    .map(|batch| batch.get_array_memory_size() as u64)
+                    .sum(),
+            },
+        }
+    }
+
+    fn stream(&self, definition: &Definition) -> Result<SendableRecordBatchStream, TableError> {
+        Ok(match self {
+            Self::Stored { file, row_groups } => {
+                rows_of(definition, None, file.rows_of(row_groups.clone())?)
+            }
+            Self::Held(batches) => Box::pin(RecordBatchStreamAdapter::new(
+                definition.row_schema(),
+                stream::iter(batches.clone().into_iter().map(Ok)),
+            )),
+        })
+    }
+}
+
+fn on_disk(source: ParquetError) -> TableError {
+    TableError::Parquet {
+        path: std::env::temp_dir().display().to_string(),
+        source,
+    }
+}
+
+/// The rows of a file that was staged in no order.
+async fn sorted(definition: &Definition, file: &Opened) -> Result<Vec<RecordBatch>, TableError> {
+    let rows: Vec<RecordBatch> = rows_of(definition, None, file.rows()?).try_collect().await?;
+    match rows.is_empty() {
+        true => Ok(rows),
+        false => Ok(merging::sorted(rows, &definition.sort_keys())?),
+    }
+}
+
+/// Writes merged rows to the disk.
+async fn stored(
+    folder: &TempDir,
+    mut rows: SendableRecordBatchStream,
+    definition: &Definition,
+) -> Result<Run, TableError> {
+    let store: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(folder.path())?);
+    let path = Path::from(format!("{}.parquet", uuid::Uuid::new_v4()));
+    let mut file = ParquetFile::create(&store, path.clone(), definition.row_schema(), Use::Staging)?;
+    while let Some(rows) = rows.try_next().await? {
+        file.write(&rows).await?;
+    }
+    let bytes = file.finish().await?.bytes;
+    let file = parquet_file::open(&store, &path, bytes).await?;
+    Ok(Run::Stored {
+        row_groups: 0..file.row_groups(),
+        file: Arc::new(file),
+    })
+}
