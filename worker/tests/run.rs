@@ -98,8 +98,8 @@ fn a_rollup_added_later_counts_what_is_there() {
     );
     place.run();
     assert_eq!(
-        place.query("SELECT * FROM by_client"),
-        ["192.0.2.1,1,2026-11-20"]
+        place.query("SELECT client_ip, requests, date, is_other FROM by_client"),
+        ["192.0.2.1,1,2026-11-20,false"]
     );
     assert_eq!(place.query("SELECT sum(requests) FROM by_minute"), ["1"]);
 }
@@ -117,28 +117,24 @@ fn a_sum_that_overflows_is_told_and_never_wrong() {
         let url = format!("https://shop.example:443/?n={n}");
         alb_line(10, 1, "192.0.2.1", 200, &url)
     };
-    // In one log file: it is not counted, as with any SQL that fails.
+    let amount = || place.query("SELECT amount, amount__sum FROM amounts");
+    // In one log file, and where the rows of two meet.
     place.log(&alb_name(10, 5, 1), &(line(i64::MAX) + &line(1)));
-    place.log(&alb_name(10, 5, 2), &line(i64::MAX));
-    let printed = fail(&mut place.run_command(), 3);
-    assert!(printed.contains("bigint addition overflow"), "{printed}");
-    let amount = || place.query("SELECT amount FROM amounts");
-    assert_eq!(amount(), [i64::MAX.to_string()]);
-
-    // With what the table has: nothing is committed, and nothing lost.
-    let overflowing = format!("logs/{}", alb_name(10, 5, 1));
-    fs::remove_file(place.path(&overflowing)).unwrap();
-    place.log(&alb_name(10, 5, 3), &line(1));
-    for _ in 0..2 {
-        let printed = fail(&mut place.run_command(), 1);
-        println!("{printed}");
-        assert!(printed.contains("bigint addition overflow"), "{printed}");
-        assert_eq!(amount(), [i64::MAX.to_string()]);
-    }
-    place.log(&alb_name(10, 5, 4), &line(-2));
     let printed = place.run();
-    assert!(printed.contains("2 counted"), "{printed}");
-    assert_eq!(amount(), [(i64::MAX - 1).to_string()]);
+    assert!(
+        printed.contains("1 sums are beyond bigint and NULL"),
+        "{printed}"
+    );
+    assert_eq!(amount(), [",9223372036854775808"]);
+    place.log(&alb_name(10, 5, 2), &line(i64::MAX));
+    place.run();
+    assert_eq!(amount(), [",18446744073709551615"]);
+
+    // It is exact, and a bigint again when it can be.
+    place.log(&alb_name(10, 5, 3), &(line(i64::MIN) + &line(i64::MIN)));
+    let printed = place.run();
+    assert!(!printed.contains("beyond bigint"), "{printed}");
+    assert_eq!(amount(), ["-1,-1"]);
 }
 
 #[test]
@@ -301,27 +297,75 @@ fn a_rollup_that_needs_no_rows_does_not_hold_up_the_others() {
 }
 
 #[test]
-fn a_time_that_no_partition_can_be_named_by_fails_its_file() {
+fn a_time_that_no_table_can_store_costs_its_line() {
     let place = Workplace::new();
     place.rollup(
         "by_ts",
         "SELECT date_trunc('hour', from_unixtime(try_cast(url_extract_parameter(request_url, 'ts') AS double))) AS hour, \
          count(*) AS n FROM alb_access_logs GROUP BY 1",
     );
-    place.log(
-        &alb_name(10, 5, 1),
-        &alb_line(10, 1, "192.0.2.1", 200, "https://e.example:443/?ts=1.7e9"),
-    );
-    place.log(
-        &alb_name(10, 5, 2),
-        &alb_line(10, 1, "192.0.2.1", 200, "https://e.example:443/?ts=1.7e12"),
-    );
-    let printed = fail(&mut place.run_command(), 3);
+    let line = |ts: &str| {
+        let url = format!("https://e.example:443/?ts={ts}");
+        alb_line(10, 1, "192.0.2.1", 200, &url)
+    };
+    // Years 2023, 55841, -9999 and 1, and one that no timestamp can be.
+    let times = ["1.7e9", "1.7e12", "-3.777e11", "-6.2e10", "1e300"];
+    place.log(&alb_name(10, 5, 1), &times.map(line).concat());
+    let printed = place.run();
     assert!(
-        printed.contains("tables have the years 1 to 9999"),
+        printed.contains("3 on which the rollup by_ts fails"),
         "{printed}"
     );
-    assert_eq!(place.query("SELECT n FROM by_ts"), ["1"]);
+    assert_eq!(place.query("SELECT sum(n) FROM by_ts"), ["2"]);
+    let reasons = place.query("SELECT line_number, reason FROM failed_lines ORDER BY 1");
+    assert_eq!(reasons.len(), 3);
+    assert!(reasons[0].starts_with("2,a table can't store the date 55840-"));
+    assert!(reasons[1].starts_with("3,a table can't store the date -9999-"));
+    assert!(reasons[2].starts_with("5,Millis overflow"));
+}
+
+#[test]
+fn times_that_visitors_write_touch_a_bounded_number_of_hours() {
+    let place = Workplace::new();
+    place.rollup(
+        "by_ts",
+        "SELECT date_trunc('hour', from_unixtime(try_cast(url_extract_parameter(request_url, 'ts') AS double))) AS hour, \
+         count(*) AS n FROM alb_access_logs GROUP BY 1",
+    );
+    place.rollup(
+        "by_hour",
+        "SELECT date_trunc('hour', from_iso8601_timestamp(time)) AS hour, count(*) AS n FROM alb_access_logs GROUP BY 1",
+    );
+    let line = |hours: u64| {
+        let url = format!("https://e.example:443/?ts={}", 3600 * hours);
+        alb_line(10, 1, "192.0.2.1", 200, &url)
+    };
+    // Each hour twice: those that have come are counted on.
+    let lines: String = (0..300).chain(0..300).map(line).collect();
+    place.log(&alb_name(10, 5, 1), &lines);
+    let printed = place.run();
+    assert!(
+        printed.contains("400 on which the rollup by_ts fails"),
+        "{printed}"
+    );
+    assert_eq!(
+        place.query("SELECT count(*), sum(n) FROM by_ts"),
+        ["100,200"]
+    );
+    assert_eq!(place.query("SELECT sum(n) FROM by_hour"), ["600"]);
+    let ledger = "SELECT \"table\", failed_lines, slots FROM log_files ORDER BY 1";
+    assert_eq!(
+        place.query(ledger),
+        [
+            "by_hour,0,2026-11-20T10",
+            "by_ts,400,1970-01-01T00..1970-01-05T03"
+        ]
+    );
+    let reason = "SELECT DISTINCT reason FROM failed_lines";
+    assert_eq!(
+        place.query(reason),
+        ["its time would be one hour or day more than the 100 that a log file may touch"]
+    );
 }
 
 #[test]
@@ -464,24 +508,31 @@ fn text_beyond_the_limit_fails_the_file() {
 }
 
 #[test]
-fn sql_that_fails_on_a_log_file_fails_that_file() {
+fn a_line_on_which_sql_fails_is_left_out_of_that_rollup_alone() {
     let place = Workplace::new();
-    place.rollup("ports", "SELECT cast(target_status_code AS bigint) AS status, count(*) AS n FROM alb_access_logs GROUP BY 1");
-    place.log(
-        &alb_name(10, 5, 1),
-        &alb_line(10, 1, "192.0.2.1", 200, "https://shop.example:443/"),
-    );
-    place.log(
-        &alb_name(10, 5, 2),
-        &alb_line(10, 1, "192.0.2.1", 200, "-").replace(" 200 200 ", " 502 - "),
-    );
-    let printed = fail(&mut place.run_command(), 3);
+    place.rollup("statuses", "SELECT cast(target_status_code AS bigint) AS status, count(*) AS n FROM alb_access_logs GROUP BY 1");
+    place.rollup("by_minute", BY_MINUTE);
+    let good = alb_line(10, 1, "192.0.2.1", 200, "https://shop.example:443/");
+    let bad = good.replace(" 200 200 ", " 502 - ");
+    let lines = [&good, "no log line\n", &bad, &good].concat();
+    place.log(&alb_name(10, 5, 1), &lines);
+    place.log(&alb_name(10, 5, 2), &good);
+    let printed = place.run();
     assert!(
-        printed
-            .contains("the rollup 'ports' fails on it: Execution error: Cannot cast '-' to BIGINT"),
+        printed.contains("1 on which the rollup statuses fails"),
         "{printed}"
     );
-    assert_eq!(place.query("SELECT status, n FROM ports"), ["200,1"]);
+    assert_eq!(place.query("SELECT status, n FROM statuses"), ["200,3"]);
+    assert_eq!(place.query("SELECT sum(requests) FROM by_minute"), ["4"]);
+    let failed = place.query("SELECT \"table\", line_number, reason, line FROM failed_lines");
+    assert_eq!(failed.len(), 1);
+    assert!(
+        failed[0].starts_with("statuses,3,Cannot cast '-' to BIGINT,"),
+        "{failed:?}"
+    );
+    assert!(failed[0].contains(" 502 - "), "{failed:?}");
+    let ledger = "SELECT \"table\", sum(rejected_lines), sum(failed_lines) FROM log_files GROUP BY 1 ORDER BY 1";
+    assert_eq!(place.query(ledger), ["by_minute,1,0", "statuses,1,1"]);
 }
 
 #[test]

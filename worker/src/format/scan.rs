@@ -1,5 +1,6 @@
 //! Lines become columns.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -95,6 +96,9 @@ enum ColumnBuilder {
 const FILTER_PARAMETERS_MAX: usize = 4;
 
 const MILLISECONDS_PER_DAY: i64 = 86_400_000;
+
+/// The years 1 to 9999, in milliseconds since 1970.
+const STORABLE_MILLISECONDS: RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
 
 impl Scan {
     /// A scan that makes these columns, in this order.
@@ -220,6 +224,8 @@ impl Scan {
         let time = fields
             .text(text, format.time_field)
             .and_then(|field| times.read(field))
+            // No table can store other times, and no balancer writes them.
+            .filter(|time| STORABLE_MILLISECONDS.contains(time))
             .ok_or(Rejection::NoTime(format.time_field + 1))?;
 
         let mut request = Request::default();

@@ -191,7 +191,7 @@ pub const ROLLUPS: &[(&str, &str)] = &[
     ),
     (
         "padded_with_nothing",
-        "SELECT elb, {counts}, max(length(lpad({q}, length({q}), {p}))) AS l FROM alb_access_logs WHERE {p} = 'ab' OR \
+        "SELECT elb, {counts}, max(length(lpad({q}, length({q}), '-'))) AS l FROM alb_access_logs WHERE {p} = 'ab' OR \
          rpad({q}, 3, '') = 'x' GROUP BY 1",
     ),
     (
