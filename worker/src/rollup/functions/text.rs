@@ -599,7 +599,11 @@ mod tests {
                 });
                 assert_eq!(matches.unwrap(), [true, false], "{round}");
                 let error = with_regex(&format!("({number}"), |_| ()).unwrap_err();
-                assert!(error.message().contains(&format!("'({number}' is not supported")));
+                assert!(
+                    error
+                        .message()
+                        .contains(&format!("'({number}' is not supported"))
+                );
             }
         }
     }
