@@ -2,8 +2,11 @@
 
 use super::support::Random;
 
-/// Parameters of the URL, each with its value in an ordinary line of this number.
-pub const PARAMETERS: &[(&str, fn(u64) -> String)] = &[
+/// What an ordinary line has, by its number.
+type Ordinary = fn(u64) -> String;
+
+/// Parameters of the URL.
+pub const PARAMETERS: &[(&str, Ordinary)] = &[
     ("n", |number| (1 + number % 20).to_string()),
     ("x", |number| (1 + number % 9).to_string()),
     ("i", |_| "1".to_owned()),

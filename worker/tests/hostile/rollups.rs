@@ -342,12 +342,16 @@ pub const ROLLUPS: &[(&str, &str)] = &[
     ),
     // Conditions.
     (
-        "either",
+        "holds",
         "SELECT elb, {counts} FROM alb_access_logs WHERE cast({x} AS bigint) >= 1 GROUP BY 1",
     ),
     (
-        "or_not",
+        "holds_not",
         "SELECT elb, {counts} FROM alb_access_logs WHERE NOT (cast({x} AS bigint) >= 1) OR user_agent = 'ordinary/1.0' GROUP BY 1",
+    ),
+    (
+        "unknown",
+        "SELECT elb, {counts} FROM alb_access_logs WHERE (cast({x} AS bigint) >= 1) IS NULL OR user_agent = 'ordinary/1.0' GROUP BY 1",
     ),
     (
         "and_or",

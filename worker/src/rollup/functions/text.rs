@@ -1,6 +1,7 @@
 //! Trino's functions of text. Positions count characters, from 1.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringViewBuilder};
@@ -310,21 +311,34 @@ fn substring(text: &str, start: i64, length: i64) -> &str {
     &rest[..offset_of(rest, length as u64)]
 }
 
+/// Regular expressions that are kept for the next rows and batches, as they are costly to compile.
+const KEPT_REGEXES: usize = 16;
+
 thread_local! {
-    /// The pattern is nearly always one literal for all rows and batches, and costly to compile.
-    static LAST_REGEX: RefCell<Option<(String, Regex)>> = const { RefCell::new(None) };
+    /// The regular expressions used last, that of the last row first; for what can't be compiled, why not. A rollup's patterns
+    /// are nearly always literals. Where they are what visitors wrote, theirs alternate with those of others, and rows
+    /// are computed again when one of their batch fails.
+    static REGEXES: RefCell<VecDeque<(String, Result<Regex, String>)>> = const { RefCell::new(VecDeque::new()) };
 }
 
 fn with_regex<T>(pattern: &str, apply: impl FnOnce(&Regex) -> T) -> Result<T> {
-    LAST_REGEX.with_borrow_mut(|last| {
-        if last
-            .as_ref()
-            .is_none_or(|(compiled, _)| compiled != pattern)
-        {
-            *last = Some((pattern.to_owned(), compile(pattern)?));
+    REGEXES.with_borrow_mut(|kept| {
+        let is_it = |(other, _): &(String, _)| other == pattern;
+        if !kept.front().is_some_and(is_it) {
+            let entry = match kept.iter().position(is_it) {
+                Some(at) => kept.remove(at),
+                None => None,
+            };
+            let entry = entry.unwrap_or_else(|| {
+                let compiled = compile(pattern).map_err(|error| error.message().into_owned());
+                (pattern.to_owned(), compiled)
+            });
+            kept.push_front(entry);
+            kept.truncate(KEPT_REGEXES);
         }
-        match last {
-            Some((_, regex)) => Ok(apply(regex)),
+        match kept.front() {
+            Some((_, Ok(regex))) => Ok(apply(regex)),
+            Some((_, Err(why))) => exec_err!("{why}"),
             None => exec_err!("no regular expression"),
         }
     })
@@ -574,6 +588,24 @@ mod tests {
         assert!(!compile(r"^\w+$").unwrap().is_match("naïve"));
         assert!(compile(r"^[\W]$").unwrap().is_match("ï"));
         assert!(compile("^[[:alpha:]]+$").unwrap().is_match("日本"));
+    }
+
+    #[test]
+    fn kept_regular_expressions_are_told_apart() {
+        for round in 0..3 {
+            for number in 0..2 * KEPT_REGEXES {
+                let matches = with_regex(&format!("^{number}$"), |regex| {
+                    [number, number + 1].map(|text| regex.is_match(&text.to_string()))
+                });
+                assert_eq!(matches.unwrap(), [true, false], "{round}");
+                let error = with_regex(&format!("({number}"), |_| ()).unwrap_err();
+                assert!(
+                    error
+                        .message()
+                        .contains(&format!("'({number}' is not supported"))
+                );
+            }
+        }
     }
 
     #[test]
