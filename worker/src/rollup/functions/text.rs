@@ -194,6 +194,12 @@ fn replace(args: &[ArrayRef]) -> Result<ArrayRef> {
         let replacement = replacement(args, row)?;
         values.append_option(match (text, search, replacement) {
             (Some(text), Some(search), Some(replacement)) => {
+                let found = text.matches(search).count();
+                if text.len() + found * replacement.len() > LONGEST_REPLACED {
+                    return exec_err!(
+                        "The result of replace() is longer than {LONGEST_REPLACED} bytes"
+                    );
+                }
                 Some(text.replace(search, replacement))
             }
             _ => None,
@@ -236,8 +242,12 @@ fn nth_part<'t>(text: &'t str, delimiter: &str, index: usize) -> Option<&'t str>
     }
 }
 
-/// Padded texts are no longer than this; in Trino they may have two billion characters.
-const LONGEST_PADDED: i64 = 1024 * 1024;
+/// Padded texts are no longer than this; in Trino they may have two billion characters. A batch of some thousand lines, whose
+/// lengths visitors may write, must fit into memory.
+const LONGEST_PADDED: i64 = 64 * 1024;
+
+/// The longest result of `replace`, in bytes: what is found may be very short, and what it is replaced by long.
+const LONGEST_REPLACED: usize = 1024 * 1024;
 
 /// Texts of exactly so many characters, of which the padding is put before or after, or the last are cut off.
 fn pad(args: &[ArrayRef], join: fn(&str, String) -> String) -> Result<ArrayRef> {
