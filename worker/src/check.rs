@@ -6,8 +6,8 @@ use anyhow::{Result, bail};
 use indicatif::{HumanBytes, HumanCount};
 
 use crate::query::{self, Format};
-use crate::rollup::{Fallible, Rollup, TYPED_SLOTS_MAX};
 use crate::rollup::functions::cast::trino_name;
+use crate::rollup::{Fallible, Rollup, TYPED_SLOTS_MAX};
 use crate::run::{self, Options, Progress};
 use crate::table::Root;
 use crate::terminal::escaped;

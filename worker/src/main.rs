@@ -392,10 +392,16 @@ fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
     }
     for (table, lines) in &summary.failed_lines {
         let lines = HumanCount(*lines);
-        writeln!(out, "           {lines} on which the rollup {table} fails: it leaves them out")?;
+        writeln!(
+            out,
+            "           {lines} on which the rollup {table} fails: it leaves them out"
+        )?;
     }
     if !summary.failed_lines.is_empty() {
-        writeln!(out, "           (they are in failed_lines: logmill query 'SELECT * FROM failed_lines')")?;
+        writeln!(
+            out,
+            "           (they are in failed_lines: logmill query 'SELECT * FROM failed_lines')"
+        )?;
     }
     writeln!(
         out,
@@ -416,11 +422,17 @@ fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
         let lost = summary.lost.get(&table.name).copied().unwrap_or_default();
         if lost.sums > 0 {
             let sums = HumanCount(lost.sums);
-            writeln!(out, "           {sums} sums are beyond bigint and NULL; the columns that end in __sum have them")?;
+            writeln!(
+                out,
+                "           {sums} sums are beyond bigint and NULL; the columns that end in __sum have them"
+            )?;
         }
         if lost.other_rows > 0 {
             let rows = HumanCount(lost.other_rows);
-            writeln!(out, "           {rows} rows, with is_other, stand for groups that a full hour had no room for")?;
+            writeln!(
+                out,
+                "           {rows} rows, with is_other, stand for groups that a full hour had no room for"
+            )?;
         }
     }
     out.flush()

@@ -10,6 +10,8 @@
 
 use std::sync::LazyLock;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
+
 /// What is taken for granted where the machine does not say: the smallest that docs/operating.md names.
 const UNKNOWN: usize = 1 << 30;
 
@@ -53,6 +55,22 @@ pub(crate) fn for_queries() -> usize {
 /// What a commit may merge at once, in bytes. Several tables may be committed at once.
 pub(crate) fn for_merging() -> usize {
     (*LIMIT / 16).min(MERGE_MAX)
+}
+
+/// Commits that merge much at the same time: with what they may take each, the share of all of them.
+const LARGE_MERGES: usize = 2;
+
+/// Fresh rows of a commit, in bytes, from which on it merges much.
+const LARGE_MERGE: u64 = 16 << 20;
+
+static LARGE_MERGE_TURNS: Semaphore = Semaphore::const_new(LARGE_MERGES);
+
+/// Waits for a turn to merge this many bytes of fresh rows, if they are many. The turn lasts as long as what is returned.
+pub(crate) async fn turn_to_merge(bytes: u64) -> Option<SemaphorePermit<'static>> {
+    match bytes > LARGE_MERGE {
+        true => LARGE_MERGE_TURNS.acquire().await.ok(),
+        false => None,
+    }
 }
 
 /// How many log files are staged at once, and what their groups may take.

@@ -338,7 +338,9 @@ impl Metrics {
         count(&self.committed, "table", table, log_files);
         let gauge = self.version.get_or_create_owned(&label("table", table));
         gauge.set(committed.version as i64);
-        let gauge = self.out_of_range.get_or_create_owned(&label("table", table));
+        let gauge = self
+            .out_of_range
+            .get_or_create_owned(&label("table", table));
         gauge.set(committed.lost.sums as i64);
         let gauge = self.other_rows.get_or_create_owned(&label("table", table));
         gauge.set(committed.lost.other_rows as i64);

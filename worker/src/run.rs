@@ -250,7 +250,9 @@ impl Workshop {
                 .with_context(|| format!("the table '{name}' can't be committed"))?;
             if name != REJECTED_LINES {
                 let entries = committed.entries.into_iter();
-                counted.log_files.extend(entries.map(|entry| entry.log_file));
+                counted
+                    .log_files
+                    .extend(entries.map(|entry| entry.log_file));
                 counted.lost.insert(name.clone(), committed.lost);
             }
         }

@@ -25,9 +25,9 @@ use crate::intake::{Next, NotStaged, Stage, Taken, http, sqs};
 use crate::journey::{
     self, JourneyError, Limits, Outcome, RollupTable, RollupTables, Source, Staged,
 };
-use crate::memory;
 use crate::log_file::fetch;
 use crate::log_file::gunzip::GunzipError;
+use crate::memory;
 use crate::metrics::Metrics;
 use crate::rollup::Rollup;
 use crate::table::{Root, TableError};
@@ -339,7 +339,11 @@ impl Stage for Arc<Worker> {
     async fn stage(&self, log_file: &LogFile) -> Result<Taken, NotStaged> {
         match self.take(log_file).await {
             Ok(Outcome::Staged(staged)) => {
-                let Staged { reading, spent, failed_lines } = staged;
+                let Staged {
+                    reading,
+                    spent,
+                    failed_lines,
+                } = staged;
                 tracing::debug!(%log_file, lines = reading.lines, "staged");
                 self.metrics.staged(&reading, &spent);
                 for (table, lines) in failed_lines {
@@ -375,9 +379,9 @@ fn not_staged(error: JourneyError) -> NotStaged {
             DataFusionError::IoError(_) => ("disk", Next::Outage),
             _ => ("sql", Next::Person),
         },
-        JourneyError::Staging(
-            TableError::NotOurs { .. } | TableError::Internal(_),
-        ) => ("not_stageable", Next::Person),
+        JourneyError::Staging(TableError::NotOurs { .. } | TableError::Internal(_)) => {
+            ("not_stageable", Next::Person)
+        }
         // Whatever else it is, it is not the log file's fault: no answer, or no permission any more.
         JourneyError::Staging(_) => ("tables_unavailable", Next::Outage),
     };

@@ -138,6 +138,75 @@ fn a_sum_that_overflows_is_told_and_never_wrong() {
 }
 
 #[test]
+fn a_full_hour_keeps_the_groups_that_it_has_and_folds_others() {
+    let place = Workplace::new();
+    place.rollup(
+        "by_client",
+        "-- logmill: groups_max = 3\n\
+         SELECT date_trunc('hour', from_iso8601_timestamp(time)) AS hour, client_ip, count(*) AS n, sum(sent_bytes) AS sent, \
+         approx_set(client_ip) AS clients FROM alb_access_logs GROUP BY 1, 2",
+    );
+    let lines = |hour: u32, clients: &[u32]| -> String {
+        let line = |client: &u32| {
+            let client = format!("192.0.2.{client}");
+            alb_line(hour, 1, &client, 200, "https://shop.example:443/")
+        };
+        clients.iter().map(line).collect()
+    };
+    let rows = |hour: u32| {
+        place.query(&format!(
+            "SELECT client_ip, n, sent, cardinality(clients), is_other FROM by_client WHERE hour(hour) = {hour} ORDER BY is_other, 1"
+        ))
+    };
+    place.log(&alb_name(10, 5, 1), &lines(10, &[5, 5, 7]));
+    place.run();
+    // There is room for one more, and for all that come later of those that are there.
+    place.log(&alb_name(10, 5, 2), &lines(10, &[1, 5, 9, 8, 9]));
+    place.log(&alb_name(11, 5, 2), &lines(11, &[1, 2, 3]));
+    let printed = place.run();
+    assert!(
+        printed.contains("1 rows, with is_other, stand for groups"),
+        "{printed}"
+    );
+    let full = [
+        "192.0.2.1,1,366,1,false",
+        "192.0.2.5,3,1098,1,false",
+        "192.0.2.7,1,366,1,false",
+        ",3,1098,2,true",
+    ];
+    assert_eq!(rows(10), full);
+    place.log(&alb_name(10, 5, 3), &lines(10, &[7, 9, 6]));
+    place.run();
+    assert_eq!(
+        rows(10),
+        [
+            full[0],
+            full[1],
+            "192.0.2.7,2,732,1,false",
+            ",5,1830,3,true"
+        ]
+    );
+    assert_eq!(rows(11).len(), 3);
+    assert_eq!(
+        place.query("SELECT sum(n), sum(sent__sum) FROM by_client"),
+        ["14,5124"]
+    );
+
+    // A day that was packed says nothing of its hours by itself.
+    succeed(&mut logmill([
+        "maintain",
+        "--tables",
+        &place.path("tables"),
+    ]));
+    place.log(&alb_name(11, 5, 4), &lines(11, &[3, 4]));
+    place.log(&alb_name(12, 5, 4), &lines(12, &[1, 2, 3]));
+    place.run();
+    assert_eq!(rows(11)[2..], ["192.0.2.3,2,732,1,false", ",1,366,1,true"]);
+    assert_eq!(rows(10)[3], ",5,1830,3,true");
+    assert_eq!(rows(12).len(), 3);
+}
+
+#[test]
 fn other_sql_under_the_same_name_is_refused() {
     let place = Workplace::new();
     place.rollup("by_minute", BY_MINUTE);

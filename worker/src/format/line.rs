@@ -50,10 +50,7 @@ impl Needs {
                 self.add_request();
                 self.query = true;
             }
-            ScanColumn::Time
-            | ScanColumn::Day
-            | ScanColumn::LineNumber
-            | ScanColumn::LineText => {}
+            ScanColumn::Time | ScanColumn::Day | ScanColumn::LineNumber | ScanColumn::LineText => {}
         }
     }
 

@@ -110,11 +110,16 @@ fn failed_lines(log_files: &[(String, Entry)]) -> Result<RecordBatch> {
         })
     };
     let text = |get: fn(&FailedLine) -> &str| -> ArrayRef {
-        Arc::new(lines().map(|(_, _, failure)| Some(get(failure))).collect::<StringArray>())
+        Arc::new(
+            lines()
+                .map(|(_, _, failure)| Some(get(failure)))
+                .collect::<StringArray>(),
+        )
     };
     let tables: StringArray = lines().map(|(table, ..)| Some(table)).collect();
     let files: StringArray = lines().map(|(_, file, _)| Some(file)).collect();
-    let numbers = lines().map(|(_, _, failure)| Some(failure.line_number).filter(|number| *number > 0));
+    let numbers =
+        lines().map(|(_, _, failure)| Some(failure.line_number).filter(|number| *number > 0));
     let columns: [(&str, ArrayRef); 5] = [
         ("table", Arc::new(tables)),
         ("log_file", Arc::new(files)),

@@ -6,9 +6,9 @@ use std::sync::{Arc, LazyLock, Mutex};
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
-use datafusion::datasource::provider_as_source;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result};
+use datafusion::datasource::provider_as_source;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, UnboundedMemoryPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{
@@ -173,8 +173,7 @@ impl StreamPlan {
         schema: SchemaRef,
         order: Vec<SortExpr>,
     ) -> Result<Self> {
-        let (state, plan) =
-            plan_over_stream(statement, table, Arc::clone(&schema), order).await?;
+        let (state, plan) = plan_over_stream(statement, table, Arc::clone(&schema), order).await?;
         let plan = state.optimize(&plan)?;
         Self::of_optimized(state, &plan, schema).await
     }

@@ -183,7 +183,11 @@ fn stored(
 ) -> Result<()> {
     let is_time = stored_check(&expr.get_type(schema)?).is_some();
     let columns = expr.column_refs();
-    if is_time && columns.iter().any(|column| !own_times.contains(&column.name)) {
+    if is_time
+        && columns
+            .iter()
+            .any(|column| !own_times.contains(&column.name))
+    {
         found.push(Fallible {
             expression: unwrapped(expr).to_string(),
             advice: "a time outside of the years 1 to 9999 can't be stored: leave such lines out in WHERE",
@@ -192,12 +196,22 @@ fn stored(
     Ok(())
 }
 
-pub(super) fn in_expression(expr: &Expr, schema: &DFSchema, found: &mut Vec<Fallible>) -> Result<()> {
+pub(super) fn in_expression(
+    expr: &Expr,
+    schema: &DFSchema,
+    found: &mut Vec<Fallible>,
+) -> Result<()> {
     expr.apply(|expr| {
         if let Expr::ScalarFunction(call) = expr
             && let Some(within) = in_order::fallible(call)
         {
-            found.extend(within.iter().filter(|each| !found.contains(each)).cloned().collect::<Vec<_>>());
+            found.extend(
+                within
+                    .iter()
+                    .filter(|each| !found.contains(each))
+                    .cloned()
+                    .collect::<Vec<_>>(),
+            );
         }
         if let Some(advice) = advice(expr, schema)? {
             let fallible = Fallible {
@@ -253,7 +267,8 @@ fn advice(expr: &Expr, schema: &DFSchema) -> Result<Option<&'static str>> {
 }
 
 const CAST: &str = "what can't be cast fails: write try_cast, which gives NULL";
-const ARITHMETIC: &str = "a result beyond the range of its type fails: write try(…), or cast to double";
+const ARITHMETIC: &str =
+    "a result beyond the range of its type fails: write try(…), or cast to double";
 
 fn function(call: &ScalarFunction, expr: &Expr, schema: &DFSchema) -> Result<Option<&'static str>> {
     let args = &call.args;
@@ -285,7 +300,9 @@ fn function(call: &ScalarFunction, expr: &Expr, schema: &DFSchema) -> Result<Opt
             let fits = literal(1).is_some_and(|length| (0..=1_048_576).contains(&length));
             match fits && is_text(2) {
                 true => None,
-                false => Some("a length out of range fails, and so does padding with nothing: write literals"),
+                false => Some(
+                    "a length out of range fails, and so does padding with nothing: write literals",
+                ),
             }
         }
         "regexp_extract" => match literal(2) {
@@ -315,12 +332,11 @@ fn digest(call: &AggregateFunction) -> Option<&'static str> {
         });
         tested.unwrap_or(false)
     });
-    let is_of_the_log = matches!(unwrapped(value), Expr::Column(column) if !column.name.contains('('));
+    let is_of_the_log =
+        matches!(unwrapped(value), Expr::Column(column) if !column.name.contains('('));
     match is_tested || is_of_the_log {
         true => None,
-        false => Some(
-            "NaN and Infinity fail: write tdigest_agg(x) FILTER (WHERE is_finite(x))",
-        ),
+        false => Some("NaN and Infinity fail: write tdigest_agg(x) FILTER (WHERE is_finite(x))"),
     }
 }
 
@@ -343,11 +359,9 @@ fn never_fails(from: &DataType, to: &DataType) -> bool {
     from == to
         || matches!(from, DataType::Null)
         || is_text(to)
-        || (from.is_integer() && to == &Float64)
+        || (from.is_integer() && matches!(to, Float64 | DataType::Decimal128(38, 0)))
         || (matches!(from, DataType::Boolean) && (to.is_integer() || to == &Float64))
-        || (from.is_integer()
-            && to.is_integer()
-            && from.primitive_width() <= to.primitive_width())
+        || (from.is_integer() && to.is_integer() && from.primitive_width() <= to.primitive_width())
         || matches!(
             (from, to),
             (Date32, Timestamp(TimeUnit::Millisecond, _))

@@ -129,6 +129,7 @@ impl Rollup {
 
     /// Makes a rollup of SQL. The error is what is wrong and what to do about it.
     pub async fn from_sql(name: &str, sql: &str) -> Result<Self, String> {
+        let groups_max = sql::groups_max(sql)?;
         let mut parsed = sql::parse(sql)?;
         let merges = parsed.columns.iter().any(|(_, rule)| rule.is_some());
 
@@ -197,7 +198,7 @@ impl Rollup {
                 sql: sql.to_owned(),
                 columns,
                 slot_column,
-                slot_groups_max: SLOT_GROUPS_MAX,
+                slot_groups_max: groups_max.unwrap_or(SLOT_GROUPS_MAX),
             }),
             format: parsed.format,
             condition,

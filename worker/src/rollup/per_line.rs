@@ -12,7 +12,8 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBa
 use arrow::compute::{concat_batches, filter_record_batch, prep_null_mask_filter};
 use arrow::datatypes::{
     DataType, Date32Type, Field, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit,
-    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType,
 };
 use datafusion::common::{DFSchema, DataFusionError, Result, exec_err, internal_err};
 use datafusion::execution::SessionState;
@@ -407,10 +408,9 @@ impl<'a> Times<'a> {
             (0..rows).filter(|&row| is_beyond(row)).collect()
         };
         match *self {
-            Self::Days(values) => rows(
-                &|row| !days.contains(&i64::from(values[row])),
-                values.len(),
-            ),
+            Self::Days(values) => {
+                rows(&|row| !days.contains(&i64::from(values[row])), values.len())
+            }
             Self::Units(values, per_day) => {
                 let first = days.start().saturating_mul(per_day);
                 let last = (days.end() + 1).saturating_mul(per_day) - 1;
@@ -471,13 +471,7 @@ fn within_slots(
     Ok(filter_record_batch(&rows, &BooleanArray::from(kept))?)
 }
 
-fn add(
-    failed: &mut FailedLines,
-    batch: &RecordBatch,
-    carried: usize,
-    row: usize,
-    reason: &str,
-) {
+fn add(failed: &mut FailedLines, batch: &RecordBatch, carried: usize, row: usize, reason: &str) {
     let first = batch.num_columns() - carried;
     match &batch.columns()[first..] {
         [numbers, texts] => {

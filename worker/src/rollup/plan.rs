@@ -53,7 +53,11 @@ impl RollupPlan {
     pub(super) async fn new(statement: Statement, wanted: Wanted<'_>) -> Result<Self> {
         let (state, plan) =
             engine::plan_over_stream(statement, wanted.table, wanted.schema, Vec::new()).await?;
-        let fallible = fallible::in_plan(&plan, wanted.own_times)?;
+        let mut fallible = fallible::in_plan(&plan, wanted.own_times)?;
+        let table = format!("{}.", wanted.table);
+        for each in &mut fallible {
+            each.expression = each.expression.replace(&table, "");
+        }
         let filter_fails = fallible::in_filter(&plan)?;
         let typed_time = wanted
             .slot
@@ -131,7 +135,10 @@ fn visitors_write(plan: &LogicalPlan, output: &str, own_times: &[String]) -> boo
     let LogicalPlan::Projection(projection) = plan else {
         return true;
     };
-    let output = projection.expr.iter().find(|expr| expr.qualified_name().1 == output);
+    let output = projection
+        .expr
+        .iter()
+        .find(|expr| expr.qualified_name().1 == output);
     let Some(Expr::Column(key)) = output.map(|expr| expr.clone().unalias()) else {
         return true;
     };
@@ -142,7 +149,9 @@ fn visitors_write(plan: &LogicalPlan, output: &str, own_times: &[String]) -> boo
     let key = place.and_then(|place| aggregate.group_expr.get(place));
     key.is_none_or(|key| {
         let columns = key.column_refs();
-        columns.iter().any(|column| !own_times.contains(&column.name))
+        columns
+            .iter()
+            .any(|column| !own_times.contains(&column.name))
     })
 }
 

@@ -49,6 +49,34 @@ pub(crate) fn canonical(sql: &str) -> String {
     }
 }
 
+/// What a line of a rollup's file begins with that is no SQL, but says something of its table.
+const DIRECTIVE: &str = "-- logmill:";
+
+/// The groups that a slot has room for, if the rollup's file says so: `-- logmill: groups_max = 500000`.
+pub(super) fn groups_max(sql: &str) -> Result<Option<usize>, String> {
+    let mut groups_max = None;
+    for line in sql.lines() {
+        let Some(directive) = line.trim_start().strip_prefix(DIRECTIVE) else {
+            continue;
+        };
+        let directive = directive.trim();
+        let number = match directive.split_once('=') {
+            Some((name, number)) if name.trim() == "groups_max" => number.trim().parse().ok(),
+            _ => None,
+        };
+        match number {
+            Some(number @ 1..) => groups_max = Some(number),
+            _ => {
+                return Err(format!(
+                    "'{DIRECTIVE} {directive}' is not understood: write '{DIRECTIVE} groups_max = 500000', the groups that \
+                     an hour (or a day) has room for"
+                ));
+            }
+        }
+    }
+    Ok(groups_max)
+}
+
 /// Takes a rollup's SQL apart. The error is what is wrong and what to do about it.
 pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
     allow::check_comments(sql)?;
@@ -192,7 +220,11 @@ fn cast(kind: CastKind, expr: Expr, data_type: ast::DataType) -> Expr {
 
 /// Adds the column that tells the row which stands for all groups that a full slot has no room for.
 pub(super) fn add_is_other(parsed: &mut ParsedRollup) -> Result<(), String> {
-    if parsed.columns.iter().any(|(name, _)| name == IS_OTHER_COLUMN) {
+    if parsed
+        .columns
+        .iter()
+        .any(|(name, _)| name == IS_OTHER_COLUMN)
+    {
         return Err(format!(
             "the output column '{IS_OTHER_COLUMN}' would hide the one that says which row stands for the groups \
              that an hour has no room for: give it another name"
@@ -952,6 +984,18 @@ mod tests {
         assert!(refusal("SELECT 1; SELECT 2").contains("2 statements"));
         assert!(refusal("DROP TABLE x").contains("no query"));
         assert!(refusal("SELEC elb").contains("Line: 1"));
+    }
+
+    #[test]
+    fn a_comment_says_how_many_groups_a_slot_has_room_for() {
+        assert_eq!(groups_max("-- a comment\nSELECT 1"), Ok(None));
+        assert_eq!(
+            groups_max("  -- logmill: groups_max = 7\nSELECT 1"),
+            Ok(Some(7))
+        );
+        for wrong in ["groups_max = 0", "groups_max", "rows_max = 7", ""] {
+            assert!(groups_max(&format!("-- logmill: {wrong}\nSELECT 1")).is_err());
+        }
     }
 
     #[test]

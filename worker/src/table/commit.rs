@@ -35,9 +35,8 @@ use super::slot::{Slot, runs};
 use super::staging::{self, StagedFile, StagedRows};
 use super::statistics::delta_statistics;
 use super::world::Guard;
-use super::{
-    DataFile, Definition, Entry, Lease, Table, TableError, Version, lease, milliseconds,
-};
+use super::{DataFile, Definition, Entry, Lease, Table, TableError, Version, lease, milliseconds};
+use crate::memory;
 use crate::rollup::DATE_COLUMN;
 
 /// What one commit takes, so that its memory does not grow with the backlog. The next commit takes the rest.
@@ -116,6 +115,9 @@ impl Lost {
     fn see(&mut self, rows: &RecordBatch, definition: &Definition) {
         for (sum, state) in definition.exact_sums() {
             let (sum, state) = (rows.column(sum), rows.column(state));
+            if sum.null_count() == state.null_count() {
+                continue;
+            }
             let lost = (0..rows.num_rows()).filter(|&row| sum.is_null(row) && state.is_valid(row));
             self.sums += lost.count() as u64;
         }
@@ -315,12 +317,14 @@ impl Table {
         let mut replaced = Vec::new();
         // Where runs are that were merged on the way; it goes when the rows have been read.
         let mut _merged_before = None;
+        let mut _turn = None;
         let mut rows = match &self.merge {
             // Every row is kept, so no file need be written again.
             None => self.rows_of_staged(staged)?,
             Some(merge) => {
                 let mut fresh = Runs::of_staged(&self.definition, staged).await?;
                 replaced = touched_files(version, &fresh.slots)?;
+                _turn = memory::turn_to_merge(fresh.size().bytes).await;
                 _merged_before = fresh.narrow(merge, &self.definition).await?;
                 let mut size = fresh.size();
                 let room = self.room(&replaced, size).await?;
@@ -371,11 +375,7 @@ impl Table {
     }
 
     /// What the slots have room for that these files are of, if this many fresh rows may be too many for one of them.
-    async fn room(
-        &self,
-        files: &[DataFile],
-        fresh: Size,
-    ) -> Result<Option<Rooms>, TableError> {
+    async fn room(&self, files: &[DataFile], fresh: Size) -> Result<Option<Rooms>, TableError> {
         let groups_max = self.world.bound(self.definition.slot_groups_max) as u64;
         let fits = |size: Size| {
             size.rows + fresh.rows <= groups_max && size.bytes + fresh.bytes <= SLOT_BYTES_MAX
@@ -418,7 +418,10 @@ impl Table {
             bytes: SLOT_BYTES_MAX.saturating_sub(size.bytes),
         };
         Ok(Some(Rooms {
-            of: taken.into_iter().map(|(slot, size)| (slot, left(size))).collect(),
+            of: taken
+                .into_iter()
+                .map(|(slot, size)| (slot, left(size)))
+                .collect(),
             elsewhere: left(none),
         }))
     }
@@ -470,10 +473,7 @@ async fn see_counted(version: &Version, staged: &[StagedFile]) -> Result<(), Tab
 }
 
 /// The files of these slots, in the order of slots.
-fn touched_files(
-    version: &Version,
-    touched: &BTreeSet<Slot>,
-) -> Result<Vec<DataFile>, TableError> {
+fn touched_files(version: &Version, touched: &BTreeSet<Slot>) -> Result<Vec<DataFile>, TableError> {
     let mut files = BTreeMap::new();
     for file in &version.files {
         let slot = file.slot()?;

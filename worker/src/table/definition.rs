@@ -60,9 +60,7 @@ impl Definition {
 
     /// The place of the column that says which row stands for others, if groups have keys beside their time.
     pub(crate) fn is_other(&self) -> Option<usize> {
-        self.merges()
-            .then(|| self.place(IS_OTHER_COLUMN))
-            .flatten()
+        self.merges().then(|| self.place(IS_OTHER_COLUMN)).flatten()
     }
 
     /// The sums of integers, and the columns of their exact states.

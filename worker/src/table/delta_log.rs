@@ -98,7 +98,9 @@ impl Table {
             .with_schema(&schema)
             .and_then(|metadata| metadata.remove_config_key(FIRST_SQL_PROPERTY))
             .and_then(|metadata| metadata.add_config_key(SQL_PROPERTY.to_owned(), read.sql.clone()))
-            .and_then(|metadata| metadata.add_config_key(FORMAT_PROPERTY.to_owned(), FORMAT.to_string()));
+            .and_then(|metadata| {
+                metadata.add_config_key(FORMAT_PROPERTY.to_owned(), FORMAT.to_string())
+            });
         let metadata = metadata.map_err(deltalake_core::DeltaTableError::from)?;
         Ok(Some(Action::Metadata(metadata)))
     }

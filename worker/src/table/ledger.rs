@@ -134,8 +134,18 @@ impl Entry {
             time(|entry| entry.first_time),
             time(|entry| entry.last_time),
             number(|entry| entry.failed_lines),
-            Arc::new(entries.iter().map(Self::failures_json).collect::<StringArray>()),
-            Arc::new(entries.iter().map(|entry| Some(entry.slots.as_ref()?.join(","))).collect::<StringArray>()),
+            Arc::new(
+                entries
+                    .iter()
+                    .map(Self::failures_json)
+                    .collect::<StringArray>(),
+            ),
+            Arc::new(
+                entries
+                    .iter()
+                    .map(|entry| Some(entry.slots.as_ref()?.join(",")))
+                    .collect::<StringArray>(),
+            ),
         ];
         RecordBatch::try_new(Self::schema(), columns)
             .map_err(|error| TableError::Internal(error.to_string()))
@@ -298,14 +308,19 @@ impl Ledger {
             return Ok(Vec::new());
         };
         let path = shard_path(shard, object);
-        let mut uris = parquet_file::open_whole(store, &path).await?.column("log_file")?;
+        let mut uris = parquet_file::open_whole(store, &path)
+            .await?
+            .column("log_file")?;
         let mut ids = Vec::new();
         while let Some(batch) = uris
             .try_next()
             .await
             .map_err(|source| TableError::parquet(&path, source))?
         {
-            let uris = batch.columns().first().and_then(|uris| uris.as_string_opt::<i32>());
+            let uris = batch
+                .columns()
+                .first()
+                .and_then(|uris| uris.as_string_opt::<i32>());
             let uris = uris.ok_or_else(|| not_a_ledger(&path))?;
             ids.extend(uris.iter().flatten().map(|uri| LogFile::new(uri).id()));
         }

@@ -307,7 +307,8 @@ impl Within {
     fn kept(&mut self, batch: &RecordBatch) -> Result<BooleanArray> {
         let live = batch.column(batch.num_columns() - 1).as_boolean();
         let is_other = batch.column(self.is_other).as_boolean();
-        let bytes = (batch.get_array_memory_size() / batch.num_rows().max(1)) as u64;
+        let size = Size::of(std::slice::from_ref(batch));
+        let bytes = size.bytes / size.rows.max(1);
         let mut kept = Vec::with_capacity(batch.num_rows());
         for (slot, rows) in runs(batch.column(self.slot_column)) {
             let room = self.rooms.of.entry(slot).or_insert(self.rooms.elsewhere);
@@ -349,7 +350,9 @@ impl Within {
 /// Cuts sorted rows where their time changes.
 fn by_time(batch: &RecordBatch, time: usize) -> Result<Vec<RecordBatch>> {
     let ranges = arrow::compute::partition(&[Arc::clone(batch.column(time))])?.ranges();
-    let parts = ranges.into_iter().map(|range| batch.slice(range.start, range.len()));
+    let parts = ranges
+        .into_iter()
+        .map(|range| batch.slice(range.start, range.len()));
     Ok(parts.collect())
 }
 
@@ -379,13 +382,7 @@ pub(super) fn sorted(batches: Vec<RecordBatch>, keys: &[usize]) -> Result<Vec<Re
         .iter()
         .map(|&row| places[row as usize])
         .collect();
-    let size = Size {
-        rows: order.len() as u64,
-        bytes: batches
-            .iter()
-            .map(|batch| batch.get_array_memory_size() as u64)
-            .sum(),
-    };
+    let size = Size::of(&batches);
     let batches: Vec<&RecordBatch> = batches.iter().collect();
     let parts = order.chunks(size.batch_rows());
     let rows = parts.map(|part| Ok(interleave_record_batch(&batches, part)?));
@@ -410,7 +407,10 @@ pub(super) fn rows_of(
     let states: Vec<(usize, usize)> = definition.exact_sums().collect();
     let complete = Complete {
         schema: Arc::clone(&schema),
-        states: states.into_iter().map(|(sum, state)| (state, sum)).collect(),
+        states: states
+            .into_iter()
+            .map(|(sum, state)| (state, sum))
+            .collect(),
         date,
     };
     let rows = rows.map(move |batch| complete.rows(&batch?));

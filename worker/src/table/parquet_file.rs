@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
@@ -209,7 +210,10 @@ impl Opened {
         let groups = &self.metadata.metadata().row_groups()[row_groups];
         Size {
             rows: groups.iter().map(|group| group.num_rows() as u64).sum(),
-            bytes: groups.iter().map(|group| group.total_byte_size() as u64).sum(),
+            bytes: groups
+                .iter()
+                .map(|group| group.total_byte_size() as u64)
+                .sum(),
         }
     }
 
@@ -272,6 +276,16 @@ const BATCH_BYTES: u64 = 1024 * 1024;
 const BATCH_ROWS_MAX: u64 = 8192;
 
 impl Size {
+    /// That of batches, of which some may be slices of others.
+    pub(super) fn of(batches: &[RecordBatch]) -> Self {
+        let bytes = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or(0);
+        let columns = batches.iter().flat_map(RecordBatch::columns);
+        Self {
+            rows: batches.iter().map(|batch| batch.num_rows() as u64).sum(),
+            bytes: columns.map(|column| bytes(column) as u64).sum(),
+        }
+    }
+
     /// How many of these rows make a batch.
     pub(super) fn batch_rows(self) -> usize {
         let each = (self.bytes / self.rows.max(1)).max(1);
@@ -366,7 +380,7 @@ fn external(error: object_store::Error) -> ParquetError {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{ArrayRef, Int64Array};
+    use arrow::array::Int64Array;
     use futures::TryStreamExt;
     use object_store::ObjectStoreExt;
     use object_store::memory::InMemory;

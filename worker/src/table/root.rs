@@ -19,7 +19,8 @@ use url::Url;
 
 use super::world::{Machine, World};
 use super::{
-    Definition, FORMAT, FORMAT_PROPERTY, SQL_PROPERTY, Table, TableError, Version, lease, merging, patiently, s3, staging,
+    Definition, FORMAT, FORMAT_PROPERTY, SQL_PROPERTY, Table, TableError, Version, lease, merging,
+    patiently, s3, staging,
 };
 use crate::rollup::{DATE_COLUMN, canonical};
 

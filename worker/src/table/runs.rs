@@ -97,10 +97,16 @@ impl Runs {
         {
             let folder = match &mut folder {
                 Some(folder) => folder,
-                none => none.insert(TempDir::new().map_err(ParquetError::from).map_err(on_disk)?),
+                none => none.insert(
+                    TempDir::new()
+                        .map_err(ParquetError::from)
+                        .map_err(on_disk)?,
+                ),
             };
             let mut some = RUNS_MIN;
-            while some < self.runs.len() && self.held_bytes(some + 1) <= memory::for_merging() as u64 {
+            while some < self.runs.len()
+                && self.held_bytes(some + 1) <= memory::for_merging() as u64
+            {
                 some += 1;
             }
             let some = Self {
@@ -137,13 +143,7 @@ impl Run {
     fn size(&self) -> Size {
         match self {
             Self::Stored { file, row_groups } => file.size(row_groups.clone()),
-            Self::Held(batches) => Size {
-                rows: batches.iter().map(|batch| batch.num_rows() as u64).sum(),
-                bytes: batches
-                    .iter()
-                    .map(|batch| batch.get_array_memory_size() as u64)
-                    .sum(),
-            },
+            Self::Held(batches) => Size::of(batches),
         }
     }
 
@@ -169,7 +169,9 @@ fn on_disk(source: ParquetError) -> TableError {
 
 /// The rows of a file that was staged in no order.
 async fn sorted(definition: &Definition, file: &Opened) -> Result<Vec<RecordBatch>, TableError> {
-    let rows: Vec<RecordBatch> = rows_of(definition, None, file.rows()?).try_collect().await?;
+    let rows: Vec<RecordBatch> = rows_of(definition, None, file.rows()?)
+        .try_collect()
+        .await?;
     match rows.is_empty() {
         true => Ok(rows),
         false => Ok(merging::sorted(rows, &definition.sort_keys())?),
@@ -184,7 +186,8 @@ async fn stored(
 ) -> Result<Run, TableError> {
     let store: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(folder.path())?);
     let path = Path::from(format!("{}.parquet", uuid::Uuid::new_v4()));
-    let mut file = ParquetFile::create(&store, path.clone(), definition.row_schema(), Use::Staging)?;
+    let mut file =
+        ParquetFile::create(&store, path.clone(), definition.row_schema(), Use::Staging)?;
     while let Some(rows) = rows.try_next().await? {
         file.write(&rows).await?;
     }

@@ -18,8 +18,8 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 
 use super::ledger::Entry;
-use super::parquet_file::{self, Opened, ParquetFile, Use};
 use super::merging::{self, conform};
+use super::parquet_file::{self, Opened, ParquetFile, Use};
 use super::slot::{self, Slot};
 use super::{Definition, TableError};
 

@@ -186,9 +186,11 @@ impl Checker {
                 self.newest
             ));
         }
-        if let Some(forgotten) = self.history.last().and_then(|(before, _)| {
-            before.keys().find(|group| !rows.contains_key(group))
-        }) {
+        if let Some(forgotten) = self
+            .history
+            .last()
+            .and_then(|(before, _)| before.keys().find(|group| !rows.contains_key(group)))
+        {
             return Err(format!("groups: {forgotten:?} had a row, and has none"));
         }
         Ok(rows)
@@ -290,7 +292,9 @@ pub(super) fn add_rows(sum: &mut Groups, batch: &RecordBatch) -> Result<bool, St
         Some(_) => Some(column("requests")?),
         None => None,
     };
-    let is_other = batch.column_by_name("is_other").map(|column| column.as_boolean());
+    let is_other = batch
+        .column_by_name("is_other")
+        .map(|column| column.as_boolean());
     let mut repeated = false;
     for row in 0..batch.num_rows() {
         let value = |column: &dyn Array| column.as_primitive::<Int64Type>().value(row);
