@@ -194,18 +194,35 @@ fn replace(args: &[ArrayRef]) -> Result<ArrayRef> {
         let replacement = replacement(args, row)?;
         values.append_option(match (text, search, replacement) {
             (Some(text), Some(search), Some(replacement)) => {
-                let found = text.matches(search).count();
-                if text.len() + found * replacement.len() > LONGEST_REPLACED {
-                    return exec_err!(
-                        "The result of replace() is longer than {LONGEST_REPLACED} bytes"
-                    );
-                }
-                Some(text.replace(search, replacement))
+                Some(replaced(text, search, replacement)?)
             }
             _ => None,
         });
     }
     Ok(Arc::new(values.finish()))
+}
+
+fn replaced(text: &str, search: &str, replacement: &str) -> Result<String> {
+    let longest = (text.len() + 1).saturating_mul(replacement.len());
+    if longest > LONGEST_GROWN_BYTES && replacement.len() > search.len() {
+        let grown = text.matches(search).count() * (replacement.len() - search.len());
+        check_grown(text, text.len() + grown)?;
+    }
+    Ok(text.replace(search, replacement))
+}
+
+/// A text that a function has made longer has no more bytes than this. Of a text and a replacement of 8 KB, which fit into one URL,
+/// 64 MB could be made, and of each line of a batch as much.
+const LONGEST_GROWN_BYTES: usize = 64 * 1024;
+
+/// Fails if a text became too long.
+fn check_grown(text: &str, bytes: usize) -> Result<()> {
+    match bytes > LONGEST_GROWN_BYTES.max(text.len()) {
+        true => {
+            exec_err!("a replacement would make a text longer than {LONGEST_GROWN_BYTES} bytes")
+        }
+        false => Ok(()),
+    }
 }
 
 fn split_part(args: &[ArrayRef]) -> Result<ArrayRef> {
@@ -242,12 +259,9 @@ fn nth_part<'t>(text: &'t str, delimiter: &str, index: usize) -> Option<&'t str>
     }
 }
 
-/// Padded texts are no longer than this; in Trino they may have two billion characters. A batch of some thousand lines, whose
-/// lengths visitors may write, must fit into memory.
-const LONGEST_PADDED: i64 = 64 * 1024;
-
-/// The longest result of `replace`, in bytes: what is found may be very short, and what it is replaced by long.
-const LONGEST_REPLACED: usize = 1024 * 1024;
+/// Padded texts are no longer than this; in Trino they may have two billion characters. Where visitors write the length, a few
+/// digits in each line of a batch make so many characters each: of a million, that was gigabytes.
+const LONGEST_PADDED: i64 = 8192;
 
 /// Texts of exactly so many characters, of which the padding is put before or after, or the last are cut off.
 fn pad(args: &[ArrayRef], join: fn(&str, String) -> String) -> Result<ArrayRef> {
@@ -504,16 +518,26 @@ fn regexp_replace(args: &[ArrayRef]) -> Result<ArrayRef> {
             ) {
                 return exec_err!("Illegal replacement sequence: unknown group {group}");
             }
-            let replaced = regex.replace_all(text, |captures: &regex::Captures<'_>| {
-                let parts = replacement.iter().map(|part| match part {
-                    Replacement::Text(text) => text.as_str(),
-                    Replacement::Group(group) => {
-                        captures.get(*group).map_or("", |found| found.as_str())
+            let mut replaced = String::with_capacity(text.len());
+            let mut rest = 0;
+            for captures in regex.captures_iter(text) {
+                let whole = captures.get_match();
+                replaced.push_str(&text[rest..whole.start()]);
+                rest = whole.end();
+                for part in &replacement {
+                    match part {
+                        Replacement::Text(text) => replaced.push_str(text),
+                        Replacement::Group(group) => {
+                            replaced
+                                .push_str(captures.get(*group).map_or("", |found| found.as_str()));
+                        }
                     }
-                });
-                parts.collect::<String>()
-            });
-            Ok(replaced.into_owned())
+                }
+                check_grown(text, replaced.len())?;
+            }
+            replaced.push_str(&text[rest..]);
+            check_grown(text, replaced.len())?;
+            Ok(replaced)
         })??;
         values.append_value(replaced);
     }
@@ -598,6 +622,44 @@ mod tests {
         assert!(!compile(r"^\w+$").unwrap().is_match("naïve"));
         assert!(compile(r"^[\W]$").unwrap().is_match("ï"));
         assert!(compile("^[[:alpha:]]+$").unwrap().is_match("日本"));
+    }
+
+    #[test]
+    fn texts_grow_within_bounds() {
+        let column =
+            |text: &str| -> ArrayRef { Arc::new(arrow::array::StringViewArray::from(vec![text])) };
+        let made = |made: Result<ArrayRef>| made.map(|made| made.as_string_view().value(0).len());
+        let long = "a".repeat(LONGEST_GROWN_BYTES);
+        for function in [replace, regexp_replace] {
+            let call = |text: &str, search: &str, replacement: &str| {
+                made(function(&[
+                    column(text),
+                    column(search),
+                    column(replacement),
+                ]))
+            };
+            // What does not grow may be of any length.
+            assert_eq!(call(&long.repeat(2), "a", "b").unwrap(), 2 * long.len());
+            assert_eq!(call(&long[..1024], "a", &long[..64]).unwrap(), long.len());
+            assert_eq!(call("aba", "", "xy").unwrap(), 11);
+            for (text, search, replacement) in [
+                (&long[..1024], "a", &long[..65]),
+                (&long[..8192], "a", &long[..8192]),
+                (&long[..8192], "", &long[..8192]),
+            ] {
+                let error = call(text, search, replacement).unwrap_err();
+                assert!(error.message().contains("longer than 65536 bytes"));
+            }
+        }
+        let pad = |length| {
+            let lengths: ArrayRef = Arc::new(Int64Array::from(vec![length]));
+            made(pad(
+                &[column("a"), lengths, column("b")],
+                |text, padding| padding + text,
+            ))
+        };
+        assert_eq!(pad(LONGEST_PADDED).unwrap(), 8192);
+        assert!(pad(LONGEST_PADDED + 1).is_err());
     }
 
     #[test]
