@@ -307,9 +307,9 @@ fn function(call: &ScalarFunction, expr: &Expr, schema: &DFSchema) -> Result<Opt
         },
         "regexp_replace" | "replace" if args.len() == 2 => None,
         "replace" | "regexp_replace" if is_short_literal(args.get(2)) => None,
-        "replace" | "regexp_replace" => {
-            Some("a text that grows beyond 65,536 bytes fails: write a short literal as the replacement")
-        }
+        "replace" | "regexp_replace" => Some(
+            "a text that grows beyond 65,536 bytes fails: write a short literal as the replacement",
+        ),
         "from_iso8601_timestamp" => {
             Some("a text that is no time fails: write try(from_iso8601_timestamp(…))")
         }
@@ -339,10 +339,13 @@ fn digest(call: &AggregateFunction) -> Option<&'static str> {
     }
 }
 
-/// A replacement of which a line can't make a text too long.
+/// A replacement of which a request, which has 8 KB or so, can't make a text too long.
 fn is_short_literal(replacement: Option<&Expr>) -> bool {
     match replacement.map(unwrapped) {
-        Some(Expr::Literal(text, _)) => text.try_as_str().flatten().is_none_or(|text| text.len() <= 1),
+        Some(Expr::Literal(text, _)) => text
+            .try_as_str()
+            .flatten()
+            .is_none_or(|text| text.len() <= 8),
         _ => false,
     }
 }
