@@ -35,7 +35,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     let Ok(made) = generate::make(data) else {
         return Corpus::Reject;
     };
-    if std::env::var_os("LOGMILL_SHOW_SQL").is_some() {
+    if *SHOWS_SQL {
         eprintln!("{}", made.sql);
     }
     RUNTIME.block_on(check(&made));
@@ -46,6 +46,9 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     let mut runtime = Builder::new_current_thread();
     runtime.enable_all().build().expect("a runtime")
 });
+
+/// Whether to show the SQL that is made of each input, and why it is refused.
+static SHOWS_SQL: LazyLock<bool> = LazyLock::new(|| std::env::var_os("LOGMILL_SHOW_SQL").is_some());
 
 /// The table's name.
 const NAME: &str = "made";
@@ -66,7 +69,12 @@ async fn check(made: &Made) {
     assert!(taken < CHECK_MAX, "{taken:?} for {}", made.sql);
     let rollup = match rollup {
         Ok(rollup) => rollup,
-        Err(_) => return,
+        Err(reason) => {
+            if *SHOWS_SQL {
+                eprintln!("refused: {reason}");
+            }
+            return;
+        }
     };
     assert!(
         made.is_spliced || !made.is_foreign,
