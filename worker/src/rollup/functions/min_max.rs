@@ -19,8 +19,11 @@ use datafusion::logical_expr::{
 use datafusion_functions_aggregate_common::aggregate::groups_accumulator::prim_op::PrimitiveGroupsAccumulator;
 
 pub(super) fn min_max_udafs() -> [Arc<AggregateUDF>; 2] {
-    [(min_udaf(), Extreme::Least), (max_udaf(), Extreme::Greatest)]
-        .map(|(usual, extreme)| Arc::new(AggregateUDF::new_from_impl(MinMax { usual, extreme })))
+    [
+        (min_udaf(), Extreme::Least),
+        (max_udaf(), Extreme::Greatest),
+    ]
+    .map(|(usual, extreme)| Arc::new(AggregateUDF::new_from_impl(MinMax { usual, extreme })))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -133,7 +136,7 @@ macro_rules! float {
 float!(Float32Type, f32);
 float!(Float64Type, f64);
 
-/// The extreme of each group. Whatever comes first takes the place of a NaN, or is one.
+/// The extreme of each group. Each begins as NaN, which any other value replaces.
 fn groups<T: Float + Send>(which: Extreme) -> Box<dyn GroupsAccumulator> {
     let see = move |extreme: &mut T::Native, value: T::Native| {
         if T::replaces(which, value, *extreme) {
@@ -163,7 +166,7 @@ impl<T: Float> One<T> {
 impl<T: Float> Accumulator for One<T> {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         for value in values[0].as_primitive::<T>().iter().flatten() {
-            let extreme = self.extreme.get_or_insert(value);
+            let extreme = self.extreme.get_or_insert(T::NAN);
             if T::replaces(self.which, value, *extreme) {
                 *extreme = value;
             }
@@ -235,7 +238,8 @@ mod tests {
                 values.rotate_left(1);
                 for (found, expected) in extremes(&values).into_iter().zip([least, greatest]) {
                     let found = found.unwrap();
-                    let is_right = found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan();
+                    let is_right = found.to_bits() == expected.to_bits()
+                        || found.is_nan() && expected.is_nan();
                     assert!(is_right, "{found:?} of {values:?}");
                 }
             }
