@@ -244,6 +244,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(extremes(&[]), [None, None]);
+        let of_no_rows = One::<Float64Type>::new(Extreme::Least).evaluate();
+        assert!(of_no_rows.unwrap().is_null());
     }
 }
