@@ -167,11 +167,13 @@ impl Rollup {
         if !merges || time_key.is_none() {
             sql::add_day(&mut parsed);
         }
-        let is_key = |(_, rule): &&(String, Option<MergeRule>)| *rule == Some(MergeRule::GroupKey);
         if merges {
-            // Groups of a time alone are as many as a slot has times.
-            let has_other_keys = parsed.columns.iter().filter(is_key).count() > 1;
-            sql::add_is_other(&mut parsed, has_other_keys)?;
+            sql::check_is_other(&parsed)?;
+        }
+        let is_key = |(_, rule): &&(String, Option<MergeRule>)| *rule == Some(MergeRule::GroupKey);
+        // Groups of a time alone are as many as a slot has times.
+        if merges && parsed.columns.iter().filter(is_key).count() > 1 {
+            sql::add_is_other(&mut parsed);
         }
         let slot = match time_key {
             Some(key) if merges => parsed.columns[key].0.clone(),
@@ -371,4 +373,30 @@ fn stored_type(name: &str, data_type: &DataType) -> Result<DataType, String> {
             ));
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_names_of_columns_that_a_table_adds_are_taken() {
+        let time = "date_trunc('hour', from_iso8601_timestamp(time))";
+        for columns in [
+            // A table of a time alone has no such column of its own.
+            format!("{time} AS is_other, count(*) AS n"),
+            format!("{time} AS hour, bool_or(elb = 'x') AS is_other"),
+            format!("{time} AS hour, elb AS is_other, count(*) AS n"),
+            format!("{time} AS hour, sum(sent_bytes) AS n, count(*) AS n__sum"),
+            "elb AS date, count(*) AS n".to_owned(),
+        ] {
+            let keys = match columns.contains("elb AS is_other") {
+                true => "1, 2",
+                false => "1",
+            };
+            let sql = format!("SELECT {columns} FROM alb_access_logs GROUP BY {keys}");
+            let refused = Rollup::from_sql("t", &sql).await.unwrap_err();
+            assert!(refused.contains("would hide"), "{refused}");
+        }
+    }
 }

@@ -218,19 +218,22 @@ fn cast(kind: CastKind, expr: Expr, data_type: ast::DataType) -> Expr {
     }
 }
 
-/// Adds the column that tells the row which stands for all groups that a full slot has no room for, if there can be one.
-pub(super) fn add_is_other(parsed: &mut ParsedRollup, is_wanted: bool) -> Result<(), String> {
-    if parsed
-        .columns
-        .iter()
-        .any(|(name, _)| name == IS_OTHER_COLUMN)
-    {
-        return Err(format!(
+/// Refuses an output column with the name of the one that [`add_is_other`] adds. The table knows that one by its name, so
+/// the name is taken in a table without it too.
+pub(super) fn check_is_other(parsed: &ParsedRollup) -> Result<(), String> {
+    let mut names = parsed.columns.iter().map(|(name, _)| name);
+    match names.any(|name| name == IS_OTHER_COLUMN) {
+        true => Err(format!(
             "the output column '{IS_OTHER_COLUMN}' would hide the one that says which row stands for the groups \
              that an hour has no room for: give it another name"
-        ));
+        )),
+        false => Ok(()),
     }
-    if let Some(select) = select_of(&mut parsed.statement).filter(|_| is_wanted) {
+}
+
+/// Adds the column that tells the row which stands for all groups that a full slot has no room for.
+pub(super) fn add_is_other(parsed: &mut ParsedRollup) {
+    if let Some(select) = select_of(&mut parsed.statement) {
         select.projection.push(SelectItem::ExprWithAlias {
             expr: Expr::value(Value::Boolean(false)),
             alias: Ident::with_quote('"', IS_OTHER_COLUMN),
@@ -238,7 +241,6 @@ pub(super) fn add_is_other(parsed: &mut ParsedRollup, is_wanted: bool) -> Result
         let rule = Some(MergeRule::GroupKey);
         parsed.columns.push((IS_OTHER_COLUMN.to_owned(), rule));
     }
-    Ok(())
 }
 
 fn select_of(statement: &mut Statement) -> Option<&mut Select> {

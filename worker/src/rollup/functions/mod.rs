@@ -29,6 +29,7 @@ pub(crate) mod named_cast;
 pub(crate) mod exact;
 pub(crate) mod arithmetic;
 mod sum;
+mod min_max;
 mod sketches;
 
 /// The functions of one row that Trino has and DataFusion lacks or computes otherwise.
@@ -65,11 +66,10 @@ pub(crate) fn stand_ins() -> Vec<Arc<ScalarUDF>> {
 /// The aggregate functions that rollups and queries may use.
 pub(crate) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
     let mut functions = sketches::aggregate_functions();
+    functions.extend(min_max::min_max_udafs());
     functions.extend([
         aggregate::count::count_udaf(),
         sum::sum_udaf(),
-        aggregate::min_max::min_udaf(),
-        aggregate::min_max::max_udaf(),
         aggregate::bool_and_or::bool_and_udaf(),
         aggregate::bool_and_or::bool_or_udaf(),
     ]);

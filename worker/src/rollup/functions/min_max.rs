@@ -1,0 +1,250 @@
+//! `min` and `max` of floating-point numbers as Trino has them: NaN counts only where there is nothing else, and -0.0 is less
+//! than 0.0. In DataFusion, the first or the last of two such values wins, so that the result depends on the order of lines;
+//! and the minimum of infinities alone is the largest finite number.
+
+use std::fmt::Debug;
+use std::mem::size_of_val;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, ArrowPrimitiveType, AsArray};
+use arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::utils::AggregateOrderSensitivity;
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, SetMonotonicity,
+    Signature, StatisticsArgs,
+};
+use datafusion_functions_aggregate_common::aggregate::groups_accumulator::prim_op::PrimitiveGroupsAccumulator;
+
+pub(super) fn min_max_udafs() -> [Arc<AggregateUDF>; 2] {
+    [
+        (min_udaf(), Extreme::Least),
+        (max_udaf(), Extreme::Greatest),
+    ]
+    .map(|(usual, extreme)| Arc::new(AggregateUDF::new_from_impl(MinMax { usual, extreme })))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Extreme {
+    Least,
+    Greatest,
+}
+
+/// The extremes of anything but floating-point numbers are DataFusion's.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct MinMax {
+    usual: Arc<AggregateUDF>,
+    extreme: Extreme,
+}
+
+impl AggregateUDFImpl for MinMax {
+    fn name(&self) -> &str {
+        self.usual.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        self.usual.signature()
+    }
+
+    fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
+        self.usual.coerce_types(arguments)
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        self.usual.return_type(arguments)
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        self.usual.inner().state_fields(args)
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        match args.return_field.data_type() {
+            DataType::Float32 => Ok(Box::new(One::<Float32Type>::new(self.extreme))),
+            DataType::Float64 => Ok(Box::new(One::<Float64Type>::new(self.extreme))),
+            _ => self.usual.accumulator(args),
+        }
+    }
+
+    fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
+        self.usual.groups_accumulator_supported(args)
+    }
+
+    fn create_groups_accumulator(
+        &self,
+        args: AccumulatorArgs,
+    ) -> Result<Box<dyn GroupsAccumulator>> {
+        match args.return_field.data_type() {
+            DataType::Float32 => Ok(groups::<Float32Type>(self.extreme)),
+            DataType::Float64 => Ok(groups::<Float64Type>(self.extreme)),
+            _ => self.usual.create_groups_accumulator(args),
+        }
+    }
+
+    fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        self.usual.create_sliding_accumulator(args)
+    }
+
+    fn is_descending(&self) -> Option<bool> {
+        self.usual.is_descending()
+    }
+
+    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
+        self.usual.order_sensitivity()
+    }
+
+    fn reverse_expr(&self) -> ReversedUDAF {
+        ReversedUDAF::Identical
+    }
+
+    fn value_from_stats(&self, statistics: &StatisticsArgs) -> Option<ScalarValue> {
+        self.usual.value_from_stats(statistics)
+    }
+
+    fn set_monotonicity(&self, data_type: &DataType) -> SetMonotonicity {
+        self.usual.inner().set_monotonicity(data_type)
+    }
+}
+
+/// A floating-point number.
+trait Float: ArrowPrimitiveType + Debug {
+    const NAN: Self::Native;
+
+    /// Whether `value` takes the place of `extreme`.
+    fn replaces(which: Extreme, value: Self::Native, extreme: Self::Native) -> bool;
+}
+
+macro_rules! float {
+    ($type:ty, $native:ty) => {
+        impl Float for $type {
+            const NAN: $native = <$native>::NAN;
+
+            fn replaces(which: Extreme, value: $native, extreme: $native) -> bool {
+                let order = value.total_cmp(&extreme);
+                let is_beyond = match which {
+                    Extreme::Least => order.is_lt(),
+                    Extreme::Greatest => order.is_gt(),
+                };
+                !value.is_nan() && (extreme.is_nan() || is_beyond)
+            }
+        }
+    };
+}
+
+float!(Float32Type, f32);
+float!(Float64Type, f64);
+
+/// The extreme of each group. Each begins as NaN, which any other value replaces.
+fn groups<T: Float + Send>(which: Extreme) -> Box<dyn GroupsAccumulator> {
+    let see = move |extreme: &mut T::Native, value: T::Native| {
+        if T::replaces(which, value, *extreme) {
+            *extreme = value;
+        }
+    };
+    let extremes = PrimitiveGroupsAccumulator::<T, _>::new(&T::DATA_TYPE, see);
+    Box::new(extremes.with_starting_value(T::NAN))
+}
+
+/// The extreme of all rows.
+#[derive(Debug)]
+struct One<T: Float> {
+    which: Extreme,
+    extreme: Option<T::Native>,
+}
+
+impl<T: Float> One<T> {
+    fn new(which: Extreme) -> Self {
+        Self {
+            which,
+            extreme: None,
+        }
+    }
+}
+
+impl<T: Float> Accumulator for One<T> {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        for value in values[0].as_primitive::<T>().iter().flatten() {
+            let extreme = self.extreme.get_or_insert(T::NAN);
+            if T::replaces(self.which, value, *extreme) {
+                *extreme = value;
+            }
+        }
+        Ok(())
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        self.update_batch(states)
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        Ok(vec![self.evaluate()?])
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        ScalarValue::new_primitive::<T>(self.extreme, &T::DATA_TYPE)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Array, Float64Array};
+    use datafusion::logical_expr::EmitTo;
+
+    use super::*;
+
+    /// The least and the greatest of values, as one group and without groups.
+    fn extremes(values: &[f64]) -> [Option<f64>; 2] {
+        [Extreme::Least, Extreme::Greatest].map(|which| {
+            let array: ArrayRef = Arc::new(Float64Array::from(values.to_vec()));
+            let mut groups = groups::<Float64Type>(which);
+            let group = vec![0; values.len()];
+            groups
+                .update_batch(&[Arc::clone(&array)], &group, None, 1)
+                .unwrap();
+            let found = groups.evaluate(EmitTo::All).unwrap();
+            let found = found.as_primitive::<Float64Type>();
+            let found = found.is_valid(0).then(|| found.value(0));
+
+            let mut one = One::<Float64Type>::new(which);
+            one.update_batch(&[array]).unwrap();
+            let ScalarValue::Float64(alone) = one.evaluate().unwrap() else {
+                panic!("a double");
+            };
+            assert_eq!(alone.map(f64::to_bits), found.map(f64::to_bits));
+            found
+        })
+    }
+
+    #[test]
+    fn the_order_of_values_does_not_matter() {
+        const NAN: f64 = f64::NAN;
+        const INF: f64 = f64::INFINITY;
+        for (values, least, greatest) in [
+            (vec![0.0, -0.0], -0.0, 0.0),
+            (vec![NAN, 1.0, 2.0], 1.0, 2.0),
+            (vec![NAN, -NAN], NAN, NAN),
+            (vec![INF], INF, INF),
+            (vec![-INF, NAN], -INF, -INF),
+            (vec![INF, 1e308, -INF], -INF, INF),
+        ] {
+            let mut values = values;
+            for _ in 0..values.len() {
+                values.rotate_left(1);
+                for (found, expected) in extremes(&values).into_iter().zip([least, greatest]) {
+                    let found = found.unwrap();
+                    let is_right = found.to_bits() == expected.to_bits()
+                        || found.is_nan() && expected.is_nan();
+                    assert!(is_right, "{found:?} of {values:?}");
+                }
+            }
+        }
+        let of_no_rows = One::<Float64Type>::new(Extreme::Least).evaluate();
+        assert!(of_no_rows.unwrap().is_null());
+    }
+}
