@@ -52,6 +52,7 @@ class Trial:
     trino_type: str = ""
     refusal: str = ""
     failure: str = ""
+    unstorable: bool = False  # lines are left out because their time is beyond what a table can store, and for no other reason
     trino_error: str = ""
 
     def outcome(self):
@@ -60,11 +61,13 @@ class Trial:
             return ("equal", "neither knows it") if self.trino_error else ("refused", self.refusal)
         if self.failure and self.trino_error:
             return "equal", "both fail"
-        if self.failure:
+        if self.failure and not self.unstorable:
             return "differs", f"logmill fails: {self.failure}"
         if self.trino_error:
             return "differs", f"Trino: {self.trino_error}"
         wrong = [key for key in self.trinos | self.ours if not same(self.value(self.ours, key), self.value(self.trinos, key), self.expression)]
+        if self.unstorable:
+            wrong = [key for key in wrong if key in self.ours or not is_unstorable(self.trinos[key])]
         if wrong:
             ours, trinos = self.value(self.ours, wrong[0]), self.value(self.trinos, wrong[0])
             return "differs", f"{len(wrong)} of {len(self.trinos)}: {wrong[0]}: logmill {shown(ours)}, Trino {shown(trinos)}"
@@ -73,6 +76,11 @@ class Trial:
     @staticmethod
     def value(values, key):
         return values.get(key, "no row")
+
+
+def is_unstorable(value):
+    """Whether Trino's value is a time before the year 1 or after 9999, which Python has no type for either."""
+    return isinstance(value, str) and value.startswith(("+", "-", "0000"))
 
 
 def same(ours, trinos, expression):
@@ -190,7 +198,7 @@ def make_trials():
 
 
 def ask_logmill(binary, folder, trials):
-    """Each rollup is checked, and tried by itself, as one that fails fails its log file; those that work are run together."""
+    """Each rollup is checked, and tried by itself, as a line on which one fails is left out; those that fail on none are run together."""
     rollups = folder / "all"
     rollups.mkdir()
     for number, trial in enumerate(trials):
@@ -202,19 +210,22 @@ def ask_logmill(binary, folder, trials):
         # Its columns are told before it is tried.
         if found := re.search(r"^  value +(\S+(?: \S+)*?)  ", done.stdout, re.MULTILINE):
             trials[number].our_type = found[1]
-            failed = re.search(r"^not read: .*?: (the rollup .*)", done.stdout, re.MULTILINE)
-            trials[number].failure = done.stderr.strip() if done.returncode else failed[1] if failed else ""
+            failed = re.search(r"^fails on [\d,]+ lines, which it leaves out:\n((?:  .*\n)*)", done.stdout, re.MULTILINE)
+            reasons = [reason.strip() for reason in failed[1].splitlines()] if failed else []
+            trials[number].failure = done.stderr.strip() if done.returncode else "; ".join(reasons)
+            trials[number].unstorable = bool(reasons) and all(reason.startswith("a table can't store") for reason in reasons)
         else:
             trials[number].refusal = done.stderr.strip().removeprefix(f"logmill: {place}: ")
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(check, range(len(trials))))
 
-    work = [(f"t{number}", trial) for number, trial in enumerate(trials) if not trial.refusal and not trial.failure]
+    work = [(f"t{number}", trial) for number, trial in enumerate(trials) if not trial.refusal and (trial.unstorable or not trial.failure)]
     groups = {}
     for name, trial in work:
-        # Rows of one kind are columns of one rollup; a condition is a rollup by itself.
-        groups.setdefault((tuple(trial.keys), name if trial.expression.startswith("WHERE ") else ""), []).append((name, trial))
+        # Rows of one kind are columns of one rollup; a condition is a rollup by itself, and so is what leaves lines out.
+        is_alone = trial.unstorable or trial.expression.startswith("WHERE ")
+        groups.setdefault((tuple(trial.keys), name if is_alone else ""), []).append((name, trial))
     (folder / "rollups").mkdir()
     tables = {}
     for number, ((keys, _), members) in enumerate(groups.items()):

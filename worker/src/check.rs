@@ -1,5 +1,6 @@
 //! `logmill check`: what a rollup is made of and, from a sample of logs, what it will come to.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use anyhow::{Result, bail};
@@ -16,6 +17,9 @@ const MILLISECONDS_PER_DAY: f64 = 86_400_000.0;
 
 /// Rows of the sample that are shown.
 const SHOWN_ROWS: usize = 10;
+
+/// Reasons of failed lines that are shown.
+const SHOWN_REASONS: usize = 10;
 
 /// Describes a rollup: its columns, their types and how they merge.
 pub fn describe(rollup: &Rollup) -> String {
@@ -126,6 +130,21 @@ pub async fn sample(
             HumanCount(a_day(table.rows)),
             HumanBytes(a_day(table.bytes)),
         );
+    }
+    if let Some(lines) = summary.failed_lines.get(&name) {
+        let _ = writeln!(
+            text,
+            "fails on {} lines, which it leaves out:",
+            HumanCount(*lines)
+        );
+        let reasons: BTreeSet<&str> = entries
+            .iter()
+            .flat_map(|entry| &entry.failures)
+            .map(|failure| failure.reason.as_str())
+            .collect();
+        for reason in reasons.into_iter().take(SHOWN_REASONS) {
+            let _ = writeln!(text, "  {}", escaped(reason));
+        }
     }
     for (log_file, reason) in &summary.failed {
         let _ = writeln!(text, "not read: {}: {}", escaped(log_file), escaped(reason));

@@ -140,9 +140,11 @@ fn days(before_today: u32) -> String {
 /// The call that says what the column is over many rows, if one does, and the column's name.
 fn merged_again(column: &Column) -> Option<(String, &str)> {
     let function = match column.rule? {
-        // A bigint can't hold some; its exact state can.
+        // A bigint can't hold some; its exact state can. Files of format 1 have none.
         MergeRule::BigintSum => {
-            return Some((format!("sum({})", sum_state(&column.name)), &column.name));
+            let name = &column.name;
+            let exact = format!("sum(coalesce({}, {name}))", sum_state(name));
+            return Some((exact, name));
         }
         MergeRule::Sum if matches!(column.data_type, DataType::Decimal128(..)) => return None,
         MergeRule::Sum => "sum",

@@ -390,8 +390,7 @@ async fn send(scan: &mut Scan, rollups: &mut [Sender<RecordBatch>]) {
     }
     let batch = scan.finish();
     for rollup in rollups {
-        // A rollup that wants no more has either failed, and says so itself, or needs no rows to know its
-        // result, as one with `WHERE false`.
+        // A rollup that wants no more has failed, and says so itself.
         let _ = rollup.send(batch.clone()).await;
     }
 }

@@ -1,5 +1,5 @@
-//! How much memory what may take. All of it follows from what the machine has: nothing fails for want of memory, as
-//! everything that grows with what visitors write has a bound, and the bounds add up to less than there is.
+//! Memory budgets, derived from the limit of the machine or container. Everything that grows with what visitors write has
+//! one, and together they are less than the limit, so that nothing fails because memory runs out.
 //!
 //! | share of the machine's memory | for |
 //! |---|---|
@@ -8,6 +8,7 @@
 //! | 1/4 | groups and sorts of queries, which go to disk beyond it |
 //! | the rest | text, columns, Parquet, the log of Delta, the program |
 
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -18,9 +19,9 @@ const UNKNOWN: usize = 1 << 30;
 /// What groups take beyond what they are measured at, when they are sorted and written: as rows, and as sorted rows.
 const PER_GROUP_BYTE: usize = 4;
 
-/// The least that groups of a rollup may take before they are given out. With less, a log file of many groups becomes very
-/// many sorted runs.
-const GROUPS_MIN: usize = 1 << 20;
+/// The least that groups of a rollup may take before they are flushed. A smaller budget splits a large log file into too many
+/// sorted runs.
+const GROUPS_MIN: usize = 1 << 18;
 
 /// The most. More makes fewer runs, which merge no faster.
 const GROUPS_MAX: usize = 64 << 20;
@@ -33,13 +34,40 @@ static LIMIT: LazyLock<usize> = LazyLock::new(|| {
     let machine = std::fs::read_to_string("/proc/meminfo")
         .ok()
         .and_then(|text| total_of(&text));
-    // Version 2 of control groups, and version 1, whose "no limit" is a very large number.
-    let group = ["memory.max", "memory/memory.limit_in_bytes"]
-        .iter()
-        .filter_map(|name| std::fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok())
-        .find_map(|text| text.trim().parse().ok());
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let group = limit_files(&groups)
+        .into_iter()
+        .filter_map(|file| std::fs::read_to_string(file).ok())
+        .filter_map(|text| text.trim().parse().ok())
+        .min();
     machine.into_iter().chain(group).min().unwrap_or(UNKNOWN)
 });
+
+/// The files with the limits of a process's control groups and of those that they are in, by its `/proc/self/cgroup`: of
+/// version 2, and of version 1, whose "no limit" is a very large number.
+fn limit_files(groups: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for line in groups.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(group)) = (parts.next(), parts.next()) else {
+            continue;
+        };
+        let (root, name) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            _ if controllers.split(',').any(|each| each == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            }
+            _ => continue,
+        };
+        let group = Path::new(group.trim_start_matches('/'));
+        files.extend(
+            group
+                .ancestors()
+                .map(|group| Path::new(root).join(group).join(name)),
+        );
+    }
+    files
+}
 
 fn total_of(meminfo: &str) -> Option<usize> {
     let line = meminfo.lines().find(|line| line.starts_with("MemTotal:"))?;
@@ -91,6 +119,13 @@ impl Staging {
 
     fn of(limit: usize, log_files: usize, rollups: usize) -> Self {
         let share = limit / 8 * 3 / PER_GROUP_BYTE / rollups.max(1);
+        if share < GROUPS_MIN {
+            tracing::warn!(
+                rollups,
+                memory_bytes = limit,
+                "there are too many rollups for this memory: it may run out; add memory, or run some of them elsewhere"
+            );
+        }
         let log_files = log_files.min(share / GROUPS_MIN).max(1);
         Self {
             log_files,
@@ -114,6 +149,30 @@ mod tests {
         let crowded = Staging::of(GIB, 8, 60);
         assert!((1..8).contains(&crowded.log_files));
         assert_eq!(Staging::of(GIB, 8, 1000).log_files, 1);
+    }
+
+    #[test]
+    fn limits_are_those_of_all_groups_that_a_process_is_in() {
+        let files = |groups| {
+            let files = limit_files(groups);
+            let texts = files.iter().map(|file| file.display().to_string());
+            texts.collect::<Vec<_>>()
+        };
+        assert_eq!(
+            files("0::/system.slice/logmill.service\n"),
+            [
+                "/sys/fs/cgroup/system.slice/logmill.service/memory.max",
+                "/sys/fs/cgroup/system.slice/memory.max",
+                "/sys/fs/cgroup/memory.max"
+            ]
+        );
+        assert_eq!(
+            files("5:cpu,memory:/docker\n4:pids:/docker\n"),
+            [
+                "/sys/fs/cgroup/memory/docker/memory.limit_in_bytes",
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes"
+            ]
+        );
     }
 
     #[test]

@@ -54,8 +54,8 @@ pub struct Metrics {
     version: Gauges,
     upkeep_failures: Counters,
     failed_lines: Counters,
-    out_of_range: Gauges,
-    other_rows: Gauges,
+    out_of_range: Counters,
+    other_rows: Counters,
 }
 
 /// What has become of a message.
@@ -232,12 +232,12 @@ impl Metrics {
         );
         registry.register(
             "out_of_range_sums",
-            "Sums beyond bigint, which are NULL, in the hours that this worker's last commit has written",
+            "Sums beyond bigint, which are NULL, in the hours that this worker's commits have written; each time again",
             self.out_of_range.clone(),
         );
         registry.register(
             "other_rows",
-            "Rows that stand for groups which a full hour had no room for, in the hours that this worker's last commit has written",
+            "Rows that stand for groups which a full hour had no room for, in the hours that this worker's commits have written; each time again",
             self.other_rows.clone(),
         );
         self
@@ -338,12 +338,8 @@ impl Metrics {
         count(&self.committed, "table", table, log_files);
         let gauge = self.version.get_or_create_owned(&label("table", table));
         gauge.set(committed.version as i64);
-        let gauge = self
-            .out_of_range
-            .get_or_create_owned(&label("table", table));
-        gauge.set(committed.lost.sums as i64);
-        let gauge = self.other_rows.get_or_create_owned(&label("table", table));
-        gauge.set(committed.lost.other_rows as i64);
+        count(&self.out_of_range, "table", table, committed.lost.sums);
+        count(&self.other_rows, "table", table, committed.lost.other_rows);
         if let Some(oldest) = committed.oldest {
             let waited = oldest.elapsed().unwrap_or_default();
             observe(&self.staged_to_visible, "table", table, waited);

@@ -51,7 +51,7 @@ pub struct Summary {
     pub failed: Vec<(String, String)>,
     /// Lines on which a rollup fails, by its table: they are in none of its rows.
     pub failed_lines: BTreeMap<String, u64>,
-    /// What could not be kept as it is, by table, in the hours that were written last.
+    /// Values that tables could not store exactly, by table.
     pub lost: BTreeMap<String, Lost>,
     /// What was read.
     pub reading: Reading,
@@ -253,7 +253,9 @@ impl Workshop {
                 counted
                     .log_files
                     .extend(entries.map(|entry| entry.log_file));
-                counted.lost.insert(name.clone(), committed.lost);
+                if committed.version > 0 {
+                    counted.lost.insert(name.clone(), committed.lost);
+                }
             }
         }
         Ok(counted)
@@ -265,7 +267,7 @@ impl Workshop {
 struct Counted {
     /// Log files that a rollup's table has counted.
     log_files: HashSet<String>,
-    /// What tables could not keep as it is, in what was written last.
+    /// Values that tables could not store exactly.
     lost: BTreeMap<String, Lost>,
 }
 
@@ -285,7 +287,9 @@ async fn gather(
                 .lock()
                 .map_err(|_| anyhow::anyhow!("a commit has panicked"))?;
             counted.log_files.extend(log_files);
-            counted.lost.extend(lost);
+            for (table, lost) in lost {
+                counted.lost.entry(table).or_default().add(&lost);
+            }
             anyhow::Ok(begin.elapsed())
         })
     };

@@ -3,7 +3,7 @@
 //! `fixtures/tables-format-1` was made by the last version before formats: two log files of 24 requests each are counted, and a third
 //! is staged.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod support;
 

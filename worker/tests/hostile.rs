@@ -51,7 +51,7 @@ const LIMITS: Limits = Limits {
 
 /// Failed lines that are kept of a log file for each table, at most; and how many bytes of them certainly are.
 const KEPT_FAILED_LINES: u64 = 100;
-const KEPT_FAILED_BYTES: usize = 8 * 1024;
+const KEPT_FAILED_BYTES: usize = 3 * 1024;
 
 /// Hours and days that a log file may touch by times that are not those of its lines.
 const FOREIGN_SLOTS_MAX: usize = 100;

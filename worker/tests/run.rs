@@ -394,6 +394,54 @@ fn a_time_that_no_table_can_store_costs_its_line() {
 }
 
 #[test]
+fn keys_that_follow_from_other_keys_cost_a_line_at_most() {
+    let place = Workplace::new();
+    let parameter = "url_extract_parameter(request_url, 'ts')";
+    place.rollup(
+        "by_both",
+        &format!(
+            "SELECT {parameter} AS raw, target_status_code, date_trunc('hour', from_unixtime(try_cast({parameter} AS double))) AS hour, \
+             cast(target_status_code AS bigint) AS status, count(*) AS n FROM alb_access_logs GROUP BY 1, 2, 3, 4"
+        ),
+    );
+    let line = |ts: String, status: &str| {
+        let url = format!("https://e.example:443/?ts={ts}");
+        alb_line(10, 1, "192.0.2.1", 200, &url).replace(" 200 200 ", &format!(" 200 {status} "))
+    };
+    let mut lines: String = (0..120)
+        .map(|hour| line((3600 * hour).to_string(), "200"))
+        .collect();
+    lines += &line("1e15".to_owned(), "200");
+    lines += &line("0".to_owned(), "-");
+    place.log(&alb_name(10, 5, 1), &lines);
+    place.run();
+    assert_eq!(
+        place.query("SELECT sum(n), count(*) FROM by_both"),
+        ["100,100"]
+    );
+    let reasons = "SELECT DISTINCT substr(reason, 1, 12) FROM failed_lines ORDER BY 1";
+    let reasons = place.query(reasons);
+    assert!(reasons.contains(&"its time wou".to_owned()), "{reasons:?}");
+    assert_eq!(place.query("SELECT failed_lines FROM log_files"), ["22"]);
+}
+
+#[test]
+fn names_that_a_table_needs_are_refused() {
+    let place = Workplace::new();
+    for (name, sql) in [
+        ("is_other", "count_if(elb_status_code >= 500) AS is_other"),
+        ("n__sum", "sum(sent_bytes) AS n, count(*) AS n__sum"),
+    ] {
+        let key = "date_trunc('hour', from_iso8601_timestamp(time)) AS hour";
+        let sql = format!("SELECT {key}, {sql} FROM alb_access_logs GROUP BY 1");
+        place.rollup("t", &sql);
+        let printed = fail(&mut place.run_command(), 1);
+        let refused = format!("the output column '{name}' would hide");
+        assert!(printed.contains(&refused), "{printed}");
+    }
+}
+
+#[test]
 fn times_that_visitors_write_touch_a_bounded_number_of_hours() {
     let place = Workplace::new();
     place.rollup(

@@ -121,7 +121,7 @@ pub enum ScanColumn {
 }
 
 /// How much of a line [`ScanColumn::LineText`] has, in bytes.
-pub(crate) const LINE_TEXT_BYTES: usize = 1024;
+pub(crate) const LINE_TEXT_BYTES: usize = 512;
 
 impl PartialEq for ScanColumn {
     fn eq(&self, other: &Self) -> bool {

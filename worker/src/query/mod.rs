@@ -49,9 +49,14 @@ pub async fn query(root: &Root, sql: &str, format: Format, out: impl Write + Sen
         context.register_object_store(url.as_ref(), Arc::clone(version.store()));
         context.register_table(&name, Arc::new(DeltaScan::new(&version, url)?))?;
     }
+    // There may be many of them, and few queries ask.
+    let failed_lines = match sql.to_ascii_lowercase().contains(FAILED_LINES) {
+        true => failed_lines(&log_files)?,
+        false => failed_lines(&[])?,
+    };
     for (name, rows) in [
         (LOG_FILES, with_table_names(&log_files)?),
-        (FAILED_LINES, failed_lines(&log_files)?),
+        (FAILED_LINES, failed_lines),
     ] {
         // A table of this name may have been made before the name was kept for this.
         if !context.table_exist(name)? {

@@ -168,9 +168,10 @@ impl Rollup {
             sql::add_day(&mut parsed);
         }
         let is_key = |(_, rule): &&(String, Option<MergeRule>)| *rule == Some(MergeRule::GroupKey);
-        // Groups of a time alone are as many as a slot has times.
-        if merges && parsed.columns.iter().filter(is_key).count() > 1 {
-            sql::add_is_other(&mut parsed)?;
+        if merges {
+            // Groups of a time alone are as many as a slot has times.
+            let has_other_keys = parsed.columns.iter().filter(is_key).count() > 1;
+            sql::add_is_other(&mut parsed, has_other_keys)?;
         }
         let slot = match time_key {
             Some(key) if merges => parsed.columns[key].0.clone(),

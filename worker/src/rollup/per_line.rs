@@ -8,7 +8,9 @@ use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, new_empty_array,
+};
 use arrow::compute::{concat_batches, filter_record_batch, prep_null_mask_filter};
 use arrow::datatypes::{
     DataType, Date32Type, Field, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit,
@@ -91,7 +93,7 @@ pub(crate) struct PerLine {
     typed_time: Option<usize>,
 }
 
-/// What one log file's lines have come to so far.
+/// State that is kept across the batches of one log file.
 #[derive(Debug, Default)]
 pub(crate) struct SeenLines {
     pub(crate) failed: FailedLines,
@@ -160,11 +162,8 @@ impl PerLine {
         self.add_rows(lines, carried, &mut rows, &mut seen.failed)?;
         let mut rows = match rows.len() {
             1 => rows.swap_remove(0),
-            0 => {
-                // Not one line could be computed; what an empty batch looks like can.
-                let none = self.compute_all(&lines.slice(0, 0), carried)?;
-                none.slice(0, 0)
-            }
+            // Every line failed.
+            0 => self.no_rows(lines, carried)?,
             _ => concat_batches(&rows[0].schema(), &rows)?,
         };
         if let Some(column) = self.typed_time {
@@ -200,6 +199,22 @@ impl PerLine {
         Ok(())
     }
 
+    fn no_rows(&self, lines: &RecordBatch, carried: usize) -> Result<RecordBatch> {
+        let schema = self.steps.iter().rev().find_map(|step| match step {
+            Step::Keep(_) => None,
+            Step::Compute { schema, .. } | Step::Nothing(schema) => Some(schema),
+        });
+        let none = lines.slice(0, 0);
+        match schema {
+            None => Ok(none),
+            Some(schema) => {
+                let fields = schema.fields().iter();
+                let columns = fields.map(|field| new_empty_array(field.data_type()));
+                with_carried(columns.collect(), schema, &none, carried)
+            }
+        }
+    }
+
     fn compute_all(&self, lines: &RecordBatch, carried: usize) -> Result<RecordBatch> {
         let mut batch = lines.clone();
         for step in &self.steps {
@@ -213,13 +228,7 @@ impl PerLine {
                     }
                 }
                 Step::Compute { values, schema } => compute(values, schema, &batch, carried)?,
-                Step::Nothing(schema) => {
-                    let columns = schema
-                        .fields()
-                        .iter()
-                        .map(|field| arrow::array::new_empty_array(field.data_type()));
-                    with_carried(columns.collect(), schema, &batch.slice(0, 0), carried)?
-                }
+                Step::Nothing(_) => return self.no_rows(lines, carried),
             };
         }
         Ok(batch)

@@ -111,8 +111,8 @@ impl RollupPlan {
         self.per_line.bounds_slots()
     }
 
-    /// Begins to make rows of the lines of one log file. Groups take some `memory` bytes; when they have, they are given
-    /// out, and grouping begins anew.
+    /// Begins to make rows of the lines of one log file. When its groups reach `memory` bytes, they are flushed as one run
+    /// of rows, and grouping starts over.
     pub(super) fn begin(
         &self,
         lines: BoxStream<'static, Result<RecordBatch>>,
@@ -218,11 +218,14 @@ async fn groups_over_lines(
     }
 
     let mut per_line = PerLine::new(&aggregate.input, state)?;
-    if let Some(name) = typed_time
-        && let Some(key) = slot_key(plan, aggregate, name)?
-        && let Some(column) = columns.place(&aggregate.group_expr[key].clone().unalias())
-    {
-        per_line.bound_slots(column);
+    if let Some(name) = typed_time {
+        let key = slot_key(plan, aggregate, name)?;
+        let column =
+            key.and_then(|key| columns.place(&aggregate.group_expr[key].clone().unalias()));
+        match column {
+            Some(column) => per_line.bound_slots(column),
+            None => return internal_err!("the time '{name}' is not among the group keys"),
+        }
     }
     let schema = per_line.compute(&columns.computed, &columns.names(), input, state)?;
     let lines = LogicalPlanBuilder::scan(

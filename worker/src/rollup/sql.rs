@@ -218,8 +218,8 @@ fn cast(kind: CastKind, expr: Expr, data_type: ast::DataType) -> Expr {
     }
 }
 
-/// Adds the column that tells the row which stands for all groups that a full slot has no room for.
-pub(super) fn add_is_other(parsed: &mut ParsedRollup) -> Result<(), String> {
+/// Adds the column that tells the row which stands for all groups that a full slot has no room for, if there can be one.
+pub(super) fn add_is_other(parsed: &mut ParsedRollup, is_wanted: bool) -> Result<(), String> {
     if parsed
         .columns
         .iter()
@@ -230,7 +230,7 @@ pub(super) fn add_is_other(parsed: &mut ParsedRollup) -> Result<(), String> {
              that an hour has no room for: give it another name"
         ));
     }
-    if let Some(select) = select_of(&mut parsed.statement) {
+    if let Some(select) = select_of(&mut parsed.statement).filter(|_| is_wanted) {
         select.projection.push(SelectItem::ExprWithAlias {
             expr: Expr::value(Value::Boolean(false)),
             alias: Ident::with_quote('"', IS_OTHER_COLUMN),

@@ -56,11 +56,14 @@ const FINISHED_AT_ONCE: usize = 16;
 /// own; with fewer, log files over many days make more files than days.
 const OPEN_MAX: usize = 64;
 
+/// A file of fewer rows is not opened to measure it: whatever they hold, they are no burden.
+const FEW_ROWS: u64 = 2000;
+
 /// Hours, or days, that one commit writes, unless a single log file has more.
 const SLOTS_MAX: usize = 2000;
 
-/// A slot whose file is larger than this takes no new groups: each commit that touches it writes it anew.
-const SLOT_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// A slot whose rows are larger than this in memory takes no new groups: each commit that touches it writes it anew.
+const SLOT_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 
 /// What is listed of staging at once, as a multiple of what one commit takes: some of it may have been counted.
 const LISTED_PER_TAKEN: usize = 4;
@@ -85,7 +88,7 @@ pub struct Committed {
     pub version: u64,
     /// When the one was staged that had waited longest.
     pub oldest: Option<SystemTime>,
-    /// What could not be kept as it is, in the hours that were written.
+    /// Values that the table could not store exactly, in the hours that were written.
     pub lost: Lost,
 }
 
@@ -96,13 +99,13 @@ impl Committed {
         self.entries.extend(later.entries);
         if later.version > 0 {
             self.version = later.version;
-            self.lost = later.lost;
+            self.lost.add(&later.lost);
         }
         self.oldest = self.oldest.into_iter().chain(later.oldest).min();
     }
 }
 
-/// Values that a table can't keep as they are, in what a commit has written.
+/// Values that a table could not store exactly, in the hours that a commit has written.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Lost {
     /// Sums of integers that a bigint can't hold: they are NULL, and their exact states are kept.
@@ -112,6 +115,12 @@ pub struct Lost {
 }
 
 impl Lost {
+    /// Adds what a later commit has written, of which some may be the same.
+    pub(crate) fn add(&mut self, later: &Self) {
+        self.sums = self.sums.max(later.sums);
+        self.other_rows = self.other_rows.max(later.other_rows);
+    }
+
     fn see(&mut self, rows: &RecordBatch, definition: &Definition) {
         for (sum, state) in definition.exact_sums() {
             let (sum, state) = (rows.column(sum), rows.column(state));
@@ -315,23 +324,25 @@ impl Table {
         lease: &mut Lease,
     ) -> Result<Vec<Action>, TableError> {
         let mut replaced = Vec::new();
-        // Where runs are that were merged on the way; it goes when the rows have been read.
-        let mut _merged_before = None;
+        // Some may be in temporary files, which go with them.
+        let mut _fresh = None;
         let mut _turn = None;
         let mut rows = match &self.merge {
             // Every row is kept, so no file need be written again.
             None => self.rows_of_staged(staged)?,
             Some(merge) => {
                 let mut fresh = Runs::of_staged(&self.definition, staged).await?;
-                replaced = touched_files(version, &fresh.slots)?;
-                _turn = memory::turn_to_merge(fresh.size().bytes).await;
-                _merged_before = fresh.narrow(merge, &self.definition).await?;
+                let live = self.measured(touched_files(version, &fresh.slots)?).await?;
                 let mut size = fresh.size();
-                let room = self.room(&replaced, size).await?;
-                for file in &replaced {
-                    size.add(file.size());
-                }
+                live.iter().for_each(|live| size.add(live.size));
+                _turn = memory::turn_to_merge(size.bytes).await;
+                lease.renew().await;
+                fresh.narrow(merge, &self.definition, lease).await?;
+                let room = self.room(&live, fresh.size()).await?;
+                lease.renew().await;
                 let mut sorted = fresh.streams(&self.definition)?;
+                _fresh = Some(fresh);
+                replaced = live.into_iter().map(|live| live.file).collect();
                 let live = self.rows_of_files(&replaced);
                 match room {
                     Some(room) => merge.fold_within(sorted, live, room, size).await?,
@@ -374,21 +385,36 @@ impl Table {
         )))
     }
 
+    /// These files, with how much their rows are in memory.
+    async fn measured(&self, files: Vec<DataFile>) -> Result<Vec<LiveFile>, TableError> {
+        let measured = futures::stream::iter(files).map(async |file| {
+            let mut size = file.size();
+            // The log has its size as it is compressed, which says little if visitors want it so.
+            if size.rows > FEW_ROWS {
+                let path = Path::from(file.path.as_str());
+                let opened = parquet_file::open(&self.store, &path, file.bytes).await?;
+                size = opened.size(0..opened.row_groups());
+            }
+            Ok(LiveFile { file, size })
+        });
+        measured.buffered(OPENED_AHEAD).try_collect().await
+    }
+
     /// What the slots have room for that these files are of, if this many fresh rows may be too many for one of them.
-    async fn room(&self, files: &[DataFile], fresh: Size) -> Result<Option<Rooms>, TableError> {
+    async fn room(&self, files: &[LiveFile], fresh: Size) -> Result<Option<Rooms>, TableError> {
         let groups_max = self.world.bound(self.definition.slot_groups_max) as u64;
         let fits = |size: Size| {
             size.rows + fresh.rows <= groups_max && size.bytes + fresh.bytes <= SLOT_BYTES_MAX
         };
         let none = Size::default();
-        if fits(none) && files.iter().all(|file| fits(file.size())) {
+        if fits(none) && files.iter().all(|file| fits(file.size)) {
             return Ok(None);
         }
         let mut taken: BTreeMap<Slot, Size> = BTreeMap::new();
-        for file in files {
+        for LiveFile { file, size } in files {
             let slot = file.slot()?;
             if slot != slot.day() || !self.definition.has_hours() {
-                taken.entry(slot).or_default().add(file.size());
+                taken.entry(slot).or_default().add(*size);
                 continue;
             }
             // A packed day says nothing of its hours.
@@ -396,7 +422,7 @@ impl Table {
             let opened = parquet_file::open(&self.store, &path, file.bytes).await?;
             let name = &self.definition.columns[self.definition.slot_column].name;
             let mut times = opened.column(name)?;
-            let each = file.size().bytes / file.size().rows.max(1);
+            let each = size.bytes / size.rows.max(1);
             while let Some(batch) = times
                 .try_next()
                 .await
@@ -470,6 +496,12 @@ async fn see_counted(version: &Version, staged: &[StagedFile]) -> Result<(), Tab
             "the version was written, but the table does not have it".to_owned(),
         )),
     }
+}
+
+/// A file that is replaced, and how much its rows are in memory.
+struct LiveFile {
+    file: DataFile,
+    size: Size,
 }
 
 /// The files of these slots, in the order of slots.
@@ -587,7 +619,9 @@ impl<'t> DataWriter<'t> {
     }
 
     /// Completes a file while others are written.
-    async fn finish_file(&mut self, slot: Slot, file: ParquetFile) -> Result<(), TableError> {
+    async fn finish_file(&mut self, slot: Slot, mut file: ParquetFile) -> Result<(), TableError> {
+        // Files that wait for their turn hold no rows.
+        file.end_row_group().await?;
         if self.finishing.len() == FINISHED_AT_ONCE
             && let Some(written) = self.finishing.next().await
         {

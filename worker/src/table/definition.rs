@@ -60,7 +60,9 @@ impl Definition {
 
     /// The place of the column that says which row stands for others, if groups have keys beside their time.
     pub(crate) fn is_other(&self) -> Option<usize> {
-        self.merges().then(|| self.place(IS_OTHER_COLUMN)).flatten()
+        let place = self.place(IS_OTHER_COLUMN)?;
+        let is_key = self.columns[place].rule == Some(MergeRule::GroupKey);
+        is_key.then_some(place)
     }
 
     /// The sums of integers, and the columns of their exact states.

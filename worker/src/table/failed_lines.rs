@@ -8,7 +8,7 @@ const KEPT_MAX: usize = 100;
 
 /// What the examples of a log file may take in all, in bytes. The entries of an hour's log files are written anew by each
 /// commit, and visitors write the lines.
-const KEPT_BYTES_MAX: usize = 16 * 1024;
+const KEPT_BYTES_MAX: usize = 4 * 1024;
 
 /// What is kept of a reason, in bytes: it may quote what a visitor wrote.
 const REASON_BYTES_MAX: usize = 200;

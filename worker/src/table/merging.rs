@@ -1,6 +1,7 @@
 //! Merging rows of a table: sorted streams of rows, staged and live, become one, in which each group has one row.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, new_null_array};
@@ -39,8 +40,9 @@ const SORTED: SortOptions = SortOptions {
 /// The column that says, while rows are merged, whether a group is in the table already.
 const LIVE: &str = "is live";
 
-/// Folded rows of one time that are held before they are merged with each other.
-const FOLDED_ROWS_MAX: usize = 8192;
+/// Folded rows of one time that are held before they are merged with each other, and their size in bytes.
+const FOLDED_ROWS_MAX: u64 = 8192;
+const FOLDED_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// How the rows of one table are merged.
 #[derive(Debug)]
@@ -267,18 +269,26 @@ impl Within {
         try_stream! {
             let mut folded: Vec<RecordBatch> = Vec::new();
             while let Some(batch) = groups.try_next().await? {
-                for batch in by_time(&batch, self.slot_column)? {
-                    if let Some(last) = folded.first() && !same_time(last, &batch, self.slot_column)? {
+                let kept = self.kept(&batch)?;
+                let columns: Vec<usize> = (0..self.schema.fields().len()).collect();
+                let batch = batch.project(&columns)?;
+                // Most often there is room for all, and nothing to put in another place.
+                if folded.is_empty() && kept.true_count() == kept.len() {
+                    yield batch;
+                    continue;
+                }
+                for range in by_time(&batch, self.slot_column)? {
+                    let rows = batch.slice(range.start, range.len());
+                    let kept = kept.slice(range.start, range.len());
+                    if let Some(last) = folded.first() && !same_time(last, &rows, self.slot_column)? {
                         for rows in folded.drain(..) {
                             yield rows;
                         }
                     }
-                    let kept = self.kept(&batch)?;
-                    let columns: Vec<usize> = (0..self.schema.fields().len()).collect();
-                    let rows = batch.project(&columns)?;
                     if kept.true_count() < kept.len() {
                         folded.push(self.without_keys(&filter_record_batch(&rows, &not(&kept)?)?)?);
-                        if folded.iter().map(RecordBatch::num_rows).sum::<usize>() > FOLDED_ROWS_MAX {
+                        let held = Size::of(&folded);
+                        if held.rows > FOLDED_ROWS_MAX || held.bytes > FOLDED_BYTES_MAX {
                             let many = futures::stream::iter(std::mem::take(&mut folded).into_iter().map(Ok));
                             let many = RecordBatchStreamAdapter::new(Arc::clone(&self.schema), many);
                             let mut one = fold.run(Box::pin(many)).await?;
@@ -347,13 +357,9 @@ impl Within {
     }
 }
 
-/// Cuts sorted rows where their time changes.
-fn by_time(batch: &RecordBatch, time: usize) -> Result<Vec<RecordBatch>> {
-    let ranges = arrow::compute::partition(&[Arc::clone(batch.column(time))])?.ranges();
-    let parts = ranges
-        .into_iter()
-        .map(|range| batch.slice(range.start, range.len()));
-    Ok(parts.collect())
+/// Where the rows of each time are in a sorted batch.
+fn by_time(batch: &RecordBatch, time: usize) -> Result<Vec<Range<usize>>> {
+    Ok(arrow::compute::partition(&[Arc::clone(batch.column(time))])?.ranges())
 }
 
 fn same_time(left: &RecordBatch, right: &RecordBatch, time: usize) -> Result<bool> {

@@ -21,7 +21,9 @@ use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStream};
 use parquet::arrow::{AsyncArrowWriter, ParquetRecordBatchStreamBuilder};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{KeyValue, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{
+    ColumnChunkMetaData, KeyValue, ParquetMetaData, ParquetMetaDataReader,
+};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
@@ -208,11 +210,17 @@ impl Opened {
     /// Rows of these row groups, and about how many bytes they take in memory.
     pub(super) fn size(&self, row_groups: Range<usize>) -> Size {
         let groups = &self.metadata.metadata().row_groups()[row_groups];
+        // A dictionary may have one text for very many rows: what counts is what they are without it.
+        let bytes = |column: &ColumnChunkMetaData| {
+            let texts = column.unencoded_byte_array_data_bytes().unwrap_or(0);
+            texts.max(column.uncompressed_size()) as u64
+        };
         Size {
             rows: groups.iter().map(|group| group.num_rows() as u64).sum(),
             bytes: groups
                 .iter()
-                .map(|group| group.total_byte_size() as u64)
+                .flat_map(|group| group.columns())
+                .map(bytes)
                 .sum(),
         }
     }
@@ -272,8 +280,9 @@ pub(super) struct Size {
 /// A batch of rows takes about so much memory: keys that visitors write may have kilobytes each.
 const BATCH_BYTES: u64 = 1024 * 1024;
 
-/// Rows of a batch, if they are small.
-const BATCH_ROWS_MAX: u64 = 8192;
+/// Rows of a batch, however small they are on the average. Visitors may write rows that differ: this many of the largest
+/// that there are must fit into memory, and into the 2 GiB that Arrow has for a column of texts.
+const BATCH_ROWS_MAX: u64 = 1024;
 
 impl Size {
     /// That of batches, of which some may be slices of others.

@@ -13,19 +13,19 @@ use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use parquet::errors::ParquetError;
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempPath};
 
 use super::merging::{self, Merge, rows_of};
 use super::parquet_file::{self, Opened, ParquetFile, Size, Use};
 use super::slot::{self, Slot};
 use super::staging::StagedRows;
-use super::{Definition, TableError};
+use super::{Definition, Lease, TableError};
 use crate::memory;
 
 /// What a run takes while it is merged: a row group as it is stored, and a batch of its rows, twice each.
 const RUN_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Runs that are merged at once at the least, as otherwise it would never end.
+/// Runs that are merged at once at the least, so that each pass makes progress.
 const RUNS_MIN: usize = 8;
 
 /// Sorted runs, and the slots that their rows belong to.
@@ -39,6 +39,8 @@ enum Run {
     Stored {
         file: Arc<Opened>,
         row_groups: Range<usize>,
+        /// Deletes a temporary file when its rows have been read.
+        _temporary: Option<TempPath>,
     },
     Held(Vec<RecordBatch>),
 }
@@ -72,6 +74,7 @@ impl Runs {
             runs.extend(starts.iter().zip(ends).map(|(&start, end)| Run::Stored {
                 file: Arc::clone(&file),
                 row_groups: start..end,
+                _temporary: None,
             }));
         }
         Ok(Self { slots, runs })
@@ -84,25 +87,16 @@ impl Runs {
         size
     }
 
-    /// Merges some of them until the rest can be merged at once. Returns the folder of what was merged, which must live as
-    /// long as rows are read.
+    /// Merges some of them until the rest can be merged at once.
     pub(super) async fn narrow(
         &mut self,
         merge: &Merge,
         definition: &Definition,
-    ) -> Result<Option<TempDir>, TableError> {
-        let mut folder = None;
+        lease: &mut Lease,
+    ) -> Result<(), TableError> {
         while self.held_bytes(self.runs.len()) > memory::for_merging() as u64
             && self.runs.len() > RUNS_MIN
         {
-            let folder = match &mut folder {
-                Some(folder) => folder,
-                none => none.insert(
-                    TempDir::new()
-                        .map_err(ParquetError::from)
-                        .map_err(on_disk)?,
-                ),
-            };
             let mut some = RUNS_MIN;
             while some < self.runs.len()
                 && self.held_bytes(some + 1) <= memory::for_merging() as u64
@@ -114,10 +108,10 @@ impl Runs {
                 runs: self.runs.drain(..some).collect(),
             };
             let merged = merge.fold(some.streams(definition)?, some.size()).await?;
-            let merged = stored(folder, merged, definition).await?;
+            let merged = stored(merged, definition, lease).await?;
             self.runs.push(merged);
         }
-        Ok(folder)
+        Ok(())
     }
 
     /// What merging this many of them takes, from the first.
@@ -142,16 +136,18 @@ impl Runs {
 impl Run {
     fn size(&self) -> Size {
         match self {
-            Self::Stored { file, row_groups } => file.size(row_groups.clone()),
+            Self::Stored {
+                file, row_groups, ..
+            } => file.size(row_groups.clone()),
             Self::Held(batches) => Size::of(batches),
         }
     }
 
     fn stream(&self, definition: &Definition) -> Result<SendableRecordBatchStream, TableError> {
         Ok(match self {
-            Self::Stored { file, row_groups } => {
-                rows_of(definition, None, file.rows_of(row_groups.clone())?)
-            }
+            Self::Stored {
+                file, row_groups, ..
+            } => rows_of(definition, None, file.rows_of(row_groups.clone())?),
             Self::Held(batches) => Box::pin(RecordBatchStreamAdapter::new(
                 definition.row_schema(),
                 stream::iter(batches.clone().into_iter().map(Ok)),
@@ -178,23 +174,29 @@ async fn sorted(definition: &Definition, file: &Opened) -> Result<Vec<RecordBatc
     }
 }
 
-/// Writes merged rows to the disk.
+/// Writes merged rows to a temporary file.
 async fn stored(
-    folder: &TempDir,
     mut rows: SendableRecordBatchStream,
     definition: &Definition,
+    lease: &mut Lease,
 ) -> Result<Run, TableError> {
-    let store: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(folder.path())?);
-    let path = Path::from(format!("{}.parquet", uuid::Uuid::new_v4()));
-    let mut file =
-        ParquetFile::create(&store, path.clone(), definition.row_schema(), Use::Staging)?;
+    let temporary = NamedTempFile::new()
+        .map_err(ParquetError::from)
+        .map_err(on_disk)?
+        .into_temp_path();
+    let store: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new());
+    let path = Path::from_absolute_path(&temporary).map_err(object_store::Error::from)?;
+    let schema = definition.row_schema();
+    let mut file = ParquetFile::create(&store, path.clone(), schema, Use::Staging)?;
     while let Some(rows) = rows.try_next().await? {
         file.write(&rows).await?;
+        lease.renew().await;
     }
     let bytes = file.finish().await?.bytes;
     let file = parquet_file::open(&store, &path, bytes).await?;
     Ok(Run::Stored {
         row_groups: 0..file.row_groups(),
         file: Arc::new(file),
+        _temporary: Some(temporary),
     })
 }

@@ -71,7 +71,7 @@ impl StagingFile {
     /// become a sorted run.
     pub(crate) async fn write(&mut self, rows: Vec<RecordBatch>) -> Result<(), TableError> {
         let schema = self.definition.row_schema();
-        let rows = rows.iter().map(|rows| conform(rows, &schema));
+        let rows = rows.into_iter().map(|rows| conform(&rows, &schema));
         let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
         rows.retain(|rows| rows.num_rows() > 0);
         if rows.is_empty() {
@@ -174,7 +174,7 @@ pub(super) struct StagedRows {
     pub(super) file: Opened,
     /// The slots that they belong to. `None` of what versions of logmill before format 2 have staged.
     pub(super) slots: Option<BTreeSet<Slot>>,
-    /// The first row group of each sorted run. `None` as well: such rows are in no order.
+    /// The first row group of each sorted run. `None` for format 1, whose rows are not sorted.
     pub(super) runs: Option<Vec<usize>>,
 }
 
