@@ -499,21 +499,27 @@ const LISTS: &[(&str, &[&str])] = &[
     ("unit", UNITS),
 ];
 
-/// Parameters whose values are tried with each of the other's.
-const PAIRS: &[(&str, &str)] = &[
-    ("n", "x"),
-    ("n", "i"),
-    ("q", "i"),
-    ("q", "p"),
-    ("l", "p"),
-    ("d", "i"),
-    ("t", "unit"),
+/// Numbers that may do something together that they don't do alone.
+#[rustfmt::skip]
+const EDGES: &[&str] = &[
+    "-9223372036854775808", "9223372036854775807", "-2147483648", "32767", "-128", "-1", "0", "-0.0", "4.9e-324", "1e308",
+    "Infinity", "NaN", "x",
+];
+
+/// Parameters of which each of these values is tried with each of the other's.
+const PAIRS: &[(&str, &[&str], &str, &[&str])] = &[
+    ("n", EDGES, "x", EDGES),
+    ("n", EDGES, "i", INDEXES),
+    ("q", TEXTS, "i", INDEXES),
+    ("q", TEXTS, "p", PARTS),
+    ("l", LENGTHS, "p", PARTS),
+    ("d", DATES, "i", INDEXES),
+    ("t", TIMES, "unit", UNITS),
 ];
 
 /// Lines with one odd value, or a pair, of the parameters that are used, each with what it is and whether it is a pair.
 pub fn each_alone(balancer: Balancer, uses: impl Fn(&str) -> bool) -> Vec<(String, Vec<u8>, bool)> {
     let mut lines = Vec::new();
-    let values = |name: &str| LISTS.iter().find(|(other, _)| *other == name).unwrap().1;
     let line = |odd: &[(&str, &str)]| {
         let mut parameters = ordinary_parameters(1);
         for (name, value) in odd {
@@ -527,16 +533,14 @@ pub fn each_alone(balancer: Balancer, uses: impl Fn(&str) -> bool) -> Vec<(Strin
     for (name, values) in LISTS.iter().filter(|(name, _)| uses(name)) {
         lines.extend(values.iter().map(|value| line(&[(*name, *value)])));
     }
-    for (left, right) in PAIRS
-        .iter()
-        .filter(|(left, right)| uses(left) && uses(right))
-    {
-        for value in values(left) {
-            lines.extend(
-                values(right)
+    for (left, values, right, others) in PAIRS {
+        if uses(left) && uses(right) {
+            for value in *values {
+                let of_value = others
                     .iter()
-                    .map(|other| line(&[(left, value), (right, other)])),
-            );
+                    .map(|other| line(&[(*left, *value), (*right, *other)]));
+                lines.extend(of_value);
+            }
         }
     }
     for url in URLS {
