@@ -23,6 +23,7 @@ import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
+from decimal import Decimal
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -275,6 +276,8 @@ def plain(value, kind):
     """A value of Trino's JSON as Python has it."""
     if value is None:
         return None
+    if kind.replace(" ", "") == "decimal(38,0)":
+        return Decimal(value)  # an exact sum
     kind = kind.partition("(")[0] if not kind.startswith("timestamp") else kind
     if kind in ("double", "real"):
         return float(value)
