@@ -105,7 +105,7 @@ pub struct Staged {
 pub struct Limits {
     /// The most text that it may expand to, in bytes.
     pub text_bytes: u64,
-    /// What the groups of one rollup may take before they are given out, in bytes of memory.
+    /// What the groups of one rollup may take before they are flushed, in bytes of memory.
     pub group_bytes: usize,
 }
 

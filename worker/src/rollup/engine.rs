@@ -236,6 +236,16 @@ impl StreamPlan {
     }
 }
 
+/// The columns of the SQL's result, without planning how it is executed.
+pub(super) async fn output_schema(
+    statement: Statement,
+    table: &str,
+    schema: SchemaRef,
+) -> Result<SchemaRef> {
+    let (state, plan) = plan_over_stream(statement, table, schema, Vec::new()).await?;
+    Ok(Arc::clone(state.optimize(&plan)?.schema().inner()))
+}
+
 /// Which columns of the one table the SQL names, by their places. Some of them may not matter to the result, but they
 /// must be there for the SQL to be planned.
 pub(crate) async fn named_columns(

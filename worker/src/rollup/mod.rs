@@ -134,8 +134,10 @@ impl Rollup {
         let merges = parsed.columns.iter().any(|(_, rule)| rule.is_some());
 
         // What the columns are decides whether lines must be kept apart by day.
-        let planned = plan(&parsed, None).await?;
-        let types = planned.plan.schema();
+        let schema = schema_of(parsed.format, &every_column(&parsed));
+        let statement = parsed.statement.clone();
+        let types = engine::output_schema(statement, parsed.format.table, schema).await;
+        let types = types.map_err(|error| plain_words(&error))?;
         let is_time =
             |data_type: &DataType| matches!(data_type, DataType::Timestamp(..) | DataType::Date32);
         let time_key = parsed
@@ -163,12 +165,10 @@ impl Rollup {
                 .filter(|&column| sql::is_sum(&mut parsed, column))
                 .collect();
             sql::keep_exact_sums(&mut parsed, &sums)?;
+            sql::check_is_other(&parsed)?;
         }
         if !merges || time_key.is_none() {
             sql::add_day(&mut parsed);
-        }
-        if merges {
-            sql::check_is_other(&parsed)?;
         }
         let is_key = |(_, rule): &&(String, Option<MergeRule>)| *rule == Some(MergeRule::GroupKey);
         // Groups of a time alone are as many as a slot has times.
@@ -179,7 +179,7 @@ impl Rollup {
             Some(key) if merges => parsed.columns[key].0.clone(),
             _ => DATE_COLUMN.to_owned(),
         };
-        let planned = plan(&parsed, Some(&slot)).await?;
+        let planned = plan(&parsed, &slot).await?;
 
         let ScanPlan { plan, scan } = planned;
         let predicate = plan.predicate();
@@ -257,14 +257,9 @@ struct ScanPlan {
 }
 
 /// Plans the query over just those columns that it uses. `slot` is the output column that says where a row belongs.
-async fn plan(parsed: &sql::ParsedRollup, slot: Option<&str>) -> Result<ScanPlan, String> {
+async fn plan(parsed: &sql::ParsedRollup, slot: &str) -> Result<ScanPlan, String> {
     let format = parsed.format;
-    let every: Vec<ScanColumn> = format
-        .columns
-        .iter()
-        .map(ScanColumn::Column)
-        .chain(parsed.computed.iter().cloned())
-        .collect();
+    let every = every_column(parsed);
     let statement = || parsed.statement.clone();
     let schema = schema_of(format, &every);
     let named = engine::named_columns(statement(), format.table, schema).await;
@@ -290,6 +285,12 @@ async fn plan(parsed: &sql::ParsedRollup, slot: Option<&str>) -> Result<ScanPlan
         scan.extend([ScanColumn::LineNumber, ScanColumn::LineText]);
     }
     Ok(ScanPlan { plan, scan })
+}
+
+/// All that the query could take from the scan.
+fn every_column(parsed: &sql::ParsedRollup) -> Vec<ScanColumn> {
+    let columns = parsed.format.columns.iter().map(ScanColumn::Column);
+    columns.chain(parsed.computed.iter().cloned()).collect()
 }
 
 fn schema_of(format: &LogFormat, columns: &[ScanColumn]) -> SchemaRef {

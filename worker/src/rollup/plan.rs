@@ -37,14 +37,14 @@ pub(crate) struct RollupPlan {
     with_lines: bool,
 }
 
-/// What is said of a rollup's plan.
+/// What a rollup is planned over.
 pub(super) struct Wanted<'a> {
     /// The one log table that the statement reads.
     pub(super) table: &'a str,
     /// Its columns.
     pub(super) schema: SchemaRef,
     /// The output column that says to which hour or day a row belongs.
-    pub(super) slot: Option<&'a str>,
+    pub(super) slot: &'a str,
     /// Columns that hold the line's own time, which visitors don't write.
     pub(super) own_times: &'a [String],
 }
@@ -59,9 +59,8 @@ impl RollupPlan {
             each.expression = each.expression.replace(&table, "");
         }
         let filter_fails = fallible::in_filter(&plan)?;
-        let typed_time = wanted
-            .slot
-            .filter(|slot| visitors_write(&plan, slot, wanted.own_times));
+        let is_typed = visitors_write(&plan, wanted.slot, wanted.own_times);
+        let typed_time = is_typed.then_some(wanted.slot);
         let plan = state.optimize(&plan)?;
         let schema = Arc::clone(plan.schema().inner());
         let predicate = match filter_fails {
