@@ -35,10 +35,16 @@ impl Policy {
 
     /// Begins to count attempts. `what` names what is attempted in the log.
     pub(crate) fn begin(self, what: impl Display) -> Retries {
+        self.begin_with(what, None)
+    }
+
+    /// The same; with a seed, the waits follow from it.
+    pub(crate) fn begin_with(self, what: impl Display, seed: Option<u64>) -> Retries {
         Retries {
             what: what.to_string(),
             policy: self,
-            waits: self.waits(),
+            seed,
+            waits: self.waits(seed),
             failures: 0,
         }
     }
@@ -80,14 +86,17 @@ impl Policy {
         RetryConfig::adaptive().with_max_attempts(1)
     }
 
-    fn waits(self) -> ExponentialBackoff {
-        ExponentialBuilder::new()
+    fn waits(self, seed: Option<u64>) -> ExponentialBackoff {
+        let waits = ExponentialBuilder::new()
             .with_factor(2.0)
             .with_min_delay(self.first_wait)
             .with_max_delay(self.longest_wait)
             .with_max_times(self.attempts.saturating_sub(1) as usize)
-            .with_jitter()
-            .build()
+            .with_jitter();
+        match seed {
+            Some(seed) => waits.with_jitter_seed(seed).build(),
+            None => waits.build(),
+        }
     }
 }
 
@@ -96,6 +105,7 @@ impl Policy {
 pub(crate) struct Retries {
     what: String,
     policy: Policy,
+    seed: Option<u64>,
     waits: ExponentialBackoff,
     failures: u32,
 }
@@ -103,18 +113,26 @@ pub(crate) struct Retries {
 impl Retries {
     /// Waits after an attempt that has failed. `false`: that was the last one, and nothing was waited for.
     pub(crate) async fn wait(&mut self, cause: impl Display) -> bool {
+        match self.failed(cause) {
+            Some(wait) => {
+                sleep(wait).await;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// How long to wait after an attempt that has failed, before the next one. `None`: that was the last one.
+    pub(crate) fn failed(&mut self, cause: impl Display) -> Option<Duration> {
         self.failures += 1;
-        let Some(wait) = self.waits.next() else {
-            return false;
-        };
+        let wait = self.waits.next()?;
         log_failure(&self.what, self.failures, &cause, Some(wait));
-        sleep(wait).await;
-        true
+        Some(wait)
     }
 
     /// Counts from the beginning again: there was some progress.
     pub(crate) fn start_over(&mut self) {
-        self.waits = self.policy.waits();
+        self.waits = self.policy.waits(self.seed);
         self.failures = 0;
     }
 }
@@ -162,7 +180,7 @@ mod tests {
         assert_eq!(attempts, 5);
         // 10, 20, 30 and 30 milliseconds, and up to as much again.
         assert!(took >= Duration::from_millis(90), "{took:?}");
-        let waits: Vec<Duration> = POLICY.waits().collect();
+        let waits: Vec<Duration> = POLICY.waits(None).collect();
         assert!(waits[3] < Duration::from_millis(60), "{waits:?}");
         assert_eq!(fail(false).await.0, 1);
     }
