@@ -10,7 +10,7 @@
 //!        _ledger/….parquet                   the log files that have been counted
 //! ```
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -465,6 +465,47 @@ impl Version {
             files,
             ledger,
         })
+    }
+
+    /// Sees that all of its data files are there, in their sizes.
+    ///
+    /// # Errors
+    ///
+    /// [`TableError::Damaged`] names one that is not.
+    pub async fn see_files(&self) -> Result<(), TableError> {
+        let mut found: HashMap<String, u64> = HashMap::new();
+        let top = self.store.list_with_delimiter(None).await?;
+        for folder in top.common_prefixes {
+            if folder.as_ref().starts_with("date=") {
+                let mut objects = self.store.list(Some(&folder));
+                while let Some(object) = objects.try_next().await? {
+                    found.insert(object.location.to_string(), object.size);
+                }
+            }
+        }
+        for file in &self.files {
+            let path = Path::from(file.path.as_str());
+            if found.get(path.as_ref()) != Some(&file.bytes) {
+                parquet_file::open_live(&self.store, file).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the data files that a commit of rows of these slots would write anew.
+    ///
+    /// # Errors
+    ///
+    /// [`TableError::Damaged`] names one that can't be read, so that no such commit can succeed.
+    pub(crate) async fn see_slots(&self, slots: &BTreeSet<Slot>) -> Result<(), TableError> {
+        for file in commit::touched_files(self, slots)? {
+            let opened = parquet_file::open_live(&self.store, &file).await?;
+            let mut rows = opened.rows().map_err(TableError::as_damage)?;
+            while let Some(rows) = rows.next().await {
+                rows.map_err(TableError::as_damage)?;
+            }
+        }
+        Ok(())
     }
 
     /// Its number.
