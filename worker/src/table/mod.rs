@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use datafusion::error::DataFusionError;
 use deltalake_core::logstore::LogStoreRef;
 use deltalake_core::{DeltaTable, DeltaTableError};
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use logmill_shared::{LogFile, LogFileId, Shard};
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -352,11 +352,6 @@ impl Version {
         &self.files
     }
 
-    /// The store that its files' paths are in.
-    pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
-        &self.store
-    }
-
     /// Its columns, with the partition's at the end.
     pub fn schema(&self) -> Result<arrow::datatypes::SchemaRef, TableError> {
         Ok(self.delta.snapshot()?.snapshot().arrow_schema())
@@ -385,6 +380,25 @@ impl Version {
     /// Its rows.
     pub fn rows(&self) -> u64 {
         self.files.iter().map(|file| file.size().rows).sum()
+    }
+
+    /// The shards that its ledger has.
+    pub(crate) fn ledger_shards(&self) -> impl Iterator<Item = &Shard> {
+        self.ledger.shards()
+    }
+
+    /// What its ledger says of the log files of these shards, one shard after the other.
+    pub(crate) fn entries_by_shard(
+        self,
+        shards: Vec<Shard>,
+    ) -> impl Stream<Item = Result<Vec<Entry>, TableError>> {
+        let version = Arc::new(self);
+        futures::stream::iter(shards)
+            .map(move |shard| {
+                let version = Arc::clone(&version);
+                async move { version.ledger.entries(&version.store, &shard).await }
+            })
+            .buffered(ledger::SHARDS_AT_ONCE)
     }
 
     /// Every log file that it has counted.

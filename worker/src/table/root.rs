@@ -9,7 +9,7 @@ use deltalake_core::kernel::transaction::CommitProperties;
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::SaveMode;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use logmill_shared::LogFileId;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
@@ -23,6 +23,9 @@ use super::{
     patiently, s3, staging,
 };
 use crate::rollup::{DATE_COLUMN, canonical};
+
+/// Folders that are looked into at once: enough to hide a store's latency.
+const LISTED_AT_ONCE: usize = 16;
 
 /// The place that tables are in, each in a folder of its own.
 #[derive(Debug, Clone)]
@@ -81,27 +84,47 @@ impl Root {
         &self.url
     }
 
+    /// The store of the tables, each in the folder of its name.
+    pub(crate) fn store(&self) -> Result<Arc<dyn ObjectStore>, TableError> {
+        let whole = Arc::clone(&self.store);
+        Ok(Arc::new(PrefixStore::new(whole, self.prefix()?)))
+    }
+
     fn prefix(&self) -> Result<Path, TableError> {
         Path::from_url_path(self.url.path()).map_err(|error| root_error(self.url.as_str(), error))
     }
 
-    /// The names of the tables that are here.
+    /// The names of the tables that are here. They are not opened: some of them may not be readable.
     pub async fn tables(&self) -> Result<Vec<String>, TableError> {
         patiently(&*self.world, || self.list_tables()).await
     }
 
     async fn list_tables(&self) -> Result<Vec<String>, TableError> {
-        let listed = self.store.list_with_delimiter(Some(&self.prefix()?)).await;
-        let listed = listed?;
-        let mut names = Vec::new();
-        for folder in listed.common_prefixes {
-            let log = folder.clone().join("_delta_log");
-            if self.store.list(Some(&log)).try_next().await?.is_some() {
-                names.extend(folder.filename().map(str::to_owned));
-            }
-        }
+        let listed = self
+            .store
+            .list_with_delimiter(Some(&self.prefix()?))
+            .await?;
+        let names = futures::stream::iter(listed.common_prefixes)
+            .map(async |folder| {
+                // What can't be listed may be a table. To read it says what is wrong, and fails no other.
+                let is_table = self.has_log(&folder).await.unwrap_or(true);
+                folder.filename().filter(|_| is_table).map(str::to_owned)
+            })
+            .buffered(LISTED_AT_ONCE);
+        let mut names: Vec<String> = names.filter_map(async |name| name).collect().await;
         names.sort();
         Ok(names)
+    }
+
+    /// Whether this is the folder of a table, instead of one with tables in it.
+    pub async fn is_table(&self) -> Result<bool, TableError> {
+        let prefix = self.prefix()?;
+        patiently(&*self.world, || self.has_log(&prefix)).await
+    }
+
+    async fn has_log(&self, folder: &Path) -> Result<bool, TableError> {
+        let log = folder.clone().join("_delta_log");
+        Ok(self.store.list(Some(&log)).try_next().await?.is_some())
     }
 
     /// Opens a table for reading.
