@@ -239,6 +239,7 @@ impl Table {
 /// A table as it was at one moment.
 #[derive(Debug)]
 pub struct Version {
+    number: u64,
     delta: DeltaTable,
     store: Arc<dyn ObjectStore>,
     format: u32,
@@ -328,6 +329,7 @@ impl Version {
         let store = log_store.object_store(None);
         let ledger = ledger::Ledger::load(&store, ledger_version).await?;
         Ok(Self {
+            number: delta.version().unwrap_or_default(),
             delta,
             store,
             format,
@@ -339,7 +341,7 @@ impl Version {
 
     /// Its number.
     pub fn number(&self) -> u64 {
-        self.delta.version().unwrap_or_default()
+        self.number
     }
 
     /// The SQL that the table is the result of.
