@@ -29,6 +29,7 @@ use crate::rollup::DATE_COLUMN;
 
 mod world;
 mod s3;
+mod durable_folder;
 mod root;
 mod definition;
 mod slot;

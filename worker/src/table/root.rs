@@ -1,7 +1,7 @@
 //! The place that tables are in: a folder, or a prefix of an S3 bucket.
 
 use std::collections::HashSet;
-use std::path::Path as FilePath;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
@@ -12,11 +12,11 @@ use deltalake_core::protocol::SaveMode;
 use futures::{StreamExt, TryStreamExt};
 use logmill_shared::LogFileId;
 use object_store::ObjectStore;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use url::Url;
 
+use super::durable_folder::{self, DurableFolder};
 use super::world::{Machine, World};
 use super::{
     Definition, FORMAT, FORMAT_PROPERTY, SQL_PROPERTY, Table, TableError, Version, lease, merging,
@@ -40,7 +40,8 @@ impl Root {
     /// The place at a path or an `s3://` URL; a folder is created if there is none.
     pub async fn create(place: &str) -> Result<Self, TableError> {
         if !is_s3(place) {
-            std::fs::create_dir_all(place).map_err(|error| root_error(place, error))?;
+            durable_folder::create_folder(FilePath::new(place))
+                .map_err(|error| root_error(place, error))?;
         }
         Self::open(place).await
     }
@@ -64,7 +65,12 @@ impl Root {
                 let store = store.map_err(|error| root_error(place, format!("{error:#}")))?;
                 (url, store)
             }
-            false => (folder_url(place)?, Arc::new(LocalFileSystem::new())),
+            false => {
+                let folder = folder(place)?;
+                let url = Url::from_directory_path(&folder)
+                    .map_err(|()| root_error(place, "it has no absolute path"))?;
+                (url, Arc::new(DurableFolder::new(&folder)))
+            }
         };
         Ok(Self::in_store(url, store))
     }
@@ -204,13 +210,12 @@ fn is_s3(place: &str) -> bool {
     place.starts_with("s3://")
 }
 
-fn folder_url(place: &str) -> Result<Url, TableError> {
+fn folder(place: &str) -> Result<PathBuf, TableError> {
     let path = std::fs::canonicalize(place).map_err(|error| root_error(place, error))?;
-    if !path.is_dir() {
-        return Err(root_error(place, "it is a file"));
+    match path.is_dir() {
+        true => Ok(path),
+        false => Err(root_error(place, "it is a file")),
     }
-    Url::from_directory_path(FilePath::new(&path))
-        .map_err(|()| root_error(place, "it has no absolute path"))
 }
 
 fn root_error(place: &str, reason: impl ToString) -> TableError {
