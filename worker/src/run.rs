@@ -21,6 +21,7 @@ use crate::journey::{
 use crate::memory;
 use crate::pace::{self, Pace};
 use crate::rollup::{REJECTED_LINES, Rollup};
+use crate::serve::LOG_FILES_AT_ONCE_MAX;
 use crate::table::{Entry, Lost, Root, TableError};
 
 /// What to run.
@@ -115,6 +116,7 @@ pub async fn run(
         Some(threads) => threads.get(),
         None => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
     };
+    let threads = threads.min(LOG_FILES_AT_ONCE_MAX);
     let memory = memory::Staging::new(threads, tables.rollups.len());
     let threads = memory.log_files;
     let workshop = Arc::new(Workshop {
