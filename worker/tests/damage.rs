@@ -146,6 +146,10 @@ fn objects(place: &Workplace, parts: &[&str]) -> Vec<PathBuf> {
     found
 }
 
+fn name_of(path: &Path) -> &str {
+    path.file_name().unwrap().to_str().unwrap()
+}
+
 fn total(place: &Workplace, table: &str) -> String {
     let sum = format!("SELECT sum(requests) FROM {table}");
     place.query(&sum).remove(0)
@@ -165,7 +169,7 @@ fn a_damaged_staged_file_is_set_aside_and_counted_when_its_log_file_is_read_agai
         stage(&place, 12);
         let staged = objects(&place, &["_staging/"]).remove(0);
         harm.done_to(&staged);
-        println!("{harm:?}");
+        println!("staged file: {harm:?}");
         // Without the log file nothing is staged anew.
         let logs = place.path("logs");
         let away = place.path("away");
@@ -175,11 +179,17 @@ fn a_damaged_staged_file_is_set_aside_and_counted_when_its_log_file_is_read_agai
         let (here, there) = (Path::new(&logs).join(&first), Path::new(&away).join(&first));
         fs::rename(&there, &here).unwrap();
         let is_gone = matches!(harm, Harm::Deleted | Harm::Folder);
-        match is_gone {
-            true => {
+        match harm {
+            Harm::Deleted | Harm::Folder => {
                 place.run();
             }
-            false => {
+            // A folder with such a link in it can't even be listed.
+            Harm::Unreadable => {
+                let printed = fail(&mut place.run_command(), 3);
+                assert!(printed.contains("trouble    by_hour"), "{harm:?}: {printed}");
+                assert!(printed.contains(name_of(&staged)), "{harm:?}: {printed}");
+            }
+            _ => {
                 let printed = fail(&mut place.run_command(), 3);
                 assert!(printed.contains("1 set aside for by_hour"), "{harm:?}: {printed}");
                 assert!(printed.contains("what is staged"), "{harm:?}: {printed}");
@@ -191,10 +201,16 @@ fn a_damaged_staged_file_is_set_aside_and_counted_when_its_log_file_is_read_agai
         fs::remove_dir(&logs).unwrap();
         fs::rename(&away, &logs).unwrap();
         let verified = fail(&mut verify(&place), 3);
-        let said = if is_gone { "missing" } else { "set aside" };
+        let said = match harm {
+            Harm::Unreadable => name_of(&staged),
+            _ if is_gone => "missing",
+            _ => "set aside",
+        };
         assert!(verified.contains(said), "{harm:?}: {verified}");
-        if harm == Harm::Folder {
-            fs::remove_dir(&staged).unwrap();
+        match harm {
+            Harm::Folder => fs::remove_dir(&staged).unwrap(),
+            Harm::Unreadable => fs::remove_file(&staged).unwrap(),
+            _ => {}
         }
         place.run();
         assert_eq!(total(&place, "by_hour"), "9", "{harm:?}");
@@ -209,7 +225,7 @@ fn stands_alone(kind: &str, object: impl Fn(&Workplace) -> PathBuf, harms: &[Har
         println!("{kind}: {harm:?}");
         let place = place();
         let object = object(&place);
-        let name = object.file_name().unwrap().to_str().unwrap().to_owned();
+        let name = name_of(&object).to_owned();
         let bytes = harm.done_to(&object);
         log(&place, 10);
         let printed = fail(&mut place.run_command(), 3);

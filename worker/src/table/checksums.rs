@@ -1,7 +1,7 @@
 //! Checksums in the Parquet files that logmill writes. A byte that has changed on a disk could otherwise change a number, and
 //! nobody would see it: Parquet's own checksums of pages are written by few programs, and the `parquet` crate is none of them.
 //!
-//! The footer has the CRC-32 of each row group and of the footer's own values that matter. Other readers ignore it.
+//! The footer has the CRC-32 of each row group, of the footer's own values that matter, and of itself. Other readers ignore it.
 
 use std::ops::Range;
 
@@ -9,6 +9,9 @@ use bytes::Bytes;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData, RowGroupMetaData};
 use serde::{Deserialize, Serialize};
+
+/// A Parquet file begins with a magic number of so many bytes.
+const MAGIC_BYTES: u64 = 4;
 
 /// The key of the footer that has the checksums, as JSON.
 pub(super) const KEY: &str = "logmill.crc32";
@@ -21,6 +24,28 @@ const OURS: &str = "logmill.";
 struct Stored {
     row_groups: Vec<u32>,
     values: u32,
+    /// Of all that follows the last row group, in which these digits are zeros.
+    footer: String,
+}
+
+/// What stands in the footer before the digits of its own checksum.
+const SEAL: &[u8] = br#""footer":""#;
+const NO_SEAL: &[u8; 8] = b"00000000";
+
+/// A footer with its own checksum, in the place that [`Writing::finish`] has made for it.
+pub(super) fn sealed(mut footer: Vec<u8>) -> Vec<u8> {
+    if let Some(at) = seal_of(&footer) {
+        let sum = format!("{:08x}", crc32fast::hash(&footer));
+        footer[at].copy_from_slice(sum.as_bytes());
+    }
+    footer
+}
+
+/// Where the digits of a footer's own checksum are.
+fn seal_of(footer: &[u8]) -> Option<Range<usize>> {
+    let start = memchr::memmem::find(footer, SEAL)? + SEAL.len();
+    let digits = start..start + NO_SEAL.len();
+    footer.get(digits.clone()).map(|_| digits)
 }
 
 /// The checksums of a file that is being written.
@@ -53,6 +78,7 @@ impl Writing {
     /// What the footer is to say.
     pub(super) fn finish(mut self) -> Result<String, serde_json::Error> {
         self.stored.values = self.values.finalize();
+        self.stored.footer = String::from_utf8_lossy(NO_SEAL).into_owned();
         serde_json::to_string(&self.stored)
     }
 }
@@ -76,6 +102,7 @@ fn range(group: &RowGroupMetaData) -> Range<u64> {
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     row_groups: Vec<(Range<u64>, u32)>,
+    footer: Option<String>,
 }
 
 impl Reading {
@@ -101,7 +128,10 @@ impl Reading {
             return Err(damaged("its footer"));
         }
         let row_groups = groups.iter().map(range).zip(stored.row_groups).collect();
-        Ok(Self { row_groups })
+        Ok(Self {
+            row_groups,
+            footer: Some(stored.footer),
+        })
     }
 
     /// Checks a file that is at hand.
@@ -112,7 +142,18 @@ impl Reading {
                 return Err(damaged("a row group"));
             }
         }
-        Ok(())
+        let Some(sum) = &self.footer else {
+            return Ok(());
+        };
+        let end = self.row_groups.last().map_or(MAGIC_BYTES, |(group, _)| group.end);
+        let mut footer = file.get(end as usize..).unwrap_or_default().to_vec();
+        if let Some(at) = seal_of(&footer) {
+            footer[at].copy_from_slice(NO_SEAL);
+        }
+        match format!("{:08x}", crc32fast::hash(&footer)) == *sum {
+            true => Ok(()),
+            false => Err(damaged("its footer")),
+        }
     }
 
     /// Checks what was read of these ranges, if they are a whole row group. Parts of one can't be checked.

@@ -263,6 +263,9 @@ struct Damage<'e> {
     what: String,
 }
 
+/// ELOOP, which the standard library has no stable name for.
+const TOO_MANY_LINKS: i32 = if cfg!(target_os = "macos") { 62 } else { 40 };
+
 /// Whether an object of a folder can't be read, while the disk itself is well.
 fn is_of_the_disk(error: &object_store::Error) -> bool {
     use std::io::ErrorKind;
@@ -270,10 +273,12 @@ fn is_of_the_disk(error: &object_store::Error) -> bool {
     std::iter::successors(Some(first), |error| error.source()).any(|error| {
         let error: Option<&std::io::Error> = error.downcast_ref();
         error.is_some_and(|error| {
-            matches!(
-                error.kind(),
-                ErrorKind::PermissionDenied | ErrorKind::IsADirectory | ErrorKind::InvalidData
-            )
+            let is_loop = error.raw_os_error() == Some(TOO_MANY_LINKS);
+            is_loop
+                || matches!(
+                    error.kind(),
+                    ErrorKind::PermissionDenied | ErrorKind::IsADirectory | ErrorKind::InvalidData
+                )
         })
     })
 }

@@ -117,7 +117,8 @@ impl ParquetFile {
         let finished = async {
             let metadata = self.writer.finish()?;
             self.writer.sync()?;
-            let footer = Bytes::from(std::mem::take(self.writer.inner_mut()));
+            let footer = std::mem::take(self.writer.inner_mut());
+            let footer = Bytes::from(checksums::sealed(footer));
             self.bytes += footer.len() as u64;
             AsyncFileWriter::write(&mut self.object, footer).await?;
             AsyncFileWriter::complete(&mut self.object).await?;
@@ -215,6 +216,10 @@ pub(super) async fn open_at(
     bytes: u64,
     version: Option<String>,
 ) -> Result<Opened, TableError> {
+    if bytes < BYTES_MIN {
+        let what = ParquetError::General(format!("it has {bytes} bytes"));
+        return Err(TableError::parquet(path, what));
+    }
     let reader = ObjectReader {
         store: Arc::clone(store),
         path: path.clone(),
@@ -236,7 +241,8 @@ pub(super) async fn open_live(
     file: &DataFile,
 ) -> Result<Opened, TableError> {
     let path = Path::from(file.path.as_str());
-    let error = match open(store, &path, file.bytes).await {
+    let opened = open(store, &path, file.bytes).await;
+    let error = match opened.and_then(|opened| opened.check_held().map(|()| opened)) {
         Ok(opened) => return Ok(opened),
         Err(error) => error,
     };
@@ -415,6 +421,9 @@ impl Size {
         self.bytes += other.bytes;
     }
 }
+
+/// No Parquet file is shorter: it begins and ends with a magic number of 4 bytes, and says how long its footer is.
+const BYTES_MIN: u64 = 12;
 
 /// A file up to this size is had by one request. Most staged files are far smaller.
 const WHOLE_BYTES: u64 = 1024 * 1024;
