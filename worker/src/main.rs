@@ -463,8 +463,10 @@ fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
             )?;
         }
     }
-    for Trouble { table, what, .. } in &summary.troubles {
-        writeln!(out, "trouble    {table}: {}", escaped(what))?;
+    for trouble in &summary.troubles {
+        let Trouble { table, what, .. } = trouble;
+        let word = if trouble.is_failure { "trouble" } else { "warning" };
+        writeln!(out, "{word}    {table}: {}", escaped(what))?;
     }
     out.flush()
 }

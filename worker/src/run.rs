@@ -150,6 +150,9 @@ pub(crate) async fn run_over(
     progress: &mut dyn Progress,
 ) -> Result<Summary> {
     let (feeds, troubles) = Feeds::open(root, rollups).await?;
+    if let (true, Some(trouble)) = (feeds.tables.is_empty(), troubles.first()) {
+        bail!("{}", trouble.what);
+    }
     let mut summary = Summary {
         troubles,
         ..Summary::default()

@@ -207,7 +207,7 @@ fn a_full_hour_keeps_the_groups_that_it_has_and_folds_others() {
 }
 
 #[test]
-fn other_sql_under_the_same_name_is_refused() {
+fn a_table_goes_on_with_its_own_sql_when_its_file_has_another() {
     let place = Workplace::new();
     place.rollup("by_minute", BY_MINUTE);
     place.log(
@@ -224,11 +224,18 @@ fn other_sql_under_the_same_name_is_refused() {
     );
     place.run();
     place.rollup("by_minute", &BY_MINUTE.replace("client_ip", "user_agent"));
-    let printed = fail(&mut place.run_command(), 1);
+    place.log(
+        &alb_name(10, 5, 2),
+        &alb_line(10, 1, "192.0.2.2", 200, "https://shop.example:443/"),
+    );
+    let printed = place.run();
     assert!(
-        printed.contains("is the result of other SQL") && printed.contains("a name of its own"),
+        printed.contains("warning    by_minute: the table is the result of other SQL")
+            && printed.contains("a name of its own"),
         "{printed}"
     );
+    let rows = "SELECT requests, cardinality(clients) FROM by_minute";
+    assert_eq!(place.query(rows), ["2,2"]);
 }
 
 #[test]
