@@ -84,31 +84,39 @@ fn place() -> Workplace {
     place
 }
 
-/// Adds a log file of three requests of that hour, by another node each time.
-fn log(place: &Workplace, hour: u32) {
+/// Adds a log file of three requests of that hour, by another node each time. Returns its name.
+fn log(place: &Workplace, hour: u32) -> String {
     let node = fs::read_dir(place.path("logs")).unwrap().count() as u32 + 1;
     let url = "https://shop.example:443/";
     let lines: Vec<String> = (0..3)
         .map(|second| alb_line(hour, second, "192.0.2.1", 200, url))
         .collect();
-    place.log(&alb_name(hour, 5, node), &lines.concat());
+    let name = alb_name(hour, 5, node);
+    place.log(&name, &lines.concat());
+    name
 }
 
-/// Stages the log files of the workplace that begin with this, and commits nothing.
-fn stage(place: &Workplace, hour: u32) {
-    log(place, hour);
-    let begin = alb_name(hour, 5, 0);
-    let (begin, _) = begin.split_once("10.0.0").unwrap();
-    let logs = fs::read_dir(place.path("logs")).unwrap();
-    let path = logs
-        .map(|entry| entry.unwrap().path())
-        .find(|path| path.file_name().unwrap().to_str().unwrap().starts_with(begin))
-        .unwrap();
-    let path = path.canonicalize().unwrap();
-    Runtime::new().unwrap().block_on(async {
-        let root = Root::create(&place.path("tables")).await.unwrap();
-        let loaded = Rollup::load_folder(&place.path("rollups")).await.unwrap();
-        let (feeds, _) = Feeds::open(&root, loaded).await.unwrap();
+/// A worker that stages, and commits nothing.
+struct Stager {
+    feeds: Feeds,
+    runtime: Runtime,
+}
+
+impl Stager {
+    fn new(place: &Workplace) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let feeds = runtime.block_on(async {
+            let root = Root::create(&place.path("tables")).await.unwrap();
+            let loaded = Rollup::load_folder(&place.path("rollups")).await.unwrap();
+            Feeds::open(&root, loaded).await.unwrap().0
+        });
+        Self { feeds, runtime }
+    }
+
+    /// Stages a log file of the workplace.
+    fn stage(&self, place: &Workplace, name: &str) {
+        let path = Path::new(&place.path("logs")).join(name);
+        let path = path.canonicalize().unwrap();
         let metadata = fs::metadata(&path).unwrap();
         let modified = metadata.modified().unwrap();
         let modified = modified.duration_since(std::time::UNIX_EPOCH).unwrap();
@@ -122,10 +130,17 @@ fn stage(place: &Workplace, hour: u32) {
             text_bytes: 1 << 30,
             group_bytes: 1 << 20,
         };
-        let rollups: Vec<&RollupTable> = feeds.fed().collect();
-        let staged = journey::stage(source, &rollups, &feeds.rejected_lines, limits).await;
+        let rollups: Vec<&RollupTable> = self.feeds.fed().collect();
+        let staged = journey::stage(source, &rollups, &self.feeds.rejected_lines, limits);
+        let staged = self.runtime.block_on(staged);
         assert!(matches!(staged.unwrap(), Outcome::Staged(_)));
-    });
+    }
+}
+
+/// Adds a log file of that hour, and stages it.
+fn stage(place: &Workplace, hour: u32) {
+    let name = log(place, hour);
+    Stager::new(place).stage(place, &name);
 }
 
 /// The files of the table `by_hour` whose paths have all of these parts, in order.
@@ -350,4 +365,39 @@ fn a_foreign_table_stands_alone() {
         }
         assert_eq!(total(&place, "by_client"), "9", "{name}");
     }
+}
+
+#[test]
+fn rows_of_other_sql_are_never_committed_to_a_table_that_was_made_anew() {
+    let place = place();
+    let name = log(&place, 12);
+    let of_before = Stager::new(&place);
+    fs::remove_dir_all(place.path("tables/by_hour")).unwrap();
+    // The same columns, so that rows of the one would fit into the other.
+    place.rollup("by_hour", &BY_HOUR.replace("count(*)", "sum(sent_bytes)"));
+    let logs = place.path("logs");
+    let aside = place.path("aside");
+    fs::rename(Path::new(&logs).join(&name), &aside).unwrap();
+    place.run();
+    let before = total(&place, "by_hour");
+    fs::rename(&aside, Path::new(&logs).join(&name)).unwrap();
+
+    of_before.stage(&place, &name);
+    fs::rename(Path::new(&logs).join(&name), &aside).unwrap();
+    let printed = fail(&mut place.run_command(), 3);
+    let said = "it was staged for other SQL than the table is the result of";
+    assert!(printed.contains(said), "{printed}");
+    assert_eq!(total(&place, "by_hour"), before);
+    fs::rename(&aside, Path::new(&logs).join(&name)).unwrap();
+    let verified = fail(&mut verify(&place), 3);
+    assert!(verified.contains(said), "{verified}");
+
+    let (rollups, tables) = (place.path("rollups"), place.path("tables"));
+    let retry = || logmill(["retry", "--rollups", &rollups, "--tables", &tables]);
+    let printed = succeed(&mut retry());
+    assert!(printed.contains("by_hour: 1 set aside before, 0 still"), "{printed}");
+    succeed(&mut verify(&place));
+    let of_a_log_file: u64 = before.parse::<u64>().unwrap() / 2;
+    assert_eq!(total(&place, "by_hour"), (3 * of_a_log_file).to_string());
+    assert!(succeed(&mut retry()).contains("nothing is set aside"));
 }

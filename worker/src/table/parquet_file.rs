@@ -192,7 +192,7 @@ fn properties(schema: &SchemaRef, purpose: Use) -> WriterProperties {
 /// Rows of a file, in batches.
 pub(super) type Rows = BoxStream<'static, Result<RecordBatch, TableError>>;
 
-/// A Parquet file opened for reading: its footer has been read.
+/// A Parquet file opened for reading: its footer has been read, and a small file is at hand and checked.
 pub(super) struct Opened {
     path: Path,
     reader: ObjectReader,
@@ -241,8 +241,7 @@ pub(super) async fn open_live(
     file: &DataFile,
 ) -> Result<Opened, TableError> {
     let path = Path::from(file.path.as_str());
-    let opened = open(store, &path, file.bytes).await;
-    let error = match opened.and_then(|opened| opened.check_held().map(|()| opened)) {
+    let error = match open(store, &path, file.bytes).await {
         Ok(opened) => return Ok(opened),
         Err(error) => error,
     };
@@ -279,12 +278,19 @@ pub(super) async fn open_whole(
 
 impl Opened {
     async fn new(path: &Path, mut reader: ObjectReader) -> Result<Self, TableError> {
-        let metadata = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new())
-            .await
-            .map_err(|source| TableError::parquet(path, source))?;
-        let checksums = checksums::Reading::of(metadata.metadata());
-        let checksums = checksums.map_err(|source| TableError::parquet(path, source))?;
-        reader.checksums = Arc::new(checksums);
+        // The types of Parquet's own schema are those of the columns. Arrow's, which stands in the footer as well, is decoded by code
+        // that panics on a byte that has changed.
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let opened = async {
+            let metadata = reader.get_metadata(Some(&options)).await?;
+            reader.checksums = Arc::new(checksums::Reading::of(&metadata)?);
+            if let Some(whole) = &reader.whole {
+                reader.checksums.check_whole(whole)?;
+            }
+            ArrowReaderMetadata::try_new(metadata, options)
+        };
+        let opened = opened.await;
+        let metadata = opened.map_err(|source| TableError::parquet(path, source))?;
         Ok(Self {
             path: path.clone(),
             reader,
@@ -325,15 +331,6 @@ impl Opened {
     /// The columns that it has.
     pub(super) fn schema(&self) -> &SchemaRef {
         self.metadata.schema()
-    }
-
-    /// Checks its rows, if they are at hand: those of a small file are.
-    pub(super) fn check_held(&self) -> Result<(), TableError> {
-        let Some(whole) = &self.reader.whole else {
-            return Ok(());
-        };
-        let checked = self.reader.checksums.check_whole(whole);
-        checked.map_err(|source| TableError::parquet(&self.path, source))
     }
 
     /// Its rows.

@@ -164,7 +164,7 @@ impl StagedFile {
     ) -> Result<Opening, TableError> {
         let path = self.path();
         let opened = parquet_file::open_at(store, &path, self.bytes, self.version.clone()).await;
-        let opened = match opened.and_then(|opened| opened.check_held().map(|()| opened)) {
+        let opened = match opened {
             Ok(opened) => opened,
             Err(error) if error.is_not_found() => return Ok(Opening::Gone),
             Err(error) => return Opening::unreadable(error),
