@@ -5,7 +5,6 @@ use std::error::Error;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::error::CredentialsError;
@@ -16,6 +15,8 @@ use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_types::service_config::ServiceConfigKey;
 use tokio::sync::OnceCell;
+
+use crate::retry::Policy;
 
 /// How long an answer's first byte may take. The SDK has no limit of its own, and one connection that hangs would
 /// hold a log file for ever. What comes after the first byte is watched by its stalled stream protection.
@@ -32,8 +33,7 @@ pub(crate) async fn sdk_config() -> &'static SdkConfig {
         let timeouts = TimeoutConfig::builder().read_timeout(READ_TIMEOUT).build();
         let mut config = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .timeout_config(timeouts)
-            // Slows down by itself when AWS throttles.
-            .retry_config(RetryConfig::adaptive());
+            .retry_config(Policy::REQUEST.of_sdk());
         if let Ok(name) = AppName::new("logmill") {
             config = config.app_name(name);
         }

@@ -17,6 +17,7 @@
 
 #![warn(missing_docs, unreachable_pub)]
 
+mod retry;
 mod aws;
 pub mod terminal;
 mod marks;
