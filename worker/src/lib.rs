@@ -33,6 +33,7 @@ pub mod journey;
 pub mod pace;
 pub mod upkeep;
 pub mod metrics;
+mod stall;
 pub mod run;
 pub mod serve;
 pub mod maintain;

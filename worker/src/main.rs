@@ -155,6 +155,7 @@ async fn execute(command: Command) -> Result<u8> {
                 log_files_at_once: args.log_files_at_once,
                 max_log_file_bytes: args.max_log_file_bytes,
                 grace: Duration::from_secs(args.grace),
+                stalled_after: Duration::from_secs(args.stalled_after),
                 commit_interval: (!args.no_commit)
                     .then(|| Duration::from_secs(args.commit_interval)),
             };
