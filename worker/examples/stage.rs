@@ -6,8 +6,9 @@
 #![allow(clippy::print_stdout)]
 
 use anyhow::{Result, bail};
+use logmill::feeds::{Feeds, RollupTable};
 use logmill::intake::listing;
-use logmill::journey::{self, Limits, Outcome, RollupTable, RollupTables, Source};
+use logmill::journey::{self, Limits, Outcome, Source};
 use logmill::rollup::Rollup;
 use logmill::table::Root;
 
@@ -24,10 +25,10 @@ async fn main() -> Result<()> {
         bail!("name the rollups, the place for tables, and the logs");
     };
     let root = Root::create(tables).await?;
-    let opened = RollupTables::open(&root, Rollup::load_folder(rollups).await?).await?;
+    let (opened, _) = Feeds::open(&root, Rollup::load_folder(rollups).await?).await?;
     let found = listing::list(std::slice::from_ref(logs), tables).await?;
     let staged = tokio::task::spawn_blocking(move || {
-        let each: Vec<&RollupTable> = opened.rollups.iter().collect();
+        let each: Vec<&RollupTable> = opened.fed().collect();
         let mut staged = 0;
         for found in found {
             let source = Source {

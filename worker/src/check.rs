@@ -98,7 +98,7 @@ pub async fn sample(
         max_log_file_bytes: u64::MAX,
         threads: None,
     };
-    let summary = run::run(vec![rollup], &options, progress).await?;
+    let summary = run::run(vec![rollup].into(), &options, progress).await?;
     let Some(table) = summary.tables.iter().find(|table| table.name == name) else {
         bail!("the table '{name}' was not made");
     };
@@ -145,6 +145,16 @@ pub async fn sample(
         for reason in reasons.into_iter().take(SHOWN_REASONS) {
             let _ = writeln!(text, "  {}", escaped(reason));
         }
+    }
+    for set_aside in summary.set_aside.values() {
+        let (log_file, reason) = &set_aside.first;
+        let _ = writeln!(
+            text,
+            "fails on {} log files as a whole, {} among them: {}",
+            HumanCount(set_aside.log_files as u64),
+            escaped(log_file),
+            escaped(reason)
+        );
     }
     for (log_file, reason) in &summary.failed {
         let _ = writeln!(text, "not read: {}: {}", escaped(log_file), escaped(reason));

@@ -57,6 +57,11 @@ pub(crate) enum Command {
     ///
     /// A log file that is sent again is not counted again. It may be stopped at any moment and run again.
     Replay(ReplayArgs),
+    /// Try again what is set aside: log files that a table could not count as they stand.
+    ///
+    /// What is staged is put back for the next commit, and the other log files are read again. Exit code 3 says that some are
+    /// still set aside; `logmill verify` names those of a span of time at any moment.
+    Retry(RetryArgs),
     /// Check a rollup: its columns, types and merge rules; with a sample of logs, what it comes to.
     Check(CheckArgs),
     /// Print what makes the tables known to Athena, and queries to begin with.
@@ -79,6 +84,25 @@ pub(crate) struct RunArgs {
     /// The folder of tables, which is made if there is none, or s3://bucket/prefix.
     #[arg(long, value_name = "ROOT")]
     pub(crate) tables: String,
+    /// The most text that one log file may expand to, in bytes; a larger one fails.
+    #[arg(long, value_name = "BYTES", default_value_t = 8 << 30)]
+    pub(crate) max_log_file_bytes: u64,
+    /// Log files read at once [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RetryArgs {
+    /// The folder of rollups, or s3://bucket/prefix.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rollups: String,
+    /// The folder of tables, or s3://bucket/prefix.
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) tables: String,
+    /// Only what is set aside for this table
+    #[arg(long, value_name = "NAME")]
+    pub(crate) table: Option<String>,
     /// The most text that one log file may expand to, in bytes; a larger one fails.
     #[arg(long, value_name = "BYTES", default_value_t = 8 << 30)]
     pub(crate) max_log_file_bytes: u64,

@@ -3,16 +3,17 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use futures::future::try_join_all;
+use futures::future::join_all;
 use logmill_shared::{LogFile, LogFileId, NamedAs, Shard};
 
 use crate::format::{FORMATS, LogFormat, Recognised, recognise};
 use crate::intake::listing::Found;
 use crate::maintain;
 use crate::rollup::REJECTED_LINES;
-use crate::table::{Entry, Root, Version};
+use crate::table::{Definition, Entry, Root, TableError, Version, Waiting};
 
 /// Shards that are read at once of a table, and held with all that their entries say: an hour of a large fleet has
 /// tens of thousands of log files.
@@ -27,6 +28,8 @@ pub enum Standing {
     Staged,
     /// It was counted, and is another by now. The change is not counted.
     Changed,
+    /// It can't be counted by some tables as it stands: which, and why. It is set aside, until a person has done something.
+    SetAside(Vec<(String, String)>),
     /// Nobody has dealt with it, or not for all tables. Where its name says nothing, it may be no log at all: only who
     /// reads it knows.
     Missing {
@@ -42,6 +45,8 @@ pub enum Standing {
 /// What the tables have counted and what is staged for them, read as far as is asked for.
 pub struct Ledgers {
     tables: Vec<Ledger>,
+    /// Tables that can't be read, and why: of them nothing is known.
+    pub(crate) unread: Vec<(String, String)>,
 }
 
 /// One table's. It has some 50 bytes for each log file of the hours that were asked for.
@@ -49,7 +54,8 @@ struct Ledger {
     table: String,
     format: &'static LogFormat,
     version: Version,
-    staged: HashSet<LogFileId>,
+    definition: Arc<Definition>,
+    waiting: Waiting,
     read: HashSet<Shard>,
     counted: HashMap<LogFileId, Counted>,
 }
@@ -63,21 +69,67 @@ struct Counted {
 }
 
 impl Ledgers {
-    /// Opens the ledgers of all tables at this place, as they are now.
+    /// Opens the ledgers of all tables at this place, as they are now. Delta tables that are none of logmill's are left alone.
+    ///
+    /// # Errors
+    ///
+    /// There is no table, or none can be read.
     pub async fn open(root: &Root) -> Result<Self> {
         let names = root.tables().await?;
         let names = names.into_iter().filter(|name| name != REJECTED_LINES);
-        let tables = try_join_all(names.map(async |name| Ledger::open(root, name).await)).await?;
-        if tables.is_empty() {
-            bail!("{}: there is no table", root.url());
+        let opened = names.map(async |name| (name.clone(), Ledger::open(root, name).await));
+        let mut ledgers = Self {
+            tables: Vec::new(),
+            unread: Vec::new(),
+        };
+        let mut first = None;
+        for (name, opened) in join_all(opened).await {
+            match opened {
+                Ok(Some(table)) => ledgers.tables.push(table),
+                Ok(None) => {}
+                Err(error) => {
+                    ledgers.unread.push((name, format!("{error:#}")));
+                    first = first.or(Some(error));
+                }
+            }
         }
-        Ok(Self { tables })
+        match (ledgers.tables.is_empty(), first) {
+            (true, Some(error)) => Err(error),
+            (true, None) => bail!("{}: there is no table", root.url()),
+            (false, _) => Ok(ledgers),
+        }
+    }
+
+    /// Fails if there is a table that can't be read.
+    ///
+    /// # Errors
+    ///
+    /// Why the first of them can't.
+    pub fn see_all_read(&self) -> Result<()> {
+        match self.unread.first() {
+            Some((_, error)) => bail!("{error}"),
+            None => Ok(()),
+        }
     }
 
     /// Where these log files stand, in their order. Reads the ledgers' hours that it has not read.
     pub async fn standings(&mut self, found: &[Found]) -> Result<Vec<Standing>> {
         let shards: HashSet<Shard> = found.iter().map(|found| found.log_file.shard()).collect();
-        try_join_all(self.tables.iter_mut().map(|table| table.read(&shards))).await?;
+        let ids: Vec<LogFileId> = found.iter().map(|found| found.log_file.id()).collect();
+        let read = self
+            .tables
+            .iter_mut()
+            .map(|table| table.read(&shards, &ids));
+        let mut failed = Vec::new();
+        for (at, read) in join_all(read).await.into_iter().enumerate() {
+            if let Err(error) = read {
+                failed.push((at, format!("{error:#}")));
+            }
+        }
+        for (at, error) in failed.into_iter().rev() {
+            let table = self.tables.remove(at).table;
+            self.unread.push((table, error));
+        }
         Ok(found.iter().map(|found| self.standing(found)).collect())
     }
 
@@ -98,9 +150,15 @@ impl Ledgers {
         if let (true, Some(format)) = (reading.is_empty(), format) {
             return Standing::Skipped(not_read(format));
         }
-        let missing: Vec<String> = reading
-            .iter()
-            .filter(|table| !table.counted.contains_key(&id) && !table.staged.contains(&id))
+        let has = |table: &&&Ledger| table.counted.contains_key(&id) || table.waiting.is_staged(id);
+        let lacking = || reading.iter().filter(|table| !has(table));
+        let set_aside = lacking().filter_map(|table| {
+            let reason = table.waiting.set_aside(id)?;
+            Some((table.table.clone(), reason.to_owned()))
+        });
+        let set_aside: Vec<(String, String)> = set_aside.collect();
+        let missing: Vec<String> = lacking()
+            .filter(|table| table.waiting.set_aside(id).is_none())
             .map(|table| table.table.clone())
             .collect();
         let etag = hash(&found.etag);
@@ -109,6 +167,8 @@ impl Ledgers {
                 in_others: missing.len() < reading.len(),
                 tables: missing,
             }
+        } else if !set_aside.is_empty() {
+            Standing::SetAside(set_aside)
         } else if counted.iter().any(|counted| counted.etag != etag) {
             Standing::Changed
         } else if reading.iter().any(|table| !table.counted.contains_key(&id)) {
@@ -123,7 +183,7 @@ impl Ledgers {
         if let Some(format) = counted.iter().find_map(|counted| counted.format) {
             return Format::Known(format);
         }
-        if let Some(table) = self.tables.iter().find(|table| table.staged.contains(&id)) {
+        if let Some(table) = self.tables.iter().find(|table| table.waiting.is_staged(id)) {
             return Format::Known(table.format);
         }
         match log_file.named_as() {
@@ -159,29 +219,35 @@ pub(crate) fn not_read(format: &LogFormat) -> String {
 }
 
 impl Ledger {
-    async fn open(root: &Root, table: String) -> Result<Self> {
-        // In this order: what a commit takes from staging meanwhile is in the version that is read after it.
-        let staged = root.staged(&table).await;
-        let open = async || {
-            let version = root.read(&table).await?;
-            let format = maintain::rollup(&table, &version).await?.format();
-            anyhow::Ok((version, format))
+    /// `None` of a Delta table that is none of logmill's.
+    async fn open(root: &Root, table: String) -> Result<Option<Self>> {
+        let read = async || {
+            // In this order: what a commit takes from staging meanwhile is in the version that is read after it.
+            let waiting = root.waiting(&table).await?;
+            let version = match root.read(&table).await {
+                Err(TableError::NotOurs { .. }) => return Ok(None),
+                version => version?,
+            };
+            let rollup = maintain::rollup(&table, &version).await?;
+            anyhow::Ok(Some((waiting, version, rollup)))
         };
-        let opened = open().await.and_then(|opened| Ok((staged?, opened)));
-        let (staged, (version, format)) =
-            opened.with_context(|| format!("the table '{table}' can't be read"))?;
-        Ok(Self {
+        let opened = read().await;
+        let opened = opened.with_context(|| format!("the table '{table}' can't be read"))?;
+        Ok(opened.map(|(waiting, version, rollup)| Self {
             table,
-            format,
+            format: rollup.format(),
+            definition: Arc::clone(rollup.definition()),
             version,
-            staged,
+            waiting,
             read: HashSet::new(),
             counted: HashMap::new(),
-        })
+        }))
     }
 
-    /// Reads what it has counted in these shards.
-    async fn read(&mut self, shards: &HashSet<Shard>) -> Result<()> {
+    /// Reads what it has counted in these shards, and looks at what is staged of these log files.
+    async fn read(&mut self, shards: &HashSet<Shard>, log_files: &[LogFileId]) -> Result<()> {
+        let seen = self.waiting.see(log_files, &self.definition).await;
+        seen.with_context(|| format!("what is staged for '{}' can't be read", self.table))?;
         let fresh: Vec<&Shard> = shards.difference(&self.read).collect();
         let fresh: Vec<Shard> = fresh.into_iter().cloned().collect();
         for shards in fresh.chunks(SHARDS_AT_ONCE) {
@@ -218,8 +284,9 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::feeds::Feeds;
     use crate::intake::listing;
-    use crate::journey::{self, RollupTables, Source};
+    use crate::journey::{self, Source};
     use crate::rollup::Rollup;
 
     const ALB: &str = "https 2026-11-20T10:00:00.000001Z app/shop/50dc6c495c0c9188 192.0.2.1:2817 10.0.0.1:80 \
@@ -240,7 +307,7 @@ mod tests {
             }
         }
 
-        async fn tables(&self, tables: &[(&str, &str)]) -> RollupTables {
+        async fn tables(&self, tables: &[(&str, &str)]) -> Feeds {
             let mut rollups = Vec::new();
             for (name, from) in tables {
                 let sql = format!("SELECT elb_name, count(*) AS lines FROM {from} GROUP BY 1");
@@ -250,7 +317,7 @@ mod tests {
                 };
                 rollups.push(Rollup::from_sql(name, &sql).await.unwrap());
             }
-            RollupTables::open(&self.root, rollups).await.unwrap()
+            Feeds::open(&self.root, rollups.into()).await.unwrap().0
         }
 
         fn path(&self, name: &str) -> PathBuf {
@@ -275,14 +342,14 @@ mod tests {
         }
     }
 
-    async fn stage(found: &Found, tables: &RollupTables) {
+    async fn stage(found: &Found, tables: &Feeds) {
         let source = Source {
             log_file: found.log_file.clone(),
             bytes: found.bytes,
             etag: found.etag.clone(),
             reader: found.open().unwrap(),
         };
-        let rollups: Vec<_> = tables.rollups.iter().collect();
+        let rollups: Vec<_> = tables.fed().collect();
         let limits = journey::Limits {
             text_bytes: 1 << 20,
             group_bytes: 1 << 20,
@@ -323,13 +390,25 @@ mod tests {
             assert_eq!(scene.standing(&found).await, missing(&all, false));
             stage(&found, &tables).await;
             assert_eq!(scene.standing(&found).await, Standing::Staged);
-            tables.rollups[0].table.commit().await.unwrap();
+            tables.tables[0]
+                .fed()
+                .unwrap()
+                .table
+                .commit()
+                .await
+                .unwrap();
             assert_eq!(
                 scene.standing(&found).await,
                 Standing::Staged,
                 "not for all yet"
             );
-            tables.rollups[1].table.commit().await.unwrap();
+            tables.tables[1]
+                .fed()
+                .unwrap()
+                .table
+                .commit()
+                .await
+                .unwrap();
             assert_eq!(scene.standing(&found).await, Standing::Counted);
             let changed = scene.log(name, &ALB.repeat(2)).await;
             assert_eq!(scene.standing(&changed).await, Standing::Changed);

@@ -2,20 +2,23 @@
 //! open ▸ gunzip ▸ lines ▸ columns ▸ every rollup's SQL at once ▸ one staged file per rollup.
 
 use std::io::{self, Read};
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use datafusion::error::DataFusionError;
 use futures::channel::mpsc::{Receiver, Sender, channel};
 use futures::future::{try_join, try_join_all};
-use futures::{SinkExt, StreamExt};
+use futures::{FutureExt, SinkExt, StreamExt};
 use logmill_shared::{LogFile, NamedAs};
 
+use crate::aws::chain;
+use crate::feeds::RollupTable;
 use crate::format::{Condition, LogFormat, Recognised, Scan, ScanColumn, recognise};
 use crate::log_file::gunzip::{self, GunzipError};
 use crate::log_file::lines::{Chunk, Lines};
-use crate::rollup::Rollup;
-use crate::table::{Entry, FailedLines, RejectedLines, Root, StagingFile, Table, TableError};
+use crate::table::{Entry, FailedLines, RejectedLines, StagingFile, Table, TableError};
+use crate::without_values::without_values;
 
 /// Batches that may wait between the scan and a rollup. One is enough for both to go on; each holds a
 /// megabyte of text.
@@ -25,48 +28,6 @@ const BATCHES_IN_FLIGHT: usize = 1;
 /// each a megabyte at most, have been read.
 const BATCH_ROWS_MIN: usize = 1000;
 const BATCH_CHUNKS_MAX: usize = 16;
-
-/// A rollup and the table that it makes.
-#[derive(Debug)]
-pub struct RollupTable {
-    /// The rollup.
-    pub rollup: Rollup,
-    /// Its table.
-    pub table: Table,
-}
-
-/// All that log files are staged for.
-#[derive(Debug)]
-pub struct RollupTables {
-    /// The rollups' tables.
-    pub rollups: Vec<RollupTable>,
-    /// The table of lines that are no log lines.
-    pub rejected_lines: Table,
-}
-
-impl RollupTables {
-    /// Opens the tables of these rollups, all at once, and creates what there is not. Fails if a table is the result of
-    /// other SQL.
-    pub async fn open(root: &Root, rollups: Vec<Rollup>) -> Result<Self, TableError> {
-        let rejected_lines = RejectedLines::definition();
-        let rejected_lines = root.open_or_create(&rejected_lines);
-        let rollups = rollups.into_iter().map(async |rollup| {
-            let table = root.open_or_create(rollup.definition()).await?;
-            Ok(RollupTable { rollup, table })
-        });
-        let (rollups, rejected_lines) = try_join(try_join_all(rollups), rejected_lines).await?;
-        Ok(Self {
-            rollups,
-            rejected_lines,
-        })
-    }
-
-    /// Every table, that of rejected lines at the end.
-    pub fn tables(&self) -> impl Iterator<Item = &Table> {
-        let of_rollups = self.rollups.iter().map(|each| &each.table);
-        of_rollups.chain([&self.rejected_lines])
-    }
-}
 
 /// A log file to be staged.
 pub struct Source<R> {
@@ -81,16 +42,18 @@ pub struct Source<R> {
 }
 
 /// Where a log file's way has ended.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Outcome {
-    /// It is staged for every rollup that reads it: it will be counted, whatever happens now.
+    /// It is staged for every rollup that reads it, or set aside for it: whatever happens now, it is not lost.
     Staged(Staged),
     /// It is no log that a rollup reads, and was left alone.
     Skipped(String),
+    /// It is a log of this format, which no rollup here reads.
+    NotRead(&'static LogFormat),
 }
 
 /// A log file that is staged.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Staged {
     /// What was read of it.
     pub reading: Reading,
@@ -98,6 +61,8 @@ pub struct Staged {
     pub spent: Spent,
     /// Tables whose rollup fails on some of its lines, and on how many.
     pub failed_lines: Vec<(String, u64)>,
+    /// Tables whose rollup fails on it as a whole, and why. It is set aside for them.
+    pub set_aside: Vec<(String, String)>,
 }
 
 /// Bounds of what a log file may take.
@@ -152,9 +117,9 @@ pub enum JourneyError {
     /// Its bytes are no text. To try again helps only if the file changes.
     #[error("can't be read")]
     Unreadable(#[from] GunzipError),
-    /// A rollup's SQL fails on it. To try again helps only if the SQL changes.
-    #[error("the rollup '{rollup}' fails on it")]
-    Sql {
+    /// The disk is full, or can't be written, while a rollup's groups are computed.
+    #[error("the rollup '{rollup}' can't use the disk")]
+    Disk {
         /// The rollup's name.
         rollup: String,
         /// What failed.
@@ -203,10 +168,7 @@ pub async fn stage<R: Read>(
         .filter(|each| each.rollup.format() == format)
         .collect();
     if rollups.is_empty() {
-        return Ok(Outcome::Skipped(format!(
-            "of {}, which no rollup here reads",
-            format.table
-        )));
+        return Ok(Outcome::NotRead(format));
     }
 
     let columns = union_of_columns(&rollups);
@@ -237,7 +199,16 @@ pub async fn stage<R: Read>(
         rejected.stage(&entry).await?;
     }
     let mut failed_lines = Vec::new();
-    for (each, (staging, failed)) in rollups.iter().zip(rolled_up) {
+    let mut set_aside = Vec::new();
+    for (each, rolled_up) in rollups.iter().zip(rolled_up) {
+        let (staging, failed) = match rolled_up {
+            Ok(rolled_up) => rolled_up,
+            Err(reason) => {
+                each.table.notes().set_aside(&log_file, &reason).await?;
+                set_aside.push((each.table.definition().name.clone(), reason));
+                continue;
+            }
+        };
         if failed.count > 0 {
             failed_lines.push((each.table.definition().name.clone(), failed.count));
         }
@@ -260,6 +231,7 @@ pub async fn stage<R: Read>(
         reading,
         spent,
         failed_lines,
+        set_aside,
     }))
 }
 
@@ -408,20 +380,64 @@ fn each_line(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Runs one rollup over a log file's batches. Returns what it is to stage, and the lines on which it fails.
+/// What has come of a rollup over a log file: what it is to stage, and the lines on which it fails; or why it fails on the log file
+/// as a whole.
+type RolledUp = Result<(StagingFile, FailedLines), String>;
+
+/// Runs one rollup over a log file's batches. Fails if nobody can be told apart from the others: the disk is full, or tables can't
+/// be written.
 async fn roll_up(
     each: &RollupTable,
     log_file: &LogFile,
     columns: &[ScanColumn],
     batches: Receiver<RecordBatch>,
     group_bytes: usize,
-) -> Result<(StagingFile, FailedLines), JourneyError> {
-    let RollupTable { rollup, table } = each;
-    let sql_error = |source| JourneyError::Sql {
-        rollup: table.definition().name.clone(),
-        source,
+) -> Result<RolledUp, JourneyError> {
+    let rolled_up = rows_of(each, log_file, columns, batches, group_bytes);
+    // A panic in one rollup must not cost the others their log file.
+    let error = match AssertUnwindSafe(rolled_up).catch_unwind().await {
+        Ok(Ok(rolled_up)) => return Ok(Ok(rolled_up)),
+        Ok(Err(error)) => error,
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            let what = text.unwrap_or("it panicked");
+            return Ok(Err(format!("a bug of logmill: {what}")));
+        }
     };
+    match error {
+        RollupFailure::Staging(error) if error.is_of_store() => Err(error.into()),
+        RollupFailure::Staging(error) => Ok(Err(chain(&error))),
+        RollupFailure::Sql(error) => match error.find_root() {
+            DataFusionError::IoError(_) => Err(JourneyError::Disk {
+                rollup: each.table.definition().name.clone(),
+                source: error,
+            }),
+            _ => Ok(Err(format!(
+                "the rollup fails on the log file as a whole: {}",
+                without_values(&error)
+            ))),
+        },
+    }
+}
 
+/// Why a log file could not be rolled up.
+#[derive(Debug, thiserror::Error)]
+enum RollupFailure {
+    #[error(transparent)]
+    Sql(#[from] DataFusionError),
+    #[error(transparent)]
+    Staging(#[from] TableError),
+}
+
+async fn rows_of(
+    each: &RollupTable,
+    log_file: &LogFile,
+    columns: &[ScanColumn],
+    batches: Receiver<RecordBatch>,
+    group_bytes: usize,
+) -> Result<(StagingFile, FailedLines), RollupFailure> {
+    let RollupTable { rollup, table } = each;
     let own: Vec<usize> = rollup
         .scan()
         .iter()
@@ -431,7 +447,7 @@ async fn roll_up(
 
     let mut staging = table.staging_file(log_file)?;
     let mut rows = rollup.rows(batches.boxed(), group_bytes);
-    while let Some(rows) = rows.next().await.map_err(sql_error)? {
+    while let Some(rows) = rows.next().await? {
         staging.write(rows).await?;
     }
     Ok((staging, rows.failed().await))

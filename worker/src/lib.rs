@@ -10,10 +10,10 @@
 //!                        columns   rules     ledger
 //! ```
 //!
-//! [`journey`] is the way of one log file through all of them, up to staging. [`run`] takes through it what it lists, and
+//! [`journey`] is the way of one log file through all of them, up to staging, for the tables that [`feeds`] opens. [`run`] takes through it what it lists, and
 //! commits; [`serve`] takes what is announced to it, for as long as it runs, while [`upkeep`] commits, and keeps tables
 //! small as [`maintain`] does. [`verify`] tells whether every log file of a time is counted, and [`replay`] sends to the
-//! queue those that are not. [`query`] and [`check`] are for people; [`terminal`] makes safe what is shown to them.
+//! queue those that are not; [`put_back`] tries again what is set aside. [`query`] and [`check`] are for people; [`terminal`] makes safe what is shown to them.
 
 #![warn(missing_docs, unreachable_pub)]
 
@@ -29,6 +29,8 @@ pub mod trino;
 pub mod sketch;
 pub mod rollup;
 pub mod table;
+mod without_values;
+pub mod feeds;
 pub mod journey;
 pub mod pace;
 pub mod upkeep;
@@ -40,6 +42,7 @@ pub mod maintain;
 pub mod completeness;
 pub mod verify;
 pub mod replay;
+pub mod put_back;
 pub mod query;
 pub mod check;
 pub mod ddl;

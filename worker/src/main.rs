@@ -7,10 +7,12 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
+use logmill::feeds::Trouble;
 use logmill::intake::http::Token;
 use logmill::intake::queue::Queue;
 use logmill::intake::span::Span;
 use logmill::maintain::{self, Maintained};
+use logmill::put_back::{self, PutBack};
 use logmill::query::{self, Format};
 use logmill::rollup::Rollup;
 use logmill::run::{self, Options, Summary};
@@ -136,7 +138,7 @@ async fn execute(command: Command) -> Result<u8> {
             };
             let summary = run::run(rollups, &options, &mut Bar::default()).await?;
             print_summary(&summary, &mut stdout())?;
-            Ok(if summary.failed.is_empty() {
+            Ok(if summary.is_complete() {
                 SUCCESS
             } else {
                 SOME_NOT_COUNTED
@@ -219,6 +221,23 @@ async fn execute(command: Command) -> Result<u8> {
             resend(args).await?;
             Ok(SUCCESS)
         }
+        Command::Retry(args) => {
+            let rollups = Rollup::load_folder(&args.rollups).await?;
+            let options = Options {
+                logs: Vec::new(),
+                tables: args.tables,
+                max_log_file_bytes: args.max_log_file_bytes,
+                threads: args.threads,
+            };
+            let only = args.table.as_deref();
+            let done = put_back::put_back(rollups, &options, only, &mut Bar::default()).await?;
+            let is_complete = done.still.is_empty() && done.summary.is_complete();
+            print_put_back(&done, &mut stdout())?;
+            Ok(match is_complete {
+                true => SUCCESS,
+                false => SOME_NOT_COUNTED,
+            })
+        }
         Command::Check(args) => {
             let rollup = Rollup::load(&args.rollup).await?;
             let mut out = stdout();
@@ -231,6 +250,7 @@ async fn execute(command: Command) -> Result<u8> {
         }
         Command::Ddl(args) => {
             let rollups = Rollup::load_folder(&args.rollups).await?;
+            let rollups = rollups.all().map_err(anyhow::Error::msg)?;
             let tables: Vec<_> = rollups
                 .iter()
                 .map(|rollup| &**rollup.definition())
@@ -349,6 +369,32 @@ impl cli::Output {
     }
 }
 
+/// Reasons that are shown of what is set aside.
+const SHOWN_SET_ASIDE: usize = 10;
+
+fn print_put_back(done: &PutBack, out: &mut impl Write) -> io::Result<()> {
+    if done.set_aside.is_empty() {
+        return writeln!(out, "nothing is set aside");
+    }
+    for (table, before) in &done.set_aside {
+        let still = done.still.get(table).map_or(&[][..], Vec::as_slice);
+        writeln!(
+            out,
+            "table      {table}: {before} set aside before, {} still:",
+            still.len()
+        )?;
+        for (log_file, reason) in still.iter().take(SHOWN_SET_ASIDE) {
+            writeln!(
+                out,
+                "             {}: {}",
+                escaped(log_file),
+                escaped(reason)
+            )?;
+        }
+    }
+    print_summary(&done.summary, out)
+}
+
 fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
     use indicatif::{HumanBytes, HumanCount};
 
@@ -375,6 +421,20 @@ fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
     }
     line(summary.failed.len(), "failed, and not counted:")?;
     for (log_file, reason) in &summary.failed {
+        writeln!(
+            out,
+            "             {}: {}",
+            escaped(log_file),
+            escaped(reason)
+        )?;
+    }
+    for (table, set_aside) in &summary.set_aside {
+        let (log_file, reason) = &set_aside.first;
+        writeln!(
+            out,
+            "           {} set aside for {table}, and not counted by it; `logmill retry` tries again:",
+            count(set_aside.log_files)
+        )?;
         writeln!(
             out,
             "             {}: {}",
@@ -435,6 +495,9 @@ fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
                 "           {rows} rows, with is_other, stand for groups that a full hour had no room for"
             )?;
         }
+    }
+    for Trouble { table, what, .. } in &summary.troubles {
+        writeln!(out, "trouble    {table}: {}", escaped(what))?;
     }
     out.flush()
 }

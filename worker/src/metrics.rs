@@ -58,6 +58,9 @@ pub struct Metrics {
     failed_lines: Counters,
     out_of_range: Counters,
     other_rows: Counters,
+    set_aside: Gauges,
+    set_aside_age: Gauges,
+    troubles: Gauges,
 }
 
 /// What has become of a message.
@@ -118,6 +121,9 @@ impl Default for Metrics {
             failed_lines: Family::default(),
             out_of_range: Family::default(),
             other_rows: Family::default(),
+            set_aside: Family::default(),
+            set_aside_age: Family::default(),
+            troubles: Family::default(),
         }
         .registered()
         .shown()
@@ -254,6 +260,22 @@ impl Metrics {
             "Rows that stand for groups which a full hour had no room for, in the hours that this worker's commits have written; each time again",
             self.other_rows.clone(),
         );
+        registry.register(
+            "set_aside_log_files",
+            "Log files that are set aside for a table, as the worker that has the table's lease last saw",
+            self.set_aside.clone(),
+        );
+        registry.register_with_unit(
+            "set_aside_age",
+            "Seconds for which the oldest of them has been set aside",
+            seconds(),
+            self.set_aside_age.clone(),
+        );
+        registry.register(
+            "table_troubles",
+            "Whether something is the matter with a table or its rollup that a person must see to: 1 or 0",
+            self.troubles.clone(),
+        );
         self
     }
 
@@ -339,6 +361,19 @@ impl Metrics {
             count(&self.messages, "outcome", outcome, 0);
         }
         self
+    }
+
+    pub(crate) fn set_aside(&self, table: &str, log_files: usize, oldest: Duration) {
+        let table = label("table", table);
+        let count = self.set_aside.get_or_create_owned(&table);
+        count.set(log_files as i64);
+        let age = self.set_aside_age.get_or_create_owned(&table);
+        age.set(oldest.as_secs() as i64);
+    }
+
+    pub(crate) fn trouble(&self, table: &str, is_trouble: bool) {
+        let gauge = self.troubles.get_or_create_owned(&label("table", table));
+        gauge.set(is_trouble.into());
     }
 
     pub(crate) fn lease(&self, table: &str, is_held: bool) {

@@ -1,26 +1,26 @@
 //! `logmill run`: log files from folders and buckets, staged on all cores and committed, once through.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use futures::future::try_join_all;
-use logmill_shared::Shard;
+use futures::future::join_all;
+use logmill_shared::{LogFileId, Shard};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::aws::chain;
+use crate::feeds::{Feeds, RollupTable, Trouble};
 use crate::intake::listing::{self, Found};
-use crate::journey::{
-    self, JourneyError, Limits, Outcome, Reading, RollupTable, RollupTables, Source, Staged,
-};
+use crate::journey::{self, JourneyError, Limits, Outcome, Reading, Source, Staged};
 use crate::memory;
 use crate::pace::{self, Pace};
-use crate::rollup::{REJECTED_LINES, Rollup};
+use crate::rollup::{Loaded, REJECTED_LINES};
 use crate::table::{Entry, Lost, Root, TableError};
 
 /// What to run.
@@ -55,10 +55,46 @@ pub struct Summary {
     pub lost: BTreeMap<String, Lost>,
     /// What was read.
     pub reading: Reading,
+    /// Log files that are set aside for a table, and why: by the table's name, the first of them, and how many they are.
+    pub set_aside: BTreeMap<String, SetAsideSummary>,
+    /// What is the matter with rollups and tables.
+    pub troubles: Vec<Trouble>,
     /// The tables, as they are now.
     pub tables: Vec<TableSummary>,
     /// Time from the first log file to the last commit.
     pub elapsed: Duration,
+}
+
+/// What a run has set aside for a table.
+#[derive(Debug, Default)]
+pub struct SetAsideSummary {
+    /// How many log files.
+    pub log_files: usize,
+    /// One of them, and why.
+    pub first: (String, String),
+}
+
+impl Summary {
+    /// Whether all that was given is counted by all tables.
+    pub fn is_complete(&self) -> bool {
+        let failed = self.troubles.iter().any(|trouble| trouble.is_failure);
+        self.failed.is_empty() && self.set_aside.is_empty() && !failed
+    }
+
+    fn set_aside(&mut self, table: &str, log_file: String, reason: String) {
+        let of_table = self.set_aside.entry(table.to_owned()).or_default();
+        if of_table.log_files == 0 {
+            of_table.first = (log_file, reason);
+        }
+        of_table.log_files += 1;
+    }
+
+    /// Adds what has been said of no table yet.
+    fn trouble(&mut self, trouble: Trouble) {
+        if !self.troubles.contains(&trouble) {
+            self.troubles.push(trouble);
+        }
+    }
 }
 
 /// A table after the run.
@@ -88,7 +124,7 @@ pub trait Progress: Send {
 
 /// Runs every rollup over every log file that its table has not counted.
 pub async fn run(
-    rollups: Vec<Rollup>,
+    rollups: Loaded,
     options: &Options,
     progress: &mut dyn Progress,
 ) -> Result<Summary> {
@@ -100,11 +136,24 @@ pub async fn run(
         );
     }
     let root = Root::create(&options.tables).await?;
-    let tables = RollupTables::open(&root, rollups).await?;
     let found = listing::list(&options.logs, &options.tables).await?;
+    run_over(found, rollups, &root, options, progress).await
+}
 
-    let mut summary = Summary::default();
-    let to_do = to_do(found, &tables.rollups, &mut summary).await?;
+/// The same over log files that have been found.
+pub(crate) async fn run_over(
+    found: Vec<Found>,
+    rollups: Loaded,
+    root: &Root,
+    options: &Options,
+    progress: &mut dyn Progress,
+) -> Result<Summary> {
+    let (feeds, troubles) = Feeds::open(root, rollups).await?;
+    let mut summary = Summary {
+        troubles,
+        ..Summary::default()
+    };
+    let to_do = to_do(found, &feeds, &mut summary).await?;
     progress.begin(
         to_do.len(),
         to_do.iter().map(|to_do| to_do.found.bytes).sum(),
@@ -115,12 +164,12 @@ pub async fn run(
         Some(threads) => threads.get(),
         None => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
     };
-    let memory = memory::Staging::new(threads, tables.rollups.len());
+    let memory = memory::Staging::new(threads, feeds.fed().count());
     let threads = memory.log_files;
     let workshop = Arc::new(Workshop {
         next: AtomicUsize::new(0),
         to_do,
-        tables,
+        feeds,
         limits: Limits {
             text_bytes: options.max_log_file_bytes,
             group_bytes: memory.groups,
@@ -146,67 +195,104 @@ pub async fn run(
         worker.context("a worker failed")?;
     }
 
-    for table in workshop.tables.tables() {
-        let version = table.version().await?;
-        summary.tables.push(TableSummary {
-            name: table.definition().name.clone(),
-            rows: version.rows(),
-            files: version.files().len(),
-            bytes: version.files().iter().map(|file| file.bytes).sum(),
-        });
+    for table in workshop.feeds.all() {
+        let name = table.definition().name.clone();
+        match table.version().await {
+            Ok(version) => summary.tables.push(TableSummary {
+                name,
+                rows: version.rows(),
+                files: version.files().len(),
+                bytes: version.files().iter().map(|file| file.bytes).sum(),
+            }),
+            Err(error) => summary.trouble(not_read(name, &error)),
+        }
     }
     summary.elapsed = begin.elapsed();
     progress.end();
     Ok(summary)
 }
 
-/// A log file, and the rollups whose tables have not counted it.
+/// A log file, and the tables that have not counted it.
 struct ToDo {
     found: Found,
-    rollups: Vec<usize>,
+    tables: Vec<usize>,
 }
 
-/// Leaves out what is counted or staged already.
-async fn to_do(
-    found: Vec<Found>,
-    tables: &[RollupTable],
-    summary: &mut Summary,
-) -> Result<Vec<ToDo>> {
+fn not_read(table: String, error: &TableError) -> Trouble {
+    Trouble {
+        table,
+        what: chain(error),
+        is_failure: true,
+    }
+}
+
+/// What a table has of some log files.
+struct Known<'f> {
+    feed: &'f RollupTable,
+    counted: HashMap<LogFileId, Entry>,
+    staged: HashSet<LogFileId>,
+}
+
+/// Leaves out what is counted or staged already. Of a table that can't be read, what it has counted is not known: log files are
+/// staged for it, and its commits will see.
+async fn to_do(found: Vec<Found>, feeds: &Feeds, summary: &mut Summary) -> Result<Vec<ToDo>> {
     let shards: HashSet<Shard> = found.iter().map(|found| found.log_file.shard()).collect();
-    let known = tables.iter().map(async |each| {
-        let counted = each.table.version().await?.counted_entries(&shards).await?;
-        Ok::<_, TableError>((counted, each.table.staged().await?))
+    let known = feeds.tables.iter().map(async |feed| {
+        let feed = feed.fed()?;
+        let read = async {
+            let counted = feed.table.version().await?.counted_entries(&shards).await?;
+            Ok::<_, TableError>((counted, feed.table.staged().await?))
+        };
+        Some((feed, read.await))
     });
-    let (counted, staged): (Vec<_>, Vec<_>) = try_join_all(known).await?.into_iter().unzip();
+    let mut tables: Vec<Option<Known>> = Vec::new();
+    for known in join_all(known).await {
+        let Some((feed, read)) = known else {
+            tables.push(None);
+            continue;
+        };
+        let (counted, staged) = read.unwrap_or_else(|error| {
+            summary.trouble(not_read(feed.table.definition().name.clone(), &error));
+            Default::default()
+        });
+        tables.push(Some(Known {
+            feed,
+            counted,
+            staged,
+        }));
+    }
+    let fed = || {
+        tables
+            .iter()
+            .enumerate()
+            .filter_map(|(at, known)| Some((at, known.as_ref()?)))
+    };
     let mut to_do = Vec::new();
     for found in found {
         let id = found.log_file.id();
-        let entries: Vec<&Entry> = counted
-            .iter()
-            .filter_map(|counted| counted.get(&id))
+        let entries: Vec<&Entry> = fed()
+            .filter_map(|(_, known)| known.counted.get(&id))
             .collect();
         if entries.iter().any(|entry| entry.etag != found.etag) {
             summary.changed.push(found.log_file.to_string());
         }
         // What has been counted once has told its format; tables over another one will never count it.
-        let reads = |table: usize| match entries.first() {
-            Some(entry) => tables[table].rollup.format().table == entry.log_table,
+        let reads = |known: &Known| match entries.first() {
+            Some(entry) => known.feed.rollup.format().table == entry.log_table,
             None => true,
         };
-        let missing: Vec<usize> = (0..tables.len())
-            .filter(|&table| reads(table) && !counted[table].contains_key(&id))
+        let missing =
+            || fed().filter(|(_, known)| reads(known) && !known.counted.contains_key(&id));
+        let not_staged: Vec<usize> = missing()
+            .filter(|(_, known)| !known.staged.contains(&id))
+            .map(|(at, _)| at)
             .collect();
-        let not_staged: Vec<usize> = missing
-            .iter()
-            .copied()
-            .filter(|&table| !staged[table].contains(&id))
-            .collect();
-        if missing.is_empty() {
+        if missing().next().is_none() {
             summary.counted_before += 1;
         } else if !not_staged.is_empty() {
             to_do.push(ToDo {
                 found,
-                rollups: not_staged,
+                tables: not_staged,
             });
         }
     }
@@ -217,7 +303,7 @@ async fn to_do(
 struct Workshop {
     to_do: Vec<ToDo>,
     next: AtomicUsize,
-    tables: RollupTables,
+    feeds: Feeds,
     limits: Limits,
 }
 
@@ -227,38 +313,55 @@ impl Workshop {
     }
 
     async fn stage(&self, to_do: &ToDo) -> Result<Outcome, JourneyError> {
-        let rollups = to_do.rollups.iter();
-        let rollups: Vec<&RollupTable> = rollups.map(|&at| &self.tables.rollups[at]).collect();
+        let rollups = to_do.tables.iter();
+        let rollups = rollups.filter_map(|&at| self.feeds.tables[at].fed());
+        let rollups: Vec<&RollupTable> = rollups.collect();
         let source = Source {
             log_file: to_do.found.log_file.clone(),
             bytes: to_do.found.bytes,
             etag: to_do.found.etag.clone(),
             reader: to_do.found.open()?,
         };
-        let rejected_lines = &self.tables.rejected_lines;
+        let rejected_lines = &self.feeds.rejected_lines;
         journey::stage(source, &rollups, rejected_lines, self.limits).await
     }
 
-    /// Commits what is staged for all tables.
-    async fn commit(&self) -> Result<Counted> {
+    /// Commits what is staged for all tables. One that can't be committed holds up no other.
+    async fn commit(&self) -> Counted {
         let mut counted = Counted::default();
-        for table in self.tables.tables() {
+        for table in self.feeds.all() {
             let name = &table.definition().name;
-            let committed = table
-                .commit()
-                .await
-                .with_context(|| format!("the table '{name}' can't be committed"))?;
+            let committed = match table.commit().await {
+                Ok(committed) => committed,
+                Err(error) => {
+                    tracing::warn!(table = %name, error = chain(&error), "table can't be committed");
+                    counted.troubles.push(Trouble {
+                        table: name.clone(),
+                        what: format!("it can't be committed: {}", chain(&error)),
+                        is_failure: true,
+                    });
+                    continue;
+                }
+            };
+            let set_aside = committed.set_aside.into_iter();
+            counted
+                .set_aside
+                .extend(set_aside.map(|(log_file, reason)| (name.clone(), log_file, reason)));
             if name != REJECTED_LINES {
                 let entries = committed.entries.into_iter();
                 counted
                     .log_files
                     .extend(entries.map(|entry| entry.log_file));
                 if committed.version > 0 {
-                    counted.lost.insert(name.clone(), committed.lost);
+                    counted
+                        .lost
+                        .entry(name.clone())
+                        .or_default()
+                        .add(&committed.lost);
                 }
             }
         }
-        Ok(counted)
+        counted
     }
 }
 
@@ -269,6 +372,21 @@ struct Counted {
     log_files: HashSet<String>,
     /// Values that tables could not store exactly.
     lost: BTreeMap<String, Lost>,
+    /// Tables, log files that are set aside for them, and why.
+    set_aside: Vec<(String, String, String)>,
+    troubles: Vec<Trouble>,
+}
+
+impl Counted {
+    /// Adds what later commits have done. Trouble is over if they had none.
+    fn add(&mut self, later: Self) {
+        self.log_files.extend(later.log_files);
+        for (table, lost) in later.lost {
+            self.lost.entry(table).or_default().add(&lost);
+        }
+        self.set_aside.extend(later.set_aside);
+        self.troubles = later.troubles;
+    }
 }
 
 /// Takes in what the workers have done, and commits now and then while they go on.
@@ -278,22 +396,15 @@ async fn gather(
     summary: &mut Summary,
     progress: &mut dyn Progress,
 ) -> Result<()> {
-    let counted: Arc<Mutex<Counted>> = Arc::default();
-    let commit = |workshop: Arc<Workshop>, counted: Arc<Mutex<Counted>>| {
+    let mut counted = Counted::default();
+    let commit = |workshop: Arc<Workshop>| {
         tokio::spawn(async move {
             let begin = Instant::now();
-            let Counted { log_files, lost } = workshop.commit().await?;
-            let mut counted = counted
-                .lock()
-                .map_err(|_| anyhow::anyhow!("a commit has panicked"))?;
-            counted.log_files.extend(log_files);
-            for (table, lost) in lost {
-                counted.lost.entry(table).or_default().add(&lost);
-            }
-            anyhow::Ok(begin.elapsed())
+            let counted = workshop.commit().await;
+            (counted, begin.elapsed())
         })
     };
-    let mut committing: Option<JoinHandle<Result<Duration>>> = None;
+    let mut committing: Option<JoinHandle<(Counted, Duration)>> = None;
     let mut pace = Pace::new(pace::INTERVAL);
     let mut last_commit = Instant::now();
     let mut staged = 0;
@@ -305,8 +416,12 @@ async fn gather(
                 let Staged {
                     reading,
                     failed_lines,
+                    set_aside,
                     ..
                 } = done;
+                for (table, reason) in set_aside {
+                    summary.set_aside(&table, found.log_file.to_string(), reason);
+                }
                 for (table, lines) in failed_lines {
                     *summary.failed_lines.entry(table).or_default() += lines;
                 }
@@ -314,6 +429,10 @@ async fn gather(
                 summary.reading.add(&reading);
             }
             Ok(Outcome::Skipped(what)) => *summary.skipped.entry(what).or_default() += 1,
+            Ok(Outcome::NotRead(format)) => {
+                let what = format!("of {}, which no rollup here reads", format.table);
+                *summary.skipped.entry(what).or_default() += 1;
+            }
             Err(error) => {
                 let reason = format!("{:#}", anyhow::Error::new(error));
                 tracing::warn!(log_file = %found.log_file, %reason, "log file not counted");
@@ -324,23 +443,37 @@ async fn gather(
         if committing.as_ref().is_some_and(JoinHandle::is_finished)
             && let Some(finished) = committing.take()
         {
-            pace.committed(finished.await??);
+            let (committed, took) = finished.await.context("a commit has panicked")?;
+            counted.add(committed);
+            pace.committed(took);
             last_commit = Instant::now();
         }
         if committing.is_none() && pace.is_due(staged, last_commit.elapsed()) {
-            committing = Some(commit(Arc::clone(workshop), Arc::clone(&counted)));
+            committing = Some(commit(Arc::clone(workshop)));
             staged = 0;
         }
     }
     progress.committing();
     if let Some(committing) = committing {
-        committing.await??;
+        let (committed, _) = committing.await.context("a commit has panicked")?;
+        counted.add(committed);
     }
-    commit(Arc::clone(workshop), Arc::clone(&counted)).await??;
-    if let Ok(mut counted) = counted.lock() {
-        summary.counted = counted.log_files.len();
-        summary.lost = std::mem::take(&mut counted.lost);
-        summary.lost.retain(|_, lost| *lost != Lost::default());
+    let (committed, _) = commit(Arc::clone(workshop))
+        .await
+        .context("a commit has panicked")?;
+    counted.add(committed);
+    summary.counted = counted.log_files.len();
+    summary.lost = counted.lost;
+    summary.lost.retain(|_, lost| *lost != Lost::default());
+    for (table, log_file, reason) in counted.set_aside {
+        summary.set_aside(&table, log_file, reason);
+    }
+    for trouble in counted.troubles {
+        // That the table could not be opened says the same.
+        summary
+            .troubles
+            .retain(|before| before.table != trouble.table);
+        summary.trouble(trouble);
     }
     Ok(())
 }

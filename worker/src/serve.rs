@@ -2,10 +2,12 @@
 //! commits, by lease, what it and others have staged.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -15,21 +17,21 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::aws::chain;
+use crate::feeds::{Feed, Feeds, RollupTable, Trouble};
 use crate::intake::disposition::{Disposition, NotStaged};
 use crate::intake::places::Places;
 use crate::intake::queue::Queue;
 use crate::intake::{Stage, Taken, http, sqs};
-use crate::journey::{
-    self, JourneyError, Limits, Outcome, RollupTable, RollupTables, Source, Staged,
-};
+use crate::journey::{self, JourneyError, Limits, Outcome, Source, Staged};
 use crate::memory;
 use crate::metrics::Metrics;
 use crate::rollup::Rollup;
 use crate::stall::ReadCount;
-use crate::table::Root;
+use crate::table::{Root, Table};
 use crate::upkeep::{self, News};
 
 /// Log files at once, for each core. A small one waits for S3 most of its time; a large one keeps a core busy by itself,
@@ -100,7 +102,7 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
     };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        rollups = worker.tables.rollups.len(),
+        rollups = worker.feeds.tables.len(),
         tables = options.tables,
         queue_url = options.queue_url,
         listen,
@@ -132,10 +134,14 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
         let http = http::Http::new(settings, worker, metrics, stop.clone());
         answering.spawn(http.listen(listener, close.clone()));
     }
+    for number in 0..worker.feeds.tables.len() {
+        working.spawn(Arc::clone(&worker).watch(number, stop.clone()));
+    }
     if let Some(interval) = options.commit_interval {
-        for table in 0..worker.tables.tables().count() {
-            working.spawn(Arc::clone(&worker).keep(table, interval, stop.clone()));
+        for number in 0..worker.feeds.tables.len() {
+            working.spawn(Arc::clone(&worker).keep(number, interval, stop.clone()));
         }
+        working.spawn(Arc::clone(&worker).keep_rejected_lines(interval, stop.clone()));
     }
     working.spawn({
         let (worker, stop) = (Arc::clone(&worker), stop.clone());
@@ -173,16 +179,30 @@ async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Resu
         None => None,
     };
     let root = Root::create(&options.tables).await?;
-    let memory = memory::Staging::new(at_once, rollups.len());
+    let (feeds, troubles) = Feeds::open(&root, rollups).await?;
+    let rollups = feeds.tables.len();
+    for feed in &feeds.tables {
+        metrics.trouble(feed.name(), false);
+    }
+    for trouble in &troubles {
+        tell(trouble, metrics);
+    }
+    if rollups == 0 {
+        bail!("there is no rollup that can be run; what is wrong with each is said above");
+    }
+    let memory = memory::Staging::new(at_once, rollups);
     if memory.log_files < at_once {
         tracing::warn!(
             log_files_at_once = memory.log_files,
-            rollups = rollups.len(),
+            rollups,
             "fewer log files at once than configured: memory does not allow for more"
         );
     }
     let worker = Arc::new(Worker {
-        tables: RollupTables::open(&root, rollups).await?,
+        current: feeds.tables.iter().cloned().map(RwLock::new).collect(),
+        feeds,
+        root,
+        warned: Mutex::default(),
         places,
         turns: Arc::new(Semaphore::new(memory.log_files)),
         stalls: Stalls::new(memory.log_files, options.stalled_after),
@@ -287,7 +307,13 @@ const GIVING_BACK: Duration = Duration::from_secs(5);
 
 /// Stages what is announced.
 struct Worker {
-    tables: RollupTables,
+    root: Root,
+    /// The tables as they were at the start.
+    feeds: Feeds,
+    /// The tables as they are by now.
+    current: Vec<RwLock<Arc<Feed>>>,
+    /// When it was last warned of what is set aside for a table.
+    warned: Mutex<HashMap<String, Instant>>,
     places: Places,
     /// One for each log file that may be staged at once.
     turns: Arc<Semaphore>,
@@ -340,13 +366,7 @@ impl Worker {
                 bytes: found.bytes,
                 etag: found.etag,
             };
-            let rollups: Vec<&RollupTable> = worker.tables.rollups.iter().collect();
-            runtime.block_on(journey::stage(
-                source,
-                &rollups,
-                &worker.tables.rejected_lines,
-                worker.limits,
-            ))
+            runtime.block_on(worker.stage_for_all(source))
         });
         let staged = tokio::select! {
             staged = &mut staged => staged,
@@ -405,23 +425,177 @@ impl Worker {
         }
     }
 
+    /// Stages a log file for the tables as they are now, and sets it aside for those that can't be fed.
+    async fn stage_for_all<R: Read>(&self, source: Source<R>) -> Result<Outcome, JourneyError> {
+        let log_file = source.log_file.clone();
+        let feeds: Vec<Arc<Feed>> = (0..self.current.len()).map(|at| self.feed(at)).collect();
+        let fed: Vec<&RollupTable> = feeds.iter().filter_map(|feed| feed.fed()).collect();
+        let rejected_lines = &self.feeds.rejected_lines;
+        let mut outcome = journey::stage(source, &fed, rejected_lines, self.limits).await?;
+        for feed in &feeds {
+            let Feed::Unfed(unfed) = &**feed else {
+                continue;
+            };
+            let set_aside = match &mut outcome {
+                Outcome::Staged(staged) => &mut staged.set_aside,
+                // Which logs the table is of is not known.
+                Outcome::NotRead(_) => {
+                    outcome = Outcome::Staged(Staged::default());
+                    match &mut outcome {
+                        Outcome::Staged(staged) => &mut staged.set_aside,
+                        _ => continue,
+                    }
+                }
+                Outcome::Skipped(_) => continue,
+            };
+            unfed.notes.set_aside(&log_file, &unfed.reason).await?;
+            set_aside.push((unfed.table.clone(), unfed.reason.clone()));
+        }
+        Ok(outcome)
+    }
+
+    fn warn_of_set_aside(&self, log_file: &LogFile, table: &str, reason: &str) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let last = warned.insert(table.to_owned(), now);
+        if last.is_none_or(|last| now - last >= WARN_OF_SET_ASIDE) {
+            tracing::warn!(%log_file, table, reason, "set aside for the table, as others may be; `logmill retry` tries again");
+        } else if let Some(last) = last {
+            warned.insert(table.to_owned(), last);
+        }
+    }
+
+    fn feed(&self, number: usize) -> Arc<Feed> {
+        let feed = self.current[number].read();
+        Arc::clone(&*feed.unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Commits, settles and vacuums one of the tables, by its number.
     async fn keep(
         self: Arc<Self>,
-        table: usize,
+        number: usize,
         interval: Duration,
         stop: CancellationToken,
     ) -> Result<()> {
-        let table = self.tables.tables().nth(table);
-        let table = table.context("there is no table of this number")?;
+        while !stop.is_cancelled() {
+            let feed = self.feed(number);
+            match feed.fed() {
+                Some(fed) => {
+                    self.keep_table(&fed.table, interval, &stop).await;
+                    if !stop.is_cancelled() {
+                        self.reopen(number).await;
+                    }
+                }
+                // `watch` opens it again.
+                None => pause(interval, &stop).await,
+            }
+        }
+        Ok(())
+    }
+
+    async fn keep_rejected_lines(
+        self: Arc<Self>,
+        interval: Duration,
+        stop: CancellationToken,
+    ) -> Result<()> {
+        let table = &self.feeds.rejected_lines;
+        while !stop.is_cancelled() {
+            self.keep_table(table, interval, &stop).await;
+            // It may have been removed.
+            if !stop.is_cancelled()
+                && let Err(error) = self.root.open_or_create(table.definition()).await
+            {
+                tracing::error!(error = chain(&error), "rejected_lines can't be opened");
+                pause(interval, &stop).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn keep_table(&self, table: &Table, interval: Duration, stop: &CancellationToken) {
         let name = &table.definition().name;
         upkeep::keep(table, interval, stop, |news| match news {
             News::Lease(is_held) => self.metrics.lease(name, is_held),
             News::Committed(committed, took) => self.metrics.committed(name, &committed, took),
+            News::SetAside(log_files, oldest) => self.metrics.set_aside(name, log_files, oldest),
             News::Failed => self.metrics.upkeep_failed(name),
         })
         .await;
-        Ok(())
+    }
+
+    /// Sees now and then whether a table is still the one that was opened. What is staged for another is set aside by its commits;
+    /// the sooner it is seen, the less.
+    async fn watch(self: Arc<Self>, number: usize, stop: CancellationToken) -> Result<()> {
+        loop {
+            pause(WATCH, &stop).await;
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+            let feed = self.feed(number);
+            let is_another = match feed.fed() {
+                Some(fed) => match fed.table.version().await {
+                    Ok(_) => false,
+                    Err(error) => error.is_another(),
+                },
+                None => true,
+            };
+            if is_another {
+                self.reopen(number).await;
+            }
+        }
+    }
+
+    /// Opens a table as it is now.
+    async fn reopen(&self, number: usize) {
+        let before = self.feed(number);
+        match self.feeds.reopened(&self.root, number).await {
+            Ok((feed, trouble)) => {
+                match &trouble {
+                    Some(trouble) => tell(trouble, &self.metrics),
+                    None => {
+                        self.metrics.trouble(before.name(), false);
+                        tracing::info!(table = before.name(), "table opened anew");
+                    }
+                }
+                let current = self.current[number].write();
+                *current.unwrap_or_else(PoisonError::into_inner) = Arc::new(feed);
+            }
+            Err(error) => {
+                self.metrics.trouble(before.name(), true);
+                tracing::error!(
+                    table = before.name(),
+                    error = chain(&error),
+                    "table can't be opened"
+                );
+            }
+        }
+    }
+}
+
+/// Warnings of what is set aside for a table follow one another by this time at least: a rollup that fails on one log file is
+/// likely to fail on all.
+const WARN_OF_SET_ASIDE: Duration = Duration::from_mins(1);
+
+/// How often a worker sees whether a table is still the one that it opened.
+const WATCH: Duration = Duration::from_mins(5);
+
+/// Waits, or until it is time to stop.
+async fn pause(duration: Duration, stop: &CancellationToken) {
+    // Either is well.
+    let _ = timeout(duration, stop.cancelled()).await;
+}
+
+/// Tells a person what is the matter with a rollup or a table.
+fn tell(trouble: &Trouble, metrics: &Metrics) {
+    let Trouble {
+        table,
+        what,
+        is_failure,
+    } = trouble;
+    metrics.trouble(table, true);
+    match is_failure {
+        true => tracing::error!(%table, what, "trouble with a table; the others go on"),
+        false => tracing::warn!(%table, what, "the rollup's file is not what the table is fed by"),
     }
 }
 
@@ -433,6 +607,7 @@ impl Stage for Arc<Worker> {
                     reading,
                     spent,
                     failed_lines,
+                    set_aside,
                 } = staged;
                 tracing::debug!(%log_file, lines = reading.lines, "staged");
                 self.metrics.staged(&reading, &spent);
@@ -440,7 +615,16 @@ impl Stage for Arc<Worker> {
                     tracing::debug!(%log_file, %table, lines, "rollup fails on lines; they are left out of it");
                     self.metrics.failed_lines(&table, lines);
                 }
+                for (table, reason) in set_aside {
+                    self.metrics.failed("set_aside");
+                    self.warn_of_set_aside(log_file, &table, &reason);
+                }
                 Ok(Taken::Staged)
+            }
+            Ok(Outcome::NotRead(format)) => {
+                tracing::debug!(%log_file, format = format.table, "skipped: no rollup reads it");
+                self.metrics.skipped();
+                Ok(Taken::Skipped)
             }
             Ok(Outcome::Skipped(what)) => {
                 tracing::debug!(%log_file, what, "skipped");

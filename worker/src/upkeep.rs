@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::aws::chain;
 use crate::pace::Pace;
 use crate::table::{Committed, Lease, Table, TableError};
 
@@ -21,6 +22,9 @@ const HOUSEKEEPING: Duration = Duration::from_mins(30);
 /// A day is packed when nothing has come for so long, so that a backfill does not undo it again and again.
 const QUIET: Duration = Duration::from_hours(1);
 
+/// How long commits may fail for a reason that may pass before that is an error.
+const PATIENCE: Duration = Duration::from_mins(5);
+
 /// How long replaced files are kept for queries that read older versions.
 const GRACE: Duration = Duration::from_hours(6);
 
@@ -31,16 +35,18 @@ pub enum News {
     Lease(bool),
     /// What was staged has been counted, in so much time. There may have been nothing.
     Committed(Committed, Duration),
+    /// So many log files are set aside, the oldest for so long.
+    SetAside(usize, Duration),
     /// Something failed, and will be tried again.
     Failed,
 }
 
-/// Keeps a table until `stop` is cancelled. Commits follow one another by `interval` at least, unless they can't keep up
-/// with what is staged. `tell` is told what happens.
+/// Keeps a table until `stop` is cancelled, or the table is another: somebody has removed it or made it anew. Commits follow one
+/// another by `interval` at least, unless they can't keep up with what is staged. `tell` is told what happens.
 pub async fn keep(
     table: &Table,
     interval: Duration,
-    stop: CancellationToken,
+    stop: &CancellationToken,
     mut tell: impl FnMut(News),
 ) {
     let mut keeper = Keeper {
@@ -49,6 +55,7 @@ pub async fn keep(
         next_commit: Instant::now(),
         commits_begun: None,
         next_housekeeping: Instant::now() + HOUSEKEEPING,
+        failing: None,
     };
     tell(News::Lease(false));
     while !stop.is_cancelled() {
@@ -57,7 +64,7 @@ pub async fn keep(
                 tell(News::Lease(true));
                 // Whoever had it before may have died long ago.
                 keeper.next_commit = Instant::now();
-                let held = keeper.hold(&mut lease, &stop, &mut tell).await;
+                let held = keeper.hold(&mut lease, stop, &mut tell).await;
                 lease.release().await;
                 tell(News::Lease(false));
                 held
@@ -66,9 +73,13 @@ pub async fn keep(
             Err(error) => Err(error),
         };
         if let Err(error) = held {
-            keeper.failed("table not kept; trying again", error, &mut tell);
+            let is_another = error.is_another();
+            keeper.stands_still(error, &mut tell);
+            if is_another {
+                return;
+            }
         }
-        tick(ASK, &stop).await;
+        tick(ASK, stop).await;
     }
 }
 
@@ -80,6 +91,8 @@ struct Keeper<'a> {
     /// When the first of several commits began that follow one another because one does not take all that is staged.
     commits_begun: Option<Instant>,
     next_housekeeping: Instant,
+    /// Since when no commit has succeeded.
+    failing: Option<Instant>,
 }
 
 impl Keeper<'_> {
@@ -112,10 +125,17 @@ impl Keeper<'_> {
         let first_begun = *self.commits_begun.get_or_insert(begun);
         let done = self.table.try_commit(lease).await?;
         let took = begun.elapsed();
+        self.failing = None;
         if !done.more {
             self.commits_begun = None;
             self.pace.committed(first_begun.elapsed());
             self.next_commit = begun + self.pace.interval();
+        }
+        if let Some((log_file, reason)) = done.set_aside.first() {
+            tracing::warn!(
+                table = %self.table.definition().name, log_files = done.set_aside.len(), log_file, reason,
+                "set aside: what is staged can't be committed; `logmill retry` tries again"
+            );
         }
         if !done.entries.is_empty() {
             let table = &self.table.definition().name;
@@ -156,12 +176,28 @@ impl Keeper<'_> {
         if let Err(error) = self.table.vacuum(GRACE).await {
             self.failed("table not vacuumed; trying again", error, tell);
         }
+        match self.table.set_aside_now().await {
+            Ok((log_files, oldest)) => tell(News::SetAside(log_files, oldest.unwrap_or_default())),
+            Err(error) => self.failed("what is set aside is not known", error, tell),
+        }
         self.next_housekeeping = Instant::now() + HOUSEKEEPING;
+    }
+
+    /// Nothing can be committed. infra/pipeline.yaml makes an alarm of the message.
+    fn stands_still(&mut self, error: TableError, tell: &mut impl FnMut(News)) {
+        let since = *self.failing.get_or_insert_with(Instant::now);
+        let (table, is_transient) = (&self.table.definition().name, error.is_transient());
+        let (error, since_s) = (chain(&error), since.elapsed().as_secs());
+        match is_transient && since.elapsed() < PATIENCE {
+            true => tracing::warn!(%table, error, since_s, "commit failed; trying again"),
+            false => tracing::error!(%table, error, since_s, "table stands still"),
+        }
+        tell(News::Failed);
     }
 
     fn failed(&self, what: &str, error: TableError, tell: &mut impl FnMut(News)) {
         let (table, is_transient) = (&self.table.definition().name, error.is_transient());
-        let error = format!("{:#}", anyhow::Error::new(error));
+        let error = chain(&error);
         match is_transient {
             true => tracing::warn!(%table, error, "{what}"),
             false => tracing::error!(%table, error, "{what}"),

@@ -71,8 +71,21 @@ pub struct Report {
     pub changed: Vec<String>,
     /// Log files that nobody can count, each with the reason.
     pub failed: Vec<NotCounted>,
+    /// Log files that are set aside: a table can't count them as they stand, each with the reason.
+    pub set_aside: Vec<NotCounted>,
     /// Log files that can be counted, and are not.
     pub missing: Vec<NotCounted>,
+    /// Tables that can't be read, each with the reason: nothing is known of what they have counted.
+    pub unread_tables: Vec<UnreadTable>,
+}
+
+/// A table that can't be read.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct UnreadTable {
+    /// Its name.
+    pub table: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// A log file that is not counted.
@@ -96,50 +109,57 @@ pub async fn verify(options: &Options, progress: &mut dyn Progress) -> Result<Re
     };
     let ledgers = Ledgers::open(&root).await?;
     let listing = Listing::begin(&options.logs, &options.tables, options.span);
-    let missing = list(listing, ledgers, &mut report, progress).await?;
-    look_again(missing, &root, &mut report, progress).await?;
+    let unsettled = list(listing, ledgers, &mut report, progress).await?;
+    look_again(unsettled, &root, &mut report, progress).await?;
     progress.end();
     report.finish();
     Ok(report)
 }
 
-/// Holds the listing against the ledgers. Returns what is missing, which is not in the report yet.
+/// Holds the listing against the ledgers. Returns what is not settled: missing, staged or set aside. It is not in the report yet.
 async fn list(
     mut listing: Listing,
     mut ledgers: Ledgers,
     report: &mut Report,
     progress: &mut dyn Progress,
 ) -> Result<Vec<Found>> {
-    let mut missing = Vec::new();
+    let mut unsettled = Vec::new();
     while let Some(page) = listing.next().await? {
         progress.found(page.len());
         report.log_files += page.len();
         let standings = ledgers.standings(&page).await?;
         for (found, standing) in page.into_iter().zip(standings) {
-            match report.take(found, standing) {
-                None => progress.done(1),
-                Some(found) => missing.push(found),
+            match standing {
+                Standing::Missing { .. } | Standing::Staged | Standing::SetAside(_) => {
+                    unsettled.push(found);
+                }
+                standing => {
+                    report.take(found, standing);
+                    progress.done(1);
+                }
             }
         }
     }
-    Ok(missing)
+    report.see_unread(&ledgers);
+    Ok(unsettled)
 }
 
-/// Looks again for what was missing: the ledgers were those of before the listing, and what has come to be counted since
-/// is not to be called missing. The rest is looked into.
+/// Looks again for what was not settled: the ledgers were those of before the listing, and what has come to be counted since
+/// is not to be called missing, nor what has been set aside since to be called staged. What is still missing is looked into.
 async fn look_again(
-    missing: Vec<Found>,
+    unsettled: Vec<Found>,
     root: &Root,
     report: &mut Report,
     progress: &mut dyn Progress,
 ) -> Result<()> {
-    if missing.is_empty() {
+    if unsettled.is_empty() {
         return Ok(());
     }
     let mut ledgers = Ledgers::open(root).await?;
-    let standings = ledgers.standings(&missing).await?;
+    let standings = ledgers.standings(&unsettled).await?;
+    report.see_unread(&ledgers);
     let mut still = Vec::new();
-    for (found, standing) in missing.into_iter().zip(standings) {
+    for (found, standing) in unsettled.into_iter().zip(standings) {
         let told = told_of(&standing);
         match report.take(found, standing) {
             None => progress.done(1),
@@ -240,6 +260,15 @@ impl Report {
             Standing::Staged => self.staged += 1,
             Standing::Changed => self.changed.push(found.log_file.to_string()),
             Standing::Skipped(what) => self.skip(what),
+            Standing::SetAside(tables) => {
+                let reasons = tables
+                    .iter()
+                    .map(|(table, why)| format!("for {table}: {why}"));
+                self.set_aside.push(NotCounted {
+                    log_file: found.log_file.to_string(),
+                    reason: reasons.collect::<Vec<_>>().join("; "),
+                });
+            }
             Standing::Missing { .. } => return Some(found),
         }
         None
@@ -249,12 +278,33 @@ impl Report {
         *self.skipped.entry(what).or_default() += 1;
     }
 
+    fn see_unread(&mut self, ledgers: &Ledgers) {
+        for (table, reason) in &ledgers.unread {
+            let unread = UnreadTable {
+                table: table.clone(),
+                reason: reason.clone(),
+            };
+            if self
+                .unread_tables
+                .iter()
+                .all(|other| other.table != unread.table)
+            {
+                self.unread_tables.push(unread);
+            }
+        }
+    }
+
     fn finish(&mut self) {
         self.changed.sort();
         self.failed.sort();
+        self.set_aside.sort();
         self.missing.sort();
-        self.complete =
-            self.changed.is_empty() && self.failed.is_empty() && self.missing.is_empty();
+        self.unread_tables.sort();
+        self.complete = self.changed.is_empty()
+            && self.failed.is_empty()
+            && self.set_aside.is_empty()
+            && self.missing.is_empty()
+            && self.unread_tables.is_empty();
     }
 }
 
@@ -275,7 +325,12 @@ impl fmt::Display for Report {
         let changed = "changed since they were counted; the changes are not counted:";
         list_of(f, &self.changed, changed)?;
         list_of(f, &self.failed, "failed, and not counted:")?;
+        let set_aside = "set aside, and not counted; `logmill retry` tries again:";
+        list_of(f, &self.set_aside, set_aside)?;
         list_of(f, &self.missing, "missing:")?;
+        for UnreadTable { reason, .. } in &self.unread_tables {
+            writeln!(f, "table      {}", escaped(reason))?;
+        }
         match (self.complete, self.log_files) {
             (true, 0) => writeln!(f, "complete   there is no log file of this time"),
             (true, _) if self.staged > 0 => {
@@ -312,8 +367,8 @@ impl fmt::Display for NotCounted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::feeds::Feeds;
     use crate::intake::span::parse_time;
-    use crate::journey::RollupTables;
     use crate::rollup::Rollup;
     use crate::run;
 
@@ -370,7 +425,7 @@ mod tests {
             }
             std::fs::write(path("logs/readme"), "no log").unwrap();
             let root = Root::create(&path("tables")).await.unwrap();
-            RollupTables::open(&root, rollups().await).await.unwrap();
+            Feeds::open(&root, rollups().await.into()).await.unwrap();
             let time = |text| parse_time(text).unwrap();
             let options = Options {
                 logs: path("logs"),
@@ -390,7 +445,7 @@ mod tests {
                 max_log_file_bytes: 100,
                 threads: None,
             };
-            run::run(rollups().await, &options, &mut NoProgress)
+            run::run(rollups().await.into(), &options, &mut NoProgress)
                 .await
                 .unwrap();
         }

@@ -31,7 +31,8 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use hostile::lines::{Balancer, HostileLog, ORDINARY, OVERFLOWING};
 use hostile::rollups::{ROLLUPS, WIDE};
-use logmill::journey::{self, Limits, Outcome, RollupTable, RollupTables, Source};
+use logmill::feeds::{Feeds, RollupTable};
+use logmill::journey::{self, Limits, Outcome, Source};
 use logmill::query::{Format, query};
 use logmill::rollup::Rollup;
 use logmill::table::{Root, Table};
@@ -118,12 +119,12 @@ fn of_balancer(sql: &str) -> Balancer {
     }
 }
 
-async fn plan() -> Vec<Rollup> {
+async fn plan() -> Vec<Arc<Rollup>> {
     let mut rollups = Vec::new();
     let mut refused = Vec::new();
     for (name, sql) in ROLLUPS {
         match Rollup::from_sql(name, &sql_of(sql)).await {
-            Ok(rollup) => rollups.push(rollup),
+            Ok(rollup) => rollups.push(Arc::new(rollup)),
             Err(error) => refused.push(format!("{name}: {error}")),
         }
     }
@@ -168,7 +169,7 @@ async fn guarded<T: Send + 'static>(
 
 /// Stages a log file's text for these rollups, or all. What it fails by, or panics.
 async fn staged(
-    tables: &Arc<RollupTables>,
+    tables: &Arc<Feeds>,
     which: Range<usize>,
     uri: &str,
     text: Vec<u8>,
@@ -181,17 +182,21 @@ async fn staged(
     };
     let tables = Arc::clone(tables);
     let staged = guarded(async move || {
-        let rollups: Vec<&RollupTable> = tables.rollups[which].iter().collect();
+        let rollups: Vec<&RollupTable> = tables.fed().skip(which.start).take(which.len()).collect();
         journey::stage(source, &rollups, &tables.rejected_lines, LIMITS).await
     });
     let staged = staged.await?;
     Ok(staged.map_err(|error| format!("{:#}", anyhow::Error::new(error))))
 }
 
-async fn stage(tables: &Arc<RollupTables>, made: &Made, faults: &mut Faults) {
-    let all = 0..tables.rollups.len();
+async fn stage(tables: &Arc<Feeds>, made: &Made, faults: &mut Faults) {
+    let all = 0..tables.tables.len();
     match staged(tables, all, &made.uri, made.log.text.clone()).await {
-        Ok(Ok(Outcome::Staged(..))) => {}
+        Ok(Ok(Outcome::Staged(staged))) => {
+            for (table, reason) in staged.set_aside {
+                faults.add("a log file was set aside", format!("{table}: {reason}"));
+            }
+        }
         Ok(Ok(other)) => faults.add(
             "a log file was not read",
             format!("{}: {other:?}", made.uri),
@@ -201,12 +206,12 @@ async fn stage(tables: &Arc<RollupTables>, made: &Made, faults: &mut Faults) {
     }
 }
 
-async fn commit(tables: &Arc<RollupTables>, faults: &mut Faults) {
+async fn commit(tables: &Arc<Feeds>, faults: &mut Faults) {
     let mut commits = Vec::new();
-    for at in 0..=tables.rollups.len() {
+    for at in 0..=tables.tables.len() {
         let tables = Arc::clone(tables);
         commits.push(tokio::spawn(guarded(async move || {
-            let table = tables.tables().nth(at).unwrap();
+            let table = tables.all().nth(at).unwrap();
             let committed = table.commit().await;
             let name = table.definition().name.clone();
             committed
@@ -305,14 +310,14 @@ fn count(batches: &[RecordBatch], is_kept: bool) -> (u64, u64) {
 }
 
 async fn check_rows(
-    tables: &RollupTables,
+    tables: &Feeds,
     folder: &Path,
     ledger: &[Value],
     made: &[Made],
     faults: &mut Faults,
 ) {
     let mut counted: HashMap<&str, Counted> = HashMap::new();
-    for ((name, sql), each) in ROLLUPS.iter().zip(&tables.rollups) {
+    for ((name, sql), each) in ROLLUPS.iter().zip(tables.fed()) {
         let batches = live_rows(&each.table, folder).await;
         let (rows, ordinary) = count(&batches, is_kept(sql));
         let mut table = Counted {
@@ -546,11 +551,12 @@ fn peak_memory_bytes() -> u64 {
     peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
-/// Runs one seed. Takes the planned rollups, and gives them back.
-async fn run(seed: u64, rollups: Vec<Rollup>, faults: &mut Faults) -> Vec<Rollup> {
+/// Runs one seed.
+async fn run(seed: u64, rollups: &[Arc<Rollup>], faults: &mut Faults) {
     let folder = tempfile::tempdir().unwrap();
     let root = Root::create(folder.path().to_str().unwrap()).await.unwrap();
-    let tables = Arc::new(RollupTables::open(&root, rollups).await.unwrap());
+    let opened = Feeds::open(&root, rollups.to_vec().into()).await;
+    let tables = Arc::new(opened.unwrap().0);
     let mut random = Random::new(seed);
     let made: Vec<Made> = (1..=4)
         .map(|number| Made::new(&mut random, number))
@@ -575,8 +581,6 @@ async fn run(seed: u64, rollups: Vec<Rollup>, faults: &mut Faults) -> Vec<Rollup
     check_failed_lines(&root, &ledger, &made, faults).await;
     check_files(folder.path(), faults);
     println!("checked in {:.1} s", begin.elapsed().as_secs_f64());
-    let tables = Arc::into_inner(tables).unwrap();
-    tables.rollups.into_iter().map(|each| each.rollup).collect()
 }
 
 fn remember_panics() {
@@ -600,14 +604,14 @@ fn no_visitor_breaks_a_rollup() {
     remember_panics();
     let runtime = Runtime::new().unwrap();
     let begin = Instant::now();
-    let mut rollups = runtime.block_on(plan());
+    let rollups = runtime.block_on(plan());
     let seconds = begin.elapsed().as_secs_f64();
     println!("{} rollups planned in {seconds:.1} s", rollups.len());
     let seeds = seeds(1);
     for seed in &seeds {
         println!("LOGMILL_SEED={seed}");
         let mut faults = Faults::default();
-        rollups = runtime.block_on(run(*seed, rollups, &mut faults));
+        runtime.block_on(run(*seed, &rollups, &mut faults));
         for (kind, seen) in &faults.0 {
             println!("{kind}, {} times:", seen.len());
             for seen in seen.iter().take(20) {
@@ -678,12 +682,13 @@ async fn stage_each_alone() -> Faults {
     let mut faults = Faults::default();
     let folder = tempfile::tempdir().unwrap();
     let root = Root::create(folder.path().to_str().unwrap()).await.unwrap();
-    let tables = Arc::new(RollupTables::open(&root, plan().await).await.unwrap());
+    let opened = Feeds::open(&root, plan().await.into()).await;
+    let tables = Arc::new(opened.unwrap().0);
     // Pairs are so many that to commit them takes an hour.
     let uncommitted = tempfile::tempdir().unwrap();
     let of_pairs = Root::create(uncommitted.path().to_str().unwrap()).await;
-    let of_pairs = RollupTables::open(&of_pairs.unwrap(), plan().await).await;
-    let of_pairs = Arc::new(of_pairs.unwrap());
+    let of_pairs = Feeds::open(&of_pairs.unwrap(), plan().await.into()).await;
+    let of_pairs = Arc::new(of_pairs.unwrap().0);
     for (at, (name, sql)) in ROLLUPS.iter().enumerate() {
         let balancer = of_balancer(sql);
         let uses = |parameter: &str| sql.contains(&format!("{{{parameter}}}"));

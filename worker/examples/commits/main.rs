@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use logmill::journey::{self, Limits, RollupTable, Source};
+use logmill::feeds::RollupTable;
+use logmill::journey::{self, Limits, Source};
 use logmill::pace;
 use logmill::rollup::Rollup;
 use logmill::table::{RejectedLines, Root, Table};
@@ -73,7 +74,10 @@ async fn table(store: SlowStore) -> Result<Bench, Failure> {
     let table = root.open_or_create(rollup.definition()).await?;
     let rejected_lines = root.open_or_create(&RejectedLines::definition()).await?;
     Ok(Bench {
-        each: RollupTable { rollup, table },
+        each: RollupTable {
+            rollup: Arc::new(rollup),
+            table,
+        },
         rejected_lines,
     })
 }
@@ -174,7 +178,7 @@ async fn fleet_of(workers: u64, duration: Duration) -> Result<(), Failure> {
         tasks.spawn_blocking(stage);
         let (delays, until) = (Arc::clone(&delays), stop.clone());
         tasks.spawn(async move {
-            upkeep::keep(&bench.each.table, pace::INTERVAL, until, |news| {
+            upkeep::keep(&bench.each.table, pace::INTERVAL, &until, |news| {
                 let News::Committed(committed, _) = news else {
                     return;
                 };

@@ -20,7 +20,8 @@ use arrow::datatypes::{DataType, Float64Type};
 use arrow::util::display::array_value_to_string;
 use generate::{MAGNITUDE, Made};
 use libfuzzer_sys::{Corpus, fuzz_target};
-use logmill::journey::{self, Limits, Outcome, RollupTable, Source};
+use logmill::feeds::RollupTable;
+use logmill::journey::{self, Limits, Outcome, Source};
 use logmill::query::{Format, query};
 use logmill::rollup::{MergeRule, Rollup};
 use logmill::sketch::TDigest;
@@ -68,7 +69,7 @@ async fn check(made: &Made) {
     let taken = begin.elapsed();
     assert!(taken < CHECK_MAX, "{taken:?} for {}", made.sql);
     let rollup = match rollup {
-        Ok(rollup) => rollup,
+        Ok(rollup) => Arc::new(rollup),
         Err(reason) => {
             if *SHOWS_SQL {
                 eprintln!("refused: {reason}");
@@ -85,8 +86,8 @@ async fn check(made: &Made) {
     let lines = lines::lines();
     let whole: Vec<&str> = lines.iter().map(String::as_str).collect();
     let (even, odd) = (every_second(&whole, 0), every_second(&whole, 1));
-    let (rollup, one) = table_of(rollup, &[whole], made).await;
-    let (rollup, two) = table_of(rollup, &[even, odd], made).await;
+    let one = table_of(&rollup, &[whole], made).await;
+    let two = table_of(&rollup, &[even, odd], made).await;
     compare(rollup.definition(), &one, &two, &made.sql);
 }
 
@@ -104,13 +105,16 @@ struct Contents {
     failures: Vec<(String, String)>,
 }
 
-/// Runs a rollup over log files, with a commit after each. Gives the rollup back.
-async fn table_of(rollup: Rollup, log_files: &[Vec<&str>], made: &Made) -> (Rollup, Contents) {
+/// Runs a rollup over log files, with a commit after each.
+async fn table_of(rollup: &Arc<Rollup>, log_files: &[Vec<&str>], made: &Made) -> Contents {
     let root = root();
     let rejected_lines = rejected_lines().await;
     let table = root.open_or_create(rollup.definition()).await;
     let table = table.unwrap_or_else(|error| fail("creating the table", &error, made));
-    let each = RollupTable { rollup, table };
+    let each = RollupTable {
+        rollup: Arc::clone(rollup),
+        table,
+    };
     for (number, lines) in log_files.iter().enumerate() {
         let text = lines.join("\n");
         let source = Source {
@@ -139,14 +143,13 @@ async fn table_of(rollup: Rollup, log_files: &[Vec<&str>], made: &Made) -> (Roll
         .map(|failure| (failure.reason.clone(), failure.line.clone()))
         .collect();
     failures.sort();
-    let contents = Contents {
+    Contents {
         rows: rows(&root, made).await,
         lines: entries.iter().map(|entry| entry.lines).sum(),
         rejected_lines: entries.iter().map(|entry| entry.rejected_lines).sum(),
         failed_lines: entries.iter().map(|entry| entry.failed_lines).sum(),
         failures,
-    };
-    (each.rollup, contents)
+    }
 }
 
 fn fail(what: &str, error: &dyn std::error::Error, made: &Made) -> ! {

@@ -4,10 +4,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use datafusion::error::DataFusionError;
 use logmill_shared::LogFile;
 
-use crate::aws::S3ErrorKind;
+use crate::aws::{S3ErrorKind, chain};
 use crate::journey::JourneyError;
 use crate::log_file::fetch;
 use crate::log_file::gunzip::GunzipError;
@@ -99,16 +98,13 @@ impl NotStaged {
         | JourneyError::Unreadable(GunzipError::Read { source, .. }) = &error
         {
             let kind = fetch::kind(source).unwrap_or(S3ErrorKind::Unavailable);
-            return Self::by_s3(kind, log_file, chain(error));
+            return Self::by_s3(kind, log_file, chain(&error));
         }
         let (name, disposition) = match &error {
             JourneyError::Open(_) | JourneyError::Unreadable(_) => {
                 ("unreadable", Disposition::Reject)
             }
-            JourneyError::Sql { source, .. } => match source.find_root() {
-                DataFusionError::IoError(_) => ("disk", Disposition::BackOff(Dependency::All)),
-                _ => ("sql", Disposition::Reject),
-            },
+            JourneyError::Disk { .. } => ("disk", Disposition::BackOff(Dependency::All)),
             JourneyError::Staging(TableError::NotOurs { .. } | TableError::Internal(_)) => {
                 ("not_stageable", Disposition::Reject)
             }
@@ -117,17 +113,7 @@ impl NotStaged {
                 ("tables_unavailable", Disposition::BackOff(Dependency::All))
             }
         };
-        let reason = match &error {
-            JourneyError::Sql { rollup, source } if name == "sql" => {
-                // What could not be cast, say, is what a visitor has sent: it is for nobody's log unless asked for.
-                tracing::debug!(%rollup, error = %source, "rollup fails");
-                format!(
-                    "the rollup '{rollup}' fails on it: {}",
-                    without_values(source)
-                )
-            }
-            _ => chain(error),
-        };
+        let reason = chain(&error);
         Self {
             name,
             reason: Cow::Owned(reason),
@@ -141,40 +127,8 @@ impl NotStaged {
     }
 }
 
-/// An error of DataFusion's in words. Those that come of a plan, of the SQL or of memory are shown; those that come of values
-/// may repeat a value that a visitor has sent, and are shown by their kind.
-fn without_values(error: &DataFusionError) -> String {
-    match error.find_root() {
-        error @ (DataFusionError::Plan(_)
-        | DataFusionError::SchemaError(..)
-        | DataFusionError::NotImplemented(_)
-        | DataFusionError::Configuration(_)
-        | DataFusionError::ResourcesExhausted(_)
-        | DataFusionError::Internal(_)) => error.to_string(),
-        error => {
-            let text = error.to_string();
-            // "Arrow error: Cast error: Cannot cast string 'x' to …": kinds stand before the first colons.
-            let kinds = text.split(": ").take_while(|part| part.ends_with("error"));
-            let kinds: Vec<&str> = kinds.collect();
-            let kinds = match kinds.is_empty() {
-                true => "an error of execution".to_owned(),
-                false => kinds.join(": "),
-            };
-            format!(
-                "{kinds}; LOGMILL_LOG=logmill=debug shows the value, which a visitor may have sent"
-            )
-        }
-    }
-}
-
-fn chain(error: JourneyError) -> String {
-    format!("{:#}", anyhow::Error::new(error))
-}
-
 #[cfg(test)]
 mod tests {
-    use arrow::error::ArrowError;
-
     use super::*;
 
     fn log_file() -> LogFile {
@@ -193,45 +147,6 @@ mod tests {
         ] {
             let not_staged = NotStaged::by_s3(kind, &log_file(), "why");
             assert_eq!(&not_staged.disposition, expected, "{kind:?}");
-        }
-    }
-
-    /// Says why, and shows nothing that a visitor has sent.
-    #[test]
-    fn a_rollup_that_fails_says_why_without_values() {
-        let secret = "visitors-secret";
-        let sql = |source| JourneyError::Sql {
-            rollup: "events".to_owned(),
-            source,
-        };
-        let arrow = |error| DataFusionError::ArrowError(Box::new(error), None);
-        for (source, says) in [
-            (
-                arrow(ArrowError::CastError(format!(
-                    "Cannot cast string '{secret}'"
-                ))),
-                "Arrow error: Cast error",
-            ),
-            (
-                DataFusionError::Execution(format!("{secret} is too long")),
-                "Execution error",
-            ),
-            (DataFusionError::External(secret.into()), "External error"),
-            (
-                DataFusionError::Plan("No function matches".to_owned()),
-                "No function matches",
-            ),
-            (
-                DataFusionError::ResourcesExhausted("no memory for 7 bytes".to_owned()),
-                "no memory for 7 bytes",
-            ),
-        ] {
-            let not_staged = NotStaged::by_journey(sql(source), &log_file());
-            assert_eq!(not_staged.disposition, Disposition::Reject);
-            let reason = not_staged.to_string();
-            assert!(reason.contains("'events' fails on it"), "{reason}");
-            assert!(reason.contains(says), "{reason}");
-            assert!(!reason.contains(secret), "{reason}");
         }
     }
 }

@@ -48,6 +48,8 @@ pub struct Replayed {
     pub sent: usize,
     /// Log files that the tables have, and that were not sent for it.
     pub counted: usize,
+    /// Log files that are set aside for a table, and were not sent for it.
+    pub set_aside: usize,
     /// Files that can be no log of a kind that rollups read: how many of each kind.
     pub skipped: BTreeMap<String, usize>,
 }
@@ -69,7 +71,11 @@ pub async fn replay(
     let tables = options.tables.as_deref().unwrap_or_default();
     refuse_tables_as_logs(&options.logs, tables)?;
     let mut ledgers = match options.missing {
-        true => Some(Ledgers::open(&Root::open(tables).await?).await?),
+        true => {
+            let ledgers = Ledgers::open(&Root::open(tables).await?).await?;
+            ledgers.see_all_read()?;
+            Some(ledgers)
+        }
         false => None,
     };
     let mut outbox = queue.map(|queue| Outbox::new(queue, options.rate));
@@ -135,11 +141,14 @@ impl Replayed {
     /// Leaves out what the tables have, or don't want.
     async fn missing(&mut self, page: Vec<Found>, ledgers: &mut Ledgers) -> Result<Vec<LogFile>> {
         let standings = ledgers.standings(&page).await?;
+        ledgers.see_all_read()?;
         let mut missing = Vec::new();
         for (found, standing) in page.into_iter().zip(standings) {
             match standing {
                 Standing::Missing { .. } => missing.push(found.log_file),
                 Standing::Counted | Standing::Staged | Standing::Changed => self.counted += 1,
+                // To send it again would only have it set aside again.
+                Standing::SetAside(_) => self.set_aside += 1,
                 Standing::Skipped(what) => self.skip(what),
             }
         }
@@ -161,6 +170,13 @@ impl fmt::Display for Replayed {
                 f,
                 "           {} counted or staged already",
                 count(self.counted)
+            )?;
+        }
+        if self.set_aside > 0 {
+            let set_aside = count(self.set_aside);
+            writeln!(
+                f,
+                "           {set_aside} set aside; `logmill retry` tries again"
             )?;
         }
         for (what, skipped) in &self.skipped {

@@ -1,9 +1,10 @@
 //! The files that rollups are written in: of a folder, or of a prefix of a bucket.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::RollupError;
 use crate::aws::{self, S3Error};
 use crate::intake::s3_uri::S3Uri;
 
@@ -29,15 +30,18 @@ impl SqlFile {
     }
 }
 
+/// A file, or its name without the ending and why it can't be read.
+pub(super) type ReadFile = Result<SqlFile, (String, RollupError)>;
+
 /// The SQL files that lie in a folder, in the order of their names.
-pub(super) async fn of_folder(folder: &str) -> Result<Vec<SqlFile>> {
+pub(super) async fn of_folder(folder: &str) -> Result<Vec<ReadFile>> {
     match S3Uri::parse(folder)? {
         Some(place) => of_bucket(place).await,
         None => on_disk(Path::new(folder)),
     }
 }
 
-fn on_disk(folder: &Path) -> Result<Vec<SqlFile>> {
+fn on_disk(folder: &Path) -> Result<Vec<ReadFile>> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
@@ -46,11 +50,17 @@ fn on_disk(folder: &Path) -> Result<Vec<SqlFile>> {
         }
     }
     paths.sort();
-    let read = |path| SqlFile::read(path).with_context(|| path.display().to_string());
-    paths.iter().map(|path| read(path)).collect()
+    let read = |path: &PathBuf| {
+        SqlFile::read(path).map_err(|source| {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            let place = path.display().to_string();
+            (name.into_owned(), RollupError::Read { place, source })
+        })
+    };
+    Ok(paths.iter().map(read).collect())
 }
 
-async fn of_bucket(place: S3Uri<'_>) -> Result<Vec<SqlFile>> {
+async fn of_bucket(place: S3Uri<'_>) -> Result<Vec<ReadFile>> {
     let client = aws::bucket(aws::sdk_config().await, place.bucket).await?;
     let folder = place.folder();
     let mut pages = client
@@ -71,15 +81,24 @@ async fn of_bucket(place: S3Uri<'_>) -> Result<Vec<SqlFile>> {
                 continue;
             };
             let name = name.to_owned();
+            let place_of_file = format!("s3://{}/{key}", place.bucket);
             let get = client.get_object().bucket(place.bucket).key(&key);
             let got = get.send().await;
             let got = got.map_err(|error| S3Error::new(&error, place.bucket, "s3:GetObject"))?;
             let bytes = got.body.collect().await.with_context(|| key.clone())?;
-            let sql = String::from_utf8(bytes.to_vec());
-            files.push(SqlFile {
-                sql: sql.with_context(|| format!("{key}: not UTF-8"))?,
-                place: format!("s3://{}/{key}", place.bucket),
-                name,
+            files.push(match String::from_utf8(bytes.to_vec()) {
+                Ok(sql) => Ok(SqlFile {
+                    sql,
+                    place: place_of_file,
+                    name,
+                }),
+                Err(error) => Err((
+                    name,
+                    RollupError::Read {
+                        place: place_of_file,
+                        source: error.into(),
+                    },
+                )),
             });
         }
     }

@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use datafusion::common::DataFusionError;
 use futures::stream::BoxStream;
 
+use crate::aws::chain;
 use crate::format::{Condition, LogFormat, ScanColumn};
 use crate::table::{Column, Definition, SLOT_GROUPS_MAX};
 
@@ -77,6 +78,47 @@ pub enum RollupError {
     },
 }
 
+/// The rollups of a folder.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Those that can be run.
+    pub rollups: Vec<Arc<Rollup>>,
+    /// Those that can't.
+    pub wrong: Vec<Wrong>,
+}
+
+impl<R: Into<Arc<Rollup>>> From<Vec<R>> for Loaded {
+    fn from(rollups: Vec<R>) -> Self {
+        Self {
+            rollups: rollups.into_iter().map(Into::into).collect(),
+            wrong: Vec::new(),
+        }
+    }
+}
+
+impl Loaded {
+    /// The rollups, if nothing is wrong with any.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the first one that is.
+    pub fn all(self) -> Result<Vec<Arc<Rollup>>, String> {
+        match self.wrong.into_iter().next() {
+            Some(wrong) => Err(wrong.reason),
+            None => Ok(self.rollups),
+        }
+    }
+}
+
+/// A rollup's file that can't be used.
+#[derive(Debug)]
+pub struct Wrong {
+    /// The file's name without its ending.
+    pub name: String,
+    /// What is wrong, with the file's place.
+    pub reason: String,
+}
+
 /// A rollup, ready to be run over log files.
 #[derive(Debug)]
 pub struct Rollup {
@@ -89,7 +131,11 @@ pub struct Rollup {
 
 impl Rollup {
     /// Loads every `.sql` file of a folder, which is a path or `s3://bucket/prefix`, in the order of their names.
-    pub async fn load_folder(folder: &str) -> Result<Vec<Self>, RollupError> {
+    ///
+    /// # Errors
+    ///
+    /// The folder can't be read, or there is no rollup in it. What is wrong with single files is told beside the others.
+    pub async fn load_folder(folder: &str) -> Result<Loaded, RollupError> {
         let files = files::of_folder(folder).await;
         let files = files.map_err(|source| RollupError::Read {
             place: folder.to_owned(),
@@ -98,11 +144,21 @@ impl Rollup {
         if files.is_empty() {
             return Err(RollupError::None(folder.to_owned()));
         }
-        let mut rollups = Vec::with_capacity(files.len());
+        let mut loaded = Loaded::default();
         for file in files {
-            rollups.push(Self::of_file(file).await?);
+            let (name, rollup) = match file {
+                Ok(file) => (file.name.clone(), Self::of_file(file).await),
+                Err((name, error)) => (name, Err(error)),
+            };
+            match rollup {
+                Ok(rollup) => loaded.rollups.push(Arc::new(rollup)),
+                Err(error) => loaded.wrong.push(Wrong {
+                    name,
+                    reason: chain(&error),
+                }),
+            }
         }
-        Ok(rollups)
+        Ok(loaded)
     }
 
     /// Loads the rollup in one file.

@@ -25,14 +25,14 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use logmill_shared::Shard;
-use object_store::path::Path;
 
 use super::delta_log::Operation;
 use super::merging::{Room, Rooms, rows_of};
 use super::parquet_file::{self, ParquetFile, Size, Use, Written};
 use super::runs::Runs;
+use super::set_aside::Names;
 use super::slot::{Slot, runs};
-use super::staging::{self, StagedFile, StagedRows};
+use super::staging::{self, Opening, StagedFile, StagedRows};
 use super::statistics::delta_statistics;
 use super::world::Guard;
 use super::{DataFile, Definition, Entry, Lease, Table, TableError, Version, lease, milliseconds};
@@ -68,9 +68,9 @@ const SLOT_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 /// What is listed of staging at once, as a multiple of what one commit takes: some of it may have been counted.
 const LISTED_PER_TAKEN: usize = 4;
 
-/// Attempts at a commit without any progress before giving up, and the wait between them: somewhat more than a
-/// minute in all, on top of what the store's client has tried.
-const MAX_ATTEMPTS: u32 = 20;
+/// Races that a commit loses without any progress before it gives up, and the wait between them: somewhat more than a minute
+/// in all. What the store refuses is not attempted again: it has been, request by request.
+const MAX_RACES: u32 = 20;
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// A commit that has taken longer than this is not written: vacuum may take its new files for those of a commit that
@@ -90,6 +90,8 @@ pub struct Committed {
     pub oldest: Option<SystemTime>,
     /// Values that the table could not store exactly, in the hours that were written.
     pub lost: Lost,
+    /// What was staged and can't be committed, and is set aside now: each log file, or its id, and why.
+    pub set_aside: Vec<(String, String)>,
 }
 
 impl Committed {
@@ -97,6 +99,7 @@ impl Committed {
     fn add(&mut self, later: Self) {
         self.more = later.more;
         self.entries.extend(later.entries);
+        self.set_aside.extend(later.set_aside);
         if later.version > 0 {
             self.version = later.version;
             self.lost.add(&later.lost);
@@ -139,28 +142,30 @@ impl Lost {
 impl Table {
     /// Commits everything that is staged, or waits for whoever is about to do so.
     pub async fn commit(&self) -> Result<Committed, TableError> {
-        let mut failures = 0;
         loop {
-            match self.commit_or_wait().await {
-                Ok(Some(committed)) => return Ok(committed),
-                Ok(None) => self.world.sleep(lease::POLL).await,
-                Err(error) => self.wait_after(error, &mut failures).await?,
+            if !self.has_staged().await? {
+                return Ok(Committed::default());
             }
+            if let Some(mut lease) = self.try_lease().await? {
+                let committed = self.commit_by(&mut lease).await;
+                lease.release().await;
+                return committed;
+            }
+            tracing::debug!(table = %self.definition.name, "another has the lease");
+            self.world.sleep(lease::POLL).await;
         }
     }
 
-    /// `None`: another has the lease, and there is something staged.
-    async fn commit_or_wait(&self) -> Result<Option<Committed>, TableError> {
-        if staging::list(&self.store, 1).await?.is_empty() {
-            return Ok(Some(Committed::default()));
+    async fn has_staged(&self) -> Result<bool, TableError> {
+        if staging::list(&self.store, 1, &Names::default())
+            .await?
+            .is_empty()
+        {
+            return Ok(false);
         }
-        let Some(mut lease) = self.try_lease().await? else {
-            tracing::debug!(table = %self.definition.name, "another has the lease");
-            return Ok(None);
-        };
-        let committed = self.commit_by(&mut lease).await;
-        lease.release().await;
-        committed.map(Some)
+        let set_aside = Names::list(&self.store, &*self.world).await?;
+        let staged = staging::list(&self.store, 1, &set_aside).await?;
+        Ok(!staged.is_empty())
     }
 
     /// Commits everything that is staged.
@@ -182,13 +187,13 @@ impl Table {
         }
     }
 
-    /// Waits before the next attempt, if one may do better.
+    /// Waits before the next attempt, if somebody else was in the way of this one.
     pub(super) async fn wait_after(
         &self,
         error: TableError,
         failures: &mut u32,
     ) -> Result<(), TableError> {
-        if !error.is_transient() || *failures >= MAX_ATTEMPTS {
+        if !error.is_race() || *failures >= MAX_RACES {
             return Err(error);
         }
         *failures += 1;
@@ -209,18 +214,63 @@ impl Table {
     }
 
     /// Tries once to commit what is staged, up to the bounds of one commit.
+    ///
+    /// # Errors
+    ///
+    /// [`TableError::Damaged`] names the object because of which the table stands still. A staged file that is damaged is set
+    /// aside, and is no error.
     pub async fn try_commit(&self, lease: &mut Lease) -> Result<Committed, TableError> {
-        let begun = self.world.now();
         let version = self.version().await?;
-        let (fresh, more) = self.fresh(&version).await?;
-        let (mut staged, mut opened) = self.open(fresh).await?;
-        let taken = within_slots(&opened);
-        let more = more || taken < staged.len();
-        staged.truncate(taken);
-        opened.truncate(taken);
+        let mut staged = Vec::new();
+        let error = match self.commit_after(&version, &mut staged, lease).await {
+            Ok(committed) => return Ok(committed),
+            Err(error) => error,
+        };
+        let Some(damage) = error.damage() else {
+            return Err(error);
+        };
+        let damaged = |file: &&StagedFile| file.path().as_ref() == damage.object;
+        if let Some(file) = staged.iter().find(damaged) {
+            let reason = format!("what is staged {}", damage.what);
+            self.set_aside_staged(file, None, &reason).await?;
+            return Ok(Committed {
+                more: true,
+                set_aside: vec![(file.id.to_string(), reason)],
+                ..Committed::default()
+            });
+        }
+        // Whoever was halted for long may have read a version whose files have gone since.
+        match self.version().await?.number() == version.number() {
+            true => Err(error.as_damage()),
+            false => Err(TableError::Unknown(
+                "another version has been written meanwhile".to_owned(),
+            )),
+        }
+    }
+
+    /// Commits what is staged, as the version after this one. `taken` tells, after a failure too, what was to be committed.
+    async fn commit_after(
+        &self,
+        version: &Version,
+        taken: &mut Vec<StagedFile>,
+        lease: &mut Lease,
+    ) -> Result<Committed, TableError> {
+        let begun = self.world.now();
+        let (fresh, more) = self.fresh(version).await?;
+        let Fresh {
+            mut staged,
+            mut opened,
+            set_aside,
+        } = self.open(fresh).await?;
+        let fit = within_slots(&opened);
+        let more = more || fit < staged.len();
+        staged.truncate(fit);
+        opened.truncate(fit);
+        taken.clone_from(&staged);
         if staged.is_empty() {
             return Ok(Committed {
                 more,
+                set_aside,
                 ..Committed::default()
             });
         }
@@ -234,12 +284,12 @@ impl Table {
         let entries: Vec<Entry> = by_shard.values().flatten().cloned().collect();
 
         let mut lost = Lost::default();
-        let mut actions = self.write_data(&version, files, &mut lost, lease).await?;
+        let mut actions = self.write_data(version, files, &mut lost, lease).await?;
         let ledger = version.ledger.extended(&self.store, &*self.world, by_shard);
         actions.push(Action::Txn(ledger.await?));
         lease.renew().await;
         self.check_deadline(begun)?;
-        self.write_version(&version, Operation::Write, actions)
+        self.write_version(version, Operation::Write, actions)
             .await?;
 
         let version = self.version().await?;
@@ -256,6 +306,7 @@ impl Table {
             version: version.number(),
             oldest: staged.iter().map(|file| file.staged).min(),
             lost,
+            set_aside,
         })
     }
 
@@ -275,8 +326,20 @@ impl Table {
     /// What has been counted is deleted.
     async fn fresh(&self, version: &Version) -> Result<(Vec<StagedFile>, bool), TableError> {
         let files_max = self.world.bound(MAX_STAGED_FILES);
-        let staged = staging::list(&self.store, LISTED_PER_TAKEN * files_max).await?;
-        let more_staged = staged.len() == LISTED_PER_TAKEN * files_max;
+        let listed_max = LISTED_PER_TAKEN * files_max;
+        let mut staged = staging::list(&self.store, listed_max, &Names::default()).await?;
+        if staged.is_empty() {
+            return Ok((staged, false));
+        }
+        let set_aside = Names::list(&self.store, &*self.world).await?;
+        let mut more_staged = staged.len() == listed_max;
+        let listed = staged.len();
+        staged.retain(|file| !set_aside.cover(file));
+        if more_staged && staged.len() < listed {
+            // However much is set aside, the rest must have its turn.
+            staged = staging::list(&self.store, listed_max, &set_aside).await?;
+            more_staged = staged.len() == listed_max;
+        }
         let shards: BTreeSet<&Shard> = staged.iter().map(|file| &file.shard).collect();
         let counted = match self.world.keeps(Guard::LedgerCheck) {
             true => version.counted(shards).await?,
@@ -299,20 +362,31 @@ impl Table {
         Ok((fresh, more))
     }
 
-    /// Opens staged files, leaving out those that another commit has just counted and deleted.
-    async fn open(
-        &self,
-        staged: Vec<StagedFile>,
-    ) -> Result<(Vec<StagedFile>, Vec<(Entry, StagedRows)>), TableError> {
-        let opened: Vec<_> = futures::stream::iter(staged)
-            .map(async |file| Ok::<_, TableError>((file.open(&self.store).await?, file)))
-            .buffered(OPENED_AT_ONCE)
-            .try_collect()
-            .await?;
-        Ok(opened
-            .into_iter()
-            .filter_map(|(opened, file)| Some((file, opened?)))
-            .unzip())
+    /// Opens staged files. Those that another commit has just counted and deleted are left out; those that can't be committed are
+    /// set aside.
+    async fn open(&self, staged: Vec<StagedFile>) -> Result<Fresh, TableError> {
+        let mut opened = futures::stream::iter(staged)
+            .map(async |file| {
+                let opening = file.open(&self.store, &self.definition).await?;
+                Ok::<_, TableError>((opening, file))
+            })
+            .buffered(OPENED_AT_ONCE);
+        let mut fresh = Fresh::default();
+        while let Some((opening, file)) = opened.try_next().await? {
+            match opening {
+                Opening::Opened(entry, rows) => {
+                    fresh.staged.push(file);
+                    fresh.opened.push((entry, rows));
+                }
+                Opening::Gone => {}
+                Opening::Unusable { log_file, reason } => {
+                    let name = log_file.clone().unwrap_or_else(|| file.id.to_string());
+                    self.set_aside_staged(&file, log_file, &reason).await?;
+                    fresh.set_aside.push((name, reason));
+                }
+            }
+        }
+        Ok(fresh)
     }
 
     /// Writes the data files of the next version, and returns what changes by them.
@@ -391,8 +465,7 @@ impl Table {
             let mut size = file.size();
             // The log has its size as it is compressed, which says little if visitors want it so.
             if size.rows > FEW_ROWS {
-                let path = Path::from(file.path.as_str());
-                let opened = parquet_file::open(&self.store, &path, file.bytes).await?;
+                let opened = parquet_file::open_live(&self.store, &file).await?;
                 size = opened.size(0..opened.row_groups());
             }
             Ok(LiveFile { file, size })
@@ -418,16 +491,11 @@ impl Table {
                 continue;
             }
             // A packed day says nothing of its hours.
-            let path = Path::from(file.path.as_str());
-            let opened = parquet_file::open(&self.store, &path, file.bytes).await?;
+            let opened = parquet_file::open_live(&self.store, file).await?;
             let name = &self.definition.columns[self.definition.slot_column].name;
             let mut times = opened.column(name)?;
             let each = size.bytes / size.rows.max(1);
-            while let Some(batch) = times
-                .try_next()
-                .await
-                .map_err(|source| TableError::parquet(&path, source))?
-            {
+            while let Some(batch) = times.try_next().await? {
                 let hours = arrow::compute::cast(batch.column(0), &slot_type())
                     .map_err(|error| TableError::Internal(error.to_string()))?;
                 for (slot, rows) in runs(&hours) {
@@ -461,8 +529,7 @@ impl Table {
             .map(move |file| {
                 let (store, definition) = (Arc::clone(&store), Arc::clone(&definition));
                 async move {
-                    let path = Path::from(file.path.as_str());
-                    let opened = parquet_file::open(&store, &path, file.bytes).await;
+                    let opened = parquet_file::open_live(&store, &file).await;
                     let rows = opened.and_then(|opened| opened.rows());
                     let rows = rows.map_err(|error| DataFusionError::External(Box::new(error)))?;
                     Ok::<_, DataFusionError>(rows_of(&definition, Some(file.date), rows))
@@ -474,6 +541,16 @@ impl Table {
             opened.try_flatten(),
         ))
     }
+}
+
+/// Staged files that are to be committed.
+#[derive(Default)]
+struct Fresh {
+    staged: Vec<StagedFile>,
+    /// What each of them holds.
+    opened: Vec<(Entry, StagedRows)>,
+    /// Those that can't be committed, and why.
+    set_aside: Vec<(String, String)>,
 }
 
 /// How many of these staged files, from the first, one commit takes, so that it writes a bounded number of slots.

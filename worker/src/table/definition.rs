@@ -5,7 +5,9 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use deltalake_core::kernel::{DataType as DeltaType, StructField};
 
-use crate::rollup::{DATE_COLUMN, IS_OTHER_COLUMN, MergeRule, sum_state};
+use sha2::{Digest, Sha256};
+
+use crate::rollup::{DATE_COLUMN, IS_OTHER_COLUMN, MergeRule, canonical, sum_state};
 
 /// A table, as the rollup that makes it has it.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +41,15 @@ pub struct Column {
 }
 
 impl Definition {
+    /// 16 hexadecimal digits that tell one definition from another: of the SQL, however it is laid out.
+    pub(crate) fn identity(&self) -> String {
+        let hash = Sha256::digest(canonical(&self.sql));
+        hash.iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+
     /// Whether rows of the same group become one. If not, the table keeps every row.
     pub fn merges(&self) -> bool {
         self.columns.iter().any(|column| column.rule.is_some())

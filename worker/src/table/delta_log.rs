@@ -6,15 +6,17 @@ use std::sync::Arc;
 use deltalake_core::checkpoints::{cleanup_expired_logs_for, create_checkpoint};
 use deltalake_core::kernel::{Action, CommitInfo, MetadataExt, StructType};
 use deltalake_core::logstore::commit_uri_from_version;
+use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
 use serde::Deserialize;
 
 use super::world::Guard;
 use super::{
     FIRST_SQL_PROPERTY, FORMAT, FORMAT_PROPERTY, SQL_PROPERTY, Table, TableError, Version,
-    milliseconds,
+    checked_log, milliseconds, parquet_file,
 };
+use crate::aws::chain;
 
 /// Versions between two checkpoints. A reader reads the last checkpoint and every version after it.
 const CHECKPOINT_INTERVAL: usize = 20;
@@ -53,6 +55,8 @@ impl Table {
         operation: Operation,
         actions: Vec<Action>,
     ) -> Result<(), TableError> {
+        let upgrade = self.upgrade(read)?;
+        let rest = json_lines(upgrade.iter().chain(&actions))?;
         let commit_info = Action::CommitInfo(CommitInfo {
             timestamp: Some(milliseconds(self.world.now())),
             operation: Some(operation.name().to_owned()),
@@ -60,16 +64,12 @@ impl Table {
             read_version: Some(read.number()),
             is_blind_append: Some(false),
             engine_info: Some(concat!("logmill ", env!("CARGO_PKG_VERSION")).to_owned()),
+            info: [checked_log::seal(&rest)].into(),
             ..CommitInfo::default()
         });
-        let upgrade = self.upgrade(read)?;
-        let mut lines = Vec::new();
-        for action in [commit_info].iter().chain(&upgrade).chain(&actions) {
-            serde_json::to_writer(&mut lines, action)
-                .map_err(|error| TableError::Internal(error.to_string()))?;
-            lines.push(b'\n');
-        }
+        let lines = [json_lines([&commit_info])?, rest].concat();
         let lines = bytes::Bytes::from(lines);
+        self.see_still_there(read).await?;
         let mut next = read.number() + 1;
         loop {
             let path = commit_uri_from_version(Some(next));
@@ -82,6 +82,23 @@ impl Table {
                 Err(_) if !self.world.keeps(Guard::ExactVersion) => next += 1,
                 Err(error) => return Err(TableError::Unknown(error.to_string())),
             }
+        }
+    }
+
+    /// Fails if the table has been removed since. Its next version would be one of nothing, or of a table that was made anew.
+    async fn see_still_there(&self, read: &Version) -> Result<(), TableError> {
+        let path = commit_uri_from_version(Some(read.number()));
+        match self.store.head(&path).await {
+            Ok(_) => return Ok(()),
+            // The log is trimmed, too.
+            Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match self.version().await?.number() == read.number() {
+            true => Ok(()),
+            false => Err(TableError::Unknown(
+                "another version was written".to_owned(),
+            )),
         }
     }
 
@@ -129,6 +146,91 @@ impl Table {
         );
         Ok(trimmed.await?)
     }
+}
+
+fn json_lines<'a>(actions: impl IntoIterator<Item = &'a Action>) -> Result<Vec<u8>, TableError> {
+    let mut lines = Vec::new();
+    for action in actions {
+        serde_json::to_writer(&mut lines, action)
+            .map_err(|error| TableError::Internal(error.to_string()))?;
+        lines.push(b'\n');
+    }
+    Ok(lines)
+}
+
+/// Why the log can't be read: the object that is damaged or missing in it, if one is.
+pub(super) async fn explained(error: TableError, store: &Arc<dyn ObjectStore>) -> TableError {
+    match damaged_object(store).await {
+        Ok(Some((object, what))) => TableError::Damaged { object, what },
+        Ok(None) if error.is_not_found() => TableError::Damaged {
+            object: "an object of the table".to_owned(),
+            what: format!("is gone: {}", chain(&error)),
+        },
+        Ok(None) => error,
+        // The store is in trouble, and says what that is.
+        Err(trouble) => trouble,
+    }
+}
+
+/// Looks for an object of the log that is not as it was written.
+async fn damaged_object(
+    store: &Arc<dyn ObjectStore>,
+) -> Result<Option<(String, String)>, TableError> {
+    let folder = Path::from("_delta_log");
+    let mut objects: Vec<ObjectMeta> = store.list(Some(&folder)).try_collect().await?;
+    objects.sort_by(|left, right| left.location.cmp(&right.location));
+    let mut last: Option<u64> = None;
+    for object in objects {
+        let path = object.location;
+        let name = path.filename().unwrap_or_default();
+        let number = name
+            .split('.')
+            .next()
+            .and_then(|number| number.parse().ok());
+        let what = match number {
+            Some(number) if checked_log::is_version(&path) => {
+                if let Some(missing) = last.map(|last: u64| last + 1)
+                    && missing < number
+                {
+                    return Ok(Some((
+                        commit_uri_from_version(Some(missing)).to_string(),
+                        "is gone".to_owned(),
+                    )));
+                }
+                last = Some(number);
+                match store.get(&path).await {
+                    Err(object_store::Error::NotSupported { source }) => Some(source.to_string()),
+                    Err(object_store::Error::NotFound { .. }) => None,
+                    Err(error) => return Err(error.into()),
+                    Ok(found) => match checked_log::check(&found.bytes().await?) {
+                        Ok(()) => None,
+                        Err(damaged) => Some(damaged.to_string()),
+                    },
+                }
+            }
+            Some(_) if name.ends_with(".parquet") => {
+                let read = async {
+                    let opened = parquet_file::open_whole(store, &path).await?;
+                    let mut rows = opened.rows()?;
+                    while rows.try_next().await?.is_some() {}
+                    Ok::<_, TableError>(())
+                };
+                match read.await {
+                    Ok(()) => None,
+                    Err(error) if error.is_not_found() => None,
+                    Err(error) => match error.damage() {
+                        Some(damage) => Some(damage.what),
+                        None => return Err(error),
+                    },
+                }
+            }
+            _ => None,
+        };
+        if let Some(what) = what {
+            return Ok(Some((path.to_string(), what)));
+        }
+    }
+    Ok(None)
 }
 
 #[derive(Deserialize)]

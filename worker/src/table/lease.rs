@@ -83,7 +83,7 @@ impl Table {
     /// Takes the table's lease. `None`: another has it.
     pub async fn try_lease(&self) -> Result<Option<Lease>, TableError> {
         let held = match &self.lease {
-            Kind::Folder(path) => lock(path)?,
+            Kind::Folder(path) => lock(path),
             Kind::Object(seen) => self.take(seen).await?,
         };
         Ok(held.map(|held| Lease { held }))
@@ -178,22 +178,24 @@ fn expired(seen: &Mutex<Option<Seen>>, version: Option<&String>, now: SystemTime
     }
 }
 
-fn lock(path: &PathBuf) -> Result<Option<Held>, TableError> {
-    let error = |error: std::io::Error| TableError::Root {
-        place: path.display().to_string(),
-        reason: error.to_string(),
-    };
+/// Locks the file. Without it commits are right too, so that one that can't be had is not waited for.
+fn lock(path: &PathBuf) -> Option<Held> {
     let file = File::options()
         .create(true)
         .truncate(false)
         .write(true)
-        .open(path)
-        .map_err(error)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(Held::Folder(Some(file)))),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        // A file system without locks. Commits are right without.
-        Err(TryLockError::Error(_)) => Ok(Some(Held::Folder(None))),
+        .open(path);
+    let locked = file.map_err(TryLockError::Error).and_then(|file| {
+        file.try_lock()?;
+        Ok(file)
+    });
+    match locked {
+        Ok(file) => Some(Held::Folder(Some(file))),
+        Err(TryLockError::WouldBlock) => None,
+        Err(TryLockError::Error(error)) => {
+            tracing::warn!(lease = %path.display(), %error, "the lease can't be locked; committing without it");
+            Some(Held::Folder(None))
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
-use super::parquet_file::{self, ParquetFile, Use};
+use super::parquet_file::{self, Opened, ParquetFile, Use};
 use super::world::{Guard, World};
 use super::{FailedLine, TableError, milliseconds};
 
@@ -308,15 +308,10 @@ impl Ledger {
             return Ok(Vec::new());
         };
         let path = shard_path(shard, object);
-        let mut uris = parquet_file::open_whole(store, &path)
-            .await?
-            .column("log_file")?;
+        let opened = open(store, &path).await?;
+        let mut uris = opened.column("log_file")?;
         let mut ids = Vec::new();
-        while let Some(batch) = uris
-            .try_next()
-            .await
-            .map_err(|source| TableError::parquet(&path, source))?
-        {
+        while let Some(batch) = uris.try_next().await? {
             let uris = batch
                 .columns()
                 .first()
@@ -404,16 +399,26 @@ async fn write(
 }
 
 async fn read(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Vec<RecordBatch>, TableError> {
-    let rows = parquet_file::open_whole(store, path).await?.rows()?;
-    rows.try_collect()
-        .await
-        .map_err(|source| TableError::parquet(path, source))
+    open(store, path).await?.rows()?.try_collect().await
+}
+
+/// Opens an object of the ledger.
+///
+/// # Errors
+///
+/// [`TableError::Damaged`] if it is not as it was written. One that is not there may belong to a version that is no longer the
+/// last.
+async fn open(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Opened, TableError> {
+    let opened = parquet_file::open_whole(store, path).await;
+    opened
+        .and_then(|opened| opened.check_held().map(|()| opened))
+        .map_err(TableError::as_damage)
 }
 
 fn not_a_ledger(path: &Path) -> TableError {
-    TableError::NotOurs {
-        path: path.to_string(),
-        what: "no ledger of logmill's".to_owned(),
+    TableError::Damaged {
+        object: path.to_string(),
+        what: "is not the ledger that was written".to_owned(),
     }
 }
 

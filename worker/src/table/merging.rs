@@ -11,7 +11,7 @@ use arrow::compute::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_stream::try_stream;
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, UnboundedMemoryPool};
 use datafusion::logical_expr::{SortExpr, ident};
@@ -23,11 +23,10 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use futures::{Stream, StreamExt, TryStreamExt};
-use parquet::errors::ParquetError;
 
-use super::Definition;
 use super::parquet_file::Size;
 use super::slot::{Slot, runs};
+use super::{Definition, TableError};
 use crate::rollup::engine::StreamPlan;
 use crate::rollup::merge::{MergeRule, merge_sql};
 use crate::rollup::{DATE_COLUMN, IS_OTHER_COLUMN};
@@ -407,7 +406,7 @@ pub(super) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
 pub(super) fn rows_of(
     definition: &Definition,
     date: Option<Option<String>>,
-    rows: impl Stream<Item = Result<RecordBatch, ParquetError>> + Send + 'static,
+    rows: impl Stream<Item = std::result::Result<RecordBatch, TableError>> + Send + 'static,
 ) -> SendableRecordBatchStream {
     let schema = definition.row_schema();
     let states: Vec<(usize, usize)> = definition.exact_sums().collect();
@@ -419,7 +418,10 @@ pub(super) fn rows_of(
             .collect(),
         date,
     };
-    let rows = rows.map(move |batch| complete.rows(&batch?));
+    let rows = rows.map(move |batch| {
+        let batch = batch.map_err(|error| DataFusionError::External(Box::new(error)))?;
+        complete.rows(&batch)
+    });
     Box::pin(RecordBatchStreamAdapter::new(schema, rows))
 }
 

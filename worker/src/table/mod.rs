@@ -25,16 +25,21 @@ use object_store::path::Path;
 use parquet::errors::ParquetError;
 use url::Url;
 
-use crate::rollup::DATE_COLUMN;
+use crate::rollup::{DATE_COLUMN, canonical};
 
 mod world;
 mod s3;
+mod retrying;
+mod checked_log;
 mod root;
 mod definition;
 mod slot;
 mod statistics;
+mod checksums;
 mod parquet_file;
 mod staging;
+mod set_aside;
+mod waiting;
 mod ledger;
 mod merging;
 mod runs;
@@ -55,9 +60,11 @@ pub use lease::Lease;
 pub use ledger::Entry;
 pub use rejected_lines::RejectedLines;
 pub use root::Root;
+pub use set_aside::{Notes, SetAside};
 pub use settle::Settled;
 pub(crate) use staging::StagingFile;
 pub use vacuum::{MAX_GRACE, MIN_GRACE, Vacuumed};
+pub use waiting::Waiting;
 
 use slot::Slot;
 use world::World;
@@ -116,6 +123,17 @@ pub enum TableError {
         /// Its format.
         format: u32,
     },
+    /// An object of the table is not as it was written, or not there.
+    #[error(
+        "{object} {what}. Put the object back as it was; or remove the table's folder, and have the table built anew from \
+         the logs: by `logmill run`, or by `logmill replay` to the queue of its workers"
+    )]
+    Damaged {
+        /// The object, under the table's folder.
+        object: String,
+        /// What is the matter with it.
+        what: String,
+    },
     /// Something in a table's folder that logmill has not written.
     #[error("{path}: {what}")]
     NotOurs {
@@ -163,23 +181,68 @@ impl TableError {
         self.has_cause(|cause| matches!(cause, object_store::Error::NotFound { .. }))
     }
 
-    /// Whether the same may succeed another time: its outcome is not known, an object has gone or is another now
-    /// because somebody else was at work, or the store could not be reached. Delta's kernel does not say why it can't
-    /// read a log; most likely it is one of these.
-    pub fn is_transient(&self) -> bool {
-        let is_unclear = matches!(
+    /// Whether somebody else was at work, most likely: the outcome is not known, or an object has gone or is another now.
+    /// Delta's kernel does not say why it can't read a log; it may be one of these.
+    fn is_race(&self) -> bool {
+        matches!(
             self,
             Self::Unknown(_) | Self::Delta(DeltaTableError::KernelError(_))
-        );
-        is_unclear
-            || self.has_cause(|cause| {
-                matches!(
-                    cause,
-                    object_store::Error::NotFound { .. }
-                        | object_store::Error::Precondition { .. }
-                        | object_store::Error::Generic { .. }
-                )
-            })
+        ) || self.has_cause(|cause| {
+            matches!(
+                cause,
+                object_store::Error::NotFound { .. } | object_store::Error::Precondition { .. }
+            )
+        })
+    }
+
+    /// Whether the same may succeed another time: somebody else was at work, or the store could not be reached.
+    pub fn is_transient(&self) -> bool {
+        self.is_race() || self.has_cause(retrying::may_pass)
+    }
+
+    /// The object that is not as it was written, if that is what is wrong.
+    fn damage(&self) -> Option<Damage<'_>> {
+        let first: &(dyn std::error::Error + 'static) = self;
+        let mut causes = std::iter::successors(Some(first), |error| error.source());
+        causes.find_map(|cause| match cause.downcast_ref()? {
+            Self::Damaged { object, what } => Some(Damage {
+                object,
+                what: what.clone(),
+            }),
+            Self::Parquet { path, source } if !self.is_of_store() => Some(Damage {
+                object: path,
+                what: format!("is damaged: {source}"),
+            }),
+            Self::Parquet { path, source } if self.has_cause(is_of_the_disk) => Some(Damage {
+                object: path,
+                what: format!("can't be read: {source}"),
+            }),
+            _ => None,
+        })
+    }
+
+    /// The same error, as one of a damaged object if it is that.
+    fn as_damage(self) -> Self {
+        match self.damage() {
+            Some(Damage { object, what }) => Self::Damaged {
+                object: object.to_owned(),
+                what,
+            },
+            None => self,
+        }
+    }
+
+    /// Whether it is the store that refused.
+    pub(crate) fn is_of_store(&self) -> bool {
+        self.has_cause(|_| true)
+    }
+
+    /// Whether the table is no longer the one that it was when it was opened: somebody has removed it, or made another.
+    pub(crate) fn is_another(&self) -> bool {
+        matches!(
+            self,
+            Self::OtherSql { .. } | Self::Delta(DeltaTableError::NotATable(_))
+        )
     }
 
     fn has_cause(&self, is: fn(&object_store::Error) -> bool) -> bool {
@@ -191,6 +254,27 @@ impl TableError {
                 .is_some_and(is)
         })
     }
+}
+
+/// An object that is not as it was written.
+struct Damage<'e> {
+    object: &'e str,
+    what: String,
+}
+
+/// Whether an object of a folder can't be read, while the disk itself is well.
+fn is_of_the_disk(error: &object_store::Error) -> bool {
+    use std::io::ErrorKind;
+    let first: &(dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(first), |error| error.source()).any(|error| {
+        let error: Option<&std::io::Error> = error.downcast_ref();
+        error.is_some_and(|error| {
+            matches!(
+                error.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::IsADirectory | ErrorKind::InvalidData
+            )
+        })
+    })
 }
 
 /// What the store said, if it has become an I/O error. That one's source is not the error which it wraps, but the
@@ -225,14 +309,20 @@ impl Table {
     }
 
     /// The table as it is now.
+    ///
+    /// # Errors
+    ///
+    /// It can't be read; or it is the result of other SQL by now, as somebody has removed it and made another.
     pub async fn version(&self) -> Result<Version, TableError> {
-        let load = || Version::load(&self.definition.name, &self.log_store);
-        patiently(&*self.world, load).await
+        let version = Version::read(&self.definition.name, &self.log_store, &*self.world).await?;
+        version.see_same(&self.definition, &self.log_store)?;
+        Ok(version)
     }
 
-    /// The log files that are staged.
+    /// The log files that are staged, but for those that are set aside.
     pub async fn staged(&self) -> Result<HashSet<LogFileId>, TableError> {
-        patiently(&*self.world, || staging::ids(&self.store)).await
+        let staged = staging::list_all(&self.store, &*self.world).await?;
+        Ok(staged.into_iter().map(|staged| staged.id).collect())
     }
 }
 
@@ -286,6 +376,46 @@ impl DataFile {
 }
 
 impl Version {
+    /// Reads the latest version.
+    ///
+    /// # Errors
+    ///
+    /// [`TableError::Damaged`] names the object because of which it can't be read.
+    async fn read(
+        name: &str,
+        log_store: &LogStoreRef,
+        world: &dyn World,
+    ) -> Result<Self, TableError> {
+        let mut failures = 0;
+        loop {
+            let error = match Self::load(name, log_store).await {
+                Ok(version) => return Ok(version),
+                Err(error) => error,
+            };
+            if !error.is_race() {
+                return Err(error.as_damage());
+            }
+            if failures == MAX_RACES {
+                return Err(delta_log::explained(error, &log_store.object_store(None)).await);
+            }
+            failures += 1;
+            tracing::debug!(table = name, failures, %error, "read again");
+            world.sleep(failures * WAIT).await;
+        }
+    }
+
+    /// Fails if the table is the result of other SQL than this definition has.
+    fn see_same(&self, definition: &Definition, log_store: &LogStoreRef) -> Result<(), TableError> {
+        match canonical(&self.sql) == canonical(&definition.sql) {
+            true => Ok(()),
+            false => Err(TableError::OtherSql {
+                name: definition.name.clone(),
+                url: log_store.root_url().to_string(),
+                stored: self.sql.clone(),
+            }),
+        }
+    }
+
     async fn load(name: &str, log_store: &LogStoreRef) -> Result<Self, TableError> {
         let mut delta = DeltaTable::new(Arc::clone(log_store));
         delta.load().await?;
@@ -394,28 +524,9 @@ impl Version {
     }
 }
 
-/// Attempts at reading a table that may fail, and how much longer the wait is before each next one.
-const MAX_FAILURES: u32 = 5;
+/// How often a table is read again because somebody else is at work, and how much longer the wait is before each next time.
+const MAX_RACES: u32 = 5;
 const WAIT: Duration = Duration::from_millis(200);
-
-/// Tries again what failed for a reason that may pass: a listing that breaks off is not asked for again by the
-/// store's client.
-async fn patiently<T, A: Future<Output = Result<T, TableError>>>(
-    world: &dyn World,
-    attempt: impl Fn() -> A,
-) -> Result<T, TableError> {
-    let mut failures = 0;
-    loop {
-        match attempt().await {
-            Err(error) if error.is_transient() && failures < MAX_FAILURES => {
-                failures += 1;
-                tracing::debug!(failures, %error, "read again");
-                world.sleep(failures * WAIT).await;
-            }
-            outcome => return outcome,
-        }
-    }
-}
 
 /// Deletes objects, many by one request where the store can. One that is gone already is well.
 async fn delete(

@@ -8,17 +8,20 @@ use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use object_store::{
-    GetOptions, GetRange, OBJECT_STORE_COALESCE_DEFAULT, ObjectStore, coalesce_ranges,
+    GetOptions, GetRange, OBJECT_STORE_COALESCE_DEFAULT, ObjectStore, ObjectStoreExt,
+    coalesce_ranges,
 };
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStream};
-use parquet::arrow::{AsyncArrowWriter, ParquetRecordBatchStreamBuilder};
+use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::arrow::async_writer::AsyncFileWriter;
+use parquet::arrow::{ArrowWriter, ParquetRecordBatchStreamBuilder};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{
@@ -27,12 +30,16 @@ use parquet::file::metadata::{
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use super::TableError;
+use super::{DataFile, TableError, checksums};
 
 /// A Parquet file that is being written. Until it is finished there is nothing at its path.
 pub(super) struct ParquetFile {
     path: Path,
-    writer: AsyncArrowWriter<BufWriter>,
+    /// Holds a row group until it is complete.
+    writer: ArrowWriter<Vec<u8>>,
+    object: BufWriter,
+    bytes: u64,
+    checksums: checksums::Writing,
 }
 
 /// A Parquet file that has been written.
@@ -50,40 +57,80 @@ impl ParquetFile {
         purpose: Use,
     ) -> Result<Self, TableError> {
         let properties = properties(&schema, purpose);
-        let object = BufWriter::new(Arc::clone(store), path.clone());
-        let writer = AsyncArrowWriter::try_new(object, schema, Some(properties))
+        let writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties))
             .map_err(|source| TableError::parquet(&path, source))?;
-        Ok(Self { path, writer })
+        Ok(Self {
+            object: BufWriter::new(Arc::clone(store), path.clone()),
+            path,
+            writer,
+            bytes: 0,
+            checksums: checksums::Writing::default(),
+        })
     }
 
     pub(super) async fn write(&mut self, batch: &RecordBatch) -> Result<(), TableError> {
-        let written = self.writer.write(batch).await;
-        written.map_err(|source| TableError::parquet(&self.path, source))
+        let before = self.writer.flushed_row_groups().len();
+        let written = self.writer.write(batch);
+        written.map_err(|source| TableError::parquet(&self.path, source))?;
+        if self.writer.flushed_row_groups().len() > before {
+            self.send().await?;
+        }
+        Ok(())
     }
 
     /// Ends the row group. Returns how many there are now.
     pub(super) async fn end_row_group(&mut self) -> Result<usize, TableError> {
-        let flushed = self.writer.flush().await;
+        let flushed = self.writer.flush();
         flushed.map_err(|source| TableError::parquet(&self.path, source))?;
+        self.send().await?;
         Ok(self.writer.flushed_row_groups().len())
+    }
+
+    /// Sends what is complete to the store.
+    async fn send(&mut self) -> Result<(), TableError> {
+        let sent = async {
+            self.writer.sync()?;
+            let bytes = Bytes::from(std::mem::take(self.writer.inner_mut()));
+            self.bytes += bytes.len() as u64;
+            let row_groups = self.writer.flushed_row_groups();
+            self.checksums.take(bytes.clone(), row_groups);
+            AsyncFileWriter::write(&mut self.object, bytes).await
+        };
+        sent.await
+            .map_err(|source| TableError::parquet(&self.path, source))
     }
 
     /// Puts a value in the footer.
     pub(super) fn set(&mut self, key: &str, value: String) {
+        self.checksums.value(key, &value);
         self.writer
             .append_key_value_metadata(KeyValue::new(key.to_owned(), value));
     }
 
     /// Completes the file. When this returns, the object is there, whole.
     pub(super) async fn finish(mut self) -> Result<Written, TableError> {
-        let finished = self.writer.finish().await;
-        let metadata = finished.map_err(|source| TableError::parquet(&self.path, source))?;
-        let bytes = self.writer.bytes_written() as u64;
-        Ok(Written {
-            path: self.path,
-            bytes,
-            metadata,
-        })
+        self.end_row_group().await?;
+        let checksums = std::mem::take(&mut self.checksums).finish();
+        let checksums = checksums.map_err(|error| TableError::Internal(error.to_string()))?;
+        self.writer
+            .append_key_value_metadata(KeyValue::new(checksums::KEY.to_owned(), checksums));
+        let finished = async {
+            let metadata = self.writer.finish()?;
+            self.writer.sync()?;
+            let footer = Bytes::from(std::mem::take(self.writer.inner_mut()));
+            self.bytes += footer.len() as u64;
+            AsyncFileWriter::write(&mut self.object, footer).await?;
+            AsyncFileWriter::complete(&mut self.object).await?;
+            Ok(metadata)
+        };
+        match finished.await {
+            Ok(metadata) => Ok(Written {
+                path: self.path,
+                bytes: self.bytes,
+                metadata,
+            }),
+            Err(source) => Err(TableError::parquet(&self.path, source)),
+        }
     }
 }
 
@@ -132,6 +179,9 @@ fn properties(schema: &SchemaRef, purpose: Use) -> WriterProperties {
     properties.build()
 }
 
+/// Rows of a file, in batches.
+pub(super) type Rows = BoxStream<'static, Result<RecordBatch, TableError>>;
+
 /// A Parquet file opened for reading: its footer has been read.
 pub(super) struct Opened {
     path: Path,
@@ -162,8 +212,39 @@ pub(super) async fn open_at(
         bytes,
         version,
         whole: None,
+        checksums: Arc::default(),
     };
     Opened::new(path, reader).await
+}
+
+/// Opens a data file that a version of the table has.
+///
+/// # Errors
+///
+/// [`TableError::Damaged`] if it is not there, or not as it was written.
+pub(super) async fn open_live(
+    store: &Arc<dyn ObjectStore>,
+    file: &DataFile,
+) -> Result<Opened, TableError> {
+    let path = Path::from(file.path.as_str());
+    let error = match open(store, &path, file.bytes).await {
+        Ok(opened) => return Ok(opened),
+        Err(error) => error,
+    };
+    let what = match store.head(&path).await {
+        Err(object_store::Error::NotFound { .. }) => "is gone".to_owned(),
+        Ok(found) if found.size != file.bytes => {
+            format!(
+                "has {} bytes, and had {} when it was written",
+                found.size, file.bytes
+            )
+        }
+        _ => return Err(error.as_damage()),
+    };
+    Err(TableError::Damaged {
+        object: file.path.clone(),
+        what,
+    })
 }
 
 /// Opens a small Parquet file of unknown size that never changes, by one request.
@@ -179,6 +260,7 @@ pub(super) async fn open_whole(
         bytes: whole.len() as u64,
         version: None,
         whole: Some(whole),
+        checksums: Arc::default(),
     };
     Opened::new(path, reader).await
 }
@@ -188,6 +270,9 @@ impl Opened {
         let metadata = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new())
             .await
             .map_err(|source| TableError::parquet(path, source))?;
+        let checksums = checksums::Reading::of(metadata.metadata());
+        let checksums = checksums.map_err(|source| TableError::parquet(path, source))?;
+        reader.checksums = Arc::new(checksums);
         Ok(Self {
             path: path.clone(),
             reader,
@@ -225,24 +310,32 @@ impl Opened {
         }
     }
 
+    /// The columns that it has.
+    pub(super) fn schema(&self) -> &SchemaRef {
+        self.metadata.schema()
+    }
+
+    /// Checks its rows, if they are at hand: those of a small file are.
+    pub(super) fn check_held(&self) -> Result<(), TableError> {
+        let Some(whole) = &self.reader.whole else {
+            return Ok(());
+        };
+        let checked = self.reader.checksums.check_whole(whole);
+        checked.map_err(|source| TableError::parquet(&self.path, source))
+    }
+
     /// Its rows.
-    pub(super) fn rows(&self) -> Result<ParquetRecordBatchStream<ObjectReader>, TableError> {
+    pub(super) fn rows(&self) -> Result<Rows, TableError> {
         self.rows_of(0..self.row_groups())
     }
 
     /// The rows of these row groups, in batches of a bounded size in memory.
-    pub(super) fn rows_of(
-        &self,
-        row_groups: Range<usize>,
-    ) -> Result<ParquetRecordBatchStream<ObjectReader>, TableError> {
+    pub(super) fn rows_of(&self, row_groups: Range<usize>) -> Result<Rows, TableError> {
         self.read(row_groups, |builder| builder)
     }
 
     /// One column of its rows.
-    pub(super) fn column(
-        &self,
-        name: &str,
-    ) -> Result<ParquetRecordBatchStream<ObjectReader>, TableError> {
+    pub(super) fn column(&self, name: &str) -> Result<Rows, TableError> {
         self.read(0..self.row_groups(), |builder| {
             let mask = ProjectionMask::columns(builder.parquet_schema(), [name]);
             builder.with_projection(mask)
@@ -255,17 +348,21 @@ impl Opened {
         choose: impl FnOnce(
             ParquetRecordBatchStreamBuilder<ObjectReader>,
         ) -> ParquetRecordBatchStreamBuilder<ObjectReader>,
-    ) -> Result<ParquetRecordBatchStream<ObjectReader>, TableError> {
+    ) -> Result<Rows, TableError> {
         let batch_rows = self.size(row_groups.clone()).batch_rows();
         let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(
             self.reader.clone(),
             self.metadata.clone(),
         );
-        choose(builder)
+        let rows = choose(builder)
             .with_row_groups(row_groups.collect())
             .with_batch_size(batch_rows)
             .build()
-            .map_err(|source| TableError::parquet(&self.path, source))
+            .map_err(|source| TableError::parquet(&self.path, source))?;
+        let path = self.path.clone();
+        Ok(rows
+            .map_err(move |source| TableError::parquet(&path, source))
+            .boxed())
     }
 }
 
@@ -322,6 +419,7 @@ pub(super) struct ObjectReader {
     bytes: u64,
     version: Option<String>,
     whole: Option<Bytes>,
+    checksums: Arc<checksums::Reading>,
 }
 
 impl ObjectReader {
@@ -358,7 +456,9 @@ impl AsyncFileReader for ObjectReader {
         let reader = self.clone();
         async move {
             let fetch = |range| reader.read(range);
-            coalesce_ranges(&ranges, fetch, OBJECT_STORE_COALESCE_DEFAULT).await
+            let read = coalesce_ranges(&ranges, fetch, OBJECT_STORE_COALESCE_DEFAULT).await?;
+            reader.checksums.check(&ranges, &read)?;
+            Ok(read)
         }
         .boxed()
     }
@@ -390,8 +490,6 @@ fn external(error: object_store::Error) -> ParquetError {
 #[cfg(test)]
 mod tests {
     use arrow::array::Int64Array;
-    use futures::TryStreamExt;
-    use object_store::ObjectStoreExt;
     use object_store::memory::InMemory;
 
     use super::*;
@@ -429,7 +527,7 @@ mod tests {
                 }
                 Err(error) => {
                     assert_eq!(rows, 1_000_000);
-                    assert!(TableError::parquet(&path, error).is_transient());
+                    assert!(error.is_transient());
                 }
             }
         }

@@ -1,6 +1,5 @@
 //! The place that tables are in: a folder, or a prefix of an S3 bucket.
 
-use std::collections::HashSet;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
@@ -10,19 +9,21 @@ use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::SaveMode;
 use futures::TryStreamExt;
-use logmill_shared::LogFileId;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
+use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use url::Url;
 
+use super::checked_log::CheckedLog;
+use super::retrying::Retrying;
 use super::world::{Machine, World};
 use super::{
-    Definition, FORMAT, FORMAT_PROPERTY, SQL_PROPERTY, Table, TableError, Version, lease, merging,
-    patiently, s3, staging,
+    Definition, FORMAT, FORMAT_PROPERTY, Notes, SQL_PROPERTY, Table, TableError, Version, Waiting,
+    lease, merging, s3,
 };
-use crate::rollup::{DATE_COLUMN, canonical};
+use crate::rollup::DATE_COLUMN;
 
 /// The place that tables are in, each in a folder of its own.
 #[derive(Debug, Clone)]
@@ -44,6 +45,7 @@ impl Root {
 
     /// The place at a path, which exists, or an `s3://` URL.
     pub async fn open(place: &str) -> Result<Self, TableError> {
+        let world: Arc<dyn World> = Arc::new(Machine);
         let (url, store): (Url, Arc<dyn ObjectStore>) = match is_s3(place) {
             true => {
                 if place.contains(['?', '#', '%', ' ']) {
@@ -59,11 +61,13 @@ impl Root {
                     .ok_or_else(|| root_error(place, "it names no bucket"))?;
                 let store = s3::bucket(bucket, url.path().trim_start_matches('/')).await;
                 let store = store.map_err(|error| root_error(place, format!("{error:#}")))?;
-                (url, store)
+                let parts: Arc<dyn MultipartStore> = Arc::clone(&store) as _;
+                let store = Retrying::new(store, Some(parts), Arc::clone(&world));
+                (url, Arc::new(store))
             }
             false => (folder_url(place)?, Arc::new(LocalFileSystem::new())),
         };
-        Ok(Self::in_store(url, store))
+        Ok(Self::in_world(url, store, world))
     }
 
     /// A place in a store of one's own. `url`, which ends with a slash, says where in the store.
@@ -73,6 +77,7 @@ impl Root {
 
     /// The same, in a world of one's own.
     pub(super) fn in_world(url: Url, store: Arc<dyn ObjectStore>, world: Arc<dyn World>) -> Self {
+        let store = Arc::new(CheckedLog::new(store));
         Self { url, store, world }
     }
 
@@ -87,10 +92,6 @@ impl Root {
 
     /// The names of the tables that are here.
     pub async fn tables(&self) -> Result<Vec<String>, TableError> {
-        patiently(&*self.world, || self.list_tables()).await
-    }
-
-    async fn list_tables(&self) -> Result<Vec<String>, TableError> {
         let listed = self.store.list_with_delimiter(Some(&self.prefix()?)).await;
         let listed = listed?;
         let mut names = Vec::new();
@@ -107,42 +108,45 @@ impl Root {
     /// Opens a table for reading.
     pub async fn read(&self, name: &str) -> Result<Version, TableError> {
         let log_store = self.log_store(name)?;
-        let load = || Version::load(name, &log_store);
-        patiently(&*self.world, load).await
+        Version::read(name, &log_store, &*self.world).await
     }
 
-    /// The log files that are staged for a table, which need not be opened to tell.
-    pub async fn staged(&self, table: &str) -> Result<HashSet<LogFileId>, TableError> {
+    /// The notes of what is set aside for a table, which need not be there.
+    ///
+    /// # Errors
+    ///
+    /// This is no place for tables.
+    pub fn notes(&self, table: &str) -> Result<Notes, TableError> {
         let store = self.log_store(table)?.object_store(None);
-        patiently(&*self.world, || staging::ids(&store)).await
+        Ok(Notes::new(store, Arc::clone(&self.world)))
+    }
+
+    /// What waits to be counted by a table, which need not be readable.
+    ///
+    /// # Errors
+    ///
+    /// It can't be listed.
+    pub async fn waiting(&self, table: &str) -> Result<Waiting, TableError> {
+        let store = self.log_store(table)?.object_store(None);
+        Waiting::list(store, Arc::clone(&self.world)).await
     }
 
     /// Opens the table that a rollup makes, and creates it if there is none. Refused if there is one that is
     /// the result of other SQL.
     pub async fn open_or_create(&self, definition: &Arc<Definition>) -> Result<Table, TableError> {
         let log_store = self.log_store(&definition.name)?;
-        let load = || async {
-            if !log_store.is_delta_table_location().await? {
-                create(definition, &log_store).await?;
-            }
-            Version::load(&definition.name, &log_store).await
-        };
-        let version = patiently(&*self.world, load).await?;
-        if canonical(&version.sql) != canonical(&definition.sql) {
-            return Err(TableError::OtherSql {
-                name: definition.name.clone(),
-                url: log_store.root_url().to_string(),
-                stored: version.sql,
-            });
+        if !log_store.is_delta_table_location().await? {
+            create(definition, &log_store).await?;
         }
-        self.table(Arc::clone(definition), log_store).await
+        let version = Version::read(&definition.name, &log_store, &*self.world).await?;
+        version.see_same(definition, &log_store)?;
+        self.table(definition).await
     }
 
-    async fn table(
-        &self,
-        definition: Arc<Definition>,
-        log_store: LogStoreRef,
-    ) -> Result<Table, TableError> {
+    /// The table of this definition, unseen: rows can be staged for it whatever state it is in, and a commit sees whether they
+    /// are its own.
+    pub async fn table(&self, definition: &Arc<Definition>) -> Result<Table, TableError> {
+        let (definition, log_store) = (Arc::clone(definition), self.log_store(&definition.name)?);
         let merge: Result<_, DataFusionError> = match definition.merges() {
             true => merging::Merge::plan(&definition)
                 .await

@@ -7,15 +7,15 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use object_store::aws::{AmazonS3Builder, AwsCredential};
-use object_store::{CredentialProvider, ObjectStore};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredential};
+use object_store::{CredentialProvider, RetryConfig};
 use tokio::sync::Mutex;
 
 use crate::aws::{S3Error, s3_client, s3_endpoint, sdk_config};
 
 /// The bucket of this name, once it has been seen that it is there and that this prefix may be listed: better now
 /// than after an hour of work.
-pub(super) async fn bucket(name: &str, prefix: &str) -> Result<Arc<dyn ObjectStore>> {
+pub(super) async fn bucket(name: &str, prefix: &str) -> Result<Arc<AmazonS3>> {
     let config = sdk_config().await;
     let request = s3_client(config)?.list_objects_v2();
     let request = request.bucket(name).prefix(prefix).max_keys(1);
@@ -31,6 +31,11 @@ pub(super) async fn bucket(name: &str, prefix: &str) -> Result<Arc<dyn ObjectSto
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(name)
         .with_region(region.as_ref())
+        // Requests are sent again by `retrying.rs`, and by nothing beside it.
+        .with_retry(RetryConfig {
+            max_retries: 0,
+            ..RetryConfig::default()
+        })
         .with_credentials(Arc::new(SdkCredentials {
             provider: credentials,
             cached: Mutex::default(),

@@ -7,7 +7,7 @@
 //! groups is staged as several sorted runs, one after the other: whoever stages it gives its groups out when they
 //! have taken their share of memory, and begins anew.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -16,16 +16,21 @@ use futures::{StreamExt, TryStreamExt};
 use logmill_shared::{LogFile, LogFileId, Shard};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
+use sha2::{Digest, Sha256};
 
 use super::ledger::Entry;
 use super::merging::{self, conform};
 use super::parquet_file::{self, Opened, ParquetFile, Use};
+use super::set_aside::Names;
 use super::slot::{self, Slot};
+use super::world::World;
 use super::{Definition, TableError};
 
 const FOLDER: &str = "_staging";
 const ENTRY_KEY: &str = "logmill.log_file";
 const RUNS_KEY: &str = "logmill.runs";
+/// What table definition the rows follow: [`Definition::identity`].
+const DEFINITION_KEY: &str = "logmill.definition";
 
 /// Rows of a log file on their way to staging. Nothing is staged before [`StagingFile::stage`] returns.
 pub(crate) struct StagingFile {
@@ -103,6 +108,7 @@ impl StagingFile {
         };
         self.file.set(ENTRY_KEY, json(&entry)?);
         self.file.set(RUNS_KEY, json(&self.runs)?);
+        self.file.set(DEFINITION_KEY, self.definition.identity());
         self.file.finish().await?;
         Ok(())
     }
@@ -134,29 +140,66 @@ impl StagedFile {
         })
     }
 
-    fn path(&self) -> Path {
+    pub(super) fn path(&self) -> Path {
         path(&self.shard, self.id)
     }
 
-    /// Opens it. `None` if it has gone: another commit has counted it.
+    /// A name for the version of the object, of 16 hexadecimal digits.
+    pub(super) fn version_name(&self) -> String {
+        let version = self.version.as_deref().unwrap_or_default();
+        let hash = Sha256::digest(format!("{} {version}", self.bytes));
+        hash.iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+
+    /// Opens it, to be committed to the table of this definition.
+    ///
+    /// # Errors
+    ///
+    /// The store can't give it out, now.
     pub(super) async fn open(
         &self,
         store: &Arc<dyn ObjectStore>,
-    ) -> Result<Option<(Entry, StagedRows)>, TableError> {
+        definition: &Definition,
+    ) -> Result<Opening, TableError> {
         let path = self.path();
         let opened = parquet_file::open_at(store, &path, self.bytes, self.version.clone()).await;
-        let opened = match opened {
+        let opened = match opened.and_then(|opened| opened.check_held().map(|()| opened)) {
             Ok(opened) => opened,
-            Err(error) if error.is_not_found() => return Ok(None),
-            Err(error) => return Err(error),
+            Err(error) if error.is_not_found() => return Ok(Opening::Gone),
+            Err(error) => return Opening::unreadable(error),
         };
         let entry = opened
             .get(ENTRY_KEY)
             .and_then(|json| serde_json::from_str(json).ok());
-        let entry: Entry = entry.ok_or_else(|| TableError::NotOurs {
-            path: path.to_string(),
-            what: "no staged file: its footer does not say of which log file it is".to_owned(),
-        })?;
+        let Some(entry): Option<Entry> = entry else {
+            let reason = "what is staged does not say of which log file it is";
+            return Ok(Opening::unusable(None, reason));
+        };
+        let log_file = LogFile::new(&entry.log_file);
+        if (log_file.id(), &log_file.shard()) != (self.id, &self.shard) {
+            let reason =
+                format!("what is staged is of {log_file}, and stands in the place of another");
+            return Ok(Opening::unusable(None, reason));
+        }
+        let identity = opened.get(DEFINITION_KEY);
+        let fits = match identity {
+            Some(identity) => identity == definition.identity(),
+            // Before format 2 it was not said. Only columns can tell, of which a newer definition may have more.
+            None => {
+                let schema = definition.row_schema();
+                let fields = opened.schema().fields().clone();
+                fields
+                    .iter()
+                    .all(|field| schema.column_with_name(field.name()).is_some())
+            }
+        };
+        if !fits {
+            let reason = "it was staged for other SQL than the table is the result of";
+            return Ok(Opening::unusable(Some(entry.log_file), reason));
+        }
         let runs = opened
             .get(RUNS_KEY)
             .and_then(|json| serde_json::from_str(json).ok());
@@ -165,7 +208,40 @@ impl StagedFile {
             runs,
             file: opened,
         };
-        Ok(Some((entry, rows)))
+        Ok(Opening::Opened(entry, rows))
+    }
+}
+
+/// What has come of opening a staged file.
+pub(super) enum Opening {
+    /// It can be committed.
+    Opened(Entry, StagedRows),
+    /// Another commit has counted it, or it has been staged anew.
+    Gone,
+    /// It will never be committed as it is.
+    Unusable {
+        log_file: Option<String>,
+        reason: String,
+    },
+}
+
+impl Opening {
+    fn unusable(log_file: Option<String>, reason: impl Into<String>) -> Self {
+        Self::Unusable {
+            log_file,
+            reason: reason.into(),
+        }
+    }
+
+    /// Tells what is the matter with this object from what may be the matter with all.
+    fn unreadable(error: TableError) -> Result<Self, TableError> {
+        match error.damage() {
+            Some(damage) => Ok(Self::unusable(
+                None,
+                format!("what is staged {}", damage.what),
+            )),
+            None => Err(error),
+        }
     }
 }
 
@@ -178,22 +254,30 @@ pub(super) struct StagedRows {
     pub(super) runs: Option<Vec<usize>>,
 }
 
-/// What is staged, in the order of shards and ids, up to `limit` files: a backlog may be longer than memory.
+/// What is staged, in the order of shards and ids, up to `limit` files: a backlog may be longer than memory. What these notes
+/// set aside is left out.
 pub(super) async fn list(
     store: &Arc<dyn ObjectStore>,
     limit: usize,
+    set_aside: &Names,
 ) -> Result<Vec<StagedFile>, TableError> {
     let objects = store.list(Some(&Path::from(FOLDER)));
-    let staged = objects.try_filter_map(async |object| Ok(StagedFile::of_object(&object)));
+    let staged = objects.try_filter_map(async |object| {
+        let staged = StagedFile::of_object(&object);
+        Ok(staged.filter(|staged| !set_aside.cover(staged)))
+    });
     let mut staged: Vec<StagedFile> = staged.take(limit).try_collect().await?;
     staged.sort();
     Ok(staged)
 }
 
-/// The log files that are staged.
-pub(super) async fn ids(store: &Arc<dyn ObjectStore>) -> Result<HashSet<LogFileId>, TableError> {
-    let staged = list(store, usize::MAX).await?;
-    Ok(staged.into_iter().map(|staged| staged.id).collect())
+/// Everything that is staged, but for what is set aside.
+pub(super) async fn list_all(
+    store: &Arc<dyn ObjectStore>,
+    world: &dyn World,
+) -> Result<Vec<StagedFile>, TableError> {
+    let set_aside = Names::list(store, world).await?;
+    list(store, usize::MAX, &set_aside).await
 }
 
 /// Deletes staged files that the table has counted.

@@ -7,6 +7,7 @@
 //! | ledger objects that others have replaced | a grace after they were written |
 //! | versions and checkpoints of the log | a grace after they were written, if a checkpoint stands for them |
 //! | parts of files that a kill left in a folder | after [`ORPHAN_GRACE`] |
+//! | notes of what was set aside | once the ledger has the log file |
 //!
 //! Staged files are none of its business: they are the commit's.
 
@@ -42,6 +43,8 @@ pub struct Vacuumed {
     pub ledger_objects: usize,
     /// Versions and checkpoints of the log.
     pub log_files: usize,
+    /// Notes of what was set aside, and is counted by now.
+    pub notes: usize,
     /// The size of the data files and ledger objects in bytes.
     pub bytes: u64,
 }
@@ -93,6 +96,7 @@ impl Table {
             paths.push(object.location);
         }
         delete(&self.store, paths).await?;
+        vacuumed.notes = self.notes().sweep(&version).await?;
         vacuumed.log_files = self.trim_log(&version, begun - grace).await?;
         self.delete_partial_files(begun - ORPHAN_GRACE);
         Ok(vacuumed)

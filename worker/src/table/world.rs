@@ -47,6 +47,8 @@ pub(super) enum Guard {
     ReplacedGrace,
     /// No two attempts to commit write a manifest of the same name.
     UniqueManifest,
+    /// What is set aside is one version of a staged file: the log file may be staged anew.
+    SetAsideVersion,
 }
 
 /// This machine.

@@ -14,6 +14,7 @@ use logmill_shared::LogFile;
 use tokio::sync::oneshot;
 use url::Url;
 
+use super::super::retrying::Retrying;
 use super::super::world::{Guard, World};
 use super::super::{Entry, Lease, MIN_GRACE, Root, Table, TableError, lease};
 use super::checker::{Groups, add_rows};
@@ -123,17 +124,19 @@ struct Actor {
 impl Actor {
     fn new(simulation: Arc<Simulation>, actor: usize) -> Self {
         let thread = thread::current().id();
-        let store = Arc::new(Store {
-            simulation: Arc::clone(&simulation),
-            actor,
-            thread,
-        });
         let world = Arc::new(SimulatedWorld {
             simulation: Arc::clone(&simulation),
             actor,
             thread,
             numbers: AtomicU64::new(0),
         });
+        let store = Arc::new(Store {
+            simulation: Arc::clone(&simulation),
+            actor,
+            thread,
+        });
+        let patient = Arc::clone(&world) as Arc<dyn World>;
+        let store = Arc::new(Retrying::new(store, None, patient));
         let (template, seed, horizon, leased) = {
             let plan = &simulation.lock().plan;
             (

@@ -1,0 +1,281 @@
+//! What log files are staged for: tables, each with the rollup that feeds it.
+//!
+//! A table remembers the SQL that it is the result of, and is fed by it: a rollup's file makes a table that is not there yet, and
+//! changes none. What is wrong with one rollup or one table stops none of the others.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures::future::join_all;
+
+use crate::aws::chain;
+use crate::rollup::{Loaded, Rollup};
+use crate::table::{Notes, RejectedLines, Root, Table, TableError};
+
+/// A rollup and the table that it makes.
+#[derive(Debug)]
+pub struct RollupTable {
+    /// The rollup, by the SQL that the table is the result of.
+    pub rollup: Arc<Rollup>,
+    /// Its table.
+    pub table: Table,
+}
+
+/// A table that nothing can be staged for, as long as it is as it is.
+#[derive(Debug)]
+pub struct Unfed {
+    /// Its name.
+    pub table: String,
+    /// Why.
+    pub reason: String,
+    /// Where log files are set aside for it.
+    pub notes: Notes,
+}
+
+/// A table, and how it is fed.
+#[derive(Debug)]
+pub enum Feed {
+    /// By a rollup.
+    Fed(RollupTable),
+    /// It can't be fed. Log files are set aside for it.
+    Unfed(Unfed),
+}
+
+impl Feed {
+    /// The table's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Fed(fed) => &fed.table.definition().name,
+            Self::Unfed(unfed) => &unfed.table,
+        }
+    }
+
+    /// The table and its rollup, if it is fed.
+    pub fn fed(&self) -> Option<&RollupTable> {
+        match self {
+            Self::Fed(fed) => Some(fed),
+            Self::Unfed(_) => None,
+        }
+    }
+}
+
+/// What a person should know of a rollup or a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// The table's name.
+    pub table: String,
+    /// What is the matter, and what to do.
+    pub what: String,
+    /// Whether something is not counted for it. If not, it is a warning.
+    pub is_failure: bool,
+}
+
+/// Everything that log files are staged for.
+#[derive(Debug)]
+pub struct Feeds {
+    /// The tables of rollups.
+    pub tables: Vec<Arc<Feed>>,
+    /// The rollup that each table's file has, if that is one.
+    files: Vec<Option<Arc<Rollup>>>,
+    /// The table of lines that are no log lines.
+    pub rejected_lines: Arc<Table>,
+}
+
+impl Feeds {
+    /// Opens the tables of these rollups, all at once, and creates what there is not. Tells what is wrong with single ones.
+    ///
+    /// # Errors
+    ///
+    /// Not one of them can be opened; or one has a newer format than this program knows.
+    pub async fn open(root: &Root, loaded: Loaded) -> Result<(Self, Vec<Trouble>), TableError> {
+        let Loaded { rollups, wrong } = loaded;
+        let there: BTreeSet<String> = root.tables().await?.into_iter().collect();
+        let rejected_lines = RejectedLines::definition();
+        let rejected_lines = match root.open_or_create(&rejected_lines).await {
+            Ok(table) => table,
+            Err(error @ TableError::Damaged { .. }) => {
+                tracing::warn!(error = chain(&error), "the table rejected_lines is damaged");
+                root.table(&rejected_lines).await?
+            }
+            Err(error) => return Err(error),
+        };
+        let opened = rollups.iter().map(|rollup| open(root, rollup));
+        let mut feeds = Vec::new();
+        let mut troubles = Vec::new();
+        let mut errors = Vec::new();
+        for opened in join_all(opened).await {
+            let opened = opened?;
+            feeds.push(Arc::new(opened.feed));
+            troubles.extend(opened.trouble);
+            errors.extend(opened.error);
+        }
+        if errors.len() == feeds.len()
+            && let Some(first) = errors.into_iter().next()
+        {
+            return Err(first);
+        }
+        let mut files: Vec<Option<Arc<Rollup>>> = rollups.iter().cloned().map(Some).collect();
+        for wrong in wrong {
+            let mut what = format!("its rollup is wrong: {}", wrong.reason);
+            if there.contains(&wrong.name) {
+                let (feed, more) = by_its_own_sql(root, &wrong.name).await?;
+                let fed = match feed.fed() {
+                    Some(_) => "; the table is fed by the SQL that it remembers".to_owned(),
+                    None => format!("; {more}"),
+                };
+                what.push_str(&fed);
+                feeds.push(Arc::new(feed));
+                files.push(None);
+            }
+            troubles.push(Trouble {
+                table: wrong.name,
+                what,
+                is_failure: true,
+            });
+        }
+        let feeds = Self {
+            tables: feeds,
+            files,
+            rejected_lines: Arc::new(rejected_lines),
+        };
+        Ok((feeds, troubles))
+    }
+
+    /// Tables and rollups, of those that are fed.
+    pub fn fed(&self) -> impl Iterator<Item = &RollupTable> {
+        self.tables.iter().filter_map(|feed| feed.fed())
+    }
+
+    /// Opens one of the tables, by its number, as it is now: it may have been removed, or made anew, or mended.
+    ///
+    /// # Errors
+    ///
+    /// It has a newer format than this program knows.
+    pub async fn reopened(
+        &self,
+        root: &Root,
+        number: usize,
+    ) -> Result<(Feed, Option<Trouble>), TableError> {
+        match &self.files[number] {
+            Some(rollup) => {
+                let opened = open(root, rollup).await?;
+                Ok((opened.feed, opened.trouble))
+            }
+            None => {
+                let name = self.tables[number].name();
+                let (feed, what) = by_its_own_sql(root, name).await?;
+                let trouble = Trouble {
+                    table: name.to_owned(),
+                    what,
+                    is_failure: feed.fed().is_none(),
+                };
+                Ok((feed, Some(trouble)))
+            }
+        }
+    }
+
+    /// Every table that is fed, that of rejected lines at the end.
+    pub fn all(&self) -> impl Iterator<Item = &Table> {
+        let of_rollups = self.fed().map(|each| &each.table);
+        of_rollups.chain([&*self.rejected_lines])
+    }
+}
+
+/// A table that was opened as far as that could be done.
+struct Opened {
+    feed: Feed,
+    trouble: Option<Trouble>,
+    /// Why the table itself could not be read.
+    error: Option<TableError>,
+}
+
+/// Opens the table of a rollup.
+///
+/// # Errors
+///
+/// It has a newer format than this program knows, or the place for tables is none.
+async fn open(root: &Root, rollup: &Arc<Rollup>) -> Result<Opened, TableError> {
+    let definition = rollup.definition();
+    let name = definition.name.clone();
+    let trouble = |what, is_failure| {
+        Some(Trouble {
+            table: name.clone(),
+            what,
+            is_failure,
+        })
+    };
+    let error = match root.open_or_create(definition).await {
+        Ok(table) => {
+            return Ok(Opened {
+                feed: fed(rollup, table),
+                trouble: None,
+                error: None,
+            });
+        }
+        Err(error) => error,
+    };
+    match error {
+        TableError::Format { .. } => Err(error),
+        TableError::OtherSql { .. } => {
+            let (feed, what) = by_its_own_sql(root, &name).await?;
+            let is_failure = feed.fed().is_none();
+            Ok(Opened {
+                feed,
+                trouble: trouble(what, is_failure),
+                error: None,
+            })
+        }
+        TableError::NotOurs { .. } => Ok(Opened {
+            feed: Feed::Unfed(Unfed {
+                table: name.clone(),
+                reason: chain(&error),
+                notes: root.notes(&name)?,
+            }),
+            trouble: trouble(chain(&error), true),
+            error: Some(error),
+        }),
+        // What is staged waits until the table can be read again. If its SQL turns out to be another, a commit sees that.
+        error => Ok(Opened {
+            feed: fed(rollup, root.table(definition).await?),
+            trouble: trouble(chain(&error), true),
+            error: Some(error),
+        }),
+    }
+}
+
+fn fed(rollup: &Arc<Rollup>, table: Table) -> Feed {
+    Feed::Fed(RollupTable {
+        rollup: Arc::clone(rollup),
+        table,
+    })
+}
+
+/// Opens a table by the SQL that it remembers, and says what is the matter with it.
+async fn by_its_own_sql(root: &Root, name: &str) -> Result<(Feed, String), TableError> {
+    let unfed = |reason: String| {
+        let feed = Feed::Unfed(Unfed {
+            table: name.to_owned(),
+            reason: reason.clone(),
+            notes: root.notes(name)?,
+        });
+        Ok((feed, reason))
+    };
+    let version = match root.read(name).await {
+        Ok(version) => version,
+        Err(error @ TableError::Format { .. }) => return Err(error),
+        Err(error) => return unfed(chain(&error)),
+    };
+    match Rollup::from_sql(name, version.sql()).await {
+        Ok(rollup) => {
+            let rollup = Arc::new(rollup);
+            let table = root.table(rollup.definition()).await?;
+            let what = "the table is the result of other SQL than the rollup's file has, and goes on with its own. \
+                        Give the new SQL a name of its own (its file's name), or remove the table's folder to have it \
+                        built anew from the logs";
+            Ok((fed(&rollup, table), what.to_owned()))
+        }
+        Err(error) => unfed(format!(
+            "the table's own SQL is refused by this version of logmill: {error}"
+        )),
+    }
+}

@@ -1,0 +1,296 @@
+//! The one layer that sends requests to a bucket again. What is above it takes an error for final, and what is below, the store's
+//! client, sends each request once.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use object_store::multipart::{MultipartStore, PartId};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartId,
+    MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, Result, UploadPart,
+};
+
+use super::world::World;
+use crate::retry::{Policy, Retries};
+
+/// Objects that are deleted by one request.
+const DELETED_AT_ONCE: usize = 1000;
+
+/// A store whose requests are sent again while it can't be reached, or is overloaded. A folder needs none: what its disk refuses,
+/// it refuses again.
+#[derive(Clone)]
+pub(super) struct Retrying {
+    store: Arc<dyn ObjectStore>,
+    /// The same store, if the parts of an upload can be sent again.
+    parts: Option<Arc<dyn MultipartStore>>,
+    world: Arc<dyn World>,
+}
+
+impl Retrying {
+    pub(super) fn new(
+        store: Arc<dyn ObjectStore>,
+        parts: Option<Arc<dyn MultipartStore>>,
+        world: Arc<dyn World>,
+    ) -> Self {
+        Self {
+            store,
+            parts,
+            world,
+        }
+    }
+
+    fn begin(&self, what: &str, path: Option<&Path>) -> Retries {
+        let path = path.map_or("", Path::as_ref);
+        Policy::REQUEST.begin_with(format!("{what} {path}"), Some(self.world.unique() as u64))
+    }
+
+    /// Waits before the next attempt, if there may be one.
+    async fn wait(&self, retries: &mut Retries, error: &Error) -> bool {
+        if !may_pass(error) {
+            return false;
+        }
+        let wait = retries.failed(error);
+        if let Some(wait) = wait {
+            self.world.sleep(wait).await;
+        }
+        wait.is_some()
+    }
+
+    async fn again<T, F: Future<Output = Result<T>>>(
+        &self,
+        what: &str,
+        path: &Path,
+        attempt: impl Fn() -> F,
+    ) -> Result<T> {
+        let mut retries = self.begin(what, Some(path));
+        loop {
+            match attempt().await {
+                Err(error) if self.wait(&mut retries, &error).await => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Lists the objects after `last`. A listing that breaks off goes on after the last object that it had.
+    fn listing(
+        self,
+        prefix: Option<Path>,
+        mut last: Option<Path>,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        let listed = async_stream::try_stream! {
+            let mut retries = self.begin("LIST", prefix.as_ref());
+            'attempts: loop {
+                let mut objects = match &last {
+                    Some(last) => self.store.list_with_offset(prefix.as_ref(), last),
+                    None => self.store.list(prefix.as_ref()),
+                };
+                while let Some(object) = objects.next().await {
+                    match object {
+                        Ok(object) => {
+                            last = Some(object.location.clone());
+                            yield object;
+                        }
+                        Err(error) if self.wait(&mut retries, &error).await => continue 'attempts,
+                        Err(error) => Err(error)?,
+                    }
+                }
+                return;
+            }
+        };
+        listed.boxed()
+    }
+}
+
+/// Whether the same request may succeed another time.
+pub(super) fn may_pass(error: &Error) -> bool {
+    matches!(error, Error::Generic { .. })
+}
+
+impl fmt::Debug for Retrying {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_tuple("Retrying")
+            .field(&self.store)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Upload {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Upload").field(&self.path).finish()
+    }
+}
+
+impl fmt::Display for Retrying {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.store.fmt(formatter)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Retrying {
+    async fn put_opts(
+        &self,
+        path: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        // A conditional one whose answer was lost finds its own object. Whoever sends it must be ready for that anyway.
+        let attempt = || self.store.put_opts(path, payload.clone(), options.clone());
+        self.again("PUT", path, attempt).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        path: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        let Some(parts) = &self.parts else {
+            return self.store.put_multipart_opts(path, options).await;
+        };
+        let begin = || parts.create_multipart(path);
+        Ok(Box::new(Upload {
+            id: self.again("PUT", path, begin).await?,
+            store: self.clone(),
+            parts: Arc::clone(parts),
+            path: path.clone(),
+            begun: 0,
+            done: Arc::default(),
+        }))
+    }
+
+    /// Reads all that is asked for: a part of a file that its reader would hold anyway.
+    async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
+        let attempt = || async {
+            let found = self.store.get_opts(path, options.clone()).await?;
+            if options.head {
+                return Ok(found);
+            }
+            let (meta, range, attributes) = (
+                found.meta.clone(),
+                found.range.clone(),
+                found.attributes.clone(),
+            );
+            let payload = whole(found.bytes().await?);
+            Ok(GetResult {
+                payload,
+                meta,
+                range,
+                attributes,
+            })
+        };
+        self.again("GET", path, attempt).await
+    }
+
+    fn delete_stream(
+        &self,
+        paths: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        let store = self.clone();
+        let delete = move |paths: Vec<Path>| {
+            let store = store.clone();
+            async move {
+                let mut retries = store.begin("DELETE", paths.first());
+                loop {
+                    let all = futures::stream::iter(paths.clone().into_iter().map(Ok));
+                    let deleted: Vec<Result<Path>> =
+                        store.store.delete_stream(all.boxed()).collect().await;
+                    let failed = deleted.iter().filter_map(|deleted| deleted.as_ref().err());
+                    let again = match failed.into_iter().find(|error| may_pass(error)) {
+                        Some(error) => store.wait(&mut retries, error).await,
+                        None => false,
+                    };
+                    if !again {
+                        return futures::stream::iter(deleted);
+                    }
+                }
+            }
+        };
+        paths
+            .try_chunks(DELETED_AT_ONCE)
+            .map_err(|error| error.1)
+            .and_then(move |paths| delete(paths).map(Ok))
+            .try_flatten()
+            .boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.clone().listing(prefix.cloned(), None)
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.clone().listing(prefix.cloned(), Some(offset.clone()))
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let attempt = || self.store.list_with_delimiter(prefix);
+        let root = Path::default();
+        self.again("LIST", prefix.unwrap_or(&root), attempt).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        let attempt = || self.store.copy_opts(from, to, options.clone());
+        self.again("COPY", from, attempt).await
+    }
+}
+
+/// An object that is at hand.
+pub(super) fn whole(bytes: Bytes) -> GetResultPayload {
+    GetResultPayload::Stream(futures::stream::once(async { Ok(bytes) }).boxed())
+}
+
+/// An object that is uploaded in parts.
+struct Upload {
+    store: Retrying,
+    parts: Arc<dyn MultipartStore>,
+    path: Path,
+    id: MultipartId,
+    /// Parts that have been begun.
+    begun: usize,
+    done: Arc<Mutex<BTreeMap<usize, PartId>>>,
+}
+
+#[async_trait]
+impl MultipartUpload for Upload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let (store, parts) = (self.store.clone(), Arc::clone(&self.parts));
+        let (path, id, done) = (self.path.clone(), self.id.clone(), Arc::clone(&self.done));
+        let number = self.begun;
+        self.begun += 1;
+        let put = async move {
+            let attempt = || parts.put_part(&path, &id, number, data.clone());
+            let part = store.again("PUT", &path, attempt).await?;
+            let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+            done.insert(number, part);
+            Ok(())
+        };
+        put.boxed()
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let all: Vec<PartId> = {
+            let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+            done.values().cloned().collect()
+        };
+        let attempt = || {
+            self.parts
+                .complete_multipart(&self.path, &self.id, all.clone())
+        };
+        self.store.again("PUT", &self.path, attempt).await
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.parts.abort_multipart(&self.path, &self.id).await
+    }
+}

@@ -1,0 +1,97 @@
+//! What waits to be counted by a table: what is staged, and can be committed, and what is set aside.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt};
+use logmill_shared::LogFileId;
+use object_store::ObjectStore;
+
+use super::set_aside::Notes;
+use super::staging::{self, Opening, StagedFile};
+use super::world::World;
+use super::{Definition, TableError};
+
+/// Staged files that are opened at once.
+const OPENED_AT_ONCE: usize = 16;
+
+/// What waits to be counted by a table.
+#[derive(Debug)]
+pub struct Waiting {
+    store: Arc<dyn ObjectStore>,
+    staged: HashMap<LogFileId, StagedFile>,
+    /// Staged files that have been opened, and can be committed.
+    seen: HashSet<LogFileId>,
+    /// Log files that are set aside, and why.
+    set_aside: HashMap<LogFileId, String>,
+}
+
+impl Waiting {
+    pub(super) async fn list(
+        store: Arc<dyn ObjectStore>,
+        world: Arc<dyn World>,
+    ) -> Result<Self, TableError> {
+        let staged = staging::list_all(&store, &*world).await?;
+        let staged = staged.into_iter().map(|file| (file.id, file));
+        let notes = Notes::new(Arc::clone(&store), world).read().await?;
+        Ok(Self {
+            store,
+            staged: staged.collect(),
+            seen: HashSet::new(),
+            set_aside: notes
+                .into_iter()
+                .map(|note| (note.id, note.reason))
+                .collect(),
+        })
+    }
+
+    /// Whether the log file is staged.
+    pub fn is_staged(&self, id: LogFileId) -> bool {
+        self.staged.contains_key(&id)
+    }
+
+    /// Why the log file is set aside, if it is, and has not been staged anew.
+    pub fn set_aside(&self, id: LogFileId) -> Option<&str> {
+        match self.is_staged(id) {
+            true => None,
+            false => self.set_aside.get(&id).map(String::as_str),
+        }
+    }
+
+    /// Opens what is staged of these log files, to see whether it can be committed. What can't is taken for set aside: the next
+    /// commit will set it aside.
+    ///
+    /// # Errors
+    ///
+    /// The store can't give it out, now.
+    pub async fn see(
+        &mut self,
+        log_files: &[LogFileId],
+        definition: &Definition,
+    ) -> Result<(), TableError> {
+        let unseen = log_files.iter().filter(|id| !self.seen.contains(*id));
+        let unseen: Vec<StagedFile> = unseen
+            .filter_map(|id| self.staged.get(id).cloned())
+            .collect();
+        let store = Arc::clone(&self.store);
+        let mut opened = futures::stream::iter(unseen)
+            .map(async |file| {
+                let opening = file.open(&store, definition).await?;
+                Ok::<_, TableError>((file.id, opening))
+            })
+            .buffered(OPENED_AT_ONCE);
+        while let Some((id, opening)) = opened.try_next().await? {
+            match opening {
+                // If it has gone, a commit has just taken it.
+                Opening::Opened(..) | Opening::Gone => {
+                    self.seen.insert(id);
+                }
+                Opening::Unusable { reason, .. } => {
+                    self.staged.remove(&id);
+                    self.set_aside.insert(id, reason);
+                }
+            }
+        }
+        Ok(())
+    }
+}
