@@ -638,3 +638,55 @@ impl Stage for Arc<Worker> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// How a worker ends of which one task ends so, before or after it was told to stop.
+    async fn ends(is_told: bool, outcome: fn() -> Result<()>) -> Result<()> {
+        let stop = CancellationToken::new();
+        let (mut working, mut http) = (Task::new(), Task::new());
+        let close = CancellationToken::new();
+        http.spawn({
+            let close = close.clone();
+            async move {
+                close.cancelled().await;
+                Ok(())
+            }
+        });
+        for is_odd in [false, true] {
+            let stop = stop.clone();
+            working.spawn(async move {
+                match is_odd && !is_told {
+                    true => sleep(Duration::from_millis(10)).await,
+                    false => stop.cancelled().await,
+                }
+                if is_odd { outcome() } else { Ok(()) }
+            });
+        }
+        if is_told {
+            stop.cancel();
+        }
+        drain(working, http, stop, close, Duration::from_secs(5)).await
+    }
+
+    #[tokio::test]
+    async fn a_tasks_error_is_the_workers_whenever_it_comes() {
+        let broken = || bail!("broken");
+        for is_told in [false, true] {
+            let error = ends(is_told, broken).await.unwrap_err();
+            assert_eq!(error.to_string(), "broken");
+            let panicked = ends(is_told, || panic!("a bug")).await.unwrap_err();
+            assert!(panicked.to_string().contains("panicked"), "{panicked}");
+        }
+        assert!(ends(true, || Ok(())).await.is_ok());
+        let too_early = ends(false, || Ok(())).await.unwrap_err();
+        assert!(
+            too_early.to_string().contains("before it was told"),
+            "{too_early}"
+        );
+    }
+}

@@ -246,8 +246,9 @@ impl Notification {
 /// can look into it.
 fn no_log(announced: &Announced) -> Option<Reason> {
     let name = announced.log_file.name();
-    // Consoles make "a/"; Hadoop's file systems make an empty "a_$folder$".
-    let empty = matches!(announced.bytes, None | Some(0));
+    // Consoles make "a/"; Hadoop's file systems make an empty "a_$folder$". If its size is not known, as in the dispatcher's
+    // message, a worker looks: the dispatcher has passed on one that is not empty.
+    let empty = announced.bytes == Some(0);
     if name.is_empty() || (empty && name.ends_with("_$folder$")) {
         return Some(Reason::Folder);
     }

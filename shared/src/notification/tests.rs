@@ -376,6 +376,10 @@ fn the_dispatchers_message_is_read_as_it_was_written() {
         serde_json::from_str::<Value>(&super::message(&[LogFile::new("s3://b/k")])).unwrap(),
         json!({"version": 1, "log_files": ["s3://b/k"]})
     );
+    // Whatever was announced to the dispatcher is passed on: here of a size that the message does not have.
+    let announced = parse(&created("a_$folder$")).unwrap().log_files;
+    let message = super::message(announced.iter().map(|each| &each.log_file));
+    assert_eq!(uris(&message), ["s3://logs/a_$folder$"]);
     // By hand, and with what a later version may add.
     assert_eq!(uris(r#"{"log_files":["s3://b/k"]}"#), ["s3://b/k"]);
     assert_eq!(
@@ -470,8 +474,10 @@ fn what_can_be_no_log_is_left_out() {
         Reason::TestObject
     );
     assert_eq!(why(&created("AWSLogs/")), Reason::Folder);
-    let hadoop = event_bridge("Object Created", "AWSLogs_$folder$");
+    let hadoop = created("AWSLogs_$folder$").replace("\"size\":9", "\"size\":0");
     assert_eq!(why(&hadoop), Reason::Folder);
+    let unknown = event_bridge("Object Created", "AWSLogs_$folder$");
+    assert_eq!(uris(&unknown), ["s3://logs/AWSLogs_$folder$"]);
     // Has bytes, and has any name: a worker will see what it is.
     for key in ["a_$folder$", "conn_log.1.log.gz", "export.gz", "b"] {
         assert_eq!(uris(&created(key)), [format!("s3://logs/{key}")]);

@@ -398,6 +398,23 @@ mod tests {
         assert_eq!(receives_max("{}"), None);
     }
 
+    /// Who repeats requests himself has each made once; for others the SDK repeats it, and nobody else.
+    #[tokio::test]
+    async fn a_request_is_repeated_by_one_layer() {
+        const POLICY: Policy = Policy {
+            attempts: 4,
+            first_wait: Duration::from_millis(1),
+            longest_wait: Duration::from_millis(5),
+        };
+        let sqs = crate::fake_s3::FakeS3::start(|_, _| crate::fake_s3::Answer::new(503, "{}"));
+        let mut queue = Queue::at(&sqs.endpoint, "work");
+        queue.retries = POLICY.of_sdk();
+        assert!(queue.delete(&["receipt"]).await.is_err());
+        assert_eq!(sqs.requests().len(), 4);
+        assert!(queue.once().delete(&["receipt"]).await.is_err());
+        assert_eq!(sqs.requests().len(), 5);
+    }
+
     #[tokio::test]
     async fn what_is_no_standard_queue_is_refused() {
         for (url, why) in [
