@@ -88,7 +88,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "BYTES", default_value_t = 8 << 30)]
     pub(crate) max_log_file_bytes: u64,
     /// Log files read at once [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_once)]
     pub(crate) threads: Option<NonZeroUsize>,
 }
 
@@ -160,7 +160,9 @@ fn at_once(text: &str) -> Result<NonZeroUsize, String> {
     let number: NonZeroUsize = text.parse().map_err(|_| "a number from 1 on".to_owned())?;
     match number.get() {
         ..=LOG_FILES_AT_ONCE_MAX => Ok(number),
-        _ => Err(format!("at most {LOG_FILES_AT_ONCE_MAX}")),
+        _ => Err(format!(
+            "at most {LOG_FILES_AT_ONCE_MAX}, as each log file takes a thread"
+        )),
     }
 }
 

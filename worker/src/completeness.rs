@@ -228,6 +228,7 @@ impl Ledger {
                 Err(TableError::NotOurs { .. }) => return Ok(None),
                 version => version?,
             };
+            version.see_files().await?;
             let rollup = maintain::rollup(&table, &version).await?;
             anyhow::Ok(Some((waiting, version, rollup)))
         };
@@ -246,7 +247,10 @@ impl Ledger {
 
     /// Reads what it has counted in these shards, and looks at what is staged of these log files.
     async fn read(&mut self, shards: &HashSet<Shard>, log_files: &[LogFileId]) -> Result<()> {
-        let seen = self.waiting.see(log_files, &self.definition).await;
+        let seen = self
+            .waiting
+            .see(log_files, &self.definition, &self.version)
+            .await;
         seen.with_context(|| format!("what is staged for '{}' can't be read", self.table))?;
         let fresh: Vec<&Shard> = shards.difference(&self.read).collect();
         let fresh: Vec<Shard> = fresh.into_iter().cloned().collect();

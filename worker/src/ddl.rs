@@ -4,6 +4,7 @@
 //! changes. Queries are Trino's, and run there as they are. Each statement ends with a semicolon, and Athena runs one
 //! at a time.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use arrow::datatypes::DataType;
@@ -16,17 +17,19 @@ const SHOWN_COLUMNS: usize = 4;
 
 /// The statements for these tables, below the place `tables`.
 pub fn ddl(tables: &[&Definition], place: &str, database: &str) -> String {
-    let place = place.trim_end_matches('/');
-    let mut text = format!("CREATE DATABASE IF NOT EXISTS {database};\n");
+    let place = place.trim_end_matches('/').replace('\'', "\\'");
+    let quoted_database = Language::Ddl.quoted(database);
+    let mut text = format!("CREATE DATABASE IF NOT EXISTS {quoted_database};\n");
     for table in tables {
         let name = &table.name;
         let _ = write!(
             text,
             "\n\
              -- {name}\n\
-             CREATE EXTERNAL TABLE {database}.{name}\n\
+             CREATE EXTERNAL TABLE {quoted_database}.{}\n\
              LOCATION '{place}/{name}/'\n\
-             TBLPROPERTIES ('table_type' = 'DELTA');\n"
+             TBLPROPERTIES ('table_type' = 'DELTA');\n",
+            Language::Ddl.quoted(name)
         );
     }
     for table in tables {
@@ -37,9 +40,70 @@ pub fn ddl(tables: &[&Definition], place: &str, database: &str) -> String {
     text
 }
 
+/// The two languages that Athena speaks. A name that is none of their plain words is quoted, each in its own way. The lists are
+/// those of "Escape reserved keywords in queries" in the Athena user guide.
+#[derive(Debug, Clone, Copy)]
+enum Language {
+    /// Hive's, for statements that define.
+    Ddl,
+    /// Trino's, for queries.
+    Query,
+}
+
+impl Language {
+    fn reserved(self) -> &'static str {
+        match self {
+            Self::Ddl => {
+                "all alter and array as authorization between bigint binary boolean both by case cashe cast char column \
+                 conf constraint commit create cross cube current current_date current_timestamp cursor database date \
+                 dayofweek decimal delete describe distinct div double drop else end exchange exists extended external \
+                 extract false fetch float floor following for foreign from full function grant group grouping having if \
+                 import in inner insert int integer intersect interval into is join lateral left less like local macro \
+                 map more none not null numeric of on only or order out outer over partialscan partition percent \
+                 preceding precision preserve primary procedure range reads reduce regexp references revoke right rlike \
+                 rollback rollup row rows select set smallint start table tablesample then time timestamp to transform \
+                 trigger true truncate unbounded union uniquejoin update user using utc_timestamp values varchar views \
+                 when where window with"
+            }
+            Self::Query => {
+                "alter and as between by case cast constraint create cross cube current_catalog current_date current_path \
+                 current_role current_schema current_time current_timestamp current_user deallocate delete describe \
+                 distinct drop else end escape except execute exists extract false first for from full group grouping \
+                 having in inner insert intersect into is join json_array json_exists json_object json_query json_table \
+                 json_value last left like listagg localtime localtimestamp natural normalize not null of on or order \
+                 outer prepare recursive right rollup select skip table then trim true uescape union unnest using values \
+                 when where with"
+            }
+        }
+    }
+
+    fn quoted(self, name: &str) -> Cow<'_, str> {
+        let is_plain = name.starts_with(|first: char| first.is_ascii_lowercase())
+            && name
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        if is_plain && self.reserved().split(' ').all(|word| word != name) {
+            return Cow::Borrowed(name);
+        }
+        let quote = match self {
+            Self::Ddl => "`",
+            Self::Query => "\"",
+        };
+        Cow::Owned(format!(
+            "{quote}{}{quote}",
+            name.replace(quote, &quote.repeat(2))
+        ))
+    }
+}
+
+/// A name in a query.
+fn quoted(name: &str) -> Cow<'_, str> {
+    Language::Query.quoted(name)
+}
+
 /// A handful of queries over a table, each with what it shows.
 fn queries(table: &Definition, database: &str) -> Vec<(String, String)> {
-    let from = format!("FROM {database}.{}", table.name);
+    let from = format!("FROM {}.{}", quoted(database), quoted(&table.name));
     if !table.merges() {
         return vec![
             (
@@ -61,7 +125,7 @@ fn queries(table: &Definition, database: &str) -> Vec<(String, String)> {
         columns.filter(move |column| column.rule == Some(rule))
     };
     let merged = table.columns.iter().filter_map(merged_again);
-    let merged: Vec<(String, &str)> = merged.take(SHOWN_COLUMNS).collect();
+    let merged: Vec<(String, Cow<str>)> = merged.take(SHOWN_COLUMNS).collect();
     let outputs: Vec<String> = merged
         .iter()
         .map(|(call, name)| format!("{call} AS {name}"))
@@ -77,11 +141,11 @@ fn queries(table: &Definition, database: &str) -> Vec<(String, String)> {
                 && column.rule == Some(MergeRule::GroupKey)
                 && column.name != DATE_COLUMN
         })
-        .map(|(_, column)| &column.name);
+        .map(|(_, column)| quoted(&column.name));
 
     let mut queries = Vec::new();
     if matches!(slot.data_type, DataType::Timestamp(..)) && !merged.is_empty() {
-        let slot = &slot.name;
+        let slot = quoted(&slot.name);
         queries.push((
             format!("the last hour, by {slot}"),
             format!(
@@ -101,9 +165,9 @@ fn queries(table: &Definition, database: &str) -> Vec<(String, String)> {
         ));
     }
     for column in with_rule(MergeRule::HyperLogLog).take(1) {
-        let name = &column.name;
+        let name = quoted(&column.name);
         queries.push((
-            format!("unique {name} per day"),
+            format!("unique {} per day", column.name),
             format!(
                 "SELECT date,\n       cardinality(merge(cast({name} AS HyperLogLog))) AS {name}\n{from}\nWHERE {}\n\
                  GROUP BY date\nORDER BY date",
@@ -112,12 +176,12 @@ fn queries(table: &Definition, database: &str) -> Vec<(String, String)> {
         ));
     }
     for column in with_rule(MergeRule::TDigest).take(1) {
-        let name = &column.name;
         let quantile = |q: f64, short: &str| {
-            format!("value_at_quantile(merge(cast({name} AS tdigest)), {q}) AS {name}_{short}")
+            let (name, result) = (quoted(&column.name), format!("{}_{short}", column.name));
+            format!("value_at_quantile(merge(cast({name} AS tdigest)), {q}) AS {result}")
         };
         queries.push((
-            format!("percentiles of {name} over a week"),
+            format!("percentiles of {} over a week", column.name),
             format!(
                 "SELECT {},\n       {}\n{from}\nWHERE {}",
                 quantile(0.5, "p50"),
@@ -138,12 +202,12 @@ fn days(before_today: u32) -> String {
 }
 
 /// The call that says what the column is over many rows, if one does, and the column's name.
-fn merged_again(column: &Column) -> Option<(String, &str)> {
+fn merged_again(column: &Column) -> Option<(String, Cow<'_, str>)> {
+    let name = quoted(&column.name);
     let function = match column.rule? {
         // A bigint can't hold some; its exact state can. Files of format 1 have none.
         MergeRule::BigintSum => {
-            let name = &column.name;
-            let exact = format!("sum(coalesce({}, {name}))", sum_state(name));
+            let exact = format!("sum(coalesce({}, {name}))", sum_state(&column.name));
             return Some((exact, name));
         }
         MergeRule::Sum if matches!(column.data_type, DataType::Decimal128(..)) => return None,
@@ -154,7 +218,7 @@ fn merged_again(column: &Column) -> Option<(String, &str)> {
         MergeRule::BoolAnd => "bool_and",
         MergeRule::GroupKey | MergeRule::HyperLogLog | MergeRule::TDigest => return None,
     };
-    Some((format!("{function}({})", column.name), &column.name))
+    Some((format!("{function}({name})"), name))
 }
 
 #[cfg(test)]
@@ -185,6 +249,73 @@ mod tests {
         assert!(text.contains("GROUP BY type\nORDER BY events DESC"));
         assert!(text.contains("cardinality(merge(cast(users AS HyperLogLog))) AS users"));
         assert!(text.contains("value_at_quantile(merge(cast(sizes AS tdigest)), 0.99)"));
+    }
+
+    /// Whether all names like this one are quoted in the statements, which have keywords in capital letters.
+    fn is_quoted(text: &str, name: &str) -> bool {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let statements = text.lines().filter(|line| !line.starts_with("--"));
+        let statements = statements.filter(|line| !line.starts_with("LOCATION"));
+        statements.into_iter().all(|line| {
+            line.match_indices(name).all(|(at, _)| {
+                let (before, after) = (&line[..at], &line[at + name.len()..]);
+                let is_part = before.ends_with(is_name) || after.starts_with(is_name);
+                let quote = if line.contains("EXTERNAL") { '`' } else { '"' };
+                is_part || before.ends_with(quote) && after.starts_with(quote)
+            })
+        })
+    }
+
+    #[tokio::test]
+    async fn names_that_are_words_of_athena_are_quoted() {
+        let mut words: Vec<&str> = Language::Query.reserved().split(' ').collect();
+        words.retain(|word| *word != "date");
+        assert!(words.len() > 80);
+        for word in words {
+            let sql = format!(
+                "SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS m, type AS \"{word}\", count(*) AS n, \
+                 max(sent_bytes) AS n2 FROM alb_access_logs GROUP BY 1, 2"
+            );
+            let rollup = Rollup::from_sql("t", &sql).await.unwrap();
+            let text = ddl(&[rollup.definition()], "s3://b", "logs");
+            let key = format!("-- t: yesterday's largest, by \"{word}\"");
+            assert!(text.contains(&key), "{text}");
+            // The statements have these two as what they are.
+            let is_meant = ["current_date", "current_timestamp"].contains(&word);
+            assert!(is_meant || is_quoted(&text, word), "{word}: {text}");
+        }
+        for word in Language::Ddl.reserved().split(' ') {
+            let mut definition = Rollup::from_sql("t", "SELECT elb FROM alb_access_logs")
+                .await
+                .unwrap()
+                .definition()
+                .as_ref()
+                .clone();
+            definition.name = word.to_owned();
+            let text = ddl(&[&definition], "s3://b", word);
+            let made = format!("CREATE EXTERNAL TABLE `{word}`.`{word}`\n");
+            assert!(text.contains(&made), "{text}");
+            assert!(text.contains(&format!("CREATE DATABASE IF NOT EXISTS `{word}`;")));
+        }
+    }
+
+    #[test]
+    fn names_that_are_not_plain_are_quoted() {
+        let cases = [
+            ("events", "events", "events"),
+            ("date", "`date`", "date"),
+            ("order", "`order`", "\"order\""),
+            ("skip", "skip", "\"skip\""),
+            ("2026_events", "`2026_events`", "\"2026_events\""),
+            ("_events", "`_events`", "\"_events\""),
+            ("Events", "`Events`", "\"Events\""),
+            ("web-logs", "`web-logs`", "\"web-logs\""),
+            ("a`b\"c", "`a``b\"c`", "\"a`b\"\"c\""),
+        ];
+        for (name, in_ddl, in_query) in cases {
+            assert_eq!(Language::Ddl.quoted(name), in_ddl);
+            assert_eq!(Language::Query.quoted(name), in_query);
+        }
     }
 
     #[tokio::test]

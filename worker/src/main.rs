@@ -1,6 +1,6 @@
 //! The command line. What the program does can be read here; how, in the library.
 
-use std::fs::File;
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -27,9 +27,11 @@ use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::format::debug_fn;
 
 mod cli;
+mod destination;
 mod progress;
 
 use cli::{Cli, Command, ReplayArgs, ReportFormat};
+use destination::{NewFile, Stdout, after_writing};
 use progress::{Bar, LogFilesBar};
 
 /// Nothing went wrong.
@@ -90,19 +92,6 @@ fn start_log(is_worker: bool) {
     }
 }
 
-/// Standard output for reports, which are for people.
-fn stdout() -> Escaping<io::StdoutLock<'static>> {
-    Escaping::text(io::stdout().lock())
-}
-
-/// Standard output for what programs read: exact, unless it goes to a terminal.
-fn exact_stdout() -> Box<dyn Write + Send> {
-    match io::stdout().is_terminal() {
-        true => Box::new(Escaping::text(io::stdout())),
-        false => Box::new(io::stdout()),
-    }
-}
-
 fn stderr() -> Escaping<io::StderrLock<'static>> {
     Escaping::text(io::stderr().lock())
 }
@@ -114,14 +103,6 @@ fn print_error(error: &anyhow::Error) -> io::Result<()> {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    // A reader that has seen enough, as `head` has, is no failure to speak of.
-    if error
-        .root_cause()
-        .downcast_ref::<io::Error>()
-        .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
-    {
-        return ExitCode::from(SUCCESS);
-    }
     let _ = print_error(error);
     ExitCode::from(FAILURE)
 }
@@ -137,12 +118,12 @@ async fn execute(command: Command) -> Result<u8> {
                 threads: args.threads,
             };
             let summary = run::run(rollups, &options, &mut Bar::default()).await?;
-            print_summary(&summary, &mut stdout())?;
-            Ok(if summary.is_complete() {
-                SUCCESS
-            } else {
-                SOME_NOT_COUNTED
-            })
+            let code = match summary.is_complete() {
+                true => SUCCESS,
+                false => SOME_NOT_COUNTED,
+            };
+            let written = print_summary(&summary, &mut Stdout::report());
+            after_writing(code, written.map_err(Into::into))
         }
         Command::Serve(args) => {
             let token = std::env::var("DISPATCH_TOKEN").ok();
@@ -164,38 +145,30 @@ async fn execute(command: Command) -> Result<u8> {
             serve::serve(options, stop_signals()?).await?;
             Ok(SUCCESS)
         }
-        Command::Query(args) => {
-            let root = Root::open(&args.tables).await?;
-            query::query(
-                &root,
-                &args.sql,
-                args.output.format(),
-                args.output.writer()?,
-            )
-            .await?;
-            Ok(SUCCESS)
-        }
+        Command::Query(args) => query(&args.tables, &args.sql, &args.output).await,
         Command::Files(args) => {
-            let root = Root::open(&args.tables).await?;
             let sql = "SELECT * FROM log_files ORDER BY log_file, \"table\"";
-            query::query(&root, sql, args.output.format(), args.output.writer()?).await?;
-            Ok(SUCCESS)
+            query(&args.tables, sql, &args.output).await
         }
         Command::Maintain(args) => {
             let root = Root::open(&args.tables).await?;
             let grace = Duration::from_hours(args.grace_hours);
-            let maintained = maintain::maintain(&root, grace).await?;
             let mut code = SUCCESS;
-            for table in maintained {
+            let mut done = Vec::new();
+            for table in maintain::maintain(&root, grace).await? {
                 match table {
-                    Ok(table) => print_maintained(&table, &mut stdout())?,
+                    Ok(table) => done.push(table),
                     Err(error) => {
-                        print_error(&error)?;
+                        // Where nobody reads it, the exit code tells.
+                        let _ = print_error(&error);
                         code = FAILURE;
                     }
                 }
             }
-            Ok(code)
+            let mut out = Stdout::report();
+            let mut written = done.iter().map(|table| print_maintained(table, &mut out));
+            let written = written.try_for_each(|written| written);
+            after_writing(code, written.map_err(Into::into))
         }
         Command::Verify(args) => {
             let options = verify::Options {
@@ -204,22 +177,18 @@ async fn execute(command: Command) -> Result<u8> {
                 tables: args.tables,
             };
             let report = verify::verify(&options, &mut LogFilesBar::default()).await?;
-            match args.format {
-                ReportFormat::Text => write!(stdout(), "{report}")?,
+            let code = match report.complete {
+                true => SUCCESS,
+                false => SOME_NOT_COUNTED,
+            };
+            let written = match args.format {
+                ReportFormat::Text => print(&mut Stdout::report(), report),
                 ReportFormat::Json => {
                     let json = serde_json::to_string_pretty(&report)?;
-                    writeln!(Escaping::json(io::stdout().lock()), "{json}")?;
+                    print(&mut Escaping::json(Stdout), format_args!("{json}\n"))
                 }
-            }
-            Ok(if report.complete {
-                SUCCESS
-            } else {
-                SOME_NOT_COUNTED
-            })
-        }
-        Command::Replay(args) => {
-            resend(args).await?;
-            Ok(SUCCESS)
+            };
+            after_writing(code, written)
         }
         Command::Retry(args) => {
             let rollups = Rollup::load_folder(&args.rollups).await?;
@@ -232,21 +201,23 @@ async fn execute(command: Command) -> Result<u8> {
             let only = args.table.as_deref();
             let done = put_back::put_back(rollups, &options, only, &mut Bar::default()).await?;
             let is_complete = done.still.is_empty() && done.summary.is_complete();
-            print_put_back(&done, &mut stdout())?;
-            Ok(match is_complete {
+            let code = match is_complete {
                 true => SUCCESS,
                 false => SOME_NOT_COUNTED,
-            })
+            };
+            let written = print_put_back(&done, &mut Stdout::report());
+            after_writing(code, written.map_err(Into::into))
         }
+        Command::Replay(args) => after_writing(SUCCESS, resend(args).await),
         Command::Check(args) => {
             let rollup = Rollup::load(&args.rollup).await?;
-            let mut out = stdout();
-            writeln!(out, "{}", check::describe(&rollup))?;
-            if !args.sample.is_empty() {
+            let mut out = Stdout::report();
+            let mut written = print(&mut out, format_args!("{}\n", check::describe(&rollup)));
+            if written.is_ok() && !args.sample.is_empty() {
                 let sample = check::sample(rollup, &args.sample, &mut Bar::default()).await?;
-                write!(out, "{sample}")?;
+                written = print(&mut out, sample);
             }
-            Ok(SUCCESS)
+            after_writing(SUCCESS, written)
         }
         Command::Ddl(args) => {
             let rollups = Rollup::load_folder(&args.rollups).await?;
@@ -256,18 +227,40 @@ async fn execute(command: Command) -> Result<u8> {
                 .map(|rollup| &**rollup.definition())
                 .collect();
             let text = ddl::ddl(&tables, &args.tables, &args.database);
-            write!(exact_stdout(), "{text}")?;
-            Ok(SUCCESS)
+            after_writing(SUCCESS, print(&mut Stdout::exact(), text))
         }
     }
+}
+
+/// Writes all of a text.
+fn print(out: &mut impl Write, text: impl Display) -> Result<()> {
+    write!(out, "{text}")?;
+    Ok(out.flush()?)
+}
+
+async fn query(tables: &str, sql: &str, output: &cli::Output) -> Result<u8> {
+    let format = output.format();
+    let Some(path) = &output.output else {
+        if format == Format::Parquet && io::stdout().is_terminal() {
+            bail!("Parquet is binary and not for a terminal; give --output FILE");
+        }
+        let root = Root::open(tables).await?;
+        let out = io::BufWriter::new(Stdout::exact());
+        return after_writing(SUCCESS, query::query(&root, sql, format, out).await);
+    };
+    let root = Root::open(tables).await?;
+    let mut file = NewFile::create(path)?;
+    query::query(&root, sql, format, &mut file).await?;
+    file.complete()?;
+    Ok(SUCCESS)
 }
 
 async fn resend(args: ReplayArgs) -> Result<()> {
     let is_terminal = io::stdout().is_terminal();
     let mut each = |log_file: &LogFile| {
         match (args.dry_run, is_terminal) {
-            (true, true) => writeln!(stdout(), "{}", escaped(log_file.uri()))?,
-            (true, false) => writeln!(io::stdout(), "{log_file}")?,
+            (true, true) => writeln!(Stdout::report(), "{}", escaped(log_file.uri()))?,
+            (true, false) => writeln!(Stdout, "{log_file}")?,
             (false, _) => {}
         }
         Ok(())
@@ -306,10 +299,9 @@ async fn resend(args: ReplayArgs) -> Result<()> {
     };
     match args.dry_run {
         // What would be sent stands on standard output, for others to read.
-        true => write!(stderr(), "{said}")?,
-        false => write!(stdout(), "{said}")?,
+        true => print(&mut stderr(), said),
+        false => print(&mut Stdout::report(), said),
     }
-    Ok(())
 }
 
 impl cli::SpanArgs {
@@ -352,20 +344,6 @@ impl cli::Output {
                 true => Format::Table,
                 false => Format::Csv,
             })
-    }
-
-    fn writer(&self) -> Result<Box<dyn Write + Send>> {
-        Ok(match &self.output {
-            Some(path) => {
-                let file = File::create(path)
-                    .with_context(|| format!("{}: can't be written", path.display()))?;
-                Box::new(io::BufWriter::new(file))
-            }
-            None if self.format() == Format::Parquet && io::stdout().is_terminal() => {
-                bail!("Parquet is binary and not for a terminal; give --output FILE")
-            }
-            None => Box::new(io::BufWriter::new(exact_stdout())),
-        })
     }
 }
 

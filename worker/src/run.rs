@@ -21,6 +21,7 @@ use crate::journey::{self, JourneyError, Limits, Outcome, Reading, Source, Stage
 use crate::memory;
 use crate::pace::{self, Pace};
 use crate::rollup::{Loaded, REJECTED_LINES};
+use crate::serve::LOG_FILES_AT_ONCE_MAX;
 use crate::table::{Entry, Lost, Root, TableError};
 
 /// What to run.
@@ -164,6 +165,7 @@ pub(crate) async fn run_over(
         Some(threads) => threads.get(),
         None => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
     };
+    let threads = threads.min(LOG_FILES_AT_ONCE_MAX);
     let memory = memory::Staging::new(threads, feeds.fed().count());
     let threads = memory.log_files;
     let workshop = Arc::new(Workshop {

@@ -36,6 +36,12 @@ fn trino_reads_the_same_from_the_tables() {
 
 #[test]
 #[ignore = "needs Maven and Java"]
+fn trino_of_athena_reads_all_row_groups() {
+    judge("trino/judge_row_groups.py");
+}
+
+#[test]
+#[ignore = "needs Maven and Java"]
 fn trino_reads_whole_versions_while_tables_are_written() {
     judge("trino/judge_writing.py");
 }

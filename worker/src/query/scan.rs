@@ -30,21 +30,27 @@ use crate::trino::iso8601::from_iso8601_timestamp;
 
 const MICROSECONDS_PER_MILLISECOND: i64 = 1000;
 
+/// The store that a query finds the root's tables in, each in the folder of its name.
+pub(super) fn store_url() -> Result<ObjectStoreUrl> {
+    ObjectStoreUrl::parse("logmill://tables")
+}
+
 /// A version of a Delta table, to be read by DataFusion: its files, of which a filter leaves out those whose
 /// partition or statistics say that they have nothing for it.
 #[derive(Debug)]
 pub(super) struct DeltaScan {
     /// The table's columns, the partition's at the end.
     schema: SchemaRef,
-    url: ObjectStoreUrl,
+    name: String,
     files: Vec<DataFile>,
 }
 
 impl DeltaScan {
-    pub(super) fn new(version: &Version, url: ObjectStoreUrl) -> Result<Self, TableError> {
+    /// The table of this name, in the store at [`store_url`].
+    pub(super) fn new(name: &str, version: &Version) -> Result<Self, TableError> {
         Ok(Self {
             schema: version.schema()?,
-            url,
+            name: name.to_owned(),
             files: version.files().to_vec(),
         })
     }
@@ -77,7 +83,7 @@ impl DeltaScan {
             .zip(kept)
             .filter_map(|(file, kept)| kept.then_some(file));
         let files = files.map(|file| {
-            PartitionedFile::new(file.path.clone(), file.bytes)
+            PartitionedFile::new(format!("{}/{}", self.name, file.path), file.bytes)
                 .with_partition_values(vec![ScalarValue::Date32(date(file))])
         });
         Ok(files.collect())
@@ -133,7 +139,7 @@ impl TableProvider for DeltaScan {
             .with_table_partition_cols(vec![partition])
             .build();
         let source = ParquetSource::new(schema);
-        let config = FileScanConfigBuilder::new(self.url.clone(), Arc::new(source))
+        let config = FileScanConfigBuilder::new(store_url()?, Arc::new(source))
             .with_file_groups(files)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)

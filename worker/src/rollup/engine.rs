@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
-use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
+    SchemaProvider, TableProvider,
+};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, UnboundedMemoryPool};
-use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{
     SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext,
 };
@@ -29,15 +32,6 @@ use datafusion::sql::sqlparser::ast::{self, Statement};
 use futures::stream;
 
 use super::functions;
-
-/// What queries run in: beyond their share of the machine's memory they use the disk. Rollups, which must not fail for
-/// want of memory, have bounds of their own instead ([`crate::memory`]).
-static QUERY_RUNTIME: LazyLock<Arc<RuntimeEnv>> = LazyLock::new(|| {
-    RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(FairSpillPool::new(crate::memory::for_queries())))
-        .build_arc()
-        .expect("the default runtime has nothing that can fail but the disk, which it opens on first use")
-});
 
 /// Names of the functions of one row that rollups know, in order.
 static FUNCTION_NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
@@ -89,9 +83,17 @@ pub(crate) fn rollup_session() -> SessionState {
         .build()
 }
 
-/// A session for queries over tables: all that DataFusion has, and Trino's functions before it.
-pub(crate) fn query_session() -> SessionState {
+/// A session for queries over these tables: all that DataFusion has, and Trino's functions before it.
+///
+/// Beyond its share of the machine's memory a query uses the disk. Rollups, which must not fail for want of memory, have
+/// bounds of their own instead ([`crate::memory`]).
+pub(crate) fn query_session(tables: Arc<dyn SchemaProvider>) -> Result<SessionState> {
+    let memory = Arc::new(FairSpillPool::new(crate::memory::for_queries()));
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(memory);
     let config = SessionConfig::new().with_information_schema(true);
+    let names = &config.options().catalog;
+    let (catalog_name, schema_name) = (names.default_catalog.clone(), names.default_schema.clone());
+    let config = config.with_create_default_catalog_and_schema(false);
     let mut scalar = datafusion::execution::SessionStateDefaults::default_scalar_functions();
     scalar.extend(functions::scalar_functions());
     let mut aggregate = datafusion::execution::SessionStateDefaults::default_aggregate_functions();
@@ -99,17 +101,22 @@ pub(crate) fn query_session() -> SessionState {
     let mut planners: Vec<Arc<dyn datafusion::logical_expr::planner::ExprPlanner>> =
         vec![Arc::new(functions::TrinoForms)];
     planners.extend(datafusion::execution::SessionStateDefaults::default_expr_planners());
-    SessionStateBuilder::new()
+    let catalog = Arc::new(MemoryCatalogProvider::new());
+    catalog.register_schema(&schema_name, tables)?;
+    let catalogs = Arc::new(MemoryCatalogProviderList::new());
+    catalogs.register_catalog(catalog_name, catalog);
+    let session = SessionStateBuilder::new()
         .with_config(config)
-        .with_runtime_env(Arc::clone(&QUERY_RUNTIME))
+        .with_catalog_list(catalogs)
+        .with_runtime_env(runtime.build_arc()?)
         .with_expr_planners(planners)
         .with_type_planner(Arc::new(SketchTypes))
         .with_scalar_functions(scalar)
         .with_aggregate_functions(aggregate)
         .with_window_functions(
             datafusion::execution::SessionStateDefaults::default_window_functions(),
-        )
-        .build()
+        );
+    Ok(session.build())
 }
 
 /// Lets `CAST(x AS HyperLogLog)` and `CAST(x AS tdigest)` be written: what tables store is what the

@@ -582,7 +582,10 @@ struct LiveFile {
 }
 
 /// The files of these slots, in the order of slots.
-fn touched_files(version: &Version, touched: &BTreeSet<Slot>) -> Result<Vec<DataFile>, TableError> {
+pub(super) fn touched_files(
+    version: &Version,
+    touched: &BTreeSet<Slot>,
+) -> Result<Vec<DataFile>, TableError> {
     let mut files = BTreeMap::new();
     for file in &version.files {
         let slot = file.slot()?;

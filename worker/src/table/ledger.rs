@@ -32,7 +32,7 @@ pub(super) const FOLDER: &str = "_ledger";
 
 /// Shards that are read and written at once: enough to hide a store's latency when log files of many hours come
 /// together.
-const SHARDS_AT_ONCE: usize = 16;
+pub(super) const SHARDS_AT_ONCE: usize = 16;
 
 /// What the ledger says of a log file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, new_null_array};
 use arrow::compute::{
-    SortColumn, SortOptions, cast, concat, filter_record_batch, interleave_record_batch,
-    lexsort_to_indices, not,
+    SortOptions, cast, filter_record_batch, interleave_record_batch, not,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::row::{Row, RowConverter, SortField};
 use async_stream::try_stream;
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::execution::SendableRecordBatchStream;
@@ -368,25 +368,28 @@ fn same_time(left: &RecordBatch, right: &RecordBatch, time: usize) -> Result<boo
 
 /// Rows sorted by these columns, in batches of a bounded size.
 pub(super) fn sorted(batches: Vec<RecordBatch>, keys: &[usize]) -> Result<Vec<RecordBatch>> {
-    let columns = keys.iter().map(|&key| {
-        let parts: Vec<&dyn Array> = batches.iter().map(|batch| &**batch.column(key)).collect();
-        Ok(SortColumn {
-            values: concat(&parts)?,
-            options: Some(SORTED),
-        })
+    let Some(first) = batches.first() else {
+        return Ok(batches);
+    };
+    let fields = keys.iter().map(|&key| {
+        let data_type = first.column(key).data_type().clone();
+        SortField::new_with_options(data_type, SORTED)
     });
-    let order = lexsort_to_indices(&columns.collect::<Result<Vec<_>>>()?, None)?;
+    // As bytes that are in the order of rows: quicker to compare than columns one after the other.
+    let converter = RowConverter::new(fields.collect())?;
+    let mut bytes = converter.empty_rows(0, 0);
+    for batch in &batches {
+        let columns: Vec<ArrayRef> = keys.iter().map(|&key| batch.column(key).clone()).collect();
+        converter.append(&mut bytes, &columns)?;
+    }
     // Where each row is: its batch, and its place in it.
-    let places: Vec<(usize, usize)> = batches
+    let places = batches
         .iter()
         .enumerate()
-        .flat_map(|(number, batch)| (0..batch.num_rows()).map(move |row| (number, row)))
-        .collect();
-    let order: Vec<(usize, usize)> = order
-        .values()
-        .iter()
-        .map(|&row| places[row as usize])
-        .collect();
+        .flat_map(|(number, batch)| (0..batch.num_rows()).map(move |row| (number, row)));
+    let mut order: Vec<(Row, (usize, usize))> = bytes.iter().zip(places).collect();
+    order.sort_unstable();
+    let order: Vec<(usize, usize)> = order.into_iter().map(|(_, place)| place).collect();
     let size = Size::of(&batches);
     let batches: Vec<&RecordBatch> = batches.iter().collect();
     let parts = order.chunks(size.batch_rows());

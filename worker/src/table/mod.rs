@@ -10,7 +10,7 @@
 //!        _ledger/….parquet                   the log files that have been counted
 //! ```
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use datafusion::error::DataFusionError;
 use deltalake_core::logstore::LogStoreRef;
 use deltalake_core::{DeltaTable, DeltaTableError};
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use logmill_shared::{LogFile, LogFileId, Shard};
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -31,6 +31,7 @@ mod world;
 mod s3;
 mod retrying;
 mod checked_log;
+mod durable_folder;
 mod root;
 mod definition;
 mod slot;
@@ -329,6 +330,7 @@ impl Table {
 /// A table as it was at one moment.
 #[derive(Debug)]
 pub struct Version {
+    number: u64,
     delta: DeltaTable,
     store: Arc<dyn ObjectStore>,
     format: u32,
@@ -458,6 +460,7 @@ impl Version {
         let store = log_store.object_store(None);
         let ledger = ledger::Ledger::load(&store, ledger_version).await?;
         Ok(Self {
+            number: delta.version().unwrap_or_default(),
             delta,
             store,
             format,
@@ -467,9 +470,50 @@ impl Version {
         })
     }
 
+    /// Sees that all of its data files are there, in their sizes.
+    ///
+    /// # Errors
+    ///
+    /// [`TableError::Damaged`] names one that is not.
+    pub async fn see_files(&self) -> Result<(), TableError> {
+        let mut found: HashMap<String, u64> = HashMap::new();
+        let top = self.store.list_with_delimiter(None).await?;
+        for folder in top.common_prefixes {
+            if folder.as_ref().starts_with("date=") {
+                let mut objects = self.store.list(Some(&folder));
+                while let Some(object) = objects.try_next().await? {
+                    found.insert(object.location.to_string(), object.size);
+                }
+            }
+        }
+        for file in &self.files {
+            let path = Path::from(file.path.as_str());
+            if found.get(path.as_ref()) != Some(&file.bytes) {
+                parquet_file::open_live(&self.store, file).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the data files that a commit of rows of these slots would write anew.
+    ///
+    /// # Errors
+    ///
+    /// [`TableError::Damaged`] names one that can't be read, so that no such commit can succeed.
+    async fn see_slots(&self, slots: &BTreeSet<Slot>) -> Result<(), TableError> {
+        for file in commit::touched_files(self, slots)? {
+            let opened = parquet_file::open_live(&self.store, &file).await?;
+            let mut rows = opened.rows().map_err(TableError::as_damage)?;
+            while let Some(rows) = rows.next().await {
+                rows.map_err(TableError::as_damage)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Its number.
     pub fn number(&self) -> u64 {
-        self.delta.version().unwrap_or_default()
+        self.number
     }
 
     /// The SQL that the table is the result of.
@@ -480,11 +524,6 @@ impl Version {
     /// Its data files.
     pub fn files(&self) -> &[DataFile] {
         &self.files
-    }
-
-    /// The store that its files' paths are in.
-    pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
-        &self.store
     }
 
     /// Its columns, with the partition's at the end.
@@ -515,6 +554,25 @@ impl Version {
     /// Its rows.
     pub fn rows(&self) -> u64 {
         self.files.iter().map(|file| file.size().rows).sum()
+    }
+
+    /// The shards that its ledger has.
+    pub(crate) fn ledger_shards(&self) -> impl Iterator<Item = &Shard> {
+        self.ledger.shards()
+    }
+
+    /// What its ledger says of the log files of these shards, one shard after the other.
+    pub(crate) fn entries_by_shard(
+        self,
+        shards: Vec<Shard>,
+    ) -> impl Stream<Item = Result<Vec<Entry>, TableError>> {
+        let version = Arc::new(self);
+        futures::stream::iter(shards)
+            .map(move |shard| {
+                let version = Arc::clone(&version);
+                async move { version.ledger.entries(&version.store, &shard).await }
+            })
+            .buffered(ledger::SHARDS_AT_ONCE)
     }
 
     /// Every log file that it has counted.

@@ -150,6 +150,13 @@ const ROW_GROUP_BYTES: usize = 64 * 1024 * 1024;
 /// The same of what is staged: a commit reads a row group of each of many sorted runs at once.
 const STAGED_ROW_GROUP_BYTES: usize = 1024 * 1024;
 
+/// How a file is written. None gets a column index, which has bounds for each page, nor the offset index that goes with it.
+/// Where the filters on two columns leave no page of a row group, Trino before version 436 skips the rest of the file, and
+/// its answer lacks those rows (Trino's pull request 20267). Athena's engine may be one of those: it follows Trino
+/// at a distance, and does not say which version it has reached.
+///
+/// What readers have inside a file are the bounds of its row groups, of about a million rows each. That is some 10 MB, which is
+/// the least that Athena charges for; row groups of an eighth of that make files a quarter larger.
 fn properties(schema: &SchemaRef, purpose: Use) -> WriterProperties {
     let row_group_bytes = match purpose {
         Use::Staging => STAGED_ROW_GROUP_BYTES,
@@ -157,16 +164,18 @@ fn properties(schema: &SchemaRef, purpose: Use) -> WriterProperties {
     };
     let mut properties = WriterProperties::builder()
         .set_max_row_group_bytes(Some(row_group_bytes))
+        .set_offset_index_disabled(true)
         .set_created_by(concat!("logmill ", env!("CARGO_PKG_VERSION")).to_owned());
     if purpose == Use::Staging {
         return properties
             .set_compression(Compression::UNCOMPRESSED)
             .set_dictionary_enabled(false)
             .set_statistics_enabled(EnabledStatistics::None)
-            .set_offset_index_disabled(true)
             .build();
     }
-    properties = properties.set_compression(Compression::ZSTD(ZstdLevel::default()));
+    properties = properties
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_statistics_enabled(EnabledStatistics::Chunk);
     for field in schema.fields() {
         // Sketches: each is another, and none is before or after another.
         if field.data_type() == &DataType::Binary {
@@ -489,7 +498,7 @@ fn external(error: object_store::Error) -> ParquetError {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::Int64Array;
+    use arrow::array::{Int64Array, StringArray};
     use object_store::memory::InMemory;
 
     use super::*;
@@ -501,6 +510,35 @@ mod tests {
             ParquetFile::create(store, path.clone(), rows.schema(), Use::Staging).unwrap();
         file.write(&rows).await.unwrap();
         file.finish().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn no_file_has_an_index_of_its_pages_and_kept_ones_have_bounds_of_row_groups() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        // More than one page of each.
+        let rows = 50_000_i64;
+        let numbers: ArrayRef = Arc::new((0..rows).collect::<Int64Array>());
+        let texts = (0..rows).map(|n| Some(n.to_string()));
+        let texts: ArrayRef = Arc::new(texts.collect::<StringArray>());
+        let rows = RecordBatch::try_from_iter([("n", numbers), ("text", texts)]).unwrap();
+        for purpose in [Use::Staging, Use::Keeping] {
+            let path = Path::from("file.parquet");
+            let mut file =
+                ParquetFile::create(&store, path.clone(), rows.schema(), purpose).unwrap();
+            for _ in 0..2 {
+                file.write(&rows).await.unwrap();
+                file.end_row_group().await.unwrap();
+            }
+            file.finish().await.unwrap();
+            let opened = open_whole(&store, &path).await.unwrap();
+            let groups = opened.metadata.metadata().row_groups();
+            assert!(groups.len() >= 2);
+            for column in groups.iter().flat_map(|group| group.columns()) {
+                assert_eq!(column.column_index_offset(), None);
+                assert_eq!(column.offset_index_offset(), None);
+                assert_eq!(column.statistics().is_some(), purpose == Use::Keeping);
+            }
+        }
     }
 
     #[tokio::test]

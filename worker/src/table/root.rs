@@ -1,6 +1,6 @@
 //! The place that tables are in: a folder, or a prefix of an S3 bucket.
 
-use std::path::Path as FilePath;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
@@ -8,15 +8,15 @@ use deltalake_core::kernel::transaction::CommitProperties;
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::SaveMode;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectStore;
-use object_store::local::LocalFileSystem;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use url::Url;
 
 use super::checked_log::CheckedLog;
+use super::durable_folder::{self, DurableFolder};
 use super::retrying::Retrying;
 use super::world::{Machine, World};
 use super::{
@@ -24,6 +24,9 @@ use super::{
     lease, merging, s3,
 };
 use crate::rollup::DATE_COLUMN;
+
+/// Folders that are looked into at once: enough to hide a store's latency.
+const LISTED_AT_ONCE: usize = 16;
 
 /// The place that tables are in, each in a folder of its own.
 #[derive(Debug, Clone)]
@@ -38,7 +41,8 @@ impl Root {
     /// The place at a path or an `s3://` URL; a folder is created if there is none.
     pub async fn create(place: &str) -> Result<Self, TableError> {
         if !is_s3(place) {
-            std::fs::create_dir_all(place).map_err(|error| root_error(place, error))?;
+            durable_folder::create_folder(FilePath::new(place))
+                .map_err(|error| root_error(place, error))?;
         }
         Self::open(place).await
     }
@@ -65,7 +69,12 @@ impl Root {
                 let store = Retrying::new(store, Some(parts), Arc::clone(&world));
                 (url, Arc::new(store))
             }
-            false => (folder_url(place)?, Arc::new(LocalFileSystem::new())),
+            false => {
+                let folder = folder(place)?;
+                let url = Url::from_directory_path(&folder)
+                    .map_err(|()| root_error(place, "it has no absolute path"))?;
+                (url, Arc::new(DurableFolder::new(&folder)))
+            }
         };
         Ok(Self::in_world(url, store, world))
     }
@@ -86,23 +95,43 @@ impl Root {
         &self.url
     }
 
+    /// The store of the tables, each in the folder of its name.
+    pub(crate) fn store(&self) -> Result<Arc<dyn ObjectStore>, TableError> {
+        let whole = Arc::clone(&self.store);
+        Ok(Arc::new(PrefixStore::new(whole, self.prefix()?)))
+    }
+
     fn prefix(&self) -> Result<Path, TableError> {
         Path::from_url_path(self.url.path()).map_err(|error| root_error(self.url.as_str(), error))
     }
 
-    /// The names of the tables that are here.
+    /// The names of the tables that are here. They are not opened: some of them may not be readable.
     pub async fn tables(&self) -> Result<Vec<String>, TableError> {
-        let listed = self.store.list_with_delimiter(Some(&self.prefix()?)).await;
-        let listed = listed?;
-        let mut names = Vec::new();
-        for folder in listed.common_prefixes {
-            let log = folder.clone().join("_delta_log");
-            if self.store.list(Some(&log)).try_next().await?.is_some() {
-                names.extend(folder.filename().map(str::to_owned));
-            }
-        }
+        let listed = self
+            .store
+            .list_with_delimiter(Some(&self.prefix()?))
+            .await?;
+        let names = futures::stream::iter(listed.common_prefixes)
+            .map(async |folder| {
+                // What can't be listed may be a table. To read it says what is wrong, and fails no other.
+                let is_table = self.has_log(&folder).await.unwrap_or(true);
+                folder.filename().filter(|_| is_table).map(str::to_owned)
+            })
+            .buffered(LISTED_AT_ONCE);
+        let mut names: Vec<String> = names.filter_map(async |name| name).collect().await;
         names.sort();
         Ok(names)
+    }
+
+    /// Whether this is the folder of a table, instead of one with tables in it.
+    pub async fn is_table(&self) -> Result<bool, TableError> {
+        let prefix = self.prefix()?;
+        self.has_log(&prefix).await
+    }
+
+    async fn has_log(&self, folder: &Path) -> Result<bool, TableError> {
+        let log = folder.clone().join("_delta_log");
+        Ok(self.store.list(Some(&log)).try_next().await?.is_some())
     }
 
     /// Opens a table for reading.
@@ -185,13 +214,12 @@ fn is_s3(place: &str) -> bool {
     place.starts_with("s3://")
 }
 
-fn folder_url(place: &str) -> Result<Url, TableError> {
+fn folder(place: &str) -> Result<PathBuf, TableError> {
     let path = std::fs::canonicalize(place).map_err(|error| root_error(place, error))?;
-    if !path.is_dir() {
-        return Err(root_error(place, "it is a file"));
+    match path.is_dir() {
+        true => Ok(path),
+        false => Err(root_error(place, "it is a file")),
     }
-    Url::from_directory_path(FilePath::new(&path))
-        .map_err(|()| root_error(place, "it has no absolute path"))
 }
 
 fn root_error(place: &str, reason: impl ToString) -> TableError {

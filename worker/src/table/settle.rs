@@ -12,7 +12,7 @@ use futures::TryStreamExt;
 use super::commit::{DataWriter, Files, remove};
 use super::delta_log::Operation;
 use super::slot::Slot;
-use super::{DataFile, Lease, Table, TableError, milliseconds};
+use super::{DataFile, FORMAT, Lease, Table, TableError, Version, milliseconds};
 
 /// How long after its end an hour or a day is held to be over. Load balancers deliver within minutes; what is later
 /// still costs one more packing.
@@ -47,18 +47,52 @@ impl Table {
     pub async fn settle(&self, lease: &mut Lease, quiet: Duration) -> Result<Settled, TableError> {
         let mut settled = Settled::default();
         let mut failures = 0;
-        // One version for each, so that a failure loses little.
         loop {
-            match self.settle_next(lease, quiet).await {
-                Ok(Some(packed)) => {
-                    settled.files += packed;
-                    settled.packed += 1;
-                    failures = 0;
+            let before = settled.packed;
+            match self.settle_all(lease, quiet, &mut settled).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(settled),
+                Err(error) => {
+                    if settled.packed > before {
+                        failures = 0;
+                    }
+                    self.wait_after(error, &mut failures).await?;
                 }
-                Ok(None) => return Ok(settled),
-                Err(error) => self.wait_after(error, &mut failures).await?,
             }
         }
+    }
+
+    /// Packs all files that are due. Returns whether there were any.
+    ///
+    /// Each pack is a version of its own, so that a failure loses little. The log is read once for all of them, as it is long:
+    /// a version that was written as exactly the next one says that nobody else has written in between, so that all that
+    /// was read still holds.
+    async fn settle_all(
+        &self,
+        lease: &mut Lease,
+        quiet: Duration,
+        settled: &mut Settled,
+    ) -> Result<bool, TableError> {
+        let mut current = self.world.now();
+        let mut version = self.version().await?;
+        let due = due(&version.files, self.definition.merges(), current, quiet)?;
+        if due.is_empty() {
+            if settled.packed > 0
+                && let Err(error) = self.checkpoint_if_due(&version).await
+            {
+                tracing::warn!(table = %self.definition.name, %error, "no checkpoint");
+            }
+            return Ok(false);
+        }
+        for (slot, files) in due {
+            let packed = files.len();
+            current = self.pack(&version, current, slot, files, lease).await?;
+            version.number += 1;
+            version.format = FORMAT;
+            settled.files += packed;
+            settled.packed += 1;
+        }
+        Ok(true)
     }
 
     /// Packs the first files that are due. Returns how many; `None` if none are.
@@ -73,6 +107,22 @@ impl Table {
         let Some((slot, files)) = due.into_iter().next() else {
             return Ok(None);
         };
+        let packed = files.len();
+        self.pack(&version, begun, slot, files, lease).await?;
+        Ok(Some(packed))
+    }
+
+    /// Packs files, and writes the version after `version`, which was the table's latest at the moment `current`. Returns a
+    /// moment at which the new version was the latest: the last one before it was written. Any later one may lie after a
+    /// halt, in which others have written versions, and vacuum has trimmed them from the log.
+    async fn pack(
+        &self,
+        version: &Version,
+        current: SystemTime,
+        slot: Slot,
+        files: Vec<DataFile>,
+        lease: &mut Lease,
+    ) -> Result<SystemTime, TableError> {
         let mut rows = self.rows_of_files(&files);
         let mut writer = DataWriter::new(self, Files::One(slot));
         while let Some(batch) = rows.try_next().await? {
@@ -80,16 +130,16 @@ impl Table {
             lease.renew().await;
         }
         let mut actions = writer.finish(Operation::Optimize).await?;
-        let packed = files.len();
         let now = self.world.now();
         let removes = files
             .into_iter()
             .map(|file| Action::Remove(remove(file, Operation::Optimize, now)));
         actions.extend(removes);
-        self.check_deadline(begun)?;
-        self.write_version(&version, Operation::Optimize, actions)
+        self.check_deadline(current)?;
+        let written = self.world.now();
+        self.write_version(version, Operation::Optimize, actions)
             .await?;
-        Ok(Some(packed))
+        Ok(written)
     }
 }
 

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use arrow::datatypes::FieldRef;
 use arrow::record_batch::RecordBatch;
 use futures::{StreamExt, TryStreamExt};
 use logmill_shared::{LogFile, LogFileId, Shard};
@@ -185,16 +186,20 @@ impl StagedFile {
             return Ok(Opening::unusable(None, reason));
         }
         let identity = opened.get(DEFINITION_KEY);
+        let schema = definition.row_schema();
+        let staged = opened.schema().fields();
+        let is_known = |field: &FieldRef| schema.column_with_name(field.name()).is_some();
         let fits = match identity {
-            Some(identity) => identity == definition.identity(),
-            // Before format 2 it was not said. Only columns can tell, of which a newer definition may have more.
-            None => {
-                let schema = definition.row_schema();
-                let fields = opened.schema().fields().clone();
-                fields
-                    .iter()
-                    .all(|field| schema.column_with_name(field.name()).is_some())
+            Some(identity) => {
+                let same = |(staged, own): (&FieldRef, &FieldRef)| {
+                    staged.name() == own.name() && staged.data_type() == own.data_type()
+                };
+                identity == definition.identity()
+                    && staged.len() == schema.fields().len()
+                    && staged.iter().zip(schema.fields()).all(same)
             }
+            // Before format 2 it was not said. Only columns can tell, of which a newer definition may have more.
+            None => staged.iter().all(is_known),
         };
         if !fits {
             let reason = "it was staged for other SQL than the table is the result of";

@@ -1,6 +1,6 @@
 //! What waits to be counted by a table: what is staged, and can be committed, and what is set aside.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
@@ -8,9 +8,10 @@ use logmill_shared::LogFileId;
 use object_store::ObjectStore;
 
 use super::set_aside::Notes;
+use super::slot::Slot;
 use super::staging::{self, Opening, StagedFile};
 use super::world::World;
-use super::{Definition, TableError};
+use super::{Definition, TableError, Version};
 
 /// Staged files that are opened at once.
 const OPENED_AT_ONCE: usize = 16;
@@ -24,6 +25,8 @@ pub struct Waiting {
     seen: HashSet<LogFileId>,
     /// Log files that are set aside, and why.
     set_aside: HashMap<LogFileId, String>,
+    /// The slots of the rows that have been seen, as far as they are known.
+    slots: BTreeSet<Slot>,
 }
 
 impl Waiting {
@@ -38,6 +41,7 @@ impl Waiting {
             store,
             staged: staged.collect(),
             seen: HashSet::new(),
+            slots: BTreeSet::new(),
             set_aside: notes
                 .into_iter()
                 .map(|note| (note.id, note.reason))
@@ -58,16 +62,17 @@ impl Waiting {
         }
     }
 
-    /// Opens what is staged of these log files, to see whether it can be committed. What can't is taken for set aside: the next
-    /// commit will set it aside.
+    /// Opens what is staged of these log files, to see whether it can be committed after this version. What can't is taken for set
+    /// aside: the next commit will set it aside.
     ///
     /// # Errors
     ///
-    /// The store can't give it out, now.
+    /// The store can't give it out, now; or a data file is damaged that a commit would have to read.
     pub async fn see(
         &mut self,
         log_files: &[LogFileId],
         definition: &Definition,
+        version: &Version,
     ) -> Result<(), TableError> {
         let unseen = log_files.iter().filter(|id| !self.seen.contains(*id));
         let unseen: Vec<StagedFile> = unseen
@@ -80,10 +85,15 @@ impl Waiting {
                 Ok::<_, TableError>((file.id, opening))
             })
             .buffered(OPENED_AT_ONCE);
+        let mut fresh = BTreeSet::new();
         while let Some((id, opening)) = opened.try_next().await? {
             match opening {
-                // If it has gone, a commit has just taken it.
-                Opening::Opened(..) | Opening::Gone => {
+                Opening::Opened(_, rows) => {
+                    self.seen.insert(id);
+                    fresh.extend(rows.slots.into_iter().flatten());
+                }
+                // A commit has just taken it.
+                Opening::Gone => {
                     self.seen.insert(id);
                 }
                 Opening::Unusable { reason, .. } => {
@@ -91,6 +101,11 @@ impl Waiting {
                     self.set_aside.insert(id, reason);
                 }
             }
+        }
+        if definition.merges() {
+            fresh.retain(|slot| !self.slots.contains(slot));
+            version.see_slots(&fresh).await?;
+            self.slots.extend(fresh);
         }
         Ok(())
     }

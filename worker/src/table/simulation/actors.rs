@@ -32,6 +32,8 @@ pub(super) enum Role {
     Settler(usize),
     Vacuum(usize),
     Reader(usize),
+    /// Tries again what is set aside.
+    Person(usize),
     /// Brings everything to rest, and looks at what is there.
     Rest,
 }
@@ -180,6 +182,7 @@ impl Actor {
                         Role::Committer(_) => self.commit().await,
                         Role::Settler(_) => self.settle().await,
                         Role::Vacuum(_) => self.vacuum(role).await,
+                        Role::Person(_) => self.try_again().await,
                         _ => self.read().await,
                     }
                 }
@@ -398,10 +401,57 @@ impl Actor {
         }
     }
 
+    /// Puts back some of what is set aside, which does no good, and stages other log files anew, which does.
+    async fn try_again(&mut self) {
+        let tried = async {
+            let notes = self.table.notes().read().await?;
+            for note in notes {
+                if self.random.one_in(2) {
+                    self.table.notes().put_back(&[note]).await?;
+                    self.simulation.lock().count("put back");
+                    continue;
+                }
+                let uri = {
+                    let state = self.simulation.lock();
+                    let mut uris = state.plan.log_files.keys();
+                    uris.find(|uri| LogFile::new(uri.as_str()).id() == note.id).cloned()
+                };
+                let uri = uri.ok_or_else(|| broken("a note of no log file".to_owned()))?;
+                self.stage(&uri).await?;
+                self.simulation.lock().count("staged anew");
+            }
+            Ok(())
+        };
+        if let Err(error) = tried.await {
+            self.report("trying again", &error);
+        }
+    }
+
+    /// Stages anew what is set aside, as a person would in the end.
+    async fn stage_what_is_set_aside(&mut self) -> Result<(), TableError> {
+        let left: Vec<String> = {
+            let state = self.simulation.lock();
+            let left = state.checker.acknowledged();
+            let left = left.filter(|uri| !state.checker.counted.contains(*uri));
+            left.cloned().collect()
+        };
+        let notes = self.table.notes().read().await?;
+        for uri in left {
+            let id = LogFile::new(&uri).id();
+            if !notes.iter().any(|note| note.id == id) {
+                return Err(broken(format!("{uri} is not counted, and not set aside")));
+            }
+            self.stage(&uri).await?;
+        }
+        Ok(())
+    }
+
     /// With no more faults: all that was acknowledged comes to be counted, once; and all that is not needed goes.
     async fn rest(&mut self) {
         self.sleep(3 * DAY).await;
         let end = async {
+            self.table.commit_by(&mut Lease::of_nobody()).await?;
+            self.stage_what_is_set_aside().await?;
             self.table.commit_by(&mut Lease::of_nobody()).await?;
             self.see_all_counted()?;
             self.table
@@ -447,6 +497,8 @@ impl Actor {
                 (name.starts_with("date=") && !state.checker.live.contains(name))
                     || (name.starts_with("_ledger/")
                         && !state.checker.ledger_objects.contains(name))
+                    || name.starts_with("_set_aside/")
+                    || name.starts_with("_staging/")
             });
         match orphan {
             None => Ok(()),

@@ -10,7 +10,8 @@
 //!
 //! After every change of the store the checker sees whether each log file is in the ledger at most once, whether
 //! the rows are the sum of those log files, whether all files of the table exist, whether what was acknowledged is
-//! counted or staged, and whether each group has one row. Slots have room for a few groups: the others must be in the row
+//! counted or staged, and whether each group has one row. Some staged files are stored badly: they must be set aside, and be counted
+//! when their log files are staged anew. Slots have room for a few groups: the others must be in the row
 //! that stands for them, and a group that has a row must keep it. At rest all must be counted, and nothing else be left.
 //!
 //! What a seed does not decide: the order in which the kernel's own threads ask for objects of the log at the same
@@ -116,6 +117,8 @@ struct Plan {
     /// How many of a thousand requests go wrong, and of how many their client dies.
     faults: u64,
     crashes: u64,
+    /// How many of a thousand staged files are stored badly.
+    bad: u64,
     /// The bound of one commit, and of versions between checkpoints.
     bound: usize,
     stall: Option<Stall>,
@@ -207,6 +210,7 @@ impl Plan {
             leased: random.one_in(2),
             faults: [5, 30, 60, 120][random.below(4) as usize],
             crashes: [0, 5, 20][random.below(3) as usize],
+            bad: [0, 0, 50, 300][random.below(4) as usize],
             bound: random.between(1, 4) as usize,
             stall: Stall::of(random),
             rounds: Vec::new(),
@@ -228,6 +232,7 @@ impl Plan {
             (Role::Settler(0), random.between(0, 3) as u32),
             (Role::Vacuum(0), random.between(1, 3) as u32),
             (Role::Reader(0), random.between(1, 4) as u32),
+            (Role::Person(0), random.between(0, 3) as u32),
         ];
         plan
     }
@@ -341,7 +346,7 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-const GUARDS: [Guard; 7] = [
+const GUARDS: [Guard; 8] = [
     Guard::LedgerCheck,
     Guard::ExactVersion,
     Guard::ReadBack,
@@ -349,11 +354,13 @@ const GUARDS: [Guard; 7] = [
     Guard::OrphanGrace,
     Guard::ReplacedGrace,
     Guard::UniqueManifest,
+    Guard::SetAsideVersion,
 ];
 
 /// What must happen in a thousand seeds, or the simulation has gone soft.
-const MUST_HAPPEN: [&str; 18] = [
+const MUST_HAPPEN: [&str; 23] = [
     "answers lost",
+    "bad objects",
     "checkpoints",
     "commits",
     "commits with folded rows",
@@ -366,7 +373,11 @@ const MUST_HAPPEN: [&str; 18] = [
     "ledger objects vacuumed",
     "log files trimmed",
     "lost races",
+    "notes deleted",
+    "put back",
     "repeated deliveries",
+    "set aside",
+    "staged anew",
     "stalls",
     "versions lost",
     "versions read",

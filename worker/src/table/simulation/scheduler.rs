@@ -368,6 +368,20 @@ impl Simulation {
     }
 }
 
+/// An object on a bad disk: nothing is left of it, or half, or a bit is another.
+fn damaged(bytes: &Bytes, random: &mut Random) -> Bytes {
+    match random.below(3) {
+        0 => Bytes::new(),
+        1 => bytes.slice(..bytes.len() / 2),
+        _ => {
+            let mut bytes = bytes.to_vec();
+            let at = random.below(bytes.len() as u64) as usize;
+            bytes[at] ^= 1 << random.below(8);
+            bytes.into()
+        }
+    }
+}
+
 fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -776,12 +790,26 @@ impl State {
             self.note_lease(actor, bytes);
         }
         self.e_tags += 1;
+        let is_bad = in_table(path).starts_with("_staging/")
+            && !self.calm
+            && self.random.per_mille(self.plan.bad);
+        let stored = match is_bad {
+            true => {
+                self.count("bad objects");
+                self.note(|| "      it is stored badly".to_owned());
+                damaged(bytes, &mut self.random)
+            }
+            false => bytes.clone(),
+        };
         let object = Object {
-            bytes: bytes.clone(),
+            bytes: stored,
             e_tag: self.e_tags,
             modified: self.now,
         };
         self.objects.insert(path.clone(), object);
+        if in_table(path).starts_with("_set_aside/") {
+            self.count("set aside");
+        }
         if in_table(path).contains(".checkpoint.") {
             self.count("checkpoints");
         }
@@ -816,6 +844,7 @@ impl State {
             Some("_delta_log") => "log files trimmed",
             Some("_staging") => "staged files deleted",
             Some("_ledger") => "ledger objects vacuumed",
+            Some("_set_aside") => "notes deleted",
             _ => "data files vacuumed",
         };
         self.count(kind);

@@ -1,0 +1,103 @@
+"""Trino 435, which Athena's engine v3 computes as, reads a packed day of several row groups.
+
+    python3 tests/trino/judge_row_groups.py LOGMILL CACHE
+
+It reads the file through the Hive connector, whose Parquet reader is the Delta Lake connector's too. Filters on two columns that leave
+nothing of one row group must not end the file: before version 436 they did where a file has a column index.
+"""
+
+import gzip
+import sys
+import tempfile
+from datetime import datetime, timedelta
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+import pyarrow.parquet
+import raw
+import server
+from checks import Checks
+from logmill import Logmill
+
+ROLLUP = """
+SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute,
+       hour(from_iso8601_timestamp(time)) AS hour,
+       elb_status_code AS status,
+       url_extract_parameter(request_url, 'uid') AS uid,
+       count(*) AS requests
+FROM alb_access_logs
+GROUP BY 1, 2, 3, 4
+"""
+TABLE = """
+CREATE TABLE requests ("minute" timestamp, "hour" bigint, "status" integer, "uid" varchar, "requests" bigint)
+WITH (format = 'PARQUET', external_location = '{}')
+"""
+BEGIN = datetime(2026, 11, 20, 8)
+MINUTES = 9 * 60
+# A row group of a million rows holds four hours: the first has pages with failures, and pages from ten o'clock on, which are others.
+LINES_OF_A_MINUTE = 4200
+LINE = 'h2 {}:30.000000Z app/shop/50 192.0.2.1:1 - 0 0 0 {} - 1 1 "GET https://h:443/e?uid=u{:08} HTTP/2.0" "-" - -\n'
+
+
+def fails(moment):
+    return moment.hour in (9, 14) and moment.minute < 5
+
+
+def main():
+    binary, cache = sys.argv[1:3]
+    checks = Checks()
+    with tempfile.TemporaryDirectory(prefix="logmill-judge-") as folder:
+        folder = Path(folder)
+        write(folder)
+        logmill = Logmill(binary, folder / "tables")
+        logmill.run(folder / "logs", folder / "rollups")
+        logmill.call("maintain")
+        judge(checks, Path(cache), folder / "tables" / "requests")
+    return checks.close()
+
+
+def write(folder):
+    (folder / "rollups").mkdir()
+    (folder / "rollups" / "requests.sql").write_text(ROLLUP)
+    (folder / "logs").mkdir()
+    name = "123456789012_elasticloadbalancing_us-east-2_app.shop.50dc6c495c0c9188_20261120T1700Z_10.0.1.7_b3c4d5e6.log.gz"
+    with gzip.open(folder / "logs" / name, "wt", compresslevel=1) as log:
+        for minute in range(MINUTES):
+            moment = BEGIN + timedelta(minutes=minute)
+            status = 503 if fails(moment) else 200
+            for number in range(minute * LINES_OF_A_MINUTE, (minute + 1) * LINES_OF_A_MINUTE):
+                log.write(LINE.format(f"{moment:%Y-%m-%dT%H:%M}", status, number))
+
+
+def judge(checks, cache, table):
+    packed = sorted(table.glob("date=2026-11-20/day-*.parquet"))
+    groups = [pyarrow.parquet.ParquetFile(path).num_row_groups for path in packed]
+    checks.check(f"a day is one file of several row groups: {groups}", [] if len(groups) == 1 and groups[0] > 2 else groups)
+    columns = pyarrow.parquet.ParquetFile(packed[0]).metadata.row_group(0)
+    indexed = [columns.column(n).path_in_schema for n in range(columns.num_columns) if columns.column(n).has_column_index]
+    checks.check("no column has an index of its pages", indexed)
+
+    moments = [BEGIN + timedelta(minutes=minute) for minute in range(MINUTES)]
+    questions = {
+        "hour >= 10 AND status = 503": lambda moment: moment.hour >= 10 and fails(moment),
+        "status = 503": fails,
+        "hour >= 10": lambda moment: moment.hour >= 10,
+        "hour = 12 AND status = 200": lambda moment: moment.hour == 12,
+        "hour < 9 AND status = 503": lambda moment: False,
+    }
+    with raw.bucket() as bucket:
+        bucket.client.put_object(Bucket=raw.BUCKET, Key="requests/day.parquet", Body=packed[0].read_bytes())
+        with server.trino_435(cache, {"logs": bucket.catalog()}) as trino:
+            trino.query("CREATE SCHEMA default")
+            trino.query(TABLE.format(f"s3://{raw.BUCKET}/requests/"))
+            for condition, holds in questions.items():
+                answer = trino.query(f"SELECT sum(requests) FROM requests WHERE {condition}").rows[0][0]
+                expected = LINES_OF_A_MINUTE * sum(map(holds, moments)) or None
+                wrong = [] if answer == expected else [f"Trino {answer}, expected {expected}"]
+                checks.check(f"sum(requests) WHERE {condition}: {expected}", wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

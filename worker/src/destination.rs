@@ -1,0 +1,184 @@
+//! Where commands write to: standard output, or a file that appears when it is complete.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use logmill::terminal::Escaping;
+use tempfile::NamedTempFile;
+
+/// Whether the reader of standard output has gone, as `head` goes once it has seen enough.
+static READER_HAS_GONE: AtomicBool = AtomicBool::new(false);
+
+/// Standard output. It remembers whether its reader has gone: a broken pipe of anything else is a failure.
+#[derive(Debug)]
+pub(crate) struct Stdout;
+
+impl Stdout {
+    fn note<T>(outcome: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &outcome
+            && error.kind() == io::ErrorKind::BrokenPipe
+        {
+            READER_HAS_GONE.store(true, Ordering::Relaxed);
+        }
+        outcome
+    }
+
+    /// For reports, which are for people.
+    pub(crate) fn report() -> Escaping<Self> {
+        Escaping::text(Self)
+    }
+
+    /// For what programs read: exact, unless it goes to a terminal.
+    pub(crate) fn exact() -> Box<dyn Write + Send> {
+        match io::stdout().is_terminal() {
+            true => Box::new(Escaping::text(Self)),
+            false => Box::new(Self),
+        }
+    }
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Self::note(io::stdout().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Self::note(io::stdout().flush())
+    }
+}
+
+/// The exit code of a command that has written its report. The command has decided on it beforehand, and a reader that
+/// has gone does not change it.
+pub(crate) fn after_writing(code: u8, written: Result<()>) -> Result<u8> {
+    match written {
+        Err(_) if READER_HAS_GONE.load(Ordering::Relaxed) => Ok(code),
+        written => written.map(|()| code),
+    }
+}
+
+/// A file that is written to. What was there stays until the new file is complete.
+#[derive(Debug)]
+pub(crate) enum NewFile {
+    /// A temporary file in the same folder, to be renamed.
+    Beside {
+        file: BufWriter<NamedTempFile>,
+        path: PathBuf,
+    },
+    /// A pipe or a device, which can't be replaced.
+    InPlace {
+        file: BufWriter<File>,
+        path: PathBuf,
+    },
+}
+
+impl NewFile {
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        Self::try_create(path).with_context(|| cannot_write(path))
+    }
+
+    fn try_create(path: &Path) -> io::Result<Self> {
+        // What a link points at is what is replaced.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let there = fs::metadata(&path).ok();
+        if there.as_ref().is_some_and(|there| !there.is_file()) {
+            let file = BufWriter::new(File::options().write(true).open(&path)?);
+            return Ok(Self::InPlace { file, path });
+        }
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        let file = tempfile::Builder::new()
+            .prefix(".logmill-")
+            .permissions(fs::Permissions::from_mode(0o666))
+            .tempfile_in(folder)?;
+        if let Some(there) = there {
+            file.as_file().set_permissions(there.permissions())?;
+        }
+        let file = BufWriter::new(file);
+        Ok(Self::Beside { file, path })
+    }
+
+    /// Puts the file in its place.
+    pub(crate) fn complete(self) -> Result<()> {
+        let (Self::Beside { path, .. } | Self::InPlace { path, .. }) = &self;
+        let path = path.clone();
+        self.try_complete().with_context(|| cannot_write(&path))
+    }
+
+    fn try_complete(self) -> io::Result<()> {
+        match self {
+            Self::Beside { file, path } => {
+                let file = file.into_inner()?;
+                // Otherwise a power failure could leave an empty file where there was a whole one.
+                file.as_file().sync_all()?;
+                file.persist(path)?;
+            }
+            Self::InPlace { mut file, .. } => file.flush()?,
+        }
+        Ok(())
+    }
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("{} can't be written", path.display())
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Beside { file, .. } => file.write(bytes),
+            Self::InPlace { file, .. } => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Beside { file, .. } => file.flush(),
+            Self::InPlace { file, .. } => file.flush(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_when_the_new_one_is_complete() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("rows.csv"), folder.path().join("link"));
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+
+        let mut file = NewFile::create(&link).unwrap();
+        file.write_all(b"half of").unwrap();
+        drop(file);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+
+        let mut file = NewFile::create(&link).unwrap();
+        file.write_all(b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        file.complete().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o640);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_device_is_written_to_and_stays() {
+        let mut file = NewFile::create(Path::new("/dev/null")).unwrap();
+        file.write_all(b"rows").unwrap();
+        file.complete().unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+        let error = NewFile::create(Path::new("/no/such/folder/rows.csv")).unwrap_err();
+        assert!(format!("{error:#}").starts_with("/no/such/folder/rows.csv can't be written: "));
+    }
+}

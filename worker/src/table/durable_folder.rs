@@ -1,0 +1,491 @@
+//! A folder as a store whose answers survive a power failure: what it says is written is on the disk. `object_store`'s own
+//! store of files leaves that to the operating system, which takes its time.
+//!
+//! 1. A file is written under another name, `<name>#<number>`, which no listing shows.
+//! 2. It is synced. Otherwise its name could survive a power failure, and its content not.
+//! 3. It is renamed. It is there as a whole, or not at all.
+//! 4. Its folder is synced. Otherwise its name could be lost.
+//!
+//! Deletions are not synced: a file that comes back after a power failure is one that was no longer needed.
+
+use std::collections::HashSet;
+use std::fmt::{self, Debug, Display};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::stream::BoxStream;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as Location;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
+    Result, UploadPart,
+};
+use tempfile::NamedTempFile;
+
+/// What makes files and folders last.
+pub(super) trait Sync: Debug + Send + std::marker::Sync {
+    /// Returns when this file, or the names in this folder, are on the disk.
+    fn sync(&self, file: &File, path: &Path) -> io::Result<()>;
+}
+
+/// The disk itself.
+#[derive(Debug)]
+struct Disk;
+
+impl Sync for Disk {
+    fn sync(&self, file: &File, _: &Path) -> io::Result<()> {
+        file.sync_all()
+    }
+}
+
+/// The store. Locations are paths from the disk's root on, as those of [`LocalFileSystem`].
+#[derive(Debug)]
+pub(super) struct DurableFolder {
+    files: LocalFileSystem,
+    writer: Arc<Writer>,
+}
+
+impl DurableFolder {
+    /// A store of what is below this folder, which exists.
+    pub(super) fn new(root: &Path) -> Self {
+        Self::with_sync(root, Arc::new(Disk))
+    }
+
+    fn with_sync(root: &Path, sync: Arc<dyn Sync>) -> Self {
+        Self {
+            files: LocalFileSystem::new(),
+            writer: Arc::new(Writer {
+                sync,
+                lasting: Mutex::new(HashSet::from([root.to_owned()])),
+            }),
+        }
+    }
+}
+
+/// Creates this folder and those above it, and syncs their names.
+pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
+    let folder = std::path::absolute(folder)?;
+    let missing = folder.ancestors().take_while(|folder| !folder.exists());
+    let parents: Vec<&Path> = missing.filter_map(Path::parent).collect();
+    fs::create_dir_all(&folder)?;
+    parents
+        .into_iter()
+        .try_for_each(|parent| sync_folder(&Disk, parent))
+}
+
+fn sync_folder(sync: &dyn Sync, folder: &Path) -> io::Result<()> {
+    match sync.sync(&File::open(folder)?, folder) {
+        // Some file systems know no sync of folders.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+            ) =>
+        {
+            Ok(())
+        }
+        synced => synced,
+    }
+}
+
+#[derive(Debug)]
+struct Writer {
+    sync: Arc<dyn Sync>,
+    /// Folders whose names are known to be on the disk, up to the root.
+    lasting: Mutex<HashSet<PathBuf>>,
+}
+
+impl Writer {
+    /// Begins a file that will be at `path`.
+    fn begin(&self, path: &Path) -> io::Result<NamedTempFile> {
+        let folder = folder_of(path)?;
+        self.create_folder(folder)?;
+        match temporary(folder, path) {
+            // Somebody has removed the table since.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.lasting().retain(|folder| folder.exists());
+                self.create_folder(folder)?;
+                temporary(folder, path)
+            }
+            begun => begun,
+        }
+    }
+
+    /// Puts a file that has been written in its place, and returns when it will stay there.
+    fn complete(&self, file: NamedTempFile, path: &Path, mode: &PutMode) -> io::Result<()> {
+        self.sync.sync(file.as_file(), file.path())?;
+        match mode {
+            PutMode::Create => file.persist_noclobber(path)?,
+            _ => file.persist(path)?,
+        };
+        sync_folder(&*self.sync, folder_of(path)?)
+    }
+
+    fn create_folder(&self, folder: &Path) -> io::Result<()> {
+        if self.lasting().contains(folder) {
+            return Ok(());
+        }
+        fs::create_dir_all(folder)?;
+        let mut named = Vec::new();
+        for folder in folder.ancestors() {
+            if self.lasting().contains(folder) {
+                break;
+            }
+            // Also of those that were there: another process may have made them, and not yet synced them.
+            if let Some(parent) = folder.parent() {
+                sync_folder(&*self.sync, parent)?;
+            }
+            named.push(folder.to_owned());
+        }
+        self.lasting().extend(named);
+        Ok(())
+    }
+
+    fn lasting(&self) -> std::sync::MutexGuard<'_, HashSet<PathBuf>> {
+        self.lasting
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+fn folder_of(path: &Path) -> io::Result<&Path> {
+    path.parent()
+        .ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+/// A new file beside `path`, under a name that `object_store` shows in no listing, and that vacuum knows.
+fn temporary(folder: &Path, path: &Path) -> io::Result<NamedTempFile> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let number = uuid::Uuid::new_v4().as_u128() as u64;
+    tempfile::Builder::new()
+        .prefix(&format!("{name}#{number}"))
+        .rand_bytes(0)
+        .permissions(fs::Permissions::from_mode(0o666))
+        .tempfile_in(folder)
+}
+
+fn store_error(path: &Path, error: io::Error) -> Error {
+    let path = path.display().to_string();
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => Error::AlreadyExists {
+            path,
+            source: error.into(),
+        },
+        kind => Error::Generic {
+            store: "folder",
+            source: io::Error::new(kind, format!("{path}: {error}")).into(),
+        },
+    }
+}
+
+/// Does what blocks on a thread for such.
+async fn blocking<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+) -> Result<T> {
+    let path = path.to_owned();
+    let done =
+        tokio::task::spawn_blocking(move || work(&path).map_err(|error| store_error(&path, error)));
+    done.await?
+}
+
+impl Display for DurableFolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DurableFolder")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for DurableFolder {
+    async fn put_opts(
+        &self,
+        location: &Location,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        if matches!(options.mode, PutMode::Update(_)) || !options.attributes.is_empty() {
+            // Neither is possible with files, which is what the error says.
+            return self.files.put_opts(location, payload, options).await;
+        }
+        let path = self.files.path_to_filesystem(location)?;
+        let writer = Arc::clone(&self.writer);
+        let put = blocking(&path, move |path| {
+            let mut file = writer.begin(path)?;
+            payload.iter().try_for_each(|bytes| file.write_all(bytes))?;
+            writer.complete(file, path, &options.mode)
+        });
+        put.await?;
+        Ok(written())
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Location,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        if !options.attributes.is_empty() {
+            return self.files.put_multipart_opts(location, options).await;
+        }
+        let path = self.files.path_to_filesystem(location)?;
+        let writer = Arc::clone(&self.writer);
+        let begun = blocking(&path, move |path| writer.begin(path)).await?;
+        Ok(Box::new(Upload {
+            writer: Arc::clone(&self.writer),
+            path,
+            file: Some(Arc::new(begun)),
+            offset: 0,
+        }))
+    }
+
+    async fn get_opts(&self, location: &Location, options: GetOptions) -> Result<GetResult> {
+        self.files.get_opts(location, options).await
+    }
+
+    async fn get_ranges(&self, location: &Location, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.files.get_ranges(location, ranges).await
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Location>>,
+    ) -> BoxStream<'static, Result<Location>> {
+        self.files.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Location>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.files.list(prefix)
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Location>,
+        offset: &Location,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.files.list_with_offset(prefix, offset)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Location>) -> Result<ListResult> {
+        self.files.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Location, to: &Location, options: CopyOptions) -> Result<()> {
+        self.before(to).await?;
+        self.files.copy_opts(from, to, options).await?;
+        self.after(to).await
+    }
+
+    async fn rename_opts(
+        &self,
+        from: &Location,
+        to: &Location,
+        options: RenameOptions,
+    ) -> Result<()> {
+        self.before(to).await?;
+        self.files.rename_opts(from, to, options).await?;
+        self.after(to).await
+    }
+}
+
+impl DurableFolder {
+    /// Before a file comes to be here from elsewhere in the store, where it was synced.
+    async fn before(&self, to: &Location) -> Result<()> {
+        let (path, writer) = (self.files.path_to_filesystem(to)?, Arc::clone(&self.writer));
+        blocking(&path, move |path| writer.create_folder(folder_of(path)?)).await
+    }
+
+    async fn after(&self, to: &Location) -> Result<()> {
+        let (path, writer) = (self.files.path_to_filesystem(to)?, Arc::clone(&self.writer));
+        blocking(&path, move |path| {
+            sync_folder(&*writer.sync, folder_of(path)?)
+        })
+        .await
+    }
+}
+
+/// No ETag: a file that is read again is looked at again.
+fn written() -> PutResult {
+    PutResult {
+        e_tag: None,
+        version: None,
+    }
+}
+
+/// A large file that is written in parts.
+#[derive(Debug)]
+struct Upload {
+    writer: Arc<Writer>,
+    path: PathBuf,
+    /// `None` once it is completed or aborted.
+    file: Option<Arc<NamedTempFile>>,
+    offset: u64,
+}
+
+fn over() -> io::Error {
+    io::Error::other("the upload is over, or parts of it are still being written")
+}
+
+#[async_trait]
+impl MultipartUpload for Upload {
+    fn put_part(&mut self, part: PutPayload) -> UploadPart {
+        let (path, file, mut offset) = (self.path.clone(), self.file.clone(), self.offset);
+        self.offset += part.content_length() as u64;
+        async move {
+            let write = blocking(&path, move |_| {
+                let file = file.ok_or_else(over)?;
+                for bytes in part.iter() {
+                    file.as_file().write_all_at(bytes, offset)?;
+                    offset += bytes.len() as u64;
+                }
+                Ok(())
+            });
+            write.await
+        }
+        .boxed()
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let (file, writer) = (self.file.take(), Arc::clone(&self.writer));
+        let complete = blocking(&self.path, move |path| {
+            let file = file.and_then(Arc::into_inner).ok_or_else(over)?;
+            writer.complete(file, path, &PutMode::Overwrite)
+        });
+        complete.await?;
+        Ok(written())
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        // A temporary file goes with its last owner.
+        self.file = None;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::TryStreamExt;
+    use object_store::ObjectStoreExt;
+
+    use super::*;
+
+    /// Notes what is synced, and whether the file in question has its name by then.
+    #[derive(Debug, Default)]
+    struct Notes {
+        file: PathBuf,
+        synced: Mutex<Vec<(String, bool)>>,
+    }
+
+    impl Sync for Notes {
+        fn sync(&self, file: &File, path: &Path) -> io::Result<()> {
+            file.sync_all()?;
+            let name = path.file_name().unwrap().to_string_lossy();
+            let kind = match file.metadata()?.is_dir() {
+                true => name.into_owned(),
+                false => format!("file of {} bytes", file.metadata()?.len()),
+            };
+            let is_there = self.file.exists();
+            self.synced.lock().unwrap().push((kind, is_there));
+            Ok(())
+        }
+    }
+
+    impl Notes {
+        fn take(&self) -> Vec<(String, bool)> {
+            std::mem::take(&mut self.synced.lock().unwrap())
+        }
+    }
+
+    fn note(what: &str, is_there: bool) -> (String, bool) {
+        (what.to_owned(), is_there)
+    }
+
+    #[tokio::test]
+    async fn a_file_is_on_the_disk_before_it_has_its_name_and_the_name_before_the_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap().join("tables");
+        create_folder(&root).unwrap();
+        let path = root.join("events/_staging/a.parquet");
+        let notes = Arc::new(Notes {
+            file: path.clone(),
+            ..Notes::default()
+        });
+        let store = DurableFolder::with_sync(&root, Arc::clone(&notes) as Arc<dyn Sync>);
+        let location = Location::from_absolute_path(&path).unwrap();
+
+        store.put(&location, "rows".into()).await.unwrap();
+        let expected = [
+            note("events", false),
+            note("tables", false),
+            note("file of 4 bytes", false),
+            note("_staging", true),
+        ];
+        assert_eq!(notes.take(), expected);
+
+        // Folders are known from now on.
+        store.put(&location, "more".into()).await.unwrap();
+        let expected = [note("file of 4 bytes", true), note("_staging", true)];
+        assert_eq!(notes.take(), expected);
+
+        fs::remove_file(&path).unwrap();
+        let mut upload = store.put_multipart(&location).await.unwrap();
+        let parts = [
+            upload.put_part("many".into()),
+            upload.put_part(" rows".into()),
+        ];
+        for part in parts {
+            part.await.unwrap();
+        }
+        assert_eq!(notes.take(), []);
+        upload.complete().await.unwrap();
+        let expected = [note("file of 9 bytes", false), note("_staging", true)];
+        assert_eq!(notes.take(), expected);
+        assert_eq!(fs::read(&path).unwrap(), b"many rows");
+
+        let copy = Location::from_absolute_path(root.join("events/copy")).unwrap();
+        store.copy(&location, &copy).await.unwrap();
+        assert_eq!(notes.take(), [note("events", true)]);
+
+        // Somebody removes the table.
+        fs::remove_dir_all(root.join("events")).unwrap();
+        store.put(&location, "rows".into()).await.unwrap();
+        assert_eq!(notes.take().len(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_not_complete_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let store = DurableFolder::new(&root);
+        let location = Location::from_absolute_path(root.join("a")).unwrap();
+        let names = || async {
+            let listed = store.list(Some(&Location::from_absolute_path(&root).unwrap()));
+            let listed: Vec<ObjectMeta> = listed.try_collect().await.unwrap();
+            listed.len()
+        };
+
+        let mut upload = store.put_multipart(&location).await.unwrap();
+        upload.put_part("rows".into()).await.unwrap();
+        assert_eq!(fs::read_dir(&root).unwrap().count(), 1);
+        assert_eq!(names().await, 0);
+        upload.abort().await.unwrap();
+        drop(upload);
+        assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
+
+        let create =
+            |text: &'static str| store.put_opts(&location, text.into(), PutMode::Create.into());
+        create("first").await.unwrap();
+        let error = create("second").await.unwrap_err();
+        assert!(matches!(error, Error::AlreadyExists { .. }), "{error}");
+        assert_eq!(fs::read(root.join("a")).unwrap(), b"first");
+        assert_eq!(fs::read_dir(&root).unwrap().count(), 1);
+        let mode = fs::metadata(root.join("a")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o400, 0o400);
+    }
+}

@@ -1,0 +1,337 @@
+//! A bad disk and a careless operator. Each kind of object is damaged in each way, each rollup made wrong; what is seen of it is what
+//! docs/operating.md says: other tables count, the message names the object and says what to do, and what it says helps.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use logmill::feeds::{Feeds, RollupTable};
+use logmill::journey::{self, Limits, Outcome, Source};
+use logmill::rollup::Rollup;
+use logmill::table::Root;
+use logmill_shared::LogFile;
+use support::{Workplace, alb_line, alb_name, fail, logmill, succeed};
+use tokio::runtime::Runtime;
+use url::Url;
+
+const BY_HOUR: &str = "SELECT date_trunc('hour', from_iso8601_timestamp(time)) AS hour, elb_status_code AS status, \
+     count(*) AS requests FROM alb_access_logs GROUP BY 1, 2";
+const BY_CLIENT: &str =
+    "SELECT client_ip, count(*) AS requests FROM alb_access_logs GROUP BY 1";
+
+/// What may happen to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Harm {
+    Empty,
+    Half,
+    Flipped,
+    Deleted,
+    /// A link to itself: even root can't read it.
+    Unreadable,
+    Folder,
+}
+
+const HARMS: [Harm; 6] = [
+    Harm::Empty,
+    Harm::Half,
+    Harm::Flipped,
+    Harm::Deleted,
+    Harm::Unreadable,
+    Harm::Folder,
+];
+
+impl Harm {
+    /// Does it. Returns what the object was.
+    fn done_to(self, path: &Path) -> Vec<u8> {
+        let bytes = fs::read(path).unwrap();
+        fs::remove_file(path).unwrap();
+        match self {
+            Self::Empty => fs::write(path, []).unwrap(),
+            Self::Half => fs::write(path, &bytes[..bytes.len() / 2]).unwrap(),
+            Self::Flipped => {
+                let mut flipped = bytes.clone();
+                // In the middle there are rows, or JSON that matters.
+                flipped[bytes.len() / 2] ^= 0x10;
+                fs::write(path, flipped).unwrap();
+            }
+            Self::Deleted => {}
+            Self::Unreadable => symlink(path, path).unwrap(),
+            Self::Folder => fs::create_dir(path).unwrap(),
+        }
+        bytes
+    }
+}
+
+fn mend(path: &Path, bytes: &[u8]) {
+    let _ = fs::remove_file(path);
+    let _ = fs::remove_dir(path);
+    fs::write(path, bytes).unwrap();
+}
+
+/// Two tables over log files of two hours, all counted.
+fn place() -> Workplace {
+    let place = Workplace::new();
+    place.rollup("by_hour", BY_HOUR);
+    place.rollup("by_client", BY_CLIENT);
+    log(&place, 10);
+    log(&place, 11);
+    place.run();
+    place
+}
+
+/// Adds a log file of three requests of that hour, by another node each time.
+fn log(place: &Workplace, hour: u32) {
+    let node = fs::read_dir(place.path("logs")).unwrap().count() as u32 + 1;
+    let url = "https://shop.example:443/";
+    let lines: Vec<String> = (0..3)
+        .map(|second| alb_line(hour, second, "192.0.2.1", 200, url))
+        .collect();
+    place.log(&alb_name(hour, 5, node), &lines.concat());
+}
+
+/// Stages the log files of the workplace that begin with this, and commits nothing.
+fn stage(place: &Workplace, hour: u32) {
+    log(place, hour);
+    let begin = alb_name(hour, 5, 0);
+    let (begin, _) = begin.split_once("10.0.0").unwrap();
+    let logs = fs::read_dir(place.path("logs")).unwrap();
+    let path = logs
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.file_name().unwrap().to_str().unwrap().starts_with(begin))
+        .unwrap();
+    let path = path.canonicalize().unwrap();
+    Runtime::new().unwrap().block_on(async {
+        let root = Root::create(&place.path("tables")).await.unwrap();
+        let loaded = Rollup::load_folder(&place.path("rollups")).await.unwrap();
+        let (feeds, _) = Feeds::open(&root, loaded).await.unwrap();
+        let metadata = fs::metadata(&path).unwrap();
+        let modified = metadata.modified().unwrap();
+        let modified = modified.duration_since(std::time::UNIX_EPOCH).unwrap();
+        let source = Source {
+            log_file: LogFile::new(Url::from_file_path(&path).unwrap().to_string()),
+            bytes: metadata.len(),
+            etag: format!("{}-{}", metadata.len(), modified.as_nanos()),
+            reader: fs::File::open(&path).unwrap(),
+        };
+        let limits = Limits {
+            text_bytes: 1 << 30,
+            group_bytes: 1 << 20,
+        };
+        let rollups: Vec<&RollupTable> = feeds.fed().collect();
+        let staged = journey::stage(source, &rollups, &feeds.rejected_lines, limits).await;
+        assert!(matches!(staged.unwrap(), Outcome::Staged(_)));
+    });
+}
+
+/// The files of the table `by_hour` whose paths have all of these parts, in order.
+fn objects(place: &Workplace, parts: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![PathBuf::from(place.path("tables/by_hour"))];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => found.push(path),
+            }
+        }
+    }
+    found.retain(|path| parts.iter().all(|part| path.to_str().unwrap().contains(part)));
+    found.sort();
+    found
+}
+
+fn total(place: &Workplace, table: &str) -> String {
+    let sum = format!("SELECT sum(requests) FROM {table}");
+    place.query(&sum).remove(0)
+}
+
+fn verify(place: &Workplace) -> Command {
+    let (logs, tables) = (place.path("logs"), place.path("tables"));
+    logmill([
+        "verify", "--logs", &logs, "--tables", &tables, "--from", "2026-11-20", "--to", "2026-11-21",
+    ])
+}
+
+#[test]
+fn a_damaged_staged_file_is_set_aside_and_counted_when_its_log_file_is_read_again() {
+    for harm in HARMS {
+        let place = place();
+        stage(&place, 12);
+        let staged = objects(&place, &["_staging/"]).remove(0);
+        harm.done_to(&staged);
+        println!("{harm:?}");
+        // Without the log file nothing is staged anew.
+        let logs = place.path("logs");
+        let away = place.path("away");
+        fs::rename(&logs, &away).unwrap();
+        fs::create_dir(&logs).unwrap();
+        let first = alb_name(10, 5, 1);
+        let (here, there) = (Path::new(&logs).join(&first), Path::new(&away).join(&first));
+        fs::rename(&there, &here).unwrap();
+        let is_gone = matches!(harm, Harm::Deleted | Harm::Folder);
+        match is_gone {
+            true => {
+                place.run();
+            }
+            false => {
+                let printed = fail(&mut place.run_command(), 3);
+                assert!(printed.contains("1 set aside for by_hour"), "{harm:?}: {printed}");
+                assert!(printed.contains("what is staged"), "{harm:?}: {printed}");
+            }
+        }
+        assert_eq!(total(&place, "by_client"), "9", "{harm:?}");
+        assert_eq!(total(&place, "by_hour"), "6", "{harm:?}");
+        fs::rename(&here, &there).unwrap();
+        fs::remove_dir(&logs).unwrap();
+        fs::rename(&away, &logs).unwrap();
+        let verified = fail(&mut verify(&place), 3);
+        let said = if is_gone { "missing" } else { "set aside" };
+        assert!(verified.contains(said), "{harm:?}: {verified}");
+        if harm == Harm::Folder {
+            fs::remove_dir(&staged).unwrap();
+        }
+        place.run();
+        assert_eq!(total(&place, "by_hour"), "9", "{harm:?}");
+        assert!(succeed(&mut verify(&place)).contains("complete"), "{harm:?}");
+    }
+}
+
+/// Damages an object of the table `by_hour` in each way, and sees that the table alone stands still, says why, and goes on when the
+/// object is put back, or when the table is built anew.
+fn stands_alone(kind: &str, object: impl Fn(&Workplace) -> PathBuf, harms: &[Harm]) {
+    for &harm in harms {
+        println!("{kind}: {harm:?}");
+        let place = place();
+        let object = object(&place);
+        let name = object.file_name().unwrap().to_str().unwrap().to_owned();
+        let bytes = harm.done_to(&object);
+        log(&place, 10);
+        let printed = fail(&mut place.run_command(), 3);
+        assert!(printed.contains("trouble    by_hour"), "{kind}, {harm:?}: {printed}");
+        assert!(printed.contains(&name), "{kind}, {harm:?}: {printed}");
+        assert_eq!(total(&place, "by_client"), "9", "{kind}, {harm:?}");
+        let verified = verify(&place).output().unwrap();
+        let said = String::from_utf8_lossy(&verified.stdout).into_owned();
+        assert_eq!(verified.status.code(), Some(3), "{kind}, {harm:?}: {said}");
+
+        mend(&object, &bytes);
+        place.run();
+        assert_eq!(total(&place, "by_hour"), "9", "{kind}, {harm:?}: put back");
+        harm.done_to(&object);
+        fs::remove_dir_all(place.path("tables/by_hour")).unwrap();
+        place.run();
+        assert_eq!(total(&place, "by_hour"), "9", "{kind}, {harm:?}: built anew");
+        succeed(&mut verify(&place));
+    }
+}
+
+#[test]
+fn a_damaged_ledger_stands_alone() {
+    let object = |place: &Workplace| objects(place, &["_ledger/2026-11-20T10/"]).remove(0);
+    stands_alone("ledger object", object, &HARMS);
+}
+
+#[test]
+fn a_damaged_manifest_stands_alone() {
+    let manifest = |place: &Workplace| {
+        let mut manifests = objects(place, &["_ledger/"]);
+        manifests.retain(|path| path.parent().unwrap().ends_with("_ledger"));
+        manifests.pop().unwrap()
+    };
+    stands_alone("manifest", manifest, &HARMS);
+}
+
+#[test]
+fn a_damaged_data_file_stands_alone() {
+    let object = |place: &Workplace| objects(place, &["date=2026-11-20/T10-"]).remove(0);
+    stands_alone("data file", object, &HARMS);
+}
+
+#[test]
+fn a_damaged_version_stands_alone() {
+    let object = |place: &Workplace| objects(place, &["_delta_log/", "1.json"]).remove(0);
+    // Without its last version a table is the one before, and that is well: see below.
+    let harms: Vec<Harm> = HARMS
+        .into_iter()
+        .filter(|harm| !matches!(harm, Harm::Deleted | Harm::Folder))
+        .collect();
+    stands_alone("version", object, &harms);
+}
+
+#[test]
+fn without_its_last_version_a_table_is_the_one_before_and_what_is_missing_is_told() {
+    let place = place();
+    fs::remove_file(objects(&place, &["_delta_log/", "1.json"]).remove(0)).unwrap();
+    let verified = fail(&mut verify(&place), 3);
+    assert!(verified.contains("not counted by by_hour"), "{verified}");
+    place.run();
+    assert_eq!(total(&place, "by_hour"), "6");
+    assert_eq!(total(&place, "by_client"), "6");
+    succeed(&mut verify(&place));
+}
+
+#[test]
+fn a_damaged_lease_is_done_without() {
+    for harm in HARMS {
+        let place = place();
+        let lease = objects(&place, &["_lease"]).remove(0);
+        fs::write(&lease, "something").unwrap();
+        harm.done_to(&lease);
+        log(&place, 10);
+        place.run();
+        assert_eq!(total(&place, "by_hour"), "9", "{harm:?}");
+    }
+}
+
+#[test]
+fn a_wrong_rollup_stands_alone() {
+    for wrong in ["SELECT FROM", "", "SELECT elb FROM nowhere", "\u{0}"] {
+        let place = place();
+        place.rollup("by_hour", wrong);
+        place.rollup("never_there", wrong);
+        log(&place, 12);
+        let printed = fail(&mut place.run_command(), 3);
+        assert!(printed.contains("by_hour.sql"), "{wrong:?}: {printed}");
+        assert!(printed.contains("never_there.sql"), "{wrong:?}: {printed}");
+        // The table goes on with the SQL that it remembers.
+        assert_eq!(total(&place, "by_hour"), "9", "{wrong:?}");
+        assert_eq!(total(&place, "by_client"), "9", "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_foreign_table_stands_alone() {
+    for name in ["foreign", "by_hour"] {
+        let place = place();
+        let log_folder = format!("{}/{name}/_delta_log", place.path("tables"));
+        let _ = fs::remove_dir_all(place.path("tables") + "/" + name);
+        fs::create_dir_all(&log_folder).unwrap();
+        let version = concat!(
+            r#"{"protocol":{"minReaderVersion":1,"minWriterVersion":2}}"#,
+            "\n",
+            r#"{"metaData":{"id":"0","format":{"provider":"parquet","options":{}},"#,
+            r#""schemaString":"{\"type\":\"struct\",\"fields\":[]}","partitionColumns":[],"#,
+            r#""configuration":{},"createdTime":0}}"#,
+            "\n"
+        );
+        fs::write(log_folder + "/00000000000000000000.json", version).unwrap();
+        log(&place, 12);
+        match name {
+            "foreign" => {
+                place.run();
+                assert_eq!(total(&place, "by_hour"), "9");
+            }
+            _ => {
+                let printed = fail(&mut place.run_command(), 3);
+                assert!(printed.contains("trouble    by_hour"), "{printed}");
+            }
+        }
+        assert_eq!(total(&place, "by_client"), "9", "{name}");
+    }
+}
