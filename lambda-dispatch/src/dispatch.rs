@@ -1,10 +1,12 @@
 //! One invocation: from the event to what was sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use logmill_shared::LogFile;
-use logmill_shared::notification::{self, NotificationError, Selection};
+use logmill_shared::notification::{
+    self, Notification, NotificationError, QueuedMessage, Selection,
+};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -22,6 +24,19 @@ pub(crate) struct Report {
     pub(crate) sent: usize,
     /// Parts of the event that concern no worker, by the name of the reason.
     pub(crate) left_out: BTreeMap<&'static str, usize>,
+    /// Log files that have not been seen to arrive.
+    pub(crate) undelivered: Vec<Undelivered>,
+    /// Messages that are not done with, if the event was a batch of messages of a queue.
+    pub(crate) failed_messages: Option<Vec<FailedMessage>>,
+}
+
+/// A message of a batch that is to come again.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct FailedMessage {
+    /// Its id.
+    pub(crate) id: String,
+    /// Why.
+    pub(crate) why: String,
 }
 
 /// An event that is not done with. Lambda invokes the function with it again, twice unless told otherwise, and then
@@ -31,12 +46,9 @@ pub(crate) struct Report {
 pub(crate) enum DispatchError {
     #[error("the event is not understood: {0}")]
     NotUnderstood(#[from] NotificationError),
-    #[error("{} of {} log files did not arrive: {}", undelivered.len(), report.sent + undelivered.len(), Few(undelivered))]
-    Undelivered {
-        /// Whatever was sent has arrived. It will be sent again with the others, and counts once.
-        report: Report,
-        undelivered: Vec<Undelivered>,
-    },
+    /// Whatever was sent has arrived. It will be sent again with the others, and counts once.
+    #[error("{} of {} log files did not arrive: {}", .0.undelivered.len(), .0.sent + .0.undelivered.len(), Few(&.0.undelivered))]
+    Undelivered(Report),
 }
 
 impl DispatchError {
@@ -44,7 +56,7 @@ impl DispatchError {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::NotUnderstood(_) => "NotUnderstood",
-            Self::Undelivered { .. } => "Undelivered",
+            Self::Undelivered(_) => "Undelivered",
         }
     }
 }
@@ -64,38 +76,111 @@ impl fmt::Display for Few<'_> {
 }
 
 impl<S: Sender> Dispatcher<S> {
-    /// Passes on what the event announces. `Ok` means that all of it has arrived.
+    /// Passes on what the event announces. `Ok` means that all of it has arrived, but for the messages of a batch that the
+    /// report names: SQS shows those again, and deletes the others.
     pub(crate) async fn dispatch(
         &self,
         event: &Value,
         deadline: Instant,
     ) -> Result<Report, DispatchError> {
-        let mut notification = notification::from_json(event)?;
-        notification.select(&self.selection);
+        match notification::from_sqs(event) {
+            Some(messages) => self.dispatch_batch(messages, deadline).await,
+            None => self.dispatch_whole(event, deadline).await,
+        }
+    }
+
+    async fn dispatch_whole(
+        &self,
+        event: &Value,
+        deadline: Instant,
+    ) -> Result<Report, DispatchError> {
         let mut report = Report::default();
+        let log_files = self.select(notification::from_json(event)?, &mut report);
+        self.send(&log_files, deadline, &mut report).await;
+        match report.undelivered.is_empty() {
+            true => Ok(report),
+            false => Err(DispatchError::Undelivered(report)),
+        }
+    }
+
+    /// If all messages have failed, the invocation does: then they come again even if the trigger lacks
+    /// `ReportBatchItemFailures`, and Lambda counts an error.
+    async fn dispatch_batch(
+        &self,
+        messages: Vec<QueuedMessage>,
+        deadline: Instant,
+    ) -> Result<Report, DispatchError> {
+        let count = messages.len();
+        let (mut report, mut failed) = (Report::default(), Vec::new());
+        let mut not_understood = None;
+        let mut understood = Vec::new();
+        for QueuedMessage { id, notification } in messages {
+            match notification {
+                Ok(notification) => understood.push((id, self.select(notification, &mut report))),
+                Err(error) => {
+                    let why = format!("not understood: {error}");
+                    failed.push(FailedMessage { id, why });
+                    not_understood.get_or_insert(error);
+                }
+            }
+        }
+        // Several messages may name the same log file.
+        let log_files: BTreeSet<&LogFile> =
+            understood.iter().flat_map(|(_, files)| files).collect();
+        let log_files: Vec<LogFile> = log_files.into_iter().cloned().collect();
+        self.send(&log_files, deadline, &mut report).await;
+
+        let undelivered: HashMap<&LogFile, &Undelivered> = report
+            .undelivered
+            .iter()
+            .map(|each| (&each.log_file, each))
+            .collect();
+        for (id, log_files) in &understood {
+            if let Some(each) = log_files.iter().find_map(|file| undelivered.get(file)) {
+                let (id, why) = (id.clone(), each.to_string());
+                failed.push(FailedMessage { id, why });
+            }
+        }
+        match not_understood {
+            _ if failed.len() < count => {
+                report.failed_messages = Some(failed);
+                Ok(report)
+            }
+            Some(error) if report.undelivered.is_empty() => Err(error.into()),
+            _ => Err(DispatchError::Undelivered(report)),
+        }
+    }
+
+    /// The log files that are asked for.
+    fn select(&self, mut notification: Notification, report: &mut Report) -> Vec<LogFile> {
+        notification.select(&self.selection);
         for part in &notification.left_out {
             tracing::debug!(uri = part.uri, why = %part.why, "left out");
             *report.left_out.entry(part.why.name()).or_default() += 1;
         }
         let announced = notification.log_files.into_iter();
-        let log_files: Vec<LogFile> = announced.map(|announced| announced.log_file).collect();
+        announced.map(|announced| announced.log_file).collect()
+    }
 
-        let undelivered = self.sender.send(&log_files, deadline).await;
-        report.sent = log_files.len() - undelivered.len();
-        match undelivered.is_empty() {
-            true => Ok(report),
-            false => Err(DispatchError::Undelivered {
-                report,
-                undelivered,
-            }),
-        }
+    async fn send(&self, log_files: &[LogFile], deadline: Instant, report: &mut Report) {
+        report.undelivered = self.sender.send(log_files, deadline).await;
+        report.sent = log_files.len() - report.undelivered.len();
     }
 }
 
 impl Report {
-    /// What the function answers. S3, SNS and EventBridge ignore it; whoever invokes it by hand doesn't.
+    /// What the function answers. S3, SNS and EventBridge ignore it; SQS's event source mapping reads which messages failed
+    /// (`batchItemFailures`, if its `FunctionResponseTypes` has `ReportBatchItemFailures`); whoever invokes it by hand reads it.
     pub(crate) fn into_json(self) -> Value {
-        json!({"sent": self.sent, "left_out": self.left_out})
+        let mut answer = json!({"sent": self.sent, "left_out": self.left_out});
+        if let Some(failed) = self.failed_messages {
+            let failed = failed.iter();
+            let failed: Vec<Value> = failed
+                .map(|each| json!({"itemIdentifier": each.id}))
+                .collect();
+            answer["batchItemFailures"] = failed.into();
+        }
+        answer
     }
 }
 
@@ -188,6 +273,52 @@ mod tests {
             error.to_string(),
             "2 of 3 log files did not arrive: s3://b/bad.gz: refused: 422; and 1 more"
         );
+    }
+
+    fn batch(bodies: &[Value]) -> Value {
+        let records = bodies.iter().enumerate().map(|(at, body)| {
+            json!({"messageId": format!("m{at}"), "eventSource": "aws:sqs", "body": body.to_string()})
+        });
+        json!({"Records": records.collect::<Vec<_>>()})
+    }
+
+    #[tokio::test]
+    async fn of_a_batch_only_the_messages_that_failed_come_again() {
+        let put = |keys: &[&str]| {
+            let parts: Vec<_> = keys.iter().map(|key| ("ObjectCreated:Put", *key)).collect();
+            event(&parts)
+        };
+        let (outcome, sent) = dispatch(batch(&[
+            put(&["a.gz", "b.gz"]),
+            put(&["c.gz", "bad.gz"]),
+            json!({"hello": "world"}),
+            put(&["a.gz", "d.txt"]),
+            put(&["bad.gz"]),
+        ]))
+        .await;
+        assert_eq!(sent, ["s3://b/a.gz", "s3://b/b.gz", "s3://b/c.gz"]);
+        let report = outcome.unwrap();
+        assert_eq!((report.sent, report.undelivered.len()), (3, 1));
+        let failed = report.failed_messages.as_ref().unwrap();
+        assert!(failed[0].why.contains("an object with hello"), "{failed:?}");
+        assert!(failed[1].why.contains("bad.gz: refused"), "{failed:?}");
+        let ids = ["m2", "m1", "m4"].map(|id| json!({"itemIdentifier": id}));
+        assert_eq!(
+            report.into_json(),
+            json!({"sent": 3, "left_out": {"not_selected": 1}, "batchItemFailures": ids})
+        );
+
+        let (outcome, _) = dispatch(batch(&[put(&["a.gz"])])).await;
+        assert_eq!(outcome.unwrap().into_json()["batchItemFailures"], json!([]));
+    }
+
+    #[tokio::test]
+    async fn a_batch_of_which_nothing_is_done_fails() {
+        let bad = event(&[("ObjectCreated:Put", "bad.gz")]);
+        let (outcome, _) = dispatch(batch(&[bad, json!(3)])).await;
+        assert_eq!(outcome.unwrap_err().name(), "Undelivered");
+        let (outcome, _) = dispatch(batch(&[json!(3)])).await;
+        assert_eq!(outcome.unwrap_err().name(), "NotUnderstood");
     }
 
     #[tokio::test]

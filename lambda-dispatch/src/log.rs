@@ -6,7 +6,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
-use crate::dispatch::{DispatchError, Report};
+use crate::dispatch::{DispatchError, FailedMessage, Report};
 use crate::sender::Undelivered;
 
 /// How many log files a line names. Each may be a kilobyte, and a line has its limit.
@@ -35,7 +35,7 @@ pub(crate) fn start(level: Option<&str>) {
 pub(crate) fn outcome(request_id: &str, took: Duration, outcome: &Result<Report, DispatchError>) {
     let nothing = Report::default();
     let report = match outcome {
-        Ok(report) | Err(DispatchError::Undelivered { report, .. }) => report,
+        Ok(report) | Err(DispatchError::Undelivered(report)) => report,
         Err(DispatchError::NotUnderstood(_)) => &nothing,
     };
     let left_out = |reason| report.left_out.get(reason).copied();
@@ -51,25 +51,42 @@ pub(crate) fn outcome(request_id: &str, took: Duration, outcome: &Result<Report,
                 left_out.test_object = left_out("test_object"),
                 left_out.folder = left_out("folder"),
                 left_out.not_selected = left_out("not_selected"),
+                left_out.repeated = left_out("repeated"),
                 $($field)*
                 $message
             )
         };
     }
+    let failed = report.failed_messages.as_deref().unwrap_or_default();
     match outcome {
-        Ok(_) => line!(info, "dispatched",),
+        Ok(_) if failed.is_empty() => line!(info, "dispatched",),
+        Ok(_) => line!(
+            error,
+            "messages of the batch failed; SQS shows them again",
+            failed_messages = failed.len(),
+            undelivered = report.undelivered.len(),
+            reasons = reasons(failed),
+        ),
         Err(DispatchError::NotUnderstood(error)) => {
             line!(error, "event not understood", error = %error,);
         }
-        Err(DispatchError::Undelivered { undelivered, .. }) => {
+        Err(DispatchError::Undelivered(report)) => {
             line!(
                 error,
                 "log files undelivered",
-                undelivered = undelivered.len(),
-                log_files = named(undelivered),
+                undelivered = report.undelivered.len(),
+                log_files = named(&report.undelivered),
             );
         }
     }
+}
+
+fn reasons(failed: &[FailedMessage]) -> String {
+    let reasons = failed.iter().take(NAMED_MAX);
+    let reasons: Vec<String> = reasons
+        .map(|message| format!("{}: {}", message.id, message.why))
+        .collect();
+    reasons.join("; ")
 }
 
 fn named(undelivered: &[Undelivered]) -> String {

@@ -4,7 +4,7 @@
 //! on the log files among them, by a queue or to a worker. Being told twice does no harm, since a log file counts once
 //! whatever happens; so all that is to be seen to here is that nothing goes missing: an invocation succeeds only if
 //! everything has arrived, and otherwise fails, so that Lambda tries it again and then hands it to its dead-letter
-//! queue or failure destination.
+//! queue or failure destination. Of a batch of SQS's only the messages come again that have failed.
 //!
 //! Events are read by `logmill_shared::notification` and not by `aws_lambda_events`: the workers need the same shapes
 //! out of a queue, and what a key means must not depend on the way that it took.
@@ -48,8 +48,8 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), lambda_runtime::Error> {
     let Settings { target, selection } = Settings::read(|name| std::env::var(name).ok())?;
     match target {
-        Target::Queue { url, region } => {
-            let sender = QueueSender::new(url, region).await;
+        Target::Queue(url) => {
+            let sender = QueueSender::new(url).await;
             serve(Dispatcher { selection, sender }).await
         }
         Target::Worker { url, authorization } => {

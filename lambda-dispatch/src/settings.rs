@@ -2,7 +2,7 @@
 //! log file.
 
 use logmill_shared::notification::Selection;
-use logmill_shared::sqs;
+use logmill_shared::sqs::{QueueUrl, QueueUrlError};
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 
@@ -29,11 +29,8 @@ pub(crate) struct Settings {
 /// Where log files are announced.
 #[derive(Debug)]
 pub(crate) enum Target {
-    Queue {
-        url: String,
-        /// The queue's, if its URL names one. It is often another than this function's, which is in the bucket's.
-        region: Option<String>,
-    },
+    /// Its region is often another than this function's, which is in the bucket's.
+    Queue(QueueUrl),
     Worker {
         url: Url,
         /// Marked as sensitive, so that no log shows it.
@@ -53,6 +50,8 @@ pub(crate) enum SettingsError {
         value: String,
         why: &'static str,
     },
+    #[error("{QUEUE_URL}: {0}")]
+    Queue(#[from] QueueUrlError),
     #[error("set {DISPATCH_TOKEN} to the token that the worker at {DISPATCH_URL} expects")]
     NoToken,
     #[error("{DISPATCH_TOKEN} has characters that no HTTP header can carry")]
@@ -71,7 +70,7 @@ impl Settings {
         let target = match (variable(QUEUE_URL), variable(DISPATCH_URL)) {
             (None, None) => return Err(SettingsError::NoTarget),
             (Some(_), Some(_)) => return Err(SettingsError::TwoTargets),
-            (Some(url), None) => queue(url)?,
+            (Some(url), None) => Target::Queue(url.trim().parse()?),
             (None, Some(url)) => {
                 let token = variable(DISPATCH_TOKEN).ok_or(SettingsError::NoToken)?;
                 worker(&url, &token)?
@@ -85,30 +84,6 @@ fn split(list: &str) -> Vec<String> {
     let parts = list.split(',').map(str::trim);
     let parts = parts.filter(|part| !part.is_empty());
     parts.map(str::to_owned).collect()
-}
-
-fn queue(url: String) -> Result<Target, SettingsError> {
-    let wrong = |why| SettingsError::Url {
-        name: QUEUE_URL,
-        value: url.clone(),
-        why,
-    };
-    let parsed = match web(&url) {
-        Some(parsed) => parsed,
-        None if url.starts_with("arn:") => {
-            return Err(wrong("an ARN; give the queue's URL instead"));
-        }
-        None => return Err(wrong("which is no URL of a queue")),
-    };
-    if parsed.path().ends_with(".fifo") {
-        // Groups would make workers wait for one another, for an order that nothing here depends on.
-        return Err(wrong("a FIFO queue; use a standard one"));
-    }
-    let region = parsed
-        .host_str()
-        .and_then(sqs::region_of)
-        .map(str::to_owned);
-    Ok(Target::Queue { url, region })
 }
 
 fn worker(url: &str, token: &str) -> Result<Target, SettingsError> {
@@ -169,7 +144,7 @@ mod tests {
             .target
         {
             Target::Worker { url, .. } => url.to_string(),
-            Target::Queue { .. } => panic!("not a worker"),
+            Target::Queue(_) => panic!("not a worker"),
         }
     }
 
@@ -185,7 +160,7 @@ mod tests {
     #[test]
     fn a_queue_brings_its_region() {
         let region = |url| match read(&[(QUEUE_URL, url)]).unwrap().target {
-            Target::Queue { region, .. } => region,
+            Target::Queue(url) => url.region().map(str::to_owned),
             Target::Worker { .. } => panic!("not a queue"),
         };
         let url = "https://sqs.eu-west-1.amazonaws.com/123456789012/logs";

@@ -1,6 +1,6 @@
 //! The function itself, invoked as Lambda does: events in, messages out.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
 mod support;
 
@@ -103,7 +103,11 @@ fn one_function_serves_events_of_every_shape() {
     assert_eq!(lambda.invoke(created(&["a", "b"])), sent(2));
     assert_eq!(lambda.invoke(sns(&created(&["c"]))), sent(1));
     assert_eq!(lambda.invoke(event_bridge), sent(1));
-    assert_eq!(lambda.invoke(sqs), sent(1));
+    let failed_before =
+        json!({"version": "1.0", "requestContext": {}, "requestPayload": created(&["g"])});
+    let of_batch = json!({"sent": 1, "left_out": {}, "batchItemFailures": []});
+    assert_eq!(lambda.invoke(sqs), Outcome::Response(of_batch));
+    assert_eq!(lambda.invoke(failed_before), sent(1));
     assert_eq!(
         told(&worker.requests()),
         [
@@ -111,9 +115,66 @@ fn one_function_serves_events_of_every_shape() {
             "s3://logs/b",
             "s3://logs/c",
             "s3://logs/d+e",
-            "s3://logs/f"
+            "s3://logs/f",
+            "s3://logs/g"
         ]
     );
+}
+
+/// A message that can't be passed on comes to its queue's dead letters, and takes no other with it.
+#[test]
+fn of_a_batch_of_a_queue_only_the_failed_messages_come_again() {
+    let worker = Server::start(|_, request| match request.body.contains("bad") {
+        true => Answer::new(422, "can't be read"),
+        false => Answer::new(200, ""),
+    });
+    let lambda = to_worker(&worker);
+    let record =
+        |id: &str, body: String| json!({"messageId": id, "eventSource": "aws:sqs", "body": body});
+    let batch = json!({"Records": [
+        record("1", created(&["a"]).to_string()),
+        record("2", "garbage".to_owned()),
+        record("3", created(&["bad"]).to_string()),
+        record("4", sns(&created(&["b"])).to_string()),
+    ]});
+    let Outcome::Response(answer) = lambda.invoke(batch) else {
+        panic!("the batch has failed as a whole");
+    };
+    assert_eq!(
+        answer["batchItemFailures"],
+        json!([{"itemIdentifier": "2"}, {"itemIdentifier": "3"}])
+    );
+    assert_eq!(
+        told(&worker.requests()),
+        ["s3://logs/a", "s3://logs/b", "s3://logs/bad"]
+    );
+    let line = lambda.log();
+    assert_eq!(
+        (&line["level"], &line["failed_messages"]),
+        (&json!("ERROR"), &json!(2))
+    );
+    let reasons = line["reasons"].as_str().unwrap();
+    assert!(
+        reasons.contains("2: not understood: a message of SQS is not JSON"),
+        "{line}"
+    );
+    assert!(reasons.contains("3: s3://logs/bad: refused"), "{line}");
+
+    // If nothing of it was done, it fails as a whole, however the trigger is set up.
+    let batch = json!({"Records": [record("3", created(&["bad"]).to_string())]});
+    assert_eq!(error(lambda.invoke(batch)).0, "Undelivered");
+}
+
+#[test]
+fn a_log_file_that_an_event_names_often_is_sent_once() {
+    let worker = Server::start(|_, _| Answer::new(200, ""));
+    let lambda = to_worker(&worker);
+    let left_out = json!({"sent": 1, "left_out": {"repeated": 499}});
+    assert_eq!(
+        lambda.invoke(created(&["a"; 500])),
+        Outcome::Response(left_out)
+    );
+    assert_eq!(worker.requests().len(), 1);
 }
 
 #[test]
@@ -336,14 +397,26 @@ fn a_queue_that_is_not_there_fails_the_invocation_at_once() {
 
 #[test]
 fn a_queue_that_fails_is_asked_again_until_the_time_is_over() {
-    let sqs = Server::start(|_, _| Answer::new(500, "{}"));
+    let sqs = Server::start(|_, _| Answer::new(503, "{}"));
     let lambda = to_queue(&sqs);
     let started = Instant::now();
     let time = Duration::from_secs(6);
     let (_, message) = error(lambda.invoke_for(created(&["a"]), time));
     assert!(started.elapsed() < time, "{:?}", started.elapsed());
     assert!(message.contains("s3://logs/a: "), "{message}");
-    assert!(sqs.requests().len() > 2);
+    // After 0.1 s and more, 0.2, 0.4, 0.8, 1.6: nothing within asks again for itself.
+    let requests = sqs.requests().len();
+    println!("{requests} requests to a broken queue in {time:?}");
+    assert!((3..=6).contains(&requests), "{requests}");
+    let line = lambda.log();
+    assert_eq!(
+        (&line["level"], &line["message"]),
+        (&json!("WARN"), &json!("attempt failed; retrying"))
+    );
+    assert!(
+        line["cause"].as_str().unwrap().contains("SQS says"),
+        "{line}"
+    );
 }
 
 #[test]

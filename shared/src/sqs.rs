@@ -1,4 +1,6 @@
-//! What SQS demands of whoever sends to it.
+//! What SQS demands of whoever sends to it, and what a queue's URL says.
+
+use url::Url;
 
 use crate::notification::{BUCKET_BYTES_MAX, KEY_BYTES_MAX};
 
@@ -12,24 +14,324 @@ const BATCH_BYTES_MAX: usize = 256 * 1024;
 // bytes of one at worst.
 const _: () = assert!(BATCH_MAX * (6 * (KEY_BYTES_MAX + BUCKET_BYTES_MAX) + 64) <= BATCH_BYTES_MAX);
 
-/// The region in a queue's host, `sqs.<region>.amazonaws.com`, which may be another than that of whoever sends to it. A
-/// request signed for another would not find the queue.
-pub fn region_of(host: &str) -> Option<&str> {
-    let (region, domain) = host.strip_prefix("sqs.")?.split_once('.')?;
-    domain.starts_with("amazonaws.com").then_some(region)
+/// The URL of a standard queue. Its host says where requests go and how they are signed: a request that is signed for another
+/// region does not find the queue.
+///
+/// The hosts are those of "Amazon SQS endpoints and quotas" in the AWS General Reference, of VPC endpoints
+/// (`vpce-….sqs.<region>.vpce.amazonaws.com`), and the old `queue.amazonaws.com`. Any other host, as an emulator's, says
+/// nothing: region and endpoint are then those of the AWS configuration.
+///
+/// ```
+/// use logmill_shared::sqs::QueueUrl;
+///
+/// let queue: QueueUrl = "https://sqs-fips.us-east-1.amazonaws.com/123456789012/logs".parse()?;
+/// assert_eq!(queue.region(), Some("us-east-1"));
+/// assert!(queue.is_fips());
+/// # Ok::<(), logmill_shared::sqs::QueueUrlError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueUrl {
+    url: String,
+    host: Host,
+}
+
+/// What a queue's host says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Host {
+    region: Option<String>,
+    fips: bool,
+    dual_stack: bool,
+    vpc_endpoint: Option<String>,
+}
+
+/// It is not the URL of a queue that can be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QueueUrlError {
+    /// An Amazon Resource Name.
+    #[error("'{0}' is an ARN; give the queue's URL instead")]
+    Arn(String),
+    /// Something else.
+    #[error(
+        "'{0}' is no URL of a queue; write https://sqs.<region>.amazonaws.com/<account>/<name>"
+    )]
+    NotAUrl(String),
+    /// Groups would make workers wait for one another, for an order that nothing here depends on.
+    #[error("'{0}' is a FIFO queue; use a standard one")]
+    Fifo(String),
+}
+
+impl QueueUrl {
+    /// The URL, as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.url
+    }
+
+    /// The queue's region. `None` if the host is none of AWS's.
+    pub fn region(&self) -> Option<&str> {
+        self.host.region.as_deref()
+    }
+
+    /// Whether requests are to go to the endpoint with validated cryptography (FIPS 140).
+    pub fn is_fips(&self) -> bool {
+        self.host.fips
+    }
+
+    /// Whether requests are to go to the endpoint that has IPv6 too.
+    pub fn is_dual_stack(&self) -> bool {
+        self.host.dual_stack
+    }
+
+    /// The endpoint that requests are to go to if it is one of a VPC: nothing else may be reachable from there.
+    pub fn vpc_endpoint(&self) -> Option<&str> {
+        self.host.vpc_endpoint.as_deref()
+    }
+}
+
+impl std::str::FromStr for QueueUrl {
+    type Err = QueueUrlError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let no_url = || QueueUrlError::NotAUrl(text.to_owned());
+        if text.starts_with("arn:") {
+            return Err(QueueUrlError::Arn(text.to_owned()));
+        }
+        let url = Url::parse(text).map_err(|_| no_url())?;
+        let host = url.host_str().unwrap_or_default();
+        let is_web = matches!(url.scheme(), "http" | "https") && !host.is_empty();
+        if !is_web || url.path().trim_matches('/').is_empty() {
+            return Err(no_url());
+        }
+        if url.path().ends_with(".fifo") {
+            return Err(QueueUrlError::Fifo(text.to_owned()));
+        }
+        Ok(Self {
+            url: text.to_owned(),
+            host: Host::read(url.scheme(), host).unwrap_or_default(),
+        })
+    }
+}
+
+/// What the names of AWS's endpoints end with, in all of its partitions, and those of its endpoints that have IPv6 too.
+const DOMAINS: [&str; 7] = [
+    "amazonaws.com",
+    "amazonaws.com.cn",
+    "amazonaws.eu",
+    "c2s.ic.gov",
+    "sc2s.sgov.gov",
+    "cloud.adc-e.uk",
+    "csp.hci.ic.gov",
+];
+const DUAL_STACK_DOMAINS: [&str; 7] = [
+    "api.aws",
+    "api.amazonwebservices.com.cn",
+    "api.amazonwebservices.eu",
+    "api.aws.ic.gov",
+    "api.aws.scloud",
+    "api.cloud-aws.adc-e.uk",
+    "api.aws.hci.ic.gov",
+];
+
+impl Host {
+    /// `None`: it is none of AWS's.
+    fn read(scheme: &str, host: &str) -> Option<Self> {
+        let (first, rest) = host.split_once('.')?;
+        if first.starts_with("vpce-") {
+            let regional = Self::regional(rest, |domain| {
+                let domain = domain.strip_prefix("vpce.")?;
+                DOMAINS.contains(&domain).then_some(false)
+            })?;
+            return Some(Self {
+                // The endpoint says it itself.
+                fips: false,
+                vpc_endpoint: Some(format!("{scheme}://{host}")),
+                ..regional
+            });
+        }
+        if let Some(region) = Self::legacy_region(first, rest) {
+            // AWS keeps these names for what was written long ago; requests go to today's.
+            return Some(Self {
+                region: Some(region.to_owned()),
+                ..Self::default()
+            });
+        }
+        Self::regional(host, |domain| {
+            let is_dual_stack = DUAL_STACK_DOMAINS.contains(&domain);
+            (is_dual_stack || DOMAINS.contains(&domain)).then_some(is_dual_stack)
+        })
+    }
+
+    /// `sqs.<region>.<domain>`. `dual_stack` tells of the domain whether it has IPv6 too, or that there is no such one.
+    fn regional(host: &str, dual_stack: impl Fn(&str) -> Option<bool>) -> Option<Self> {
+        let (service, rest) = host.split_once('.')?;
+        let (region, domain) = rest.split_once('.')?;
+        let fips = match service {
+            "sqs" => false,
+            "sqs-fips" => true,
+            _ => return None,
+        };
+        is_region(region).then_some(())?;
+        Some(Self {
+            region: Some(region.to_owned()),
+            fips,
+            dual_stack: dual_stack(domain)?,
+            vpc_endpoint: None,
+        })
+    }
+
+    /// `queue.<domain>`, which is of the first region, and `<region>.queue.<domain>`.
+    fn legacy_region<'a>(first: &'a str, rest: &str) -> Option<&'a str> {
+        match (first, rest.strip_prefix("queue.")) {
+            ("queue", _) if rest == "amazonaws.com" => Some("us-east-1"),
+            (region, Some(domain)) if is_region(region) && DOMAINS.contains(&domain) => {
+                Some(region)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Whether it has the form of a region's name, as `us-gov-west-1`: new ones come every year.
+fn is_region(name: &str) -> bool {
+    let is_part =
+        |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
+    let mut parts = name.rsplit('-');
+    let number = parts.next().unwrap_or_default();
+    let names: Vec<&str> = parts.collect();
+    !number.is_empty()
+        && number.bytes().all(|byte| byte.is_ascii_digit())
+        && names.len() >= 2
+        && names.into_iter().all(is_part)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::region_of;
+    use super::*;
+
+    /// Region, FIPS, dual-stack, VPC endpoint.
+    fn host(host: &str) -> (Option<String>, bool, bool, Option<String>) {
+        let url = format!("https://{host}/123456789012/logs");
+        let queue: QueueUrl = url.parse().unwrap();
+        assert_eq!(queue.as_str(), url);
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        (
+            owned(queue.region()),
+            queue.is_fips(),
+            queue.is_dual_stack(),
+            owned(queue.vpc_endpoint()),
+        )
+    }
 
     #[test]
-    fn a_queue_brings_its_region() {
-        assert_eq!(region_of("sqs.eu-west-1.amazonaws.com"), Some("eu-west-1"));
-        assert_eq!(
-            region_of("sqs.cn-north-1.amazonaws.com.cn"),
-            Some("cn-north-1")
-        );
-        assert_eq!(region_of("localhost"), None);
+    fn a_host_says_region_and_endpoint() {
+        for (name, region, fips, dual_stack) in [
+            ("sqs.eu-west-1.amazonaws.com", "eu-west-1", false, false),
+            ("SQS.EU-West-1.amazonaws.com", "eu-west-1", false, false),
+            (
+                "sqs.us-gov-west-1.amazonaws.com",
+                "us-gov-west-1",
+                false,
+                false,
+            ),
+            (
+                "sqs.cn-north-1.amazonaws.com.cn",
+                "cn-north-1",
+                false,
+                false,
+            ),
+            (
+                "sqs.eusc-de-east-1.amazonaws.eu",
+                "eusc-de-east-1",
+                false,
+                false,
+            ),
+            (
+                "sqs.us-iso-east-1.c2s.ic.gov",
+                "us-iso-east-1",
+                false,
+                false,
+            ),
+            ("sqs-fips.us-east-1.amazonaws.com", "us-east-1", true, false),
+            ("sqs.us-east-1.api.aws", "us-east-1", false, true),
+            ("sqs-fips.ca-west-1.api.aws", "ca-west-1", true, true),
+            (
+                "sqs.cn-northwest-1.api.amazonwebservices.com.cn",
+                "cn-northwest-1",
+                false,
+                true,
+            ),
+            ("queue.amazonaws.com", "us-east-1", false, false),
+            (
+                "ap-southeast-2.queue.amazonaws.com",
+                "ap-southeast-2",
+                false,
+                false,
+            ),
+            (
+                "cn-north-1.queue.amazonaws.com.cn",
+                "cn-north-1",
+                false,
+                false,
+            ),
+        ] {
+            let expected = (Some(region.to_owned()), fips, dual_stack, None);
+            assert_eq!(host(name), expected, "{name}");
+        }
+        for (name, region) in [
+            (
+                "vpce-0abc-1def.sqs.us-east-1.vpce.amazonaws.com",
+                "us-east-1",
+            ),
+            (
+                "vpce-0abc-1def-us-east-1a.sqs.us-east-1.vpce.amazonaws.com",
+                "us-east-1",
+            ),
+            (
+                "vpce-0abc-1def.sqs-fips.us-east-2.vpce.amazonaws.com",
+                "us-east-2",
+            ),
+            (
+                "vpce-0abc-1def.sqs.cn-north-1.vpce.amazonaws.com.cn",
+                "cn-north-1",
+            ),
+        ] {
+            let endpoint = Some(format!("https://{name}"));
+            let expected = (Some(region.to_owned()), false, false, endpoint);
+            assert_eq!(host(name), expected, "{name}");
+        }
+    }
+
+    /// Nobody else's host makes a request be signed for a region, or sent to where its name only looks like AWS's.
+    #[test]
+    fn other_hosts_say_nothing() {
+        for name in [
+            "localhost:4566",
+            "127.0.0.1",
+            "sqs.eu-west-1.localhost.localstack.cloud",
+            "sqs.eu-west-1.amazonaws.com.example.org",
+            "sqs.eu-west-1.notamazonaws.com",
+            "sqs.amazonaws.com",
+            "sqs.eu-west.amazonaws.com",
+            "s3.eu-west-1.amazonaws.com",
+            "vpce-1.sqs.us-east-1.amazonaws.com",
+            "vpce-1.sqs.us-east-1.vpce.example.org",
+            "queue.example.org",
+        ] {
+            assert_eq!(host(name), (None, false, false, None), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_standard_queue_is_refused() {
+        for (url, why) in [
+            ("arn:aws:sqs:eu-west-1:1:logs", "an ARN"),
+            ("logs", "no URL of a queue"),
+            ("", "no URL of a queue"),
+            ("s3://logs/a", "no URL of a queue"),
+            ("https://sqs.eu-west-1.amazonaws.com/", "no URL of a queue"),
+            ("https://sqs.eu-west-1.amazonaws.com/1/logs.fifo", "FIFO"),
+        ] {
+            let error = url.parse::<QueueUrl>().unwrap_err().to_string();
+            assert!(error.contains(why) && error.contains(url), "{error}");
+        }
     }
 }

@@ -6,8 +6,8 @@
 #![allow(clippy::print_stdout)]
 
 use anyhow::{Result, bail};
-use logmill::intake::listing;
 use logmill::feeds::{Feeds, RollupTable};
+use logmill::intake::listing;
 use logmill::journey::{self, Limits, Outcome, Source};
 use logmill::rollup::Rollup;
 use logmill::table::Root;

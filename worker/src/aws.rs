@@ -10,13 +10,18 @@ use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
-use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextMut;
+use aws_sdk_s3::config::interceptors::{
+    BeforeTransmitInterceptorContextMut, FinalizerInterceptorContextRef,
+};
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::{BoxError, ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::Metadata;
+use aws_smithy_runtime_api::client::retries::RequestAttempts;
 use aws_types::service_config::ServiceConfigKey;
+use logmill_shared::sqs::QueueUrl;
 use tokio::sync::OnceCell;
 
-use crate::retry::Policy;
+use crate::retry::{self, Policy};
 
 /// How long an answer's first byte may take. The SDK has no limit of its own, and one connection that hangs would
 /// hold a log file for ever. What comes after the first byte is watched by its stalled stream protection.
@@ -56,13 +61,24 @@ pub(crate) fn s3_endpoint(config: &SdkConfig) -> Option<String> {
     of_s3.or_else(|| config.endpoint_url().map(str::to_owned))
 }
 
-/// A client of SQS. A queue's URL says its region, which may be another than the buckets'.
-pub(crate) fn sqs_client(config: &SdkConfig, region: Option<&str>) -> Result<aws_sdk_sqs::Client> {
-    let region = region.map(|region| Region::new(region.to_owned()));
+/// A client of SQS. A queue's URL says its region, which may be another than the buckets', and the endpoint.
+pub(crate) fn sqs_client(config: &SdkConfig, queue: &QueueUrl) -> Result<aws_sdk_sqs::Client> {
+    let region = queue.region().map(|region| Region::new(region.to_owned()));
     let Some(region) = region.or_else(|| config.region().cloned()) else {
         bail!("no AWS region is configured; set AWS_REGION to the queue's");
     };
-    let config = aws_sdk_sqs::config::Builder::from(config).region(region);
+    let mut config = aws_sdk_sqs::config::Builder::from(config)
+        .region(region)
+        .interceptor(LogRetries);
+    if queue.is_fips() {
+        config = config.use_fips(true);
+    }
+    if queue.is_dual_stack() {
+        config = config.use_dual_stack(true);
+    }
+    if let Some(endpoint) = queue.vpc_endpoint() {
+        config = config.endpoint_url(endpoint);
+    }
     Ok(aws_sdk_sqs::Client::from_conf(config.build()))
 }
 
@@ -114,7 +130,47 @@ async fn region_of(config: &SdkConfig, bucket: &str) -> Result<String> {
 fn s3_config(config: &SdkConfig) -> aws_sdk_s3::config::Builder {
     // Emulators seldom have the names `<bucket>.<host>` that the SDK asks by default.
     let path_style = s3_endpoint(config).is_some();
-    aws_sdk_s3::config::Builder::from(config).force_path_style(path_style)
+    aws_sdk_s3::config::Builder::from(config)
+        .force_path_style(path_style)
+        .interceptor(LogRetries)
+}
+
+/// Logs each attempt of a request that has failed, with its cause: the SDK itself repeats requests in silence.
+#[derive(Debug)]
+pub(crate) struct LogRetries;
+
+impl Intercept for LogRetries {
+    fn name(&self) -> &'static str {
+        "LogRetries"
+    }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let Some(Err(error)) = context.output_or_error() else {
+            return Ok(());
+        };
+        let attempts = config.load::<RequestAttempts>();
+        let operation = config.load::<Metadata>();
+        let what = operation.map_or_else(String::new, |operation| {
+            format!("{} of {}", operation.name(), operation.service())
+        });
+        let status = context.response().map(|answer| answer.status().as_u16());
+        let cause = match status {
+            Some(status) => format!("status {status}: {}", chain(error)),
+            None => chain(error),
+        };
+        retry::log_failure(
+            &what,
+            attempts.map_or(1, |made| made.attempts()),
+            cause,
+            None,
+        );
+        Ok(())
+    }
 }
 
 /// Set to `requester`, it says that whoever reads a bucket agrees to pay for it, where its owner wants that. Others
@@ -146,16 +202,16 @@ impl Intercept for RequesterPays {
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
 pub(crate) struct S3Error {
-    /// What the caller can do.
-    pub(crate) verdict: Verdict,
+    /// What the caller tells apart.
+    pub(crate) kind: S3ErrorKind,
     reason: String,
 }
 
-/// What is to be done about an [`S3Error`].
+/// Kinds of [`S3Error`]s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum S3ErrorKind {
     /// The same request may succeed later.
-    Retry,
+    Unavailable,
     /// There is no such object.
     NotFound,
     /// The object is another than was asked for.
@@ -183,7 +239,7 @@ impl S3Error {
                 .and_then(|response| response.headers().get("x-amz-bucket-region")),
         };
         Self {
-            verdict: verdict(error, &answer),
+            kind: kind(error, &answer),
             reason: match answer.status {
                 Some(_) => answer.reason(bucket, needs),
                 None => unanswered("S3", error),
@@ -192,22 +248,22 @@ impl S3Error {
     }
 }
 
-fn verdict<E>(error: &SdkError<E, HttpResponse>, answer: &Answer<'_>) -> Verdict {
+fn kind<E>(error: &SdkError<E, HttpResponse>, answer: &Answer<'_>) -> S3ErrorKind {
     match (error, answer.status, answer.code) {
-        (SdkError::TimeoutError(_) | SdkError::ResponseError(_), ..) => Verdict::Retry,
+        (SdkError::TimeoutError(_) | SdkError::ResponseError(_), ..) => S3ErrorKind::Unavailable,
         (SdkError::DispatchFailure(failure), ..)
             if failure.is_io() || failure.is_timeout() || failure.as_other().is_some() =>
         {
-            Verdict::Retry
+            S3ErrorKind::Unavailable
         }
         (_, Some(408 | 429 | 500..), _) | (_, _, Some("RequestTimeout" | "SlowDown")) => {
-            Verdict::Retry
+            S3ErrorKind::Unavailable
         }
-        (_, Some(412), _) => Verdict::Changed,
-        (_, _, Some("InvalidObjectState")) => Verdict::Archived,
-        (_, _, Some("NoSuchBucket")) => Verdict::Refused,
-        (_, Some(404), _) => Verdict::NotFound,
-        _ => Verdict::Refused,
+        (_, Some(412), _) => S3ErrorKind::Changed,
+        (_, _, Some("InvalidObjectState")) => S3ErrorKind::Archived,
+        (_, _, Some("NoSuchBucket")) => S3ErrorKind::Refused,
+        (_, Some(404), _) => S3ErrorKind::NotFound,
+        _ => S3ErrorKind::Refused,
     }
 }
 

@@ -144,6 +144,10 @@ pub(crate) struct ServeArgs {
     /// the platform must allow for both: ECS gives 30.
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = RangedU64ValueParser::<u64>::new().range(0..=3600))]
     pub(crate) grace: u64,
+    /// Seconds in which nothing is read of a log file before its message is given back: it hangs. A large log file takes longer
+    /// than that, but is read from all the time. So long must rows be grouped and staged, too.
+    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = RangedU64ValueParser::<u64>::new().range(1..=43200))]
+    pub(crate) stalled_after: u64,
     /// Seconds between commits. Fewer, and rows are seen sooner; more, and fewer objects are written.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = RangedU64ValueParser::<u64>::new().range(1..=3600))]
     pub(crate) commit_interval: u64,

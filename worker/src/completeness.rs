@@ -116,7 +116,10 @@ impl Ledgers {
     pub async fn standings(&mut self, found: &[Found]) -> Result<Vec<Standing>> {
         let shards: HashSet<Shard> = found.iter().map(|found| found.log_file.shard()).collect();
         let ids: Vec<LogFileId> = found.iter().map(|found| found.log_file.id()).collect();
-        let read = self.tables.iter_mut().map(|table| table.read(&shards, &ids));
+        let read = self
+            .tables
+            .iter_mut()
+            .map(|table| table.read(&shards, &ids));
         let mut failed = Vec::new();
         for (at, read) in join_all(read).await.into_iter().enumerate() {
             if let Err(error) = read {
@@ -147,9 +150,7 @@ impl Ledgers {
         if let (true, Some(format)) = (reading.is_empty(), format) {
             return Standing::Skipped(not_read(format));
         }
-        let has = |table: &&&Ledger| {
-            table.counted.contains_key(&id) || table.waiting.is_staged(id)
-        };
+        let has = |table: &&&Ledger| table.counted.contains_key(&id) || table.waiting.is_staged(id);
         let lacking = || reading.iter().filter(|table| !has(table));
         let set_aside = lacking().filter_map(|table| {
             let reason = table.waiting.set_aside(id)?;
@@ -287,8 +288,8 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::intake::listing;
     use crate::feeds::Feeds;
+    use crate::intake::listing;
     use crate::journey::{self, Source};
     use crate::rollup::Rollup;
 
@@ -393,13 +394,25 @@ mod tests {
             assert_eq!(scene.standing(&found).await, missing(&all, false));
             stage(&found, &tables).await;
             assert_eq!(scene.standing(&found).await, Standing::Staged);
-            tables.tables[0].fed().unwrap().table.commit().await.unwrap();
+            tables.tables[0]
+                .fed()
+                .unwrap()
+                .table
+                .commit()
+                .await
+                .unwrap();
             assert_eq!(
                 scene.standing(&found).await,
                 Standing::Staged,
                 "not for all yet"
             );
-            tables.tables[1].fed().unwrap().table.commit().await.unwrap();
+            tables.tables[1]
+                .fed()
+                .unwrap()
+                .table
+                .commit()
+                .await
+                .unwrap();
             assert_eq!(scene.standing(&found).await, Standing::Counted);
             let changed = scene.log(name, &ALB.repeat(2)).await;
             assert_eq!(scene.standing(&changed).await, Standing::Changed);

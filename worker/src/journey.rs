@@ -18,6 +18,7 @@ use crate::format::{Condition, LogFormat, Recognised, Scan, ScanColumn, recognis
 use crate::log_file::gunzip::{self, GunzipError};
 use crate::log_file::lines::{Chunk, Lines};
 use crate::table::{Entry, FailedLines, RejectedLines, StagingFile, Table, TableError};
+use crate::without_values::without_values;
 
 /// Batches that may wait between the scan and a rollup. One is enough for both to go on; each holds a
 /// megabyte of text.
@@ -414,7 +415,7 @@ async fn roll_up(
             }),
             _ => Ok(Err(format!(
                 "the rollup fails on the log file as a whole: {}",
-                chain(&error)
+                without_values(&error)
             ))),
         },
     }

@@ -12,12 +12,12 @@ use logmill::intake::http::Token;
 use logmill::intake::queue::Queue;
 use logmill::intake::span::Span;
 use logmill::maintain::{self, Maintained};
+use logmill::put_back::{self, PutBack};
 use logmill::query::{self, Format};
 use logmill::rollup::Rollup;
 use logmill::run::{self, Options, Summary};
 use logmill::table::Root;
 use logmill::terminal::{Escaping, escaped};
-use logmill::put_back::{self, PutBack};
 use logmill::{check, ddl, journey, replay, serve, verify};
 use logmill_shared::LogFile;
 use tokio::signal::unix::{SignalKind, signal};
@@ -138,6 +138,7 @@ async fn execute(command: Command) -> Result<u8> {
                 log_files_at_once: args.log_files_at_once,
                 max_log_file_bytes: args.max_log_file_bytes,
                 grace: Duration::from_secs(args.grace),
+                stalled_after: Duration::from_secs(args.stalled_after),
                 commit_interval: (!args.no_commit)
                     .then(|| Duration::from_secs(args.commit_interval)),
             };
@@ -361,7 +362,12 @@ fn print_put_back(done: &PutBack, out: &mut impl Write) -> io::Result<()> {
             still.len()
         )?;
         for (log_file, reason) in still.iter().take(SHOWN_SET_ASIDE) {
-            writeln!(out, "             {}: {}", escaped(log_file), escaped(reason))?;
+            writeln!(
+                out,
+                "             {}: {}",
+                escaped(log_file),
+                escaped(reason)
+            )?;
         }
     }
     print_summary(&done.summary, out)
@@ -407,7 +413,12 @@ fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
             "           {} set aside for {table}, and not counted by it; `logmill retry` tries again:",
             count(set_aside.log_files)
         )?;
-        writeln!(out, "             {}: {}", escaped(log_file), escaped(reason))?;
+        writeln!(
+            out,
+            "             {}: {}",
+            escaped(log_file),
+            escaped(reason)
+        )?;
     }
     writeln!(
         out,

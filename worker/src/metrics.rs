@@ -41,11 +41,13 @@ pub struct Metrics {
     text_bytes: Counter,
     log_file_seconds: Histograms,
     log_files_in_flight: Gauge,
+    stalled_log_files: Gauge,
     messages_in_flight: Gauge,
     messages: Counters,
     message_age: Histogram,
     left_out: Counters,
     http_requests: Counters,
+    http_evicted: Counter,
     lease_held: Gauges,
     kept: Gauges,
     commit_seconds: Histograms,
@@ -102,11 +104,13 @@ impl Default for Metrics {
             text_bytes: Counter::default(),
             log_file_seconds: Family::new_with_constructor(moment),
             log_files_in_flight: Gauge::default(),
+            stalled_log_files: Gauge::default(),
             messages_in_flight: Gauge::default(),
             messages: Family::default(),
             message_age: age(),
             left_out: Family::default(),
             http_requests: Family::default(),
+            http_evicted: Counter::default(),
             lease_held: Family::default(),
             kept: Family::default(),
             commit_seconds: Family::new_with_constructor(age),
@@ -168,6 +172,11 @@ impl Metrics {
             self.log_files_in_flight.clone(),
         );
         registry.register(
+            "stalled_log_files",
+            "Log files that make no progress: each was given back, and holds the place of another until the worker ends",
+            self.stalled_log_files.clone(),
+        );
+        registry.register(
             "messages_in_flight",
             "Messages that are held",
             self.messages_in_flight.clone(),
@@ -185,13 +194,18 @@ impl Metrics {
         );
         registry.register(
             "left_out",
-            "Parts of notifications that announce no log file, by reason",
+            "Parts of notifications that announce no log file, or one that was named before, by reason",
             self.left_out.clone(),
         );
         registry.register(
             "http_requests",
             "Requests to /v1/log-files, by status",
             self.http_requests.clone(),
+        );
+        registry.register(
+            "http_connections_evicted",
+            "HTTP connections that were closed to make room for others",
+            self.http_evicted.clone(),
         );
         registry.register(
             "lease_held",
@@ -277,6 +291,10 @@ impl Metrics {
         in_flight(&self.log_files_in_flight)
     }
 
+    pub(crate) fn stalled_log_file(&self) -> InFlight {
+        in_flight(&self.stalled_log_files)
+    }
+
     pub(crate) fn message_in_flight(&self) -> InFlight {
         in_flight(&self.messages_in_flight)
     }
@@ -328,6 +346,10 @@ impl Metrics {
 
     pub(crate) fn http_request(&self, status: u16) {
         count(&self.http_requests, "status", &status.to_string(), 1);
+    }
+
+    pub(crate) fn http_evicted(&self) {
+        self.http_evicted.inc();
     }
 
     /// Shows counters before the first event, so that it can be seen to be one.

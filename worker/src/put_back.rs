@@ -62,7 +62,9 @@ pub async fn put_back(
     let mut gone = Vec::new();
     for uri in log_files {
         // On disk a URI is that of a path.
-        let path = url::Url::parse(&uri).ok().filter(|url| url.scheme() == "file");
+        let path = url::Url::parse(&uri)
+            .ok()
+            .filter(|url| url.scheme() == "file");
         let path = path.and_then(|url| url.to_file_path().ok());
         let place = path.map_or(uri.clone(), |path| path.display().to_string());
         match listing::list(&[place], &options.tables).await {

@@ -49,30 +49,6 @@ impl Policy {
         }
     }
 
-    /// Attempts until it succeeds, fails with an error that `may_pass` says no retry can help, or the attempts are used up.
-    ///
-    /// # Errors
-    ///
-    /// The last attempt's.
-    pub(crate) async fn run<T, E, F>(
-        self,
-        what: impl Display,
-        mut attempt: impl FnMut() -> F,
-        may_pass: impl Fn(&E) -> bool,
-    ) -> Result<T, E>
-    where
-        E: Display,
-        F: Future<Output = Result<T, E>>,
-    {
-        let mut retries = self.begin(what);
-        loop {
-            match attempt().await {
-                Err(error) if may_pass(&error) && retries.wait(&error).await => {}
-                outcome => return outcome,
-            }
-        }
-    }
-
     /// The same policy for the AWS SDK, which also slows down by itself when AWS throttles.
     pub(crate) fn of_sdk(self) -> RetryConfig {
         RetryConfig::adaptive()
@@ -140,18 +116,19 @@ impl Retries {
 /// The first failures of an attempt pass by themselves most often, and are of no interest; from this one on they are.
 const WORTH_A_WARNING: u32 = 3;
 
-/// Logs that an attempt has failed, the `failures`-th in a row, and that another follows after `wait`, if that is known.
+/// Logs that an attempt has failed, the `failures`-th in a row. Another follows after `wait`; without it, it is the AWS SDK
+/// that decides whether.
 pub(crate) fn log_failure(what: &str, failures: u32, cause: impl Display, wait: Option<Duration>) {
     let wait_ms = wait.map(|wait| wait.as_millis() as u64);
+    let next = if wait.is_some() { "; retrying" } else { "" };
     match failures < WORTH_A_WARNING {
-        true => tracing::debug!(what, failures, wait_ms, %cause, "attempt failed; retrying"),
-        false => tracing::warn!(what, failures, wait_ms, %cause, "attempt failed; retrying"),
+        true => tracing::debug!(what, failures, wait_ms, %cause, "attempt failed{next}"),
+        false => tracing::warn!(what, failures, wait_ms, %cause, "attempt failed{next}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
     use std::time::Instant;
 
     use super::*;
@@ -162,27 +139,18 @@ mod tests {
         longest_wait: Duration::from_millis(30),
     };
 
-    /// Attempts that always fail. Returns how many there were, and how long they took.
-    async fn fail(may_pass: bool) -> (u32, Duration) {
-        let (attempts, begin) = (Cell::new(0), Instant::now());
-        let attempt = || {
-            attempts.set(attempts.get() + 1);
-            std::future::ready(Err::<(), _>("broken"))
-        };
-        let outcome = POLICY.run("a test", attempt, |_| may_pass).await;
-        assert_eq!(outcome, Err("broken"));
-        (attempts.get(), begin.elapsed())
-    }
-
     #[tokio::test]
     async fn attempts_and_waits_are_bounded() {
-        let (attempts, took) = fail(true).await;
-        assert_eq!(attempts, 5);
+        let (mut retries, mut attempts, begin) = (POLICY.begin("a test"), 1, Instant::now());
+        while retries.wait("broken").await {
+            attempts += 1;
+        }
+        assert_eq!(attempts, POLICY.attempts);
         // 10, 20, 30 and 30 milliseconds, and up to as much again.
+        let took = begin.elapsed();
         assert!(took >= Duration::from_millis(90), "{took:?}");
         let waits: Vec<Duration> = POLICY.waits(None).collect();
         assert!(waits[3] < Duration::from_millis(60), "{waits:?}");
-        assert_eq!(fail(false).await.0, 1);
     }
 
     #[tokio::test]

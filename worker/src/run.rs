@@ -266,11 +266,18 @@ async fn to_do(found: Vec<Found>, feeds: &Feeds, summary: &mut Summary) -> Resul
             staged,
         }));
     }
-    let fed = || tables.iter().enumerate().filter_map(|(at, known)| Some((at, known.as_ref()?)));
+    let fed = || {
+        tables
+            .iter()
+            .enumerate()
+            .filter_map(|(at, known)| Some((at, known.as_ref()?)))
+    };
     let mut to_do = Vec::new();
     for found in found {
         let id = found.log_file.id();
-        let entries: Vec<&Entry> = fed().filter_map(|(_, known)| known.counted.get(&id)).collect();
+        let entries: Vec<&Entry> = fed()
+            .filter_map(|(_, known)| known.counted.get(&id))
+            .collect();
         if entries.iter().any(|entry| entry.etag != found.etag) {
             summary.changed.push(found.log_file.to_string());
         }
@@ -279,9 +286,8 @@ async fn to_do(found: Vec<Found>, feeds: &Feeds, summary: &mut Summary) -> Resul
             Some(entry) => known.feed.rollup.format().table == entry.log_table,
             None => true,
         };
-        let missing = || {
-            fed().filter(|(_, known)| reads(known) && !known.counted.contains_key(&id))
-        };
+        let missing =
+            || fed().filter(|(_, known)| reads(known) && !known.counted.contains_key(&id));
         let not_staged: Vec<usize> = missing()
             .filter(|(_, known)| !known.staged.contains(&id))
             .map(|(at, _)| at)
@@ -469,7 +475,9 @@ async fn gather(
     }
     for trouble in counted.troubles {
         // That the table could not be opened says the same.
-        summary.troubles.retain(|before| before.table != trouble.table);
+        summary
+            .troubles
+            .retain(|before| before.table != trouble.table);
         summary.trouble(trouble);
     }
     Ok(())

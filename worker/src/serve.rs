@@ -6,31 +6,32 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use logmill_shared::LogFile;
 use logmill_shared::notification::Allowed;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::aws::{Verdict, chain};
+use crate::aws::chain;
 use crate::feeds::{Feed, Feeds, RollupTable, Trouble};
+use crate::intake::disposition::{Disposition, NotStaged};
 use crate::intake::places::Places;
 use crate::intake::queue::Queue;
-use crate::intake::{Next, NotStaged, Stage, Taken, http, sqs};
+use crate::intake::{Stage, Taken, http, sqs};
 use crate::journey::{self, JourneyError, Limits, Outcome, Source, Staged};
-use crate::log_file::fetch;
-use crate::log_file::gunzip::GunzipError;
 use crate::memory;
 use crate::metrics::Metrics;
 use crate::rollup::Rollup;
-use crate::table::{Root, Table, TableError};
+use crate::stall::ReadCount;
+use crate::table::{Root, Table};
 use crate::upkeep::{self, News};
 
 /// Log files at once, for each core. A small one waits for S3 most of its time; a large one keeps a core busy by itself,
@@ -67,6 +68,8 @@ pub struct Options {
     pub max_log_file_bytes: u64,
     /// How long what is in hand may take once it is time to stop.
     pub grace: Duration,
+    /// How long a log file may make no progress before its announcement is given back.
+    pub stalled_after: Duration,
     /// The time between commits when little comes; `None` for a worker that only stages.
     pub commit_interval: Option<Duration>,
 }
@@ -116,6 +119,7 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
             messages_max: held_max,
             log_files_at_once: at_once,
             grace: options.grace,
+            buckets: worker.places.buckets(),
         };
         let (worker, metrics, stop) = (Arc::clone(&worker), Arc::clone(&metrics), stop.clone());
         working.spawn(sqs::take(queue, settings, worker, metrics, stop));
@@ -139,6 +143,10 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
         }
         working.spawn(Arc::clone(&worker).keep_rejected_lines(interval, stop.clone()));
     }
+    working.spawn({
+        let (worker, stop) = (Arc::clone(&worker), stop.clone());
+        async move { worker.all_stalled(&stop).await }
+    });
     drain(working, answering, stop, close, options.grace).await
 }
 
@@ -197,6 +205,7 @@ async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Resu
         warned: Mutex::default(),
         places,
         turns: Arc::new(Semaphore::new(memory.log_files)),
+        stalls: Stalls::new(memory.log_files, options.stalled_after),
         limits: Limits {
             text_bytes: options.max_log_file_bytes,
             group_bytes: memory.groups,
@@ -237,6 +246,8 @@ type Task = JoinSet<Result<()>>;
 
 /// Waits until it is time to stop, or something has ended by itself, and then for what is in hand. HTTP is answered to
 /// the end, so that whoever looks sees a worker that is stopping, and not one that has died.
+///
+/// An error of any task is logged, and the first is the worker's, whenever it came.
 async fn drain(
     mut working: Task,
     mut http: Task,
@@ -249,35 +260,46 @@ async fn drain(
         Some(ended) = working.join_next() => Some(ended),
         Some(ended) = http.join_next() => Some(ended),
     };
-    // It may have been told to in this moment.
-    let too_early = ended.filter(|_| !stop.is_cancelled());
+    let mut first_error = None;
+    let mut note = |ended: Result<Result<()>, JoinError>| {
+        if let Err(error) = ended.map_err(anyhow::Error::new).flatten() {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "a task of the worker has failed"
+            );
+            first_error.get_or_insert(error);
+        }
+    };
+    if let Some(ended) = ended {
+        // It may have been told to in this moment.
+        let too_early = || Err(anyhow!("a task has ended before it was told to"));
+        note(match ended {
+            Ok(Ok(())) if !stop.is_cancelled() => Ok(too_early()),
+            ended => ended,
+        });
+    }
     stop.cancel();
     tracing::info!(grace_s = grace.as_secs(), "stopping");
     let deadline = Instant::now() + grace + GIVING_BACK;
     let finished = async {
         while let Some(ended) = working.join_next().await {
-            ended??;
+            note(ended);
         }
         close.cancel();
         while let Some(ended) = http.join_next().await {
-            ended??;
+            note(ended);
         }
-        anyhow::Ok(())
     };
-    match timeout_at(deadline, finished).await {
-        Ok(finished) => finished?,
-        Err(_) => {
-            tracing::warn!(
-                "grace over; what is left will be done again, by this worker or another"
-            );
+    if timeout_at(deadline, finished).await.is_err() {
+        tracing::warn!("grace over; what is left will be done again, by this worker or another");
+    }
+    match first_error {
+        Some(error) => Err(error),
+        None => {
+            tracing::info!("stopped");
+            Ok(())
         }
     }
-    if let Some(ended) = too_early {
-        ended??;
-        bail!("a task has ended before it was told to");
-    }
-    tracing::info!("stopped");
-    Ok(())
 }
 
 /// What the requests may take by which messages are given back.
@@ -295,8 +317,30 @@ struct Worker {
     places: Places,
     /// One for each log file that may be staged at once.
     turns: Arc<Semaphore>,
+    stalls: Stalls,
     limits: Limits,
     metrics: Arc<Metrics>,
+}
+
+/// Log files that hang. The thread of one can't be ended, and keeps its turn.
+struct Stalls {
+    /// How long a log file may make no progress.
+    after: Duration,
+    turns: usize,
+    now: AtomicUsize,
+    /// Every turn is held by a log file that hangs.
+    are_all: CancellationToken,
+}
+
+impl Stalls {
+    fn new(turns: usize, after: Duration) -> Self {
+        Self {
+            after,
+            turns,
+            now: AtomicUsize::new(0),
+            are_all: CancellationToken::new(),
+        }
+    }
 }
 
 impl Worker {
@@ -311,25 +355,73 @@ impl Worker {
         self.metrics.step("look_up", begun.elapsed());
 
         let (worker, runtime) = (Arc::clone(self), Handle::current());
-        let staged = tokio::task::spawn_blocking(move || {
+        let read = ReadCount::default();
+        let counted = read.clone();
+        let mut staged = tokio::task::spawn_blocking(move || {
             // A journey goes on to its end even if nobody waits for it any more, and has its turn for so long.
             let _turn = (turn, in_flight);
             let source = Source {
-                reader: found.open()?,
+                reader: counted.of(found.open()?),
                 log_file: found.log_file,
                 bytes: found.bytes,
                 etag: found.etag,
             };
             runtime.block_on(worker.stage_for_all(source))
-        })
-        .await;
+        });
+        let staged = tokio::select! {
+            staged = &mut staged => staged,
+            () = read.stalls(self.stalls.after) => return Err(self.stalled(log_file, staged)),
+        };
         match staged {
-            Ok(staged) => staged.map_err(not_staged),
-            Err(panic) => Err(NotStaged {
-                name: "bug",
-                reason: Cow::Owned(format!("a bug of logmill: {panic}")),
-                next: Next::Person,
-            }),
+            Ok(staged) => staged.map_err(|error| NotStaged::by_journey(error, log_file)),
+            Err(panic) => Err(NotStaged::by_panic(panic)),
+        }
+    }
+
+    /// Counts a log file that hangs for as long as it does.
+    fn stalled(
+        self: &Arc<Self>,
+        log_file: &LogFile,
+        journey: JoinHandle<Result<Outcome, JourneyError>>,
+    ) -> NotStaged {
+        let (worker, log_file) = (Arc::clone(self), log_file.clone());
+        let stalls = &self.stalls;
+        let now = stalls.now.fetch_add(1, Ordering::SeqCst) + 1;
+        let after_s = stalls.after.as_secs();
+        tracing::error!(
+            %log_file, after_s, stalled = now, turns = stalls.turns,
+            "log file stalled: nothing of it was read for so long; its announcement is given back, and its turn stays taken"
+        );
+        if now == stalls.turns {
+            stalls.are_all.cancel();
+        }
+        let gauge = self.metrics.stalled_log_file();
+        tokio::spawn(async move {
+            // Its end is nobody's any more. If it is staged after all, that counts once.
+            let _ = journey.await;
+            drop(gauge);
+            worker.stalls.now.fetch_sub(1, Ordering::SeqCst);
+            tracing::info!(%log_file, "stalled log file has ended after all");
+        });
+        NotStaged {
+            name: "stalled",
+            reason: Cow::Owned(format!("nothing of it was read for {after_s} seconds")),
+            disposition: Disposition::Retry,
+        }
+    }
+
+    /// Fails once every turn is held by a log file that hangs: only another process can go on.
+    async fn all_stalled(&self, stop: &CancellationToken) -> Result<()> {
+        match stop
+            .run_until_cancelled(self.stalls.are_all.cancelled())
+            .await
+        {
+            None => Ok(()),
+            Some(()) => bail!(
+                "all {} log files at once have stalled; the worker must be started again. The log names them: remove or \
+                 replace what is not to be read",
+                self.stalls.turns
+            ),
         }
     }
 
@@ -470,7 +562,11 @@ impl Worker {
             }
             Err(error) => {
                 self.metrics.trouble(before.name(), true);
-                tracing::error!(table = before.name(), error = chain(&error), "table can't be opened");
+                tracing::error!(
+                    table = before.name(),
+                    error = chain(&error),
+                    "table can't be opened"
+                );
             }
         }
     }
@@ -543,27 +639,54 @@ impl Stage for Arc<Worker> {
     }
 }
 
-/// Whose move is next when a journey has ended badly.
-fn not_staged(error: JourneyError) -> NotStaged {
-    if let JourneyError::Open(source) | JourneyError::Unreadable(GunzipError::Read { source, .. }) =
-        &error
-    {
-        let verdict = fetch::verdict(source).unwrap_or(Verdict::Retry);
-        return NotStaged::by_s3(verdict, chain(&error));
-    }
-    let (name, next) = match &error {
-        JourneyError::Open(_) | JourneyError::Unreadable(_) => ("unreadable", Next::Person),
-        JourneyError::Disk { .. } => ("disk", Next::Outage),
-        JourneyError::Staging(TableError::NotOurs { .. } | TableError::Internal(_)) => {
-            ("not_stageable", Next::Person)
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// How a worker ends of which one task ends so, before or after it was told to stop.
+    async fn ends(is_told: bool, outcome: fn() -> Result<()>) -> Result<()> {
+        let stop = CancellationToken::new();
+        let (mut working, mut http) = (Task::new(), Task::new());
+        let close = CancellationToken::new();
+        http.spawn({
+            let close = close.clone();
+            async move {
+                close.cancelled().await;
+                Ok(())
+            }
+        });
+        for is_odd in [false, true] {
+            let stop = stop.clone();
+            working.spawn(async move {
+                match is_odd && !is_told {
+                    true => sleep(Duration::from_millis(10)).await,
+                    false => stop.cancelled().await,
+                }
+                if is_odd { outcome() } else { Ok(()) }
+            });
         }
-        // Whatever else it is, it is not the log file's fault: no answer, or no permission any more.
-        JourneyError::Staging(_) => ("tables_unavailable", Next::Outage),
-    };
-    let reason = chain(&error);
-    NotStaged {
-        name,
-        reason: Cow::Owned(reason),
-        next,
+        if is_told {
+            stop.cancel();
+        }
+        drain(working, http, stop, close, Duration::from_secs(5)).await
+    }
+
+    #[tokio::test]
+    async fn a_tasks_error_is_the_workers_whenever_it_comes() {
+        let broken = || bail!("broken");
+        for is_told in [false, true] {
+            let error = ends(is_told, broken).await.unwrap_err();
+            assert_eq!(error.to_string(), "broken");
+            let panicked = ends(is_told, || panic!("a bug")).await.unwrap_err();
+            assert!(panicked.to_string().contains("panicked"), "{panicked}");
+        }
+        assert!(ends(true, || Ok(())).await.is_ok());
+        let too_early = ends(false, || Ok(())).await.unwrap_err();
+        assert!(
+            too_early.to_string().contains("before it was told"),
+            "{too_early}"
+        );
     }
 }

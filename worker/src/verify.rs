@@ -261,7 +261,9 @@ impl Report {
             Standing::Changed => self.changed.push(found.log_file.to_string()),
             Standing::Skipped(what) => self.skip(what),
             Standing::SetAside(tables) => {
-                let reasons = tables.iter().map(|(table, why)| format!("for {table}: {why}"));
+                let reasons = tables
+                    .iter()
+                    .map(|(table, why)| format!("for {table}: {why}"));
                 self.set_aside.push(NotCounted {
                     log_file: found.log_file.to_string(),
                     reason: reasons.collect::<Vec<_>>().join("; "),
@@ -282,7 +284,11 @@ impl Report {
                 table: table.clone(),
                 reason: reason.clone(),
             };
-            if self.unread_tables.iter().all(|other| other.table != unread.table) {
+            if self
+                .unread_tables
+                .iter()
+                .all(|other| other.table != unread.table)
+            {
                 self.unread_tables.push(unread);
             }
         }
@@ -361,8 +367,8 @@ impl fmt::Display for NotCounted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intake::span::parse_time;
     use crate::feeds::Feeds;
+    use crate::intake::span::parse_time;
     use crate::rollup::Rollup;
     use crate::run;
 

@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 use std::thread;
@@ -119,7 +119,15 @@ fn messages_go_when_all_their_log_files_are_staged_and_others_to_the_dead() {
     let log_files: Vec<LogFile> = scene.keys.iter().map(|key| in_logs(key)).collect();
     let bad = in_logs(&format!("{name}.cut.gz"));
     let bodies = [
-        notification::message(&log_files[..4]),
+        notification::message(&log_files[..3]),
+        // As Lambda's failure destination puts it into a queue: what it could not pass on.
+        serde_json::json!({
+            "version": "1.0", "requestContext": {"condition": "RetriesExhausted"},
+            "requestPayload": {"Records": [{"eventName": "ObjectCreated:Put",
+                "s3": {"bucket": {"name": "logs"}, "object": {"key": scene.keys[3]}}}]},
+            "responsePayload": {"errorMessage": "x"},
+        })
+        .to_string(),
         // One that can't be read keeps the message, and not the others from being counted.
         notification::message([&log_files[4], &bad, &log_files[5]]),
         notification::message([&in_logs("notes.txt")]),
@@ -140,19 +148,32 @@ fn messages_go_when_all_their_log_files_are_staged_and_others_to_the_dead() {
     assert_eq!(by_reason("not_understood"), 3.0);
     assert_eq!(
         worker.metric("logmill_messages_total{outcome=\"deleted\"}"),
-        3.0
+        4.0
     );
     assert_eq!(
         worker.metric("logmill_left_out_total{reason=\"test_event\"}"),
         1.0
     );
-    let log = worker.end().join("\n");
-    assert!(log.contains("cut off after 60 bytes"), "{log}");
+    let log = worker.end();
+    // At its last attempt each message that dies says why, once.
+    let last = log
+        .iter()
+        .filter(|line| line.contains("goes to the dead-letter queue"));
+    let last: Vec<&String> = last.collect();
+    assert_eq!(last.len(), 3, "{last:#?}");
+    for (name, reason) in [
+        ("unreadable", "cut off after 60 bytes"),
+        ("not_allowed", "no place that --allow names"),
+        ("not_understood", "an object with hello"),
+    ] {
+        let says = |line: &&&String| line.contains(name) && line.contains(reason);
+        assert_eq!(last.iter().filter(says).count(), 1, "{name}: {last:#?}");
+    }
 
     scene.logs.check(|sql| scene.query(sql));
     let mut dead = scene.queues.take_all(&scene.queues.dead);
     dead.sort();
-    let mut left = [&bodies[1], &bodies[3], &bodies[4]];
+    let mut left = [&bodies[2], &bodies[4], &bodies[5]];
     left.sort();
     assert_eq!(dead.iter().collect::<Vec<_>>(), left);
 }
@@ -285,6 +306,219 @@ fn an_outage_costs_few_messages_an_attempt() {
     assert_eq!(scene.queues.depth(&scene.queues.dead), DONE);
 }
 
+/// A message may name thousands of log files, and one of them thousands of times: each is staged once, and the log says in a
+/// few lines what is missing.
+#[test]
+fn one_message_of_many_log_files_makes_few_lines_and_no_work_twice() {
+    const MISSING: usize = 400;
+    let scene = Scene::new(1);
+    let missing = (0..MISSING).map(|at| in_logs(&format!("missing/{at}.log")));
+    let named = std::iter::repeat_n(in_logs(&scene.keys[0]), 1000);
+    let all: Vec<LogFile> = named.chain(missing).collect();
+    let body = notification::message(&all);
+    let worker = scene.serve(&["--queue-url", &scene.queues.work]);
+
+    let (status, answer) = worker.request("POST", "/v1/log-files", TOKEN, &body);
+    assert_eq!(status, 503);
+    let answer = answer.split("\r\n\r\n").nth(1).unwrap();
+    let answer: serde_json::Value = serde_json::from_str(answer).unwrap();
+    assert_eq!(
+        (&answer["staged"], &answer["left_out"]),
+        (&1.into(), &999.into())
+    );
+    assert_eq!(answer["failed_log_files"], MISSING);
+    assert_eq!(answer["failed"].as_array().unwrap().len(), 100);
+
+    scene.queues.send(&[body]);
+    let begin = Instant::now();
+    let returned = || worker.metric("logmill_messages_total{outcome=\"returned\"}");
+    while returned() == 0.0 {
+        assert!(begin.elapsed() < PATIENCE);
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(
+        worker.metric("logmill_log_files_total{outcome=\"staged\"}"),
+        2.0
+    );
+    assert_eq!(
+        worker.metric("logmill_left_out_total{reason=\"repeated\"}"),
+        2.0 * 999.0
+    );
+    let log = worker.end();
+    let warnings: Vec<&String> = log.iter().filter(|line| line.contains("WARN")).collect();
+    println!("{} warnings: {warnings:#?}", warnings.len());
+    assert!(warnings.len() <= 3, "{warnings:#?}");
+    assert!(
+        warnings[0].contains("missing/") && warnings[0].contains("400"),
+        "{warnings:#?}"
+    );
+}
+
+/// A bucket that refuses holds up what is announced of it, and nothing else.
+#[test]
+fn a_bucket_that_refuses_holds_up_no_other() {
+    let scene = Scene::new(20);
+    let other = LogFile::in_bucket("tables", "refused/a.log");
+    let proxy = FaultProxy::start(scene.aws.port(), Odds::always(None), 1);
+    let args = [
+        "--queue-url",
+        &scene.queues.work,
+        "--allow",
+        "s3://tables/refused",
+    ];
+    let worker = scene.serve_at(&proxy.endpoint(), &args);
+    proxy.deny("/tables/refused");
+    let refused = vec![notification::message([&other]); 40];
+    scene.queues.send(&refused[..20]);
+    let messages = scene
+        .keys
+        .iter()
+        .map(|key| notification::message([&in_logs(key)]));
+    scene.queues.send(&messages.collect::<Vec<_>>());
+    scene.queues.send(&refused[20..]);
+    let begin = Instant::now();
+    scene.wait_until_counted(20);
+    println!(
+        "the other bucket's 20 log files were counted after {:.1?}",
+        begin.elapsed()
+    );
+    assert!(begin.elapsed() < Duration::from_secs(20));
+    // Once it is seen to be out, its messages are hidden without an attempt.
+    let failed = |reason| worker.metric(&format!("logmill_failures_total{{reason=\"{reason}\"}}"));
+    println!(
+        "{} tried, {} held back",
+        failed("refused"),
+        failed("held_back")
+    );
+    assert!(failed("held_back") > 0.0);
+    assert!(failed("refused") < 40.0);
+    let log = worker.end().join("\n");
+    assert_eq!(
+        log.matches("outage: messages that need it").count(),
+        1,
+        "{log}"
+    );
+    assert_eq!(scene.queues.depth(&scene.queues.dead), DONE);
+}
+
+/// A log file that hangs is given back, and so comes to the dead letters; the others go on.
+#[test]
+fn a_log_file_that_hangs_is_given_back() {
+    let scene = Scene::new(4);
+    let proxy = FaultProxy::start(scene.aws.port(), Odds::always(None), 1);
+    proxy.hang(&format!("/logs/{}", scene.keys[0]));
+    let args = ["--queue-url", &scene.queues.work, "--stalled-after", "2"];
+    let worker = scene.serve_at(&proxy.endpoint(), &args);
+    scene.queues.redrive_after(1);
+    scene.queues.announce(&scene.keys);
+    scene.wait_until_counted(3);
+    scene
+        .queues
+        .wait_for(PATIENCE, "given back", |depth| depth == DONE);
+    assert_eq!(worker.metric("logmill_stalled_log_files "), 1.0);
+    assert_eq!(
+        worker.metric("logmill_failures_total{reason=\"stalled\"}"),
+        1.0
+    );
+    let log = worker.end().join("\n");
+    assert!(log.contains("log file stalled"), "{log}");
+    let dead = announced(&scene.queues.take_all(&scene.queues.dead));
+    assert_eq!(dead, [in_logs(&scene.keys[0]).uri()]);
+}
+
+/// Nothing can end a thread that hangs. When all have come to that, another process must go on.
+#[test]
+fn a_worker_of_which_all_hangs_ends_with_an_error() {
+    let scene = Scene::new(1);
+    let proxy = FaultProxy::start(scene.aws.port(), Odds::always(None), 1);
+    proxy.hang(&format!("/logs/{}", scene.keys[0]));
+    let args = ["--log-files-at-once", "1", "--stalled-after", "1"];
+    let worker = scene.serve_at(&proxy.endpoint(), &args);
+    let body = notification::message([&in_logs(&scene.keys[0])]);
+    let (status, answer) = worker.request("POST", "/v1/log-files", TOKEN, &body);
+    assert_eq!(status, 503, "{answer}");
+    assert!(
+        answer.contains("nothing of it was read for 1 seconds"),
+        "{answer}"
+    );
+    let log = worker.ended(1).join("\n");
+    assert!(
+        log.contains("have stalled; the worker must be started again"),
+        "{log}"
+    );
+}
+
+/// Who opens all the connections that he can, asks for much, and reads nothing, keeps nobody else from being answered.
+#[test]
+fn connections_that_read_nothing_take_nobodys_place() {
+    let scene = Scene::new(1);
+    let worker = scene.serve(&[]);
+    let many = "GET /metrics HTTP/1.1\r\nHost: worker\r\n\r\n".repeat(200);
+    let held: Vec<TcpStream> = (0..520)
+        .map(|_| {
+            let mut stream = TcpStream::connect(worker.address()).unwrap();
+            stream
+                .set_write_timeout(Some(Duration::from_millis(50)))
+                .unwrap();
+            // It may have been closed already.
+            let _ = stream.write_all(many.as_bytes());
+            stream
+        })
+        .collect();
+    let ask = |method: &str, path: &str, token: &str, body: &str| {
+        let begin = Instant::now();
+        let mut stream = TcpStream::connect(worker.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: worker\r\nConnection: close\r\n\
+             Authorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        let read = stream.read_to_string(&mut answer).map(|_| ());
+        let status = answer.split(' ').nth(1).unwrap_or_default().to_owned();
+        println!("{path}: '{status}' {read:?} after {:.1?}", begin.elapsed());
+        assert_eq!(status, "200", "{path}");
+        begin.elapsed()
+    };
+    for _ in 0..3 {
+        // ECS waits 5 seconds for the answer of a health check.
+        assert!(ask("GET", "/healthz", "", "") < Duration::from_secs(5));
+    }
+    ask("GET", "/metrics", "", "");
+    let body = notification::message([&in_logs(&scene.keys[0])]);
+    ask("POST", "/v1/log-files", TOKEN, &body);
+    assert!(worker.metric("logmill_http_connections_evicted_total") > 0.0);
+    drop(held);
+    worker.end();
+}
+
+/// A load balancer keeps a connection that it does not use for a minute, and then asks over it.
+#[test]
+fn an_idle_connection_outlasts_a_load_balancers() {
+    let scene = Scene::new(0);
+    let worker = scene.serve(&["--no-commit"]);
+    let mut stream = TcpStream::connect(worker.address()).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    for pause in [0, 62] {
+        thread::sleep(Duration::from_secs(pause));
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: worker\r\n\r\n")
+            .unwrap();
+        let mut answer = [0; 15];
+        let read = stream.read_exact(&mut answer);
+        assert!(read.is_ok(), "closed after {pause} s: {read:?}");
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+        // The rest of the answer.
+        thread::sleep(Duration::from_millis(200));
+        let mut rest = [0; 1000];
+        assert!(stream.read(&mut rest).unwrap() > 0);
+    }
+}
+
 /// A worker that is told to stop in the midst of its work loses no message, and leaves none hidden.
 #[test]
 fn a_worker_that_stops_gives_back_what_it_has_not_done() {
@@ -390,8 +624,8 @@ fn what_is_wrong_is_told_at_the_start() {
     refused(replaced(5, "s3://no-such-logs"), "no-such-logs");
     refused(replaced(3, "s3://no-such-tables/t"), "no-such-tables");
     refused(replaced(1, "s3://logs/rollups"), "there is no .sql file");
-    scene
-        .place
-        .rollup("bad", "SELECT avg(sent_bytes) FROM alb_access_logs");
-    refused(args.clone(), "bad.sql");
+    // One rollup that is wrong stops no other; but without any there is nothing to do.
+    let nothing_right = Workplace::new();
+    nothing_right.rollup("bad", "SELECT avg(sent_bytes) FROM alb_access_logs");
+    refused(replaced(1, &nothing_right.path("rollups")), "bad");
 }

@@ -6,19 +6,23 @@ pub(crate) mod http;
 use std::fmt;
 use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use logmill_shared::LogFile;
 use tokio::time::{Instant, sleep};
 
-/// How often a log file is sent at most. The deadline usually ends it before; this is for functions that may run for
-/// a quarter of an hour, and had better fail visibly.
+/// How often a log file is sent at most. Nothing below sends again: neither the AWS SDK nor the HTTP client. The deadline
+/// usually ends it before; this is for functions that may run for a quarter of an hour, and had better fail visibly.
 const TRIES_MAX: u32 = 12;
 
 /// The pause after the first failure. A connection that has died while the function was frozen fails at once, and the
 /// next one succeeds.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 
-/// The longest pause of our own choice. What the other side asks for may be longer.
+/// The longest pause of our own choice, but for what is added at random. What the other side asks for may be longer.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// The first failures pass by themselves most often; from this one on each is logged as a warning.
+const WORTH_A_WARNING: u32 = 3;
 
 /// A way to the workers.
 pub(crate) trait Sender {
@@ -65,16 +69,19 @@ async fn insist(
 ) -> Vec<Undelivered> {
     let mut refused = Vec::new();
     let mut waiting = log_files;
+    let mut pauses = pauses();
     for tried in 1.. {
         let undelivered = attempt(&waiting, until(deadline)).await;
         let (again, done): (Vec<_>, Vec<_>) = undelivered
             .into_iter()
             .partition(|file| matches!(file.why, SendError::Unavailable { .. }));
         refused.extend(done);
-        let Some(pause) = pause(tried, &again, until(deadline)) else {
+        let own = pauses.next();
+        let Some(pause) = own.and_then(|own| pause(own, &again, until(deadline))) else {
             refused.extend(again);
             break;
         };
+        log_failure(tried, &again, pause);
         sleep(pause).await;
         waiting = again.into_iter().map(|file| file.log_file).collect();
     }
@@ -86,15 +93,23 @@ fn until(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 
-/// How long to wait after so many tries; `None` if there is nothing to try again, or no time to. Longer each time, never
-/// less than was asked for, and never the same for two functions that failed together, or they would come back
-/// together. A pause that outlasts the deadline is not begun: it would only cost money.
-fn pause(tried: u32, again: &[Undelivered], left: Duration) -> Option<Duration> {
-    if again.is_empty() || tried >= TRIES_MAX {
+/// Our own pauses, one less than there are tries. They grow, and are never the same for two functions that failed together, or
+/// they would come back together.
+fn pauses() -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(PAUSE_FIRST)
+        .with_max_delay(PAUSE_MAX)
+        .with_max_times(TRIES_MAX as usize - 1)
+        .with_jitter()
+        .build()
+}
+
+/// How long to wait; `None` if there is nothing to try again, or no time to. Never less than was asked for. A pause that
+/// outlasts the deadline is not begun: it would only cost money.
+fn pause(own: Duration, again: &[Undelivered], left: Duration) -> Option<Duration> {
+    if again.is_empty() {
         return None;
     }
-    let grown = PAUSE_FIRST.saturating_mul(1 << (tried.min(16) - 1));
-    let own = grown.min(PAUSE_MAX).mul_f64(0.5 + 0.5 * fastrand::f64());
     let asked = again.iter().filter_map(|file| match file.why {
         SendError::Unavailable { pause, .. } => pause,
         SendError::Refused(_) => None,
@@ -104,6 +119,15 @@ fn pause(tried: u32, again: &[Undelivered], left: Duration) -> Option<Duration> 
         None => own,
     };
     (pause < left).then_some(pause)
+}
+
+fn log_failure(tried: u32, again: &[Undelivered], pause: Duration) {
+    let cause = again.first().map(|file| file.why.to_string());
+    let (log_files, wait_ms) = (again.len(), pause.as_millis() as u64);
+    match tried < WORTH_A_WARNING {
+        true => tracing::debug!(tried, log_files, wait_ms, cause, "attempt failed; retrying"),
+        false => tracing::warn!(tried, log_files, wait_ms, cause, "attempt failed; retrying"),
+    }
 }
 
 #[cfg(test)]
@@ -179,36 +203,27 @@ mod tests {
     }
 
     #[test]
-    fn tries_end_however_much_time_there_is() {
-        let again = [unavailable(&LogFile::new("a"), None)];
-        let year = Duration::from_secs(365 * 24 * 3600);
-        assert!(pause(TRIES_MAX - 1, &again, year).is_some());
-        assert_eq!(pause(TRIES_MAX, &again, year), None);
-    }
-
-    #[test]
     fn a_pause_that_is_asked_for_is_kept() {
         let file = LogFile::new("a");
         let again = [unavailable(&file, Some(3)), unavailable(&file, Some(7))];
-        let pause = |left| pause(1, &again, Duration::from_secs(left));
+        let pause = |left| pause(PAUSE_FIRST, &again, Duration::from_secs(left));
         let seven = Duration::from_secs(7);
-        let kept = pause(60).unwrap();
-        assert!(kept > seven && kept < seven + PAUSE_FIRST * 2, "{kept:?}");
+        assert_eq!(pause(60), Some(seven + PAUSE_FIRST));
         assert_eq!(pause(7), None);
         let forever = [unavailable(&file, Some(u64::MAX))];
-        assert_eq!(super::pause(1, &forever, seven), None);
+        assert_eq!(super::pause(PAUSE_FIRST, &forever, seven), None);
     }
 
     #[test]
-    fn pauses_grow_and_differ() {
-        let again = [unavailable(&LogFile::new("a"), None)];
-        let minute = Duration::from_secs(60);
-        let pause = |tried| pause(tried, &again, minute).unwrap();
-        for (tried, max) in [(1, 100), (2, 200), (4, 800), (9, 10_000), (11, 10_000)] {
-            let pause = pause(tried).as_millis();
-            assert!((max / 2..=max).contains(&pause), "{tried}: {pause}");
+    fn pauses_are_bounded_and_grow_and_differ() {
+        let pauses = |_| -> Vec<Duration> { pauses().collect() };
+        let first = pauses(0);
+        assert_eq!(first.len(), TRIES_MAX as usize - 1);
+        for (at, min) in [(0, 100), (1, 200), (3, 800), (8, 10_000), (10, 10_000)] {
+            let pause = first[at].as_millis();
+            assert!((min..=2 * min).contains(&pause), "{at}: {pause}");
         }
-        let of_ten: std::collections::BTreeSet<_> = (0..10).map(|_| pause(9)).collect();
+        let of_ten: std::collections::BTreeSet<_> = (0..10).map(pauses).collect();
         assert!(of_ten.len() > 1);
     }
 }

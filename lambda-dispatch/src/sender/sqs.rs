@@ -14,7 +14,7 @@ use futures::StreamExt;
 use futures::stream;
 use logmill_shared::LogFile;
 use logmill_shared::notification;
-use logmill_shared::sqs::BATCH_MAX;
+use logmill_shared::sqs::{BATCH_MAX, QueueUrl};
 use tokio::time::{Instant, timeout};
 
 use super::{SendError, Sender, Undelivered, insist};
@@ -33,20 +33,31 @@ pub(crate) struct QueueSender {
 
 impl QueueSender {
     /// The credentials are the function's. Nothing is asked of AWS yet.
-    pub(crate) async fn new(url: String, region: Option<String>) -> Self {
+    pub(crate) async fn new(url: QueueUrl) -> Self {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(REQUEST_MAX);
-        let mut config = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .retry_config(RetryConfig::adaptive())
-            .timeout_config(timeouts.build());
-        if let Some(region) = region {
-            config = config.region(Region::new(region));
+        let mut config =
+            aws_config::defaults(BehaviorVersion::v2026_01_12()).timeout_config(timeouts.build());
+        if let Some(region) = url.region() {
+            config = config.region(Region::new(region.to_owned()));
         }
         if let Ok(name) = AppName::new("logmill") {
             config = config.app_name(name);
         }
+        // One try, as [`insist`] repeats it; but still slower when SQS throttles.
+        let mut config = aws_sdk_sqs::config::Builder::from(&config.load().await)
+            .retry_config(RetryConfig::adaptive().with_max_attempts(1));
+        if url.is_fips() {
+            config = config.use_fips(true);
+        }
+        if url.is_dual_stack() {
+            config = config.use_dual_stack(true);
+        }
+        if let Some(endpoint) = url.vpc_endpoint() {
+            config = config.endpoint_url(endpoint);
+        }
         Self {
-            client: Client::new(&config.load().await),
-            url,
+            client: Client::from_conf(config.build()),
+            url: url.as_str().to_owned(),
         }
     }
 
@@ -122,7 +133,7 @@ fn unsent(batch: &[LogFile], answer: &SendMessageBatchOutput) -> Vec<Undelivered
     unsent.collect()
 }
 
-/// What to do about a request that failed after the SDK's own tries.
+/// What to do about a request that failed.
 fn verdict(error: &SdkError<SendMessageBatchError>) -> SendError {
     let status = error.raw_response().map(|answer| answer.status().as_u16());
     let throttled = error.code().is_some_and(|code| code.contains("Throttl"));

@@ -1,5 +1,6 @@
 //! A notification says that log files exist. It is the dispatcher's own message, or comes from S3 in one of the shapes
-//! that S3, SNS, EventBridge and SQS give it, so that a bucket can notify a queue with no dispatcher between.
+//! that S3, SNS, EventBridge, SQS and the failure destination of a Lambda give it, so that a bucket can notify a queue with no
+//! dispatcher between.
 //!
 //! All shapes come to the same: the [`LogFile`]s of all records, by the keys that S3 knows them by, and what was left
 //! out of the message, with the reason. A message is understood as a whole or not at all: were the readable half of
@@ -8,7 +9,10 @@
 mod shapes;
 mod selection;
 
+use std::collections::HashSet;
 use std::fmt;
+
+use serde_json::Value;
 
 pub use selection::{Allowed, NotAllowable, Selection};
 
@@ -23,7 +27,7 @@ pub const BUCKET_BYTES_MAX: usize = 255;
 /// What a message says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Notification {
-    /// Objects that exist and could be logs, in the order of the message. One may be named twice.
+    /// Objects that exist and could be logs, in the order of the message, each once.
     pub log_files: Vec<Announced>,
     /// What else the message speaks of. Nothing of it needs to be done, and it is good to count it.
     pub left_out: Vec<LeftOut>,
@@ -62,6 +66,8 @@ pub enum Reason {
     Folder,
     /// Its key is not among those that were asked for: see [`Selection`].
     NotSelected,
+    /// The message has named it before. To stage it once is enough.
+    Repeated,
 }
 
 impl Reason {
@@ -73,6 +79,7 @@ impl Reason {
             Self::TestObject => "test_object",
             Self::Folder => "folder",
             Self::NotSelected => "not_selected",
+            Self::Repeated => "repeated",
         }
     }
 }
@@ -85,6 +92,7 @@ impl fmt::Display for Reason {
             Self::TestObject => f.write_str("the test of a load balancer"),
             Self::Folder => f.write_str("a folder"),
             Self::NotSelected => f.write_str("its key is not asked for"),
+            Self::Repeated => f.write_str("named before in the same message"),
         }
     }
 }
@@ -139,16 +147,48 @@ pub enum NotificationError {
     Nested,
 }
 
-/// What a message says, whoever of the dispatcher, S3, SNS, EventBridge or SQS has sent it.
+/// What a message says, whoever of the dispatcher, S3, SNS, EventBridge, SQS or Lambda has sent it.
+///
+/// # Errors
+///
+/// If any part of it is not understood. It will not be understood the next time either.
 pub fn parse(body: &str) -> Result<Notification, NotificationError> {
     from_json(&shapes::from_text("the message", body)?)
 }
 
 /// As [`parse`], of a message that has been read already, as Lambda's runtime does.
-pub fn from_json(message: &serde_json::Value) -> Result<Notification, NotificationError> {
+///
+/// # Errors
+///
+/// As [`parse`]'s.
+pub fn from_json(message: &Value) -> Result<Notification, NotificationError> {
     let mut notification = Notification::default();
     shapes::read(message, 0, &mut notification)?;
-    Ok(notification)
+    Ok(notification.each_once())
+}
+
+/// A message of a queue that SQS has brought to a Lambda, one of a batch.
+#[derive(Debug)]
+pub struct QueuedMessage {
+    /// What the Lambda names it by to say that it has failed.
+    pub id: String,
+    /// What it says by itself.
+    pub notification: Result<Notification, NotificationError>,
+}
+
+/// The messages of an event that SQS has brought to a Lambda: each is acknowledged, or comes again, by itself. `None` if the
+/// event is another, which is acknowledged as a whole.
+pub fn from_sqs(event: &Value) -> Option<Vec<QueuedMessage>> {
+    let messages = shapes::sqs_messages(event)?.into_iter();
+    let messages = messages.map(|(id, body)| {
+        let mut notification = Notification::default();
+        let read = shapes::read_body(&body, &mut notification);
+        QueuedMessage {
+            id,
+            notification: read.map(|()| notification.each_once()),
+        }
+    });
+    Some(messages.collect())
 }
 
 /// The dispatcher's message: `{"version":1,"log_files":["s3://bucket/key"]}`, the keys as S3 has them.
@@ -173,6 +213,19 @@ impl Notification {
             }));
     }
 
+    /// Leaves out what was named before: a message of one log file, seven thousand times, would have it staged as often.
+    fn each_once(mut self) -> Self {
+        let mut seen = HashSet::new();
+        let (first, again): (Vec<_>, Vec<_>) = std::mem::take(&mut self.log_files)
+            .into_iter()
+            .partition(|announced| seen.insert(announced.log_file.uri().to_owned()));
+        self.log_files = first;
+        for announced in again {
+            self.leave_out(announced.log_file.uri(), Reason::Repeated);
+        }
+        self
+    }
+
     /// Takes in an object that exists, unless it can't be a log.
     fn add(&mut self, announced: Announced) {
         match no_log(&announced) {
@@ -193,8 +246,9 @@ impl Notification {
 /// can look into it.
 fn no_log(announced: &Announced) -> Option<Reason> {
     let name = announced.log_file.name();
-    // Consoles make "a/"; Hadoop's file systems make an empty "a_$folder$".
-    let empty = matches!(announced.bytes, None | Some(0));
+    // Consoles make "a/"; Hadoop's file systems make an empty "a_$folder$". If its size is not known, as in the dispatcher's
+    // message, a worker looks: the dispatcher has passed on one that is not empty.
+    let empty = announced.bytes == Some(0);
     if name.is_empty() || (empty && name.ends_with("_$folder$")) {
         return Some(Reason::Folder);
     }

@@ -11,8 +11,9 @@ use crate::log_file::{LogFile, S3};
 /// a field that may be ignored is no reason.
 pub(super) const VERSION: u64 = 1;
 
-/// How deep messages may be wrapped. S3 over SNS over SQS to a Lambda is three.
-pub(super) const NESTED_MAX: u32 = 4;
+/// How deep messages may be wrapped. S3 over SNS over SQS to a Lambda is three; that Lambda's failure destination over
+/// EventBridge or SNS into a queue makes two more.
+pub(super) const NESTED_MAX: u32 = 6;
 
 /// What is repeated of a text that is not understood, in characters.
 const CUT_CHARACTERS: usize = 100;
@@ -82,6 +83,29 @@ struct Sns {
     message: String,
 }
 
+/// What Lambda sends to a function's destination: the event that the function was invoked with, and how that ended. The latter,
+/// the `responsePayload`, was written by the function, and announces nothing.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Invocation {
+    request_payload: Value,
+}
+
+/// The same, as an event of EventBridge.
+#[derive(Deserialize)]
+struct InvocationEvent {
+    detail: Invocation,
+}
+
+/// A message of a queue, as a Lambda gets it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SqsRecord {
+    message_id: String,
+    event_source: String,
+    body: String,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct TestEvent {
@@ -110,8 +134,11 @@ pub(super) fn read(
         let Records { records } = part("the message", message)?;
         let mut records = records.iter().enumerate();
         records.try_for_each(|(at, record)| read_record(at, record, wrapped, notification))
+    } else if has("requestPayload") {
+        let invocation = part("the message of Lambda's destination", message)?;
+        read_invocation(&invocation, wrapped, notification)
     } else if has("detail-type") {
-        read_event_bridge(message, notification)
+        read_event_bridge(message, wrapped, notification)
     } else if message.get("Event").and_then(Value::as_str) == Some("s3:TestEvent") {
         let TestEvent { bucket } = part("the test event", message)?;
         notification.leave_out(&format!("{S3}{bucket}"), Reason::TestEvent);
@@ -179,12 +206,17 @@ fn read_s3(record: S3Record, notification: &mut Notification) -> Result<(), Noti
 
 fn read_event_bridge(
     message: &Value,
+    wrapped: u32,
     notification: &mut Notification,
 ) -> Result<(), NotificationError> {
     // What isn't about objects, such as CloudTrail's record of a PUT, may still be how somebody means to announce
     // log files. It must not vanish as "another event".
     match message.get("detail-type").and_then(Value::as_str) {
         Some(name) if name.starts_with("Object ") => {}
+        Some(name) if name.starts_with("Lambda Function Invocation Result") => {
+            let InvocationEvent { detail } = part("Lambda's event of EventBridge", message)?;
+            return read_invocation(&detail, wrapped, notification);
+        }
         name => {
             let name = name.unwrap_or("no text");
             return Err(NotificationError::Unknown {
@@ -219,6 +251,41 @@ fn read_sns(
             found: format!("a message of SNS of the type {}", cut(other)),
         }),
     }
+}
+
+/// What a function was invoked with. Where that went wrong it was not passed on.
+fn read_invocation(
+    invocation: &Invocation,
+    wrapped: u32,
+    notification: &mut Notification,
+) -> Result<(), NotificationError> {
+    if wrapped == NESTED_MAX {
+        return Err(NotificationError::Nested);
+    }
+    read(&invocation.request_payload, wrapped + 1, notification)
+}
+
+/// The messages of an event that SQS has brought to a Lambda. `None`: it is another event.
+pub(super) fn sqs_messages(event: &Value) -> Option<Vec<(String, String)>> {
+    let Records { records } = Records::deserialize(event).ok()?;
+    let messages = records.iter().map(|record| {
+        let SqsRecord {
+            message_id,
+            event_source,
+            body,
+        } = SqsRecord::deserialize(record).ok()?;
+        (event_source == "aws:sqs").then_some((message_id, body))
+    });
+    let messages: Vec<_> = messages.collect::<Option<_>>()?;
+    (!messages.is_empty()).then_some(messages)
+}
+
+/// What one message of such an event says.
+pub(super) fn read_body(
+    body: &str,
+    notification: &mut Notification,
+) -> Result<(), NotificationError> {
+    read_wrapped("a message of SQS", body, 0, notification)
 }
 
 fn read_wrapped(
@@ -294,7 +361,6 @@ fn part<'a, T: Deserialize<'a>>(
     })
 }
 
-/// Names what was found by its keys, which say what it is, and not by its values, which may be anything.
 /// The beginning of a text that anybody may have written, for a message that goes to a log.
 fn cut(text: &str) -> String {
     match text.char_indices().nth(CUT_CHARACTERS) {
@@ -303,6 +369,7 @@ fn cut(text: &str) -> String {
     }
 }
 
+/// Names what was found by its keys, which say what it is, and not by its values, which may be anything.
 fn described(json: &Value) -> String {
     match json {
         Value::Object(object) if object.is_empty() => "an empty object".to_owned(),

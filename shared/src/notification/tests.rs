@@ -1,4 +1,4 @@
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::*;
 
@@ -212,6 +212,160 @@ fn event_bridge_tells_a_queue_or_a_lambda() {
     }
 }
 
+/// What Lambda sends to a function's destination, as documented in "Capturing records of Lambda asynchronous invocations".
+fn invocation(event: &str) -> String {
+    json!({
+        "version": "1.0",
+        "timestamp": "2019-11-14T18:16:05.568Z",
+        "requestContext": {
+            "requestId": "e4b46cbf-b738-xmpl-8880-a18cdf61200e",
+            "functionArn": "arn:aws:lambda:us-east-2:123456789012:function:my-function:$LATEST",
+            "condition": "RetriesExhausted",
+            "approximateInvokeCount": 3
+        },
+        "requestPayload": serde_json::from_str::<Value>(event).unwrap(),
+        "responseContext": {
+            "statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"
+        },
+        // A function may answer anything. What it names is not announced by it.
+        "responsePayload": {"errorMessage": "failed", "log_files": ["s3://other/a"],
+            "Records": [record("ObjectCreated:Put", "b")]}
+    })
+    .to_string()
+}
+
+/// The same, where the destination is a bus of EventBridge.
+fn invocation_event(event: &str) -> String {
+    json!({
+        "version": "0",
+        "detail-type": "Lambda Function Invocation Result - Failure",
+        "source": "lambda",
+        "account": "123456789012",
+        "resources": ["arn:aws:events:us-east-2:123456789012:event-bus/default"],
+        "detail": serde_json::from_str::<Value>(&invocation(event)).unwrap()
+    })
+    .to_string()
+}
+
+/// As one such message came into a queue.
+#[test]
+fn what_a_failure_destination_put_into_a_queue_is_understood() {
+    let message = r#"{"version":"1.0","timestamp":"2026-11-20T10:10:00Z","requestContext":{"requestId":"x","functionArn":"arn:aws:lambda:us-east-1:123456789012:function:d","condition":"RetriesExhausted","approximateInvokeCount":3},"requestPayload":{"Records":[{"eventVersion":"2.1","eventSource":"aws:s3","awsRegion":"us-east-1","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"logs"},"object":{"key":"AWSLogs/a.log.gz","size":100}}}]},"responseContext":{"statusCode":200,"functionError":"Unhandled"},"responsePayload":{"errorMessage":"x"}}"#;
+    let notification = parse(message).unwrap();
+    let expected = Announced {
+        log_file: LogFile::new("s3://logs/AWSLogs/a.log.gz"),
+        bytes: Some(100),
+        etag: None,
+    };
+    assert_eq!(notification.log_files, [expected]);
+    assert_eq!(notification.left_out, []);
+}
+
+/// Whatever a function was invoked with, and whatever its failure destination is.
+#[test]
+fn a_failed_invocation_announces_what_the_function_was_invoked_with() {
+    let events = [
+        (
+            S3_EVENT.to_owned(),
+            "s3://amzn-s3-demo-bucket/HappyFace.jpg",
+        ),
+        (
+            EVENT_BRIDGE.to_owned(),
+            "s3://amzn-s3-demo-bucket1/example-key",
+        ),
+        (
+            sns_to_lambda(S3_EVENT),
+            "s3://amzn-s3-demo-bucket/HappyFace.jpg",
+        ),
+        (
+            sqs_to_lambda(&[&sns(EVENT_BRIDGE)]),
+            "s3://amzn-s3-demo-bucket1/example-key",
+        ),
+        (r#"{"log_files":["s3://b/k"]}"#.to_owned(), "s3://b/k"),
+    ];
+    for (event, uri) in &events {
+        let destination = invocation(event);
+        for message in [
+            // The dead-letter queue of an asynchronous invocation gets the event as it is.
+            event,
+            &destination,
+            &sns(&destination),
+            &sns_to_lambda(&destination),
+            &sqs_to_lambda(&[&destination]),
+            &invocation_event(event),
+            &sqs_to_lambda(&[&invocation_event(event)]),
+            &invocation(&destination),
+        ] {
+            assert_eq!(uris(message), [*uri], "{message}");
+        }
+    }
+    let test = json!({"requestPayload": {"Event": "s3:TestEvent", "Bucket": "b"}});
+    assert_eq!(left_out(&test.to_string())[0].1, Reason::TestEvent);
+    assert!(error(r#"{"requestPayload":{"a":1}}"#).contains("an object with a"));
+    assert!(error(r#"{"responsePayload":{"log_files":["s3://b/k"]}}"#).contains("responsePayload"));
+    let event = r#"{"detail-type":"Lambda Function Invocation Result - Success","detail":{}}"#;
+    assert!(error(event).contains("missing field `requestPayload`"));
+}
+
+#[test]
+fn a_log_file_that_is_named_often_is_announced_once() {
+    let many = [
+        record("ObjectCreated:Put", "a"),
+        record("ObjectCreated:Copy", "a"),
+    ];
+    let many: Vec<Value> = many.iter().cycle().take(7438).cloned().collect();
+    let notification = from_json(&json!({ "Records": many })).unwrap();
+    assert_eq!(notification.log_files.len(), 1);
+    assert_eq!(notification.left_out.len(), 7437);
+    assert!(
+        notification
+            .left_out
+            .iter()
+            .all(|part| part.why == Reason::Repeated && part.uri == "s3://logs/a")
+    );
+    let message = r#"{"log_files":["s3://b/1","s3://b/2","s3://b/1","s3://b/3"]}"#;
+    assert_eq!(uris(message), ["s3://b/1", "s3://b/2", "s3://b/3"]);
+    assert_eq!(
+        uris(&sqs_to_lambda(&[&created("a"), &sns(&created("a"))])).len(),
+        1
+    );
+}
+
+#[test]
+fn messages_of_a_queue_are_understood_each_by_itself() {
+    let event = json!({"Records": [
+        {"messageId": "1", "eventSource": "aws:sqs", "body": created("a")},
+        {"messageId": "2", "eventSource": "aws:sqs", "body": "garbage"},
+        {"messageId": "3", "eventSource": "aws:sqs", "body": sns(&created("b"))},
+    ]});
+    let messages = from_sqs(&event).unwrap();
+    let ids: Vec<&str> = messages.iter().map(|message| &*message.id).collect();
+    assert_eq!(ids, ["1", "2", "3"]);
+    let names: Vec<Option<&str>> = messages
+        .iter()
+        .map(|message| {
+            Some(
+                message.notification.as_ref().ok()?.log_files[0]
+                    .log_file
+                    .name(),
+            )
+        })
+        .collect();
+    assert_eq!(names, [Some("a"), None, Some("b")]);
+
+    // Of all others nothing can be acknowledged by itself.
+    for event in [
+        serde_json::from_str(S3_EVENT).unwrap(),
+        serde_json::from_str(&sns_to_lambda(S3_EVENT)).unwrap(),
+        json!({"Records": []}),
+        json!({"Records": [{"body": "{}", "eventSource": "aws:sqs"}]}),
+        json!({"Records": [{"body": "{}", "eventSource": "aws:mq", "messageId": "1"}]}),
+        json!({"hello": "world"}),
+    ] {
+        assert!(from_sqs(&event).is_none(), "{event}");
+    }
+}
+
 #[test]
 fn the_dispatchers_message_is_read_as_it_was_written() {
     let odd = ["logs/a b+c%2B/é\"\\\u{7}.log.gz", "s3://b/k", "//a"];
@@ -222,6 +376,10 @@ fn the_dispatchers_message_is_read_as_it_was_written() {
         serde_json::from_str::<Value>(&super::message(&[LogFile::new("s3://b/k")])).unwrap(),
         json!({"version": 1, "log_files": ["s3://b/k"]})
     );
+    // Whatever was announced to the dispatcher is passed on: here of a size that the message does not have.
+    let announced = parse(&created("a_$folder$")).unwrap().log_files;
+    let message = super::message(announced.iter().map(|each| &each.log_file));
+    assert_eq!(uris(&message), ["s3://logs/a_$folder$"]);
     // By hand, and with what a later version may add.
     assert_eq!(uris(r#"{"log_files":["s3://b/k"]}"#), ["s3://b/k"]);
     assert_eq!(
@@ -316,8 +474,10 @@ fn what_can_be_no_log_is_left_out() {
         Reason::TestObject
     );
     assert_eq!(why(&created("AWSLogs/")), Reason::Folder);
-    let hadoop = event_bridge("Object Created", "AWSLogs_$folder$");
+    let hadoop = created("AWSLogs_$folder$").replace("\"size\":9", "\"size\":0");
     assert_eq!(why(&hadoop), Reason::Folder);
+    let unknown = event_bridge("Object Created", "AWSLogs_$folder$");
+    assert_eq!(uris(&unknown), ["s3://logs/AWSLogs_$folder$"]);
     // Has bytes, and has any name: a worker will see what it is.
     for key in ["a_$folder$", "conn_log.1.log.gz", "export.gz", "b"] {
         assert_eq!(uris(&created(key)), [format!("s3://logs/{key}")]);
@@ -457,11 +617,12 @@ fn one_part_that_is_not_understood_holds_back_the_whole_message() {
 #[test]
 fn messages_are_not_unwrapped_for_ever() {
     let mut message = created("a");
-    for _ in 0..4 {
+    for _ in 0..6 {
         message = sns(&message);
         assert_eq!(uris(&message).len(), 1);
     }
-    assert!(error(&sns(&message)).contains("more than 4 deep"));
+    assert!(error(&sns(&message)).contains("more than 6 deep"));
+    assert!(error(&invocation(&message)).contains("more than 6 deep"));
     let nested = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(error(&nested).contains("recursion limit"));
 }
@@ -469,7 +630,15 @@ fn messages_are_not_unwrapped_for_ever() {
 /// Every beginning of each sample, and each with a byte replaced, is an answer or an error and never a panic.
 #[test]
 fn damaged_messages_do_not_panic() {
-    for sample in [S3_EVENT, EVENT_BRIDGE, TEST_EVENT, &sns(S3_EVENT)] {
+    let samples = [
+        &sns(S3_EVENT),
+        &invocation(S3_EVENT),
+        &sqs_to_lambda(&[S3_EVENT]),
+    ];
+    for sample in [S3_EVENT, EVENT_BRIDGE, TEST_EVENT]
+        .into_iter()
+        .chain(samples.map(|s| &**s))
+    {
         for at in 0..sample.len() {
             assert!(parse(&sample[..at]).is_err());
             for byte in [b'0', b'"', b'{', b'%', b'+'] {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 use axum::Router;
 use axum::body::{Bytes, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -18,16 +18,20 @@ use futures::StreamExt;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use logmill_shared::{LogFile, notification};
+use logmill_shared::notification;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
-use super::{Next, NotStaged, Stage, Taken, stage_all};
+use super::connections::{Connection, Connections};
+use super::disposition::Disposition;
+use super::failures::Failures;
+use super::{Stage, Taken, stage_all};
 use crate::metrics::Metrics;
 
 /// The longest message, in bytes: SQS's bound, which is also the most that S3 or SNS send.
@@ -36,15 +40,24 @@ const BODY_BYTES_MAX: usize = 1 << 20;
 /// How long a body may take to arrive. A client that is slower keeps others out.
 const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// How long the head of a request may take, and how long a connection may be idle between two.
-const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long a connection may be idle between two requests, the head of the next included. Longer than the 60 seconds after which
+/// a load balancer closes a connection that it does not use: were it shorter, the balancer would send a request just when the
+/// worker closes, and answer 502.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// Connections at once; others wait to be accepted. Each costs some 20 KB, and a file descriptor: there are 1,024 by
-/// default on many systems, and S3 and SQS need some.
-const CONNECTIONS_MAX: usize = 512;
+/// How long a client may read nothing of its answer.
+const WRITE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Connections at once, beside one for each request that is at work. Each costs some 20 KB, and a file descriptor: there are
+/// 1,024 by default on many systems, and S3 and SQS need some. When all are open, the oldest that is not at work is closed for
+/// a new one: see [`Connections`].
+const IDLE_CONNECTIONS_MAX: usize = 256;
 
 /// How long who finds the worker full is asked to wait. Most log files take less.
 const RETRY_AFTER_SECONDS: &str = "1";
+
+/// Log files that an answer names as failed, of all that did.
+const NAMED_MAX: usize = 100;
 
 /// How announcements are taken.
 pub struct Settings {
@@ -115,23 +128,21 @@ impl<S: Stage> Http<S> {
 
     /// Answers until `close` is cancelled, and then whoever has asked before.
     ///
-    /// It is hyper that is served here, and not `axum::serve`, since that one waits for a request's head as long as the
-    /// client likes, and for any number of clients.
+    /// It is hyper that is served here, and not `axum::serve`, since that one waits for a request's head, and for its answer to
+    /// be read, as long as the client likes, and for any number of clients.
+    ///
+    /// # Errors
+    ///
+    /// None today; a listener that fails is listened to again.
     pub async fn listen(
         self: Arc<Self>,
         listener: TcpListener,
         close: CancellationToken,
     ) -> Result<()> {
         let router = self.router();
-        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let open = Connections::new(self.settings.requests_max + IDLE_CONNECTIONS_MAX);
         let mut connections = JoinSet::new();
-        while let Some(permit) = close
-            .run_until_cancelled(Arc::clone(&room).acquire_owned())
-            .await
-        {
-            let permit = permit?;
-            let accepted = close.run_until_cancelled(listener.accept()).await;
-            let Some(accepted) = accepted else { break };
+        while let Some(accepted) = close.run_until_cancelled(listener.accept()).await {
             let stream = match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
@@ -141,17 +152,27 @@ impl<S: Stage> Http<S> {
                     continue;
                 }
             };
-            let service = TowerToHyperService::new(router.clone());
+            let (admitted, has_evicted) = open.admit();
+            if has_evicted {
+                self.metrics.http_evicted();
+            }
+            let mut stream = TimeoutStream::new(stream);
+            stream.set_write_timeout(Some(WRITE_TIME_MAX));
+            let connection = Arc::clone(&admitted.connection);
+            let service = TowerToHyperService::new(router.clone().layer(Extension(connection)));
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIME_MAX)
-                .serve_connection(TokioIo::new(stream), service);
+                .header_read_timeout(KEEP_ALIVE)
+                .serve_connection(TokioIo::new(Box::pin(stream)), service);
             let close = close.clone();
             connections.spawn(async move {
-                let _permit = permit;
                 let mut connection = pin!(connection);
                 let ended = tokio::select! {
                     ended = &mut connection => ended,
+                    () = admitted.connection.evicted.cancelled() => {
+                        tracing::debug!("connection closed to make room for another");
+                        Ok(())
+                    }
                     () = close.cancelled() => {
                         connection.as_mut().graceful_shutdown();
                         connection.await
@@ -177,12 +198,18 @@ async fn ready<S>(State(http): State<Arc<Http<S>>>) -> (StatusCode, &'static str
 }
 
 async fn show_metrics<S>(State(http): State<Arc<Http<S>>>) -> Response {
+    // Who sends many requests at once has each answered in its turn, after those of all other connections.
+    yield_now().await;
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(CONTENT_TYPE, content_type)], http.metrics.text()).into_response()
 }
 
-async fn announce<S: Stage>(State(http): State<Arc<Http<S>>>, request: Request) -> Response {
-    let answer = match http.announced(request).await {
+async fn announce<S: Stage>(
+    State(http): State<Arc<Http<S>>>,
+    Extension(connection): Extension<Arc<Connection>>,
+    request: Request,
+) -> Response {
+    let answer = match http.announced(request, &connection).await {
         Ok(answer) | Err(answer) => answer,
     };
     http.metrics.http_request(answer.status.as_u16());
@@ -221,12 +248,13 @@ impl IntoResponse for Answer {
 
 impl<S: Stage> Http<S> {
     /// Both are answers. Whoever has no token costs next to nothing, and whoever finds no room little more.
-    async fn announced(&self, request: Request) -> Result<Answer, Answer> {
+    async fn announced(&self, request: Request, connection: &Connection) -> Result<Answer, Answer> {
         let token = self.settings.token.as_ref();
         if !token.is_some_and(|token| token.is_shown_by(request.headers())) {
             let why = "show the worker's token: Authorization: Bearer <token>";
             return Err(Answer::error(StatusCode::UNAUTHORIZED, why));
         }
+        connection.known();
         if self.stop.is_cancelled() {
             let why = "this worker is stopping; try another";
             return Err(Answer::error(StatusCode::SERVICE_UNAVAILABLE, why));
@@ -235,6 +263,7 @@ impl<S: Stage> Http<S> {
             let why = "this worker is full; try again, or another";
             return Err(Answer::error(StatusCode::SERVICE_UNAVAILABLE, why));
         };
+        let _at_work = connection.work();
         let body = body(request).await?;
         let understood = std::str::from_utf8(&body)
             .map_err(|error| error.to_string())
@@ -249,7 +278,9 @@ impl<S: Stage> Http<S> {
             self.metrics.left_out(part.why.name());
         }
 
-        let (mut staged, mut skipped, mut failed) = (0, 0, Vec::new());
+        let (mut staged, mut skipped) = (0, 0);
+        let mut failures = Failures::default();
+        let (mut named, mut failed) = (Vec::new(), 0_usize);
         let left_out = notification.left_out.len();
         let mut outcomes = pin!(stage_all(
             &self.stage,
@@ -261,28 +292,40 @@ impl<S: Stage> Http<S> {
                 Ok(Taken::Staged) => staged += 1,
                 Ok(Taken::Skipped) => skipped += 1,
                 Err(error) => {
-                    tracing::warn!(%log_file, reason = %error, "log file not staged; its announcer is told");
-                    failed.push((log_file, error));
+                    failed += 1;
+                    if named.len() < NAMED_MAX {
+                        let reason = error.to_string();
+                        named.push(json!({"log_file": log_file.uri(), "reason": reason}));
+                    }
+                    failures.add(log_file, &error);
                 }
             }
         }
+        failures.each_reason(|name, log_files, log_file, reason| {
+            tracing::warn!(
+                name,
+                log_files,
+                log_file,
+                reason,
+                "not staged; whoever announced it is told"
+            );
+        });
         let mut body = json!({
             "staged": staged, "skipped": skipped, "left_out": left_out,
         });
-        let Some((_, first)) = failed.first() else {
-            let status = StatusCode::OK;
-            return Ok(Answer { status, body });
+        let status = match failures.worst() {
+            None => {
+                let status = StatusCode::OK;
+                return Ok(Answer { status, body });
+            }
+            Some(Disposition::Reject) => StatusCode::UNPROCESSABLE_ENTITY,
+            Some(Disposition::Retry | Disposition::BackOff(_)) => StatusCode::SERVICE_UNAVAILABLE,
         };
-        let for_a_person = |(_, error): &(LogFile, NotStaged)| error.next == Next::Person;
-        let status = match failed.iter().all(for_a_person) {
-            true => StatusCode::UNPROCESSABLE_ENTITY,
-            false => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        body["error"] = Value::from(first.to_string());
-        let failed = failed.iter();
-        body["failed"] = failed
-            .map(|(log_file, error)| json!({"log_file": log_file.uri(), "reason": error.to_string()}))
-            .collect();
+        body["error"] = named
+            .first()
+            .map_or(Value::Null, |first| first["reason"].clone());
+        body["failed_log_files"] = failed.into();
+        body["failed"] = named.into();
         Err(Answer { status, body })
     }
 }

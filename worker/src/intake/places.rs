@@ -1,6 +1,5 @@
 //! The places that announced log files may be read from, and what is there.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use anyhow::{Context, Result};
@@ -8,9 +7,9 @@ use aws_sdk_s3::Client;
 use logmill_shared::LogFile;
 use logmill_shared::notification::Allowed;
 
+use super::disposition::NotStaged;
 use super::listing::{Found, Place};
-use super::{Next, NotStaged};
-use crate::aws::{self, S3Error, Verdict};
+use crate::aws::{self, S3Error, S3ErrorKind};
 
 /// The places that log files may be read from, each bucket with a client of its own: they may be in several regions.
 #[derive(Debug)]
@@ -35,27 +34,37 @@ impl Places {
         Ok(Self { allowed, buckets })
     }
 
+    /// How many buckets there are.
+    pub fn buckets(&self) -> usize {
+        self.buckets.len()
+    }
+
     /// The log file as it is now.
+    ///
+    /// # Errors
+    ///
+    /// If it is not allowed, or S3 does not show it.
     pub async fn look_up(&self, log_file: &LogFile) -> Result<Found, NotStaged> {
         let client = log_file
             .bucket_and_key()
             .filter(|_| self.allowed.iter().any(|place| place.allows(log_file)))
             .and_then(|(bucket, key)| Some((self.buckets.get(bucket)?, bucket, key)));
         let Some((client, bucket, key)) = client else {
-            return Err(NotStaged {
-                name: "not_allowed",
-                reason: Cow::Borrowed("it is in no place that --allow names"),
-                next: Next::Person,
-            });
+            return Err(NotStaged::rejected(
+                "not_allowed",
+                "it is in no place that --allow names",
+            ));
         };
         let request = client.head_object().bucket(bucket).key(key);
         let answer = request.send().await.map_err(|error| {
             let needs =
                 "s3:GetObject on it, and s3:ListBucket on its bucket to see whether it is there";
             let error = S3Error::new(&error, bucket, needs);
-            match error.verdict {
-                Verdict::NotFound => NotStaged::by_s3(error.verdict, "there is no such object"),
-                verdict => NotStaged::by_s3(verdict, error),
+            match error.kind {
+                S3ErrorKind::NotFound => {
+                    NotStaged::by_s3(error.kind, log_file, "there is no such object")
+                }
+                kind => NotStaged::by_s3(kind, log_file, error),
             }
         })?;
         let bytes = answer
@@ -70,7 +79,7 @@ impl Places {
             }),
             _ => {
                 let reason = "S3 does not tell its size and ETag";
-                Err(NotStaged::by_s3(Verdict::Retry, reason))
+                Err(NotStaged::by_s3(S3ErrorKind::Unavailable, log_file, reason))
             }
         }
     }

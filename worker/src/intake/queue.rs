@@ -6,21 +6,26 @@ use std::error::Error;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::Builder;
 use aws_sdk_sqs::config::http::HttpResponse;
+use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
     BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry,
     DeleteMessageBatchRequestEntry, MessageSystemAttributeName, QueueAttributeName,
     SendMessageBatchRequestEntry,
 };
-use logmill_shared::sqs::{BATCH_MAX, region_of};
+use logmill_shared::sqs::{BATCH_MAX, QueueUrl, QueueUrlError};
 
 use crate::aws;
+use crate::retry::Policy;
 
 /// A queue that has answered once.
 #[derive(Debug, Clone)]
 pub struct Queue {
     client: Client,
+    /// How requests about messages are retried.
+    retries: RetryConfig,
     url: String,
     arn: String,
     receives_max: Option<u64>,
@@ -66,25 +71,16 @@ impl Queue {
             reason,
             code: None,
         };
-        let parsed = match url::Url::parse(url) {
-            Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => parsed,
-            _ if url.starts_with("arn:") => {
-                return Err(wrong(
-                    "this is an ARN; give the queue's URL instead".to_owned(),
-                ));
-            }
-            _ => return Err(wrong("this is no URL of a queue".to_owned())),
-        };
-        if parsed.path().ends_with(".fifo") {
-            // Groups would make workers wait for one another, for an order that nothing here depends on.
-            return Err(wrong("this is a FIFO queue; use a standard one".to_owned()));
-        }
+        let parsed: QueueUrl = url
+            .trim()
+            .parse()
+            .map_err(|error: QueueUrlError| wrong(error.to_string()))?;
         let config = aws::sdk_config().await;
-        let region = parsed.host_str().and_then(region_of);
-        let client = aws::sqs_client(config, region).map_err(|error| wrong(error.to_string()))?;
+        let client = aws::sqs_client(config, &parsed).map_err(|error| wrong(error.to_string()))?;
         let mut queue = Self {
             client,
-            url: url.to_owned(),
+            retries: Policy::REQUEST.of_sdk(),
+            url: parsed.as_str().to_owned(),
             arn: String::new(),
             receives_max: None,
         };
@@ -101,7 +97,6 @@ impl Queue {
     /// A queue that has not been asked, at an endpoint of one's own. Nothing is tried twice.
     #[cfg(test)]
     pub(crate) fn at(endpoint: &str, name: &str) -> Self {
-        use aws_sdk_sqs::config::retry::RetryConfig;
         use aws_sdk_sqs::config::{BehaviorVersion, Config, Credentials, Region};
 
         let config = Config::builder()
@@ -112,10 +107,23 @@ impl Queue {
             .retry_config(RetryConfig::disabled());
         Self {
             client: Client::from_conf(config.build()),
+            retries: RetryConfig::disabled(),
             url: format!("{endpoint}/1/{name}"),
             arn: format!("arn:aws:sqs:us-east-2:1:{name}"),
             receives_max: None,
         }
+    }
+
+    /// The same queue, for who repeats requests about messages himself: each is tried once.
+    pub(crate) fn once(&self) -> Self {
+        Self {
+            retries: Policy::once(),
+            ..self.clone()
+        }
+    }
+
+    fn retrying(&self) -> Builder {
+        Builder::new().retry_config(self.retries.clone())
     }
 
     async fn attributes(&self) -> Result<HashMap<QueueAttributeName, String>, QueueError> {
@@ -166,6 +174,8 @@ impl Queue {
             .visibility_timeout(visibility.as_secs() as i32)
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
+            .customize()
+            .config_override(self.retrying())
             .send()
             .await
             .map_err(|error| self.error(&error, "sqs:ReceiveMessage"))?;
@@ -189,6 +199,8 @@ impl Queue {
             .delete_message_batch()
             .queue_url(&self.url)
             .set_entries(Some(self.built(entries)?))
+            .customize()
+            .config_override(self.retrying())
             .send()
             .await
             .map_err(|error| self.error(&error, "sqs:DeleteMessage"))?;
@@ -213,6 +225,8 @@ impl Queue {
             .change_message_visibility_batch()
             .queue_url(&self.url)
             .set_entries(Some(self.built(entries)?))
+            .customize()
+            .config_override(self.retrying())
             .send()
             .await
             .map_err(|error| self.error(&error, "sqs:ChangeMessageVisibility"))?;
@@ -236,6 +250,8 @@ impl Queue {
             .send_message_batch()
             .queue_url(&self.url)
             .set_entries(Some(self.built(entries)?))
+            .customize()
+            .config_override(self.retrying())
             .send()
             .await
             .map_err(|error| self.error(&error, "sqs:SendMessage"))?;
@@ -380,6 +396,23 @@ mod tests {
         assert_eq!(receives_max(&policy("5")), Some(5));
         assert_eq!(receives_max(&policy("\"5\"")), Some(5));
         assert_eq!(receives_max("{}"), None);
+    }
+
+    /// Who repeats requests himself has each made once; for others the SDK repeats it, and nobody else.
+    #[tokio::test]
+    async fn a_request_is_repeated_by_one_layer() {
+        const POLICY: Policy = Policy {
+            attempts: 4,
+            first_wait: Duration::from_millis(1),
+            longest_wait: Duration::from_millis(5),
+        };
+        let sqs = crate::fake_s3::FakeS3::start(|_, _| crate::fake_s3::Answer::new(503, "{}"));
+        let mut queue = Queue::at(&sqs.endpoint, "work");
+        queue.retries = POLICY.of_sdk();
+        assert!(queue.delete(&["receipt"]).await.is_err());
+        assert_eq!(sqs.requests().len(), 4);
+        assert!(queue.once().delete(&["receipt"]).await.is_err());
+        assert_eq!(sqs.requests().len(), 5);
     }
 
     #[tokio::test]

@@ -7,23 +7,26 @@
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
 use futures::StreamExt;
 use futures::future::join_all;
-use logmill_shared::notification::{self, Notification};
+use logmill_shared::notification::{self, Announced, Notification};
 use logmill_shared::sqs::BATCH_MAX;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::disposition::{Dependency, Disposition};
+use super::failures::Failures;
+use super::outages::{Outages, pause};
 use super::queue::{Message, Queue};
 use super::visibility::{Hidden, Visibility};
-use super::{Next, Stage, stage_all};
+use super::{Stage, Taken, stage_all};
 use crate::metrics::{Metrics, Received};
+use crate::retry::Policy;
 
 /// How long a request for messages waits for some: SQS's own bound. Shorter, and an idle worker asks more often. But no longer
 /// than a part of the time that they are hidden for, since how much of that is left when they come is not known.
@@ -37,9 +40,6 @@ const LAST_POLL: Duration = Duration::from_secs(2);
 /// Messages that wait to be deleted do so together, but not for longer than this.
 const DELETE_LINGER: Duration = Duration::from_millis(50);
 
-/// How often a deletion is tried. A message that is not deleted comes again, and changes nothing.
-const DELETE_TRIES: u32 = 3;
-
 /// The wait before a message is tried again, which doubles with each attempt. What is missing, or can't be had, has some
 /// time to come back; what can't be read is soon where a person sees it.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -49,10 +49,12 @@ const LONGEST_AGAIN_UNREADABLE: Duration = Duration::from_secs(30);
 /// In an outage as few attempts as can be are spent on each.
 const AGAIN_IN_OUTAGE: Duration = Duration::from_mins(1);
 
-/// Messages in a row that fail as in an outage before the others are left where they are, and only one is tried now and
-/// then: each attempt brings a message nearer to the dead-letter queue, and it is not the message's fault.
-const OUTAGES_BORNE: u32 = 4;
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// How a deletion is repeated. A message that is not deleted comes again, and changes nothing.
+const DELETE: Policy = Policy {
+    attempts: 3,
+    first_wait: Duration::from_millis(200),
+    longest_wait: Duration::from_secs(1),
+};
 
 /// How a queue is drawn from.
 #[derive(Debug, Clone, Copy)]
@@ -65,18 +67,22 @@ pub struct Settings {
     pub log_files_at_once: usize,
     /// How long what is in hand may take once it is time to stop.
     pub grace: Duration,
+    /// Buckets that log files may be in. While all of them refuse, nothing is taken.
+    pub buckets: usize,
 }
 
 /// Draws from a queue.
 struct Intake<S> {
+    /// For what is asked in a loop: each request is tried once.
+    once: Queue,
+    /// For all else.
     queue: Queue,
     settings: Settings,
     stage: S,
     visibility: Arc<Visibility>,
     deletions: mpsc::Sender<Deletion>,
     metrics: Arc<Metrics>,
-    /// Messages in a row that have failed as in an outage.
-    outages: AtomicU32,
+    outages: Outages,
 }
 
 /// Stages what the queue announces until `stop` is cancelled, and then what is in hand, until the grace is over. When this
@@ -88,23 +94,25 @@ pub async fn take<S: Stage>(
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) -> Result<()> {
-    let visibility = Visibility::new(queue.clone(), settings.visibility);
+    let once = queue.once();
+    let visibility = Visibility::new(once.clone(), settings.visibility);
     let (deletions, deleted) = mpsc::channel(settings.messages_max);
     let mut deleting = JoinSet::new();
-    deleting.spawn(delete(queue.clone(), deleted));
+    deleting.spawn(delete(once.clone(), deleted));
     let mut renewing = JoinSet::new();
     renewing.spawn({
         let visibility = Arc::clone(&visibility);
         async move { visibility.renew().await }
     });
     let intake = Arc::new(Intake {
+        once,
         queue,
         settings,
         stage,
         visibility,
         deletions,
         metrics,
-        outages: AtomicU32::new(0),
+        outages: Outages::new(settings.buckets),
     });
     let mut in_hand = InHand::default();
     let ended = tokio::select! {
@@ -171,7 +179,7 @@ impl<S: Stage> Intake<S> {
         let mut failures = 0;
         while !stop.is_cancelled() {
             in_hand.forget_ended();
-            let is_outage = self.wait_out(stop).await;
+            let is_probe = self.wait_out(stop).await;
             let first = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
@@ -179,7 +187,7 @@ impl<S: Stage> Intake<S> {
             };
             let Ok(first) = first else { return };
             let mut permits = vec![first];
-            let max = if is_outage { 1 } else { BATCH_MAX };
+            let max = if is_probe { 1 } else { BATCH_MAX };
             while permits.len() < max
                 && let Ok(permit) = Arc::clone(&room).try_acquire_owned()
             {
@@ -188,7 +196,7 @@ impl<S: Stage> Intake<S> {
 
             let begun = Instant::now();
             let receive = self
-                .queue
+                .once
                 .receive(permits.len(), poll, self.settings.visibility);
             tokio::pin!(receive);
             let received = tokio::select! {
@@ -210,46 +218,35 @@ impl<S: Stage> Intake<S> {
                 }
             };
             failures = 0;
-            if messages.is_empty() {
-                // There is nothing to be spared any more.
-                self.outages.store(0, Ordering::Relaxed);
-            }
             for (message, permit) in messages.into_iter().zip(permits) {
                 let receipt = message.receipt.clone();
                 let hidden = self.visibility.keep(message, begun);
                 let intake = Arc::clone(&self);
                 in_hand.begin(receipt, async move {
-                    intake.take_message(hidden).await;
+                    intake.take_message(hidden, is_probe).await;
                     drop(permit);
                 });
             }
         }
     }
 
-    /// Waits while all fails that is taken. Returns whether it does.
+    /// Waits while nothing that is taken could be staged. Returns whether that is so: then one message is to be tried.
     async fn wait_out(&self, stop: &CancellationToken) -> bool {
-        let outages = self.outages.load(Ordering::Relaxed);
-        let Some(beyond) = outages.checked_sub(OUTAGES_BORNE) else {
+        let Some(pause) = self.outages.all_out() else {
             return false;
         };
-        let pause = pause(beyond);
         tracing::warn!(
             pause_s = pause.as_secs(),
-            outages,
             "messages left in the queue for a while: nothing can be staged"
         );
         wait(pause, stop).await;
         true
     }
 
-    /// The whole way of one message.
-    async fn take_message(&self, hidden: Hidden) {
+    /// The whole way of one message. A probe is tried whatever is out of order.
+    async fn take_message(&self, hidden: Hidden, is_probe: bool) {
         let in_flight = self.metrics.message_in_flight();
-        let outcome = self.stage_all(&hidden.message).await;
-        match outcome {
-            Err(Next::Outage) => self.outages.fetch_add(1, Ordering::Relaxed),
-            _ => self.outages.swap(0, Ordering::Relaxed),
-        };
+        let outcome = self.stage_all(&hidden.message, is_probe).await;
         let age = hidden.message.sent.elapsed().unwrap_or_default();
         let received = match outcome {
             Ok(()) if !hidden.is_hidden().await => {
@@ -267,9 +264,8 @@ impl<S: Stage> Intake<S> {
                     false => Received::Lost,
                 }
             }
-            Err(next) => {
+            Err(again) => {
                 let receipt = hidden.message.receipt.clone();
-                let again = again(next, hidden.message.receive_count);
                 drop(hidden);
                 // If this fails, it shows when its time is over.
                 if let Err(error) = self.queue.hide(&[(&receipt, again)]).await {
@@ -282,43 +278,110 @@ impl<S: Stage> Intake<S> {
         drop(in_flight);
     }
 
-    /// Stages all log files of a message. The error says when to try again; the reason has been told.
-    async fn stage_all(&self, message: &Message) -> Result<(), Next> {
+    /// Stages all log files of a message. The error is how long to hide it before it is tried again; the reason has been told.
+    async fn stage_all(&self, message: &Message, is_probe: bool) -> Result<(), Duration> {
         let Notification {
             log_files,
             left_out,
         } = match notification::parse(&message.body) {
             Ok(notification) => notification,
             Err(error) => {
-                tracing::warn!(
-                    message_id = message.id, receive_count = message.receive_count, %error,
-                    "message not understood; left to the queue's redrive policy"
-                );
+                self.tell(message, "not_understood", 0, "", &error.to_string());
                 self.metrics.failed("not_understood");
-                return Err(Next::Person);
+                return Err(again(&Disposition::Reject, message.receive_count));
             }
         };
         for part in &left_out {
             tracing::debug!(uri = part.uri, why = %part.why, "left out");
             self.metrics.left_out(part.why.name());
         }
-        let mut failures = Vec::new();
+        let (log_files, held_back) = self.hold_back(log_files, is_probe);
+        let mut failures = Failures::default();
         let mut outcomes = pin!(stage_all(
             &self.stage,
             log_files,
             self.settings.log_files_at_once
         ));
         while let Some((log_file, outcome)) = outcomes.next().await {
-            if let Err(error) = outcome {
-                tracing::warn!(
-                    %log_file, message_id = message.id, receive_count = message.receive_count, reason = %error,
-                    "log file not staged; left to the queue's redrive policy"
-                );
-                failures.push(error.next);
+            let bucket = Dependency::bucket_of(&log_file);
+            match outcome {
+                Ok(taken) => {
+                    self.outages.succeeded(&bucket);
+                    // What is skipped has told nothing of the tables.
+                    if taken == Taken::Staged {
+                        self.outages.succeeded(&Dependency::All);
+                    }
+                }
+                Err(error) => failures.add(log_file, &error),
             }
         }
-        // What makes it wait longest decides.
-        failures.into_iter().max().map_or(Ok(()), Err)
+        failures.each_reason(|name, count, first, reason| {
+            self.tell(message, name, count, first, reason);
+        });
+        failures
+            .outages()
+            .for_each(|each| self.outages.failed(each));
+        if let Some(first) = held_back.first() {
+            let (count, first) = (held_back.len(), first.log_file.uri());
+            self.metrics.failed("held_back");
+            let reason = "its bucket is out of order; other messages tell why";
+            match self.is_last_attempt(message) {
+                true => self.tell(message, "held_back", count, first, reason),
+                false => tracing::debug!(message_id = message.id, count, first, "held back"),
+            }
+            return Err(LONGEST_AGAIN);
+        }
+        match failures.worst() {
+            None => Ok(()),
+            Some(worst) => Err(again(worst, message.receive_count)),
+        }
+    }
+
+    /// The log files that are to be tried now, and those that are not, as their bucket is out of order.
+    fn hold_back(
+        &self,
+        log_files: Vec<Announced>,
+        is_probe: bool,
+    ) -> (Vec<Announced>, Vec<Announced>) {
+        let mut admitted = HashMap::new();
+        log_files.into_iter().partition(|announced| {
+            let bucket = Dependency::bucket_of(&announced.log_file);
+            // Asked once for a message: in an outage the second answer would be another.
+            *admitted
+                .entry(bucket)
+                .or_insert_with_key(|bucket| is_probe || self.outages.admits(bucket))
+        })
+    }
+
+    /// Whether the queue's redrive policy takes the message to the dead-letter queue if it fails.
+    fn is_last_attempt(&self, message: &Message) -> bool {
+        let max = self.queue.receives_max();
+        max.is_some_and(|max| u64::from(message.receive_count) >= max)
+    }
+
+    /// Logs why log files of a message are not staged, and when it was the message's last attempt.
+    fn tell(&self, message: &Message, name: &str, log_files: usize, first: &str, reason: &str) {
+        let (message_id, receive_count) = (&*message.id, message.receive_count);
+        match self.is_last_attempt(message) {
+            true => tracing::error!(
+                message_id,
+                receive_count,
+                name,
+                log_files,
+                log_file = first,
+                reason,
+                "not staged at its last attempt: the message goes to the dead-letter queue"
+            ),
+            false => tracing::warn!(
+                message_id,
+                receive_count,
+                name,
+                log_files,
+                log_file = first,
+                reason,
+                "not staged; the message is left to the queue's redrive policy"
+            ),
+        }
     }
 
     /// Deletes a message. Returns whether it has gone.
@@ -354,19 +417,14 @@ impl<S: Stage> Intake<S> {
 }
 
 /// How long a message is hidden for after a failure.
-fn again(next: Next, receive_count: u32) -> Duration {
-    let (first, longest) = match next {
-        Next::Person => (AGAIN_UNREADABLE, LONGEST_AGAIN_UNREADABLE),
-        Next::Again => (AGAIN, LONGEST_AGAIN),
-        Next::Outage => (AGAIN_IN_OUTAGE, LONGEST_AGAIN),
+fn again(disposition: &Disposition, receive_count: u32) -> Duration {
+    let (first, longest) = match disposition {
+        Disposition::Reject => (AGAIN_UNREADABLE, LONGEST_AGAIN_UNREADABLE),
+        Disposition::Retry => (AGAIN, LONGEST_AGAIN),
+        Disposition::BackOff(_) => (AGAIN_IN_OUTAGE, LONGEST_AGAIN),
     };
     let doubled = 1_u32 << receive_count.clamp(1, 16).saturating_sub(1);
     (first * doubled).min(longest)
-}
-
-/// The pause after so many failures in a row.
-fn pause(failures: u32) -> Duration {
-    Duration::from_secs(1 << failures.min(6)).min(LONGEST_PAUSE)
 }
 
 async fn wait(pause: Duration, stop: &CancellationToken) {
@@ -404,10 +462,10 @@ async fn delete(queue: Queue, mut deletions: mpsc::Receiver<Deletion>) {
 }
 
 async fn delete_batch(queue: Queue, mut batch: Vec<Deletion>) {
-    for tried in 1..=DELETE_TRIES {
+    let mut retries = DELETE.begin("deleting messages");
+    loop {
         let receipts: Vec<&str> = batch.iter().map(|each| each.receipt.as_str()).collect();
         let refused = queue.delete(&receipts).await;
-        let is_last = tried == DELETE_TRIES;
         let mut left = Vec::new();
         for (at, deletion) in batch.into_iter().enumerate() {
             let refusal = match &refused {
@@ -422,22 +480,27 @@ async fn delete_batch(queue: Queue, mut batch: Vec<Deletion>) {
                     // Whoever asked may have been stopped since.
                     let _ = deletion.done.send(true);
                 }
-                Some((why, is_final)) if is_final || is_last => {
-                    tracing::warn!(
-                        why,
-                        "message not deleted; it will come again, and change nothing"
-                    );
-                    let _ = deletion.done.send(false);
-                }
-                Some(_) => left.push(deletion),
+                Some((why, true)) => not_deleted(deletion, &why),
+                Some((why, false)) => left.push((deletion, why)),
             }
         }
-        if left.is_empty() {
+        let Some((_, why)) = left.first() else { return };
+        if !retries.wait(why).await {
+            for (deletion, why) in left {
+                not_deleted(deletion, &why);
+            }
             return;
         }
-        batch = left;
-        sleep(Duration::from_millis(200) * tried).await;
+        batch = left.into_iter().map(|(deletion, _)| deletion).collect();
     }
+}
+
+fn not_deleted(deletion: Deletion, why: &str) {
+    tracing::warn!(
+        why,
+        "message not deleted; it will come again, and change nothing"
+    );
+    let _ = deletion.done.send(false);
 }
 
 #[cfg(test)]
@@ -446,15 +509,14 @@ mod tests {
 
     #[test]
     fn what_fails_again_is_tried_more_rarely() {
-        let seconds = |next, count| again(next, count).as_secs();
-        assert_eq!(seconds(Next::Again, 1), 10);
-        assert_eq!(seconds(Next::Again, 3), 40);
-        assert_eq!(seconds(Next::Outage, 1000), 900);
-        assert_eq!(seconds(Next::Person, 0), 1);
-        assert_eq!(seconds(Next::Person, 5), 16);
-        assert_eq!(seconds(Next::Person, 50), 30);
-        assert_eq!(seconds(Next::Outage, 1), 60);
-        assert_eq!(pause(0).as_secs(), 1);
-        assert_eq!(pause(100).as_secs(), 60);
+        let seconds = |disposition: Disposition, count| again(&disposition, count).as_secs();
+        let outage = || Disposition::BackOff(Dependency::All);
+        assert_eq!(seconds(Disposition::Retry, 1), 10);
+        assert_eq!(seconds(Disposition::Retry, 3), 40);
+        assert_eq!(seconds(outage(), 1000), 900);
+        assert_eq!(seconds(Disposition::Reject, 0), 1);
+        assert_eq!(seconds(Disposition::Reject, 5), 16);
+        assert_eq!(seconds(Disposition::Reject, 50), 30);
+        assert_eq!(seconds(outage(), 1), 60);
     }
 }

@@ -2,9 +2,9 @@
 //! broke; what is read is one version of the object, or an error.
 
 use std::io::{self, Read};
-use std::time::Duration;
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use bytes::{Buf, Bytes};
 use futures::channel::mpsc::{Receiver, Sender, channel};
@@ -13,18 +13,12 @@ use futures::{SinkExt, StreamExt};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use crate::aws::{self, S3Error, Verdict};
+use crate::aws::{self, S3Error, S3ErrorKind};
+use crate::retry::Policy;
 
 /// Chunks that may wait to be read. A chunk is what the HTTP client hands over, at most some 400 KB: few enough that
 /// every core's log file costs a few megabytes, enough that the network goes on while a batch is computed.
 const CHUNKS_IN_FLIGHT: usize = 8;
-
-/// Streams that may break one after another with hardly anything between them. The SDK has then tried each request a
-/// few times itself, so this outlasts a bad half a minute; more would hold up all that is behind this log file.
-const ATTEMPTS: u32 = 6;
-
-/// The wait before the second attempt. It doubles each time.
-const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 
 /// A stream that came this far starts the count of attempts anew: a large object on a poor line gets through, while one
 /// that trickles byte by byte comes to an end.
@@ -61,8 +55,8 @@ enum Problem {
     /// The one that goes away by itself.
     #[error("{0}")]
     Broken(String),
-    #[error("{0}; given up after {ATTEMPTS} attempts")]
-    GivenUp(String),
+    #[error("{reason}; given up after {attempts} attempts")]
+    GivenUp { reason: String, attempts: u32 },
     #[error("it has changed since it was looked up; another time it is taken as it is then")]
     Changed,
     #[error("it has been deleted since it was looked up")]
@@ -75,30 +69,30 @@ enum Problem {
     Confused(String),
 }
 
-/// What S3 makes of it that a read failed, if it was one of an object.
-pub(crate) fn verdict(error: &io::Error) -> Option<Verdict> {
+/// What kind of answer of S3 it was that made a read fail, if it was one of an object.
+pub(crate) fn kind(error: &io::Error) -> Option<S3ErrorKind> {
     let error: &FetchError = error.get_ref()?.downcast_ref()?;
     Some(match &error.problem {
-        Problem::Broken(_) | Problem::GivenUp(_) => Verdict::Retry,
-        Problem::Changed | Problem::Damaged(_) | Problem::Confused(_) => Verdict::Changed,
-        Problem::Deleted => Verdict::NotFound,
-        Problem::Refused(error) => error.verdict,
+        Problem::Broken(_) | Problem::GivenUp { .. } => S3ErrorKind::Unavailable,
+        Problem::Changed | Problem::Damaged(_) | Problem::Confused(_) => S3ErrorKind::Changed,
+        Problem::Deleted => S3ErrorKind::NotFound,
+        Problem::Refused(error) => error.kind,
     })
 }
 
 /// Begins to fetch an object, by a task of the runtime that this is called in.
 pub(crate) fn open(object: Object) -> io::Result<ObjectReader> {
-    open_with(object, FIRST_BACKOFF)
+    open_with(object, Policy::REQUEST)
 }
 
-fn open_with(object: Object, first_backoff: Duration) -> io::Result<ObjectReader> {
+fn open_with(object: Object, policy: Policy) -> io::Result<ObjectReader> {
     let runtime = Handle::try_current().map_err(io::Error::other)?;
     let (sender, chunks) = channel(CHUNKS_IN_FLIGHT);
     let remaining = object.bytes;
     let download = Download {
         object,
         offset: 0,
-        first_backoff,
+        policy,
     };
     Ok(ObjectReader {
         chunks,
@@ -149,13 +143,14 @@ struct Download {
     object: Object,
     /// Bytes that have arrived: the next stream begins here.
     offset: u64,
-    first_backoff: Duration,
+    policy: Policy,
 }
 
 impl Download {
     /// Sends all of the object, or its beginning and an error.
     async fn run(mut self, mut chunks: Sender<Result<Bytes, FetchError>>) {
-        let mut attempts = 0;
+        let what = format!("s3://{}/{}", self.object.bucket, self.object.key);
+        let mut retries = self.policy.begin(what);
         let mut broke_at = 0;
         loop {
             let reason = match self.stream(&mut chunks).await {
@@ -164,18 +159,15 @@ impl Download {
                 Err(problem) => return self.fail(problem, chunks).await,
             };
             if self.offset - broke_at >= PROGRESS_BYTES {
-                attempts = 0;
+                retries.start_over();
             }
             broke_at = self.offset;
-            attempts += 1;
-            if attempts == ATTEMPTS {
-                return self.fail(Problem::GivenUp(reason), chunks).await;
+            let cause = format!("{reason}, at byte {}", self.offset);
+            if !retries.wait(cause).await {
+                let attempts = self.policy.attempts;
+                let problem = Problem::GivenUp { reason, attempts };
+                return self.fail(problem, chunks).await;
             }
-            tracing::debug!(
-                bucket = self.object.bucket, key = self.object.key, offset = self.offset, attempts, %reason,
-                "object stream broken"
-            );
-            tokio::time::sleep(self.first_backoff * 2_u32.pow(attempts - 1)).await;
         }
     }
 
@@ -229,15 +221,18 @@ impl Download {
             .bucket(bucket)
             .key(key)
             .if_match(format!("\"{etag}\""))
-            .set_range((self.offset > 0).then(|| format!("bytes={}-", self.offset)));
+            .set_range((self.offset > 0).then(|| format!("bytes={}-", self.offset)))
+            .customize()
+            // Streams that break are repeated, and with them their requests.
+            .config_override(Builder::new().retry_config(Policy::once()));
         let response = request.send().await.map_err(|error| {
             let needs = "s3:GetObject on it, and kms:Decrypt if a KMS key encrypts it";
             let error = S3Error::new(&error, bucket, needs);
-            match error.verdict {
-                Verdict::Retry => Problem::Broken(error.to_string()),
-                Verdict::NotFound => Problem::Deleted,
-                Verdict::Changed => Problem::Changed,
-                Verdict::Archived | Verdict::Refused => Problem::Refused(error),
+            match error.kind {
+                S3ErrorKind::Unavailable => Problem::Broken(error.to_string()),
+                S3ErrorKind::NotFound => Problem::Deleted,
+                S3ErrorKind::Changed => Problem::Changed,
+                S3ErrorKind::Archived | S3ErrorKind::Refused => Problem::Refused(error),
             }
         })?;
         // A server that knows no ranges would begin from the start, and those lines would count twice.
@@ -262,12 +257,19 @@ impl Download {
 }
 
 #[cfg(test)]
+#[allow(clippy::print_stdout)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::fake_s3::{Answer, FakeS3};
+
+    const POLICY: Policy = Policy {
+        attempts: 6,
+        first_wait: Duration::from_millis(1),
+        longest_wait: Duration::from_millis(10),
+    };
 
     /// So many bytes, of which no part is like another.
     fn bytes(length: usize) -> Vec<u8> {
@@ -281,14 +283,17 @@ mod tests {
     }
 
     fn reader(s3: &FakeS3, bytes: usize) -> ObjectReader {
+        // As with the program's own client, the SDK would repeat requests.
+        let config = s3.client.config().to_builder();
+        let config = config.retry_config(POLICY.of_sdk());
         let object = Object {
-            client: s3.client.clone(),
+            client: Client::from_conf(config.build()),
             bucket: "logs".to_owned(),
             key: "a/b.log".to_owned(),
             etag: "e1".to_owned(),
             bytes: bytes as u64,
         };
-        open_with(object, Duration::from_millis(1)).unwrap()
+        open_with(object, POLICY).unwrap()
     }
 
     /// Reads on a thread like those that read log files: a blocking one, inside the runtime's `block_on`.
@@ -421,6 +426,13 @@ mod tests {
         let error = read(&s3, 1000).await.unwrap_err();
         assert!(error.contains("from byte 18: the stream broke"), "{error}");
         assert!(error.contains("given up after 6 attempts"), "{error}");
+        assert_eq!(s3.requests().len(), 6);
+
+        // No other layer repeats a request within these attempts.
+        let s3 = FakeS3::start(|_, _| Answer::new(503, "<Error><Code>SlowDown</Code></Error>"));
+        let error = read(&s3, 1000).await.unwrap_err();
+        assert!(error.contains("given up after 6 attempts"), "{error}");
+        println!("{} requests to a broken S3", s3.requests().len());
         assert_eq!(s3.requests().len(), 6);
 
         let object = bytes(9 << 20);

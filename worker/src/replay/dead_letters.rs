@@ -15,6 +15,7 @@ use tokio::time::sleep;
 
 use super::outbox::{self, Pace};
 use crate::intake::queue::{Message, Queue, QueueError};
+use crate::retry::Policy;
 use crate::verify::Progress;
 
 /// Messages a second that SQS's own task moves at most. It refuses a larger number.
@@ -297,7 +298,7 @@ async fn move_batch(
         .iter()
         .map(|message| message.body.clone())
         .collect();
-    let undone = outbox::send(work, &bodies, outbox::FIRST_PAUSE).await;
+    let undone = outbox::send(work, &bodies, Policy::REQUEST).await;
     let mut is_sent = vec![true; messages.len()];
     undone.places().for_each(|at| is_sent[at] = false);
     let sent = messages
@@ -324,7 +325,7 @@ async fn delete(queue: &Queue, mut receipts: Vec<&str>) -> Result<usize> {
         if receipts.is_empty() {
             break;
         }
-        sleep(outbox::FIRST_PAUSE).await;
+        sleep(Policy::REQUEST.first_wait).await;
     }
     Ok(receipts.len())
 }

@@ -174,7 +174,10 @@ impl fmt::Display for Replayed {
         }
         if self.set_aside > 0 {
             let set_aside = count(self.set_aside);
-            writeln!(f, "           {set_aside} set aside; `logmill retry` tries again")?;
+            writeln!(
+                f,
+                "           {set_aside} set aside; `logmill retry` tries again"
+            )?;
         }
         for (what, skipped) in &self.skipped {
             writeln!(f, "           {} skipped: {what}", count(*skipped))?;

@@ -8,19 +8,13 @@ use anyhow::{Context, Result, bail};
 use logmill_shared::sqs::BATCH_MAX;
 use logmill_shared::{LogFile, notification};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use crate::intake::queue::{Queue, QueueError, Refusal};
+use crate::retry::Policy;
 
 /// Requests that are under way at once: each takes SQS some 20 ms, so that this comes to thousands of messages a second.
 const REQUESTS_AT_ONCE: usize = 8;
-
-/// How often a message is sent before it is given up. With the pauses between them this outlasts half a minute in
-/// which a queue takes nothing.
-const ATTEMPTS: u32 = 8;
-
-/// The pause before the second attempt. It doubles each time.
-pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
 /// Keeps to so many messages a second.
 pub(super) struct Pace {
@@ -72,11 +66,12 @@ impl Undone {
 
 /// Sends messages, ten at most, and again what has not arrived. One whose answer was lost is sent twice, so that only
 /// messages may be sent by it that do no harm twice.
-pub(super) async fn send(queue: &Queue, bodies: &[String], first_pause: Duration) -> Undone {
+pub(super) async fn send(queue: &Queue, bodies: &[String], policy: Policy) -> Undone {
+    let queue = queue.once();
     let mut undone = Undone::default();
     let mut left: Vec<usize> = (0..bodies.len()).collect();
-    let mut pause = first_pause;
-    for attempt in 1.. {
+    let mut retries = policy.begin(format!("messages to {}", queue.url()));
+    loop {
         let batch: Vec<String> = left.iter().map(|&at| bodies[at].clone()).collect();
         let (problem, may_pass) = match queue.send(&batch).await {
             Ok(answer) => {
@@ -95,17 +90,14 @@ pub(super) async fn send(queue: &Queue, bodies: &[String], first_pause: Duration
                 (error.into(), may_pass)
             }
         };
-        if attempt == ATTEMPTS || !may_pass {
+        if !may_pass || !retries.wait(format!("{problem:#}")).await {
             undone.given_up = left;
             undone.failure = Some(match may_pass {
-                true => problem.context(format!("given up after {ATTEMPTS} attempts")),
+                true => problem.context(format!("given up after {} attempts", policy.attempts)),
                 false => problem,
             });
             break;
         }
-        tracing::debug!(attempt, messages = left.len(), error = %format!("{problem:#}"), "sent again");
-        sleep(pause).await;
-        pause *= 2;
     }
     undone
 }
@@ -127,7 +119,7 @@ pub(super) struct Outbox<'a> {
     pace: Pace,
     waiting: Vec<LogFile>,
     under_way: JoinSet<Outcome>,
-    first_pause: Duration,
+    policy: Policy,
     sent: usize,
     unsent: Vec<String>,
     has_failed: bool,
@@ -146,7 +138,7 @@ impl<'a> Outbox<'a> {
             pace: Pace::new(rate),
             waiting: Vec::with_capacity(BATCH_MAX),
             under_way: JoinSet::new(),
-            first_pause: FIRST_PAUSE,
+            policy: Policy::REQUEST,
             sent: 0,
             unsent: Vec::new(),
             has_failed: false,
@@ -198,13 +190,13 @@ impl<'a> Outbox<'a> {
             arrived += self.next().await?;
         }
         self.pace.wait(log_files.len()).await;
-        let (queue, first_pause) = (self.queue.clone(), self.first_pause);
+        let (queue, policy) = (self.queue.clone(), self.policy);
         self.under_way.spawn(async move {
             let bodies: Vec<String> = log_files
                 .iter()
                 .map(|log_file| notification::message([log_file]))
                 .collect();
-            let undone = send(&queue, &bodies, first_pause).await;
+            let undone = send(&queue, &bodies, policy).await;
             Outcome { log_files, undone }
         });
         Ok(arrived)
@@ -253,7 +245,11 @@ mod tests {
     use super::*;
     use crate::fake_s3::{Answer, FakeS3};
 
-    const SOON: Duration = Duration::from_millis(1);
+    const SOON: Policy = Policy {
+        attempts: 8,
+        first_wait: Duration::from_millis(1),
+        longest_wait: Duration::from_millis(10),
+    };
 
     fn bodies(request: &str) -> Vec<String> {
         let request: Value = serde_json::from_str(request).unwrap();
@@ -294,7 +290,7 @@ mod tests {
 
     async fn send_all(queue: &Queue, count: usize) -> (Result<usize>, usize) {
         let mut outbox = Outbox::new(queue, None);
-        outbox.first_pause = SOON;
+        outbox.policy = SOON;
         let mut arrived = 0;
         let mut all = async || {
             for number in 0..count {
@@ -370,7 +366,7 @@ mod tests {
         );
         assert_eq!(error.matches("s3://logs/1").count(), 10, "{error}");
         assert!(error.contains("given up after 8 attempts"), "{error}");
-        assert_eq!(sqs.requests().len(), 2 + ATTEMPTS as usize);
+        assert_eq!(sqs.requests().len(), 2 + SOON.attempts as usize);
 
         // What asking again can't help is not asked again.
         let denied = r#"{"__type":"com.amazonaws.sqs#AccessDeniedException","message":"no"}"#;

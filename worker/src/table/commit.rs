@@ -30,8 +30,8 @@ use super::delta_log::Operation;
 use super::merging::{Room, Rooms, rows_of};
 use super::parquet_file::{self, ParquetFile, Size, Use, Written};
 use super::runs::Runs;
-use super::slot::{Slot, runs};
 use super::set_aside::Names;
+use super::slot::{Slot, runs};
 use super::staging::{self, Opening, StagedFile, StagedRows};
 use super::statistics::delta_statistics;
 use super::world::Guard;
@@ -157,7 +157,10 @@ impl Table {
     }
 
     async fn has_staged(&self) -> Result<bool, TableError> {
-        if staging::list(&self.store, 1, &Names::default()).await?.is_empty() {
+        if staging::list(&self.store, 1, &Names::default())
+            .await?
+            .is_empty()
+        {
             return Ok(false);
         }
         let set_aside = Names::list(&self.store, &*self.world).await?;

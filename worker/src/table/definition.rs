@@ -44,7 +44,10 @@ impl Definition {
     /// 16 hexadecimal digits that tell one definition from another: of the SQL, however it is laid out.
     pub(crate) fn identity(&self) -> String {
         let hash = Sha256::digest(canonical(&self.sql));
-        hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        hash.iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// Whether rows of the same group become one. If not, the table keeps every row.

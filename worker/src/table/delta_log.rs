@@ -6,17 +6,17 @@ use std::sync::Arc;
 use deltalake_core::checkpoints::{cleanup_expired_logs_for, create_checkpoint};
 use deltalake_core::kernel::{Action, CommitInfo, MetadataExt, StructType};
 use deltalake_core::logstore::commit_uri_from_version;
+use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
-use futures::TryStreamExt;
 use serde::Deserialize;
 
 use super::world::Guard;
-use crate::aws::chain;
 use super::{
     FIRST_SQL_PROPERTY, FORMAT, FORMAT_PROPERTY, SQL_PROPERTY, Table, TableError, Version,
     checked_log, milliseconds, parquet_file,
 };
+use crate::aws::chain;
 
 /// Versions between two checkpoints. A reader reads the last checkpoint and every version after it.
 const CHECKPOINT_INTERVAL: usize = 20;
@@ -96,7 +96,9 @@ impl Table {
         }
         match self.version().await?.number() == read.number() {
             true => Ok(()),
-            false => Err(TableError::Unknown("another version was written".to_owned())),
+            false => Err(TableError::Unknown(
+                "another version was written".to_owned(),
+            )),
         }
     }
 
@@ -181,7 +183,10 @@ async fn damaged_object(
     for object in objects {
         let path = object.location;
         let name = path.filename().unwrap_or_default();
-        let number = name.split('.').next().and_then(|number| number.parse().ok());
+        let number = name
+            .split('.')
+            .next()
+            .and_then(|number| number.parse().ok());
         let what = match number {
             Some(number) if checked_log::is_version(&path) => {
                 if let Some(missing) = last.map(|last: u64| last + 1)

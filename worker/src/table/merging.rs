@@ -24,9 +24,9 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use futures::{Stream, StreamExt, TryStreamExt};
 
-use super::{Definition, TableError};
 use super::parquet_file::Size;
 use super::slot::{Slot, runs};
+use super::{Definition, TableError};
 use crate::rollup::engine::StreamPlan;
 use crate::rollup::merge::{MergeRule, merge_sql};
 use crate::rollup::{DATE_COLUMN, IS_OTHER_COLUMN};

@@ -248,7 +248,10 @@ pub(super) async fn open_live(
     let what = match store.head(&path).await {
         Err(object_store::Error::NotFound { .. }) => "is gone".to_owned(),
         Ok(found) if found.size != file.bytes => {
-            format!("has {} bytes, and had {} when it was written", found.size, file.bytes)
+            format!(
+                "has {} bytes, and had {} when it was written",
+                found.size, file.bytes
+            )
         }
         _ => return Err(error.as_damage()),
     };
@@ -339,18 +342,12 @@ impl Opened {
     }
 
     /// The rows of these row groups, in batches of a bounded size in memory.
-    pub(super) fn rows_of(
-        &self,
-        row_groups: Range<usize>,
-    ) -> Result<Rows, TableError> {
+    pub(super) fn rows_of(&self, row_groups: Range<usize>) -> Result<Rows, TableError> {
         self.read(row_groups, |builder| builder)
     }
 
     /// One column of its rows.
-    pub(super) fn column(
-        &self,
-        name: &str,
-    ) -> Result<Rows, TableError> {
+    pub(super) fn column(&self, name: &str) -> Result<Rows, TableError> {
         self.read(0..self.row_groups(), |builder| {
             let mask = ProjectionMask::columns(builder.parquet_schema(), [name]);
             builder.with_projection(mask)

@@ -12,9 +12,9 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartId, MultipartUpload,
-    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
-    UploadPart,
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartId,
+    MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, Result, UploadPart,
 };
 
 use super::world::World;
@@ -115,7 +115,10 @@ pub(super) fn may_pass(error: &Error) -> bool {
 
 impl fmt::Debug for Retrying {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("Retrying").field(&self.store).finish()
+        formatter
+            .debug_tuple("Retrying")
+            .field(&self.store)
+            .finish()
     }
 }
 
@@ -140,10 +143,7 @@ impl ObjectStore for Retrying {
         options: PutOptions,
     ) -> Result<PutResult> {
         // A conditional one whose answer was lost finds its own object. Whoever sends it must be ready for that anyway.
-        let attempt = || {
-            self.store
-                .put_opts(path, payload.clone(), options.clone())
-        };
+        let attempt = || self.store.put_opts(path, payload.clone(), options.clone());
         self.again("PUT", path, attempt).await
     }
 
@@ -230,8 +230,7 @@ impl ObjectStore for Retrying {
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.clone()
-            .listing(prefix.cloned(), Some(offset.clone()))
+        self.clone().listing(prefix.cloned(), Some(offset.clone()))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {

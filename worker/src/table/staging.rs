@@ -149,7 +149,10 @@ impl StagedFile {
     pub(super) fn version_name(&self) -> String {
         let version = self.version.as_deref().unwrap_or_default();
         let hash = Sha256::digest(format!("{} {version}", self.bytes));
-        hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        hash.iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// Opens it, to be committed to the table of this definition.
@@ -178,7 +181,8 @@ impl StagedFile {
         };
         let log_file = LogFile::new(&entry.log_file);
         if (log_file.id(), &log_file.shard()) != (self.id, &self.shard) {
-            let reason = format!("what is staged is of {log_file}, and stands in the place of another");
+            let reason =
+                format!("what is staged is of {log_file}, and stands in the place of another");
             return Ok(Opening::unusable(None, reason));
         }
         let identity = opened.get(DEFINITION_KEY);
@@ -237,7 +241,10 @@ impl Opening {
     /// Tells what is the matter with this object from what may be the matter with all.
     fn unreadable(error: TableError) -> Result<Self, TableError> {
         match error.damage() {
-            Some(damage) => Ok(Self::unusable(None, format!("what is staged {}", damage.what))),
+            Some(damage) => Ok(Self::unusable(
+                None,
+                format!("what is staged {}", damage.what),
+            )),
             None => Err(error),
         }
     }

@@ -125,6 +125,8 @@ struct Network {
     random: Mutex<Random>,
     /// Requests for what is below this path are refused.
     denied: Mutex<Option<String>>,
+    /// Requests to read what is below this path are never answered.
+    hangs: Mutex<Option<String>>,
     tally: Mutex<Tally>,
 }
 
@@ -149,6 +151,7 @@ impl FaultProxy {
             odds,
             random: Mutex::new(Random::new(seed)),
             denied: Mutex::default(),
+            hangs: Mutex::default(),
             tally: Mutex::default(),
         });
         runtime.spawn(accept(listener, Arc::clone(&network)));
@@ -166,6 +169,11 @@ impl FaultProxy {
     /// From now on refuses all requests for what is below this path, as S3 does when a permission is missing.
     pub fn deny(&self, path: &str) {
         *self.network.denied.lock().unwrap() = Some(path.to_owned());
+    }
+
+    /// From now on answers no request to read what is below this path. (A look at it, by HEAD, is answered.)
+    pub fn hang(&self, path: &str) {
+        *self.network.hangs.lock().unwrap() = Some(path.to_owned());
     }
 
     pub fn tally(&self) -> Tally {
@@ -200,10 +208,18 @@ impl Network {
         store.set_nodelay(true)?;
         let mut store = BufReader::new(store);
         while let Some(request) = Message::read(&mut client, BodyOf::Request).await? {
-            if self.denies(&request) {
-                client
-                    .write_all(&refusal("403 Forbidden", "AccessDenied"))
-                    .await?;
+            if request.head.starts_with(b"GET ") && request.is_below(&self.hangs) {
+                return std::future::pending().await;
+            }
+            if request.is_below(&self.denied) {
+                let refusal = refusal("403 Forbidden", "AccessDenied");
+                // To a HEAD the head alone is an answer.
+                let head = refusal.windows(4).position(|end| end == b"\r\n\r\n");
+                let bytes = match (request.head.starts_with(b"HEAD "), head) {
+                    (true, Some(head)) => head + 4,
+                    _ => refusal.len(),
+                };
+                client.write_all(&refusal[..bytes]).await?;
                 continue;
             }
             let fault = self.draw(&request);
@@ -261,15 +277,6 @@ impl Network {
             }
         }
         Ok(())
-    }
-
-    fn denies(&self, request: &Message) -> bool {
-        let denied = self.denied.lock().unwrap();
-        let target = request.head.split(|byte| *byte == b' ').nth(1);
-        let target = String::from_utf8_lossy(target.unwrap_or_default());
-        denied
-            .as_ref()
-            .is_some_and(|denied| target.starts_with(denied))
     }
 
     /// What befalls this request.
@@ -387,6 +394,13 @@ impl Message {
                 return Ok(());
             }
         }
+    }
+
+    fn is_below(&self, path: &Mutex<Option<String>>) -> bool {
+        let target = self.head.split(|byte| *byte == b' ').nth(1);
+        let target = String::from_utf8_lossy(target.unwrap_or_default());
+        let path = path.lock().unwrap();
+        path.as_ref().is_some_and(|path| target.starts_with(path))
     }
 
     fn header(&self, name: &str) -> Option<String> {

@@ -1,0 +1,71 @@
+//! Errors of a rollup's SQL in words, for logs and notes: they say why, and repeat nothing that a visitor has sent.
+
+use datafusion::error::DataFusionError;
+
+/// An error of DataFusion's in words. Those that come of a plan, of the SQL or of memory are shown; those that come of values
+/// may repeat a value that a visitor has sent, and are shown by their kind.
+pub(crate) fn without_values(error: &DataFusionError) -> String {
+    match error.find_root() {
+        error @ (DataFusionError::Plan(_)
+        | DataFusionError::SchemaError(..)
+        | DataFusionError::NotImplemented(_)
+        | DataFusionError::Configuration(_)
+        | DataFusionError::ResourcesExhausted(_)
+        | DataFusionError::Internal(_)) => error.to_string(),
+        error => {
+            let text = error.to_string();
+            // "Arrow error: Cast error: Cannot cast string 'x' to …": kinds stand before the first colons.
+            let kinds = text.split(": ").take_while(|part| part.ends_with("error"));
+            let kinds: Vec<&str> = kinds.collect();
+            let kinds = match kinds.is_empty() {
+                true => "an error of execution".to_owned(),
+                false => kinds.join(": "),
+            };
+            format!(
+                "{kinds}; LOGMILL_LOG=logmill=debug shows the value, which a visitor may have sent"
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::error::ArrowError;
+
+    use super::*;
+
+    #[test]
+    fn an_error_says_why_without_values() {
+        let secret = "visitors-secret";
+        let arrow = |error| DataFusionError::ArrowError(Box::new(error), None);
+        for (error, says) in [
+            (
+                arrow(ArrowError::CastError(format!(
+                    "Cannot cast string '{secret}'"
+                ))),
+                "Arrow error: Cast error",
+            ),
+            (
+                DataFusionError::Execution(format!("{secret} is too long")),
+                "Execution error",
+            ),
+            (DataFusionError::External(secret.into()), "External error"),
+            (
+                DataFusionError::Plan("No function matches".to_owned()),
+                "No function matches",
+            ),
+            (
+                DataFusionError::ResourcesExhausted("no memory for 7 bytes".to_owned()),
+                "no memory for 7 bytes",
+            ),
+            (
+                arrow(ArrowError::CastError(secret.to_owned())).context("in a rollup"),
+                "Arrow error: Cast error",
+            ),
+        ] {
+            let text = without_values(&error);
+            assert!(text.contains(says), "{text}");
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+}
