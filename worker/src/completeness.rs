@@ -6,9 +6,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use anyhow::{Context, Result, bail};
 use futures::future::try_join_all;
-use logmill_shared::{LogFile, LogFileId, NamedAs, Shard};
+use logmill_shared::{LogFile, LogFileId, Shard};
 
-use crate::format::{FORMATS, LogFormat, Recognised, recognise};
+use crate::format::{FORMATS, LogFormat, Recognised, by_name};
 use crate::intake::listing::Found;
 use crate::maintain;
 use crate::rollup::REJECTED_LINES;
@@ -126,12 +126,10 @@ impl Ledgers {
         if let Some(table) = self.tables.iter().find(|table| table.staged.contains(&id)) {
             return Format::Known(table.format);
         }
-        match log_file.named_as() {
-            NamedAs::Unknown => Format::Unknown,
-            named_as => match recognise(named_as, "") {
-                Recognised::Log(format) => Format::Known(format),
-                Recognised::Other(what) => Format::None(what.to_owned()),
-            },
+        match by_name(log_file.named_as()) {
+            Some(Recognised::Log(format) | Recognised::Claimed(format)) => Format::Known(format),
+            Some(Recognised::Other(kind)) => Format::None(kind.to_owned()),
+            Some(Recognised::Unrecognised(_)) | None => Format::Unknown,
         }
     }
 
@@ -262,7 +260,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, text).unwrap();
             let found = listing::list(&[path.to_str().unwrap().to_owned()], "").await;
-            found.unwrap().remove(0)
+            found.unwrap().found.remove(0)
         }
 
         async fn standing(&self, found: &Found) -> Standing {
@@ -280,7 +278,7 @@ mod tests {
             log_file: found.log_file.clone(),
             bytes: found.bytes,
             etag: found.etag.clone(),
-            reader: found.open().unwrap(),
+            open: || found.open(),
         };
         let rollups: Vec<_> = tables.rollups.iter().collect();
         let limits = journey::Limits {

@@ -18,6 +18,7 @@
 #![warn(missing_docs, unreachable_pub)]
 
 mod aws;
+mod text_files;
 pub mod terminal;
 mod marks;
 pub mod memory;

@@ -1,20 +1,22 @@
 //! `logmill run`: log files from folders and buckets, staged on all cores and committed, once through.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use futures::future::try_join_all;
-use logmill_shared::Shard;
+use logmill_shared::{LogFile, Shard};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::intake::listing::{self, Found};
+use crate::intake::copies::{Copy, Names};
+use crate::intake::ignore::Ignore;
+use crate::intake::listing::{self, Found, Listed};
 use crate::journey::{
     self, JourneyError, Limits, Outcome, Reading, RollupTable, RollupTables, Source, Staged,
 };
@@ -34,11 +36,15 @@ pub struct Options {
     pub max_log_file_bytes: u64,
     /// Log files read at once; by default, one per core.
     pub threads: Option<NonZeroUsize>,
+    /// Files that are left out.
+    pub ignore: Ignore,
 }
 
 /// What has been done.
 #[derive(Debug, Default)]
 pub struct Summary {
+    /// Log files that a rollup reads, whether they are counted by now or have been before.
+    pub log_files: usize,
     /// Log files that the tables have counted by this run.
     pub counted: usize,
     /// Log files that all tables had counted before.
@@ -47,6 +53,14 @@ pub struct Summary {
     pub changed: Vec<String>,
     /// Files that are no logs which a rollup reads: how many of each kind.
     pub skipped: BTreeMap<String, usize>,
+    /// Files of no known kind, each with what it looks like.
+    pub unrecognised: Vec<(String, &'static str)>,
+    /// Files that were left out as they are to be ignored.
+    pub ignored: usize,
+    /// Log files that have the name of another one, and count beside it.
+    pub copies: Vec<Copy>,
+    /// Log files that flate2 has read and logmill's own decoder refuses.
+    pub by_second_opinion: Vec<String>,
     /// Log files of which nothing is counted, each with the reason.
     pub failed: Vec<(String, String)>,
     /// Lines on which a rollup fails, by its table: they are in none of its rows.
@@ -92,18 +106,15 @@ pub async fn run(
     options: &Options,
     progress: &mut dyn Progress,
 ) -> Result<Summary> {
-    let same = |place: &String| place.trim_end_matches('/') == options.tables.trim_end_matches('/');
-    if options.logs.iter().any(same) {
-        bail!(
-            "{}: log files and tables can't be in the same place; give the tables a folder of their own",
-            options.tables
-        );
+    for logs in &options.logs {
+        listing::refuse_tables_as_logs(logs, &options.tables)?;
     }
     let root = Root::create(&options.tables).await?;
     let tables = RollupTables::open(&root, rollups).await?;
-    let found = listing::list(&options.logs, &options.tables).await?;
+    let listed = listing::list(&options.logs, &options.tables).await?;
 
     let mut summary = Summary::default();
+    let found = summary.take(listed, &options.ignore);
     let to_do = to_do(found, &tables.rollups, &mut summary).await?;
     progress.begin(
         to_do.len(),
@@ -160,6 +171,57 @@ pub async fn run(
     Ok(summary)
 }
 
+impl Summary {
+    /// Whether all that was found is counted, and anything was found.
+    pub fn is_complete(&self) -> bool {
+        self.failed.is_empty() && self.log_files > 0
+    }
+
+    /// Takes in what was listed, without what is to be ignored. What can't be looked at has failed.
+    fn take(&mut self, listed: Listed, ignore: &Ignore) -> Vec<Found> {
+        let Listed {
+            mut found,
+            not_listed,
+        } = listed;
+        let listed = found.len() + not_listed.len();
+        found.retain(|found| !ignore.has(&found.log_file));
+        for each in not_listed
+            .into_iter()
+            .filter(|each| !ignore.has(&each.log_file))
+        {
+            tracing::warn!(log_file = %each.log_file, reason = each.reason, "not listed");
+            self.failed.push((each.log_file.to_string(), each.reason));
+        }
+        self.ignored = listed - found.len() - self.failed.len();
+        found
+    }
+
+    /// Looks for names that come twice, in what was found or, counted before, in the ledgers.
+    fn find_copies<'a>(&mut self, found: &[Found], entries: impl Iterator<Item = &'a Entry>) {
+        let mut names = Names::default();
+        let met = found.iter().filter_map(|found| names.meet(&found.log_file));
+        self.copies.extend(met);
+        let listed: HashSet<&str> = found.iter().map(|found| found.log_file.uri()).collect();
+        let elsewhere: BTreeSet<&str> = entries
+            .map(|entry| entry.log_file.as_str())
+            .filter(|uri| !listed.contains(uri))
+            .collect();
+        self.copies.extend(elsewhere.into_iter().filter_map(|uri| {
+            Some(Copy {
+                log_file: names.find(&LogFile::new(uri))?.to_string(),
+                copy_of: uri.to_owned(),
+            })
+        }));
+        for Copy { log_file, copy_of } in &self.copies {
+            tracing::warn!(
+                log_file,
+                copy_of,
+                "log file has the name of another, and counts beside it"
+            );
+        }
+    }
+}
+
 /// A log file, and the rollups whose tables have not counted it.
 struct ToDo {
     found: Found,
@@ -178,6 +240,7 @@ async fn to_do(
         Ok::<_, TableError>((counted, each.table.staged().await?))
     });
     let (counted, staged): (Vec<_>, Vec<_>) = try_join_all(known).await?.into_iter().unzip();
+    summary.find_copies(&found, counted.iter().flat_map(|counted| counted.values()));
     let mut to_do = Vec::new();
     for found in found {
         let id = found.log_file.id();
@@ -202,8 +265,11 @@ async fn to_do(
             .filter(|&table| !staged[table].contains(&id))
             .collect();
         if missing.is_empty() {
+            summary.log_files += 1;
             summary.counted_before += 1;
-        } else if !not_staged.is_empty() {
+        } else if not_staged.is_empty() {
+            summary.log_files += 1;
+        } else {
             to_do.push(ToDo {
                 found,
                 rollups: not_staged,
@@ -233,7 +299,7 @@ impl Workshop {
             log_file: to_do.found.log_file.clone(),
             bytes: to_do.found.bytes,
             etag: to_do.found.etag.clone(),
-            reader: to_do.found.open()?,
+            open: || to_do.found.open(),
         };
         let rejected_lines = &self.tables.rejected_lines;
         journey::stage(source, &rollups, rejected_lines, self.limits).await
@@ -302,11 +368,16 @@ async fn gather(
         match result {
             Ok(Outcome::Staged(done)) => {
                 staged += 1;
+                summary.log_files += 1;
                 let Staged {
                     reading,
                     failed_lines,
+                    by_second_opinion,
                     ..
                 } = done;
+                if by_second_opinion {
+                    summary.by_second_opinion.push(found.log_file.to_string());
+                }
                 for (table, lines) in failed_lines {
                     *summary.failed_lines.entry(table).or_default() += lines;
                 }
@@ -314,6 +385,11 @@ async fn gather(
                 summary.reading.add(&reading);
             }
             Ok(Outcome::Skipped(what)) => *summary.skipped.entry(what).or_default() += 1,
+            Ok(Outcome::Unrecognised(what)) => {
+                summary
+                    .unrecognised
+                    .push((found.log_file.to_string(), what));
+            }
             Err(error) => {
                 let reason = format!("{:#}", anyhow::Error::new(error));
                 tracing::warn!(log_file = %found.log_file, %reason, "log file not counted");

@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::Verdict;
+use crate::intake::ignore::Ignore;
 use crate::intake::places::Places;
 use crate::intake::queue::Queue;
 use crate::intake::{Next, NotStaged, Stage, Taken, http, sqs};
@@ -28,7 +29,7 @@ use crate::journey::{
 use crate::log_file::fetch;
 use crate::log_file::gunzip::GunzipError;
 use crate::memory;
-use crate::metrics::Metrics;
+use crate::metrics::{LeftAlone, Metrics};
 use crate::rollup::Rollup;
 use crate::table::{Root, TableError};
 use crate::upkeep::{self, News};
@@ -53,6 +54,8 @@ pub struct Options {
     pub tables: String,
     /// Places that log files may be read from.
     pub allowed: Vec<Allowed>,
+    /// Files that are left alone.
+    pub ignore: Ignore,
     /// The queue that announces log files.
     pub queue_url: Option<String>,
     /// How long a message of it is hidden for at once.
@@ -178,6 +181,7 @@ async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Resu
     let worker = Arc::new(Worker {
         tables: RollupTables::open(&root, rollups).await?,
         places,
+        ignore: options.ignore.clone(),
         turns: Arc::new(Semaphore::new(memory.log_files)),
         limits: Limits {
             text_bytes: options.max_log_file_bytes,
@@ -269,6 +273,7 @@ const GIVING_BACK: Duration = Duration::from_secs(5);
 struct Worker {
     tables: RollupTables,
     places: Places,
+    ignore: Ignore,
     /// One for each log file that may be staged at once.
     turns: Arc<Semaphore>,
     limits: Limits,
@@ -291,10 +296,10 @@ impl Worker {
             // A journey goes on to its end even if nobody waits for it any more, and has its turn for so long.
             let _turn = (turn, in_flight);
             let source = Source {
-                reader: found.open()?,
-                log_file: found.log_file,
+                log_file: found.log_file.clone(),
                 bytes: found.bytes,
-                etag: found.etag,
+                etag: found.etag.clone(),
+                open: || found.open(),
             };
             let rollups: Vec<&RollupTable> = worker.tables.rollups.iter().collect();
             runtime.block_on(journey::stage(
@@ -337,13 +342,22 @@ impl Worker {
 
 impl Stage for Arc<Worker> {
     async fn stage(&self, log_file: &LogFile) -> Result<Taken, NotStaged> {
+        if self.ignore.has(log_file) {
+            tracing::debug!(%log_file, "ignored");
+            self.metrics.left_alone(LeftAlone::Ignored);
+            return Ok(Taken::Skipped);
+        }
         match self.take(log_file).await {
             Ok(Outcome::Staged(staged)) => {
                 let Staged {
                     reading,
                     spent,
                     failed_lines,
+                    by_second_opinion,
                 } = staged;
+                if by_second_opinion {
+                    self.metrics.second_opinion();
+                }
                 tracing::debug!(%log_file, lines = reading.lines, "staged");
                 self.metrics.staged(&reading, &spent);
                 for (table, lines) in failed_lines {
@@ -354,7 +368,12 @@ impl Stage for Arc<Worker> {
             }
             Ok(Outcome::Skipped(what)) => {
                 tracing::debug!(%log_file, what, "skipped");
-                self.metrics.skipped();
+                self.metrics.left_alone(LeftAlone::Skipped);
+                Ok(Taken::Skipped)
+            }
+            Ok(Outcome::Unrecognised(what)) => {
+                tracing::info!(%log_file, what, "unrecognised: of no known kind, and left alone; --ignore leaves such files out");
+                self.metrics.left_alone(LeftAlone::Unrecognised);
                 Ok(Taken::Skipped)
             }
             Err(error) => {
@@ -375,6 +394,7 @@ fn not_staged(error: JourneyError) -> NotStaged {
     }
     let (name, next) = match &error {
         JourneyError::Open(_) | JourneyError::Unreadable(_) => ("unreadable", Next::Person),
+        JourneyError::NoLog { .. } => ("no_log", Next::Person),
         JourneyError::Sql { source, .. } => match source.find_root() {
             DataFusionError::IoError(_) => ("disk", Next::Outage),
             _ => ("sql", Next::Person),

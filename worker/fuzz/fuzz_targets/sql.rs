@@ -119,7 +119,7 @@ async fn table_of(rollup: Rollup, log_files: &[Vec<&str>], made: &Made) -> (Roll
             )),
             bytes: text.len() as u64,
             etag: "1".to_owned(),
-            reader: Cursor::new(text),
+            open: || Ok(Cursor::new(&text)),
         };
         match journey::stage(source, &[&each], &rejected_lines, LIMITS).await {
             Ok(Outcome::Staged(_)) => {}

@@ -10,8 +10,8 @@ use futures::stream::BoxStream;
 
 use crate::format::{Condition, LogFormat, ScanColumn};
 use crate::table::{Column, Definition, SLOT_GROUPS_MAX};
+use crate::text_files::{self, TextFile};
 
-mod files;
 mod filter;
 mod sql;
 mod allow;
@@ -26,7 +26,6 @@ mod per_line;
 mod plan;
 
 pub use fallible::Fallible;
-use files::SqlFile;
 pub use merge::MergeRule;
 pub(crate) use merge::sum_state;
 pub(crate) use per_line::TYPED_SLOTS_MAX;
@@ -90,7 +89,7 @@ pub struct Rollup {
 impl Rollup {
     /// Loads every `.sql` file of a folder, which is a path or `s3://bucket/prefix`, in the order of their names.
     pub async fn load_folder(folder: &str) -> Result<Vec<Self>, RollupError> {
-        let files = files::of_folder(folder).await;
+        let files = text_files::read(folder, |name| name.ends_with(".sql")).await;
         let files = files.map_err(|source| RollupError::Read {
             place: folder.to_owned(),
             source,
@@ -107,15 +106,18 @@ impl Rollup {
 
     /// Loads the rollup in one file.
     pub async fn load(path: &Path) -> Result<Self, RollupError> {
-        let file = SqlFile::read(path).map_err(|source| RollupError::Read {
+        let file = TextFile::on_disk(path).map_err(|source| RollupError::Read {
             place: path.display().to_string(),
             source,
         })?;
         Self::of_file(file).await
     }
 
-    async fn of_file(file: SqlFile) -> Result<Self, RollupError> {
-        let SqlFile { place, name, sql } = file;
+    async fn of_file(file: TextFile) -> Result<Self, RollupError> {
+        let TextFile { place, name, text } = file;
+        // `check` takes a file of any name.
+        let name = Path::new(&name).file_stem().unwrap_or_default();
+        let name = name.to_string_lossy().into_owned();
         let plain = name.starts_with(|first: char| first.is_ascii_lowercase())
             && name
                 .chars()
@@ -123,7 +125,7 @@ impl Rollup {
         if !plain || [REJECTED_LINES, FAILED_LINES, LOG_FILES].contains(&name.as_str()) {
             return Err(RollupError::Name { place, name });
         }
-        let rollup = Self::from_sql(&name, &sql).await;
+        let rollup = Self::from_sql(&name, &text).await;
         rollup.map_err(|message| RollupError::Sql { place, message })
     }
 
