@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use futures::future::try_join_all;
 use logmill_shared::{LogFile, LogFileId, Shard};
 
-use crate::format::{FORMATS, LogFormat, Recognised, by_name};
+use crate::format::{EMPTY_FILE, FORMATS, LogFormat, Recognised, by_name};
 use crate::intake::listing::Found;
 use crate::maintain;
 use crate::rollup::REJECTED_LINES;
@@ -35,7 +35,7 @@ pub enum Standing {
         /// Whether other tables have it.
         in_others: bool,
     },
-    /// By its name it is no log that a table here reads: what it is instead.
+    /// By its name, or its size, it is no log that a table here reads: what it is instead.
     Skipped(String),
 }
 
@@ -104,7 +104,9 @@ impl Ledgers {
             .map(|table| table.table.clone())
             .collect();
         let etag = hash(&found.etag);
-        if !missing.is_empty() {
+        if !missing.is_empty() && found.bytes == 0 {
+            Standing::Skipped(EMPTY_FILE.to_owned())
+        } else if !missing.is_empty() {
             Standing::Missing {
                 in_others: missing.len() < reading.len(),
                 tables: missing,
@@ -362,5 +364,10 @@ mod tests {
             "connection log"
         );
         assert_eq!(skipped("ELBAccessLogTestFile").await, "test object");
+        let found = scene
+            .log(&ALB_NAME.replace("app.shop.0", "classic"), "")
+            .await;
+        let empty = Standing::Skipped("empty file".to_owned());
+        assert_eq!(scene.standing(&found).await, empty);
     }
 }

@@ -160,8 +160,8 @@ pub enum JourneyError {
     Unreadable(#[from] GunzipError),
     /// Its name is that of a log file, and it has no log line. To try again helps only if the file changes.
     #[error(
-        "its name is that of a log file of {table}, but it has no such line; it holds {what}. Put the whole log file there, \
-         under the same name, or leave this one out with --ignore"
+        "it is named as a log file of {table}, but none of its lines is a log line; it looks like {what}. Upload the whole \
+         log file under the same name, or exclude this one with --ignore"
     )]
     NoLog {
         /// The table that its lines would be rows of.
@@ -203,9 +203,15 @@ pub async fn stage<R: Read>(
         return Ok(Outcome::Skipped(kind.to_owned()));
     }
     let attempt = async |decoder| stage_by(decoder, &source, rollups, rejected_lines, limits).await;
-    let (mut outcome, by_second_opinion) = with_second_opinion(&source.log_file, attempt).await?;
-    if let Outcome::Staged(staged) = &mut outcome {
-        staged.by_second_opinion = by_second_opinion;
+    let (mut outcome, refusal) = with_second_opinion(attempt).await?;
+    if let (Outcome::Staged(staged), Some(refusal)) = (&mut outcome, refusal) {
+        staged.by_second_opinion = true;
+        tracing::warn!(
+            log_file = %source.log_file,
+            reason = format!("{:#}", anyhow::Error::new(refusal)),
+            "gzip decoders disagree: flate2 reads to the end, with every checksum right, what logmill's own decoder refuses; \
+             the log file is counted as flate2 reads it; please report this as a bug"
+        );
     }
     Ok(outcome)
 }
@@ -226,48 +232,43 @@ pub async fn look<R: Read>(
     let attempt = async |decoder| {
         let mut lines = Lines::new(gunzip::open(open()?, decoder, max_text_bytes)?);
         let beginning = lines.peek()?;
-        let what = looks_like(beginning);
-        let (format, mut is_log) = match recognise(log_file.named_as(), beginning) {
-            Recognised::Log(format) => (format, true),
-            Recognised::Claimed(format) => (format, false),
+        let recognised = recognise(log_file.named_as(), beginning);
+        // What it looks like, until a log line is found.
+        let (format, mut claim) = match recognised {
+            Recognised::Log(format) => (format, None),
+            Recognised::Claimed(format) => (format, Some(looks_like(beginning))),
             other => return Ok(other),
         };
         while let Some(chunk) = lines.next_chunk()? {
-            if let (false, Chunk::Lines(text)) = (is_log, chunk) {
-                is_log = each_line(&text).any(|line| has_shape(format, line));
+            if claim.is_some()
+                && let Chunk::Lines(text) = chunk
+                && each_line(&text).any(|line| has_shape(format, line))
+            {
+                claim = None;
             }
         }
         let table = format.table;
-        match is_log {
-            true => Ok(Recognised::Log(format)),
-            false => Err(JourneyError::NoLog { table, what }),
+        match claim {
+            None => Ok(Recognised::Log(format)),
+            Some(what) => Err(JourneyError::NoLog { table, what }),
         }
     };
-    let (recognised, _) = with_second_opinion(log_file, attempt).await?;
+    let (recognised, _) = with_second_opinion(attempt).await?;
     Ok(recognised)
 }
 
-/// Attempts something by logmill's own decoder and, where that finds damage, once more by flate2. Damage is only what both
-/// find. Also returns whether it was done by flate2.
+/// Attempts something with logmill's own decoder and, if that finds damage, with flate2. A log file is damaged only if both
+/// say so. Also returns what the own decoder found if flate2 succeeded in its place.
 async fn with_second_opinion<T>(
-    log_file: &LogFile,
     attempt: impl AsyncFn(Decoder) -> Result<T, JourneyError>,
-) -> Result<(T, bool), JourneyError> {
-    let error = match attempt(Decoder::Own).await {
+) -> Result<(T, Option<JourneyError>), JourneyError> {
+    let refusal = match attempt(Decoder::Own).await {
         Err(error) if error.is_damage() => error,
-        other => return other.map(|done| (done, false)),
+        other => return other.map(|done| (done, None)),
     };
     match attempt(Decoder::Flate2).await {
-        Ok(done) => {
-            let reason = format!("{:#}", anyhow::Error::new(error));
-            tracing::warn!(
-                %log_file, reason,
-                "gzip decoders disagree: flate2 reads to its end, with every checksum right, what logmill's own decoder refuses; \
-                 the log file is taken as flate2 reads it; please report this as a bug"
-            );
-            Ok((done, true))
-        }
-        Err(again) if again.is_damage() => Err(error),
+        Ok(done) => Ok((done, Some(refusal))),
+        Err(again) if again.is_damage() => Err(refusal),
         Err(other) => Err(other),
     }
 }
@@ -293,10 +294,11 @@ async fn stage_by<R: Read>(
     };
     let mut lines = Lines::new(gunzip::open(reader, decoder, limits.text_bytes)?);
     let beginning = lines.peek()?;
-    let what = looks_like(beginning);
-    let (format, is_log) = match recognise(log_file.named_as(), beginning) {
-        Recognised::Log(format) => (format, true),
-        Recognised::Claimed(format) => (format, false),
+    let recognised = recognise(log_file.named_as(), beginning);
+    // What it looks like, if no log line has been found yet.
+    let (format, claim) = match recognised {
+        Recognised::Log(format) => (format, None),
+        Recognised::Claimed(format) => (format, Some(looks_like(beginning))),
         Recognised::Other(kind) => return Ok(Outcome::Skipped(kind.to_owned())),
         Recognised::Unrecognised(what) => return Ok(Outcome::Unrecognised(what)),
     };
@@ -331,7 +333,7 @@ async fn stage_by<R: Read>(
         scan = scan.only(Condition::Any(conditions));
     }
     let scanned = Scanned {
-        is_log,
+        is_log: claim.is_none(),
         ..Scanned::default()
     };
     let scanned = scan_lines(
@@ -344,7 +346,7 @@ async fn stage_by<R: Read>(
         scanned,
     );
     let (scanned, rolled_up) = try_join(scanned, try_join_all(rolled_up)).await?;
-    if !scanned.is_log {
+    if let (false, Some(what)) = (scanned.is_log, claim) {
         let table = format.table;
         return Err(JourneyError::NoLog { table, what });
     }
@@ -650,20 +652,28 @@ mod tests {
         // A time in its place, and twelve fields, are no log line yet.
         let loose = "INFO 2026-11-20T10:00:00.123Z worker app.py:42 did a lot of things without any trouble\n";
         for (text, what) in [
-            ("", "nothing at all"),
+            ("\n", "white space"),
             (&unlike, "text"),
             (loose, "text"),
             ("<?xml?>", "XML"),
         ] {
             let (outcome, staged) = staged(NAME, gzip(text)).await;
             let error = outcome.unwrap_err();
-            assert!(error.contains(&format!("it holds {what}")), "{error}");
+            assert!(error.contains(&format!("it looks like {what}")), "{error}");
             assert_eq!(staged, 0, "{error}");
         }
         let (outcome, _) = staged("s3://logs/notes.txt", unlike.into_bytes()).await;
         assert_eq!(outcome, Ok(Outcome::Unrecognised("text of another kind")));
-        let (outcome, _) = staged("s3://logs/empty.txt", Vec::new()).await;
-        assert_eq!(outcome, Ok(Outcome::Skipped("empty file".to_owned())));
+        // Without a byte of text there is nothing to count, and nothing to lose.
+        for (uri, bytes) in [
+            (NAME, Vec::new()),
+            (NAME, gzip("")),
+            ("s3://logs/empty.txt", Vec::new()),
+        ] {
+            let (outcome, staged) = staged(uri, bytes).await;
+            assert_eq!(outcome, Ok(Outcome::Skipped("empty file".to_owned())));
+            assert_eq!(staged, 0);
+        }
     }
 
     #[test]

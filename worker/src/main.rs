@@ -408,7 +408,7 @@ fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
     )?;
     writeln_some(
         out,
-        "have the name of another log file, and count beside it (leave copies out with --ignore):",
+        verify::COPIES,
         summary
             .copies
             .iter()

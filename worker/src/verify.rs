@@ -287,8 +287,7 @@ impl fmt::Display for Report {
             count_of(f, *skipped, &format!("skipped: {what}"))?;
         }
         count_of(f, self.ignored, "ignored")?;
-        let copies = "have the name of another log file, and count beside it (leave copies out with --ignore):";
-        list_of(f, &self.copies, copies)?;
+        list_of(f, &self.copies, COPIES)?;
         let changed = "changed since they were counted; the changes are not counted:";
         list_of(f, &self.changed, changed)?;
         list_of(f, &self.failed, "failed, and not counted:")?;
@@ -322,8 +321,11 @@ fn list_of(f: &mut fmt::Formatter<'_>, list: &[impl fmt::Display], what: &str) -
         .try_for_each(|log_file| writeln!(f, "             {}", escaped(&log_file.to_string())))
 }
 
+/// What is said of log files of the same name.
+pub const COPIES: &str = "have the same name as another log file and count in addition to it (--ignore excludes copies):";
+
 /// What is said of files of no known kind.
-pub const UNRECOGNISED: &str = "unrecognised: no load balancer's log, and of no other known kind (--ignore leaves such files out):";
+pub const UNRECOGNISED: &str = "unrecognised: not a load balancer's log, nor of any other known kind (--ignore excludes such files):";
 
 impl fmt::Display for NotCounted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -111,7 +111,7 @@ fn logs_of_other_programs_are_unrecognised_and_not_counted() {
     let printed = fail(&mut place.run_command(), 3);
     for expected in [
         "log files  0 counted",
-        "2 unrecognised: no load balancer's log",
+        "2 unrecognised: not a load balancer's log",
         "/app.log: text of another kind",
         "1 skipped: Lambda function's log",
         "1 skipped: CloudFront log",
@@ -161,7 +161,7 @@ fn logs_of_other_programs_are_unrecognised_and_not_counted() {
     fs::write(place.path("rollups/ignore.txt"), "a**b\n").unwrap();
     let printed = fail(&mut place.run_command(), 1);
     assert!(
-        printed.contains("ignore.txt:1: 'a**b' is no pattern"),
+        printed.contains("ignore.txt:1: invalid pattern 'a**b'"),
         "{printed}"
     );
 }
@@ -175,7 +175,7 @@ fn what_is_named_as_a_log_and_has_no_log_line_fails_and_its_mended_file_counts()
     let json = "{\"type\":\"https\",\"time\":\"2026-11-20T10:01:00.000000Z\",\"elb_status_code\":\"200\"}\n";
     // As bzip2 begins.
     let bzip2 = b"BZh91AY&SY\x4e\xec\xe8\x36\x00\x00\x02\x51\x80\x00\x10\x40";
-    let files: [(&str, Vec<u8>, &str); 7] = [
+    let files: [(&str, Vec<u8>, &str); 6] = [
         (
             "twice",
             gzip_bytes(&gzip(&whole)),
@@ -184,8 +184,7 @@ fn what_is_named_as_a_log_and_has_no_log_line_fails_and_its_mended_file_counts()
         ("xml", xml.into(), "XML or HTML"),
         ("json", gzip(&json.repeat(3)), "JSON"),
         ("bzip2", bzip2.to_vec(), "a bzip2 stream"),
-        ("empty", Vec::new(), "nothing at all"),
-        ("nothing", gzip(""), "nothing at all"),
+        ("blank", gzip("\n\n"), "white space"),
         (
             "lines",
             gzip(&"no log line\n".repeat(500)),
@@ -203,14 +202,14 @@ fn what_is_named_as_a_log_and_has_no_log_line_fails_and_its_mended_file_counts()
     );
     let printed = fail(&mut place.run_command(), 3);
     assert!(printed.contains("log files  1 counted"), "{printed}");
-    assert!(printed.contains("7 failed, and not counted"), "{printed}");
+    assert!(printed.contains("6 failed, and not counted"), "{printed}");
     assert!(printed.contains("501, of which 500 rejected"), "{printed}");
     let report = verified(&place);
     assert_eq!(report["failed"].as_array().unwrap().len(), files.len());
     for (random, _, what) in &files {
         let of_it = |text: &str| {
             text.contains(&format!("_{random}.log.gz"))
-                && text.contains(&format!("it holds {what}"))
+                && text.contains(&format!("it looks like {what}"))
         };
         assert!(printed.lines().any(of_it), "{random}: {printed}");
         let failed = report["failed"].as_array().unwrap();
@@ -226,10 +225,31 @@ fn what_is_named_as_a_log_and_has_no_log_line_fails_and_its_mended_file_counts()
         put(&place, &name(random), gzip(&line(2)));
     }
     let printed = place.run();
-    assert!(printed.contains("log files  7 counted"), "{printed}");
+    assert!(printed.contains("log files  6 counted"), "{printed}");
     let told = succeed(&mut verify_command(&place));
-    assert!(told.contains("8 counted\ncomplete\n"), "{told}");
-    assert_eq!(place.query("SELECT count(*) FROM rows"), ["8"]);
+    assert!(told.contains("7 counted\ncomplete\n"), "{told}");
+    assert_eq!(place.query("SELECT count(*) FROM rows"), ["7"]);
+}
+
+#[test]
+fn an_empty_log_file_is_skipped_and_counts_once_it_is_not() {
+    let place = place();
+    put(&place, &name("good"), gzip(&line(1)));
+    put(&place, &name("empty"), "");
+    put(&place, &name("nothing"), gzip(""));
+    let printed = place.run();
+    assert!(
+        printed.contains("log files  1 counted") && printed.contains("2 skipped: empty file"),
+        "{printed}"
+    );
+    let told = succeed(&mut verify_command(&place));
+    assert!(told.contains("2 skipped: empty file\ncomplete"), "{told}");
+    put(&place, &name("empty"), gzip(&line(2)));
+    put(&place, &name("nothing"), gzip(&line(3)));
+    fail(&mut verify_command(&place), 3);
+    let printed = place.run();
+    assert!(printed.contains("log files  2 counted"), "{printed}");
+    assert_eq!(place.query("SELECT count(*) FROM rows"), ["3"]);
 }
 
 #[test]
@@ -317,7 +337,7 @@ fn what_can_not_be_listed_is_named_and_the_rest_counts() {
     let printed = fail(&mut place.run_command(), 3);
     assert!(printed.contains("log files  1 counted"), "{printed}");
     assert!(
-        printed.contains("/a/dangling.log: it is a link that leads nowhere"),
+        printed.contains("/a/dangling.log: a symbolic link whose target does not exist"),
         "{printed}"
     );
     let report = verified(&place);
@@ -460,7 +480,7 @@ fn copies_are_named_and_can_be_left_out() {
 
     let told_of = |printed: &str| {
         let copy = format!("/waf/2026/{}: a copy of file:///", name("good"));
-        printed.contains("1 have the name of another log file") && printed.contains(&copy)
+        printed.contains("1 have the same name as another log file") && printed.contains(&copy)
     };
     let printed = place.run();
     assert!(

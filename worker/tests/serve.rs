@@ -115,9 +115,14 @@ fn messages_go_when_all_their_log_files_are_staged_and_others_to_the_dead() {
     let cut_off = &gzip(text)[..60];
     scene.put(&format!("{name}.cut.gz"), cut_off.to_vec());
     scene.put("notes.txt", b"no log at all\n".to_vec());
+    let error = b"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>";
+    scene.put(&format!("{name}.xml.gz"), error.to_vec());
+    // Neither is it looked up: there is no such object.
+    let ignored = in_logs(&format!("copies/{name}"));
 
     let log_files: Vec<LogFile> = scene.keys.iter().map(|key| in_logs(key)).collect();
     let bad = in_logs(&format!("{name}.cut.gz"));
+    let no_log = in_logs(&format!("{name}.xml.gz"));
     let bodies = [
         notification::message(&log_files[..4]),
         // One that can't be read keeps the message, and not the others from being counted.
@@ -126,8 +131,11 @@ fn messages_go_when_all_their_log_files_are_staged_and_others_to_the_dead() {
         notification::message([&LogFile::in_bucket("secrets", "a.log")]),
         "{\"hello\":\"world\"}".to_owned(),
         "{\"Service\":\"Amazon S3\",\"Event\":\"s3:TestEvent\",\"Bucket\":\"logs\"}".to_owned(),
+        notification::message([&no_log]),
+        notification::message([&ignored]),
     ];
     scene.queues.send(&bodies);
+    std::fs::write(scene.place.path("rollups/ignore.txt"), "copies/\n").unwrap();
     let worker = scene.serve(&["--queue-url", &scene.queues.work]);
     scene
         .queues
@@ -136,11 +144,16 @@ fn messages_go_when_all_their_log_files_are_staged_and_others_to_the_dead() {
     let by_reason =
         |reason| worker.metric(&format!("logmill_failures_total{{reason=\"{reason}\"}}"));
     assert_eq!(by_reason("unreadable"), 3.0);
+    assert_eq!(by_reason("no_log"), 3.0);
     assert_eq!(by_reason("not_allowed"), 3.0);
     assert_eq!(by_reason("not_understood"), 3.0);
+    for outcome in ["unrecognised", "ignored"] {
+        let metric = format!("logmill_log_files_total{{outcome=\"{outcome}\"}}");
+        assert_eq!(worker.metric(&metric), 1.0, "{outcome}");
+    }
     assert_eq!(
         worker.metric("logmill_messages_total{outcome=\"deleted\"}"),
-        3.0
+        4.0
     );
     assert_eq!(
         worker.metric("logmill_left_out_total{reason=\"test_event\"}"),
@@ -148,11 +161,12 @@ fn messages_go_when_all_their_log_files_are_staged_and_others_to_the_dead() {
     );
     let log = worker.end().join("\n");
     assert!(log.contains("cut off after 60 bytes"), "{log}");
+    assert!(log.contains("it looks like XML or HTML"), "{log}");
 
     scene.logs.check(|sql| scene.query(sql));
     let mut dead = scene.queues.take_all(&scene.queues.dead);
     dead.sort();
-    let mut left = [&bodies[1], &bodies[3], &bodies[4]];
+    let mut left = [&bodies[1], &bodies[3], &bodies[4], &bodies[6]];
     left.sort();
     assert_eq!(dead.iter().collect::<Vec<_>>(), left);
 }

@@ -33,11 +33,9 @@ pub enum Recognised {
 /// Recognises a file by its name and its beginning, the decompressed bytes.
 pub fn recognise(named_as: NamedAs, beginning: &[u8]) -> Recognised {
     match by_name(named_as) {
-        Some(Recognised::Claimed(format)) => {
-            by_content(beginning).unwrap_or(Recognised::Claimed(format))
-        }
-        Some(told) => told,
-        None if beginning.is_empty() => Recognised::Other("empty file"),
+        Some(told @ Recognised::Other(_)) => told,
+        _ if beginning.is_empty() => Recognised::Other(EMPTY_FILE),
+        Some(claim) => by_content(beginning).unwrap_or(claim),
         None => by_content(beginning).unwrap_or(Recognised::Unrecognised(looks_like(beginning))),
     }
 }
@@ -65,6 +63,8 @@ const NLB_LOG: &str = "network load balancer's log";
 const CONNECTION_LOG: &str = "connection log";
 const HEALTH_CHECK_LOG: &str = "health check log";
 const TEST_OBJECT: &str = "test object";
+/// A file without text. It has no line to be counted or lost; and since no ledger has it, it counts once it is replaced.
+pub(crate) const EMPTY_FILE: &str = "empty file";
 
 fn by_content(beginning: &[u8]) -> Option<Recognised> {
     let lines = beginning.split(|byte| *byte == b'\n');
@@ -261,7 +261,6 @@ pub(crate) fn looks_like(beginning: &[u8]) -> &'static str {
         .chars()
         .next()
     {
-        None if beginning.is_empty() => "nothing at all",
         None => "white space",
         Some(_) if beginning.contains(&0) => "binary data",
         Some('<') => "XML or HTML, most often an error message in place of a file",
@@ -307,7 +306,7 @@ mod tests {
         assert_eq!(claimed(ALB), Recognised::Log(&ALB_ACCESS_LOGS));
         assert_eq!(claimed(CLASSIC), Recognised::Log(&ELB_LOGS));
         assert_eq!(claimed(CONNECTION), Recognised::Other(CONNECTION_LOG));
-        for none in ["<html>", "", "{\"type\":\"https\"}", "\u{1f}"] {
+        for none in ["<html>", "\n", "{\"type\":\"https\"}", "\u{1f}"] {
             assert_eq!(
                 claimed(none),
                 Recognised::Claimed(&ALB_ACCESS_LOGS),
@@ -318,6 +317,7 @@ mod tests {
             recognise(NamedAs::ClassicAccessLog, b"<html>"),
             Recognised::Claimed(&ELB_LOGS)
         );
+        assert_eq!(claimed(""), Recognised::Other(EMPTY_FILE));
         // A name of AWS's for what no rollup reads is believed.
         assert_eq!(
             recognise(NamedAs::TestObject, ALB.as_bytes()),

@@ -72,7 +72,7 @@ impl Ignore {
                 }
             };
             let glob = Pattern::new(&glob);
-            set.push(glob.with_context(|| format!("{place}: '{pattern}' is no pattern of names"))?);
+            set.push(glob.with_context(|| format!("{place}: invalid pattern '{pattern}'"))?);
         }
         Ok(ignore)
     }
@@ -150,13 +150,16 @@ mod tests {
         assert!(has(&loaded, "a.txt") && has(&loaded, "a.md") && !has(&loaded, "# notes"));
         std::fs::write(folder.path().join(IGNORE_FILE), "*.txt\n[\n").unwrap();
         let error = format!("{:#}", load(&[]).await.unwrap_err());
-        assert!(error.contains("ignore.txt:2: '[' is no pattern"), "{error}");
+        assert!(
+            error.contains("ignore.txt:2: invalid pattern '['"),
+            "{error}"
+        );
         let error = format!(
             "{:#}",
             Ignore::load(&["a**".to_owned()], None).await.unwrap_err()
         );
         assert!(
-            error.starts_with("--ignore: 'a**' is no pattern"),
+            error.starts_with("--ignore: invalid pattern 'a**'"),
             "{error}"
         );
     }

@@ -276,7 +276,9 @@ impl NotListed {
         Self {
             log_file: LogFile::new(uri.unwrap_or_else(|()| path.display().to_string())),
             reason: match error.kind() {
-                io::ErrorKind::NotFound if is_link => "it is a link that leads nowhere".to_owned(),
+                io::ErrorKind::NotFound if is_link => {
+                    "a symbolic link whose target does not exist".to_owned()
+                }
                 _ => format!("can't be listed: {error}"),
             },
         }
@@ -469,7 +471,10 @@ mod tests {
             assert_eq!(names, ["1.log"]);
             assert_eq!(not_listed.len(), 1, "{not_listed:?}");
             assert_eq!(not_listed[0].log_file.name(), "0%20dangling");
-            assert_eq!(not_listed[0].reason, "it is a link that leads nowhere");
+            assert_eq!(
+                not_listed[0].reason,
+                "a symbolic link whose target does not exist"
+            );
         };
         let listed = list(&[path("logs")], &path("tables")).await.unwrap();
         is_as_expected(&listed.found, &listed.not_listed);
