@@ -88,7 +88,11 @@ fn member_of(deflate: &[u8]) -> Vec<u8> {
     let mut checksum = Crc::new();
     checksum.update(&text);
     let (stream, rest) = deflate.split_at(ended);
-    let trailer = [checksum.sum().to_le_bytes(), checksum.amount().to_le_bytes()].concat();
+    let trailer = [
+        checksum.sum().to_le_bytes(),
+        checksum.amount().to_le_bytes(),
+    ]
+    .concat();
     [&HEADER, stream, &trailer, rest].concat()
 }
 
