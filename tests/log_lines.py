@@ -96,9 +96,9 @@ MACROS = r"""
 
 
 def kind(log_file, lines):
-    """The log table of a file, by its name or, where that says nothing, by its lines. None for what is no access log."""
+    """The log table of a file, by its name or, where that says nothing, by its lines. None for what is no access log, or empty."""
     name = log_file.name
-    if re.match(r"conn_log[_.]|health_check_log", name) or name.endswith("LogTestFile"):
+    if lines == [""] or re.search(r"(conn_log[_.]|health_check_log).*_elasticloadbalancing_|LogTestFile$", name):
         return None
     named = re.search(r"_elasticloadbalancing_[^_]+_(app\.|net\.)?.*_\d{8}T\d{4}Z", name)
     if named:

@@ -88,24 +88,53 @@ impl LogFile {
         if name.ends_with("LogTestFile") {
             return NamedAs::TestObject;
         }
-        if name.starts_with("conn_log_") || name.starts_with("conn_log.") {
-            return NamedAs::AlbConnectionLog;
-        }
-        if name.starts_with("health_check_log") {
-            return NamedAs::AlbHealthCheckLog;
-        }
         // <account>_elasticloadbalancing_<region>_<load balancer>_<interval end>_…
-        let Some((_, rest)) = name.split_once("_elasticloadbalancing_") else {
+        let Some((before, rest)) = name.split_once("_elasticloadbalancing_") else {
+            return of_another_service(name).map_or(NamedAs::Unknown, NamedAs::OtherService);
+        };
+        let Some((_, balancer)) = rest.split_once('_') else {
             return NamedAs::Unknown;
         };
-        match rest.split_once('_') {
-            _ if interval_end(name).is_none() => NamedAs::Unknown,
-            Some((_, balancer)) if balancer.starts_with("app.") => NamedAs::AlbAccessLog,
-            Some((_, balancer)) if balancer.starts_with("net.") => NamedAs::NlbTlsLog,
-            Some(_) => NamedAs::ClassicAccessLog,
-            None => NamedAs::Unknown,
+        if interval_end(name).is_none() {
+            return NamedAs::Unknown;
+        }
+        // A copy may have something in front of the name that AWS gave.
+        if before.contains("conn_log_") || before.contains("conn_log.") {
+            NamedAs::AlbConnectionLog
+        } else if before.contains("health_check_log") {
+            NamedAs::AlbHealthCheckLog
+        } else if balancer.starts_with("app.") {
+            NamedAs::AlbAccessLog
+        } else if balancer.starts_with("net.") {
+            NamedAs::NlbTlsLog
+        } else {
+            NamedAs::ClassicAccessLog
         }
     }
+}
+
+/// Services whose log files are named `<account>_<service>_…`, and what these are. Their user guides say so, in "CloudTrail
+/// log file names", "Flow log files", "Logging web ACL traffic", "Managing the delivery channel" (AWS Config), "Resolver
+/// query log files" and "Logging network traffic from AWS Network Firewall".
+const OTHER_SERVICES: [(&str, &str); 8] = [
+    ("CloudTrail", "CloudTrail log"),
+    ("CloudTrail-Digest", "CloudTrail digest"),
+    ("CloudTrail-Insight", "CloudTrail log"),
+    ("vpcflowlogs", "VPC flow log"),
+    ("waflogs", "WAF log"),
+    ("Config", "AWS Config history"),
+    ("vpcdnsquerylogs", "Route 53 Resolver query log"),
+    ("network-firewall", "Network Firewall log"),
+];
+
+fn of_another_service(name: &str) -> Option<&'static str> {
+    let (account, rest) = name.split_once('_')?;
+    let (service, _) = rest.split_once('_')?;
+    let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+    let mut services = OTHER_SERVICES.into_iter().filter(|_| is_account);
+    services
+        .find(|(name, _)| *name == service)
+        .map(|(_, kind)| kind)
 }
 
 impl fmt::Display for LogFile {
@@ -124,10 +153,12 @@ pub enum NamedAs {
     ClassicAccessLog,
     /// `…_net.<name>.<id>_…`
     NlbTlsLog,
-    /// `conn_log_…`
+    /// `conn_log_<account>_elasticloadbalancing_…`, also with something in front of it.
     AlbConnectionLog,
-    /// `health_check_log_…`
+    /// `health_check_log_<account>_elasticloadbalancing_…`, the same.
     AlbHealthCheckLog,
+    /// `<account>_CloudTrail_…` and the like: the log of another service, of this kind.
+    OtherService(&'static str),
     /// `ELBAccessLogTestFile` and its like: written when logging is switched on, no log.
     TestObject,
     /// The name says nothing.
@@ -165,7 +196,7 @@ impl fmt::Debug for LogFileId {
 
 /// The text is not 32 lowercase hexadecimal digits.
 #[derive(Debug, thiserror::Error)]
-#[error("'{0}' is not the id of a log file (32 hexadecimal digits)")]
+#[error("'{0}' is not the id of a log file (32 lowercase hexadecimal digits)")]
 pub struct ParseIdError(String);
 
 impl FromStr for LogFileId {
@@ -173,7 +204,9 @@ impl FromStr for LogFileId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut id = [0; 16];
-        if text.len() != 32 || !text.is_ascii() {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        // `from_str_radix` alone would take a sign and upper case, and one log file would have several ids.
+        if text.len() != 32 || !text.bytes().all(is_digit) {
             return Err(ParseIdError(text.to_owned()));
         }
         for (byte, digits) in id.iter_mut().zip(text.as_bytes().chunks(2)) {
@@ -245,6 +278,13 @@ mod tests {
         assert_eq!(id.to_string().parse::<LogFileId>().unwrap(), id);
         assert!("zz".parse::<LogFileId>().is_err());
         assert!("é".repeat(16).parse::<LogFileId>().is_err());
+        for other in [
+            "558CA1533E03AAEA2E3FB825BE29124C",
+            "+58ca1533e03aaea2e3fb825be29124c",
+            "558ca1533e03aaea2e3fb825be2912+c",
+        ] {
+            assert!(other.parse::<LogFileId>().is_err(), "{other}");
+        }
     }
 
     #[test]
@@ -275,6 +315,30 @@ mod tests {
             ),
             NamedAs::AlbConnectionLog
         );
+        for copied in ["copy-of-conn_log_", "conn_log."] {
+            let name = format!(
+                "{copied}1_elasticloadbalancing_r_app.n.0_20261122T1005Z_10.0.0.1_r.log.gz"
+            );
+            assert_eq!(named_as(&name), NamedAs::AlbConnectionLog, "{name}");
+        }
+        assert_eq!(
+            named_as(
+                "health_check_log_1_elasticloadbalancing_r_app.n.0_20261122T1005Z_10.0.0.1_r.log.gz"
+            ),
+            NamedAs::AlbHealthCheckLog
+        );
+        assert_eq!(
+            named_as("123456789012_CloudTrail_us-east-2_20261122T1005Z_r.json.gz"),
+            NamedAs::OtherService("CloudTrail log")
+        );
+        for unknown in [
+            "conn_log_notes.txt",
+            "1_CloudTrail_x.json",
+            "a_waflogs_b",
+            "123456789012_backup_x",
+        ] {
+            assert_eq!(named_as(unknown), NamedAs::Unknown, "{unknown}");
+        }
         assert_eq!(named_as("ELBAccessLogTestFile"), NamedAs::TestObject);
         assert_eq!(named_as("ELBConnectionLogTestFile"), NamedAs::TestObject);
         assert_eq!(

@@ -26,7 +26,9 @@ async fn main() -> Result<()> {
     };
     let root = Root::create(tables).await?;
     let (opened, _) = Feeds::open(&root, Rollup::load_folder(rollups).await?).await?;
-    let found = listing::list(std::slice::from_ref(logs), tables).await?;
+    let found = listing::list(std::slice::from_ref(logs), tables)
+        .await?
+        .found;
     let staged = tokio::task::spawn_blocking(move || {
         let each: Vec<&RollupTable> = opened.fed().collect();
         let mut staged = 0;
@@ -35,7 +37,7 @@ async fn main() -> Result<()> {
                 log_file: found.log_file.clone(),
                 bytes: found.bytes,
                 etag: found.etag.clone(),
-                reader: found.open()?,
+                open: || found.open(),
             };
             let staging = journey::stage(source, &each, &opened.rejected_lines, LIMITS);
             if let Outcome::Staged(..) = tokio::runtime::Handle::current().block_on(staging)? {

@@ -16,7 +16,7 @@ use logmill_shared::notification::Allowed;
 /// a Delta Lake table is exactly what that SQL returns over every log file so far.
 ///
 /// Exit codes: 0 done; 1 it could not be done; 2 a mistake in the command line; 3 done, but some log files
-/// are not counted.
+/// are not counted, or there are none.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -50,8 +50,9 @@ pub(crate) enum Command {
     /// Prove that every log file of a span of time is counted, or tell which are not, and why.
     ///
     /// Lists the log files and holds them against the ledgers. What no ledger has is looked into: it may be no log, or
-    /// unreadable. Exit code 0 says that nothing is missing, failed or changed, 3 that something is; what can't be
-    /// listed, or read of a table, is an error (1).
+    /// unreadable. Exit code 0 says that there are log files, and that nothing is missing, failed, changed or of no known
+    /// kind; 3 that something is, or that there are none; a place that can't be listed, or a table that can't be read, is
+    /// an error (1).
     Verify(VerifyArgs),
     /// Send log files to the queue again: those of a span of time, the missing ones among them, or dead letters.
     ///
@@ -90,6 +91,8 @@ pub(crate) struct RunArgs {
     /// Log files read at once [default: one per core]
     #[arg(long, value_name = "N", value_parser = at_once)]
     pub(crate) threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    pub(crate) ignore: IgnoreArgs,
 }
 
 #[derive(Debug, Args)]
@@ -107,8 +110,30 @@ pub(crate) struct RetryArgs {
     #[arg(long, value_name = "BYTES", default_value_t = 8 << 30)]
     pub(crate) max_log_file_bytes: u64,
     /// Log files read at once [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_once)]
     pub(crate) threads: Option<NonZeroUsize>,
+}
+
+/// What is left out.
+#[derive(Debug, Args)]
+pub(crate) struct IgnoreArgs {
+    /// Leave out files of this name: a pattern as *.txt or, with a slash, of the end of a path, as copies/**. May be given
+    /// more than once.
+    ///
+    /// Patterns are also taken from the file ignore.txt in the folder of rollups, one a line, so that all workers and
+    /// verify agree.
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) ignore: Vec<String>,
+}
+
+/// What is left out, by a command that has no other use for rollups.
+#[derive(Debug, Args)]
+pub(crate) struct IgnoreByArgs {
+    #[command(flatten)]
+    pub(crate) ignore: IgnoreArgs,
+    /// The folder of rollups, or s3://bucket/prefix, whose ignore.txt is to be followed.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rollups: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -154,6 +179,8 @@ pub(crate) struct ServeArgs {
     /// Stage only, and leave commits to other workers.
     #[arg(long)]
     pub(crate) no_commit: bool,
+    #[command(flatten)]
+    pub(crate) ignore: IgnoreArgs,
 }
 
 fn at_once(text: &str) -> Result<NonZeroUsize, String> {
@@ -234,8 +261,8 @@ pub(crate) struct SpanArgs {
     /// The first log files: 2026-11-20, 2026-11-20T10 or 2026-11-20T10:05Z, in UTC.
     ///
     /// A log file belongs to the time in its name, the end of its five minutes; one without, to the time when it was
-    /// last modified. Of folders by date (2026/11/20/, date=2026-11-20/) only those of the span are listed, and those of
-    /// a day before and after it.
+    /// last modified. Of folders by date (2026/11/20/, date=2026-11-20/) only those of the span are listed, of the day
+    /// before it, and of the 7 days after it: what AWS has delivered later than that is not found.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) from: Option<DateTime<Utc>>,
     /// The end, which does not belong to it [default: 15 minutes ago, as later log files may be under way]
@@ -254,6 +281,8 @@ pub(crate) struct VerifyArgs {
     pub(crate) tables: String,
     #[command(flatten)]
     pub(crate) span: SpanArgs,
+    #[command(flatten)]
+    pub(crate) ignore: IgnoreByArgs,
     /// How the report is written.
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: ReportFormat,
@@ -299,4 +328,6 @@ pub(crate) struct ReplayArgs {
     /// Messages a second at most.
     #[arg(long, value_name = "N")]
     pub(crate) rate: Option<NonZeroU32>,
+    #[command(flatten)]
+    pub(crate) ignore: IgnoreByArgs,
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use futures::future::join_all;
-use logmill_shared::{LogFile, LogFileId, NamedAs, Shard};
+use logmill_shared::{LogFile, LogFileId, Shard};
 
-use crate::format::{FORMATS, LogFormat, Recognised, recognise};
+use crate::format::{EMPTY_FILE, FORMATS, LogFormat, Recognised, by_name};
 use crate::intake::listing::Found;
 use crate::maintain;
 use crate::rollup::REJECTED_LINES;
@@ -38,7 +38,7 @@ pub enum Standing {
         /// Whether other tables have it.
         in_others: bool,
     },
-    /// By its name it is no log that a table here reads: what it is instead.
+    /// By its name, or its size, it is no log that a table here reads: what it is instead.
     Skipped(String),
 }
 
@@ -162,7 +162,9 @@ impl Ledgers {
             .map(|table| table.table.clone())
             .collect();
         let etag = hash(&found.etag);
-        if !missing.is_empty() {
+        if !missing.is_empty() && found.bytes == 0 {
+            Standing::Skipped(EMPTY_FILE.to_owned())
+        } else if !missing.is_empty() {
             Standing::Missing {
                 in_others: missing.len() < reading.len(),
                 tables: missing,
@@ -186,12 +188,10 @@ impl Ledgers {
         if let Some(table) = self.tables.iter().find(|table| table.waiting.is_staged(id)) {
             return Format::Known(table.format);
         }
-        match log_file.named_as() {
-            NamedAs::Unknown => Format::Unknown,
-            named_as => match recognise(named_as, "") {
-                Recognised::Log(format) => Format::Known(format),
-                Recognised::Other(what) => Format::None(what.to_owned()),
-            },
+        match by_name(log_file.named_as()) {
+            Some(Recognised::Log(format) | Recognised::Claimed(format)) => Format::Known(format),
+            Some(Recognised::Other(kind)) => Format::None(kind.to_owned()),
+            Some(Recognised::Unrecognised(_)) | None => Format::Unknown,
         }
     }
 
@@ -333,7 +333,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, text).unwrap();
             let found = listing::list(&[path.to_str().unwrap().to_owned()], "").await;
-            found.unwrap().remove(0)
+            found.unwrap().found.remove(0)
         }
 
         async fn standing(&self, found: &Found) -> Standing {
@@ -351,7 +351,7 @@ mod tests {
             log_file: found.log_file.clone(),
             bytes: found.bytes,
             etag: found.etag.clone(),
-            reader: found.open().unwrap(),
+            open: || found.open(),
         };
         let rollups: Vec<_> = tables.fed().collect();
         let limits = journey::Limits {
@@ -447,5 +447,10 @@ mod tests {
             "connection log"
         );
         assert_eq!(skipped("ELBAccessLogTestFile").await, "test object");
+        let found = scene
+            .log(&ALB_NAME.replace("app.shop.0", "classic"), "")
+            .await;
+        let empty = Standing::Skipped("empty file".to_owned());
+        assert_eq!(scene.standing(&found).await, empty);
     }
 }

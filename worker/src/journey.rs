@@ -10,12 +10,14 @@ use datafusion::error::DataFusionError;
 use futures::channel::mpsc::{Receiver, Sender, channel};
 use futures::future::{try_join, try_join_all};
 use futures::{FutureExt, SinkExt, StreamExt};
-use logmill_shared::{LogFile, NamedAs};
+use logmill_shared::LogFile;
 
 use crate::aws::chain;
 use crate::feeds::RollupTable;
-use crate::format::{Condition, LogFormat, Recognised, Scan, ScanColumn, recognise};
-use crate::log_file::gunzip::{self, GunzipError};
+use crate::format::{
+    Condition, LogFormat, Recognised, Scan, ScanColumn, by_name, has_shape, looks_like, recognise,
+};
+use crate::log_file::gunzip::{self, Decoder, GunzipError};
 use crate::log_file::lines::{Chunk, Lines};
 use crate::table::{Entry, FailedLines, RejectedLines, StagingFile, Table, TableError};
 use crate::without_values::without_values;
@@ -30,26 +32,28 @@ const BATCH_ROWS_MIN: usize = 1000;
 const BATCH_CHUNKS_MAX: usize = 16;
 
 /// A log file to be staged.
-pub struct Source<R> {
+pub struct Source<O> {
     /// Its identity.
     pub log_file: LogFile,
     /// Its size in bytes, as stored.
     pub bytes: u64,
     /// Its version.
     pub etag: String,
-    /// Its bytes.
-    pub reader: R,
+    /// Opens its bytes, from the first on. It is called again for a second opinion.
+    pub open: O,
 }
 
 /// Where a log file's way has ended.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub enum Outcome {
     /// It is staged for every rollup that reads it, or set aside for it: whatever happens now, it is not lost.
     Staged(Staged),
-    /// It is no log that a rollup reads, and was left alone.
+    /// It is of a known kind that no rollup reads, and was left alone.
     Skipped(String),
     /// It is a log of this format, which no rollup here reads.
     NotRead(&'static LogFormat),
+    /// It is of no known kind, and was left alone. The text says what it looks like.
+    Unrecognised(&'static str),
 }
 
 /// A log file that is staged.
@@ -63,6 +67,8 @@ pub struct Staged {
     pub failed_lines: Vec<(String, u64)>,
     /// Tables whose rollup fails on it as a whole, and why. It is set aside for them.
     pub set_aside: Vec<(String, String)>,
+    /// Whether it was read by flate2, as logmill's own decoder refused it.
+    pub by_second_opinion: bool,
 }
 
 /// Bounds of what a log file may take.
@@ -117,6 +123,17 @@ pub enum JourneyError {
     /// Its bytes are no text. To try again helps only if the file changes.
     #[error("can't be read")]
     Unreadable(#[from] GunzipError),
+    /// Its name is that of a log file, and it has no log line. To try again helps only if the file changes.
+    #[error(
+        "it is named as a log file of {table}, but none of its lines is a log line; it looks like {what}. Upload the whole \
+         log file under the same name, or exclude this one with --ignore"
+    )]
+    NoLog {
+        /// The table that its lines would be rows of.
+        table: &'static str,
+        /// What it looks like.
+        what: &'static str,
+    },
     /// The disk is full, or can't be written, while a rollup's groups are computed.
     #[error("the rollup '{rollup}' can't use the disk")]
     Disk {
@@ -130,9 +147,100 @@ pub enum JourneyError {
     Staging(#[from] TableError),
 }
 
+impl JourneyError {
+    fn is_damage(&self) -> bool {
+        matches!(self, Self::Unreadable(error) if error.is_damage())
+    }
+}
+
 /// Stages a log file for these rollups. It reads and computes without pause, so it needs a thread of its own.
+///
+/// # Errors
+///
+/// If nothing of it is staged: see [`JourneyError`].
 pub async fn stage<R: Read>(
-    source: Source<R>,
+    source: Source<impl Fn() -> io::Result<R>>,
+    rollups: &[&RollupTable],
+    rejected_lines: &Table,
+    limits: Limits,
+) -> Result<Outcome, JourneyError> {
+    if let Some(Recognised::Other(kind)) = by_name(source.log_file.named_as()) {
+        return Ok(Outcome::Skipped(kind.to_owned()));
+    }
+    let attempt = async |decoder| stage_by(decoder, &source, rollups, rejected_lines, limits).await;
+    let (mut outcome, refusal) = with_second_opinion(attempt).await?;
+    if let (Outcome::Staged(staged), Some(refusal)) = (&mut outcome, refusal) {
+        staged.by_second_opinion = true;
+        tracing::warn!(
+            log_file = %source.log_file,
+            reason = format!("{:#}", anyhow::Error::new(refusal)),
+            "gzip decoders disagree: flate2 reads to the end, with every checksum right, what logmill's own decoder refuses; \
+             the log file is counted as flate2 reads it; please report this as a bug"
+        );
+    }
+    Ok(outcome)
+}
+
+/// Reads a log file to its end, if it is one, and says what it is: what [`stage`] would find, with nothing staged.
+///
+/// # Errors
+///
+/// Those of [`stage`].
+pub async fn look<R: Read>(
+    log_file: &LogFile,
+    open: impl Fn() -> io::Result<R>,
+    max_text_bytes: u64,
+) -> Result<Recognised, JourneyError> {
+    if let Some(told @ Recognised::Other(_)) = by_name(log_file.named_as()) {
+        return Ok(told);
+    }
+    let attempt = async |decoder| {
+        let mut lines = Lines::new(gunzip::open(open()?, decoder, max_text_bytes)?);
+        let beginning = lines.peek()?;
+        let recognised = recognise(log_file.named_as(), beginning);
+        // What it looks like, until a log line is found.
+        let (format, mut claim) = match recognised {
+            Recognised::Log(format) => (format, None),
+            Recognised::Claimed(format) => (format, Some(looks_like(beginning))),
+            other => return Ok(other),
+        };
+        while let Some(chunk) = lines.next_chunk()? {
+            if claim.is_some()
+                && let Chunk::Lines(text) = chunk
+                && each_line(&text).any(|line| has_shape(format, line))
+            {
+                claim = None;
+            }
+        }
+        let table = format.table;
+        match claim {
+            None => Ok(Recognised::Log(format)),
+            Some(what) => Err(JourneyError::NoLog { table, what }),
+        }
+    };
+    let (recognised, _) = with_second_opinion(attempt).await?;
+    Ok(recognised)
+}
+
+/// Attempts something with logmill's own decoder and, if that finds damage, with flate2. A log file is damaged only if both
+/// say so. Also returns what the own decoder found if flate2 succeeded in its place.
+async fn with_second_opinion<T>(
+    attempt: impl AsyncFn(Decoder) -> Result<T, JourneyError>,
+) -> Result<(T, Option<JourneyError>), JourneyError> {
+    let refusal = match attempt(Decoder::Own).await {
+        Err(error) if error.is_damage() => error,
+        other => return other.map(|done| (done, None)),
+    };
+    match attempt(Decoder::Flate2).await {
+        Ok(done) => Ok((done, Some(refusal))),
+        Err(again) if again.is_damage() => Err(refusal),
+        Err(other) => Err(other),
+    }
+}
+
+async fn stage_by<R: Read>(
+    decoder: Decoder,
+    source: &Source<impl Fn() -> io::Result<R>>,
     rollups: &[&RollupTable],
     rejected_lines: &Table,
     limits: Limits,
@@ -141,26 +249,23 @@ pub async fn stage<R: Read>(
         log_file,
         bytes,
         etag,
-        reader,
+        open,
     } = source;
-    let named_as = log_file.named_as();
-    if !matches!(named_as, NamedAs::Unknown)
-        && let Recognised::Other(what) = recognise(named_as, "")
-    {
-        return Ok(Outcome::Skipped(what.to_owned()));
-    }
-
     let begun = Instant::now();
     let mut fetch = Duration::ZERO;
     let reader = Timed {
-        reader,
+        reader: open()?,
         time: &mut fetch,
     };
-    let mut lines = Lines::new(gunzip::open(reader, limits.text_bytes)?);
-    let format = match recognise(named_as, lines.peek()?) {
-        Recognised::Log(format) => format,
-        Recognised::Other(_) if bytes == 0 => return Ok(Outcome::Skipped("empty file".to_owned())),
-        Recognised::Other(what) => return Ok(Outcome::Skipped(what.to_owned())),
+    let mut lines = Lines::new(gunzip::open(reader, decoder, limits.text_bytes)?);
+    let beginning = lines.peek()?;
+    let recognised = recognise(log_file.named_as(), beginning);
+    // What it looks like, if no log line has been found yet.
+    let (format, claim) = match recognised {
+        Recognised::Log(format) => (format, None),
+        Recognised::Claimed(format) => (format, Some(looks_like(beginning))),
+        Recognised::Other(kind) => return Ok(Outcome::Skipped(kind.to_owned())),
+        Recognised::Unrecognised(what) => return Ok(Outcome::Unrecognised(what)),
     };
     let rollups: Vec<&RollupTable> = rollups
         .iter()
@@ -179,7 +284,7 @@ pub async fn stage<R: Read>(
         senders.push(sender);
         rolled_up.push(roll_up(
             each,
-            &log_file,
+            log_file,
             &columns,
             receiver,
             limits.group_bytes,
@@ -189,12 +294,28 @@ pub async fn stage<R: Read>(
     if let Some(conditions) = conditions(&rollups) {
         scan = scan.only(Condition::Any(conditions));
     }
-    let scanned = scan_lines(lines, scan, senders, &log_file, rejected_lines);
+    let scanned = Scanned {
+        is_log: claim.is_none(),
+        ..Scanned::default()
+    };
+    let scanned = scan_lines(
+        lines,
+        format,
+        scan,
+        senders,
+        log_file,
+        rejected_lines,
+        scanned,
+    );
     let (scanned, rolled_up) = try_join(scanned, try_join_all(rolled_up)).await?;
+    if let (false, Some(what)) = (scanned.is_log, claim) {
+        let table = format.table;
+        return Err(JourneyError::NoLog { table, what });
+    }
 
     let read = begun.elapsed();
     // Only now, with the whole file read and nothing wrong, does anything of it come to be staged.
-    let mut entry = entry(&log_file, format, bytes, etag, &scanned);
+    let mut entry = entry(log_file, format, *bytes, etag.clone(), &scanned);
     if let Some(rejected) = scanned.rejected {
         rejected.stage(&entry).await?;
     }
@@ -217,7 +338,7 @@ pub async fn stage<R: Read>(
         staging.stage(&entry).await?;
     }
     let reading = Reading {
-        bytes,
+        bytes: *bytes,
         text_bytes: scanned.text_bytes,
         lines: scanned.lines,
         rejected_lines: scanned.rejected_lines,
@@ -232,6 +353,7 @@ pub async fn stage<R: Read>(
         spent,
         failed_lines,
         set_aside,
+        by_second_opinion: false,
     }))
 }
 
@@ -294,6 +416,8 @@ fn conditions(rollups: &[&RollupTable]) -> Option<Vec<Condition>> {
 /// What the scan of a log file's lines has found.
 #[derive(Default)]
 struct Scanned {
+    /// Whether some line has the whole shape of a log line.
+    is_log: bool,
     text_bytes: u64,
     lines: u64,
     rejected_lines: u64,
@@ -305,12 +429,13 @@ struct Scanned {
 /// Turns lines into batches, and sends each to every rollup.
 async fn scan_lines(
     mut lines: Lines<'_>,
+    format: &LogFormat,
     mut scan: Scan,
     mut rollups: Vec<Sender<RecordBatch>>,
     log_file: &LogFile,
     rejected_lines: &Table,
+    mut scanned: Scanned,
 ) -> Result<Scanned, JourneyError> {
-    let mut scanned = Scanned::default();
     let mut rejected = RejectedLines::new(log_file);
     let mut chunks = 0;
     while let Some(chunk) = lines.next_chunk()? {
@@ -326,6 +451,7 @@ async fn scan_lines(
                     scanned.lines += 1;
                     match scan.push(line) {
                         Ok(time) => {
+                            scanned.is_log = scanned.is_log || has_shape(format, line);
                             let (first, last) = scanned.times.unwrap_or((time, time));
                             scanned.times = Some((first.min(time), last.max(time)));
                         }
@@ -455,7 +581,120 @@ async fn rows_of(
 
 #[cfg(test)]
 mod tests {
-    use super::each_line;
+    use std::io::{Cursor, Write};
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+    use crate::feeds::Feeds;
+    use crate::rollup::Rollup;
+    use crate::table::Root;
+    use crate::log_file::gzip::IS_BROKEN;
+
+    const NAME: &str =
+        "s3://logs/1_elasticloadbalancing_r_app.a.1_20261120T1005Z_10.0.0.1_r.log.gz";
+    const LINE: &str = "https 2026-11-20T10:00:00.000001Z app/a/1 192.0.2.1:2817 - -1 -1 -1 460 - 34 366 \"GET https://a/ HTTP/1.1\"\n";
+
+    fn gzip(text: &str) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// Stages a log file for one rollup. Returns what came of it, and how many log files are staged for the rollup then.
+    async fn staged(uri: &str, bytes: Vec<u8>) -> (Result<Outcome, String>, usize) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::create(folder.path().to_str().unwrap()).await.unwrap();
+        let sql = "SELECT elb, count(*) AS lines FROM alb_access_logs GROUP BY 1";
+        let rollup = Rollup::from_sql("by_elb", sql).await.unwrap();
+        let tables = Feeds::open(&root, vec![rollup].into()).await.unwrap().0;
+        let rollups: Vec<_> = tables.fed().collect();
+        let source = Source {
+            log_file: LogFile::new(uri),
+            bytes: bytes.len() as u64,
+            etag: "etag".to_owned(),
+            open: || Ok(Cursor::new(bytes.clone())),
+        };
+        let limits = Limits {
+            text_bytes: 1 << 20,
+            group_bytes: 1 << 20,
+        };
+        let outcome = stage(source, &rollups, &tables.rejected_lines, limits).await;
+        let outcome = outcome.map_err(|error| format!("{:#}", anyhow::Error::new(error)));
+        let open = || Ok(Cursor::new(bytes.clone()));
+        let looked = look(&LogFile::new(uri), open, 1 << 20).await;
+        assert_eq!(
+            looked.is_ok(),
+            outcome.is_ok(),
+            "what looks says what stages"
+        );
+        let table = &rollups[0].table;
+        let staged = table.staged().await.unwrap().len();
+        (outcome, staged)
+    }
+
+    #[tokio::test]
+    async fn what_our_decoder_refuses_counts_if_flate2_reads_it() {
+        let whole = gzip(&LINE.repeat(3));
+        let damaged = &whole[..whole.len() - 1];
+        for is_broken in [false, true] {
+            IS_BROKEN.set(is_broken);
+            let (outcome, staged_files) = staged(NAME, whole.clone()).await;
+            match outcome.unwrap() {
+                Outcome::Staged(staged) => {
+                    assert_eq!(staged.by_second_opinion, is_broken);
+                    assert_eq!((staged.reading.lines, staged_files), (3, 1));
+                }
+                other => panic!("{other:?}"),
+            }
+            // What both refuse is damaged, in the words of the first.
+            let (outcome, staged_files) = staged(NAME, damaged.to_vec()).await;
+            let error = outcome.unwrap_err();
+            assert!(error.contains("the gzip stream is "), "{error}");
+            assert_eq!(staged_files, 0);
+        }
+        IS_BROKEN.set(false);
+    }
+
+    #[tokio::test]
+    async fn a_name_is_borne_out_by_one_line_wherever_it_is() {
+        let unlike = "text that is no log line\n".repeat(10_000);
+        for text in [
+            LINE.to_owned(),
+            format!("{unlike}{LINE}"),
+            format!("\u{feff}{LINE}"),
+        ] {
+            let (outcome, staged) = staged(NAME, gzip(&text)).await;
+            assert!(matches!(outcome, Ok(Outcome::Staged(_))), "{outcome:?}");
+            assert_eq!(staged, 1);
+        }
+        // A time in its place, and twelve fields, are no log line yet.
+        let loose = "INFO 2026-11-20T10:00:00.123Z worker app.py:42 did a lot of things without any trouble\n";
+        for (text, what) in [
+            ("\n", "white space"),
+            (&unlike, "text"),
+            (loose, "text"),
+            ("<?xml?>", "XML"),
+        ] {
+            let (outcome, staged) = staged(NAME, gzip(text)).await;
+            let error = outcome.unwrap_err();
+            assert!(error.contains(&format!("it looks like {what}")), "{error}");
+            assert_eq!(staged, 0, "{error}");
+        }
+        let (outcome, _) = staged("s3://logs/notes.txt", unlike.into_bytes()).await;
+        assert_eq!(outcome, Ok(Outcome::Unrecognised("text of another kind")));
+        // Without a byte of text there is nothing to count, and nothing to lose.
+        for (uri, bytes) in [
+            (NAME, Vec::new()),
+            (NAME, gzip("")),
+            ("s3://logs/empty.txt", Vec::new()),
+        ] {
+            let (outcome, staged) = staged(uri, bytes).await;
+            assert_eq!(outcome, Ok(Outcome::Skipped("empty file".to_owned())));
+            assert_eq!(staged, 0);
+        }
+    }
 
     #[test]
     fn lines_are_cut_at_their_ends() {

@@ -19,6 +19,7 @@
 
 mod retry;
 mod aws;
+mod text_files;
 pub mod terminal;
 mod marks;
 pub mod memory;

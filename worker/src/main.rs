@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use logmill::feeds::Trouble;
 use logmill::intake::http::Token;
+use logmill::intake::ignore::Ignore;
 use logmill::intake::queue::Queue;
 use logmill::intake::span::Span;
 use logmill::maintain::{self, Maintained};
@@ -110,12 +111,14 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 async fn execute(command: Command) -> Result<u8> {
     match command {
         Command::Run(args) => {
+            let ignore = args.ignore.load(Some(&args.rollups)).await?;
             let rollups = Rollup::load_folder(&args.rollups).await?;
             let options = Options {
                 logs: args.logs,
                 tables: args.tables,
                 max_log_file_bytes: args.max_log_file_bytes,
                 threads: args.threads,
+                ignore,
             };
             let summary = run::run(rollups, &options, &mut Bar::default()).await?;
             let code = match summary.is_complete() {
@@ -128,6 +131,7 @@ async fn execute(command: Command) -> Result<u8> {
         Command::Serve(args) => {
             let token = std::env::var("DISPATCH_TOKEN").ok();
             let options = serve::Options {
+                ignore: args.ignore.load(Some(&args.rollups)).await?,
                 rollups: args.rollups,
                 tables: args.tables,
                 allowed: args.allow,
@@ -175,6 +179,7 @@ async fn execute(command: Command) -> Result<u8> {
                 span: args.span.span()?,
                 logs: args.logs,
                 tables: args.tables,
+                ignore: args.ignore.load().await?,
             };
             let report = verify::verify(&options, &mut LogFilesBar::default()).await?;
             let code = match report.complete {
@@ -197,6 +202,7 @@ async fn execute(command: Command) -> Result<u8> {
                 tables: args.tables,
                 max_log_file_bytes: args.max_log_file_bytes,
                 threads: args.threads,
+                ignore: Ignore::default(),
             };
             let only = args.table.as_deref();
             let done = put_back::put_back(rollups, &options, only, &mut Bar::default()).await?;
@@ -289,6 +295,7 @@ async fn resend(args: ReplayArgs) -> Result<()> {
                 tables: args.tables,
                 missing: args.missing,
                 rate: args.rate,
+                ignore: args.ignore.load().await?,
             };
             let work = work.filter(|_| !args.dry_run);
             replay::replay(&options, work.as_ref(), &mut each, &mut bar)
@@ -301,6 +308,18 @@ async fn resend(args: ReplayArgs) -> Result<()> {
         // What would be sent stands on standard output, for others to read.
         true => print(&mut stderr(), said),
         false => print(&mut Stdout::report(), said),
+    }
+}
+
+impl cli::IgnoreArgs {
+    async fn load(&self, rollups: Option<&str>) -> Result<Ignore> {
+        Ignore::load(&self.ignore, rollups).await
+    }
+}
+
+impl cli::IgnoreByArgs {
+    async fn load(&self) -> Result<Ignore> {
+        self.ignore.load(self.rollups.as_deref()).await
     }
 }
 
@@ -397,14 +416,40 @@ fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
     for (what, skipped) in &summary.skipped {
         line(*skipped, &format!("skipped: {what}"))?;
     }
+    line(summary.ignored, "ignored")?;
     line(summary.failed.len(), "failed, and not counted:")?;
+    let named = |(name, reason): (&str, &str)| {
+        format!("             {}: {}", escaped(name), escaped(reason))
+    };
     for (log_file, reason) in &summary.failed {
-        writeln!(
-            out,
-            "             {}: {}",
-            escaped(log_file),
-            escaped(reason)
-        )?;
+        writeln!(out, "{}", named((log_file, reason)))?;
+    }
+    writeln_some(
+        out,
+        verify::UNRECOGNISED,
+        summary
+            .unrecognised
+            .iter()
+            .map(|(log_file, what)| named((log_file, what))),
+    )?;
+    writeln_some(
+        out,
+        verify::COPIES,
+        summary
+            .copies
+            .iter()
+            .map(|copy| named((&copy.log_file, &format!("a copy of {}", copy.copy_of)))),
+    )?;
+    writeln_some(
+        out,
+        "read by flate2, as logmill's own gzip decoder refuses them; please report this as a bug:",
+        summary
+            .by_second_opinion
+            .iter()
+            .map(|log_file| format!("             {}", escaped(log_file))),
+    )?;
+    if summary.log_files == 0 && summary.failed.is_empty() {
+        writeln!(out, "           there is no log file that a rollup reads")?;
     }
     for (table, set_aside) in &summary.set_aside {
         let (log_file, reason) = &set_aside.first;
@@ -476,10 +521,45 @@ fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
     }
     for trouble in &summary.troubles {
         let Trouble { table, what, .. } = trouble;
-        let word = if trouble.is_failure { "trouble" } else { "warning" };
+        let word = if trouble.is_failure {
+            "trouble"
+        } else {
+            "warning"
+        };
         writeln!(out, "{word}    {table}: {}", escaped(what))?;
     }
     out.flush()
+}
+
+/// Names shown of a list that may be long.
+const SHOWN_NAMES: usize = 10;
+
+/// Prints how many there are, and the first of them.
+fn writeln_some(
+    out: &mut impl Write,
+    what: &str,
+    lines: impl ExactSizeIterator<Item = String>,
+) -> io::Result<()> {
+    let count = lines.len();
+    if count == 0 {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "           {} {what}",
+        indicatif::HumanCount(count as u64)
+    )?;
+    for line in lines.take(SHOWN_NAMES) {
+        writeln!(out, "{line}")?;
+    }
+    match count.saturating_sub(SHOWN_NAMES) {
+        0 => Ok(()),
+        more => writeln!(
+            out,
+            "             and {} more",
+            indicatif::HumanCount(more as u64)
+        ),
+    }
 }
 
 fn print_maintained(maintained: &Maintained, out: &mut impl Write) -> io::Result<()> {

@@ -35,6 +35,7 @@ pub struct Metrics {
     registry: Registry,
     log_files: Counters,
     failures: Counters,
+    second_opinions: Counter,
     lines: Counter,
     rejected_lines: Counter,
     bytes: Counter,
@@ -74,6 +75,27 @@ pub enum Received {
     Lost,
 }
 
+/// Why a log file that was announced was left alone.
+#[derive(Debug, Clone, Copy)]
+pub enum LeftAlone {
+    /// It is of a kind that no rollup reads.
+    Skipped,
+    /// It is of no known kind.
+    Unrecognised,
+    /// It is to be ignored.
+    Ignored,
+}
+
+impl LeftAlone {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Skipped => "skipped",
+            Self::Unrecognised => "unrecognised",
+            Self::Ignored => "ignored",
+        }
+    }
+}
+
 /// Something that is in flight until this is dropped.
 #[derive(Debug)]
 pub struct InFlight(Gauge);
@@ -98,6 +120,7 @@ impl Default for Metrics {
             registry: Registry::with_prefix("logmill"),
             log_files: Family::default(),
             failures: Family::default(),
+            second_opinions: Counter::default(),
             lines: Counter::default(),
             rejected_lines: Counter::default(),
             bytes: Counter::default(),
@@ -136,13 +159,18 @@ impl Metrics {
         let seconds = || Unit::Seconds;
         registry.register(
             "log_files",
-            "Log files by outcome: staged, skipped (no rollup reads them), failed (an attempt)",
+            "Log files by outcome: staged, skipped (of a kind that no rollup reads), unrecognised (of no known kind), ignored (by --ignore), failed (an attempt)",
             self.log_files.clone(),
         );
         registry.register(
             "failures",
             "Attempts that failed, by reason",
             self.failures.clone(),
+        );
+        registry.register(
+            "second_opinions",
+            "Log files that logmill's own gzip decoder refused, and flate2 read to their end",
+            self.second_opinions.clone(),
         );
         registry.register("lines", "Lines of staged log files", self.lines.clone());
         registry.register(
@@ -310,8 +338,12 @@ impl Metrics {
         self.step("put", spent.put);
     }
 
-    pub(crate) fn skipped(&self) {
-        count(&self.log_files, "outcome", "skipped", 1);
+    pub(crate) fn left_alone(&self, outcome: LeftAlone) {
+        count(&self.log_files, "outcome", outcome.name(), 1);
+    }
+
+    pub(crate) fn second_opinion(&self) {
+        self.second_opinions.inc();
     }
 
     pub(crate) fn not_staged(&self, reason: &str) {
@@ -354,7 +386,15 @@ impl Metrics {
 
     /// Shows counters before the first event, so that it can be seen to be one.
     fn shown(self) -> Self {
-        for outcome in ["staged", "skipped", "failed"] {
+        let left_alone = [
+            LeftAlone::Skipped,
+            LeftAlone::Unrecognised,
+            LeftAlone::Ignored,
+        ];
+        for outcome in ["staged", "failed"]
+            .into_iter()
+            .chain(left_alone.map(LeftAlone::name))
+        {
             count(&self.log_files, "outcome", outcome, 0);
         }
         for outcome in ["deleted", "returned", "lost"] {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
 
-use crate::intake::listing;
+use crate::intake::listing::{self, Listed};
 use crate::rollup::Loaded;
 use crate::run::{self, Options, Progress, Summary};
 use crate::table::{Root, SetAside};
@@ -58,7 +58,7 @@ pub async fn put_back(
         root.notes(table)?.put_back(&unknown).await?;
         log_files.extend(known.into_iter().filter_map(|note| note.log_file));
     }
-    let mut found = Vec::new();
+    let mut listed = Listed::default();
     let mut gone = Vec::new();
     for uri in log_files {
         // On disk a URI is that of a path.
@@ -68,11 +68,14 @@ pub async fn put_back(
         let path = path.and_then(|url| url.to_file_path().ok());
         let place = path.map_or(uri.clone(), |path| path.display().to_string());
         match listing::list(&[place], &options.tables).await {
-            Ok(listed) => found.extend(listed),
+            Ok(each) => {
+                listed.found.extend(each.found);
+                listed.not_listed.extend(each.not_listed);
+            }
             Err(error) => gone.push((uri, format!("{:#}", anyhow::Error::new(error)))),
         }
     }
-    done.summary = run::run_over(found, rollups, &root, options, progress).await?;
+    done.summary = run::run_over(listed, rollups, &root, options, progress).await?;
     done.summary.failed.extend(gone);
     for table in tables().filter(|table| done.set_aside.contains_key(*table)) {
         let notes = root.notes(table)?;

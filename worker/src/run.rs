@@ -1,6 +1,6 @@
 //! `logmill run`: log files from folders and buckets, staged on all cores and committed, once through.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures::future::join_all;
-use logmill_shared::{LogFileId, Shard};
+use logmill_shared::{LogFile, LogFileId, Shard};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinHandle;
@@ -16,7 +16,9 @@ use tokio::time::Instant;
 
 use crate::aws::chain;
 use crate::feeds::{Feeds, RollupTable, Trouble};
-use crate::intake::listing::{self, Found};
+use crate::intake::copies::{Copy, Names};
+use crate::intake::ignore::Ignore;
+use crate::intake::listing::{self, Found, Listed};
 use crate::journey::{self, JourneyError, Limits, Outcome, Reading, Source, Staged};
 use crate::memory;
 use crate::pace::{self, Pace};
@@ -35,11 +37,15 @@ pub struct Options {
     pub max_log_file_bytes: u64,
     /// Log files read at once; by default, one per core.
     pub threads: Option<NonZeroUsize>,
+    /// Files that are left out.
+    pub ignore: Ignore,
 }
 
 /// What has been done.
 #[derive(Debug, Default)]
 pub struct Summary {
+    /// Log files that a rollup reads, whether they are counted by now or have been before.
+    pub log_files: usize,
     /// Log files that the tables have counted by this run.
     pub counted: usize,
     /// Log files that all tables had counted before.
@@ -48,6 +54,14 @@ pub struct Summary {
     pub changed: Vec<String>,
     /// Files that are no logs which a rollup reads: how many of each kind.
     pub skipped: BTreeMap<String, usize>,
+    /// Files of no known kind, each with what it looks like.
+    pub unrecognised: Vec<(String, &'static str)>,
+    /// Files that were left out as they are to be ignored.
+    pub ignored: usize,
+    /// Log files that have the name of another one, and count beside it.
+    pub copies: Vec<Copy>,
+    /// Log files that flate2 has read and logmill's own decoder refuses.
+    pub by_second_opinion: Vec<String>,
     /// Log files of which nothing is counted, each with the reason.
     pub failed: Vec<(String, String)>,
     /// Lines on which a rollup fails, by its table: they are in none of its rows.
@@ -76,10 +90,10 @@ pub struct SetAsideSummary {
 }
 
 impl Summary {
-    /// Whether all that was given is counted by all tables.
+    /// Whether all that was found is counted by all tables, and anything was found.
     pub fn is_complete(&self) -> bool {
         let failed = self.troubles.iter().any(|trouble| trouble.is_failure);
-        self.failed.is_empty() && self.set_aside.is_empty() && !failed
+        self.log_files > 0 && self.failed.is_empty() && self.set_aside.is_empty() && !failed
     }
 
     fn set_aside(&mut self, table: &str, log_file: String, reason: String) {
@@ -129,21 +143,17 @@ pub async fn run(
     options: &Options,
     progress: &mut dyn Progress,
 ) -> Result<Summary> {
-    let same = |place: &String| place.trim_end_matches('/') == options.tables.trim_end_matches('/');
-    if options.logs.iter().any(same) {
-        bail!(
-            "{}: log files and tables can't be in the same place; give the tables a folder of their own",
-            options.tables
-        );
+    for logs in &options.logs {
+        listing::refuse_tables_as_logs(logs, &options.tables)?;
     }
     let root = Root::create(&options.tables).await?;
-    let found = listing::list(&options.logs, &options.tables).await?;
-    run_over(found, rollups, &root, options, progress).await
+    let listed = listing::list(&options.logs, &options.tables).await?;
+    run_over(listed, rollups, &root, options, progress).await
 }
 
-/// The same over log files that have been found.
+/// The same over what has been listed.
 pub(crate) async fn run_over(
-    found: Vec<Found>,
+    listed: Listed,
     rollups: Loaded,
     root: &Root,
     options: &Options,
@@ -157,6 +167,7 @@ pub(crate) async fn run_over(
         troubles,
         ..Summary::default()
     };
+    let found = summary.take(listed, &options.ignore);
     let to_do = to_do(found, &feeds, &mut summary).await?;
     progress.begin(
         to_do.len(),
@@ -217,6 +228,52 @@ pub(crate) async fn run_over(
     Ok(summary)
 }
 
+impl Summary {
+    /// Takes in what was listed, without what is to be ignored. What can't be looked at has failed.
+    fn take(&mut self, listed: Listed, ignore: &Ignore) -> Vec<Found> {
+        let Listed {
+            mut found,
+            not_listed,
+        } = listed;
+        let listed = found.len() + not_listed.len();
+        found.retain(|found| !ignore.has(&found.log_file));
+        for each in not_listed
+            .into_iter()
+            .filter(|each| !ignore.has(&each.log_file))
+        {
+            tracing::warn!(log_file = %each.log_file, reason = each.reason, "not listed");
+            self.failed.push((each.log_file.to_string(), each.reason));
+        }
+        self.ignored = listed - found.len() - self.failed.len();
+        found
+    }
+
+    /// Looks for names that come twice, in what was found or, counted before, in the ledgers.
+    fn find_copies<'a>(&mut self, found: &[Found], entries: impl Iterator<Item = &'a Entry>) {
+        let mut names = Names::default();
+        let met = found.iter().filter_map(|found| names.meet(&found.log_file));
+        self.copies.extend(met);
+        let listed: HashSet<&str> = found.iter().map(|found| found.log_file.uri()).collect();
+        let elsewhere: BTreeSet<&str> = entries
+            .map(|entry| entry.log_file.as_str())
+            .filter(|uri| !listed.contains(uri))
+            .collect();
+        self.copies.extend(elsewhere.into_iter().filter_map(|uri| {
+            Some(Copy {
+                log_file: names.find(&LogFile::new(uri))?.to_string(),
+                copy_of: uri.to_owned(),
+            })
+        }));
+        for Copy { log_file, copy_of } in &self.copies {
+            tracing::warn!(
+                log_file,
+                copy_of,
+                "log file has the name of another, and counts beside it"
+            );
+        }
+    }
+}
+
 /// A log file, and the tables that have not counted it.
 struct ToDo {
     found: Found,
@@ -272,6 +329,8 @@ async fn to_do(found: Vec<Found>, feeds: &Feeds, summary: &mut Summary) -> Resul
             .enumerate()
             .filter_map(|(at, known)| Some((at, known.as_ref()?)))
     };
+    let counted = fed().flat_map(|(_, known)| known.counted.values());
+    summary.find_copies(&found, counted);
     let mut to_do = Vec::new();
     for found in found {
         let id = found.log_file.id();
@@ -293,8 +352,11 @@ async fn to_do(found: Vec<Found>, feeds: &Feeds, summary: &mut Summary) -> Resul
             .map(|(at, _)| at)
             .collect();
         if missing().next().is_none() {
+            summary.log_files += 1;
             summary.counted_before += 1;
-        } else if !not_staged.is_empty() {
+        } else if not_staged.is_empty() {
+            summary.log_files += 1;
+        } else {
             to_do.push(ToDo {
                 found,
                 tables: not_staged,
@@ -325,7 +387,7 @@ impl Workshop {
             log_file: to_do.found.log_file.clone(),
             bytes: to_do.found.bytes,
             etag: to_do.found.etag.clone(),
-            reader: to_do.found.open()?,
+            open: || to_do.found.open(),
         };
         let rejected_lines = &self.feeds.rejected_lines;
         journey::stage(source, &rollups, rejected_lines, self.limits).await
@@ -418,14 +480,19 @@ async fn gather(
         match result {
             Ok(Outcome::Staged(done)) => {
                 staged += 1;
+                summary.log_files += 1;
                 let Staged {
                     reading,
                     failed_lines,
                     set_aside,
+                    by_second_opinion,
                     ..
                 } = done;
                 for (table, reason) in set_aside {
                     summary.set_aside(&table, found.log_file.to_string(), reason);
+                }
+                if by_second_opinion {
+                    summary.by_second_opinion.push(found.log_file.to_string());
                 }
                 for (table, lines) in failed_lines {
                     *summary.failed_lines.entry(table).or_default() += lines;
@@ -437,6 +504,11 @@ async fn gather(
             Ok(Outcome::NotRead(format)) => {
                 let what = format!("of {}, which no rollup here reads", format.table);
                 *summary.skipped.entry(what).or_default() += 1;
+            }
+            Ok(Outcome::Unrecognised(what)) => {
+                summary
+                    .unrecognised
+                    .push((found.log_file.to_string(), what));
             }
             Err(error) => {
                 let reason = format!("{:#}", anyhow::Error::new(error));

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,12 +23,13 @@ use tokio_util::sync::CancellationToken;
 use crate::aws::chain;
 use crate::feeds::{Feed, Feeds, RollupTable, Trouble};
 use crate::intake::disposition::{Disposition, NotStaged};
+use crate::intake::ignore::Ignore;
 use crate::intake::places::Places;
 use crate::intake::queue::Queue;
 use crate::intake::{Stage, Taken, http, sqs};
 use crate::journey::{self, JourneyError, Limits, Outcome, Source, Staged};
 use crate::memory;
-use crate::metrics::Metrics;
+use crate::metrics::{LeftAlone, Metrics};
 use crate::rollup::Rollup;
 use crate::stall::ReadCount;
 use crate::table::{Root, Table};
@@ -54,6 +55,8 @@ pub struct Options {
     pub tables: String,
     /// Places that log files may be read from.
     pub allowed: Vec<Allowed>,
+    /// Files that are left alone.
+    pub ignore: Ignore,
     /// The queue that announces log files.
     pub queue_url: Option<String>,
     /// How long a message of it is hidden for at once.
@@ -204,6 +207,7 @@ async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Resu
         root,
         warned: Mutex::default(),
         places,
+        ignore: options.ignore.clone(),
         turns: Arc::new(Semaphore::new(memory.log_files)),
         stalls: Stalls::new(memory.log_files, options.stalled_after),
         limits: Limits {
@@ -315,6 +319,7 @@ struct Worker {
     /// When it was last warned of what is set aside for a table.
     warned: Mutex<HashMap<String, Instant>>,
     places: Places,
+    ignore: Ignore,
     /// One for each log file that may be staged at once.
     turns: Arc<Semaphore>,
     stalls: Stalls,
@@ -361,10 +366,10 @@ impl Worker {
             // A journey goes on to its end even if nobody waits for it any more, and has its turn for so long.
             let _turn = (turn, in_flight);
             let source = Source {
-                reader: counted.of(found.open()?),
-                log_file: found.log_file,
+                log_file: found.log_file.clone(),
                 bytes: found.bytes,
-                etag: found.etag,
+                etag: found.etag.clone(),
+                open: || Ok(counted.of(found.open()?)),
             };
             runtime.block_on(worker.stage_for_all(source))
         });
@@ -426,7 +431,10 @@ impl Worker {
     }
 
     /// Stages a log file for the tables as they are now, and sets it aside for those that can't be fed.
-    async fn stage_for_all<R: Read>(&self, source: Source<R>) -> Result<Outcome, JourneyError> {
+    async fn stage_for_all<R: Read>(
+        &self,
+        source: Source<impl Fn() -> io::Result<R>>,
+    ) -> Result<Outcome, JourneyError> {
         let log_file = source.log_file.clone();
         let feeds: Vec<Arc<Feed>> = (0..self.current.len()).map(|at| self.feed(at)).collect();
         let fed: Vec<&RollupTable> = feeds.iter().filter_map(|feed| feed.fed()).collect();
@@ -446,7 +454,7 @@ impl Worker {
                         _ => continue,
                     }
                 }
-                Outcome::Skipped(_) => continue,
+                Outcome::Skipped(_) | Outcome::Unrecognised(_) => continue,
             };
             unfed.notes.set_aside(&log_file, &unfed.reason).await?;
             set_aside.push((unfed.table.clone(), unfed.reason.clone()));
@@ -601,6 +609,11 @@ fn tell(trouble: &Trouble, metrics: &Metrics) {
 
 impl Stage for Arc<Worker> {
     async fn stage(&self, log_file: &LogFile) -> Result<Taken, NotStaged> {
+        if self.ignore.has(log_file) {
+            tracing::debug!(%log_file, "ignored");
+            self.metrics.left_alone(LeftAlone::Ignored);
+            return Ok(Taken::Skipped);
+        }
         match self.take(log_file).await {
             Ok(Outcome::Staged(staged)) => {
                 let Staged {
@@ -608,7 +621,11 @@ impl Stage for Arc<Worker> {
                     spent,
                     failed_lines,
                     set_aside,
+                    by_second_opinion,
                 } = staged;
+                if by_second_opinion {
+                    self.metrics.second_opinion();
+                }
                 tracing::debug!(%log_file, lines = reading.lines, "staged");
                 self.metrics.staged(&reading, &spent);
                 for (table, lines) in failed_lines {
@@ -623,12 +640,17 @@ impl Stage for Arc<Worker> {
             }
             Ok(Outcome::NotRead(format)) => {
                 tracing::debug!(%log_file, format = format.table, "skipped: no rollup reads it");
-                self.metrics.skipped();
+                self.metrics.left_alone(LeftAlone::Skipped);
                 Ok(Taken::Skipped)
             }
             Ok(Outcome::Skipped(what)) => {
                 tracing::debug!(%log_file, what, "skipped");
-                self.metrics.skipped();
+                self.metrics.left_alone(LeftAlone::Skipped);
+                Ok(Taken::Skipped)
+            }
+            Ok(Outcome::Unrecognised(what)) => {
+                tracing::info!(%log_file, what, "unrecognised: of no known kind, and left alone; --ignore leaves such files out");
+                self.metrics.left_alone(LeftAlone::Unrecognised);
                 Ok(Taken::Skipped)
             }
             Err(error) => {

@@ -3,19 +3,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt};
 use indicatif::HumanCount;
 use serde::Serialize;
+use tokio::runtime::Handle;
 
 use crate::completeness::{Ledgers, Standing, not_read};
-use crate::format::{LogFormat, Recognised, recognise};
-use crate::intake::listing::{Found, Listing};
+use crate::format::Recognised;
+use crate::intake::copies::{Copy, Names};
+use crate::intake::ignore::Ignore;
+use crate::intake::listing::{Found, Listing, refuse_tables_as_logs};
 use crate::intake::span::Span;
-use crate::log_file::gunzip::{self, GunzipError};
-use crate::log_file::lines::Lines;
+use crate::journey;
 use crate::table::Root;
 use crate::terminal::escaped;
 
@@ -38,6 +39,8 @@ pub struct Options {
     pub tables: String,
     /// The time of the log files.
     pub span: Span,
+    /// Files that are left out.
+    pub ignore: Ignore,
 }
 
 /// Is told how far a command is that goes through a listing.
@@ -53,7 +56,7 @@ pub trait Progress: Send {
 /// Where the log files of a span stand.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
-    /// Whether every log file is counted, or staged and thereby sure to be counted.
+    /// Whether there are log files, and every one is counted, or staged and thereby sure to be counted.
     pub complete: bool,
     /// The span's beginning.
     pub from: String,
@@ -67,6 +70,12 @@ pub struct Report {
     pub staged: usize,
     /// Files that are no logs which a table reads: how many of each kind.
     pub skipped: BTreeMap<String, usize>,
+    /// Files that were left out as they are to be ignored. They are not among the files in the listing.
+    pub ignored: usize,
+    /// Log files that have the name of another one, and count beside it.
+    pub copies: Vec<Copy>,
+    /// Files of no known kind, each with what it looks like.
+    pub unrecognised: Vec<NotCounted>,
     /// Log files that were counted before they changed; the change is not counted.
     pub changed: Vec<String>,
     /// Log files that nobody can count, each with the reason.
@@ -109,7 +118,7 @@ pub async fn verify(options: &Options, progress: &mut dyn Progress) -> Result<Re
     };
     let ledgers = Ledgers::open(&root).await?;
     let listing = Listing::begin(&options.logs, &options.tables, options.span);
-    let unsettled = list(listing, ledgers, &mut report, progress).await?;
+    let unsettled = list(listing, ledgers, &options.ignore, &mut report, progress).await?;
     look_again(unsettled, &root, &mut report, progress).await?;
     progress.end();
     report.finish();
@@ -120,13 +129,20 @@ pub async fn verify(options: &Options, progress: &mut dyn Progress) -> Result<Re
 async fn list(
     mut listing: Listing,
     mut ledgers: Ledgers,
+    ignore: &Ignore,
     report: &mut Report,
     progress: &mut dyn Progress,
 ) -> Result<Vec<Found>> {
     let mut unsettled = Vec::new();
-    while let Some(page) = listing.next().await? {
+    let mut names = Names::default();
+    while let Some(mut page) = listing.next().await? {
+        let listed = page.len();
+        page.retain(|found| !ignore.has(&found.log_file));
+        report.ignored += listed - page.len();
         progress.found(page.len());
         report.log_files += page.len();
+        let met = page.iter().filter_map(|found| names.meet(&found.log_file));
+        report.copies.extend(met);
         let standings = ledgers.standings(&page).await?;
         for (found, standing) in page.into_iter().zip(standings) {
             match standing {
@@ -138,6 +154,15 @@ async fn list(
                     progress.done(1);
                 }
             }
+        }
+    }
+    for each in listing.not_listed() {
+        match ignore.has(&each.log_file) {
+            true => report.ignored += 1,
+            false => report.failed.push(NotCounted {
+                log_file: each.log_file.to_string(),
+                reason: each.reason,
+            }),
         }
     }
     report.see_unread(&ledgers);
@@ -167,20 +192,6 @@ async fn look_again(
         }
     }
     look_into(still, &ledgers, report, progress).await
-}
-
-/// In one place all log files would be left out of the listing, as the tables' own.
-pub(crate) fn refuse_tables_as_logs(logs: &str, tables: &str) -> Result<()> {
-    let canonical = |place: &str| match place.starts_with("s3://") {
-        true => None,
-        false => Path::new(place).canonicalize().ok(),
-    };
-    let same = logs.trim_end_matches('/') == tables.trim_end_matches('/')
-        || canonical(logs).is_some_and(|logs| Some(logs) == canonical(tables));
-    if same {
-        bail!("{tables}: log files and tables can't be in the same place");
-    }
-    Ok(())
 }
 
 /// What is known of a log file that is missing.
@@ -220,9 +231,13 @@ async fn look_into(
             Ok(Recognised::Log(format)) if ledgers.read_format(format) => {
                 report.missing.push(not_counted(told));
             }
-            Ok(Recognised::Log(format)) => report.skip(not_read(format)),
-            Ok(Recognised::Other(_)) if found.bytes == 0 => report.skip("empty file".to_owned()),
-            Ok(Recognised::Other(what)) => report.skip(what.to_owned()),
+            Ok(Recognised::Log(format) | Recognised::Claimed(format)) => {
+                report.skip(not_read(format));
+            }
+            Ok(Recognised::Other(kind)) => report.skip(kind.to_owned()),
+            Ok(Recognised::Unrecognised(what)) => {
+                report.unrecognised.push(not_counted(what.to_owned()));
+            }
             Err(reason) => report.failed.push(not_counted(reason)),
         }
     }
@@ -237,19 +252,12 @@ async fn look_into(
     Ok(())
 }
 
-/// Reads a log file to its end. Returns what it is, or why it can't be read: of both a worker would say the same.
+/// Reads a log file to its end, on a thread that may block. Returns what it is, or why it can't be counted: of both a worker
+/// would say the same.
 fn look(found: &Found) -> Result<Recognised, String> {
-    let reason = |error: anyhow::Error| format!("{error:#}");
-    let bytes = found.open().context("can't be opened").map_err(reason)?;
-    let read = || -> Result<Recognised, GunzipError> {
-        let mut lines = Lines::new(gunzip::open(bytes, MAX_TEXT_BYTES)?);
-        let recognised = recognise(found.log_file.named_as(), lines.peek()?);
-        if let Recognised::Log(LogFormat { .. }) = recognised {
-            while lines.next_chunk()?.is_some() {}
-        }
-        Ok(recognised)
-    };
-    read().context("can't be read").map_err(reason)
+    let look = journey::look(&found.log_file, || found.open(), MAX_TEXT_BYTES);
+    let looked = Handle::current().block_on(look);
+    looked.map_err(|error| format!("{:#}", anyhow::Error::new(error)))
 }
 
 impl Report {
@@ -300,11 +308,16 @@ impl Report {
         self.set_aside.sort();
         self.missing.sort();
         self.unread_tables.sort();
-        self.complete = self.changed.is_empty()
+        self.unrecognised.sort();
+        self.copies.sort();
+        // Where nothing was found, nothing is proven: most likely the place or the time is wrong.
+        self.complete = self.counted + self.staged > 0
+            && self.changed.is_empty()
             && self.failed.is_empty()
             && self.set_aside.is_empty()
             && self.missing.is_empty()
-            && self.unread_tables.is_empty();
+            && self.unread_tables.is_empty()
+            && self.unrecognised.is_empty();
     }
 }
 
@@ -322,6 +335,8 @@ impl fmt::Display for Report {
         for (what, skipped) in &self.skipped {
             count_of(f, *skipped, &format!("skipped: {what}"))?;
         }
+        count_of(f, self.ignored, "ignored")?;
+        list_of(f, &self.copies, COPIES)?;
         let changed = "changed since they were counted; the changes are not counted:";
         list_of(f, &self.changed, changed)?;
         list_of(f, &self.failed, "failed, and not counted:")?;
@@ -331,13 +346,22 @@ impl fmt::Display for Report {
         for UnreadTable { reason, .. } in &self.unread_tables {
             writeln!(f, "table      {}", escaped(reason))?;
         }
-        match (self.complete, self.log_files) {
-            (true, 0) => writeln!(f, "complete   there is no log file of this time"),
-            (true, _) if self.staged > 0 => {
-                writeln!(f, "complete   once what is staged is committed")
+        list_of(f, &self.unrecognised, UNRECOGNISED)?;
+        let logs = self.counted
+            + self.staged
+            + self.changed.len()
+            + self.failed.len()
+            + self.set_aside.len();
+        match self.complete {
+            true if self.staged > 0 => writeln!(f, "complete   once what is staged is committed"),
+            true => writeln!(f, "complete"),
+            false if logs + self.missing.len() == 0 => {
+                writeln!(
+                    f,
+                    "incomplete there is no log file of this time that a table reads"
+                )
             }
-            (true, _) => writeln!(f, "complete"),
-            (false, _) => writeln!(f, "incomplete"),
+            false => writeln!(f, "incomplete"),
         }
     }
 }
@@ -354,6 +378,12 @@ fn list_of(f: &mut fmt::Formatter<'_>, list: &[impl fmt::Display], what: &str) -
     list.iter()
         .try_for_each(|log_file| writeln!(f, "             {}", escaped(&log_file.to_string())))
 }
+
+/// What is said of log files of the same name.
+pub const COPIES: &str = "have the same name as another log file and count in addition to it (--ignore excludes copies):";
+
+/// What is said of files of no known kind.
+pub const UNRECOGNISED: &str = "unrecognised: not a load balancer's log, nor of any other known kind (--ignore excludes such files):";
 
 impl fmt::Display for NotCounted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -403,7 +433,9 @@ mod tests {
         assert!(text.contains(failed), "{text}");
     }
 
-    /// A folder of empty log files and a readme, with one table.
+    const LINE: &str = "https 2026-11-20T10:00:00.000001Z app/a/1 192.0.2.1:2817 - -1 -1 -1 460 - 34 366 \"GET https://a/ HTTP/1.1\"\n";
+
+    /// A folder of log files of one line and a readme, with one table.
     struct Scene {
         _folder: tempfile::TempDir,
         options: Options,
@@ -421,7 +453,7 @@ mod tests {
             std::fs::create_dir(path("logs")).unwrap();
             for number in 0..log_files {
                 let name = format!("1_elasticloadbalancing_r_app.a.1_20261120T1005Z_{number}.log");
-                std::fs::write(path("logs/") + &name, "").unwrap();
+                std::fs::write(path("logs/") + &name, LINE).unwrap();
             }
             std::fs::write(path("logs/readme"), "no log").unwrap();
             let root = Root::create(&path("tables")).await.unwrap();
@@ -431,6 +463,7 @@ mod tests {
                 logs: path("logs"),
                 tables: path("tables"),
                 span: Span::new(time("2026-11-20"), time("2999-01-01")).unwrap(),
+                ignore: Ignore::default(),
             };
             Self {
                 _folder: folder,
@@ -442,8 +475,9 @@ mod tests {
             let options = run::Options {
                 logs: vec![self.options.logs.clone()],
                 tables: self.options.tables.clone(),
-                max_log_file_bytes: 100,
+                max_log_file_bytes: 1000,
                 threads: None,
+                ignore: Ignore::default(),
             };
             run::run(rollups().await.into(), &options, &mut NoProgress)
                 .await
@@ -456,7 +490,7 @@ mod tests {
         let scene = Scene::new(LOOKED_INTO_MAX + 4).await;
         let report = verify(&scene.options, &mut NoProgress).await.unwrap();
         assert_eq!(report.log_files, LOOKED_INTO_MAX + 5);
-        assert_eq!(report.skipped["not a load balancer's log"], 1);
+        assert_eq!(report.unrecognised.len(), 1);
         assert_eq!(report.missing.len(), LOOKED_INTO_MAX + 4);
         let left = report.missing.iter();
         let left = left.filter(|missing| missing.reason == "not looked into");
@@ -470,10 +504,15 @@ mod tests {
         let root = Root::open(&scene.options.tables).await.unwrap();
         let before = Ledgers::open(&root).await.unwrap();
         scene.run().await;
-        let Options { logs, tables, span } = &scene.options;
+        let Options {
+            logs,
+            tables,
+            span,
+            ignore,
+        } = &scene.options;
         let listing = Listing::begin(logs, tables, *span);
         let mut report = Report::default();
-        let missing = list(listing, before, &mut report, &mut NoProgress)
+        let missing = list(listing, before, ignore, &mut report, &mut NoProgress)
             .await
             .unwrap();
         assert_eq!((missing.len(), report.counted), (4, 0));
@@ -481,6 +520,7 @@ mod tests {
             .await
             .unwrap();
         report.finish();
-        assert_eq!((report.counted, report.complete), (3, true));
+        assert_eq!((report.counted, report.unrecognised.len()), (3, 1));
+        assert!(!report.complete, "as long as the readme is not ignored");
     }
 }

@@ -21,8 +21,7 @@ use url::Url;
 
 const BY_HOUR: &str = "SELECT date_trunc('hour', from_iso8601_timestamp(time)) AS hour, elb_status_code AS status, \
      count(*) AS requests FROM alb_access_logs GROUP BY 1, 2";
-const BY_CLIENT: &str =
-    "SELECT client_ip, count(*) AS requests FROM alb_access_logs GROUP BY 1";
+const BY_CLIENT: &str = "SELECT client_ip, count(*) AS requests FROM alb_access_logs GROUP BY 1";
 
 /// What may happen to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +123,7 @@ impl Stager {
             log_file: LogFile::new(Url::from_file_path(&path).unwrap().to_string()),
             bytes: metadata.len(),
             etag: format!("{}-{}", metadata.len(), modified.as_nanos()),
-            reader: fs::File::open(&path).unwrap(),
+            open: || fs::File::open(&path),
         };
         let limits = Limits {
             text_bytes: 1 << 30,
@@ -156,7 +155,11 @@ fn objects(place: &Workplace, parts: &[&str]) -> Vec<PathBuf> {
             }
         }
     }
-    found.retain(|path| parts.iter().all(|part| path.to_str().unwrap().contains(part)));
+    found.retain(|path| {
+        parts
+            .iter()
+            .all(|part| path.to_str().unwrap().contains(part))
+    });
     found.sort();
     found
 }
@@ -173,7 +176,15 @@ fn total(place: &Workplace, table: &str) -> String {
 fn verify(place: &Workplace) -> Command {
     let (logs, tables) = (place.path("logs"), place.path("tables"));
     logmill([
-        "verify", "--logs", &logs, "--tables", &tables, "--from", "2026-11-20", "--to", "2026-11-21",
+        "verify",
+        "--logs",
+        &logs,
+        "--tables",
+        &tables,
+        "--from",
+        "2026-11-20",
+        "--to",
+        "2026-11-21",
     ])
 }
 
@@ -201,12 +212,18 @@ fn a_damaged_staged_file_is_set_aside_and_counted_when_its_log_file_is_read_agai
             // A folder with such a link in it can't even be listed.
             Harm::Unreadable => {
                 let printed = fail(&mut place.run_command(), 3);
-                assert!(printed.contains("trouble    by_hour"), "{harm:?}: {printed}");
+                assert!(
+                    printed.contains("trouble    by_hour"),
+                    "{harm:?}: {printed}"
+                );
                 assert!(printed.contains(name_of(&staged)), "{harm:?}: {printed}");
             }
             _ => {
                 let printed = fail(&mut place.run_command(), 3);
-                assert!(printed.contains("1 set aside for by_hour"), "{harm:?}: {printed}");
+                assert!(
+                    printed.contains("1 set aside for by_hour"),
+                    "{harm:?}: {printed}"
+                );
                 assert!(printed.contains("what is staged"), "{harm:?}: {printed}");
             }
         }
@@ -229,7 +246,10 @@ fn a_damaged_staged_file_is_set_aside_and_counted_when_its_log_file_is_read_agai
         }
         place.run();
         assert_eq!(total(&place, "by_hour"), "9", "{harm:?}");
-        assert!(succeed(&mut verify(&place)).contains("complete"), "{harm:?}");
+        assert!(
+            succeed(&mut verify(&place)).contains("complete"),
+            "{harm:?}"
+        );
     }
 }
 
@@ -244,7 +264,10 @@ fn stands_alone(kind: &str, object: impl Fn(&Workplace) -> PathBuf, harms: &[Har
         let bytes = harm.done_to(&object);
         log(&place, 10);
         let printed = fail(&mut place.run_command(), 3);
-        assert!(printed.contains("trouble    by_hour"), "{kind}, {harm:?}: {printed}");
+        assert!(
+            printed.contains("trouble    by_hour"),
+            "{kind}, {harm:?}: {printed}"
+        );
         assert!(printed.contains(&name), "{kind}, {harm:?}: {printed}");
         assert_eq!(total(&place, "by_client"), "9", "{kind}, {harm:?}");
         let verified = verify(&place).output().unwrap();
@@ -257,7 +280,11 @@ fn stands_alone(kind: &str, object: impl Fn(&Workplace) -> PathBuf, harms: &[Har
         harm.done_to(&object);
         fs::remove_dir_all(place.path("tables/by_hour")).unwrap();
         place.run();
-        assert_eq!(total(&place, "by_hour"), "9", "{kind}, {harm:?}: built anew");
+        assert_eq!(
+            total(&place, "by_hour"),
+            "9",
+            "{kind}, {harm:?}: built anew"
+        );
         succeed(&mut verify(&place));
     }
 }
@@ -395,7 +422,10 @@ fn rows_of_other_sql_are_never_committed_to_a_table_that_was_made_anew() {
     let (rollups, tables) = (place.path("rollups"), place.path("tables"));
     let retry = || logmill(["retry", "--rollups", &rollups, "--tables", &tables]);
     let printed = succeed(&mut retry());
-    assert!(printed.contains("by_hour: 1 set aside before, 0 still"), "{printed}");
+    assert!(
+        printed.contains("by_hour: 1 set aside before, 0 still"),
+        "{printed}"
+    );
     succeed(&mut verify(&place));
     let of_a_log_file: u64 = before.parse::<u64>().unwrap() / 2;
     assert_eq!(total(&place, "by_hour"), (3 * of_a_log_file).to_string());

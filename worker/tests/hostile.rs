@@ -178,7 +178,7 @@ async fn staged(
         log_file: LogFile::new(uri),
         bytes: text.len() as u64,
         etag: "1".to_owned(),
-        reader: Cursor::new(text),
+        open: move || Ok(Cursor::new(text.clone())),
     };
     let tables = Arc::clone(tables);
     let staged = guarded(async move || {

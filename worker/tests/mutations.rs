@@ -20,7 +20,8 @@ use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use logmill::format::{FORMATS, LogFormat, Scan, ScanColumn, recognise};
-use logmill::log_file::{gunzip, lines::Lines};
+use logmill::log_file::gunzip::{self, Decoder};
+use logmill::log_file::lines::Lines;
 use logmill::trino::{cast, iso8601, url};
 use logmill_shared::{LogFile, NamedAs};
 use support::{Random, project};
@@ -220,13 +221,13 @@ fn check_functions(text: &str) {
         cast::varchar_to_date(text),
         cast::varchar_to_boolean(text),
     );
-    let _ = recognise(NamedAs::Unknown, text);
+    let _ = recognise(NamedAs::Unknown, text.as_bytes());
     let file = LogFile::new(text);
     let _ = (file.shard(), file.named_as(), file.day());
 }
 
 fn check_file(bytes: &[u8]) {
-    if let Ok(text) = gunzip::open(bytes, 1 << 20) {
+    if let Ok(text) = gunzip::open(bytes, Decoder::Own, 1 << 20) {
         let mut lines = Lines::new(text);
         while let Ok(Some(_)) = lines.next_chunk() {}
     }
@@ -252,7 +253,7 @@ fn check_gunzip(random: &mut Random, seeds: &[Vec<u8>]) {
         file[at] ^= 1 << random.below(8);
     }
     let read = || -> Result<Vec<u8>, gunzip::GunzipError> {
-        let mut text = gunzip::open(&file[..], 1 << 30)?;
+        let mut text = gunzip::open(&file[..], Decoder::Own, 1 << 30)?;
         let mut all = Vec::new();
         while !text.ended() {
             text.fill()?;

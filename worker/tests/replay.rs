@@ -293,6 +293,25 @@ fn what_is_not_counted_is_told_and_sent_again() {
         "{report}"
     );
 
+    // What is ignored is said beside the rollups, in a bucket too.
+    scene.put(
+        "cfg/ignore.txt",
+        b"# cut off for good\n*_20251120T1205Z_*\n".to_vec(),
+    );
+    let mut command = scene.verify("2025-11-20", "2025-11-22");
+    let told = fail(command.args(["--rollups", "s3://logs/cfg"]), 3);
+    assert!(
+        told.contains("1 ignored") && !told.contains("failed"),
+        "{told}"
+    );
+    scene.put("cfg/ignore.txt", b"[".to_vec());
+    let mut command = scene.verify("2025-11-20", "2025-11-22");
+    let told = fail(command.args(["--rollups", "s3://logs/cfg"]), 1);
+    assert!(
+        told.contains("s3://logs/cfg/ignore.txt:1: invalid pattern '['"),
+        "{told}"
+    );
+
     // Objects without a time in their names belong to today.
     let today = (std::time::SystemTime::now() - Duration::from_hours(1)).into();
     let today: chrono::DateTime<chrono::Utc> = today;
@@ -398,7 +417,7 @@ fn what_can_not_be_listed_or_read_is_never_complete() {
         assert!(told.contains(said), "{told}");
         println!("{told}");
     }
-    let told = succeed(&mut scene.verify("2019-01-01", "2019-01-02"));
+    let told = fail(&mut scene.verify("2019-01-01", "2019-01-02"), 3);
     assert!(told.contains("there is no log file of this time"), "{told}");
 
     // Nor is a replay done that can't list all.

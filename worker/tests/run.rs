@@ -556,7 +556,8 @@ fn classic_and_application_logs_go_to_their_own_rollups() {
     );
     let printed = place.run();
     assert!(
-        printed.contains("2 counted") && printed.contains("1 skipped: not a load balancer's log"),
+        printed.contains("2 counted")
+            && printed.contains("1 unrecognised: not a load balancer's log"),
         "{printed}"
     );
     assert_eq!(place.query("SELECT status, n FROM alb"), ["200,1"]);

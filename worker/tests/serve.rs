@@ -115,9 +115,14 @@ fn messages_go_when_all_their_log_files_are_staged_and_others_to_the_dead() {
     let cut_off = &gzip(text)[..60];
     scene.put(&format!("{name}.cut.gz"), cut_off.to_vec());
     scene.put("notes.txt", b"no log at all\n".to_vec());
+    let error = b"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>";
+    scene.put(&format!("{name}.xml.gz"), error.to_vec());
+    // Neither is it looked up: there is no such object.
+    let ignored = in_logs(&format!("copies/{name}"));
 
     let log_files: Vec<LogFile> = scene.keys.iter().map(|key| in_logs(key)).collect();
     let bad = in_logs(&format!("{name}.cut.gz"));
+    let no_log = in_logs(&format!("{name}.xml.gz"));
     let bodies = [
         notification::message(&log_files[..3]),
         // As Lambda's failure destination puts it into a queue: what it could not pass on.
@@ -134,8 +139,11 @@ fn messages_go_when_all_their_log_files_are_staged_and_others_to_the_dead() {
         notification::message([&LogFile::in_bucket("secrets", "a.log")]),
         "{\"hello\":\"world\"}".to_owned(),
         "{\"Service\":\"Amazon S3\",\"Event\":\"s3:TestEvent\",\"Bucket\":\"logs\"}".to_owned(),
+        notification::message([&no_log]),
+        notification::message([&ignored]),
     ];
     scene.queues.send(&bodies);
+    std::fs::write(scene.place.path("rollups/ignore.txt"), "copies/\n").unwrap();
     let worker = scene.serve(&["--queue-url", &scene.queues.work]);
     scene
         .queues
@@ -144,8 +152,13 @@ fn messages_go_when_all_their_log_files_are_staged_and_others_to_the_dead() {
     let by_reason =
         |reason| worker.metric(&format!("logmill_failures_total{{reason=\"{reason}\"}}"));
     assert_eq!(by_reason("unreadable"), 3.0);
+    assert_eq!(by_reason("no_log"), 3.0);
     assert_eq!(by_reason("not_allowed"), 3.0);
     assert_eq!(by_reason("not_understood"), 3.0);
+    for outcome in ["unrecognised", "ignored"] {
+        let metric = format!("logmill_log_files_total{{outcome=\"{outcome}\"}}");
+        assert_eq!(worker.metric(&metric), 1.0, "{outcome}");
+    }
     assert_eq!(
         worker.metric("logmill_messages_total{outcome=\"deleted\"}"),
         4.0
@@ -160,9 +173,10 @@ fn messages_go_when_all_their_log_files_are_staged_and_others_to_the_dead() {
         .iter()
         .filter(|line| line.contains("goes to the dead-letter queue"));
     let last: Vec<&String> = last.collect();
-    assert_eq!(last.len(), 3, "{last:#?}");
+    assert_eq!(last.len(), 4, "{last:#?}");
     for (name, reason) in [
         ("unreadable", "cut off after 60 bytes"),
+        ("no_log", "it looks like XML or HTML"),
         ("not_allowed", "no place that --allow names"),
         ("not_understood", "an object with hello"),
     ] {
@@ -173,7 +187,7 @@ fn messages_go_when_all_their_log_files_are_staged_and_others_to_the_dead() {
     scene.logs.check(|sql| scene.query(sql));
     let mut dead = scene.queues.take_all(&scene.queues.dead);
     dead.sort();
-    let mut left = [&bodies[2], &bodies[4], &bodies[5]];
+    let mut left = [&bodies[2], &bodies[4], &bodies[5], &bodies[7]];
     left.sort();
     assert_eq!(dead.iter().collect::<Vec<_>>(), left);
 }

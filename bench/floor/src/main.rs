@@ -11,6 +11,8 @@ mod gzip;
 mod inflate;
 #[path = "../../../worker/src/log_file/read_ahead.rs"]
 mod read_ahead;
+#[path = "../../../worker/src/log_file/second_opinion.rs"]
+mod second_opinion;
 
 use std::error::Error;
 use std::fs::File;
@@ -77,7 +79,7 @@ fn read_by_flate2(file: File) -> Result<usize, String> {
 
 fn read_by_logmill(file: File) -> Result<usize, String> {
     let read = || {
-        let mut text = gunzip::open(file, u64::MAX)?;
+        let mut text = gunzip::open(file, gunzip::Decoder::Own, u64::MAX)?;
         while !text.ended() {
             text.fill()?;
             text.consume(text.unread().len());

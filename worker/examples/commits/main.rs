@@ -88,12 +88,12 @@ struct Bench {
 }
 
 impl Bench {
-    async fn stage(&self, log_file: LogFile, text: impl Read) -> Result<(), Failure> {
+    async fn stage(&self, log_file: LogFile, text: impl Read + Clone) -> Result<(), Failure> {
         let source = Source {
             log_file,
             bytes: 1,
             etag: "etag".to_owned(),
-            reader: text,
+            open: || Ok(text.clone()),
         };
         let rollups = [&self.each];
         journey::stage(source, &rollups, &self.rejected_lines, LIMITS).await?;
@@ -282,6 +282,7 @@ async fn slot() -> Result<(), Failure> {
 }
 
 /// A line for each group, made as it is read.
+#[derive(Clone)]
 struct Lines {
     next: u64,
     groups: u64,

@@ -24,7 +24,7 @@ fuzz_target!(|data: &[u8]| {
     for part in line.split('"').chain(line.split(' ')) {
         check_functions(part);
     }
-    let _ = recognise(NamedAs::Unknown, &text);
+    let _ = recognise(NamedAs::Unknown, text.as_bytes());
     let file = LogFile::new(line);
     let _ = (file.shard(), file.named_as(), file.day());
 });

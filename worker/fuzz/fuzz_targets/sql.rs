@@ -123,7 +123,7 @@ async fn table_of(rollup: &Arc<Rollup>, log_files: &[Vec<&str>], made: &Made) ->
             )),
             bytes: text.len() as u64,
             etag: "1".to_owned(),
-            reader: Cursor::new(text),
+            open: || Ok(Cursor::new(&text)),
         };
         match journey::stage(source, &[&each], &rejected_lines, LIMITS).await {
             Ok(Outcome::Staged(_)) => {}

@@ -17,7 +17,8 @@ mod scan;
 pub use alb::ALB_ACCESS_LOGS;
 pub use condition::{Condition, Literal};
 pub use elb::ELB_LOGS;
-pub use recognise::{Recognised, recognise};
+pub(crate) use recognise::{EMPTY_FILE, has_shape, looks_like};
+pub use recognise::{Recognised, by_name, recognise};
 pub use scan::Scan;
 
 /// The formats that rollups can be written over.

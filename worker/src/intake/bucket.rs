@@ -59,8 +59,7 @@ pub(super) async fn list(
 pub(super) const NOTHING_THERE: &str =
     "there is no object and no folder of this name in the bucket";
 
-/// What the keys begin with that are not to be listed. As with folders on disk, who asks for a part of the tables by
-/// name gets it.
+/// What the keys begin with that are not to be listed.
 pub(super) fn left_out(place: S3Uri<'_>, except: Option<S3Uri<'_>>) -> Option<String> {
     except
         .filter(|except| except.bucket == place.bucket)

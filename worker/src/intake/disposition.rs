@@ -104,6 +104,7 @@ impl NotStaged {
             JourneyError::Open(_) | JourneyError::Unreadable(_) => {
                 ("unreadable", Disposition::Reject)
             }
+            JourneyError::NoLog { .. } => ("no_log", Disposition::Reject),
             JourneyError::Disk { .. } => ("disk", Disposition::BackOff(Dependency::All)),
             JourneyError::Staging(TableError::NotOurs { .. } | TableError::Internal(_)) => {
                 ("not_stageable", Disposition::Reject)

@@ -42,6 +42,24 @@ pub(super) enum Place {
     Object(Client),
 }
 
+/// What a listing comes upon and can't look at: what is in it is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotListed {
+    /// The file or the folder.
+    pub log_file: LogFile,
+    /// Why.
+    pub reason: String,
+}
+
+/// What was found in some places.
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// The log files.
+    pub found: Vec<Found>,
+    /// What is there and could not be looked at.
+    pub not_listed: Vec<NotListed>,
+}
+
 /// A place that can't be listed.
 #[derive(Debug, thiserror::Error)]
 #[error("{place}: can't be listed")]
@@ -94,43 +112,123 @@ impl Found {
 /// Lists places, in the order of their log files' URIs and each log file once: files and folders by their paths, objects
 /// and folders of them as `s3://bucket/key`. Folders are taken with all that is below them, but for what is below
 /// `except`, which is also a path or a URI.
-pub async fn list(places: &[String], except: &str) -> Result<Vec<Found>, ListingError> {
-    let mut found = Vec::new();
+///
+/// # Errors
+///
+/// If one of the places is not there, or can't be listed at all.
+pub async fn list(places: &[String], except: &str) -> Result<Listed, ListingError> {
+    let mut all = Listed::default();
     for place in places {
         let listed = match S3Uri::parse(place) {
             Ok(None) => folder(Path::new(place), Path::new(except)).map_err(Into::into),
             Ok(Some(uri)) => objects(uri, except).await,
             Err(error) => Err(error.into()),
         };
-        found.extend(listed.map_err(|source| ListingError {
+        let listed = listed.map_err(|source| ListingError {
             place: place.clone(),
             source,
-        })?);
+        })?;
+        all.found.extend(listed.found);
+        all.not_listed.extend(listed.not_listed);
     }
+    in_order(&mut all.found);
+    Ok(all)
+}
+
+fn in_order(found: &mut Vec<Found>) {
     found.sort_by(|left, right| left.log_file.cmp(&right.log_file));
     found.dedup_by(|left, right| left.log_file == right.log_file);
-    Ok(found)
 }
 
-async fn objects(place: S3Uri<'_>, except: &str) -> anyhow::Result<Vec<Found>> {
+/// Log files and tables that would be in the same place: the tables' own files would be read as logs, or left out as the
+/// tables' own, and the log files with them.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{logs}: log files and tables can't be in the same place, and this is {tables} or a part of it; give the tables a folder \
+     of their own. It may lie within that of the log files"
+)]
+pub struct SamePlace {
+    logs: String,
+    tables: String,
+}
+
+/// Refuses log files that are in the folder of tables. Tables in the folder of log files are left out when it is listed.
+///
+/// # Errors
+///
+/// If the log files' place is that of the tables, or lies in it.
+pub fn refuse_tables_as_logs(logs: &str, tables: &str) -> Result<(), SamePlace> {
+    let is_within = match (S3Uri::parse(logs), S3Uri::parse(tables)) {
+        (Ok(Some(logs)), Ok(Some(tables))) => {
+            logs.bucket == tables.bucket && logs.folder().starts_with(&tables.folder())
+        }
+        (Ok(None), Ok(None)) if !logs.is_empty() && !tables.is_empty() => {
+            canonical(Path::new(logs)).starts_with(canonical(Path::new(tables)))
+        }
+        // Of what names no place, its user says so.
+        _ => false,
+    };
+    match is_within {
+        true => Err(SamePlace {
+            logs: logs.to_owned(),
+            tables: tables.to_owned(),
+        }),
+        false => Ok(()),
+    }
+}
+
+/// A path without links, as far as it is there: folders of tables are made when they are first used.
+fn canonical(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for there in path.ancestors() {
+        if let (Ok(canonical), Ok(rest)) = (fs::canonicalize(there), path.strip_prefix(there)) {
+            return canonical.join(rest);
+        }
+    }
+    path
+}
+
+async fn objects(place: S3Uri<'_>, except: &str) -> anyhow::Result<Listed> {
     let client = aws::bucket(aws::sdk_config().await, place.bucket).await?;
-    bucket::list(&client, place, S3Uri::parse(except)?).await
+    Ok(Listed {
+        found: bucket::list(&client, place, S3Uri::parse(except)?).await?,
+        not_listed: Vec::new(),
+    })
 }
 
-fn folder(path: &Path, except: &Path) -> io::Result<Vec<Found>> {
-    let files = files(path, except, |_| true)?.into_iter();
-    files
-        .map(|(path, metadata)| Found::on_disk(path, &metadata))
-        .collect()
+fn folder(path: &Path, except: &Path) -> io::Result<Listed> {
+    let mut listed = Listed::default();
+    files(
+        path,
+        except,
+        |_| true,
+        &mut listed.not_listed,
+        |path, metadata| {
+            listed.found.push(Found::on_disk(path, metadata)?);
+            Ok(())
+        },
+    )?;
+    Ok(listed)
 }
 
-/// The files below a path, but for those below `except` and in folders that are not to be entered.
+/// Gives `each` the files below a path, but for those below `except` and in folders that are not to be entered. What can't
+/// be looked at is noted, and the others go on.
 fn files(
     path: &Path,
     except: &Path,
     enter: impl Fn(&str) -> bool,
-) -> io::Result<Vec<(PathBuf, Metadata)>> {
-    let except = fs::canonicalize(except).unwrap_or_else(|_| except.to_owned());
+    not_listed: &mut Vec<NotListed>,
+    mut each: impl FnMut(PathBuf, &Metadata) -> io::Result<()>,
+) -> io::Result<()> {
+    let except = match except.as_os_str().is_empty() {
+        true => None,
+        false => Some(canonical(except)),
+    };
+    let is_left_out = |path: &Path| {
+        except
+            .as_ref()
+            .is_some_and(|except| path.starts_with(except))
+    };
     // Two paths to one file must be one log file.
     let root = fs::canonicalize(path)?;
     let entries = WalkDir::new(&root).follow_links(true).into_iter();
@@ -138,19 +236,53 @@ fn files(
         let is_root = entry.depth() == 0;
         // A path that is no text says nothing of a date.
         let enter = |path: &Path| path.to_str().is_none_or(&enter);
-        entry.path() != except && (is_root || !entry.file_type().is_dir() || enter(entry.path()))
+        !is_left_out(entry.path())
+            && (is_root || !entry.file_type().is_dir() || enter(entry.path()))
     });
-    let mut files = Vec::new();
     for entry in entries {
-        let entry = entry?;
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) if error.depth() == 0 => return Err(error.into()),
+            // What a link up leads to is listed where it is.
+            Err(error) if error.loop_ancestor().is_some() => continue,
+            Err(error) => {
+                let path = error.path().unwrap_or(&root).to_owned();
+                not_listed.push(NotListed::new(&path, &error.into()));
+                continue;
+            }
+        };
         if !entry.file_type().is_file() {
             continue;
         }
-        let path = fs::canonicalize(entry.path())?;
-        let metadata = fs::metadata(&path)?;
-        files.push((path, metadata));
+        // A link may lead to the tables.
+        let listed = fs::canonicalize(entry.path()).and_then(|path| match is_left_out(&path) {
+            true => Ok(()),
+            false => {
+                let metadata = fs::metadata(&path)?;
+                each(path, &metadata)
+            }
+        });
+        if let Err(error) = listed {
+            not_listed.push(NotListed::new(entry.path(), &error));
+        }
     }
-    Ok(files)
+    Ok(())
+}
+
+impl NotListed {
+    fn new(path: &Path, error: &io::Error) -> Self {
+        let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+        let uri = Url::from_file_path(path).map(String::from);
+        Self {
+            log_file: LogFile::new(uri.unwrap_or_else(|()| path.display().to_string())),
+            reason: match error.kind() {
+                io::ErrorKind::NotFound if is_link => {
+                    "a symbolic link whose target does not exist".to_owned()
+                }
+                _ => format!("can't be listed: {error}"),
+            },
+        }
+    }
 }
 
 /// Some of the log files of a listing, a thousand or so.
@@ -173,7 +305,8 @@ impl Pages {
 pub struct Listing {
     place: String,
     pages: Receiver<Page>,
-    task: JoinHandle<anyhow::Result<()>>,
+    task: JoinHandle<anyhow::Result<Vec<NotListed>>>,
+    not_listed: Vec<NotListed>,
 }
 
 impl Listing {
@@ -187,7 +320,8 @@ impl Listing {
                 let (of, except) = (place.to_owned(), except.to_owned());
                 Self::spawn(place, |pages| async move {
                     let client = aws::bucket(aws::sdk_config().await, &bucket).await?;
-                    walk(&client, &of, &except, span, &pages).await
+                    walk(&client, &of, &except, span, &pages).await?;
+                    Ok(Vec::new())
                 })
             }
             Err(error) => Self::spawn(place, |_| async { Err(error.into()) }),
@@ -199,7 +333,8 @@ impl Listing {
     pub(super) fn of_bucket(client: Client, place: &str, except: &str, span: Span) -> Self {
         let (of, except) = (place.to_owned(), except.to_owned());
         Self::spawn(place, |pages| async move {
-            walk(&client, &of, &except, span, &pages).await
+            walk(&client, &of, &except, span, &pages).await?;
+            Ok(Vec::new())
         })
     }
 
@@ -207,19 +342,22 @@ impl Listing {
         let (of, except) = (PathBuf::from(place), PathBuf::from(except));
         Self::spawn(place, |pages| async move {
             let list = move || folder_in_span(&of, &except, span);
-            pages.send(tokio::task::spawn_blocking(list).await??).await
+            let Listed { found, not_listed } = tokio::task::spawn_blocking(list).await??;
+            pages.send(found).await?;
+            Ok(not_listed)
         })
     }
 
     fn spawn<L>(place: &str, list: impl FnOnce(Pages) -> L) -> Self
     where
-        L: Future<Output = anyhow::Result<()>> + Send + 'static,
+        L: Future<Output = anyhow::Result<Vec<NotListed>>> + Send + 'static,
     {
         let (sender, pages) = channel(PAGES_IN_FLIGHT);
         Self {
             place: place.to_owned(),
             pages,
             task: tokio::spawn(list(Pages(sender))),
+            not_listed: Vec::new(),
         }
     }
 
@@ -230,10 +368,16 @@ impl Listing {
         }
         let outcome = (&mut self.task).await;
         let outcome = outcome.context("the listing has stopped").flatten();
-        outcome.map(|()| None).map_err(|source| ListingError {
+        self.not_listed = outcome.map_err(|source| ListingError {
             place: self.place.clone(),
             source,
-        })
+        })?;
+        Ok(None)
+    }
+
+    /// After the end: what is there and could not be looked at. What is in it is not known.
+    pub fn not_listed(&mut self) -> Vec<NotListed> {
+        std::mem::take(&mut self.not_listed)
     }
 }
 
@@ -255,18 +399,25 @@ async fn walk(
     walk.walk(pages).await
 }
 
-fn folder_in_span(path: &Path, except: &Path, span: Span) -> anyhow::Result<Page> {
-    let mut found = Vec::new();
-    for (path, metadata) in files(path, except, |folder| span.may_be_in(folder))? {
-        let modified = DateTime::from(metadata.modified()?);
-        let file = Found::on_disk(path, &metadata)?;
-        if span.takes(&file.log_file, modified) {
-            found.push(file);
-        }
-    }
-    found.sort_by(|left, right| left.log_file.cmp(&right.log_file));
-    found.dedup_by(|left, right| left.log_file == right.log_file);
-    Ok(found)
+fn folder_in_span(path: &Path, except: &Path, span: Span) -> anyhow::Result<Listed> {
+    let mut listed = Listed::default();
+    let enter = |folder: &str| span.may_be_in(folder);
+    files(
+        path,
+        except,
+        enter,
+        &mut listed.not_listed,
+        |path, metadata| {
+            let modified = DateTime::from(metadata.modified()?);
+            let file = Found::on_disk(path, metadata)?;
+            if span.takes(&file.log_file, modified) {
+                listed.found.push(file);
+            }
+            Ok(())
+        },
+    )?;
+    in_order(&mut listed.found);
+    Ok(listed)
 }
 
 #[cfg(test)]
@@ -285,7 +436,9 @@ mod tests {
         }
         let path = |name: &str| root.join(name).to_str().unwrap().to_owned();
         let paths = [path(""), path("a/../b")];
-        let found = list(&paths, &path("tables")).await.unwrap();
+        let listed = list(&paths, &path("tables")).await.unwrap();
+        assert_eq!(listed.not_listed, []);
+        let found = listed.found;
         let names: Vec<&str> = found.iter().map(|found| found.log_file.name()).collect();
         assert_eq!(names, ["1%20%C3%A9.log", "2.log"]);
         assert_eq!(found[1].bytes, 7);
@@ -294,6 +447,72 @@ mod tests {
         let error = list(&["s3:///key".to_owned()], "").await.unwrap_err();
         let error = format!("{:#}", anyhow::Error::new(error));
         assert!(error.contains("no bucket in it"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn what_can_not_be_looked_at_is_named_and_the_rest_is_listed() {
+        use std::os::unix::fs::symlink;
+
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for name in ["logs/a/1.log", "tables/x.parquet"] {
+            let path = root.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, name).unwrap();
+        }
+        symlink("nowhere", root.join("logs/a/0 dangling")).unwrap();
+        symlink(root.join("logs"), root.join("logs/a/up")).unwrap();
+        symlink(root.join("tables"), root.join("logs/to tables")).unwrap();
+        symlink("../a/1.log", root.join("logs/a/again.log")).unwrap();
+        let path = |name: &str| root.join(name).to_str().unwrap().to_owned();
+        let is_as_expected = |found: &[Found], not_listed: &[NotListed]| {
+            let names: Vec<&str> = found.iter().map(|found| found.log_file.name()).collect();
+            assert_eq!(names, ["1.log"]);
+            assert_eq!(not_listed.len(), 1, "{not_listed:?}");
+            assert_eq!(not_listed[0].log_file.name(), "0%20dangling");
+            assert_eq!(
+                not_listed[0].reason,
+                "a symbolic link whose target does not exist"
+            );
+        };
+        let listed = list(&[path("logs")], &path("tables")).await.unwrap();
+        is_as_expected(&listed.found, &listed.not_listed);
+        let time = |text| parse_time(text).unwrap();
+        let span = Span::new(time("2020-01-01"), time("2999-01-01")).unwrap();
+        let mut listing = Listing::begin(&path("logs"), &path("tables"), span);
+        let page = listing.next().await.unwrap().unwrap();
+        assert!(listing.next().await.unwrap().is_none());
+        is_as_expected(&page, &listing.not_listed());
+    }
+
+    #[test]
+    fn tables_need_a_place_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        fs::create_dir_all(folder.path().join("logs/tables")).unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(path("logs"), path("link")).unwrap();
+        for (logs, tables, is_refused) in [
+            (path("logs"), path("logs"), true),
+            (path("logs/../logs/"), path("logs/."), true),
+            (path("link"), path("logs"), true),
+            (path("logs/tables/by_minute"), path("logs/tables"), true),
+            (path("new/logs"), path("new"), true),
+            (path("logs"), path("logs/tables"), false),
+            (path("logs"), path("logs2"), false),
+            (path("logs"), String::new(), false),
+            ("s3://b/p".to_owned(), "s3://b/p/".to_owned(), true),
+            ("s3://b/p/t".to_owned(), "s3://b/p".to_owned(), true),
+            ("s3://b".to_owned(), "s3://b".to_owned(), true),
+            ("s3://b/p".to_owned(), "s3://b/p/t".to_owned(), false),
+            ("s3://b/pq".to_owned(), "s3://b/p".to_owned(), false),
+            ("s3://b/p".to_owned(), "s3://c/p".to_owned(), false),
+            ("s3://b/p".to_owned(), path("logs"), false),
+        ] {
+            let refused = refuse_tables_as_logs(&logs, &tables).is_err();
+            assert_eq!(refused, is_refused, "{logs} {tables}");
+        }
     }
 
     #[tokio::test]

@@ -2,6 +2,8 @@
 
 pub(crate) mod s3_uri;
 pub mod span;
+pub mod ignore;
+pub mod copies;
 mod bucket;
 mod walk;
 pub mod listing;

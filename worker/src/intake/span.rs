@@ -6,10 +6,15 @@ use std::ops::Range;
 use chrono::{DateTime, Days, Months, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use logmill_shared::LogFile;
 
-/// Days by which a folder's date and a log file's time may differ: the folder's is that of the delivery, which comes
-/// after the interval's end. AWS does not say by how much. Smaller, and log files around midnight would be overlooked;
-/// larger, and each end of the span costs the listing of another day.
-const MARGIN: Days = Days::new(1);
+/// Days by which a folder's date may be before a log file's time. The folder's is that of the delivery, which comes after
+/// the interval's end; but clocks differ, and other tools make folders by other zones' dates.
+const EARLY: Days = Days::new(1);
+
+/// Days by which a log file may be delivered late, and still be found by its time. AWS delivers nearly all within minutes and
+/// does not say how late the last may be. What comes later yet is overlooked where folders have dates; each day more costs
+/// the listing of another day's folder, but only of spans that ended long ago.
+pub const LATE_DAYS: u64 = 7;
+const LATE: Days = Days::new(LATE_DAYS);
 
 /// Folders below which AWS has one of the region, and then the date's.
 const SERVICE: &str = "elasticloadbalancing";
@@ -93,8 +98,8 @@ impl Span {
         };
         let start = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();
         // The calendar has no day before or after: then there is nothing to compare with.
-        let begins = days.start.checked_sub_days(MARGIN).map(start);
-        let ends = days.end.checked_add_days(MARGIN).map(start);
+        let begins = days.start.checked_sub_days(LATE).map(start);
+        let ends = days.end.checked_add_days(EARLY).map(start);
         begins.is_none_or(|begins| begins < self.to) && ends.is_none_or(|ends| self.from < ends)
     }
 }
@@ -277,6 +282,7 @@ mod tests {
             "2026/11/20/",
             "2026/11/21/",
             "2026/11/22/",
+            "2026/11/28/",
         ] {
             assert!(span.may_be_in(&format!("{aws}/{held}")), "{held}");
         }
@@ -286,7 +292,7 @@ mod tests {
             "2026/10/",
             "2026/12/",
             "2026/11/18/",
-            "2026/11/23/",
+            "2026/11/29/",
         ] {
             assert!(!span.may_be_in(&format!("{aws}/{left_out}")), "{left_out}");
         }
@@ -308,8 +314,14 @@ mod tests {
 
     #[test]
     fn the_turn_of_a_year_is_in_both() {
-        let span = span("2026-01-01", "2026-01-01T01");
+        let first = span("2026-01-01", "2026-01-01T01");
+        let last = span("2025-12-31T23", "2026-01-01");
         let aws = "elasticloadbalancing/r";
+        for late in ["2026/", "2026/01/", "2026/01/07/"] {
+            assert!(last.may_be_in(&format!("{aws}/{late}")), "{late}");
+        }
+        assert!(!last.may_be_in(&format!("{aws}/2026/01/08/")));
+        let span = first;
         assert!(span.may_be_in(&format!("{aws}/2025/")));
         assert!(span.may_be_in(&format!("{aws}/2025/12/")));
         assert!(span.may_be_in(&format!("{aws}/2025/12/31/")));

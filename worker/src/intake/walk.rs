@@ -213,8 +213,9 @@ mod tests {
                 }
             }
         }
-        // Delivered a day late.
+        // Delivered a day late, and a week.
         keys.push(aws_key(1, "2026/11/21", "20261120T1205Z"));
+        keys.push(aws_key(2, "2026/11/27", "20261120T1210Z"));
         keys
     }
 
@@ -229,6 +230,7 @@ mod tests {
             aws_key(1, "2026/11/20", "20261120T1200Z"),
             aws_key(1, "2026/11/21", "20261120T1205Z"),
             aws_key(2, "2026/11/20", "20261120T1200Z"),
+            aws_key(2, "2026/11/27", "20261120T1210Z"),
             "p/note.txt".to_owned(),
         ];
         assert_eq!(keys, expected);
@@ -245,7 +247,8 @@ mod tests {
             .map(|(_, day)| day)
             .filter(|day| !day.is_empty())
             .collect();
-        assert_eq!(days, ["19/", "20/", "21/", "19/", "20/", "21/"]);
+        let expected: Vec<String> = (19..=27).map(|day| format!("{day}/")).collect();
+        assert_eq!(days, [&expected[..], &expected].concat());
         for year in ["/2024/", "/2025/", "/2026/10/", "tables"] {
             assert!(
                 !asked.iter().any(|prefix| prefix.contains(year)),

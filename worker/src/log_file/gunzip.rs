@@ -1,12 +1,13 @@
 //! From bytes as they are stored to log text: gzip by its magic bytes, all members of it; plain text as
 //! it is. What stands behind [`open`] can be exchanged without anyone noticing.
 
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::ops::Range;
 
 use super::gzip::{self, Gunzip};
 use super::inflate::WINDOW_BYTES;
 use super::read_ahead::ReadAhead;
+use super::second_opinion::Members;
 
 /// Text held at once, at most, beside the window that decompression looks back to.
 pub(super) const TEXT_BYTES: usize = 1024 * 1024;
@@ -54,6 +55,22 @@ pub enum GunzipError {
     },
 }
 
+impl GunzipError {
+    /// Whether the gzip stream is damaged, as far as its decoder can tell. Another decoder may be of another opinion.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Truncated { .. } | Self::Corrupt { .. })
+    }
+}
+
+/// Who decompresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decoder {
+    /// This project's own decoder, which is the faster one.
+    Own,
+    /// flate2. It is asked about what [`Decoder::Own`] refuses.
+    Flate2,
+}
+
 /// The text of a log file, decompressed as it is read and never whole in memory.
 pub struct LogText<'a> {
     file: ReadAhead<Box<dyn Read + 'a>>,
@@ -66,12 +83,29 @@ pub struct LogText<'a> {
     max_text_bytes: u64,
 }
 
-/// Opens a log file's bytes. `max_text_bytes` bounds the text, not the file.
-pub fn open<'a>(bytes: impl Read + 'a, max_text_bytes: u64) -> Result<LogText<'a>, GunzipError> {
+/// Opens a log file's bytes, from the first on. `max_text_bytes` bounds the text, not the file.
+///
+/// # Errors
+///
+/// If the first bytes can't be read.
+pub fn open<'a>(
+    bytes: impl Read + 'a,
+    decoder: Decoder,
+    max_text_bytes: u64,
+) -> Result<LogText<'a>, GunzipError> {
     let mut file = ReadAhead::new(Box::new(bytes) as Box<dyn Read + 'a>);
     let start = file.peek(gzip::MAGIC.len());
     let start = start.map_err(|source| GunzipError::Read { offset: 0, source })?;
-    let gunzip = (start == gzip::MAGIC).then(Gunzip::new);
+    let is_gzip = start == gzip::MAGIC;
+    let mut gunzip = None;
+    match decoder {
+        Decoder::Own if is_gzip => gunzip = Some(Gunzip::new()),
+        Decoder::Flate2 if is_gzip => {
+            let text = Members::new(BufReader::new(file));
+            file = ReadAhead::new(Box::new(text) as Box<dyn Read + 'a>);
+        }
+        _ => {}
+    }
     Ok(LogText {
         file,
         gunzip,
@@ -151,7 +185,8 @@ impl LogText<'_> {
         let offset = self.file.offset();
         match error.kind() {
             io::ErrorKind::UnexpectedEof => GunzipError::Truncated { offset },
-            io::ErrorKind::InvalidData => GunzipError::Corrupt {
+            // flate2 calls what it refuses invalid input.
+            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => GunzipError::Corrupt {
                 offset,
                 reason: error.to_string(),
             },
@@ -179,7 +214,11 @@ mod tests {
     }
 
     fn read(bytes: &[u8], limit: u64) -> Result<Vec<u8>, GunzipError> {
-        let mut text = open(bytes, limit)?;
+        read_by(Decoder::Own, bytes, limit)
+    }
+
+    fn read_by(decoder: Decoder, bytes: &[u8], limit: u64) -> Result<Vec<u8>, GunzipError> {
+        let mut text = open(bytes, decoder, limit)?;
         let mut all = Vec::new();
         while !text.ended() {
             text.fill()?;
@@ -220,6 +259,41 @@ mod tests {
         let garbage = [gzip(b"text"), b"no member of a gzip file".to_vec()].concat();
         let error = read(&garbage, 1000).unwrap_err();
         assert!(matches!(error, GunzipError::Corrupt { .. }), "{error}");
+    }
+
+    #[test]
+    fn both_decoders_say_the_same() {
+        let one = gzip(&b"some lines of text, some lines of text\n".repeat(3000));
+        let two = [&one[..], &[0; 100_000], &one, b"\n"].concat();
+        let mut flipped = one.clone();
+        flipped[40] ^= 1;
+        let mut wrong_checksum = one.clone();
+        let at = one.len() - 8;
+        wrong_checksum[at] ^= 1;
+        let mut wrong_length = one.clone();
+        wrong_length[at + 4] ^= 1;
+        let garbage = [&one[..], b"no member of a gzip file"].concat();
+        for whole in [&one[..], &two, b"plain text", b"", &gzip(b"")] {
+            let own = read(whole, u64::MAX).unwrap();
+            assert_eq!(own, read_by(Decoder::Flate2, whole, u64::MAX).unwrap());
+        }
+        for damaged in [
+            &flipped[..],
+            &wrong_checksum,
+            &wrong_length,
+            &garbage,
+            &one[..one.len() - 3],
+            &two[..200],
+        ] {
+            for decoder in [Decoder::Own, Decoder::Flate2] {
+                let error = read_by(decoder, damaged, u64::MAX).unwrap_err();
+                assert!(error.is_damage(), "{decoder:?}: {error}");
+            }
+        }
+        for decoder in [Decoder::Own, Decoder::Flate2] {
+            let error = read_by(decoder, &one, 1000).unwrap_err();
+            assert!(matches!(error, GunzipError::TooLarge { .. }), "{error}");
+        }
     }
 
     #[test]

@@ -10,6 +10,9 @@ pub const MAX_LINE_BYTES: usize = 256 * 1024;
 /// What is looked at of a text to tell its format.
 const PEEKED_BYTES: usize = 64 * 1024;
 
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Some whole lines of a log file.
 pub enum Chunk<'a> {
     /// Lines, each but perhaps the file's last one ended by `\n`. Bytes that are not UTF-8 stand as
@@ -24,12 +27,17 @@ pub struct Lines<'a> {
     text: LogText<'a>,
     /// Bytes of the last chunk.
     taken: usize,
+    begun: bool,
 }
 
 impl<'a> Lines<'a> {
     /// Lines of `text`, of which nothing has been consumed.
     pub fn new(text: LogText<'a>) -> Self {
-        Self { text, taken: 0 }
+        Self {
+            text,
+            taken: 0,
+            begun: false,
+        }
     }
 
     /// Bytes of text so far.
@@ -37,22 +45,28 @@ impl<'a> Lines<'a> {
         self.text.text_bytes()
     }
 
-    /// The beginning of the text, before any of it has been taken as a chunk.
-    pub fn peek(&mut self) -> Result<&str, GunzipError> {
-        self.text.fill()?;
+    /// The beginning of the text, before any of it has been taken as a chunk: up to 64 KB of it.
+    pub fn peek(&mut self) -> Result<&[u8], GunzipError> {
+        self.fill()?;
         let start = self.text.unread();
-        let start = &start[..start.len().min(PEEKED_BYTES)];
-        Ok(match std::str::from_utf8(start) {
-            Ok(text) => text,
-            Err(error) => std::str::from_utf8(&start[..error.valid_up_to()]).unwrap_or_default(),
-        })
+        Ok(&start[..start.len().min(PEEKED_BYTES)])
+    }
+
+    /// Reads on. A byte order mark at the very beginning, which editors leave there, is no part of the first line.
+    fn fill(&mut self) -> Result<(), GunzipError> {
+        self.text.fill()?;
+        if !self.begun && self.text.unread().starts_with(BYTE_ORDER_MARK) {
+            self.text.consume(BYTE_ORDER_MARK.len());
+        }
+        self.begun = true;
+        Ok(())
     }
 
     /// The next chunk, or `None` at the end of the text. It becomes one Arrow batch, if most of its lines matter: below a
     /// quarter of a megabyte the cost of a batch shows, above one it falls out of the processor's cache.
     pub fn next_chunk(&mut self) -> Result<Option<Chunk<'_>>, GunzipError> {
         self.text.consume(std::mem::take(&mut self.taken));
-        self.text.fill()?;
+        self.fill()?;
         if self.text.unread().is_empty() {
             return Ok(None);
         }
@@ -94,11 +108,11 @@ fn to_text(bytes: &[u8]) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::gunzip::{self, TEXT_BYTES};
+    use super::super::gunzip::{self, Decoder, TEXT_BYTES};
     use super::*;
 
     fn chunks(text: &[u8]) -> Vec<(bool, String)> {
-        let mut lines = Lines::new(gunzip::open(text, u64::MAX).unwrap());
+        let mut lines = Lines::new(gunzip::open(text, Decoder::Own, u64::MAX).unwrap());
         let mut chunks = Vec::new();
         while let Some(chunk) = lines.next_chunk().unwrap() {
             chunks.push(match chunk {
@@ -151,6 +165,17 @@ mod tests {
         }
         let read = chunks(&vec![b'x'; 2 * TEXT_BYTES]);
         assert_eq!(read.len(), 1, "a file that is one endless line");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_line() {
+        let mark = "\u{feff}";
+        let text = format!("{mark}one\n{mark}two\n");
+        assert_eq!(chunks(text.as_bytes())[0].1, format!("one\n{mark}two\n"));
+        assert!(chunks(mark.as_bytes()).is_empty());
+        let mut lines = Lines::new(gunzip::open(text.as_bytes(), Decoder::Own, u64::MAX).unwrap());
+        assert!(lines.peek().unwrap().starts_with(b"one"));
+        assert!(lines.peek().unwrap().starts_with(b"one"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub(crate) mod fetch;
 mod read_ahead;
 mod inflate;
-mod gzip;
+pub(crate) mod gzip;
+mod second_opinion;
 pub mod gunzip;
 pub mod lines;

@@ -46,6 +46,16 @@ impl<R: Read> ReadAhead<R> {
         Ok(&self.buffer[self.taken..end])
     }
 
+    /// Passes over bytes as long as they are such.
+    pub(super) fn skip_while(&mut self, is: impl Fn(u8) -> bool) -> io::Result<()> {
+        while let Some(&byte) = self.peek(1)?.first()
+            && is(byte)
+        {
+            self.taken += 1;
+        }
+        Ok(())
+    }
+
     /// Reads a byte or more after what is there, or finds that there is none.
     pub(super) fn read_more(&mut self) -> io::Result<()> {
         self.buffer.copy_within(self.taken..self.end, 0);
@@ -103,5 +113,11 @@ impl<R: Read> ReadAhead<R> {
         let progress = inflate.inflate(&mut input, output);
         self.taken += input.taken.min(input.bytes.len());
         progress
+    }
+}
+
+impl<R: Read> Read for ReadAhead<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        self.copy(to)
     }
 }

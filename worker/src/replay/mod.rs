@@ -7,15 +7,16 @@ use std::num::NonZeroU32;
 
 use anyhow::{Context, Result, bail};
 use indicatif::HumanCount;
-use logmill_shared::{LogFile, NamedAs};
+use logmill_shared::LogFile;
 
 use crate::completeness::{Ledgers, Standing};
-use crate::format::{Recognised, recognise};
-use crate::intake::listing::{Found, Listing};
+use crate::format::{Recognised, by_name};
+use crate::intake::ignore::Ignore;
+use crate::intake::listing::{Found, Listing, refuse_tables_as_logs};
 use crate::intake::queue::Queue;
 use crate::intake::span::Span;
 use crate::table::Root;
-use crate::verify::{Progress, refuse_tables_as_logs};
+use crate::verify::Progress;
 
 mod outbox;
 mod dead_letters;
@@ -37,6 +38,8 @@ pub struct Options {
     pub missing: bool,
     /// Log files a second; as many as go by default.
     pub rate: Option<NonZeroU32>,
+    /// Files that are left out.
+    pub ignore: Ignore,
 }
 
 /// What came of it.
@@ -52,6 +55,8 @@ pub struct Replayed {
     pub set_aside: usize,
     /// Files that can be no log of a kind that rollups read: how many of each kind.
     pub skipped: BTreeMap<String, usize>,
+    /// Files that were left out as they are to be ignored.
+    pub ignored: usize,
 }
 
 /// Sends the log files of a span, one to a message: when this returns, the queue has all of them. Without a queue each is
@@ -85,7 +90,10 @@ pub async fn replay(
     };
     let mut listing = Listing::begin(&options.logs, tables, options.span);
     let mut all = async || {
-        while let Some(page) = listing.next().await? {
+        while let Some(mut page) = listing.next().await? {
+            let listed = page.len();
+            page.retain(|found| !options.ignore.has(&found.log_file));
+            replayed.ignored += listed - page.len();
             progress.found(page.len());
             let listed = page.len();
             let wanted = match &mut ledgers {
@@ -127,12 +135,9 @@ impl Replayed {
     fn logs(&mut self, page: Vec<Found>) -> Vec<LogFile> {
         let mut logs = Vec::with_capacity(page.len());
         for found in page {
-            match (
-                found.log_file.named_as(),
-                recognise(found.log_file.named_as(), ""),
-            ) {
-                (NamedAs::Unknown, _) | (_, Recognised::Log(_)) => logs.push(found.log_file),
-                (_, Recognised::Other(what)) => self.skip(what.to_owned()),
+            match by_name(found.log_file.named_as()) {
+                Some(Recognised::Other(kind)) => self.skip(kind.to_owned()),
+                _ => logs.push(found.log_file),
             }
         }
         logs
@@ -181,6 +186,9 @@ impl fmt::Display for Replayed {
         }
         for (what, skipped) in &self.skipped {
             writeln!(f, "           {} skipped: {what}", count(*skipped))?;
+        }
+        if self.ignored > 0 {
+            writeln!(f, "           {} ignored", count(self.ignored))?;
         }
         Ok(())
     }

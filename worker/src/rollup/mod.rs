@@ -11,8 +11,8 @@ use futures::stream::BoxStream;
 use crate::aws::chain;
 use crate::format::{Condition, LogFormat, ScanColumn};
 use crate::table::{Column, Definition, SLOT_GROUPS_MAX};
+use crate::text_files::{self, TextFile, Unread};
 
-mod files;
 mod filter;
 mod sql;
 mod allow;
@@ -27,12 +27,14 @@ mod per_line;
 mod plan;
 
 pub use fallible::Fallible;
-use files::SqlFile;
 pub use merge::MergeRule;
 pub(crate) use merge::sum_state;
 pub(crate) use per_line::TYPED_SLOTS_MAX;
 use plan::{RollupPlan, RowsOfLogFile, Wanted};
 pub(crate) use sql::{DATE_COLUMN, IS_OTHER_COLUMN, canonical};
+
+/// How the name of a rollup's file ends.
+const ENDING: &str = ".sql";
 
 /// The table of lines that are no log lines.
 pub(crate) const REJECTED_LINES: &str = "rejected_lines";
@@ -136,7 +138,7 @@ impl Rollup {
     ///
     /// The folder can't be read, or there is no rollup in it. What is wrong with single files is told beside the others.
     pub async fn load_folder(folder: &str) -> Result<Loaded, RollupError> {
-        let files = files::of_folder(folder).await;
+        let files = text_files::read(folder, |name| name.ends_with(ENDING)).await;
         let files = files.map_err(|source| RollupError::Read {
             place: folder.to_owned(),
             source,
@@ -148,12 +150,16 @@ impl Rollup {
         for file in files {
             let (name, rollup) = match file {
                 Ok(file) => (file.name.clone(), Self::of_file(file).await),
-                Err((name, error)) => (name, Err(error)),
+                Err(Unread {
+                    place,
+                    name,
+                    source,
+                }) => (name, Err(RollupError::Read { place, source })),
             };
             match rollup {
                 Ok(rollup) => loaded.rollups.push(Arc::new(rollup)),
                 Err(error) => loaded.wrong.push(Wrong {
-                    name,
+                    name: name.trim_end_matches(ENDING).to_owned(),
                     reason: chain(&error),
                 }),
             }
@@ -163,15 +169,18 @@ impl Rollup {
 
     /// Loads the rollup in one file.
     pub async fn load(path: &Path) -> Result<Self, RollupError> {
-        let file = SqlFile::read(path).map_err(|source| RollupError::Read {
+        let file = TextFile::on_disk(path).map_err(|source| RollupError::Read {
             place: path.display().to_string(),
             source,
         })?;
         Self::of_file(file).await
     }
 
-    async fn of_file(file: SqlFile) -> Result<Self, RollupError> {
-        let SqlFile { place, name, sql } = file;
+    async fn of_file(file: TextFile) -> Result<Self, RollupError> {
+        let TextFile { place, name, text } = file;
+        // `check` takes a file of any name.
+        let name = Path::new(&name).file_stem().unwrap_or_default();
+        let name = name.to_string_lossy().into_owned();
         let plain = name.starts_with(|first: char| first.is_ascii_lowercase())
             && name
                 .chars()
@@ -179,7 +188,7 @@ impl Rollup {
         if !plain || [REJECTED_LINES, FAILED_LINES, LOG_FILES].contains(&name.as_str()) {
             return Err(RollupError::Name { place, name });
         }
-        let rollup = Self::from_sql(&name, &sql).await;
+        let rollup = Self::from_sql(&name, &text).await;
         rollup.map_err(|message| RollupError::Sql { place, message })
     }
 

@@ -145,7 +145,10 @@ impl Reading {
         let Some(sum) = &self.footer else {
             return Ok(());
         };
-        let end = self.row_groups.last().map_or(MAGIC_BYTES, |(group, _)| group.end);
+        let end = self
+            .row_groups
+            .last()
+            .map_or(MAGIC_BYTES, |(group, _)| group.end);
         let mut footer = file.get(end as usize..).unwrap_or_default().to_vec();
         if let Some(at) = seal_of(&footer) {
             footer[at].copy_from_slice(NO_SEAL);

@@ -5,9 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, new_null_array};
-use arrow::compute::{
-    SortOptions, cast, filter_record_batch, interleave_record_batch, not,
-};
+use arrow::compute::{SortOptions, cast, filter_record_batch, interleave_record_batch, not};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::row::{Row, RowConverter, SortField};
 use async_stream::try_stream;

@@ -414,7 +414,8 @@ impl Actor {
                 let uri = {
                     let state = self.simulation.lock();
                     let mut uris = state.plan.log_files.keys();
-                    uris.find(|uri| LogFile::new(uri.as_str()).id() == note.id).cloned()
+                    uris.find(|uri| LogFile::new(uri.as_str()).id() == note.id)
+                        .cloned()
                 };
                 let uri = uri.ok_or_else(|| broken("a note of no log file".to_owned()))?;
                 self.stage(&uri).await?;

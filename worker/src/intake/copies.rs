@@ -1,0 +1,105 @@
+//! Log files under two URIs. A log file is known by its URI, so a copy of it in another folder counts once more. AWS gives
+//! no name twice: two log files of the same name are most likely one.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use logmill_shared::{LogFile, NamedAs};
+use serde::Serialize;
+
+/// A log file that has the name of another one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Copy {
+    /// Its URI.
+    pub log_file: String,
+    /// The URI of the one that was met first.
+    pub copy_of: String,
+}
+
+impl fmt::Display for Copy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: a copy of {}", self.log_file, self.copy_of)
+    }
+}
+
+/// The names that were met. It has some 20 bytes for each log file.
+#[derive(Debug, Default)]
+pub struct Names {
+    /// A name's hash, and its folder's number. Two names have the same hash by a chance of 1 in 2^64.
+    names: HashMap<u64, u32>,
+    folders: Vec<String>,
+    numbers: HashMap<String, u32>,
+}
+
+impl Names {
+    /// Remembers a log file. If one of the same name was met before, in another folder, tells of it.
+    pub fn meet(&mut self, log_file: &LogFile) -> Option<Copy> {
+        let (folder, name) = folder_and_name(log_file)?;
+        let number = match self.numbers.get(folder) {
+            Some(number) => *number,
+            None => {
+                let number = u32::try_from(self.folders.len()).ok()?;
+                self.folders.push(folder.to_owned());
+                self.numbers.insert(folder.to_owned(), number);
+                number
+            }
+        };
+        let first = *self.names.entry(hash(name)).or_insert(number);
+        (first != number)
+            .then(|| self.copy(log_file, name, first))
+            .flatten()
+    }
+
+    /// The log file of this name that was met, if it was met in another folder.
+    pub fn find(&self, log_file: &LogFile) -> Option<LogFile> {
+        let (folder, name) = folder_and_name(log_file)?;
+        let met = self.folders.get(*self.names.get(&hash(name))? as usize)?;
+        (met != folder).then(|| LogFile::new(format!("{met}/{name}")))
+    }
+
+    fn copy(&self, log_file: &LogFile, name: &str, first: u32) -> Option<Copy> {
+        let folder = self.folders.get(first as usize)?;
+        Some(Copy {
+            log_file: log_file.uri().to_owned(),
+            copy_of: format!("{folder}/{name}"),
+        })
+    }
+}
+
+/// `None` for names that AWS does not give to access logs: others may well come twice.
+fn folder_and_name(log_file: &LogFile) -> Option<(&str, &str)> {
+    let is_given = matches!(
+        log_file.named_as(),
+        NamedAs::AlbAccessLog | NamedAs::ClassicAccessLog
+    );
+    log_file.uri().rsplit_once('/').filter(|_| is_given)
+}
+
+fn hash(name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_comes_again_in_another_folder_is_told() {
+        let name = "1_elasticloadbalancing_r_app.n.0_20261122T1005Z_10.0.0.1_r.log.gz";
+        let in_folder = |folder: &str| LogFile::new(format!("s3://logs/{folder}/{name}"));
+        let mut names = Names::default();
+        assert_eq!(names.meet(&in_folder("a")), None);
+        assert_eq!(names.meet(&in_folder("a")), None);
+        let copy = names.meet(&in_folder("b/c")).unwrap();
+        assert_eq!(copy.log_file, format!("s3://logs/b/c/{name}"));
+        assert_eq!(copy.copy_of, format!("s3://logs/a/{name}"));
+        assert_eq!(names.find(&in_folder("b")), Some(in_folder("a")));
+        assert_eq!(names.find(&in_folder("a")), None);
+        for other in ["s3://logs/a/export.log", "s3://logs/b/export.log"] {
+            assert_eq!(names.meet(&LogFile::new(other)), None);
+        }
+    }
+}

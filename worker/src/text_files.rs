@@ -1,0 +1,124 @@
+//! Small text files that people write, in a folder or under a prefix of a bucket: rollups, and what stands beside them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::aws::{self, S3Error};
+use crate::intake::s3_uri::S3Uri;
+
+/// A text file, read.
+pub(crate) struct TextFile {
+    /// Its path or URI.
+    pub(crate) place: String,
+    /// Its name.
+    pub(crate) name: String,
+    pub(crate) text: String,
+}
+
+/// A text file that can't be read.
+pub(crate) struct Unread {
+    /// Its path or URI.
+    pub(crate) place: String,
+    /// Its name.
+    pub(crate) name: String,
+    /// Why not.
+    pub(crate) source: anyhow::Error,
+}
+
+/// The files with such names that lie in a folder, a path or `s3://bucket/prefix`, in the order of their names.
+///
+/// A bucket is listed even for a single name: without the permission to list all of it, S3 does not tell an object that is
+/// not there from one that is not to be read.
+///
+/// # Errors
+///
+/// The folder can't be listed. What is wrong with single files is in their place.
+pub(crate) async fn read(
+    folder: &str,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<Result<TextFile, Unread>>> {
+    match S3Uri::parse(folder)? {
+        Some(place) => of_bucket(place, is_wanted).await,
+        None => on_disk(Path::new(folder), is_wanted),
+    }
+}
+
+impl TextFile {
+    /// Reads a file on disk.
+    pub(crate) fn on_disk(path: &Path) -> Result<Self> {
+        let name = path.file_name().unwrap_or_default();
+        Ok(Self {
+            text: std::fs::read_to_string(path)?,
+            place: path.display().to_string(),
+            name: name.to_string_lossy().into_owned(),
+        })
+    }
+}
+
+fn on_disk(
+    folder: &Path,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<Result<TextFile, Unread>>> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if is_wanted(&entry.file_name().to_string_lossy()) {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    let read = |path: &PathBuf| {
+        TextFile::on_disk(path).map_err(|source| Unread {
+            place: path.display().to_string(),
+            name: path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+            source,
+        })
+    };
+    Ok(paths.iter().map(read).collect())
+}
+
+async fn of_bucket(
+    place: S3Uri<'_>,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<Result<TextFile, Unread>>> {
+    let client = aws::bucket(aws::sdk_config().await, place.bucket).await?;
+    let folder = place.folder();
+    let mut pages = client
+        .list_objects_v2()
+        .bucket(place.bucket)
+        .prefix(&folder)
+        .delimiter("/")
+        .into_paginator()
+        .send();
+    // Listed in the order of their keys.
+    let mut files = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| S3Error::new(&error, place.bucket, "s3:ListBucket"))?;
+        for object in page.contents.unwrap_or_default() {
+            let key = object.key.unwrap_or_default();
+            let Some(name) = key.strip_prefix(&folder).filter(|name| is_wanted(name)) else {
+                continue;
+            };
+            let name = name.to_owned();
+            let get = client.get_object().bucket(place.bucket).key(&key);
+            let got = get.send().await;
+            let got = got.map_err(|error| S3Error::new(&error, place.bucket, "s3:GetObject"))?;
+            let bytes = got.body.collect().await.with_context(|| key.clone())?;
+            let place = format!("s3://{}/{key}", place.bucket);
+            files.push(match String::from_utf8(bytes.to_vec()) {
+                Ok(text) => Ok(TextFile { place, name, text }),
+                Err(error) => Err(Unread {
+                    place,
+                    name,
+                    source: error.into(),
+                }),
+            });
+        }
+    }
+    Ok(files)
+}
