@@ -588,9 +588,9 @@ mod tests {
 
     use super::*;
     use crate::feeds::Feeds;
+    use crate::log_file::gzip::IS_BROKEN;
     use crate::rollup::Rollup;
     use crate::table::Root;
-    use crate::log_file::gzip::IS_BROKEN;
 
     const NAME: &str =
         "s3://logs/1_elasticloadbalancing_r_app.a.1_20261120T1005Z_10.0.0.1_r.log.gz";

@@ -7,11 +7,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{KeyValue, ParquetMetaData, RowGroupMetaData};
+use parquet::file::FOOTER_SIZE;
+use parquet::file::metadata::{KeyValue, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use serde::{Deserialize, Serialize};
-
-/// A Parquet file begins with a magic number of so many bytes.
-const MAGIC_BYTES: u64 = 4;
 
 /// The key of the footer that has the checksums, as JSON.
 pub(super) const KEY: &str = "logmill.crc32";
@@ -24,7 +22,7 @@ const OURS: &str = "logmill.";
 struct Stored {
     row_groups: Vec<u32>,
     values: u32,
-    /// Of all that follows the last row group, in which these digits are zeros.
+    /// Of the footer as it is stored, to the end of the file, in which these digits are zeros.
     footer: String,
 }
 
@@ -32,13 +30,39 @@ struct Stored {
 const SEAL: &[u8] = br#""footer":""#;
 const NO_SEAL: &[u8; 8] = b"00000000";
 
-/// A footer with its own checksum, in the place that [`Writing::finish`] has made for it.
-pub(super) fn sealed(mut footer: Vec<u8>) -> Vec<u8> {
-    if let Some(at) = seal_of(&footer) {
-        let sum = format!("{:08x}", crc32fast::hash(&footer));
+/// The end of a file, from the last row group on, with the checksum of the footer in the place that [`Writing::finish`] has made for
+/// it.
+pub(super) fn sealed(mut end: Vec<u8>) -> Vec<u8> {
+    let start = footer_start(&end);
+    if let Some(footer) = start.and_then(|start| end.get_mut(start..))
+        && let Some(at) = seal_of(footer)
+    {
+        let sum = format!("{:08x}", crc32fast::hash(footer));
         footer[at].copy_from_slice(sum.as_bytes());
     }
-    footer
+    end
+}
+
+/// Where the footer starts in the end of a file, by the length that stands before the magic number.
+fn footer_start(end: &[u8]) -> Option<usize> {
+    let tail = end.last_chunk()?;
+    let tail = FooterTail::try_new(tail).ok()?;
+    let length = tail.metadata_length() + FOOTER_SIZE;
+    end.len().checked_sub(length)
+}
+
+/// Checks a footer, to the end of the file. One without a checksum is taken as it is: another program, or an older version, has written
+/// it.
+pub(super) fn check_footer(footer: &[u8]) -> Result<(), ParquetError> {
+    let Some(at) = seal_of(footer) else {
+        return Ok(());
+    };
+    let mut zeroed = footer.to_vec();
+    zeroed[at.clone()].copy_from_slice(NO_SEAL);
+    match format!("{:08x}", crc32fast::hash(&zeroed)).as_bytes() == &footer[at] {
+        true => Ok(()),
+        false => Err(damaged("its footer")),
+    }
 }
 
 /// Where the digits of a footer's own checksum are.
@@ -102,7 +126,6 @@ fn range(group: &RowGroupMetaData) -> Range<u64> {
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     row_groups: Vec<(Range<u64>, u32)>,
-    footer: Option<String>,
 }
 
 impl Reading {
@@ -128,10 +151,7 @@ impl Reading {
             return Err(damaged("its footer"));
         }
         let row_groups = groups.iter().map(range).zip(stored.row_groups).collect();
-        Ok(Self {
-            row_groups,
-            footer: Some(stored.footer),
-        })
+        Ok(Self { row_groups })
     }
 
     /// Checks a file that is at hand.
@@ -142,21 +162,7 @@ impl Reading {
                 return Err(damaged("a row group"));
             }
         }
-        let Some(sum) = &self.footer else {
-            return Ok(());
-        };
-        let end = self
-            .row_groups
-            .last()
-            .map_or(MAGIC_BYTES, |(group, _)| group.end);
-        let mut footer = file.get(end as usize..).unwrap_or_default().to_vec();
-        if let Some(at) = seal_of(&footer) {
-            footer[at].copy_from_slice(NO_SEAL);
-        }
-        match format!("{:08x}", crc32fast::hash(&footer)) == *sum {
-            true => Ok(()),
-            false => Err(damaged("its footer")),
-        }
+        Ok(())
     }
 
     /// Checks what was read of these ranges, if they are a whole row group. Parts of one can't be checked.

@@ -24,8 +24,9 @@ use parquet::arrow::async_writer::AsyncFileWriter;
 use parquet::arrow::{ArrowWriter, ParquetRecordBatchStreamBuilder};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
+use parquet::file::FOOTER_SIZE;
 use parquet::file::metadata::{
-    ColumnChunkMetaData, KeyValue, ParquetMetaData, ParquetMetaDataReader,
+    ColumnChunkMetaData, FooterTail, KeyValue, ParquetMetaData, ParquetMetaDataReader,
 };
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
@@ -424,7 +425,7 @@ const WHOLE_BYTES: u64 = 1024 * 1024;
 
 /// Bytes at a larger file's end that are read to find its footer. A second request follows only for footers that
 /// are longer.
-const FOOTER_BYTES: usize = 64 * 1024;
+const FOOTER_BYTES: u64 = 64 * 1024;
 
 /// Reads ranges of an object, as Parquet asks for them.
 #[derive(Clone)]
@@ -480,19 +481,26 @@ impl AsyncFileReader for ObjectReader {
 
     fn get_metadata<'a>(
         &'a mut self,
-        options: Option<&'a ArrowReaderOptions>,
+        _: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
-        let bytes = self.bytes;
         let read = async move {
+            let bytes = self.bytes;
             if self.whole.is_none() && bytes <= WHOLE_BYTES {
                 self.whole = Some(self.read(0..bytes).await?);
             }
-            let metadata = ParquetMetaDataReader::new()
-                .with_arrow_reader_options(options)
-                .with_prefetch_hint(Some(FOOTER_BYTES))
-                .load_and_finish(self, bytes)
-                .await?;
-            Ok(Arc::new(metadata))
+            let end = self.read(bytes.saturating_sub(FOOTER_BYTES)..bytes).await?;
+            let cut_off = || ParquetError::EOF("it is cut off".to_owned());
+            let tail = FooterTail::try_new(end.last_chunk().ok_or_else(cut_off)?)?;
+            let length = (tail.metadata_length() + FOOTER_SIZE) as u64;
+            let start = bytes.checked_sub(length).ok_or_else(cut_off)?;
+            let footer = match (end.len() as u64).checked_sub(length) {
+                Some(start) => end.slice(start as usize..),
+                None => self.read(start..bytes).await?,
+            };
+            // Before it is decoded: of a byte that has changed, the decoder may make anything, and panic later.
+            checksums::check_footer(&footer)?;
+            let metadata = footer.slice(..footer.len() - FOOTER_SIZE);
+            Ok(Arc::new(ParquetMetaDataReader::decode_metadata(&metadata)?))
         };
         read.boxed()
     }
