@@ -265,8 +265,8 @@ fn a_table_that_cannot_be_read_fails_the_queries_that_name_it() {
             let tables = fs::canonicalize(place.path("tables")).unwrap();
             for part in [
                 "the table 'clients' can't be read: ",
-                "Queries that don't name it are not affected.",
-                &format!("move file://{}/clients/ out of", tables.display()),
+                "Queries of other tables are not affected.",
+                &format!("Move file://{}/clients/ out of", tables.display()),
                 "WHERE \"table\" <> 'clients'",
             ] {
                 assert!(told.contains(part), "{what}: {sql}: {told}");
@@ -291,6 +291,41 @@ fn a_damaged_ledger_object_fails_what_reads_it() {
         told.contains("the table 'clients' can't be read: _ledger/2026-11-20T02/"),
         "{told}"
     );
+}
+
+#[test]
+fn a_damaged_data_file_fails_the_queries_of_its_table() {
+    let damages: [(&str, &dyn Fn(&[u8]) -> Vec<u8>); 3] = [
+        ("empty", &|_| Vec::new()),
+        ("cut off", &|bytes| bytes[..bytes.len() / 2].to_vec()),
+        ("zeros where its first page was", &|bytes| {
+            let mut bytes = bytes.to_vec();
+            bytes[4..200].fill(0);
+            bytes
+        }),
+    ];
+    for (what, damage) in damages {
+        let place = two_tables();
+        let path = file(&place, "clients/date=");
+        fs::write(&path, damage(&fs::read(&path).unwrap())).unwrap();
+        assert_eq!(
+            place.query("SELECT sum(requests) FROM hours"),
+            [HOURS.to_string()]
+        );
+        let command = |sql: &str| query_command(&place.path("tables"), sql);
+        let told = fail(
+            &mut command("SELECT max(key), sum(requests) FROM clients"),
+            1,
+        );
+        let of_one = "the table 'clients' can't be read: ";
+        assert!(
+            told.contains(of_one) && told.contains("/clients/ out of"),
+            "{what}: {told}"
+        );
+        let told = fail(&mut command("SELECT max(c.key) FROM clients c, hours"), 1);
+        let of_two = "one of the tables 'clients', 'hours' can't be read: ";
+        assert!(told.contains(of_two), "{what}: {told}");
+    }
 }
 
 #[test]
