@@ -1,6 +1,6 @@
 //! What commands open, where they write to, and what they return.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod support;
 
@@ -222,36 +222,31 @@ fn file(place: &Workplace, part: &str) -> PathBuf {
 
 #[test]
 fn a_table_that_cannot_be_read_fails_the_queries_that_name_it() {
-    let manifest = |place: &Workplace| {
-        let folder = place.folder.path().join("tables/clients/_ledger");
-        let files = fs::read_dir(folder)
-            .unwrap()
-            .flatten()
-            .map(|entry| entry.path());
-        let path = files.into_iter().find(|path| path.is_file()).unwrap();
-        fs::write(path, "").unwrap();
+    let damage = |what: &str, place: &Workplace| match what {
+        "its manifest is empty" => {
+            let folder = place.folder.path().join("tables/clients/_ledger");
+            let files = fs::read_dir(folder).unwrap().flatten();
+            let mut files = files.map(|entry| entry.path());
+            fs::write(files.find(|path| path.is_file()).unwrap(), "").unwrap();
+        }
+        "its log is cut off" => {
+            let path = file(place, "clients/_delta_log/00000000000000000001.json");
+            fs::write(path, "{\"add\":").unwrap();
+        }
+        _ => {
+            let path = file(place, "clients/_delta_log/00000000000000000000.json");
+            let text = fs::read_to_string(&path).unwrap();
+            fs::write(path, text.replace("logmill.rollup", "somebody.else")).unwrap();
+        }
     };
-    let log = |place: &Workplace| {
-        fs::write(
-            file(place, "clients/_delta_log/00000000000000000001.json"),
-            "{\"add\":",
-        )
-        .unwrap();
-    };
-    let foreign = |place: &Workplace| {
-        let path = file(place, "clients/_delta_log/00000000000000000000.json");
-        let text = fs::read_to_string(&path).unwrap();
-        fs::write(path, text.replace("logmill.rollup", "somebody.else")).unwrap();
-    };
-    let damages: [(&str, &dyn Fn(&Workplace)); 3] = [
-        ("its manifest is empty", &manifest),
-        ("its log is cut off", &log),
-        ("it is another program's", &foreign),
-    ];
-    for (what, damage) in damages {
+    for what in [
+        "its manifest is empty",
+        "its log is cut off",
+        "it is another program's",
+    ] {
         let place = two_tables();
         let hours = |sql: &str| assert_eq!(place.query(sql), [HOURS.to_string()], "{what}: {sql}");
-        damage(&place);
+        damage(what, &place);
         assert_eq!(place.query("SELECT 1"), ["1"], "{what}");
         hours("SELECT sum(requests) FROM hours");
         hours("SELECT count(*) FROM log_files WHERE \"table\" <> 'clients'");
@@ -265,8 +260,8 @@ fn a_table_that_cannot_be_read_fails_the_queries_that_name_it() {
             let tables = fs::canonicalize(place.path("tables")).unwrap();
             for part in [
                 "the table 'clients' can't be read: ",
-                "Queries that don't name it are not affected.",
-                &format!("move file://{}/clients/ out of", tables.display()),
+                "Queries of other tables are not affected.",
+                &format!("Move file://{}/clients/ out of", tables.display()),
                 "WHERE \"table\" <> 'clients'",
             ] {
                 assert!(told.contains(part), "{what}: {sql}: {told}");
@@ -291,6 +286,40 @@ fn a_damaged_ledger_object_fails_what_reads_it() {
         told.contains("the table 'clients' can't be read: _ledger/2026-11-20T02/"),
         "{told}"
     );
+}
+
+#[test]
+fn a_damaged_data_file_fails_the_queries_of_its_table() {
+    let damaged = |what: &str, mut bytes: Vec<u8>| {
+        match what {
+            "empty" => bytes.clear(),
+            "cut off" => bytes.truncate(bytes.len() / 2),
+            _ => bytes[4..200].fill(0),
+        }
+        bytes
+    };
+    for what in ["empty", "cut off", "zeros where its first page was"] {
+        let place = two_tables();
+        let path = file(&place, "clients/date=");
+        fs::write(&path, damaged(what, fs::read(&path).unwrap())).unwrap();
+        assert_eq!(
+            place.query("SELECT sum(requests) FROM hours"),
+            [HOURS.to_string()]
+        );
+        let command = |sql: &str| query_command(&place.path("tables"), sql);
+        let told = fail(
+            &mut command("SELECT max(key), sum(requests) FROM clients"),
+            1,
+        );
+        let of_one = "the table 'clients' can't be read: ";
+        assert!(
+            told.contains(of_one) && told.contains("/clients/ out of"),
+            "{what}: {told}"
+        );
+        let told = fail(&mut command("SELECT max(c.key) FROM clients c, hours"), 1);
+        let of_two = "one of the tables 'clients', 'hours' can't be read: ";
+        assert!(told.contains(of_two), "{what}: {told}");
+    }
 }
 
 #[test]

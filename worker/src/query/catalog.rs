@@ -1,7 +1,8 @@
 //! The tables of a root, by name. A table is opened when a query names it, so that a query costs what its own tables
 //! cost, and a damaged table fails only the queries that name it.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use datafusion::catalog::{SchemaProvider, TableProvider};
@@ -17,31 +18,39 @@ use crate::table::{Root, TableError, Version};
 /// A table that a query needs and that can't be read.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the table '{name}' can't be read: {reason}\n\
-     Queries that don't name it are not affected. {advice}"
+    "{what} can't be read: {reason}\n\
+     Queries of other tables are not affected. {advice}"
 )]
 pub(super) struct Unreadable {
-    name: String,
+    what: String,
     reason: String,
     advice: String,
 }
 
 impl Unreadable {
     fn new(root: &Root, name: &str, error: TableError) -> Self {
-        let folder = format!("{}{name}/", root.url());
+        let what = format!("the table '{name}'");
         let advice = match &error {
+            // What to do is part of the error.
             TableError::Format { .. } => String::new(),
             _ => format!(
-                "To build it anew, move {folder} out of the folder of tables, and run `logmill run` over the logs. \
-                 Queries of log_files and failed_lines leave it out with WHERE \"table\" <> '{name}'."
+                "{} Queries of log_files and failed_lines leave it out with WHERE \"table\" <> '{name}'.",
+                advice(&format!("{}{name}/", root.url()))
             ),
         };
+        let reason = format!("{:#}", anyhow::Error::new(error));
         Self {
-            name: name.to_owned(),
-            reason: format!("{:#}", anyhow::Error::new(error)),
+            what,
+            reason,
             advice,
         }
     }
+}
+
+fn advice(folder: &str) -> String {
+    format!(
+        "Move {folder} out of the folder of tables; if logmill has made it, `logmill run` over the logs makes it anew."
+    )
 }
 
 /// The tables of a root, and the two that show what ledgers have.
@@ -49,6 +58,8 @@ impl Unreadable {
 pub(super) struct Tables {
     root: Root,
     names: Vec<String>,
+    /// Those that the query has opened.
+    opened: Mutex<BTreeSet<String>>,
 }
 
 impl Tables {
@@ -57,6 +68,29 @@ impl Tables {
         Ok(Self {
             names: root.tables().await?,
             root: root.clone(),
+            opened: Mutex::default(),
+        })
+    }
+
+    /// The error of a query whose data could not be read, for a reason that does not say of which table.
+    pub(super) fn unreadable_data(&self, reason: &str) -> Option<Unreadable> {
+        let opened = self.opened.lock().ok()?;
+        let names: Vec<&str> = opened.iter().map(String::as_str).collect();
+        let (what, folder) = match names[..] {
+            [] => return None,
+            [name] => (
+                format!("the table '{name}'"),
+                format!("{}{name}/", self.root.url()),
+            ),
+            _ => {
+                let what = format!("one of the tables '{}'", names.join("', '"));
+                (what, format!("its folder in {}", self.root.url()))
+            }
+        };
+        Some(Unreadable {
+            what,
+            reason: reason.to_owned(),
+            advice: advice(&folder),
         })
     }
 
@@ -93,6 +127,9 @@ impl SchemaProvider for Tables {
         // A table may have been made under one of these names before they were reserved.
         if self.has(name) {
             let version = open(&self.root, name).await?;
+            if let Ok(mut opened) = self.opened.lock() {
+                opened.insert(name.to_owned());
+            }
             let scan = DeltaScan::new(name, &version)
                 .map_err(|error| DataFusionError::External(Box::new(error)))?;
             return Ok(Some(Arc::new(scan)));

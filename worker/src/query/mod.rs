@@ -44,19 +44,19 @@ pub async fn query(root: &Root, sql: &str, format: Format, out: impl Write + Sen
             ),
         }
     }
-    run(root, tables, statement, format, out)
-        .await
-        .map_err(plainly)
+    let tables = Arc::new(tables);
+    let done = run(root, Arc::clone(&tables), statement, format, out).await;
+    done.map_err(|error| plainly(error, &tables))
 }
 
 async fn run(
     root: &Root,
-    tables: Tables,
+    tables: Arc<Tables>,
     statement: Statement,
     format: Format,
     out: impl Write + Send,
 ) -> Result<()> {
-    let context = SessionContext::new_with_state(engine::query_session(Arc::new(tables))?);
+    let context = SessionContext::new_with_state(engine::query_session(tables)?);
     context.register_object_store(scan::store_url()?.as_ref(), root.store()?);
     let plan = engine::plan(&context.state(), statement).await?;
     let rows = context.execute_logical_plan(plan).await?;
@@ -74,17 +74,19 @@ fn statement(sql: &str) -> Result<Statement> {
     Ok(statement)
 }
 
-/// An error about a table as it is, without what DataFusion says around it.
-fn plainly(error: anyhow::Error) -> anyhow::Error {
-    let unreadable =
-        error
+/// An error about a table names the table and says what to do, without what DataFusion says around it.
+fn plainly(error: anyhow::Error, tables: &Tables) -> anyhow::Error {
+    let root = error.downcast_ref().map(DataFusionError::find_root);
+    let plain = match root {
+        Some(DataFusionError::External(cause)) => cause
             .downcast_ref()
-            .and_then(|error: &DataFusionError| match error.find_root() {
-                DataFusionError::External(cause) => cause.downcast_ref::<Unreadable>(),
-                _ => None,
-            });
-    match unreadable {
-        Some(unreadable) => anyhow::Error::msg(unreadable.to_string()),
-        None => error,
-    }
+            .map(|unreadable: &Unreadable| unreadable.to_string()),
+        Some(data @ (DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_))) => {
+            let reason = data.strip_backtrace();
+            let unreadable = tables.unreadable_data(reason.trim_start_matches("Parquet error: "));
+            unreadable.map(|unreadable| unreadable.to_string())
+        }
+        _ => None,
+    };
+    plain.map_or(error, anyhow::Error::msg)
 }

@@ -12,6 +12,8 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::TryStreamExt;
+use parquet::arrow::ArrowWriter;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use crate::terminal::{Escaping, escaped};
 use crate::trino::cast::date_to_varchar;
@@ -74,7 +76,12 @@ pub(super) async fn write(
             writer.finish()?;
         }
         Format::Parquet => {
-            let mut writer = parquet::arrow::ArrowWriter::try_new(&mut out, schema, None)?;
+            // As tables' files, so that Athena reads it right: see `table::parquet_file`.
+            let properties = WriterProperties::builder()
+                .set_statistics_enabled(EnabledStatistics::Chunk)
+                .set_offset_index_disabled(true)
+                .build();
+            let mut writer = ArrowWriter::try_new(&mut out, schema, Some(properties))?;
             while let Some(batch) = batches.try_next().await? {
                 writer.write(&batch)?;
             }
@@ -206,8 +213,30 @@ fn map_columns(
 mod tests {
     use arrow::array::Date32Array;
     use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
     use super::*;
+
+    async fn written(batch: &RecordBatch, format: Format) -> Vec<u8> {
+        let stream = futures::stream::iter([Ok(batch.clone())]);
+        let stream = RecordBatchStreamAdapter::new(batch.schema(), stream);
+        let mut out = Vec::new();
+        let written = write(batch.schema(), Box::pin(stream), format, &mut out);
+        written.await.unwrap();
+        out
+    }
+
+    #[tokio::test]
+    async fn parquet_has_no_index_of_its_pages() {
+        let dates: ArrayRef = Arc::new(Date32Array::from_iter_values(0..100_000));
+        let batch = RecordBatch::try_from_iter([("d", dates)]).unwrap();
+        let bytes = bytes::Bytes::from(written(&batch, Format::Parquet).await);
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
+        let column = reader.metadata().row_group(0).column(0);
+        assert!(column.statistics().is_some());
+        assert_eq!(column.column_index_offset(), None);
+        assert_eq!(column.offset_index_offset(), None);
+    }
 
     #[tokio::test]
     async fn dates_of_any_year_are_written() {
@@ -219,13 +248,7 @@ mod tests {
             Format::SpreadsheetCsv,
             Format::Json,
         ] {
-            let stream = futures::stream::iter([Ok(batch.clone())]);
-            let stream = RecordBatchStreamAdapter::new(batch.schema(), stream);
-            let mut out = Vec::new();
-            write(batch.schema(), Box::pin(stream), format, &mut out)
-                .await
-                .unwrap();
-            let text = String::from_utf8(out).unwrap();
+            let text = String::from_utf8(written(&batch, format).await).unwrap();
             for date in [
                 "-5877641-06-23",
                 "-0001-12-31",

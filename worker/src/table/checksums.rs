@@ -8,7 +8,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use parquet::errors::ParquetError;
 use parquet::file::FOOTER_SIZE;
-use parquet::file::metadata::{KeyValue, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
+use parquet::file::metadata::{FooterTail, KeyValue, ParquetMetaData, RowGroupMetaData};
 use serde::{Deserialize, Serialize};
 
 /// The key of the footer that has the checksums, as JSON.

@@ -114,7 +114,8 @@ impl Root {
         let names = futures::stream::iter(listed.common_prefixes)
             .map(async |folder| {
                 // What can't be listed may be a table. To read it says what is wrong, and fails no other.
-                let is_table = self.has_log(&folder).await.unwrap_or(true);
+                let has_log = self.has_log(&folder).await;
+                let is_table = has_log.unwrap_or(true);
                 folder.filename().filter(|_| is_table).map(str::to_owned)
             })
             .buffered(LISTED_AT_ONCE);
