@@ -359,13 +359,14 @@ fn one_message_of_many_log_files_makes_few_lines_and_no_work_twice() {
         2.0 * 999.0
     );
     let log = worker.end();
-    let warnings: Vec<&String> = log.iter().filter(|line| line.contains("WARN")).collect();
-    println!("{} warnings: {warnings:#?}", warnings.len());
-    assert!(warnings.len() <= 3, "{warnings:#?}");
-    assert!(
-        warnings[0].contains("missing/") && warnings[0].contains("400"),
-        "{warnings:#?}"
-    );
+    let lines: Vec<&String> = log
+        .iter()
+        .filter(|line| line.contains("missing/"))
+        .collect();
+    println!("{} lines: {lines:#?}", lines.len());
+    // One for the request, and one for each attempt at the message.
+    assert!((2..=4).contains(&lines.len()), "{lines:#?}");
+    assert!(lines.iter().all(|line| line.contains("400")), "{lines:#?}");
 }
 
 /// A bucket that refuses holds up what is announced of it, and nothing else.
@@ -379,6 +380,7 @@ fn a_bucket_that_refuses_holds_up_no_other() {
         &scene.queues.work,
         "--allow",
         "s3://tables/refused",
+        "--no-commit",
     ];
     let worker = scene.serve_at(&proxy.endpoint(), &args);
     proxy.deny("/tables/refused");
@@ -391,14 +393,18 @@ fn a_bucket_that_refuses_holds_up_no_other() {
     scene.queues.send(&messages.collect::<Vec<_>>());
     scene.queues.send(&refused[20..]);
     let begin = Instant::now();
-    scene.wait_until_counted(20);
-    println!(
-        "the other bucket's 20 log files were counted after {:.1?}",
-        begin.elapsed()
-    );
-    assert!(begin.elapsed() < Duration::from_secs(20));
+    let staged = || worker.metric("logmill_log_files_total{outcome=\"staged\"}");
+    while staged() < 20.0 {
+        assert!(begin.elapsed() < PATIENCE, "{} staged", staged());
+        thread::sleep(Duration::from_millis(100));
+    }
+    println!("20 log files were staged after {:.1?}", begin.elapsed());
     // Once it is seen to be out, its messages are hidden without an attempt.
     let failed = |reason| worker.metric(&format!("logmill_failures_total{{reason=\"{reason}\"}}"));
+    while failed("refused") + failed("held_back") < 40.0 {
+        assert!(begin.elapsed() < 2 * PATIENCE);
+        thread::sleep(Duration::from_millis(100));
+    }
     println!(
         "{} tried, {} held back",
         failed("refused"),
