@@ -325,7 +325,7 @@ async fn stage_by<R: Read>(
         let (staging, failed) = match rolled_up {
             Ok(rolled_up) => rolled_up,
             Err(reason) => {
-                each.table.notes().set_aside(&log_file, &reason).await?;
+                each.table.notes().set_aside(log_file, &reason).await?;
                 set_aside.push((each.table.definition().name.clone(), reason));
                 continue;
             }

@@ -241,7 +241,7 @@ impl Table {
         }
         // Whoever was halted for long may have read a version whose files have gone since.
         match self.version().await?.number() == version.number() {
-            true => Err(error.as_damage()),
+            true => Err(error.into_damage()),
             false => Err(TableError::Unknown(
                 "another version has been written meanwhile".to_owned(),
             )),
@@ -374,9 +374,9 @@ impl Table {
         let mut fresh = Fresh::default();
         while let Some((opening, file)) = opened.try_next().await? {
             match opening {
-                Opening::Opened(entry, rows) => {
+                Opening::Opened(opened) => {
                     fresh.staged.push(file);
-                    fresh.opened.push((entry, rows));
+                    fresh.opened.push(*opened);
                 }
                 Opening::Gone => {}
                 Opening::Unusable { log_file, reason } => {

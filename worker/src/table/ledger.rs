@@ -410,7 +410,7 @@ async fn read(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Vec<RecordBat
 /// last.
 async fn open(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Opened, TableError> {
     let opened = parquet_file::open_whole(store, path).await;
-    opened.map_err(TableError::as_damage)
+    opened.map_err(TableError::into_damage)
 }
 
 fn not_a_ledger(path: &Path) -> TableError {

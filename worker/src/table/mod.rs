@@ -223,7 +223,7 @@ impl TableError {
     }
 
     /// The same error, as one of a damaged object if it is that.
-    fn as_damage(self) -> Self {
+    fn into_damage(self) -> Self {
         match self.damage() {
             Some(Damage { object, what }) => Self::Damaged {
                 object: object.to_owned(),
@@ -400,7 +400,7 @@ impl Version {
                 Err(error) => error,
             };
             if !error.is_race() {
-                return Err(error.as_damage());
+                return Err(error.into_damage());
             }
             if failures == MAX_RACES {
                 return Err(delta_log::explained(error, &log_store.object_store(None)).await);
@@ -508,9 +508,9 @@ impl Version {
     async fn see_slots(&self, slots: &BTreeSet<Slot>) -> Result<(), TableError> {
         for file in commit::touched_files(self, slots)? {
             let opened = parquet_file::open_live(&self.store, &file).await?;
-            let mut rows = opened.rows().map_err(TableError::as_damage)?;
+            let mut rows = opened.rows().map_err(TableError::into_damage)?;
             while let Some(rows) = rows.next().await {
-                rows.map_err(TableError::as_damage)?;
+                rows.map_err(TableError::into_damage)?;
             }
         }
         Ok(())

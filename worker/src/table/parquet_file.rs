@@ -254,7 +254,7 @@ pub(super) async fn open_live(
                 found.size, file.bytes
             )
         }
-        _ => return Err(error.as_damage()),
+        _ => return Err(error.into_damage()),
     };
     Err(TableError::Damaged {
         object: file.path.clone(),

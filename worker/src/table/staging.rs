@@ -213,14 +213,14 @@ impl StagedFile {
             runs,
             file: opened,
         };
-        Ok(Opening::Opened(entry, rows))
+        Ok(Opening::Opened(Box::new((entry, rows))))
     }
 }
 
 /// What has come of opening a staged file.
 pub(super) enum Opening {
     /// It can be committed.
-    Opened(Entry, StagedRows),
+    Opened(Box<(Entry, StagedRows)>),
     /// Another commit has counted it, or it has been staged anew.
     Gone,
     /// It will never be committed as it is.

@@ -88,7 +88,8 @@ impl Waiting {
         let mut fresh = BTreeSet::new();
         while let Some((id, opening)) = opened.try_next().await? {
             match opening {
-                Opening::Opened(_, rows) => {
+                Opening::Opened(opened) => {
+                    let (_, rows) = *opened;
                     self.seen.insert(id);
                     fresh.extend(rows.slots.into_iter().flatten());
                 }
