@@ -206,7 +206,7 @@ async fn execute(command: Command) -> Result<u8> {
             };
             let only = args.table.as_deref();
             let done = put_back::put_back(rollups, &options, only, &mut Bar::default()).await?;
-            let is_complete = done.still.is_empty() && done.summary.is_complete();
+            let is_complete = done.still.is_empty() && !done.summary.has_failures();
             let code = match is_complete {
                 true => SUCCESS,
                 false => SOME_NOT_COUNTED,

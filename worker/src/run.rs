@@ -92,8 +92,13 @@ pub struct SetAsideSummary {
 impl Summary {
     /// Whether all that was found is counted by all tables, and anything was found.
     pub fn is_complete(&self) -> bool {
+        self.log_files > 0 && !self.has_failures()
+    }
+
+    /// Whether something of what was found is not counted by some table.
+    pub fn has_failures(&self) -> bool {
         let failed = self.troubles.iter().any(|trouble| trouble.is_failure);
-        self.log_files > 0 && self.failed.is_empty() && self.set_aside.is_empty() && !failed
+        failed || !self.failed.is_empty() || !self.set_aside.is_empty()
     }
 
     fn set_aside(&mut self, table: &str, log_file: String, reason: String) {

@@ -226,6 +226,16 @@ impl Table {
             Ok(committed) => return Ok(committed),
             Err(error) => error,
         };
+        if let Some(missing) = error.missing_object() {
+            // An object of the ledger. Whoever was halted for long may have read a version whose objects have gone since.
+            return Err(match self.version().await?.number() == version.number() {
+                true => TableError::Damaged {
+                    object: missing.to_owned(),
+                    what: "is gone".to_owned(),
+                },
+                false => error,
+            });
+        }
         let Some(damage) = error.damage() else {
             return Err(error);
         };
@@ -239,7 +249,6 @@ impl Table {
                 ..Committed::default()
             });
         }
-        // Whoever was halted for long may have read a version whose files have gone since.
         match self.version().await?.number() == version.number() {
             true => Err(error.into_damage()),
             false => Err(TableError::Unknown(

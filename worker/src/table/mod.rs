@@ -182,6 +182,14 @@ impl TableError {
         self.has_cause(|cause| matches!(cause, object_store::Error::NotFound { .. }))
     }
 
+    /// The object that is not there, by its place in the store.
+    fn missing_object(&self) -> Option<&str> {
+        causes(self).find_map(|cause| match cause {
+            object_store::Error::NotFound { path, .. } => Some(path.as_str()),
+            _ => None,
+        })
+    }
+
     /// Whether somebody else was at work, most likely: the outcome is not known, or an object has gone or is another now.
     /// Delta's kernel does not say why it can't read a log; it may be one of these.
     fn is_race(&self) -> bool {
@@ -247,14 +255,15 @@ impl TableError {
     }
 
     fn has_cause(&self, is: fn(&object_store::Error) -> bool) -> bool {
-        let first: &(dyn std::error::Error + 'static) = self;
-        std::iter::successors(Some(first), |error| error.source()).any(|error| {
-            error
-                .downcast_ref()
-                .or_else(|| in_io_error(error))
-                .is_some_and(is)
-        })
+        causes(self).any(is)
     }
+}
+
+/// What the store has said, among the causes of an error.
+fn causes(error: &TableError) -> impl Iterator<Item = &object_store::Error> {
+    let first: &(dyn std::error::Error + 'static) = error;
+    let all = std::iter::successors(Some(first), |error| error.source());
+    all.filter_map(|error| error.downcast_ref().or_else(|| in_io_error(error)))
 }
 
 /// An object that is not as it was written.
