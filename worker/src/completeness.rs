@@ -100,6 +100,45 @@ impl Ledgers {
         }
     }
 
+    /// Whether anything is set aside.
+    pub fn have_set_aside(&self) -> bool {
+        let mut tables = self.tables.iter();
+        tables.any(|table| table.waiting.all_set_aside().next().is_some())
+    }
+
+    /// What is set aside of these shards beside these log files, and not counted: each one's id, and why. Of a staged file that is
+    /// damaged, nothing else may be known.
+    ///
+    /// # Errors
+    ///
+    /// A ledger can't be read.
+    pub async fn set_aside_beside(
+        &mut self,
+        log_files: &HashSet<LogFileId>,
+        shards: impl Fn(&Shard) -> bool,
+    ) -> Result<Vec<(String, String)>> {
+        let mut all = Vec::new();
+        for table in &mut self.tables {
+            let others = table.waiting.all_set_aside();
+            let others = others.filter(|(id, shard, _)| !log_files.contains(id) && shards(shard));
+            let others: Vec<(LogFileId, Shard, String)> = others
+                .map(|(id, shard, reason)| (id, shard.clone(), reason.to_owned()))
+                .collect();
+            let shards = others.iter().map(|(_, shard, _)| shard.clone()).collect();
+            table.read(&shards, &[]).await?;
+            let left = others
+                .into_iter()
+                .filter(|(id, ..)| !table.counted.contains_key(id));
+            all.extend(left.map(|(id, _, reason)| {
+                (
+                    format!("the log file of the id {id}"),
+                    format!("for {}: {reason}", table.table),
+                )
+            }));
+        }
+        Ok(all)
+    }
+
     /// Fails if there is a table that can't be read.
     ///
     /// # Errors

@@ -66,11 +66,12 @@ fn main() -> ExitCode {
     code
 }
 
-/// A worker tells what it does, to a machine unless a person watches; other commands do so when asked to.
+/// A worker tells what it does, to a machine unless a person watches; other commands do so when asked to, and tell by themselves
+/// what they wait for.
 fn start_log(is_worker: bool) {
     let unless_told = match is_worker {
         true => "warn,logmill=info",
-        false => "off",
+        false => "off,logmill::retry=warn",
     };
     let filter = EnvFilter::try_from_env("LOGMILL_LOG");
     let log = tracing_subscriber::fmt()

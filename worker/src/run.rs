@@ -225,7 +225,11 @@ pub(crate) async fn run_over(
                 files: version.files().len(),
                 bytes: version.files().iter().map(|file| file.bytes).sum(),
             }),
-            Err(error) => summary.trouble(not_read(name, &error)),
+            // That it could not be committed says the same.
+            Err(error) if summary.troubles.iter().all(|trouble| trouble.table != name) => {
+                summary.trouble(not_read(name, &error));
+            }
+            Err(_) => {}
         }
     }
     summary.elapsed = begin.elapsed();

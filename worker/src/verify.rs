@@ -84,6 +84,8 @@ pub struct Report {
     pub set_aside: Vec<NotCounted>,
     /// Log files that can be counted, and are not.
     pub missing: Vec<NotCounted>,
+    #[serde(skip)]
+    have_set_aside: bool,
     /// Tables that can't be read, each with the reason: nothing is known of what they have counted.
     pub unread_tables: Vec<UnreadTable>,
 }
@@ -119,7 +121,7 @@ pub async fn verify(options: &Options, progress: &mut dyn Progress) -> Result<Re
     let ledgers = Ledgers::open(&root).await?;
     let listing = Listing::begin(&options.logs, &options.tables, options.span);
     let unsettled = list(listing, ledgers, &options.ignore, &mut report, progress).await?;
-    look_again(unsettled, &root, &mut report, progress).await?;
+    look_again(unsettled, &root, options.span, &mut report, progress).await?;
     progress.end();
     report.finish();
     Ok(report)
@@ -166,6 +168,7 @@ async fn list(
         }
     }
     report.see_unread(&ledgers);
+    report.have_set_aside = ledgers.have_set_aside();
     Ok(unsettled)
 }
 
@@ -174,15 +177,21 @@ async fn list(
 async fn look_again(
     unsettled: Vec<Found>,
     root: &Root,
+    span: Span,
     report: &mut Report,
     progress: &mut dyn Progress,
 ) -> Result<()> {
-    if unsettled.is_empty() {
+    if unsettled.is_empty() && !report.have_set_aside {
         return Ok(());
     }
+    let known = unsettled.iter().map(|found| found.log_file.id()).collect();
     let mut ledgers = Ledgers::open(root).await?;
     let standings = ledgers.standings(&unsettled).await?;
     report.see_unread(&ledgers);
+    let others = ledgers.set_aside_beside(&known, |shard| span.may_have(shard));
+    for (log_file, reason) in others.await? {
+        report.set_aside.push(NotCounted { log_file, reason });
+    }
     let mut still = Vec::new();
     for (found, standing) in unsettled.into_iter().zip(standings) {
         let told = told_of(&standing);
@@ -516,7 +525,7 @@ mod tests {
             .await
             .unwrap();
         assert_eq!((missing.len(), report.counted), (4, 0));
-        look_again(missing, &root, &mut report, &mut NoProgress)
+        look_again(missing, &root, *span, &mut report, &mut NoProgress)
             .await
             .unwrap();
         report.finish();

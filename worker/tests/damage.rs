@@ -431,3 +431,27 @@ fn rows_of_other_sql_are_never_committed_to_a_table_that_was_made_anew() {
     assert_eq!(total(&place, "by_hour"), (3 * of_a_log_file).to_string());
     assert!(succeed(&mut retry()).contains("nothing is set aside"));
 }
+
+#[test]
+fn a_staged_file_of_no_known_log_file_is_named_until_a_person_removes_it() {
+    for rubbish in [&b""[..], b"rubbish that is no Parquet file, of 44 bytes"] {
+        let place = place();
+        let folder = place.path("tables/by_hour/_staging/2026-11-20T12");
+        fs::create_dir_all(&folder).unwrap();
+        let id = "0123456789abcdef0123456789abcdef";
+        let staged = format!("{folder}/{id}.parquet");
+        fs::write(&staged, rubbish).unwrap();
+        log(&place, 12);
+        let printed = fail(&mut place.run_command(), 3);
+        assert!(printed.contains("1 set aside for by_hour"), "{printed}");
+        assert_eq!(total(&place, "by_hour"), "9");
+        let verified = fail(&mut verify(&place), 3);
+        assert!(verified.contains(id), "{verified}");
+        let (rollups, tables) = (place.path("rollups"), place.path("tables"));
+        let mut retry = logmill(["retry", "--rollups", &rollups, "--tables", &tables]);
+        assert!(fail(&mut retry, 3).contains(id));
+        fs::remove_file(staged).unwrap();
+        succeed(&mut retry);
+        succeed(&mut verify(&place));
+    }
+}

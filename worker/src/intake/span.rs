@@ -3,8 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
-use chrono::{DateTime, Days, Months, NaiveDate, NaiveDateTime, NaiveTime, Utc};
-use logmill_shared::LogFile;
+use chrono::{DateTime, Days, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use logmill_shared::{LogFile, Shard};
 
 /// Days by which a folder's date may be before a log file's time. The folder's is that of the delivery, which comes after
 /// the interval's end; but clocks differ, and other tools make folders by other zones' dates.
@@ -78,6 +78,18 @@ impl Span {
     /// Its end, to the minute.
     pub fn to(&self) -> String {
         minute(self.to)
+    }
+
+    /// Whether log files of a shard of the ledger may belong to it. Those without a time in their names may.
+    pub fn may_have(&self, shard: &Shard) -> bool {
+        let hour = format!("{}:00", shard.as_str());
+        match NaiveDateTime::parse_from_str(&hour, "%Y-%m-%dT%H:%M") {
+            Ok(hour) => {
+                let hour = hour.and_utc();
+                hour < self.to && self.from < hour + TimeDelta::hours(1)
+            }
+            Err(_) => true,
+        }
     }
 
     /// Whether a log file belongs to it: by the time in its name, which is the end of the interval that it covers, or,

@@ -48,6 +48,8 @@ struct Note {
 pub struct SetAside {
     /// The log file's id, half the SHA-256 of its URI.
     pub id: LogFileId,
+    /// The shard of the ledger that it belongs to.
+    pub shard: Shard,
     /// Its URI, if that is known: what is staged of it may be damaged.
     pub log_file: Option<String>,
     /// Why it can't be counted.
@@ -170,6 +172,7 @@ impl Notes {
             });
             Ok::<_, TableError>(Some(SetAside {
                 id: name.id,
+                shard: name.shard,
                 log_file: note.log_file,
                 reason: note.reason,
                 since: UNIX_EPOCH + Duration::from_millis(note.since.unsigned_abs()),

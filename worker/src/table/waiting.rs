@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
-use logmill_shared::LogFileId;
+use logmill_shared::{LogFileId, Shard};
 use object_store::ObjectStore;
 
 use super::set_aside::Notes;
@@ -23,8 +23,8 @@ pub struct Waiting {
     staged: HashMap<LogFileId, StagedFile>,
     /// Staged files that have been opened, and can be committed.
     seen: HashSet<LogFileId>,
-    /// Log files that are set aside, and why.
-    set_aside: HashMap<LogFileId, String>,
+    /// Log files that are set aside: the shard, and why.
+    set_aside: HashMap<LogFileId, (Shard, String)>,
     /// The slots of the rows that have been seen, as far as they are known.
     slots: BTreeSet<Slot>,
 }
@@ -44,7 +44,7 @@ impl Waiting {
             slots: BTreeSet::new(),
             set_aside: notes
                 .into_iter()
-                .map(|note| (note.id, note.reason))
+                .map(|note| (note.id, (note.shard, note.reason)))
                 .collect(),
         })
     }
@@ -58,8 +58,17 @@ impl Waiting {
     pub fn set_aside(&self, id: LogFileId) -> Option<&str> {
         match self.is_staged(id) {
             true => None,
-            false => self.set_aside.get(&id).map(String::as_str),
+            false => self.set_aside.get(&id).map(|(_, reason)| reason.as_str()),
         }
+    }
+
+    /// All log files that are set aside, and have not been staged anew: each one's id, its shard, and why.
+    pub fn all_set_aside(&self) -> impl Iterator<Item = (LogFileId, &Shard, &str)> {
+        let set_aside = self
+            .set_aside
+            .iter()
+            .filter(|(id, _)| !self.is_staged(**id));
+        set_aside.map(|(id, (shard, reason))| (*id, shard, reason.as_str()))
     }
 
     /// Opens what is staged of these log files, to see whether it can be committed after this version. What can't is taken for set
@@ -98,8 +107,9 @@ impl Waiting {
                     self.seen.insert(id);
                 }
                 Opening::Unusable { reason, .. } => {
-                    self.staged.remove(&id);
-                    self.set_aside.insert(id, reason);
+                    if let Some(file) = self.staged.remove(&id) {
+                        self.set_aside.insert(id, (file.shard, reason));
+                    }
                 }
             }
         }
