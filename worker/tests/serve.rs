@@ -161,7 +161,7 @@ fn messages_go_when_all_their_log_files_are_staged_and_others_to_the_dead() {
     }
     assert_eq!(
         worker.metric("logmill_messages_total{outcome=\"deleted\"}"),
-        4.0
+        5.0
     );
     assert_eq!(
         worker.metric("logmill_left_out_total{reason=\"test_event\"}"),
