@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use futures::future::join_all;
 use logmill_shared::{LogFile, LogFileId, Shard};
 
@@ -38,6 +38,8 @@ pub enum Standing {
         /// Whether other tables have it.
         in_others: bool,
     },
+    /// Nothing is known of it: no table that may read it can be read.
+    Unknown,
     /// By its name, or its size, it is no log that a table here reads: what it is instead.
     Skipped(String),
 }
@@ -186,8 +188,10 @@ impl Ledgers {
         };
         // As long as nothing tells its format, it may be a log that all tables wait for.
         let reading: Vec<&Ledger> = self.reading(format).collect();
-        if let (true, Some(format)) = (reading.is_empty(), format) {
-            return Standing::Skipped(not_read(format));
+        match (reading.is_empty(), format) {
+            (true, _) if !self.unread.is_empty() => return Standing::Unknown,
+            (true, Some(format)) => return Standing::Skipped(not_read(format)),
+            _ => {}
         }
         let has = |table: &&&Ledger| table.counted.contains_key(&id) || table.waiting.is_staged(id);
         let lacking = || reading.iter().filter(|table| !has(table));
@@ -295,6 +299,13 @@ impl Ledger {
         let fresh: Vec<Shard> = fresh.into_iter().cloned().collect();
         for shards in fresh.chunks(SHARDS_AT_ONCE) {
             let entries = self.version.counted_entries(shards).await;
+            let entries = entries.map_err(|error| match error.missing_object() {
+                Some(missing) => anyhow!(
+                    "{missing} is gone. If it is not that the table has changed meanwhile: put the object back, or remove the \
+                     table's folder, and have the table built anew from the logs"
+                ),
+                None => error.into(),
+            });
             let entries =
                 entries.with_context(|| format!("the ledger of '{}' can't be read", self.table))?;
             let counted = entries.iter().map(|(id, entry)| (*id, Counted::of(entry)));

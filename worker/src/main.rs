@@ -449,7 +449,7 @@ fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
             .iter()
             .map(|log_file| format!("             {}", escaped(log_file))),
     )?;
-    if summary.log_files == 0 && summary.failed.is_empty() {
+    if summary.log_files + summary.counted == 0 && summary.failed.is_empty() {
         writeln!(out, "           there is no log file that a rollup reads")?;
     }
     for (table, set_aside) in &summary.set_aside {

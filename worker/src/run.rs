@@ -92,7 +92,7 @@ pub struct SetAsideSummary {
 impl Summary {
     /// Whether all that was found is counted by all tables, and anything was found.
     pub fn is_complete(&self) -> bool {
-        self.log_files > 0 && !self.has_failures()
+        self.log_files + self.counted > 0 && !self.has_failures()
     }
 
     /// Whether something of what was found is not counted by some table.

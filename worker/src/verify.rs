@@ -286,6 +286,10 @@ impl Report {
                     reason: reasons.collect::<Vec<_>>().join("; "),
                 });
             }
+            Standing::Unknown => self.missing.push(NotCounted {
+                log_file: found.log_file.to_string(),
+                reason: "whether it is counted is not known".to_owned(),
+            }),
             Standing::Missing { .. } => return Some(found),
         }
         None

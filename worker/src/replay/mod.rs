@@ -155,6 +155,9 @@ impl Replayed {
                 // To send it again would only have it set aside again.
                 Standing::SetAside(_) => self.set_aside += 1,
                 Standing::Skipped(what) => self.skip(what),
+                Standing::Unknown => {
+                    bail!("{}: whether it is counted is not known", found.log_file)
+                }
             }
         }
         Ok(missing)

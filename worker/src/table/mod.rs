@@ -183,7 +183,7 @@ impl TableError {
     }
 
     /// The object that is not there, by its place in the store.
-    fn missing_object(&self) -> Option<&str> {
+    pub(crate) fn missing_object(&self) -> Option<&str> {
         causes(self).find_map(|cause| match cause {
             object_store::Error::NotFound { path, .. } => Some(path.as_str()),
             _ => None,
