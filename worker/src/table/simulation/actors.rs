@@ -390,7 +390,7 @@ impl Actor {
                 let what = format!("reader: version {} has changed", version.number());
                 state.fail(what);
             }
-            Err(error) if error.is_not_found() && in_time => {
+            Err(error) if (error.is_not_found() || error.damage().is_some()) && in_time => {
                 let error = chain(&error);
                 state.fail(format!(
                     "reader: a file of version {} has gone: {error}",
