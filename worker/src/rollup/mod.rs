@@ -264,6 +264,7 @@ impl Rollup {
             definition: Arc::new(Definition {
                 name: name.to_owned(),
                 sql: sql.to_owned(),
+                identity: Definition::identity_of(sql),
                 columns,
                 slot_column,
                 slot_groups_max: groups_max.unwrap_or(SLOT_GROUPS_MAX),

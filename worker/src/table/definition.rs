@@ -5,8 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use deltalake_core::kernel::{DataType as DeltaType, StructField};
 
-use sha2::{Digest, Sha256};
-
+use super::short_hash;
 use crate::rollup::{DATE_COLUMN, IS_OTHER_COLUMN, MergeRule, canonical, sum_state};
 
 /// A table, as the rollup that makes it has it.
@@ -21,6 +20,8 @@ pub struct Definition {
     pub columns: Vec<Column>,
     /// The column, a timestamp or a date, that says to which hour or day a row belongs.
     pub slot_column: usize,
+    /// What tells this definition from another: [`Definition::identity_of`] its SQL. It is written to each staged file.
+    pub identity: String,
     /// Groups that a slot has room for. New groups of a slot that is full are folded into one row for each time.
     pub slot_groups_max: usize,
 }
@@ -41,13 +42,9 @@ pub struct Column {
 }
 
 impl Definition {
-    /// 16 hexadecimal digits that tell one definition from another: of the SQL, however it is laid out.
-    pub(crate) fn identity(&self) -> String {
-        let hash = Sha256::digest(canonical(&self.sql));
-        hash.iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+    /// 16 hexadecimal digits that stand for a SQL text, however it is laid out.
+    pub(crate) fn identity_of(sql: &str) -> String {
+        short_hash(&canonical(sql))
     }
 
     /// Whether rows of the same group become one. If not, the table keeps every row.

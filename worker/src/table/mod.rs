@@ -20,9 +20,10 @@ use deltalake_core::logstore::LogStoreRef;
 use deltalake_core::{DeltaTable, DeltaTableError};
 use futures::{Stream, StreamExt, TryStreamExt};
 use logmill_shared::{LogFile, LogFileId, Shard};
-use object_store::ObjectStore;
 use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore};
 use parquet::errors::ParquetError;
+use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::rollup::{DATE_COLUMN, canonical};
@@ -620,6 +621,24 @@ async fn delete(
 fn folder(table: &Url) -> Option<PathBuf> {
     // A bucket may be named `localhost`, which is no host of a file.
     (table.scheme() == "file").then(|| table.to_file_path().ok())?
+}
+
+/// The shard and the name of an object `<folder>/<shard>/<name>`. `None` of any other.
+fn in_shard(object: &ObjectMeta, folder: &str) -> Option<(Shard, String)> {
+    let mut parts = object.location.parts();
+    let is_there = parts.next()?.as_ref() == folder;
+    let (shard, name) = (parts.next()?, parts.next()?);
+    let found = (Shard::from_name(shard.as_ref()), name.as_ref().to_owned());
+    (is_there && parts.next().is_none()).then_some(found)
+}
+
+/// 16 hexadecimal digits that stand for a text: the beginning of its SHA-256.
+fn short_hash(text: &str) -> String {
+    let hash = Sha256::digest(text);
+    hash.iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Milliseconds since 1970.

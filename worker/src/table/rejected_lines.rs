@@ -1,6 +1,6 @@
 //! The table `rejected_lines`: lines that are no log lines, set aside where they can be seen.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Date32Array, Int64Builder, RecordBatch, StringBuilder};
 use arrow::datatypes::DataType;
@@ -10,6 +10,9 @@ use super::definition::SLOT_GROUPS_MAX;
 use super::{Column, Definition, TableError};
 use crate::format::Rejection;
 use crate::rollup::{DATE_COLUMN, REJECTED_LINES};
+
+/// What stands in the place of a rollup's SQL.
+const SQL: &str = "the lines of log files that are no log lines";
 
 /// What is kept of a line.
 const KEPT_LINE_BYTES: usize = 8 * 1024;
@@ -29,6 +32,12 @@ pub struct RejectedLines {
 impl RejectedLines {
     /// The table.
     pub fn definition() -> Arc<Definition> {
+        // Each log file asks for it.
+        static DEFINITION: LazyLock<Arc<Definition>> = LazyLock::new(RejectedLines::define);
+        Arc::clone(&DEFINITION)
+    }
+
+    fn define() -> Arc<Definition> {
         let column = |name: &str, data_type| Column {
             name: name.to_owned(),
             data_type,
@@ -36,7 +45,8 @@ impl RejectedLines {
         };
         Arc::new(Definition {
             name: REJECTED_LINES.to_owned(),
-            sql: "the lines of log files that are no log lines".to_owned(),
+            sql: SQL.to_owned(),
+            identity: Definition::identity_of(SQL),
             columns: vec![
                 column("log_file", DataType::Utf8),
                 column("line_number", DataType::Int64),

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::staging::StagedFile;
 use super::world::{Guard, World};
-use super::{Table, TableError, Version, delete, milliseconds};
+use super::{Table, TableError, Version, delete, in_shard, milliseconds};
 
 const FOLDER: &str = "_set_aside";
 
@@ -73,19 +73,14 @@ pub(super) struct Name {
 
 impl Name {
     fn of_object(object: &ObjectMeta) -> Option<Self> {
-        let mut parts = object.location.parts();
-        let folder = parts.next()?;
-        let (shard, name) = (parts.next()?, parts.next()?);
-        if folder.as_ref() != FOLDER || parts.next().is_some() {
-            return None;
-        }
-        let name = name.as_ref().strip_suffix(".json")?;
+        let (shard, name) = in_shard(object, FOLDER)?;
+        let name = name.strip_suffix(".json")?;
         let (id, version) = match name.split_once('-') {
             Some((id, version)) => (id, Some(version.to_owned())),
             None => (name, None),
         };
         Some(Self {
-            shard: Shard::from_name(shard.as_ref()),
+            shard,
             id: id.parse().ok()?,
             version,
             since: object.last_modified.into(),

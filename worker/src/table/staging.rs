@@ -17,7 +17,6 @@ use futures::{StreamExt, TryStreamExt};
 use logmill_shared::{LogFile, LogFileId, Shard};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
-use sha2::{Digest, Sha256};
 
 use super::ledger::Entry;
 use super::merging::{self, conform};
@@ -25,7 +24,7 @@ use super::parquet_file::{self, Opened, ParquetFile, Use};
 use super::set_aside::Names;
 use super::slot::{self, Slot};
 use super::world::World;
-use super::{Definition, TableError};
+use super::{Definition, TableError, in_shard, short_hash};
 
 const FOLDER: &str = "_staging";
 const ENTRY_KEY: &str = "logmill.log_file";
@@ -109,7 +108,8 @@ impl StagingFile {
         };
         self.file.set(ENTRY_KEY, json(&entry)?);
         self.file.set(RUNS_KEY, json(&self.runs)?);
-        self.file.set(DEFINITION_KEY, self.definition.identity());
+        self.file
+            .set(DEFINITION_KEY, self.definition.identity.clone());
         self.file.finish().await?;
         Ok(())
     }
@@ -125,16 +125,10 @@ fn path(shard: &Shard, id: LogFileId) -> Path {
 
 impl StagedFile {
     fn of_object(object: &ObjectMeta) -> Option<Self> {
-        let mut parts = object.location.parts();
-        let folder = parts.next()?;
-        let (shard, name) = (parts.next()?, parts.next()?);
-        if folder.as_ref() != FOLDER || parts.next().is_some() {
-            return None;
-        }
-        let id = name.as_ref().strip_suffix(".parquet")?.parse().ok()?;
+        let (shard, name) = in_shard(object, FOLDER)?;
         Some(Self {
-            shard: Shard::from_name(shard.as_ref()),
-            id,
+            shard,
+            id: name.strip_suffix(".parquet")?.parse().ok()?,
             bytes: object.size,
             staged: object.last_modified.into(),
             version: object.e_tag.clone(),
@@ -148,11 +142,7 @@ impl StagedFile {
     /// A name for the version of the object, of 16 hexadecimal digits.
     pub(super) fn version_name(&self) -> String {
         let version = self.version.as_deref().unwrap_or_default();
-        let hash = Sha256::digest(format!("{} {version}", self.bytes));
-        hash.iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        short_hash(&format!("{} {version}", self.bytes))
     }
 
     /// Opens it, to be committed to the table of this definition.
@@ -194,7 +184,7 @@ impl StagedFile {
                 let same = |(staged, own): (&FieldRef, &FieldRef)| {
                     staged.name() == own.name() && staged.data_type() == own.data_type()
                 };
-                identity == definition.identity()
+                identity == definition.identity
                     && staged.len() == schema.fields().len()
                     && staged.iter().zip(schema.fields()).all(same)
             }
