@@ -50,9 +50,9 @@ pub(crate) enum Command {
     /// Prove that every log file of a span of time is counted, or tell which are not, and why.
     ///
     /// Lists the log files and holds them against the ledgers. What no ledger has is looked into: it may be no log, or
-    /// unreadable. Exit code 0 says that there are log files, and that nothing is missing, failed, changed or of no known
-    /// kind; 3 that something is, or that there are none; a place that can't be listed, or a table that can't be read, is
-    /// an error (1).
+    /// unreadable. Exit code 0 says that there are log files, and that all are counted, or staged and can be committed.
+    /// 3 says that some are missing, failed, set aside, changed or of no known kind, or that a table can't be read. If the
+    /// logs can't be listed, or no table can be read, that is an error (1).
     Verify(VerifyArgs),
     /// Send log files to the queue again: those of a span of time, the missing ones among them, or dead letters.
     ///
