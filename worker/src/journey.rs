@@ -315,27 +315,28 @@ async fn stage_by<R: Read>(
 
     let read = begun.elapsed();
     // Only now, with the whole file read and nothing wrong, does anything of it come to be staged.
-    let mut entry = entry(log_file, format, *bytes, etag.clone(), &scanned);
-    if let Some(rejected) = scanned.rejected {
-        rejected.stage(&entry).await?;
+    let entry = entry(log_file, format, *bytes, etag.clone(), &scanned);
+    let mut puts = Vec::with_capacity(rollups.len());
+    for (each, rolled_up) in rollups.iter().zip(rolled_up) {
+        puts.push(put(&each.table, log_file, &entry, rolled_up));
     }
+    // Side by side: a disk's sync and a PUT to S3 take many times what they cost.
+    let rejected = async {
+        match scanned.rejected {
+            Some(rejected) => rejected.stage(&entry).await,
+            None => Ok(()),
+        }
+    };
+    let (put, ()) = try_join(try_join_all(puts), rejected).await?;
     let mut failed_lines = Vec::new();
     let mut set_aside = Vec::new();
-    for (each, rolled_up) in rollups.iter().zip(rolled_up) {
-        let (staging, failed) = match rolled_up {
-            Ok(rolled_up) => rolled_up,
-            Err(reason) => {
-                each.table.notes().set_aside(log_file, &reason).await?;
-                set_aside.push((each.table.definition().name.clone(), reason));
-                continue;
-            }
-        };
-        if failed.count > 0 {
-            failed_lines.push((each.table.definition().name.clone(), failed.count));
+    for (each, put) in rollups.iter().zip(put) {
+        let name = &each.table.definition().name;
+        match put {
+            Put::Staged(0) => {}
+            Put::Staged(failed) => failed_lines.push((name.clone(), failed)),
+            Put::SetAside(reason) => set_aside.push((name.clone(), reason)),
         }
-        entry.failed_lines = failed.count as i64;
-        entry.failures = failed.kept;
-        staging.stage(&entry).await?;
     }
     let reading = Reading {
         bytes: *bytes,
@@ -355,6 +356,39 @@ async fn stage_by<R: Read>(
         set_aside,
         by_second_opinion: false,
     }))
+}
+
+/// What has become of a log file for one table.
+enum Put {
+    /// It is staged. The rollup has failed on so many of its lines.
+    Staged(u64),
+    /// It is set aside, for this reason.
+    SetAside(String),
+}
+
+/// Stages what a rollup has made of a log file, or sets the log file aside for its table.
+async fn put(
+    table: &Table,
+    log_file: &LogFile,
+    entry: &Entry,
+    rolled_up: RolledUp,
+) -> Result<Put, TableError> {
+    match rolled_up {
+        Ok((staging, failed)) => {
+            let count = failed.count;
+            let entry = Entry {
+                failed_lines: count as i64,
+                failures: failed.kept,
+                ..entry.clone()
+            };
+            staging.stage(&entry).await?;
+            Ok(Put::Staged(count))
+        }
+        Err(reason) => {
+            table.notes().set_aside(log_file, &reason).await?;
+            Ok(Put::SetAside(reason))
+        }
+    }
 }
 
 /// Measures how long is waited for a log file's bytes.
