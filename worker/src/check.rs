@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use anyhow::{Result, bail};
 use indicatif::{HumanBytes, HumanCount};
 
+use crate::engine::functions::cast::trino_name;
 use crate::intake::ignore::Ignore;
 use crate::query::{self, Format};
-use crate::rollup::functions::cast::trino_name;
 use crate::rollup::{Fallible, Rollup, TYPED_SLOTS_MAX};
 use crate::run::{self, Options, Progress, Summary};
 use crate::table::Root;

@@ -12,7 +12,7 @@ use logmill_shared::{LogFile, LogFileId, Shard};
 use crate::format::{EMPTY_FILE, FORMATS, LogFormat, Recognised, by_name};
 use crate::intake::listing::Found;
 use crate::maintain;
-use crate::rollup::REJECTED_LINES;
+use crate::table::definition::REJECTED_LINES;
 use crate::table::{Definition, Entry, Root, TableError, Version, Waiting};
 
 /// Shards that are read at once of a table, and held with all that their entries say: an hour of a large fleet has

@@ -9,8 +9,9 @@ use std::fmt::Write as _;
 
 use arrow::datatypes::DataType;
 
-use crate::rollup::{DATE_COLUMN, MergeRule, sum_state};
+use crate::table::definition::DATE_COLUMN;
 use crate::table::{Column, Definition};
+use crate::table::{MergeRule, sum_state};
 
 /// Aggregates that one query shows. More of them would not fit on a screen.
 const SHOWN_COLUMNS: usize = 4;

@@ -18,6 +18,7 @@
 #![warn(missing_docs, unreachable_pub)]
 
 mod retry;
+mod s3_uri;
 mod aws;
 mod text_files;
 pub mod terminal;
@@ -28,8 +29,9 @@ pub mod log_file;
 pub mod format;
 pub mod trino;
 pub mod sketch;
-pub mod rollup;
+mod engine;
 pub mod table;
+pub mod rollup;
 mod without_values;
 pub mod feeds;
 pub mod journey;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::rollup::{REJECTED_LINES, Rollup};
+use crate::rollup::Rollup;
+use crate::table::definition::REJECTED_LINES;
 use crate::table::{Definition, RejectedLines, Root, Settled, Vacuumed, Version};
 
 /// What has been done to a table.

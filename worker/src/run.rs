@@ -22,8 +22,9 @@ use crate::intake::listing::{self, Found, Listed};
 use crate::journey::{self, JourneyError, Limits, Outcome, Reading, Source, Staged};
 use crate::memory;
 use crate::pace::{self, Pace};
-use crate::rollup::{Loaded, REJECTED_LINES};
+use crate::rollup::Loaded;
 use crate::serve::LOG_FILES_AT_ONCE_MAX;
+use crate::table::definition::REJECTED_LINES;
 use crate::table::{Entry, Lost, Root, TableError};
 
 /// What to run.

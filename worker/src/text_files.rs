@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::aws::{self, S3Error};
-use crate::intake::s3_uri::S3Uri;
+use crate::s3_uri::S3Uri;
 
 /// A text file, read.
 pub(crate) struct TextFile {

@@ -9,8 +9,8 @@ use aws_sdk_s3::types::Object;
 use logmill_shared::LogFile;
 
 use super::listing::{Found, Place};
-use super::s3_uri::S3Uri;
 use crate::aws::S3Error;
+use crate::s3_uri::S3Uri;
 
 /// Lists the object of this key or, if there is none, the folder of this name with all that is below it. What is
 /// below `except` is left out.

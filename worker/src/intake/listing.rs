@@ -15,11 +15,11 @@ use url::Url;
 use walkdir::WalkDir;
 
 use super::bucket;
-use super::s3_uri::S3Uri;
 use super::span::Span;
 use super::walk::Walk;
 use crate::aws;
 use crate::log_file::fetch::{self, Object};
+use crate::s3_uri::S3Uri;
 
 /// A log file that was found, and what can be said of it without reading it.
 #[derive(Debug, Clone)]

@@ -1,6 +1,5 @@
 //! Where log files come from: by listing, or announced by a queue or over HTTP.
 
-pub(crate) mod s3_uri;
 pub mod span;
 pub mod ignore;
 pub mod copies;

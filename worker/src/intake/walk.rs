@@ -10,8 +10,8 @@ use futures::stream::FuturesUnordered;
 
 use super::bucket::{self, NOTHING_THERE};
 use super::listing::{Found, Page, Pages};
-use super::s3_uri::S3Uri;
 use super::span::{self, Span};
+use crate::s3_uri::S3Uri;
 
 /// Folders that are listed at once. One request takes S3 about a tenth of a second and gives a thousand keys, more
 /// than a reader of ledgers keeps up with from so many.

@@ -12,7 +12,7 @@ use datafusion::error::DataFusionError;
 
 use super::ledgers::{Kind, Ledgers};
 use super::scan::DeltaScan;
-use crate::rollup::{FAILED_LINES, LOG_FILES};
+use crate::table::definition::{FAILED_LINES, LOG_FILES};
 use crate::table::{Root, TableError, Version};
 
 /// A table that a query needs and that can't be read.

@@ -21,7 +21,7 @@ use futures::{Stream, StreamExt, TryStreamExt};
 use logmill_shared::{LogFile, Shard};
 
 use super::catalog;
-use crate::rollup::REJECTED_LINES;
+use crate::table::definition::REJECTED_LINES;
 use crate::table::{Entry, FailedLine, Root};
 
 /// The column that names the table.

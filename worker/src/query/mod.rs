@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-use crate::rollup::{engine, zones};
+use crate::engine::{self, zones};
 use crate::table::Root;
 
 mod catalog;

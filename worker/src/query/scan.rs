@@ -23,7 +23,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use serde_json::Value;
 
-use crate::rollup::DATE_COLUMN;
+use crate::table::definition::DATE_COLUMN;
 use crate::table::{DataFile, TableError, Version};
 use crate::trino::cast::varchar_to_date;
 use crate::trino::iso8601::from_iso8601_timestamp;

@@ -264,7 +264,7 @@ const NO_STRUCTURES: &str = "a rollup computes with numbers, texts, booleans and
 
 /// Looks at one expression, and not at its parts.
 fn check(expr: &Expr, table: &Ident, format: &LogFormat) -> Result<(), String> {
-    super::zones::check_expression(expr)?;
+    crate::engine::zones::check_expression(expr)?;
     match expr {
         Expr::Identifier(name) => check_column(name, format),
         Expr::CompoundIdentifier(names) => match names.as_slice() {

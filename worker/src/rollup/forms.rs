@@ -9,8 +9,8 @@ use datafusion::sql::sqlparser::ast::{
     visit_expressions,
 };
 
-use super::functions::exact::EXACT_DIVISION;
-use super::functions::in_order::{ALL_OF, ANY_OF};
+use crate::engine::functions::exact::EXACT_DIVISION;
+use crate::engine::functions::in_order::{ALL_OF, ANY_OF};
 
 /// Spells one expression out, whose parts have been. The error is what is wrong with it.
 ///

@@ -9,41 +9,25 @@ use datafusion::common::DataFusionError;
 use futures::stream::BoxStream;
 
 use crate::aws::chain;
+use crate::engine;
 use crate::format::{Condition, LogFormat, ScanColumn};
-use crate::table::{Column, Definition, SLOT_GROUPS_MAX};
+use crate::table::definition::{DATE_COLUMN, FAILED_LINES, LOG_FILES, REJECTED_LINES};
+use crate::table::{Column, Definition, MergeRule, SLOT_GROUPS_MAX};
 use crate::text_files::{self, TextFile, Unread};
 
 mod filter;
 mod sql;
 mod allow;
-pub(crate) mod zones;
 mod forms;
-mod types;
-pub(crate) mod merge;
-pub(crate) mod functions;
-pub(crate) mod engine;
-mod fallible;
 mod per_line;
 mod plan;
 
-pub use fallible::Fallible;
-pub use merge::MergeRule;
-pub(crate) use merge::sum_state;
+pub use crate::engine::fallible::Fallible;
 pub(crate) use per_line::TYPED_SLOTS_MAX;
 use plan::{RollupPlan, RowsOfLogFile, Wanted};
-pub(crate) use sql::{DATE_COLUMN, IS_OTHER_COLUMN, canonical};
 
 /// How the name of a rollup's file ends.
 const ENDING: &str = ".sql";
-
-/// The table of lines that are no log lines.
-pub(crate) const REJECTED_LINES: &str = "rejected_lines";
-
-/// The name under which queries see the ledgers of all tables.
-pub(crate) const LOG_FILES: &str = "log_files";
-
-/// The name under which queries see the lines on which rollups fail.
-pub(crate) const FAILED_LINES: &str = "failed_lines";
 
 /// What is wrong with a rollup, and what to do about it.
 #[derive(Debug, thiserror::Error)]

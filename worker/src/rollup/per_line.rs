@@ -23,6 +23,7 @@ use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 
+use crate::engine::fallible;
 use crate::table::FailedLines;
 use crate::trino::iso8601::{civil_from_days, days_from_civil};
 
@@ -63,8 +64,7 @@ impl Computed {
 
 /// The check that values of this type need before a table stores them.
 pub(super) fn stored_check(data_type: &DataType) -> Option<Check> {
-    let is_time = matches!(data_type, DataType::Timestamp(..) | DataType::Date32);
-    is_time.then_some(Check::Storable)
+    fallible::has_unstorable_values(data_type).then_some(Check::Storable)
 }
 
 #[derive(Debug)]

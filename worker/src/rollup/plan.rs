@@ -16,9 +16,9 @@ use futures::stream::{BoxStream, Fuse};
 use futures::{StreamExt, TryStreamExt};
 use tokio::sync::Mutex;
 
-use super::engine::{self, StreamPlan};
-use super::fallible::{self, Fallible};
 use super::per_line::{Check, Computed, PerLine, SeenLines, stored_check};
+use crate::engine::fallible::{self, Fallible};
+use crate::engine::{self, StreamPlan};
 use crate::table::FailedLines;
 
 /// The table of what has been computed of each line.

@@ -17,17 +17,12 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::allow;
-use super::functions::exact::EXACT_DIVISION;
-use super::functions::in_order::{ALL_OF, ANY_OF};
-use super::functions::named_cast::NAMED_CAST;
-use super::merge::{MergeRule, sum_state};
+use crate::engine::functions::exact::EXACT_DIVISION;
+use crate::engine::functions::in_order::{ALL_OF, ANY_OF};
+use crate::engine::functions::named_cast::NAMED_CAST;
 use crate::format::{FORMATS, LogFormat, ScanColumn};
-
-/// The column that every table is partitioned by.
-pub(crate) const DATE_COLUMN: &str = "date";
-
-/// The column that tells the row which stands for all groups that a full slot has no room for.
-pub(crate) const IS_OTHER_COLUMN: &str = "is_other";
+use crate::table::definition::{DATE_COLUMN, IS_OTHER_COLUMN};
+use crate::table::{MergeRule, sum_state};
 
 /// A rollup's SQL, taken apart.
 #[derive(Debug)]
@@ -39,14 +34,6 @@ pub(super) struct ParsedRollup {
     pub(super) columns: Vec<(String, Option<MergeRule>)>,
     /// Values beyond the table's columns that the rewritten query takes from the scan.
     pub(super) computed: Vec<ScanColumn>,
-}
-
-/// The SQL in one form for all ways to lay it out, so that texts can be compared.
-pub(crate) fn canonical(sql: &str) -> String {
-    match Parser::parse_sql(&GenericDialect {}, sql) {
-        Ok(statements) => statements.iter().map(ToString::to_string).collect(),
-        Err(_) => sql.to_owned(),
-    }
 }
 
 /// What a line of a rollup's file begins with that is no SQL, but says something of its table.
@@ -746,10 +733,10 @@ impl VisitorMut for Rewrite {
             return ControlFlow::Continue(());
         }
         let name = function_name(function);
-        if !is_aggregate_name(&name) && !super::engine::has_function(&name) {
+        if !is_aggregate_name(&name) && !crate::engine::has_function(&name) {
             return ControlFlow::Break(format!(
                 "the function {name} is not known here; there are {}",
-                super::engine::function_names().join(", ")
+                crate::engine::function_names().join(", ")
             ));
         }
         let FunctionArguments::List(list) = &function.args else {
@@ -998,15 +985,5 @@ mod tests {
         for wrong in ["groups_max = 0", "groups_max", "rows_max = 7", ""] {
             assert!(groups_max(&format!("-- logmill: {wrong}\nSELECT 1")).is_err());
         }
-    }
-
-    #[test]
-    fn layout_and_comments_do_not_make_another_rollup() {
-        assert_eq!(
-            canonical("SELECT elb , count(*) AS n -- all\nFROM alb_access_logs GROUP BY 1"),
-            canonical("select elb, COUNT(*) as n from alb_access_logs group by 1")
-                .replace("COUNT", "count")
-        );
-        assert_ne!(canonical("SELECT 1"), canonical("SELECT 2"));
     }
 }

@@ -26,6 +26,7 @@ use futures::stream::FuturesOrdered;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use logmill_shared::Shard;
 
+use super::definition::DATE_COLUMN;
 use super::delta_log::Operation;
 use super::merging::{Room, Rooms, rows_of};
 use super::parquet_file::{self, ParquetFile, Size, Use, Written};
@@ -37,7 +38,6 @@ use super::statistics::delta_statistics;
 use super::world::Guard;
 use super::{DataFile, Definition, Entry, Lease, Table, TableError, Version, lease, milliseconds};
 use crate::memory;
-use crate::rollup::DATE_COLUMN;
 
 /// What one commit takes, so that its memory does not grow with the backlog. The next commit takes the rest.
 const MAX_STAGED_FILES: usize = 1000;

@@ -5,8 +5,24 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use deltalake_core::kernel::{DataType as DeltaType, StructField};
 
+use super::merge_rule::{MergeRule, sum_state};
 use super::short_hash;
-use crate::rollup::{DATE_COLUMN, IS_OTHER_COLUMN, MergeRule, canonical, sum_state};
+use crate::engine::canonical;
+
+/// The column that every table is partitioned by.
+pub(crate) const DATE_COLUMN: &str = "date";
+
+/// The column that tells the row which stands for all groups that a full slot has no room for.
+pub(crate) const IS_OTHER_COLUMN: &str = "is_other";
+
+/// The table of lines that are no log lines.
+pub(crate) const REJECTED_LINES: &str = "rejected_lines";
+
+/// The name under which queries see the ledgers of all tables.
+pub(crate) const LOG_FILES: &str = "log_files";
+
+/// The name under which queries see the lines on which rollups fail.
+pub(crate) const FAILED_LINES: &str = "failed_lines";
 
 /// A table, as the rollup that makes it has it.
 #[derive(Debug, Clone, PartialEq)]

@@ -22,12 +22,12 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use futures::{Stream, StreamExt, TryStreamExt};
 
+use super::definition::{DATE_COLUMN, IS_OTHER_COLUMN};
+use super::merge_rule::{MergeRule, merge_sql};
 use super::parquet_file::Size;
 use super::slot::{Slot, runs};
 use super::{Definition, TableError};
-use crate::rollup::engine::StreamPlan;
-use crate::rollup::merge::{MergeRule, merge_sql};
-use crate::rollup::{DATE_COLUMN, IS_OTHER_COLUMN};
+use crate::engine::StreamPlan;
 
 const SORTED: SortOptions = SortOptions {
     descending: false,

@@ -26,7 +26,7 @@ use parquet::errors::ParquetError;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use crate::rollup::{DATE_COLUMN, canonical};
+use crate::engine::canonical;
 
 mod world;
 mod s3;
@@ -34,7 +34,8 @@ mod retrying;
 mod checked_log;
 mod durable_folder;
 mod root;
-mod definition;
+mod merge_rule;
+pub(crate) mod definition;
 mod slot;
 mod statistics;
 mod checksums;
@@ -56,10 +57,13 @@ mod failed_lines;
 mod simulation;
 
 pub use commit::{Committed, Lost};
+use definition::DATE_COLUMN;
 pub use definition::{Column, Definition, SLOT_GROUPS_MAX};
 pub use failed_lines::{FailedLine, FailedLines};
 pub use lease::Lease;
 pub use ledger::Entry;
+pub use merge_rule::MergeRule;
+pub(crate) use merge_rule::sum_state;
 pub use rejected_lines::RejectedLines;
 pub use root::Root;
 pub use set_aside::{Notes, SetAside};

@@ -7,9 +7,9 @@ use arrow::datatypes::DataType;
 use logmill_shared::LogFile;
 
 use super::definition::SLOT_GROUPS_MAX;
+use super::definition::{DATE_COLUMN, REJECTED_LINES};
 use super::{Column, Definition, TableError};
 use crate::format::Rejection;
-use crate::rollup::{DATE_COLUMN, REJECTED_LINES};
 
 /// What stands in the place of a rollup's SQL.
 const SQL: &str = "the lines of log files that are no log lines";

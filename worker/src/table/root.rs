@@ -16,6 +16,7 @@ use object_store::prefix::PrefixStore;
 use url::Url;
 
 use super::checked_log::CheckedLog;
+use super::definition::DATE_COLUMN;
 use super::durable_folder::{self, DurableFolder};
 use super::retrying::Retrying;
 use super::world::{Machine, World};
@@ -23,7 +24,6 @@ use super::{
     Definition, FORMAT, FORMAT_PROPERTY, Notes, SQL_PROPERTY, Table, TableError, Version, Waiting,
     lease, merging, s3,
 };
-use crate::rollup::DATE_COLUMN;
 
 /// Folders that are looked into at once: enough to hide a store's latency.
 const LISTED_AT_ONCE: usize = 16;

@@ -23,7 +23,7 @@ use super::functions::in_order::{ALL_OF, ANY_OF};
 use super::functions::named_cast::NAMED_CAST;
 
 /// Checks each expression of a rollup's plan, to which no casts have been added yet.
-pub(super) fn check(plan: &LogicalPlan, state: &SessionState) -> Result<()> {
+pub(crate) fn check(plan: &LogicalPlan, state: &SessionState) -> Result<()> {
     // Only the sessions of rollups know these calls.
     if !state.scalar_functions().contains_key(NAMED_CAST) {
         return Ok(());
@@ -44,7 +44,7 @@ pub(super) fn check(plan: &LogicalPlan, state: &SessionState) -> Result<()> {
 /// Checks an operator before DataFusion looks for a type that both sides can be cast to, and says in its own words that
 /// there is none.
 #[derive(Debug)]
-pub(super) struct OperatorTypes;
+pub(crate) struct OperatorTypes;
 
 impl ExprPlanner for OperatorTypes {
     fn plan_binary_op(
@@ -534,7 +534,7 @@ fn is_comparison(op: Operator) -> bool {
 }
 
 /// The expression as it may have been written.
-pub(super) fn sql(expr: &Expr) -> String {
+pub(crate) fn sql(expr: &Expr) -> String {
     let list = |exprs: &[Expr]| exprs.iter().map(sql).collect::<Vec<_>>().join(", ");
     let not = |negated: bool| if negated { "NOT " } else { "" };
     match expr {

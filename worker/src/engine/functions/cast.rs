@@ -17,7 +17,7 @@ use datafusion::logical_expr::{
     Volatility,
 };
 
-use crate::rollup::types::sql;
+use crate::engine::types::sql;
 use crate::trino::cast as trino;
 
 /// Makes a [`Cast`] of a cast that Arrow does otherwise than Trino; leaves other expressions as they are.

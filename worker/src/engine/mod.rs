@@ -29,9 +29,14 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::sqlparser::ast::{self, Statement};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::Parser;
 use futures::stream;
 
-use super::functions;
+mod types;
+pub(crate) mod functions;
+pub(crate) mod fallible;
+pub(crate) mod zones;
 
 /// Names of the functions of one row that rollups know, in order.
 static FUNCTION_NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
@@ -47,11 +52,11 @@ static FUNCTION_NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
     names
 });
 
-pub(super) fn has_function(name: &str) -> bool {
+pub(crate) fn has_function(name: &str) -> bool {
     FUNCTION_NAMES.iter().any(|other| other == name)
 }
 
-pub(super) fn function_names() -> &'static [String] {
+pub(crate) fn function_names() -> &'static [String] {
     &FUNCTION_NAMES
 }
 
@@ -74,7 +79,7 @@ pub(crate) fn rollup_session() -> SessionState {
         .with_optimizer_rules(rules)
         .with_expr_planners(vec![
             Arc::new(functions::TrinoForms),
-            Arc::new(super::types::OperatorTypes),
+            Arc::new(types::OperatorTypes),
             Arc::new(AggregateFunctionPlanner),
         ])
         .with_type_planner(Arc::new(SketchTypes))
@@ -135,12 +140,20 @@ impl TypePlanner for SketchTypes {
     }
 }
 
+/// The SQL in one form for all ways to lay it out, so that texts can be compared.
+pub(crate) fn canonical(sql: &str) -> String {
+    match Parser::parse_sql(&GenericDialect {}, sql) {
+        Ok(statements) => statements.iter().map(ToString::to_string).collect(),
+        Err(_) => sql.to_owned(),
+    }
+}
+
 /// Plans a statement as Trino would understand it.
 pub(crate) async fn plan(state: &SessionState, statement: Statement) -> Result<LogicalPlan> {
     let plan = state
         .statement_to_plan(DataFusionStatement::Statement(Box::new(statement)))
         .await?;
-    super::types::check(&plan, state)?;
+    types::check(&plan, state)?;
     plan.transform_up(|node| {
         // An expression may only see what the node's inputs have.
         let mut schema = datafusion::common::DFSchema::empty();
@@ -244,7 +257,7 @@ impl StreamPlan {
 }
 
 /// The columns of the SQL's result, without planning how it is executed.
-pub(super) async fn output_schema(
+pub(crate) async fn output_schema(
     statement: Statement,
     table: &str,
     schema: SchemaRef,
@@ -277,7 +290,7 @@ pub(crate) async fn named_columns(
 }
 
 /// What a plan asks of the table's rows before all else, if anything.
-pub(super) fn predicate(plan: &LogicalPlan) -> Result<Option<Expr>> {
+pub(crate) fn predicate(plan: &LogicalPlan) -> Result<Option<Expr>> {
     // There is one table, which is scanned once.
     let mut predicate = None;
     plan.apply(|node| {
@@ -292,7 +305,7 @@ pub(super) fn predicate(plan: &LogicalPlan) -> Result<Option<Expr>> {
 }
 
 /// Plans a statement over one table, which is a stream.
-pub(super) async fn plan_over_stream(
+pub(crate) async fn plan_over_stream(
     statement: Statement,
     table: &str,
     schema: SchemaRef,
@@ -315,7 +328,7 @@ fn stream(schema: SchemaRef, order: Vec<SortExpr>) -> Result<Arc<dyn TableProvid
 }
 
 /// The same for a plan that is put together by hand.
-pub(super) fn source(schema: SchemaRef, order: Vec<SortExpr>) -> Result<Arc<dyn TableSource>> {
+pub(crate) fn source(schema: SchemaRef, order: Vec<SortExpr>) -> Result<Arc<dyn TableSource>> {
     Ok(provider_as_source(stream(schema, order)?))
 }
 
@@ -344,5 +357,20 @@ impl PartitionStream for FromTask {
                 stream::once(async { Err(missing) }),
             ))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layout_and_comments_do_not_make_another_rollup() {
+        assert_eq!(
+            canonical("SELECT elb , count(*) AS n -- all\nFROM alb_access_logs GROUP BY 1"),
+            canonical("select elb, COUNT(*) as n from alb_access_logs group by 1")
+                .replace("COUNT", "count")
+        );
+        assert_ne!(canonical("SELECT 1"), canonical("SELECT 2"));
     }
 }

@@ -8,7 +8,6 @@ use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 
 use super::functions::in_order;
-use super::per_line::stored_check;
 
 /// Bytes that a request or an answer may have, and that a balancer may report: a bound of the log's own bigint columns.
 const LOG_BIGINT_MAX: u128 = 1 << 50;
@@ -100,6 +99,11 @@ const SMALL_RESULTS: [&str; 16] = [
     "position",
 ];
 
+/// Whether some values of a type can't be stored: readers of Delta tables know the years 1 to 9999.
+pub(crate) fn has_unstorable_values(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Timestamp(..) | DataType::Date32)
+}
+
 /// An expression that can fail on a line.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Fallible {
@@ -113,13 +117,13 @@ const DIVISION: &str = "a division by 0 fails: write nullif(…, 0) for the divi
 
 impl Fallible {
     /// Whether it is a division, which fails of 0 alone.
-    pub(super) fn is_division(&self) -> bool {
+    pub(crate) fn is_division(&self) -> bool {
         self.advice == DIVISION
     }
 }
 
 /// Whether the `WHERE` of a plan can fail for some line.
-pub(super) fn in_filter(plan: &LogicalPlan) -> Result<bool> {
+pub(crate) fn in_filter(plan: &LogicalPlan) -> Result<bool> {
     let mut found = Vec::new();
     plan.apply(|node| {
         if let LogicalPlan::Filter(filter) = node {
@@ -131,7 +135,7 @@ pub(super) fn in_filter(plan: &LogicalPlan) -> Result<bool> {
 }
 
 /// The expressions of a plan that can fail for some line, each once. `own_times` are the columns that hold the line's own time.
-pub(super) fn in_plan(plan: &LogicalPlan, own_times: &[String]) -> Result<Vec<Fallible>> {
+pub(crate) fn in_plan(plan: &LogicalPlan, own_times: &[String]) -> Result<Vec<Fallible>> {
     let mut found = Vec::new();
     let mut aggregates = false;
     plan.apply(|node| {
@@ -176,7 +180,7 @@ fn stored(
     own_times: &[String],
     found: &mut Vec<Fallible>,
 ) -> Result<()> {
-    let is_time = stored_check(&expr.get_type(schema)?).is_some();
+    let is_time = has_unstorable_values(&expr.get_type(schema)?);
     let columns = expr.column_refs();
     if is_time
         && columns
@@ -191,7 +195,7 @@ fn stored(
     Ok(())
 }
 
-pub(super) fn in_expression(
+pub(crate) fn in_expression(
     expr: &Expr,
     schema: &DFSchema,
     found: &mut Vec<Fallible>,

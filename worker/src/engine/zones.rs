@@ -32,7 +32,7 @@ pub(crate) fn check(statement: &Statement) -> Result<(), String> {
 const IN_UTC: &str = "days and hours are in UTC here";
 
 /// Looks at one expression, and not at its parts.
-pub(super) fn check_expression(expr: &Expr) -> Result<(), String> {
+pub(crate) fn check_expression(expr: &Expr) -> Result<(), String> {
     match expr {
         Expr::AtTimeZone {
             timestamp,

@@ -7,7 +7,7 @@ use datafusion::common::{DFSchema, Result, plan_err};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
 
 use super::stand_in::StandIn;
-use crate::rollup::types::sql;
+use crate::engine::types::sql;
 
 /// The name of the call that stands for the division until it is planned; nobody can write it without quotes.
 pub(crate) const EXACT_DIVISION: &str = "exact division";

@@ -16,7 +16,7 @@ use datafusion::logical_expr::{
 
 use super::deferred::Deferred;
 use super::stand_in::StandIn;
-use crate::rollup::fallible::{self, Fallible};
+use crate::engine::fallible::{self, Fallible};
 
 /// The names of the calls that stand for AND and OR until they are planned; nobody can write them without quotes.
 pub(crate) const ALL_OF: &str = "all of";
@@ -147,7 +147,7 @@ mod tests {
     use datafusion::physical_expr::PhysicalExpr;
 
     use super::*;
-    use crate::rollup::engine::rollup_session;
+    use crate::engine::rollup_session;
 
     const TRUTHS: [Option<bool>; 3] = [Some(true), Some(false), None];
 
