@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use logmill::intake::span::parse_time;
+use logmill::journey::LOG_FILES_AT_ONCE_MAX;
 use logmill::query::Format;
-use logmill::serve::LOG_FILES_AT_ONCE_MAX;
 use logmill_shared::notification::Allowed;
 
 /// Keeps materialized views over the access logs of AWS load balancers: you write a rollup in Athena's SQL, and

@@ -1,6 +1,7 @@
 //! The whole way of one log file, from its bytes to staging:
 //! open ▸ gunzip ▸ lines ▸ columns ▸ every rollup's SQL at once ▸ one staged file per rollup.
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
@@ -12,13 +13,16 @@ use futures::future::{try_join, try_join_all};
 use futures::{FutureExt, SinkExt, StreamExt};
 use logmill_shared::LogFile;
 
-use crate::aws::chain;
+use crate::aws::{S3ErrorKind, chain};
 use crate::feeds::RollupTable;
 use crate::format::{
     Condition, LogFormat, Recognised, Scan, ScanColumn, by_name, has_shape, looks_like, recognise,
 };
+use crate::intake::disposition::{Dependency, Disposition, NotStaged};
+use crate::log_file::fetch;
 use crate::log_file::gunzip::{self, Decoder, GunzipError};
 use crate::log_file::lines::{Chunk, Lines};
+use crate::log_file::reading::{Reading, Spent};
 use crate::table::{Entry, FailedLines, RejectedLines, StagingFile, Table, TableError};
 use crate::without_values::without_values;
 
@@ -30,6 +34,10 @@ const BATCHES_IN_FLIGHT: usize = 1;
 /// each a megabyte at most, have been read.
 const BATCH_ROWS_MIN: usize = 1000;
 const BATCH_CHUNKS_MAX: usize = 16;
+
+/// The most log files at once. Each takes a thread of Tokio's for what blocks, of which there are 512, and all that reads
+/// files or looks up names needs one now and then.
+pub const LOG_FILES_AT_ONCE_MAX: usize = 256;
 
 /// A log file to be staged.
 pub struct Source<O> {
@@ -80,40 +88,6 @@ pub struct Limits {
     pub group_bytes: usize,
 }
 
-/// Where a log file's time has gone.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Spent {
-    /// Waiting for its bytes.
-    pub fetch: Duration,
-    /// Decompressing, parsing and grouping.
-    pub compute: Duration,
-    /// Writing what is staged.
-    pub put: Duration,
-}
-
-/// What was read of a log file.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Reading {
-    /// Its size in bytes, as stored.
-    pub bytes: u64,
-    /// The size of its text in bytes.
-    pub text_bytes: u64,
-    /// Its lines.
-    pub lines: u64,
-    /// Lines of it that are no log lines.
-    pub rejected_lines: u64,
-}
-
-impl Reading {
-    /// Adds what was read of another log file.
-    pub fn add(&mut self, other: &Self) {
-        self.bytes += other.bytes;
-        self.text_bytes += other.text_bytes;
-        self.lines += other.lines;
-        self.rejected_lines += other.rejected_lines;
-    }
-}
-
 /// Why a log file is not staged. Nothing of it is.
 #[derive(Debug, thiserror::Error)]
 pub enum JourneyError {
@@ -148,6 +122,30 @@ pub enum JourneyError {
 }
 
 impl JourneyError {
+    /// What is to be done about the log file.
+    pub(crate) fn disposed(self, log_file: &LogFile) -> NotStaged {
+        if let Self::Open(source) | Self::Unreadable(GunzipError::Read { source, .. }) = &self {
+            let kind = fetch::kind(source).unwrap_or(S3ErrorKind::Unavailable);
+            return NotStaged::by_s3(kind, log_file, chain(&self));
+        }
+        let (name, disposition) = match &self {
+            Self::Open(_) | Self::Unreadable(_) => ("unreadable", Disposition::Reject),
+            Self::NoLog { .. } => ("no_log", Disposition::Reject),
+            Self::Disk { .. } => ("disk", Disposition::BackOff(Dependency::All)),
+            Self::Staging(TableError::NotOurs { .. } | TableError::Internal(_)) => {
+                ("not_stageable", Disposition::Reject)
+            }
+            // Whatever else it is, it is not the log file's fault: no answer, or no permission any more.
+            Self::Staging(_) => ("tables_unavailable", Disposition::BackOff(Dependency::All)),
+        };
+        let reason = chain(&self);
+        NotStaged {
+            name,
+            reason: Cow::Owned(reason),
+            disposition,
+        }
+    }
+
     fn is_damage(&self) -> bool {
         matches!(self, Self::Unreadable(error) if error.is_damage())
     }

@@ -1,19 +1,19 @@
 //! logmill keeps materialized views over the access logs of AWS load balancers: the user writes a rollup in
 //! Athena's SQL, and a Delta Lake table is, exactly, what that SQL returns over every log file so far.
 //!
-//! The modules stand in the order in which a log file passes them:
+//! A module may import only those above it in this file; `tests/layers.rs` checks that.
+//!
+//! The first group knows nothing of log files. The second has the parts that a log file passes through:
 //!
 //! ```text
 //! intake ─▶ log_file ─▶ format ─▶ rollup ─▶ table
-//!  which     gunzip,     lines     SQL,      staging,
-//!  files     lines       become    merge     commit,
-//!                        columns   rules     ledger
+//!  which     gunzip,     lines     SQL       staging,
+//!  files     lines       become              commit,
+//!                        columns             ledger
 //! ```
 //!
-//! [`journey`] is the way of one log file through all of them, up to staging, for the tables that [`feeds`] opens. [`run`] takes through it what it lists, and
-//! commits; [`serve`] takes what is announced to it, for as long as it runs, while [`upkeep`] commits, and keeps tables
-//! small as [`maintain`] does. [`verify`] tells whether every log file of a time is counted, and [`replay`] sends to the
-//! queue those that are not; [`put_back`] tries again what is set aside. [`query`] and [`check`] are for people; [`terminal`] makes safe what is shown to them.
+//! The third joins them: [`journey`] is the way of one log file through all parts, up to staging, for the tables that [`feeds`]
+//! opens; [`upkeep`] commits, and keeps tables small. The last group has what people and services start: each is a command.
 
 #![warn(missing_docs, unreachable_pub)]
 
@@ -24,25 +24,28 @@ mod text_files;
 pub mod terminal;
 mod marks;
 pub mod memory;
-pub mod intake;
+pub mod pace;
+mod without_values;
+
 pub mod log_file;
-pub mod format;
 pub mod trino;
 pub mod sketch;
+pub mod format;
 mod engine;
 pub mod table;
 pub mod rollup;
-mod without_values;
+pub mod metrics;
+pub mod intake;
+
 pub mod feeds;
 pub mod journey;
-pub mod pace;
-pub mod upkeep;
-pub mod metrics;
 mod stall;
-pub mod run;
-pub mod serve;
+pub mod upkeep;
+
 pub mod maintain;
 pub mod completeness;
+pub mod run;
+pub mod serve;
 pub mod verify;
 pub mod replay;
 pub mod put_back;

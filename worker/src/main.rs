@@ -12,6 +12,7 @@ use logmill::intake::http::Token;
 use logmill::intake::ignore::Ignore;
 use logmill::intake::queue::Queue;
 use logmill::intake::span::Span;
+use logmill::log_file::reading::Reading;
 use logmill::maintain::{self, Maintained};
 use logmill::put_back::{self, PutBack};
 use logmill::query::{self, Format};
@@ -19,7 +20,7 @@ use logmill::rollup::Rollup;
 use logmill::run::{self, Options, Summary};
 use logmill::table::Root;
 use logmill::terminal::{Escaping, escaped};
-use logmill::{check, ddl, journey, replay, serve, verify};
+use logmill::{check, ddl, replay, serve, verify};
 use logmill_shared::LogFile;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -396,7 +397,7 @@ fn print_put_back(done: &PutBack, out: &mut impl Write) -> io::Result<()> {
 fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
     use indicatif::{HumanBytes, HumanCount};
 
-    let journey::Reading {
+    let Reading {
         text_bytes,
         lines,
         rejected_lines,

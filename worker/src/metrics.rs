@@ -9,7 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::journey::{Reading, Spent};
+use crate::log_file::reading::{Reading, Spent};
 use crate::table::Committed;
 
 /// A name and a value. There are few values of each, and none is of a log file.

@@ -19,11 +19,11 @@ use crate::feeds::{Feeds, RollupTable, Trouble};
 use crate::intake::copies::{Copy, Names};
 use crate::intake::ignore::Ignore;
 use crate::intake::listing::{self, Found, Listed};
-use crate::journey::{self, JourneyError, Limits, Outcome, Reading, Source, Staged};
+use crate::journey::{self, JourneyError, LOG_FILES_AT_ONCE_MAX, Limits, Outcome, Source, Staged};
+use crate::log_file::reading::Reading;
 use crate::memory;
 use crate::pace::{self, Pace};
 use crate::rollup::Loaded;
-use crate::serve::LOG_FILES_AT_ONCE_MAX;
 use crate::table::definition::REJECTED_LINES;
 use crate::table::{Entry, Lost, Root, TableError};
 

@@ -27,7 +27,7 @@ use crate::intake::ignore::Ignore;
 use crate::intake::places::Places;
 use crate::intake::queue::Queue;
 use crate::intake::{Stage, Taken, http, sqs};
-use crate::journey::{self, JourneyError, Limits, Outcome, Source, Staged};
+use crate::journey::{self, JourneyError, LOG_FILES_AT_ONCE_MAX, Limits, Outcome, Source, Staged};
 use crate::memory;
 use crate::metrics::{LeftAlone, Metrics};
 use crate::rollup::Rollup;
@@ -38,10 +38,6 @@ use crate::upkeep::{self, News};
 /// Log files at once, for each core. A small one waits for S3 most of its time; a large one keeps a core busy by itself,
 /// and then more of them only cost memory, some 20 MB each.
 const LOG_FILES_PER_CORE: usize = 4;
-
-/// The most log files at once. Each takes a thread of Tokio's for what blocks, of which there are 512, and all that reads
-/// files or looks up names needs one now and then.
-pub const LOG_FILES_AT_ONCE_MAX: usize = 256;
 
 /// Messages or requests that wait for their turn, for each log file that is staged: enough that the next is there when
 /// one is done.
@@ -378,7 +374,7 @@ impl Worker {
             () = read.stalls(self.stalls.after) => return Err(self.stalled(log_file, staged)),
         };
         match staged {
-            Ok(staged) => staged.map_err(|error| NotStaged::by_journey(error, log_file)),
+            Ok(staged) => staged.map_err(|error| error.disposed(log_file)),
             Err(panic) => Err(NotStaged::by_panic(panic)),
         }
     }

@@ -1,16 +1,12 @@
 //! What is done about a log file that could not be staged: one answer for the queue, for callers over HTTP, and for the log.
-//! All errors come to it by [`NotStaged::by_s3`] and [`NotStaged::by_journey`], and by nothing else.
+//! All errors come to it by [`NotStaged::by_s3`] and [`crate::journey::JourneyError::disposed`], and by nothing else.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use logmill_shared::LogFile;
 
-use crate::aws::{S3ErrorKind, chain};
-use crate::journey::JourneyError;
-use crate::log_file::fetch;
-use crate::log_file::gunzip::GunzipError;
-use crate::table::TableError;
+use crate::aws::S3ErrorKind;
 
 /// Why a log file is not staged, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -88,36 +84,6 @@ impl NotStaged {
         Self {
             name,
             reason: Cow::Owned(reason.to_string()),
-            disposition,
-        }
-    }
-
-    /// By a log file's way to staging.
-    pub(crate) fn by_journey(error: JourneyError, log_file: &LogFile) -> Self {
-        if let JourneyError::Open(source)
-        | JourneyError::Unreadable(GunzipError::Read { source, .. }) = &error
-        {
-            let kind = fetch::kind(source).unwrap_or(S3ErrorKind::Unavailable);
-            return Self::by_s3(kind, log_file, chain(&error));
-        }
-        let (name, disposition) = match &error {
-            JourneyError::Open(_) | JourneyError::Unreadable(_) => {
-                ("unreadable", Disposition::Reject)
-            }
-            JourneyError::NoLog { .. } => ("no_log", Disposition::Reject),
-            JourneyError::Disk { .. } => ("disk", Disposition::BackOff(Dependency::All)),
-            JourneyError::Staging(TableError::NotOurs { .. } | TableError::Internal(_)) => {
-                ("not_stageable", Disposition::Reject)
-            }
-            // Whatever else it is, it is not the log file's fault: no answer, or no permission any more.
-            JourneyError::Staging(_) => {
-                ("tables_unavailable", Disposition::BackOff(Dependency::All))
-            }
-        };
-        let reason = chain(&error);
-        Self {
-            name,
-            reason: Cow::Owned(reason),
             disposition,
         }
     }

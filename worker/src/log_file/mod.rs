@@ -7,3 +7,4 @@ pub(crate) mod gzip;
 mod second_opinion;
 pub mod gunzip;
 pub mod lines;
+pub mod reading;
