@@ -12,8 +12,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use logmill::format::{ALB_ACCESS_LOGS, Scan, ScanColumn};
-use logmill::log_file::gunzip::{self, Decoder};
 use logmill::log_file::lines::{Chunk, Lines};
+use logmill_gzip::Decoder;
 
 const ROUNDS: usize = 5;
 const REPETITIONS: usize = 40;
@@ -21,7 +21,11 @@ const REPETITIONS: usize = 40;
 fn main() -> Result<(), Box<dyn Error>> {
     let mut chunks = Vec::new();
     for file in std::env::args().skip(1) {
-        let mut lines = Lines::new(gunzip::open(File::open(file)?, Decoder::Own, u64::MAX)?);
+        let mut lines = Lines::new(logmill_gzip::open(
+            File::open(file)?,
+            Decoder::Own,
+            u64::MAX,
+        )?);
         if let Some(Chunk::Lines(text)) = lines.next_chunk()? {
             chunks.push(text.into_owned());
         }

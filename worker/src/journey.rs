@@ -20,11 +20,11 @@ use crate::format::{
 };
 use crate::intake::disposition::{Dependency, Disposition, NotStaged};
 use crate::log_file::fetch;
-use crate::log_file::gunzip::{self, Decoder, GunzipError};
 use crate::log_file::lines::{Chunk, Lines};
 use crate::log_file::reading::{Reading, Spent};
 use crate::table::{Entry, FailedLines, RejectedLines, StagingFile, Table, TableError};
 use crate::without_values::without_values;
+use logmill_gzip::{Decoder, GunzipError};
 
 /// Batches that may wait between the scan and a rollup. One is enough for both to go on; each holds a
 /// megabyte of text.
@@ -193,7 +193,7 @@ pub async fn look<R: Read>(
         return Ok(told);
     }
     let attempt = async |decoder| {
-        let mut lines = Lines::new(gunzip::open(open()?, decoder, max_text_bytes)?);
+        let mut lines = Lines::new(logmill_gzip::open(open()?, decoder, max_text_bytes)?);
         let beginning = lines.peek()?;
         let recognised = recognise(log_file.named_as(), beginning);
         // What it looks like, until a log line is found.
@@ -255,7 +255,7 @@ async fn stage_by<R: Read>(
         reader: open()?,
         time: &mut fetch,
     };
-    let mut lines = Lines::new(gunzip::open(reader, decoder, limits.text_bytes)?);
+    let mut lines = Lines::new(logmill_gzip::open(reader, decoder, limits.text_bytes)?);
     let beginning = lines.peek()?;
     let recognised = recognise(log_file.named_as(), beginning);
     // What it looks like, if no log line has been found yet.
@@ -620,9 +620,9 @@ mod tests {
 
     use super::*;
     use crate::feeds::Feeds;
-    use crate::log_file::gzip::IS_BROKEN;
     use crate::rollup::Rollup;
     use crate::table::Root;
+    use logmill_gzip::IS_BROKEN;
 
     const NAME: &str =
         "s3://logs/1_elasticloadbalancing_r_app.a.1_20261120T1005Z_10.0.0.1_r.log.gz";

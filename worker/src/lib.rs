@@ -22,14 +22,11 @@ mod s3_uri;
 mod aws;
 mod text_files;
 pub mod terminal;
-mod marks;
 pub mod memory;
 pub mod pace;
 mod without_values;
 
 pub mod log_file;
-pub mod trino;
-pub mod sketch;
 pub mod format;
 mod engine;
 pub mod table;

@@ -20,10 +20,10 @@ use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use logmill::format::{FORMATS, LogFormat, Scan, ScanColumn, recognise};
-use logmill::log_file::gunzip::{self, Decoder};
 use logmill::log_file::lines::Lines;
-use logmill::trino::{cast, iso8601, url};
+use logmill_gzip::{Decoder, GunzipError};
 use logmill_shared::{LogFile, NamedAs};
+use logmill_trino::{cast, iso8601, url};
 use support::{Random, project};
 
 /// All lines of all logs in `testdata/`.
@@ -227,7 +227,7 @@ fn check_functions(text: &str) {
 }
 
 fn check_file(bytes: &[u8]) {
-    if let Ok(text) = gunzip::open(bytes, Decoder::Own, 1 << 20) {
+    if let Ok(text) = logmill_gzip::open(bytes, Decoder::Own, 1 << 20) {
         let mut lines = Lines::new(text);
         while let Ok(Some(_)) = lines.next_chunk() {}
     }
@@ -252,8 +252,8 @@ fn check_gunzip(random: &mut Random, seeds: &[Vec<u8>]) {
         let at = 2 + random.below(file.len() as u64 - 2) as usize;
         file[at] ^= 1 << random.below(8);
     }
-    let read = || -> Result<Vec<u8>, gunzip::GunzipError> {
-        let mut text = gunzip::open(&file[..], Decoder::Own, 1 << 30)?;
+    let read = || -> Result<Vec<u8>, GunzipError> {
+        let mut text = logmill_gzip::open(&file[..], Decoder::Own, 1 << 30)?;
         let mut all = Vec::new();
         while !text.ended() {
             text.fill()?;

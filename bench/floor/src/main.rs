@@ -2,18 +2,6 @@
 //!
 //! `gunzip [--threads N] [--decoder flate2|logmill] FILES…` prints the bytes of text.
 
-#[path = "../../../worker/src/log_file/gunzip.rs"]
-#[allow(dead_code)]
-mod gunzip;
-#[path = "../../../worker/src/log_file/gzip.rs"]
-mod gzip;
-#[path = "../../../worker/src/log_file/inflate.rs"]
-mod inflate;
-#[path = "../../../worker/src/log_file/read_ahead.rs"]
-mod read_ahead;
-#[path = "../../../worker/src/log_file/second_opinion.rs"]
-mod second_opinion;
-
 use std::error::Error;
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
@@ -21,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use flate2::bufread::MultiGzDecoder;
+use logmill_gzip::{Decoder, GunzipError};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut files: Vec<String> = std::env::args().skip(1).collect();
@@ -79,12 +68,12 @@ fn read_by_flate2(file: File) -> Result<usize, String> {
 
 fn read_by_logmill(file: File) -> Result<usize, String> {
     let read = || {
-        let mut text = gunzip::open(file, gunzip::Decoder::Own, u64::MAX)?;
+        let mut text = logmill_gzip::open(file, Decoder::Own, u64::MAX)?;
         while !text.ended() {
             text.fill()?;
             text.consume(text.unread().len());
         }
         Ok(text.text_bytes() as usize)
     };
-    read().map_err(|error: gunzip::GunzipError| error.to_string())
+    read().map_err(|error: GunzipError| error.to_string())
 }

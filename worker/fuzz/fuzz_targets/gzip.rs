@@ -12,7 +12,7 @@ use std::io::{self, Read, Write};
 use flate2::write::GzEncoder;
 use flate2::{Compression, Crc, Decompress, FlushDecompress, Status};
 use libfuzzer_sys::fuzz_target;
-use logmill::log_file::gunzip::{self, Decoder, GunzipError};
+use logmill_gzip::{Decoder, GunzipError};
 
 /// More text than this is of no interest.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
@@ -66,7 +66,7 @@ fn read(decoder: Decoder, file: &[u8], at_once: u8) -> Result<Vec<u8>, GunzipErr
             few => few.into(),
         },
     };
-    let mut text = gunzip::open(file, decoder, TEXT_BYTES_MAX)?;
+    let mut text = logmill_gzip::open(file, decoder, TEXT_BYTES_MAX)?;
     let mut all = Vec::new();
     while !text.ended() {
         text.fill()?;

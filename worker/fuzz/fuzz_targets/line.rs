@@ -12,7 +12,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Float64Type, Int64Type};
 use libfuzzer_sys::fuzz_target;
 use logmill::format::{FORMATS, LogFormat, Rejection, Scan, ScanColumn, recognise};
-use logmill::trino::{cast, iso8601, url};
+use logmill_trino::{cast, iso8601, url};
 use logmill_shared::{LogFile, NamedAs};
 
 fuzz_target!(|data: &[u8]| {

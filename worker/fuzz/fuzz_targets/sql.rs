@@ -24,7 +24,7 @@ use logmill::feeds::RollupTable;
 use logmill::journey::{self, Limits, Outcome, Source};
 use logmill::query::{Format, query};
 use logmill::rollup::{MergeRule, Rollup};
-use logmill::sketch::TDigest;
+use logmill_sketch::TDigest;
 use logmill::table::{Definition, RejectedLines, Root, Table};
 use logmill_shared::LogFile;
 use object_store::memory::InMemory;

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use crate::marks::{Marks, one_of};
+use logmill_byte_search::{Marks, one_of};
 
 /// Where the fields of one line are. Kept from line to line so that splitting allocates nothing.
 #[derive(Debug, Default)]

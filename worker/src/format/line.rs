@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use super::fields::{Fields, split_address, split_request};
 use super::{LogFormat, MIN_FIELDS, ScanColumn, Source};
-use crate::trino::uri::Queries;
-use crate::trino::url;
+use logmill_trino::uri::Queries;
+use logmill_trino::url;
 
 /// What must be found in a line.
 #[derive(Debug, Clone, Copy)]

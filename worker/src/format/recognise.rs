@@ -12,7 +12,7 @@ use logmill_shared::NamedAs;
 
 use super::fields::{Fields, split_address};
 use super::{ALB_ACCESS_LOGS, ELB_LOGS, LogFormat};
-use crate::trino::iso8601::Timestamps;
+use logmill_trino::iso8601::Timestamps;
 
 /// Lines of a file's beginning that are looked at. Files cut or edited by hand may begin with others.
 const LINES_LOOKED_AT: usize = 100;

@@ -12,10 +12,10 @@ use arrow::datatypes::{Schema, SchemaRef};
 use super::fields::Fields;
 use super::line::{Line, Needs, Request};
 use super::{Condition, LINE_TEXT_BYTES, LogFormat, MIN_FIELDS, Rejection, ScanColumn, Source};
-use crate::trino::cast;
-use crate::trino::iso8601::Timestamps;
-use crate::trino::uri::Queries;
-use crate::trino::url;
+use logmill_trino::cast;
+use logmill_trino::iso8601::Timestamps;
+use logmill_trino::uri::Queries;
+use logmill_trino::url;
 
 /// Turns lines into columns.
 pub struct Scan {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::gunzip::{GunzipError, LogText};
+use logmill_gzip::{GunzipError, LogText};
 
 /// A longer line is rejected. AWS cuts the longest fields at 8 KB and writes two or three of them.
 pub const MAX_LINE_BYTES: usize = 256 * 1024;
@@ -108,11 +108,11 @@ fn to_text(bytes: &[u8]) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::gunzip::{self, Decoder, TEXT_BYTES};
     use super::*;
+    use logmill_gzip::{Decoder, TEXT_BYTES};
 
     fn chunks(text: &[u8]) -> Vec<(bool, String)> {
-        let mut lines = Lines::new(gunzip::open(text, Decoder::Own, u64::MAX).unwrap());
+        let mut lines = Lines::new(logmill_gzip::open(text, Decoder::Own, u64::MAX).unwrap());
         let mut chunks = Vec::new();
         while let Some(chunk) = lines.next_chunk().unwrap() {
             chunks.push(match chunk {
@@ -173,7 +173,8 @@ mod tests {
         let text = format!("{mark}one\n{mark}two\n");
         assert_eq!(chunks(text.as_bytes())[0].1, format!("one\n{mark}two\n"));
         assert!(chunks(mark.as_bytes()).is_empty());
-        let mut lines = Lines::new(gunzip::open(text.as_bytes(), Decoder::Own, u64::MAX).unwrap());
+        let mut lines =
+            Lines::new(logmill_gzip::open(text.as_bytes(), Decoder::Own, u64::MAX).unwrap());
         assert!(lines.peek().unwrap().starts_with(b"one"));
         assert!(lines.peek().unwrap().starts_with(b"one"));
     }

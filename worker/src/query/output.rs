@@ -16,7 +16,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use crate::terminal::{Escaping, escaped};
-use crate::trino::cast::date_to_varchar;
+use logmill_trino::cast::date_to_varchar;
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -25,8 +25,8 @@ use serde_json::Value;
 
 use crate::table::definition::DATE_COLUMN;
 use crate::table::{DataFile, TableError, Version};
-use crate::trino::cast::varchar_to_date;
-use crate::trino::iso8601::from_iso8601_timestamp;
+use logmill_trino::cast::varchar_to_date;
+use logmill_trino::iso8601::from_iso8601_timestamp;
 
 const MICROSECONDS_PER_MILLISECOND: i64 = 1000;
 

@@ -25,7 +25,7 @@ use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 
 use crate::engine::fallible;
 use crate::table::FailedLines;
-use crate::trino::iso8601::{civil_from_days, days_from_civil};
+use logmill_trino::iso8601::{civil_from_days, days_from_civil};
 
 /// Hours, or days, that a log file may touch in a table whose times visitors write. Each costs the commit a file; with
 /// too few, events that are delivered late are lost to the rollup, and with too many, one visitor has a year written anew.

@@ -62,7 +62,7 @@ impl RejectedLines {
     pub(crate) fn new(log_file: &LogFile) -> Self {
         let date = log_file
             .day()
-            .and_then(|day| crate::trino::cast::varchar_to_date(&day).ok());
+            .and_then(|day| logmill_trino::cast::varchar_to_date(&day).ok());
         Self {
             definition: Self::definition(),
             log_file: log_file.uri().to_owned(),

@@ -18,7 +18,7 @@ use datafusion::logical_expr::{
 };
 
 use crate::engine::types::sql;
-use crate::trino::cast as trino;
+use logmill_trino::cast as trino;
 
 /// Makes a [`Cast`] of a cast that Arrow does otherwise than Trino; leaves other expressions as they are.
 pub(crate) fn plan(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {

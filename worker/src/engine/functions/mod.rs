@@ -1,5 +1,5 @@
 //! Trino's functions, with Trino's results, as DataFusion functions. What they compute is in
-//! [`crate::trino`] and [`crate::sketch`]; here it meets Arrow.
+//! [`logmill_trino`] and [`logmill_sketch`]; here it meets Arrow.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};

@@ -1,5 +1,5 @@
 //! Trino's sketches as aggregate functions and the functions that read them. A sketch is a value of type
-//! binary, in the bytes that Trino's casts take (see [`crate::sketch`]). `HyperLogLog` and `tdigest` begin
+//! binary, in the bytes that Trino's casts take (see [`logmill_sketch`]). `HyperLogLog` and `tdigest` begin
 //! with different bytes, so that `merge` knows what it has before it.
 
 use std::fmt::Debug;
@@ -18,7 +18,7 @@ use datafusion::logical_expr::{
 };
 
 use super::{Scalar, returns_bigint};
-use crate::sketch::{
+use logmill_sketch::{
     HyperLogLog, SketchError, TDigest, Waiting, hash_bigint, hash_double, hash_varchar,
 };
 

@@ -16,9 +16,9 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use super::{
     Scalar, map_text, returns_bigint, returns_text, returns_timestamp, text_values, timestamp_type,
 };
-use crate::trino::calendar;
-use crate::trino::iso8601::{self, Unit, UnitError};
-use crate::trino::time_format::TimeFormat;
+use logmill_trino::calendar;
+use logmill_trino::iso8601::{self, Unit, UnitError};
+use logmill_trino::time_format::TimeFormat;
 
 const MILLISECONDS_PER_DAY: i64 = 86_400_000;
 

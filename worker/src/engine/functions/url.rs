@@ -8,7 +8,7 @@ use arrow::datatypes::DataType::Utf8View;
 use datafusion::common::{DataFusionError, Result};
 
 use super::{Scalar, map_text, returns_bigint, returns_text, text_values};
-use crate::trino::url;
+use logmill_trino::url;
 
 pub(super) fn functions() -> Vec<Scalar> {
     let part = |name, evaluate| Scalar::new(name, vec![Utf8View], returns_text, evaluate);

@@ -1,14 +1,5 @@
-//! Sketches that Trino and Athena read: counts of distinct values, and quantiles.
-//!
-//! A rollup can't be summed into a count of distinct visitors or into a 99th percentile, but the
-//! sketches of its rows can be merged, here while rows with the same key are folded together and
-//! later by the reader's `merge()`. For that the bytes must be those of airlift, Trino's library:
-//! [`HyperLogLog`] is what `approx_set` makes, [`TDigest`] what `tdigest_agg` makes.
-//!
-//! Both formats are little-endian and carry neither length nor checksum. Bytes read back from a
-//! table may come from another writer, so whatever they hold, reading them ends in a sketch or in
-//! a [`SketchError`], and allocates no more than a small multiple of their length or, for a
-//! HyperLogLog, its buckets.
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs, unreachable_pub)]
 
 mod murmur3;
 mod hyper_log_log;
@@ -69,16 +60,16 @@ mod testing {
     use sha2::{Digest, Sha256};
 
     /// Bytes as in `sketch-vectors.txt`.
-    pub(super) fn hex(bytes: &[u8]) -> String {
+    pub(crate) fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    pub(super) fn sha256(bytes: &[u8]) -> String {
+    pub(crate) fn sha256(bytes: &[u8]) -> String {
         hex(&Sha256::digest(bytes))
     }
 
     /// The reverse of `hex`; spaces may group the digits.
-    pub(super) fn unhex(text: &str) -> Vec<u8> {
+    pub(crate) fn unhex(text: &str) -> Vec<u8> {
         let digits: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
         let bytes = digits.chunks(2).map(String::from_iter);
         bytes
@@ -87,23 +78,23 @@ mod testing {
     }
 
     /// Knuth's linear congruential generator: the same numbers in every run.
-    pub(super) struct Lcg(pub(super) u64);
+    pub(crate) struct Lcg(pub(crate) u64);
 
     impl Lcg {
-        pub(super) fn next(&mut self) -> u64 {
+        pub(crate) fn next(&mut self) -> u64 {
             self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005);
             self.0 = self.0.wrapping_add(1_442_695_040_888_963_407);
             self.0
         }
 
         /// A number below `limit`, from the better, upper bits.
-        pub(super) fn below(&mut self, limit: u64) -> u64 {
+        pub(crate) fn below(&mut self, limit: u64) -> u64 {
             (self.next() >> 33) % limit
         }
     }
 
     /// Copies of `bytes` with some bytes overwritten, inserted, or cut off, most of them malformed.
-    pub(super) fn mutations(bytes: &[u8], count: usize, seed: u64) -> Vec<Vec<u8>> {
+    pub(crate) fn mutations(bytes: &[u8], count: usize, seed: u64) -> Vec<Vec<u8>> {
         let mut random = Lcg(seed);
         let mut mutate = |_| {
             let mut mutated = bytes.to_vec();

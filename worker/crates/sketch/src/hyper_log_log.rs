@@ -24,7 +24,7 @@ const DENSE_V2: u8 = 3;
 /// Sparse entries hold this many leading bits of the hash, whatever the number of buckets.
 const PREFIX_BITS: u32 = 26;
 /// Below the prefix in an entry: how many zeros follow it in the hash.
-pub(super) const ZEROS_BITS: u32 = u32::BITS - PREFIX_BITS;
+pub(crate) const ZEROS_BITS: u32 = u32::BITS - PREFIX_BITS;
 const ZEROS_MASK: u32 = (1 << ZEROS_BITS) - 1;
 /// All bits after the prefix can be zero, and there are no more.
 const ZEROS_MAX: u32 = u64::BITS - PREFIX_BITS;
@@ -103,7 +103,7 @@ impl HyperLogLog {
     }
 
     /// Counts values by the sparse entries of their hashes, strictly ascending by prefix.
-    pub(crate) fn insert_entries(&mut self, entries: &[u32]) {
+    pub fn insert_entries(&mut self, entries: &[u32]) {
         self.merge_entries(entries.iter().copied());
     }
 
@@ -288,13 +288,13 @@ fn dense_from(index_bits: u8) -> usize {
 }
 
 /// A sparse entry as in `SparseHll.encode`: 26 bits of hash, and the number of zeros after them.
-pub(super) fn sparse_entry(hash: u64) -> u32 {
+pub(crate) fn sparse_entry(hash: u64) -> u32 {
     let prefix = (hash >> (u64::BITS - PREFIX_BITS)) as u32;
     let zeros = (hash << PREFIX_BITS).leading_zeros().min(ZEROS_MAX);
     prefix << ZEROS_BITS | zeros
 }
 
-pub(super) fn prefix(entry: u32) -> u32 {
+pub(crate) fn prefix(entry: u32) -> u32 {
     entry >> ZEROS_BITS
 }
 

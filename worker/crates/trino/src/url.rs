@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::digit;
 use super::uri::Uri;
-use crate::marks::{Marks, one_of};
+use logmill_byte_search::{Marks, one_of};
 
 /// `url_extract_protocol`: the scheme, in the case it was written in.
 pub fn extract_protocol(url: &str) -> Option<Cow<'_, str>> {

@@ -30,7 +30,7 @@ pub fn hash64(bytes: &[u8]) -> u64 {
 }
 
 /// `hash64` of the eight little-endian bytes of `value`, without the loop.
-pub(super) fn hash64_of_u64(value: u64) -> u64 {
+pub(crate) fn hash64_of_u64(value: u64) -> u64 {
     finish(scramble_first(value), 0, size_of::<u64>())
 }
 

@@ -6,10 +6,10 @@
 use std::fmt;
 
 /// Milliseconds in a second, a minute, an hour and a day.
-pub(super) const SECOND: i64 = 1_000;
-pub(super) const MINUTE: i64 = 60 * SECOND;
-pub(super) const HOUR: i64 = 60 * MINUTE;
-pub(super) const DAY: i64 = 24 * HOUR;
+pub(crate) const SECOND: i64 = 1_000;
+pub(crate) const MINUTE: i64 = 60 * SECOND;
+pub(crate) const HOUR: i64 = 60 * MINUTE;
+pub(crate) const DAY: i64 = 24 * HOUR;
 
 /// Why a timestamp isn't one. Its `Display` is Trino's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,7 +154,7 @@ pub fn from_iso8601_timestamp(text: &str) -> Result<i64, TimestampError<'_>> {
 
 /// Joda-Time's `ISODateTimeFormat.date()`, the slow half of a cast to DATE: a signed year of up to nine digits, a month
 /// and a day. Days from 1970-01-01, which may be more than a DATE holds.
-pub(super) fn epoch_days(text: &str) -> Option<i64> {
+pub(crate) fn epoch_days(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     let mut fields = Fields::default();
     let at = year(&mut fields, bytes, 0).ok()?;

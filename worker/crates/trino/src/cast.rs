@@ -466,7 +466,7 @@ pub fn double_to_varchar(value: f64) -> String {
 }
 
 /// `Double.toString`, which the messages have.
-pub(super) fn java_double(value: f64) -> String {
+pub(crate) fn java_double(value: f64) -> String {
     if value == 0.0 {
         return if value.is_sign_negative() {
             "-0.0"

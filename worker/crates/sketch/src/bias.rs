@@ -9,7 +9,7 @@
 ///
 /// Outside of what airlift measured, the estimate stays as it is: the bias fades as the
 /// estimate grows past five times the number of buckets.
-pub(super) fn correct_bias(estimate: f64, index_bits: u8) -> f64 {
+pub(crate) fn correct_bias(estimate: f64, index_bits: u8) -> f64 {
     let table = usize::from(index_bits) - FIRST_INDEX_BITS;
     let (estimates, biases) = (RAW_ESTIMATES[table], BIASES[table]);
     let above = estimates.partition_point(|measured| *measured < estimate);

@@ -1,8 +1,5 @@
-//! Where certain bytes stand in a text.
-//!
-//! Between one space of a log line and the next, or one `&` of a query and the next, are a dozen bytes. That is too few for
-//! `memchr`, whose call costs more than the search, and too irregular for a loop over bytes, in which the processor does not
-//! foresee where it ends. Here sixty-four bytes are compared at a time, and what is found of them is kept as bits.
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs, unreachable_pub)]
 
 use wide::u8x16;
 
@@ -13,7 +10,7 @@ const BLOCK_BYTES: usize = 64;
 const PIECE_BYTES: usize = 16;
 
 /// The places in a text of all bytes that are marks, in order.
-pub(crate) struct Marks<'a, T> {
+pub struct Marks<'a, T> {
     text: &'a [u8],
     /// Tells of sixteen bytes which are marks: all bits of those are set, of the others none.
     test: T,
@@ -27,7 +24,7 @@ pub(crate) struct Marks<'a, T> {
 
 /// Bytes that are one of some.
 #[inline(always)]
-pub(crate) fn one_of<const N: usize>(marks: [u8; N]) -> impl Fn(u8x16) -> u8x16 {
+pub fn one_of<const N: usize>(marks: [u8; N]) -> impl Fn(u8x16) -> u8x16 {
     move |bytes| {
         let equal = marks.map(|mark| bytes.simd_eq(u8x16::splat(mark)));
         let any = equal.into_iter().reduce(|any, equal| any | equal);
@@ -38,7 +35,7 @@ pub(crate) fn one_of<const N: usize>(marks: [u8; N]) -> impl Fn(u8x16) -> u8x16 
 impl<'a, T: Fn(u8x16) -> u8x16> Marks<'a, T> {
     /// Those from `start` on. The test must tell of each byte by itself.
     #[inline(always)]
-    pub(crate) fn new(text: &'a [u8], start: usize, test: T) -> Self {
+    pub fn new(text: &'a [u8], start: usize, test: T) -> Self {
         Self {
             text,
             test,

@@ -9,7 +9,7 @@ use super::inflate::{Damage, Inflate, Input, Output, Progress};
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Reads ahead, and knows how far what came after it has got.
-pub(super) struct ReadAhead<R> {
+pub(crate) struct ReadAhead<R> {
     reader: R,
     buffer: Vec<u8>,
     /// What is in the buffer and not taken.
@@ -21,7 +21,7 @@ pub(super) struct ReadAhead<R> {
 }
 
 impl<R: Read> ReadAhead<R> {
-    pub(super) fn new(reader: R) -> Self {
+    pub(crate) fn new(reader: R) -> Self {
         Self {
             reader,
             buffer: vec![0; BUFFER_BYTES],
@@ -33,12 +33,12 @@ impl<R: Read> ReadAhead<R> {
     }
 
     /// Bytes of the file that have been taken.
-    pub(super) fn offset(&self) -> u64 {
+    pub(crate) fn offset(&self) -> u64 {
         self.passed + self.taken as u64
     }
 
     /// The next bytes, which stay to be taken: fewer only if the file ends there.
-    pub(super) fn peek(&mut self, bytes: usize) -> io::Result<&[u8]> {
+    pub(crate) fn peek(&mut self, bytes: usize) -> io::Result<&[u8]> {
         while self.end - self.taken < bytes && !self.ended {
             self.read_more()?;
         }
@@ -47,7 +47,7 @@ impl<R: Read> ReadAhead<R> {
     }
 
     /// Passes over bytes as long as they are such.
-    pub(super) fn skip_while(&mut self, is: impl Fn(u8) -> bool) -> io::Result<()> {
+    pub(crate) fn skip_while(&mut self, is: impl Fn(u8) -> bool) -> io::Result<()> {
         while let Some(&byte) = self.peek(1)?.first()
             && is(byte)
         {
@@ -57,7 +57,7 @@ impl<R: Read> ReadAhead<R> {
     }
 
     /// Reads a byte or more after what is there, or finds that there is none.
-    pub(super) fn read_more(&mut self) -> io::Result<()> {
+    pub(crate) fn read_more(&mut self) -> io::Result<()> {
         self.buffer.copy_within(self.taken..self.end, 0);
         self.end -= self.taken;
         self.passed += self.taken as u64;
@@ -77,7 +77,7 @@ impl<R: Read> ReadAhead<R> {
     }
 
     /// The next bytes, or an error of kind `UnexpectedEof`.
-    pub(super) fn take<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+    pub(crate) fn take<const N: usize>(&mut self) -> io::Result<[u8; N]> {
         match self.peek(N)?.first_chunk() {
             Some(&bytes) => {
                 self.taken += N;
@@ -88,7 +88,7 @@ impl<R: Read> ReadAhead<R> {
     }
 
     /// Copies bytes as they are. Returns how many: none only at the end, or if none are asked for.
-    pub(super) fn copy(&mut self, to: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn copy(&mut self, to: &mut [u8]) -> io::Result<usize> {
         if self.taken == self.end {
             self.read_more()?;
         }
@@ -100,7 +100,7 @@ impl<R: Read> ReadAhead<R> {
     }
 
     /// Decompresses what is there.
-    pub(super) fn inflate(
+    pub(crate) fn inflate(
         &mut self,
         inflate: &mut Inflate,
         output: &mut Output<'_>,

@@ -10,13 +10,13 @@ use super::gzip::is_padding;
 
 /// The text of all members of a gzip file. Each member's checksum and length are checked when the next one begins, or when
 /// the file ends.
-pub(super) struct Members<R> {
+pub(crate) struct Members<R> {
     /// `None` when the file has ended.
     member: Option<GzDecoder<R>>,
 }
 
 impl<R: BufRead> Members<R> {
-    pub(super) fn new(file: R) -> Self {
+    pub(crate) fn new(file: R) -> Self {
         Self {
             member: Some(GzDecoder::new(file)),
         }

@@ -1,10 +1,5 @@
-//! What Trino's scalar functions answer, over plain Rust values: no Arrow, no engine, no clock.
-//!
-//! A rollup here and the same SQL in Athena have to agree to the letter, so these modules follow what Trino is
-//! built on (`java.net.URI`, `URLDecoder`, Joda-Time, `Double.parseDouble`) down to what it accepts by accident.
-//! Athena engine version 3 is about Trino 435, which is the version meant where versions differ.
-//!
-//! The files in `vectors/` are that version's own answers; the tests compare with every one of them.
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs, unreachable_pub)]
 
 pub mod uri;
 pub mod url;
@@ -44,7 +39,7 @@ fn digit(character: char, radix: u32) -> Option<u32> {
 /// message. `\t`, `\n`, `\r`, `\\` and `\u{…}` are escapes, `\N` is Java's `null`, and a DOUBLE is its bits in
 /// hexadecimal. A `#` starts a comment.
 #[cfg(test)]
-pub(crate) mod vectors {
+pub mod vectors {
     use std::borrow::Cow;
     use std::fmt::Display;
 
@@ -55,7 +50,7 @@ pub(crate) mod vectors {
     type Answer = Result<Option<String>, String>;
 
     /// How many lines `file` has, all of which have to agree. Shows up to `shown` of those that don't.
-    pub(crate) fn check(file: &str, shown: usize) -> usize {
+    pub fn check(file: &str, shown: usize) -> usize {
         let lines: Vec<_> = file
             .lines()
             .filter(|line| !line.is_empty() && !line.starts_with('#'))

@@ -16,7 +16,7 @@
 //! overwritten.
 
 /// How far back a match may reach, in bytes.
-pub(super) const WINDOW_BYTES: usize = 32 * 1024;
+pub(crate) const WINDOW_BYTES: usize = 32 * 1024;
 
 /// The most that the header of a block takes: its kind, the numbers of codes, the code lengths' own code, and 316 code
 /// lengths, which take up to 7 bits and as many extra ones. Rounded up, and what the last refill reads ahead.
@@ -42,7 +42,7 @@ const END_OF_BLOCK: usize = 256;
 
 /// What has come of a call of [`Inflate::inflate`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(crate) enum Progress {
     /// It goes on with more input: call again with what is left of this, and at least a byte of what follows.
     NeedsInput,
     /// It goes on with more room: two bytes or more.
@@ -53,7 +53,7 @@ pub(super) enum Progress {
 
 /// Why a stream can't be decompressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Damage {
+pub(crate) enum Damage {
     /// It goes on, but the input does not.
     CutOff,
     /// It is no deflate stream.
@@ -61,25 +61,25 @@ pub(super) enum Damage {
 }
 
 /// Compressed bytes.
-pub(super) struct Input<'a> {
-    pub(super) bytes: &'a [u8],
+pub(crate) struct Input<'a> {
+    pub(crate) bytes: &'a [u8],
     /// How many of them have been taken.
-    pub(super) taken: usize,
+    pub(crate) taken: usize,
     /// Nothing follows them.
-    pub(super) is_last: bool,
+    pub(crate) is_last: bool,
 }
 
 /// Where text is appended to.
-pub(super) struct Output<'a> {
-    pub(super) buffer: &'a mut [u8],
+pub(crate) struct Output<'a> {
+    pub(crate) buffer: &'a mut [u8],
     /// Where the stream's text begins in the buffer. All of it is there, or the last [`WINDOW_BYTES`] of it.
-    pub(super) start: usize,
+    pub(crate) start: usize,
     /// Where its text ends.
-    pub(super) end: usize,
+    pub(crate) end: usize,
 }
 
 /// Decompresses a deflate stream.
-pub(super) struct Inflate {
+pub(crate) struct Inflate {
     part: Part,
     in_last_block: bool,
     bits: Bits,
@@ -254,7 +254,7 @@ static LENGTH_CODE_ORDER: [usize; 19] = [
 
 impl Inflate {
     /// At the beginning of a stream.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             part: Part::BlockHeader,
             in_last_block: false,
@@ -268,7 +268,7 @@ impl Inflate {
     }
 
     /// At the beginning of another stream.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.part = Part::BlockHeader;
         self.in_last_block = false;
         self.bits = Bits::default();
@@ -276,7 +276,7 @@ impl Inflate {
     }
 
     /// Goes on as far as input and room reach.
-    pub(super) fn inflate(
+    pub(crate) fn inflate(
         &mut self,
         input: &mut Input<'_>,
         output: &mut Output<'_>,

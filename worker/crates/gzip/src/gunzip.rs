@@ -10,7 +10,7 @@ use super::read_ahead::ReadAhead;
 use super::second_opinion::Members;
 
 /// Text held at once, at most, beside the window that decompression looks back to.
-pub(super) const TEXT_BYTES: usize = 1024 * 1024;
+pub const TEXT_BYTES: usize = 1024 * 1024;
 
 /// What the buffer begins with. It grows as it is filled: to clear a megabyte takes longer than to read a small log file.
 const FIRST_BUFFER_BYTES: usize = 128 * 1024;

@@ -9,7 +9,7 @@
 
 use wide::u8x16;
 
-use crate::marks::Marks;
+use logmill_byte_search::Marks;
 
 /// The parts of a URI, undecoded, as the getters of `java.net.URI` give them; `None` is Java's `null`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

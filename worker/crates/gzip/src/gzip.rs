@@ -7,7 +7,7 @@ use crc32fast::Hasher;
 use super::inflate::{Damage, Inflate, Output, Progress};
 use super::read_ahead::ReadAhead;
 
-pub(super) const MAGIC: [u8; 2] = [0x1f, 0x8b];
+pub(crate) const MAGIC: [u8; 2] = [0x1f, 0x8b];
 const DEFLATE: u8 = 8;
 
 // Bits of the header's flags.
@@ -18,7 +18,7 @@ const FCOMMENT: u8 = 1 << 4;
 const RESERVED: u8 = 0b1110_0000;
 
 /// Decompresses a gzip file, one member after the other.
-pub(super) struct Gunzip {
+pub(crate) struct Gunzip {
     inflate: Inflate,
     member: Option<Member>,
     any_member: bool,
@@ -33,7 +33,7 @@ struct Member {
 }
 
 impl Gunzip {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             inflate: Inflate::new(),
             member: None,
@@ -46,7 +46,7 @@ impl Gunzip {
     ///
     /// Errors are of kind `UnexpectedEof` where the file ends too early, and `InvalidData` where it is damaged or goes
     /// on with something else.
-    pub(super) fn append<R: Read>(
+    pub(crate) fn append<R: Read>(
         &mut self,
         file: &mut ReadAhead<R>,
         buffer: &mut [u8],
@@ -128,7 +128,7 @@ impl Gunzip {
 
     fn check_trailer<R: Read>(&mut self, file: &mut ReadAhead<R>) -> io::Result<()> {
         let member = self.member.take().unwrap_or_default();
-        #[cfg(test)]
+        #[cfg(feature = "faults")]
         if IS_BROKEN.get() {
             return Err(corrupt("a test says so"));
         }
@@ -144,15 +144,15 @@ impl Gunzip {
     }
 }
 
-#[cfg(test)]
+#[cfg(feature = "faults")]
 thread_local! {
     /// Makes this decoder refuse what is right, as a fault of its own would.
-    pub(crate) static IS_BROKEN: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    pub static IS_BROKEN: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
 /// Whether the byte may follow the last member, or stand between members, and mean nothing. Tapes and block devices leave
 /// zeros, which `gzip` ignores too; an editor or `echo >>` leaves a line end. No member begins with such a byte.
-pub(super) fn is_padding(byte: u8) -> bool {
+pub(crate) fn is_padding(byte: u8) -> bool {
     matches!(byte, 0 | b'\n' | b'\r')
 }
 
