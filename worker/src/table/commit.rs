@@ -37,6 +37,7 @@ use super::statistics::delta_statistics;
 use super::world::Guard;
 use super::{DataFile, Definition, Entry, Lease, Table, TableError, Version, lease, milliseconds};
 use crate::memory;
+use crate::retry::{self, Policy, Retries};
 use crate::rollup::DATE_COLUMN;
 
 /// What one commit takes, so that its memory does not grow with the backlog. The next commit takes the rest.
@@ -68,10 +69,16 @@ const SLOT_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 /// What is listed of staging at once, as a multiple of what one commit takes: some of it may have been counted.
 const LISTED_PER_TAKEN: usize = 4;
 
-/// Races that a commit loses without any progress before it gives up, and the wait between them: somewhat more than a minute
-/// in all. What the store refuses is not attempted again: it has been, request by request.
-const MAX_RACES: u32 = 20;
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// Races that a commit loses without any progress before it gives up: about a minute in all. What the store refuses is not
+/// attempted again: it has been, request by request.
+const RACES: Policy = Policy {
+    attempts: 21,
+    first_wait: Duration::from_millis(10),
+    longest_wait: Duration::from_secs(3),
+};
+
+/// How long somebody else's lease is waited for before that is said, and how often it is said again.
+const WORTH_A_WORD: Duration = Duration::from_secs(15);
 
 /// A commit that has taken longer than this is not written: vacuum may take its new files for those of a commit that
 /// has died ([`super::vacuum::ORPHAN_GRACE`], which is far longer).
@@ -142,75 +149,70 @@ impl Lost {
 impl Table {
     /// Commits everything that is staged, or waits for whoever is about to do so.
     pub async fn commit(&self) -> Result<Committed, TableError> {
-        loop {
-            if !self.has_staged().await? {
-                return Ok(Committed::default());
-            }
+        let mut waited = Waited::new(self.world.now());
+        // Whatever is staged, first: that it is all set aside is seen by the commit.
+        while !staging::list(&self.store, 1, &Names::default())
+            .await?
+            .is_empty()
+        {
             if let Some(mut lease) = self.try_lease().await? {
                 let committed = self.commit_by(&mut lease).await;
                 lease.release().await;
                 return committed;
             }
-            tracing::debug!(table = %self.definition.name, "another has the lease");
+            // Who has the lease leaves there what is set aside.
+            let set_aside = Names::list(&self.store, &*self.world).await?;
+            if staging::list(&self.store, 1, &set_aside).await?.is_empty() {
+                break;
+            }
+            waited.tell(&self.definition.name, self.world.now());
             self.world.sleep(lease::POLL).await;
         }
-    }
-
-    async fn has_staged(&self) -> Result<bool, TableError> {
-        if staging::list(&self.store, 1, &Names::default())
-            .await?
-            .is_empty()
-        {
-            return Ok(false);
-        }
-        let set_aside = Names::list(&self.store, &*self.world).await?;
-        let staged = staging::list(&self.store, 1, &set_aside).await?;
-        Ok(!staged.is_empty())
+        Ok(Committed::default())
     }
 
     /// Commits everything that is staged.
     pub async fn commit_by(&self, lease: &mut Lease) -> Result<Committed, TableError> {
         let mut all = Committed::default();
-        let mut failures = 0;
+        let mut races = self.races();
         loop {
             match self.try_commit(lease).await {
                 Ok(committed) => {
-                    failures = 0;
+                    races.start_over();
                     let more = committed.more;
                     all.add(committed);
                     if !more {
                         return Ok(all);
                     }
                 }
-                Err(error) => self.wait_after(error, &mut failures).await?,
+                Err(error) => self.wait_after(error, &mut races).await?,
             }
         }
     }
 
-    /// Waits before the next attempt, if somebody else was in the way of this one.
+    /// Begins to count lost races for the next version.
+    pub(super) fn races(&self) -> Retries {
+        let what = format!("next version of {}", self.definition.name);
+        RACES.begin_with(what, Some(self.world.unique() as u64))
+    }
+
+    /// Waits before the next attempt, if somebody else was in the way of this one. Nothing else is attempted again: the store's
+    /// requests have been, each by itself, and attempts at both would multiply.
     pub(super) async fn wait_after(
         &self,
         error: TableError,
-        failures: &mut u32,
+        races: &mut Retries,
     ) -> Result<(), TableError> {
-        if !error.is_race() || *failures >= MAX_RACES {
+        if !error.is_lost_race() {
             return Err(error);
         }
-        *failures += 1;
-        let (table, failures) = (&self.definition.name, *failures);
-        match failures {
-            0..5 => tracing::debug!(%table, failures, %error, "again"),
-            _ => tracing::warn!(%table, failures, %error, "again"),
+        match races.failed(&error) {
+            Some(wait) => {
+                self.world.sleep(wait).await;
+                Ok(())
+            }
+            None => Err(error),
         }
-        self.world.sleep(self.wait_before(failures)).await;
-        Ok(())
-    }
-
-    /// Doubles from 10 ms, with a part of chance so that two that collided do not do so again.
-    fn wait_before(&self, attempt: u32) -> Duration {
-        let wait = Duration::from_millis(10) * 2_u32.saturating_pow(attempt);
-        let chance = (self.world.unique() as u32) as f64 / f64::from(u32::MAX);
-        wait.min(LONGEST_WAIT).mul_f64(0.5 + chance / 2.0)
     }
 
     /// Tries once to commit what is staged, up to the bounds of one commit.
@@ -549,6 +551,32 @@ impl Table {
             self.definition.row_schema(),
             opened.try_flatten(),
         ))
+    }
+}
+
+/// Since when another's lease is waited for, and when that was last said.
+struct Waited {
+    since: SystemTime,
+    told: SystemTime,
+}
+
+impl Waited {
+    fn new(now: SystemTime) -> Self {
+        Self {
+            since: now,
+            told: now,
+        }
+    }
+
+    fn tell(&mut self, table: &str, now: SystemTime) {
+        let since = |moment| now.duration_since(moment).unwrap_or_default();
+        if since(self.told) >= WORTH_A_WORD {
+            retry::log_wait(
+                &format!("another process holds the lease of {table}, and is to commit what is staged"),
+                since(self.since),
+            );
+            self.told = now;
+        }
     }
 }
 
