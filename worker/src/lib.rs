@@ -36,6 +36,7 @@ pub mod journey;
 pub mod pace;
 pub mod upkeep;
 pub mod metrics;
+mod set_aside_watch;
 mod stall;
 pub mod run;
 pub mod serve;

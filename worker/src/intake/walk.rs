@@ -334,11 +334,7 @@ mod tests {
     }
 
     /// Folders with a log file each. To list one of them is answered by this status.
-    fn folders(
-        names: &'static [&'static str],
-        broken: &'static str,
-        status: u16,
-    ) -> FakeS3 {
+    fn folders(names: &'static [&'static str], broken: &'static str, status: u16) -> FakeS3 {
         FakeS3::start(move |_, request| {
             let prefix = request.parameter("prefix").unwrap_or_default();
             if prefix == broken {
@@ -375,7 +371,8 @@ mod tests {
             uris.extend(page.iter().map(|found| found.log_file.uri().to_owned()));
         }
         uris.sort();
-        let expected = ["a", "c"].map(|folder| format!("s3://logs/{folder}/1_20250505T1200Z_r.log"));
+        let expected =
+            ["a", "c"].map(|folder| format!("s3://logs/{folder}/1_20250505T1200Z_r.log"));
         assert_eq!(uris, expected);
         let not_listed = listing.not_listed();
         assert_eq!(not_listed.len(), 1, "{not_listed:?}");

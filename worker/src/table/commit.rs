@@ -24,9 +24,10 @@ use deltalake_core::kernel::{Action, Add, Remove};
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 use futures::{FutureExt, StreamExt, TryStreamExt};
-use logmill_shared::Shard;
+use logmill_shared::{LogFileId, Shard};
 
 use super::delta_log::Operation;
+use super::ledger::Extended;
 use super::merging::{Room, Rooms, rows_of};
 use super::parquet_file::{self, ParquetFile, Size, Use, Written};
 use super::runs::Runs;
@@ -35,7 +36,9 @@ use super::slot::{Slot, runs};
 use super::staging::{self, Opening, StagedFile, StagedRows};
 use super::statistics::delta_statistics;
 use super::world::Guard;
-use super::{DataFile, Definition, Entry, Lease, Table, TableError, Version, lease, milliseconds};
+use super::{
+    DataFile, Definition, Entry, HowMuch, Lease, Table, TableError, Version, lease, milliseconds,
+};
 use crate::memory;
 use crate::retry::{self, Policy, Retries};
 use crate::rollup::DATE_COLUMN;
@@ -99,6 +102,10 @@ pub struct Committed {
     pub lost: Lost,
     /// What was staged and can't be committed, and is set aside now: each log file, or its id, and why.
     pub set_aside: Vec<(String, String)>,
+    /// How much is set aside by now, as far as it was looked at: where nothing is staged, it is not.
+    pub all_set_aside: Option<HowMuch>,
+    /// Log files that are counted beside another one of the same name, most likely a copy: each one's URI, and the other's.
+    pub copies: Vec<(String, String)>,
 }
 
 impl Committed {
@@ -107,6 +114,8 @@ impl Committed {
         self.more = later.more;
         self.entries.extend(later.entries);
         self.set_aside.extend(later.set_aside);
+        self.all_set_aside = later.all_set_aside.or(self.all_set_aside);
+        self.copies.extend(later.copies);
         if later.version > 0 {
             self.version = later.version;
             self.lost.add(&later.lost);
@@ -267,12 +276,14 @@ impl Table {
         lease: &mut Lease,
     ) -> Result<Committed, TableError> {
         let begun = self.world.now();
-        let (fresh, more) = self.fresh(version).await?;
+        let (fresh, more, names) = self.fresh(version).await?;
         let Fresh {
             mut staged,
             mut opened,
             set_aside,
+            set_aside_ids,
         } = self.open(fresh).await?;
+        let all_set_aside = names.map(|names| names.how_much(begun, &set_aside_ids));
         let fit = within_slots(&opened);
         let more = more || fit < staged.len();
         staged.truncate(fit);
@@ -282,6 +293,7 @@ impl Table {
             return Ok(Committed {
                 more,
                 set_aside,
+                all_set_aside,
                 ..Committed::default()
             });
         }
@@ -297,7 +309,11 @@ impl Table {
         let mut lost = Lost::default();
         let mut actions = self.write_data(version, files, &mut lost, lease).await?;
         let ledger = version.ledger.extended(&self.store, &*self.world, by_shard);
-        actions.push(Action::Txn(ledger.await?));
+        let Extended {
+            transaction,
+            copies,
+        } = ledger.await?;
+        actions.push(Action::Txn(transaction));
         lease.renew().await;
         self.check_deadline(begun)?;
         self.write_version(version, Operation::Write, actions)
@@ -318,6 +334,8 @@ impl Table {
             oldest: staged.iter().map(|file| file.staged).min(),
             lost,
             set_aside,
+            all_set_aside,
+            copies,
         })
     }
 
@@ -333,14 +351,17 @@ impl Table {
         Ok(())
     }
 
-    /// What is staged and has not been counted, up to the bounds of one commit, and whether there is more.
-    /// What has been counted is deleted.
-    async fn fresh(&self, version: &Version) -> Result<(Vec<StagedFile>, bool), TableError> {
+    /// What is staged and has not been counted, up to the bounds of one commit, whether there is more, and what is set aside, if
+    /// it was looked at. What has been counted is deleted.
+    async fn fresh(
+        &self,
+        version: &Version,
+    ) -> Result<(Vec<StagedFile>, bool, Option<Names>), TableError> {
         let files_max = self.world.bound(MAX_STAGED_FILES);
         let listed_max = LISTED_PER_TAKEN * files_max;
         let mut staged = staging::list(&self.store, listed_max, &Names::default()).await?;
         if staged.is_empty() {
-            return Ok((staged, false));
+            return Ok((staged, false, None));
         }
         let set_aside = Names::list(&self.store, &*self.world).await?;
         let mut more_staged = staged.len() == listed_max;
@@ -370,7 +391,7 @@ impl Table {
         let taken = taken.count();
         let more = more_staged || taken < fresh.len();
         fresh.truncate(taken);
-        Ok((fresh, more))
+        Ok((fresh, more, Some(set_aside)))
     }
 
     /// Opens staged files. Those that another commit has just counted and deleted are left out; those that can't be committed are
@@ -393,6 +414,7 @@ impl Table {
                 Opening::Unusable { log_file, reason } => {
                     let name = log_file.clone().unwrap_or_else(|| file.id.to_string());
                     self.set_aside_staged(&file, log_file, &reason).await?;
+                    fresh.set_aside_ids.push(file.id);
                     fresh.set_aside.push((name, reason));
                 }
             }
@@ -572,7 +594,9 @@ impl Waited {
         let since = |moment| now.duration_since(moment).unwrap_or_default();
         if since(self.told) >= WORTH_A_WORD {
             retry::log_wait(
-                &format!("another process holds the lease of {table}, and is to commit what is staged"),
+                &format!(
+                    "another process holds the lease of {table}, and is to commit what is staged"
+                ),
                 since(self.since),
             );
             self.told = now;
@@ -588,6 +612,7 @@ struct Fresh {
     opened: Vec<(Entry, StagedRows)>,
     /// Those that can't be committed, and why.
     set_aside: Vec<(String, String)>,
+    set_aside_ids: Vec<LogFileId>,
 }
 
 /// How many of these staged files, from the first, one commit takes, so that it writes a bounded number of slots.

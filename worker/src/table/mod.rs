@@ -55,6 +55,8 @@ mod rejected_lines;
 mod failed_lines;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod requests;
 
 pub use commit::{Committed, Lost};
 pub use definition::{Column, Definition, SLOT_GROUPS_MAX};
@@ -63,7 +65,7 @@ pub use lease::Lease;
 pub use ledger::Entry;
 pub use rejected_lines::RejectedLines;
 pub use root::Root;
-pub use set_aside::{Notes, SetAside};
+pub use set_aside::{HowMuch, Notes, SetAside};
 pub use settle::Settled;
 pub(crate) use staging::StagingFile;
 pub use vacuum::{MAX_GRACE, MIN_GRACE, Vacuumed};
