@@ -82,6 +82,16 @@ impl LogFile {
         Some(format!("{}-{}-{}", &end[..4], &end[4..6], &end[6..8]))
     }
 
+    /// The name, if it is one that AWS gives to an access log. AWS gives no name twice: two log files of the same one are most
+    /// likely copies. `None` of other names, which may well come twice.
+    pub fn given_name(&self) -> Option<&str> {
+        let is_given = matches!(
+            self.named_as(),
+            NamedAs::AlbAccessLog | NamedAs::ClassicAccessLog
+        );
+        is_given.then(|| self.name())
+    }
+
     /// What the name says that this is.
     pub fn named_as(&self) -> NamedAs {
         let name = self.name();

@@ -204,6 +204,8 @@ impl Intercept for RequesterPays {
 pub(crate) struct S3Error {
     /// What the caller tells apart.
     pub(crate) kind: S3ErrorKind,
+    /// Whether it is this request that may not be made, with credentials that are accepted: another may be allowed.
+    pub(crate) is_denied: bool,
     reason: String,
 }
 
@@ -240,6 +242,10 @@ impl S3Error {
         };
         Self {
             kind: kind(error, &answer),
+            is_denied: matches!(
+                (answer.status, answer.code),
+                (Some(403), Some("AccessDenied") | None)
+            ),
             reason: match answer.status {
                 Some(_) => answer.reason(bucket, needs),
                 None => unanswered("S3", error),

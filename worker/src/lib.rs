@@ -36,6 +36,7 @@ pub mod intake;
 
 pub mod feeds;
 pub mod journey;
+mod set_aside_watch;
 mod stall;
 pub mod upkeep;
 

@@ -1,5 +1,6 @@
 //! What a worker tells Prometheus of itself. `docs/operating.md` lists these metrics, and which to alarm on.
 
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::text::encode;
@@ -10,7 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::log_file::reading::{Reading, Spent};
-use crate::table::Committed;
+use crate::table::{Committed, HowMuch};
 
 /// A name and a value. There are few values of each, and none is of a log file.
 type Label = [(&'static str, String); 1];
@@ -59,6 +60,7 @@ pub struct Metrics {
     failed_lines: Counters,
     out_of_range: Counters,
     other_rows: Counters,
+    copies: Counters,
     set_aside: Gauges,
     set_aside_age: Gauges,
     troubles: Gauges,
@@ -144,6 +146,7 @@ impl Default for Metrics {
             failed_lines: Family::default(),
             out_of_range: Family::default(),
             other_rows: Family::default(),
+            copies: Family::default(),
             set_aside: Family::default(),
             set_aside_age: Family::default(),
             troubles: Family::default(),
@@ -289,8 +292,13 @@ impl Metrics {
             self.other_rows.clone(),
         );
         registry.register(
+            "copies",
+            "Log files that this worker's commits have counted beside another one of the same name, most likely as copies",
+            self.copies.clone(),
+        );
+        registry.register(
             "set_aside_log_files",
-            "Log files that are set aside for a table, as the worker that has the table's lease last saw",
+            "Log files that are set aside for a table, as this worker last saw",
             self.set_aside.clone(),
         );
         registry.register_with_unit(
@@ -403,12 +411,12 @@ impl Metrics {
         self
     }
 
-    pub(crate) fn set_aside(&self, table: &str, log_files: usize, oldest: Duration) {
+    pub(crate) fn set_aside(&self, table: &str, how_much: HowMuch) {
         let table = label("table", table);
         let count = self.set_aside.get_or_create_owned(&table);
-        count.set(log_files as i64);
+        count.set(how_much.log_files as i64);
         let age = self.set_aside_age.get_or_create_owned(&table);
-        age.set(oldest.as_secs() as i64);
+        age.set(how_much.oldest.as_secs() as i64);
     }
 
     pub(crate) fn trouble(&self, table: &str, is_trouble: bool) {
@@ -419,6 +427,7 @@ impl Metrics {
     pub(crate) fn lease(&self, table: &str, is_held: bool) {
         count(&self.upkeep_failures, "table", table, 0);
         count(&self.committed, "table", table, 0);
+        count(&self.copies, "table", table, 0);
         let gauge = self.lease_held.get_or_create_owned(&label("table", table));
         gauge.set(is_held.into());
     }
@@ -437,6 +446,8 @@ impl Metrics {
         gauge.set(committed.version as i64);
         count(&self.out_of_range, "table", table, committed.lost.sums);
         count(&self.other_rows, "table", table, committed.lost.other_rows);
+        let copies: HashSet<&String> = committed.copies.iter().map(|(copy, _)| copy).collect();
+        count(&self.copies, "table", table, copies.len() as u64);
         if let Some(oldest) = committed.oldest {
             let waited = oldest.elapsed().unwrap_or_default();
             observe(&self.staged_to_visible, "table", table, waited);

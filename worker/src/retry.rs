@@ -127,6 +127,11 @@ pub(crate) fn log_failure(what: &str, failures: u32, cause: impl Display, wait: 
     }
 }
 
+/// Logs that something has been waited for, for so long. Nothing has failed.
+pub(crate) fn log_wait(what: &str, waited: Duration) {
+    tracing::warn!(what, waited_s = waited.as_secs(), "waiting");
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Instant;

@@ -31,6 +31,7 @@ use crate::journey::{self, JourneyError, LOG_FILES_AT_ONCE_MAX, Limits, Outcome,
 use crate::memory;
 use crate::metrics::{LeftAlone, Metrics};
 use crate::rollup::Rollup;
+use crate::set_aside_watch::SetAsideWatch;
 use crate::stall::ReadCount;
 use crate::table::{Root, Table};
 use crate::upkeep::{self, News};
@@ -142,6 +143,7 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
         }
         working.spawn(Arc::clone(&worker).keep_rejected_lines(interval, stop.clone()));
     }
+    working.spawn(Arc::clone(&worker).watch_set_aside(stop.clone()));
     working.spawn({
         let (worker, stop) = (Arc::clone(&worker), stop.clone());
         async move { worker.all_stalled(&stop).await }
@@ -202,6 +204,7 @@ async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Resu
         feeds,
         root,
         warned: Mutex::default(),
+        set_aside: SetAsideWatch::new(LOOK_AT_SET_ASIDE),
         places,
         ignore: options.ignore.clone(),
         turns: Arc::new(Semaphore::new(memory.log_files)),
@@ -314,6 +317,8 @@ struct Worker {
     current: Vec<RwLock<Arc<Feed>>>,
     /// When it was last warned of what is set aside for a table.
     warned: Mutex<HashMap<String, Instant>>,
+    /// What is set aside for tables, as this worker last saw.
+    set_aside: SetAsideWatch,
     places: Places,
     ignore: Ignore,
     /// One for each log file that may be staged at once.
@@ -458,6 +463,35 @@ impl Worker {
         Ok(outcome)
     }
 
+    /// Counts what is set aside for tables: soon after this worker has set something aside, and again and again as long as there is
+    /// something, so that it is seen when it has been put back, whoever has done that.
+    async fn watch_set_aside(self: Arc<Self>, stop: CancellationToken) -> Result<()> {
+        while stop
+            .run_until_cancelled(self.set_aside.is_due())
+            .await
+            .is_some()
+        {
+            for table in self.set_aside.due() {
+                let look = async { self.root.notes(&table)?.how_much().await };
+                match look.await {
+                    Ok(how_much) => {
+                        self.set_aside.seen(&table, how_much);
+                        self.metrics.set_aside(&table, how_much);
+                    }
+                    // It stays due.
+                    Err(error) => {
+                        tracing::warn!(
+                            table,
+                            error = chain(&error),
+                            "what is set aside is not known"
+                        );
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn warn_of_set_aside(&self, log_file: &LogFile, table: &str, reason: &str) {
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -521,7 +555,10 @@ impl Worker {
         upkeep::keep(table, interval, stop, |news| match news {
             News::Lease(is_held) => self.metrics.lease(name, is_held),
             News::Committed(committed, took) => self.metrics.committed(name, &committed, took),
-            News::SetAside(log_files, oldest) => self.metrics.set_aside(name, log_files, oldest),
+            News::SetAside(how_much) => {
+                self.set_aside.seen(name, how_much);
+                self.metrics.set_aside(name, how_much);
+            }
             News::Failed => self.metrics.upkeep_failed(name),
         })
         .await;
@@ -580,6 +617,9 @@ impl Worker {
 /// likely to fail on all.
 const WARN_OF_SET_ASIDE: Duration = Duration::from_mins(1);
 
+/// How often a worker counts what is set aside, while there is something. A listing of a table's notes each time.
+const LOOK_AT_SET_ASIDE: Duration = Duration::from_mins(1);
+
 /// How often a worker sees whether a table is still the one that it opened.
 const WATCH: Duration = Duration::from_mins(5);
 
@@ -630,6 +670,7 @@ impl Stage for Arc<Worker> {
                 }
                 for (table, reason) in set_aside {
                     self.metrics.failed("set_aside");
+                    self.set_aside.changed(&table);
                     self.warn_of_set_aside(log_file, &table, &reason);
                 }
                 Ok(Taken::Staged)

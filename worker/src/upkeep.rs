@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::aws::chain;
 use crate::pace::Pace;
-use crate::table::{Committed, Lease, Table, TableError};
+use crate::table::{Committed, HowMuch, Lease, Table, TableError};
 
 /// How often the holder looks whether something is due, and gives a sign of life.
 const TICK: Duration = Duration::from_secs(5);
@@ -35,8 +35,8 @@ pub enum News {
     Lease(bool),
     /// What was staged has been counted, in so much time. There may have been nothing.
     Committed(Committed, Duration),
-    /// So many log files are set aside, the oldest for so long.
-    SetAside(usize, Duration),
+    /// So much is set aside for it.
+    SetAside(HowMuch),
     /// Something failed, and will be tried again.
     Failed,
 }
@@ -162,6 +162,16 @@ impl Keeper<'_> {
                 );
             }
         }
+        if let Some((log_file, copy_of)) = done.copies.first() {
+            tracing::warn!(
+                table = %self.table.definition().name, log_files = done.copies.len(), log_file, copy_of,
+                "log file has the name of another, most likely as its copy, and counts beside it; leave one of the two folders \
+                 out by --ignore, or announce only the other"
+            );
+        }
+        if let Some(how_much) = done.all_set_aside {
+            tell(News::SetAside(how_much));
+        }
         tell(News::Committed(done, took));
         Ok(())
     }
@@ -176,8 +186,8 @@ impl Keeper<'_> {
         if let Err(error) = self.table.vacuum(GRACE).await {
             self.failed("table not vacuumed; trying again", error, tell);
         }
-        match self.table.set_aside_now().await {
-            Ok((log_files, oldest)) => tell(News::SetAside(log_files, oldest.unwrap_or_default())),
+        match self.table.notes().how_much().await {
+            Ok(how_much) => tell(News::SetAside(how_much)),
             Err(error) => self.failed("what is set aside is not known", error, tell),
         }
         self.next_housekeeping = Instant::now() + HOUSEKEEPING;

@@ -10,10 +10,11 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use futures::TryStreamExt;
 use logmill_shared::LogFile;
 use logmill_shared::notification;
-use object_store::ObjectStoreExt;
 use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 use support::fault_proxy::{Fault, FaultProxy, Odds};
 use support::made_logs::MadeLogs;
 use support::ministack::{Ministack, at_endpoint};
@@ -221,6 +222,76 @@ fn http_is_answered_once_log_files_are_staged() {
     scene.wait_until_counted(3);
     another.end();
     scene.logs.check(|sql| scene.query(sql));
+}
+
+/// Waits until a metric has this value.
+fn wait_for_metric(worker: &Worker, name: &str, value: f64) {
+    let begin = Instant::now();
+    while worker.metric(name) != value {
+        let found = worker.metric(name);
+        assert!(begin.elapsed() < PATIENCE, "{name} is {found}");
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// An alarm rests on it, which is of use only if it comes soon.
+#[test]
+fn what_is_set_aside_is_a_metric_at_once_and_until_it_is_put_back() {
+    let scene = Scene::new(2);
+    let worker = scene.serve(&[]);
+    let post = |key: &str| {
+        let body = notification::message([&in_logs(key)]);
+        let (status, answer) = worker.request("POST", "/v1/log-files", TOKEN, &body);
+        assert_eq!(status, 200, "{answer}");
+    };
+    post(&scene.keys[0]);
+    scene.wait_until_counted(1);
+    let set_aside = "logmill_set_aside_log_files{table=\"by_minute\"} ";
+    assert_eq!(worker.metric(set_aside), 0.0);
+
+    let tables = scene.aws.bucket("tables");
+    let staged = "t/by_minute/_staging/2026-11-20T10/0123456789abcdef0123456789abcdef.parquet";
+    let staged = Path::from(staged);
+    let put = tables.put(&staged, "no Parquet".into());
+    scene.runtime.block_on(put).unwrap();
+    wait_for_metric(&worker, set_aside, 1.0);
+
+    // Somebody puts it back, and it is gone.
+    let notes = tables.list(Some(&Path::from("t/by_minute/_set_aside")));
+    let notes: Vec<_> = scene.runtime.block_on(notes.try_collect()).unwrap();
+    assert_eq!(notes.len(), 1);
+    for path in [&staged, &notes[0].location] {
+        scene.runtime.block_on(tables.delete(path)).unwrap();
+    }
+    post(&scene.keys[1]);
+    wait_for_metric(&worker, set_aside, 0.0);
+    worker.end();
+}
+
+/// AWS's automations for WAF copy log files within their bucket, under the same name.
+#[test]
+fn a_copy_of_a_log_file_counts_and_is_told_with_the_other() {
+    let scene = Scene::new(1);
+    let key = &scene.keys[0];
+    let copy = format!("copies/{key}");
+    scene.put(&copy, scene.logs.files[0].1.clone().into_bytes());
+    let mut worker = scene.serve(&[]);
+    let copies = "logmill_copies_total{table=\"by_minute\"} ";
+    for (key, copies_then) in [(key, 0.0), (&copy, 1.0)] {
+        let body = notification::message([&in_logs(key)]);
+        let (status, answer) = worker.request("POST", "/v1/log-files", TOKEN, &body);
+        assert_eq!(status, 200, "{answer}");
+        scene.wait_until_counted(if copies_then == 0.0 { 1 } else { 2 });
+        wait_for_metric(&worker, copies, copies_then);
+    }
+    let warning = worker.wait_for(
+        "log file has the name of another, most likely as its copy, and counts beside it; leave one of the two folders out by \
+         --ignore, or announce only the other",
+    );
+    assert_eq!(warning["level"], "WARN");
+    assert_eq!(warning["log_file"], in_logs(&copy).uri());
+    assert_eq!(warning["copy_of"], in_logs(key).uri());
+    worker.end();
 }
 
 #[test]

@@ -16,6 +16,14 @@ use crate::s3_uri::S3Uri;
 /// below `except` is left out.
 ///
 /// A prefix that ends within a name would be S3's own way to list, and `AWSLogs/1` would then take in `AWSLogs/12`.
+///
+/// It is one listing of all that is below, a thousand objects to a request, and S3 allows or refuses it as a whole, whatever a
+/// policy says of the folders in it. So one that fails midway says nothing of a folder: S3 can't be reached any more, and then
+/// the log files could not be read either.
+///
+/// # Errors
+///
+/// Also of what was listed before, nothing is returned.
 pub(super) async fn list(
     client: &Client,
     place: S3Uri<'_>,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use logmill_shared::{LogFile, NamedAs};
+use logmill_shared::LogFile;
 use serde::Serialize;
 
 /// A log file that has the name of another one.
@@ -67,13 +67,10 @@ impl Names {
     }
 }
 
-/// `None` for names that AWS does not give to access logs: others may well come twice.
+/// `None` for names that AWS does not give to access logs.
 fn folder_and_name(log_file: &LogFile) -> Option<(&str, &str)> {
-    let is_given = matches!(
-        log_file.named_as(),
-        NamedAs::AlbAccessLog | NamedAs::ClassicAccessLog
-    );
-    log_file.uri().rsplit_once('/').filter(|_| is_given)
+    log_file.given_name()?;
+    log_file.uri().rsplit_once('/')
 }
 
 fn hash(name: &str) -> u64 {

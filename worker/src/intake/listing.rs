@@ -320,8 +320,7 @@ impl Listing {
                 let (of, except) = (place.to_owned(), except.to_owned());
                 Self::spawn(place, |pages| async move {
                     let client = aws::bucket(aws::sdk_config().await, &bucket).await?;
-                    walk(&client, &of, &except, span, &pages).await?;
-                    Ok(Vec::new())
+                    walk(&client, &of, &except, span, &pages).await
                 })
             }
             Err(error) => Self::spawn(place, |_| async { Err(error.into()) }),
@@ -333,8 +332,7 @@ impl Listing {
     pub(super) fn of_bucket(client: Client, place: &str, except: &str, span: Span) -> Self {
         let (of, except) = (place.to_owned(), except.to_owned());
         Self::spawn(place, |pages| async move {
-            walk(&client, &of, &except, span, &pages).await?;
-            Ok(Vec::new())
+            walk(&client, &of, &except, span, &pages).await
         })
     }
 
@@ -387,7 +385,7 @@ async fn walk(
     except: &str,
     span: Span,
     pages: &Pages,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Vec<NotListed>> {
     let place = S3Uri::parse(place)?.context("it is no place in S3")?;
     let except = S3Uri::parse(except)?;
     let walk = Walk {

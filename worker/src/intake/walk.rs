@@ -7,10 +7,12 @@ use aws_sdk_s3::types::Object;
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use logmill_shared::LogFile;
 
 use super::bucket::{self, NOTHING_THERE};
-use super::listing::{Found, Page, Pages};
+use super::listing::{Found, NotListed, Page, Pages};
 use super::span::{self, Span};
+use crate::aws::S3Error;
 use crate::s3_uri::S3Uri;
 
 /// Folders that are listed at once. One request takes S3 about a tenth of a second and gives a thousand keys, more
@@ -32,14 +34,20 @@ struct Listed {
 }
 
 impl Walk<'_> {
-    /// Hands over the log files of the span. When this returns, these were all, unless it is an error.
-    pub(super) async fn walk(&self, pages: &Pages) -> Result<()> {
+    /// Hands over the log files of the span. When this returns, these were all, but for what is in the folders that are
+    /// returned.
+    ///
+    /// A folder that may not be listed, as a policy may allow only some prefixes, is one of those, and the others go on. That S3
+    /// can't be reached, or takes no credentials, is an error of the whole: it is the fault of no folder, and each of the
+    /// others would wait for it anew.
+    pub(super) async fn walk(&self, pages: &Pages) -> Result<Vec<NotListed>> {
         let place = self.place;
         if place.key != place.folder()
             && let Some(object) = bucket::single(self.client, place).await?
         {
             // Its date does not matter to who asks for it by its name.
-            return pages.send(vec![object]).await;
+            pages.send(vec![object]).await?;
+            return Ok(Vec::new());
         }
         // What the place itself is named is not looked at: who names a day's folder gets what is in it.
         let root = self.list(place.folder(), pages).await?;
@@ -47,17 +55,33 @@ impl Walk<'_> {
             bail!(NOTHING_THERE);
         }
         let mut folders = root.folders;
+        let mut not_listed = Vec::new();
         let mut under_way = FuturesUnordered::new();
         loop {
             while under_way.len() < FOLDERS_AT_ONCE
                 && let Some(folder) = folders.pop()
             {
-                under_way.push(self.list(folder, pages));
+                under_way.push(async {
+                    let listed = self.list(folder.clone(), pages).await;
+                    (folder, listed)
+                });
             }
             match under_way.next().await {
-                Some(listed) => folders.extend(listed?.folders),
-                None => return Ok(()),
+                Some((_, Ok(listed))) => folders.extend(listed.folders),
+                Some((folder, Err(error))) => not_listed.push(self.refused(&folder, error)?),
+                None => return Ok(not_listed),
             }
+        }
+    }
+
+    /// What to say of a folder that may not be listed. Any other error stays one.
+    fn refused(&self, folder: &str, error: anyhow::Error) -> Result<NotListed> {
+        match error.downcast_ref::<S3Error>() {
+            Some(refusal) if refusal.is_denied => Ok(NotListed {
+                log_file: LogFile::in_bucket(self.place.bucket, folder),
+                reason: format!("can't be listed: {refusal}"),
+            }),
+            _ => Err(error),
         }
     }
 
@@ -292,21 +316,68 @@ mod tests {
     async fn what_is_not_there_or_fails_is_an_error_and_no_end() {
         let s3 = bucket(years());
         let day = span("2025-05-05", "2025-05-06");
-        let error = listed(&s3, "s3://logs/q", "", day).await.unwrap_err();
-        assert!(format!("{:#}", anyhow::Error::new(error)).contains(NOTHING_THERE));
+        let failed = async |s3: &FakeS3, place: &str| {
+            let error = listed(s3, place, "", day).await.unwrap_err();
+            format!("{:#}", anyhow::Error::new(error))
+        };
+        assert!(failed(&s3, "s3://logs/q").await.contains(NOTHING_THERE));
 
-        let s3 = FakeS3::start(|before, request| match before {
-            0 => Answer::new(
-                200,
-                "<ListBucketResult><CommonPrefixes><Prefix>a/</Prefix></CommonPrefixes></ListBucketResult>",
-            ),
-            _ => {
-                assert_eq!(request.parameter("prefix").as_deref(), Some("a/"));
-                Answer::new(403, "<Error><Code>AccessDenied</Code></Error>")
-            }
-        });
-        let error = listed(&s3, "s3://logs", "", day).await.unwrap_err();
-        let error = format!("{:#}", anyhow::Error::new(error));
+        let s3 = folders(&["a", "b"], "a/", 503);
+        let error = failed(&s3, "s3://logs").await;
+        assert!(error.contains("S3 answers 503"), "{error}");
+        let s3 = folders(&["a", "b"], "", 403);
+        let error = failed(&s3, "s3://logs").await;
         assert!(error.contains("need s3:ListBucket"), "{error}");
+        let s3 = folders(&["a", "b"], "a/", 400);
+        let error = failed(&s3, "s3://logs").await;
+        assert!(error.contains("credentials are not accepted"), "{error}");
+    }
+
+    /// Folders with a log file each. To list one of them is answered by this status.
+    fn folders(names: &'static [&'static str], broken: &'static str, status: u16) -> FakeS3 {
+        FakeS3::start(move |_, request| {
+            let prefix = request.parameter("prefix").unwrap_or_default();
+            if prefix == broken {
+                let code = match status {
+                    403 => "AccessDenied",
+                    400 => "ExpiredToken",
+                    _ => "SlowDown",
+                };
+                return Answer::new(status, format!("<Error><Code>{code}</Code></Error>"));
+            }
+            let body = match prefix.as_str() {
+                "" => names
+                    .iter()
+                    .map(|name| {
+                        format!("<CommonPrefixes><Prefix>{name}/</Prefix></CommonPrefixes>")
+                    })
+                    .collect(),
+                _ => format!(
+                    "<Contents><Key>{prefix}1_20250505T1200Z_r.log</Key><Size>1</Size><ETag>e</ETag>\
+                     <LastModified>2025-05-05T12:30:00.000Z</LastModified></Contents>"
+                ),
+            };
+            Answer::new(200, format!("<ListBucketResult>{body}</ListBucketResult>"))
+        })
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_may_not_be_listed_is_named_and_the_others_are_listed() {
+        let s3 = folders(&["a", "b", "c"], "b/", 403);
+        let day = span("2025-05-05", "2025-05-06");
+        let mut listing = Listing::of_bucket(s3.client.clone(), "s3://logs", "", day);
+        let mut uris = Vec::new();
+        while let Some(page) = listing.next().await.unwrap() {
+            uris.extend(page.iter().map(|found| found.log_file.uri().to_owned()));
+        }
+        uris.sort();
+        let expected =
+            ["a", "c"].map(|folder| format!("s3://logs/{folder}/1_20250505T1200Z_r.log"));
+        assert_eq!(uris, expected);
+        let not_listed = listing.not_listed();
+        assert_eq!(not_listed.len(), 1, "{not_listed:?}");
+        assert_eq!(not_listed[0].log_file.uri(), "s3://logs/b/");
+        let reason = &not_listed[0].reason;
+        assert!(reason.contains("need s3:ListBucket"), "{reason}");
     }
 }

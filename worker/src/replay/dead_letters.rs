@@ -38,9 +38,6 @@ const WAIT: Duration = Duration::from_secs(2);
 /// Messages that are held hidden at most. They are given back at the end.
 const HELD_MAX: usize = 10_000;
 
-/// Attempts to delete what was sent.
-const DELETIONS: u32 = 3;
-
 /// What came of a move.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Moved {
@@ -319,15 +316,30 @@ async fn move_batch(
 
 /// Deletes messages. Returns how many are still there.
 async fn delete(queue: &Queue, mut receipts: Vec<&str>) -> Result<usize> {
-    for _ in 0..DELETIONS {
-        let undone = queue.delete(&receipts).await?;
-        receipts = undone.iter().map(|(at, _)| receipts[*at]).collect();
-        if receipts.is_empty() {
-            break;
+    let queue = queue.once();
+    let mut retries = Policy::REQUEST.begin(format!("deletions from {}", queue.url()));
+    let mut refused_for_good = 0;
+    loop {
+        let (cause, left) = match queue.delete(&receipts).await {
+            Ok(undone) => {
+                let (for_good, again): (Vec<_>, Vec<_>) = undone
+                    .into_iter()
+                    .partition(|(_, refusal)| refusal.is_final);
+                refused_for_good += for_good.len();
+                receipts = again.iter().map(|(at, _)| receipts[*at]).collect();
+                let left = refused_for_good + receipts.len();
+                match again.into_iter().next() {
+                    None => return Ok(left),
+                    Some((_, refusal)) => (refusal.to_string(), Ok(left)),
+                }
+            }
+            Err(error) if !outbox::may_pass(&error) => return Err(error.into()),
+            Err(error) => (error.to_string(), Err(error.into())),
+        };
+        if !retries.wait(cause).await {
+            return left;
         }
-        sleep(Policy::REQUEST.first_wait).await;
     }
-    Ok(receipts.len())
 }
 
 /// Tells the log files of all dead letters to `each`, and leaves the messages where they are.
@@ -615,6 +627,6 @@ mod tests {
         let (moved, asked) = moved_by_hand("DeleteMessageBatch").await;
         let moved = moved.unwrap();
         assert_eq!((moved.sent, moved.not_deleted), (1, 1));
-        assert_eq!(asked.len(), 2 + DELETIONS as usize + 1);
+        assert_eq!(asked.len(), 2 + 1 + 1);
     }
 }

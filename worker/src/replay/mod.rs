@@ -112,6 +112,19 @@ pub async fn replay(
                 }
             }
         }
+        // What else was listed has gone by now. That these are left out is not to pass as "all is sent".
+        let not_listed = listing.not_listed().into_iter();
+        let not_listed: Vec<_> = not_listed
+            .filter(|each| !options.ignore.has(&each.log_file))
+            .collect();
+        if let Some(first) = not_listed.first() {
+            bail!(
+                "{}: {} (one of {} folders that can't be listed)",
+                first.log_file,
+                first.reason,
+                not_listed.len()
+            );
+        }
         anyhow::Ok(())
     };
     let listed = all().await;

@@ -104,7 +104,7 @@ pub(super) async fn send(queue: &Queue, bodies: &[String], policy: Policy) -> Un
 
 /// Whether the same request may be answered otherwise later. SQS names what is wrong with the request itself; what has
 /// no name is the network.
-fn may_pass(error: &QueueError) -> bool {
+pub(super) fn may_pass(error: &QueueError) -> bool {
     const PASSING: [&str; 5] = ["Throttl", "Internal", "Unavailable", "OverLimit", "Timeout"];
     error
         .code

@@ -24,10 +24,11 @@ use deltalake_core::kernel::{Action, Add, Remove};
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 use futures::{FutureExt, StreamExt, TryStreamExt};
-use logmill_shared::Shard;
+use logmill_shared::{LogFileId, Shard};
 
 use super::definition::DATE_COLUMN;
 use super::delta_log::Operation;
+use super::ledger::Extended;
 use super::merging::{Room, Rooms, rows_of};
 use super::parquet_file::{self, ParquetFile, Size, Use, Written};
 use super::runs::Runs;
@@ -36,8 +37,11 @@ use super::slot::{Slot, runs};
 use super::staging::{self, Opening, StagedFile, StagedRows};
 use super::statistics::delta_statistics;
 use super::world::Guard;
-use super::{DataFile, Definition, Entry, Lease, Table, TableError, Version, lease, milliseconds};
+use super::{
+    DataFile, Definition, Entry, HowMuch, Lease, Table, TableError, Version, lease, milliseconds,
+};
 use crate::memory;
+use crate::retry::{self, Policy, Retries};
 
 /// What one commit takes, so that its memory does not grow with the backlog. The next commit takes the rest.
 const MAX_STAGED_FILES: usize = 1000;
@@ -68,10 +72,16 @@ const SLOT_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 /// What is listed of staging at once, as a multiple of what one commit takes: some of it may have been counted.
 const LISTED_PER_TAKEN: usize = 4;
 
-/// Races that a commit loses without any progress before it gives up, and the wait between them: somewhat more than a minute
-/// in all. What the store refuses is not attempted again: it has been, request by request.
-const MAX_RACES: u32 = 20;
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// Races that a commit loses without any progress before it gives up: about a minute in all. What the store refuses is not
+/// attempted again: it has been, request by request.
+const RACES: Policy = Policy {
+    attempts: 21,
+    first_wait: Duration::from_millis(10),
+    longest_wait: Duration::from_secs(3),
+};
+
+/// How long somebody else's lease is waited for before that is said, and how often it is said again.
+const WORTH_A_WORD: Duration = Duration::from_secs(15);
 
 /// A commit that has taken longer than this is not written: vacuum may take its new files for those of a commit that
 /// has died ([`super::vacuum::ORPHAN_GRACE`], which is far longer).
@@ -92,6 +102,10 @@ pub struct Committed {
     pub lost: Lost,
     /// What was staged and can't be committed, and is set aside now: each log file, or its id, and why.
     pub set_aside: Vec<(String, String)>,
+    /// How much is set aside by now, as far as it was looked at: where nothing is staged, it is not.
+    pub all_set_aside: Option<HowMuch>,
+    /// Log files that are counted beside another one of the same name, most likely a copy: each one's URI, and the other's.
+    pub copies: Vec<(String, String)>,
 }
 
 impl Committed {
@@ -100,6 +114,8 @@ impl Committed {
         self.more = later.more;
         self.entries.extend(later.entries);
         self.set_aside.extend(later.set_aside);
+        self.all_set_aside = later.all_set_aside.or(self.all_set_aside);
+        self.copies.extend(later.copies);
         if later.version > 0 {
             self.version = later.version;
             self.lost.add(&later.lost);
@@ -142,75 +158,70 @@ impl Lost {
 impl Table {
     /// Commits everything that is staged, or waits for whoever is about to do so.
     pub async fn commit(&self) -> Result<Committed, TableError> {
-        loop {
-            if !self.has_staged().await? {
-                return Ok(Committed::default());
-            }
+        let mut waited = Waited::new(self.world.now());
+        // Whatever is staged, first: that it is all set aside is seen by the commit.
+        while !staging::list(&self.store, 1, &Names::default())
+            .await?
+            .is_empty()
+        {
             if let Some(mut lease) = self.try_lease().await? {
                 let committed = self.commit_by(&mut lease).await;
                 lease.release().await;
                 return committed;
             }
-            tracing::debug!(table = %self.definition.name, "another has the lease");
+            // Who has the lease leaves there what is set aside.
+            let set_aside = Names::list(&self.store, &*self.world).await?;
+            if staging::list(&self.store, 1, &set_aside).await?.is_empty() {
+                break;
+            }
+            waited.tell(&self.definition.name, self.world.now());
             self.world.sleep(lease::POLL).await;
         }
-    }
-
-    async fn has_staged(&self) -> Result<bool, TableError> {
-        if staging::list(&self.store, 1, &Names::default())
-            .await?
-            .is_empty()
-        {
-            return Ok(false);
-        }
-        let set_aside = Names::list(&self.store, &*self.world).await?;
-        let staged = staging::list(&self.store, 1, &set_aside).await?;
-        Ok(!staged.is_empty())
+        Ok(Committed::default())
     }
 
     /// Commits everything that is staged.
     pub async fn commit_by(&self, lease: &mut Lease) -> Result<Committed, TableError> {
         let mut all = Committed::default();
-        let mut failures = 0;
+        let mut races = self.races();
         loop {
             match self.try_commit(lease).await {
                 Ok(committed) => {
-                    failures = 0;
+                    races.start_over();
                     let more = committed.more;
                     all.add(committed);
                     if !more {
                         return Ok(all);
                     }
                 }
-                Err(error) => self.wait_after(error, &mut failures).await?,
+                Err(error) => self.wait_after(error, &mut races).await?,
             }
         }
     }
 
-    /// Waits before the next attempt, if somebody else was in the way of this one.
+    /// Begins to count lost races for the next version.
+    pub(super) fn races(&self) -> Retries {
+        let what = format!("next version of {}", self.definition.name);
+        RACES.begin_with(what, Some(self.world.unique() as u64))
+    }
+
+    /// Waits before the next attempt, if somebody else was in the way of this one. Nothing else is attempted again: the store's
+    /// requests have been, each by itself, and attempts at both would multiply.
     pub(super) async fn wait_after(
         &self,
         error: TableError,
-        failures: &mut u32,
+        races: &mut Retries,
     ) -> Result<(), TableError> {
-        if !error.is_race() || *failures >= MAX_RACES {
+        if !error.is_lost_race() {
             return Err(error);
         }
-        *failures += 1;
-        let (table, failures) = (&self.definition.name, *failures);
-        match failures {
-            0..5 => tracing::debug!(%table, failures, %error, "again"),
-            _ => tracing::warn!(%table, failures, %error, "again"),
+        match races.failed(&error) {
+            Some(wait) => {
+                self.world.sleep(wait).await;
+                Ok(())
+            }
+            None => Err(error),
         }
-        self.world.sleep(self.wait_before(failures)).await;
-        Ok(())
-    }
-
-    /// Doubles from 10 ms, with a part of chance so that two that collided do not do so again.
-    fn wait_before(&self, attempt: u32) -> Duration {
-        let wait = Duration::from_millis(10) * 2_u32.saturating_pow(attempt);
-        let chance = (self.world.unique() as u32) as f64 / f64::from(u32::MAX);
-        wait.min(LONGEST_WAIT).mul_f64(0.5 + chance / 2.0)
     }
 
     /// Tries once to commit what is staged, up to the bounds of one commit.
@@ -265,12 +276,14 @@ impl Table {
         lease: &mut Lease,
     ) -> Result<Committed, TableError> {
         let begun = self.world.now();
-        let (fresh, more) = self.fresh(version).await?;
+        let (fresh, more, names) = self.fresh(version).await?;
         let Fresh {
             mut staged,
             mut opened,
             set_aside,
+            set_aside_ids,
         } = self.open(fresh).await?;
+        let all_set_aside = names.map(|names| names.how_much(begun, &set_aside_ids));
         let fit = within_slots(&opened);
         let more = more || fit < staged.len();
         staged.truncate(fit);
@@ -280,6 +293,7 @@ impl Table {
             return Ok(Committed {
                 more,
                 set_aside,
+                all_set_aside,
                 ..Committed::default()
             });
         }
@@ -295,7 +309,11 @@ impl Table {
         let mut lost = Lost::default();
         let mut actions = self.write_data(version, files, &mut lost, lease).await?;
         let ledger = version.ledger.extended(&self.store, &*self.world, by_shard);
-        actions.push(Action::Txn(ledger.await?));
+        let Extended {
+            transaction,
+            copies,
+        } = ledger.await?;
+        actions.push(Action::Txn(transaction));
         lease.renew().await;
         self.check_deadline(begun)?;
         self.write_version(version, Operation::Write, actions)
@@ -316,6 +334,8 @@ impl Table {
             oldest: staged.iter().map(|file| file.staged).min(),
             lost,
             set_aside,
+            all_set_aside,
+            copies,
         })
     }
 
@@ -331,14 +351,17 @@ impl Table {
         Ok(())
     }
 
-    /// What is staged and has not been counted, up to the bounds of one commit, and whether there is more.
-    /// What has been counted is deleted.
-    async fn fresh(&self, version: &Version) -> Result<(Vec<StagedFile>, bool), TableError> {
+    /// What is staged and has not been counted, up to the bounds of one commit, whether there is more, and what is set aside, if
+    /// it was looked at. What has been counted is deleted.
+    async fn fresh(
+        &self,
+        version: &Version,
+    ) -> Result<(Vec<StagedFile>, bool, Option<Names>), TableError> {
         let files_max = self.world.bound(MAX_STAGED_FILES);
         let listed_max = LISTED_PER_TAKEN * files_max;
         let mut staged = staging::list(&self.store, listed_max, &Names::default()).await?;
         if staged.is_empty() {
-            return Ok((staged, false));
+            return Ok((staged, false, None));
         }
         let set_aside = Names::list(&self.store, &*self.world).await?;
         let mut more_staged = staged.len() == listed_max;
@@ -368,7 +391,7 @@ impl Table {
         let taken = taken.count();
         let more = more_staged || taken < fresh.len();
         fresh.truncate(taken);
-        Ok((fresh, more))
+        Ok((fresh, more, Some(set_aside)))
     }
 
     /// Opens staged files. Those that another commit has just counted and deleted are left out; those that can't be committed are
@@ -391,6 +414,7 @@ impl Table {
                 Opening::Unusable { log_file, reason } => {
                     let name = log_file.clone().unwrap_or_else(|| file.id.to_string());
                     self.set_aside_staged(&file, log_file, &reason).await?;
+                    fresh.set_aside_ids.push(file.id);
                     fresh.set_aside.push((name, reason));
                 }
             }
@@ -552,6 +576,34 @@ impl Table {
     }
 }
 
+/// Since when another's lease is waited for, and when that was last said.
+struct Waited {
+    since: SystemTime,
+    told: SystemTime,
+}
+
+impl Waited {
+    fn new(now: SystemTime) -> Self {
+        Self {
+            since: now,
+            told: now,
+        }
+    }
+
+    fn tell(&mut self, table: &str, now: SystemTime) {
+        let since = |moment| now.duration_since(moment).unwrap_or_default();
+        if since(self.told) >= WORTH_A_WORD {
+            retry::log_wait(
+                &format!(
+                    "another process holds the lease of {table}, and is to commit what is staged"
+                ),
+                since(self.since),
+            );
+            self.told = now;
+        }
+    }
+}
+
 /// Staged files that are to be committed.
 #[derive(Default)]
 struct Fresh {
@@ -560,6 +612,7 @@ struct Fresh {
     opened: Vec<(Entry, StagedRows)>,
     /// Those that can't be committed, and why.
     set_aside: Vec<(String, String)>,
+    set_aside_ids: Vec<LogFileId>,
 }
 
 /// How many of these staged files, from the first, one commit takes, so that it writes a bounded number of slots.

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::world::Guard;
 use super::{
     FIRST_SQL_PROPERTY, FORMAT, FORMAT_PROPERTY, SQL_PROPERTY, Table, TableError, Version,
-    checked_log, milliseconds, parquet_file,
+    checked_log, milliseconds, parquet_file, retrying,
 };
 use crate::aws::chain;
 
@@ -47,7 +47,7 @@ impl Operation {
 impl Table {
     /// Writes exactly the version after `read`: one conditional PUT, and no second attempt at another version.
     ///
-    /// An error means that it is not known whether the version has been written. delta-rs's own commit is not
+    /// An error, whichever it is, means that it is not known whether the version has been written. delta-rs's own commit is not
     /// used: it tries again, and takes its own version that has landed, and whose answer was lost, for another's.
     pub(super) async fn write_version(
         &self,
@@ -80,6 +80,8 @@ impl Table {
             match written {
                 Ok(_) => return Ok(()),
                 Err(_) if !self.world.keeps(Guard::ExactVersion) => next += 1,
+                // The store could not be reached, attempt after attempt. To start over now would only multiply them.
+                Err(error) if retrying::may_pass(&error) => return Err(error.into()),
                 Err(error) => return Err(TableError::Unknown(error.to_string())),
             }
         }
@@ -170,6 +172,21 @@ pub(super) async fn explained(error: TableError, store: &Arc<dyn ObjectStore>) -
         // The store is in trouble, and says what that is.
         Err(trouble) => trouble,
     }
+}
+
+/// What the store says, if it can't give out the log's last object now. Delta's kernel does not say whether it is that.
+pub(super) async fn trouble(store: &Arc<dyn ObjectStore>) -> Option<TableError> {
+    let look = async {
+        let folder = Path::from("_delta_log");
+        let objects: Vec<ObjectMeta> = store.list(Some(&folder)).try_collect().await?;
+        let versions = objects.into_iter().map(|object| object.location);
+        if let Some(last) = versions.filter(checked_log::is_version).max() {
+            store.get(&last).await?;
+        }
+        Ok::<_, object_store::Error>(())
+    };
+    let trouble = look.await.err().filter(retrying::may_pass)?;
+    Some(trouble.into())
 }
 
 /// Looks for an object of the log that is not as it was written.

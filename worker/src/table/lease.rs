@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::world::World;
-use super::{Table, TableError, folder};
+use super::{Table, TableError, folder, retrying};
 
 const NAME: &str = "_lease";
 
@@ -129,8 +129,10 @@ impl Table {
         {
             Ok(put) => put.into(),
             // Somebody else may have it now, or the answer was lost.
-            Err(_) => match self.version_of(&holder).await {
+            Err(error) => match self.version_of(&holder).await {
                 Some(version) => version,
+                // Nobody has it. Who waited for its holder would wait for ever, and be told nothing.
+                None if retrying::may_pass(&error) => return Err(error.into()),
                 None => return Ok(None),
             },
         };
@@ -265,7 +267,8 @@ impl Lease {
                 *version = put.into();
                 *renewed = now;
             }
-            // Another has taken it, or it is not known: whoever does without it only risks a lost race.
+            // Another has taken it, or it is not known: whoever does without it only risks a lost race. If the store can't be
+            // reached, its requests have been logged.
             Err(error) => {
                 tracing::debug!(%error, "lease lost");
                 self.held = Held::Lost;

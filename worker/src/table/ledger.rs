@@ -5,7 +5,7 @@
 //! `_ledger/<version>.parquet`, names the object of every shard. Delta's log points at the manifest by one `txn`
 //! action, so that the data and the ledger change in one atomic commit, and a reader finds both with one look.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -329,14 +329,18 @@ impl Ledger {
         store: &Arc<dyn ObjectStore>,
         world: &dyn World,
         fresh: BTreeMap<Shard, Vec<Entry>>,
-    ) -> Result<Transaction, TableError> {
-        let written: Vec<(Shard, String)> = futures::stream::iter(fresh)
+    ) -> Result<Extended, TableError> {
+        let written: Vec<ExtendedShard> = futures::stream::iter(fresh)
             .map(|(shard, entries)| self.extended_shard(store, world.unique(), shard, entries))
             .buffered(SHARDS_AT_ONCE)
             .try_collect()
             .await?;
         let mut shards = self.shards.clone();
-        shards.extend(written);
+        let mut copies = Vec::new();
+        for written in written {
+            shards.insert(written.shard, written.object);
+            copies.extend(written.copies);
+        }
         let names: StringArray = shards.keys().map(|shard| Some(shard.as_str())).collect();
         let objects: StringArray = shards.values().map(Some).collect();
         let manifest = RecordBatch::try_from_iter([
@@ -349,25 +353,67 @@ impl Ledger {
             false => self.version.unwrap_or(0) + 1,
         };
         write(store, manifest_path(version), &manifest).await?;
-        Ok(Transaction::new(APPLICATION, version))
+        Ok(Extended {
+            transaction: Transaction::new(APPLICATION, version),
+            copies,
+        })
     }
 
-    /// Writes a shard with these entries added, and returns its new object.
+    /// Writes a shard with these entries added.
     async fn extended_shard(
         &self,
         store: &Arc<dyn ObjectStore>,
         unique: u128,
         shard: Shard,
         entries: Vec<Entry>,
-    ) -> Result<(Shard, String), TableError> {
+    ) -> Result<ExtendedShard, TableError> {
         let mut all = self.entries(store, &shard).await?;
+        let fresh: Vec<LogFile> = entries
+            .iter()
+            .map(|entry| LogFile::new(entry.log_file.as_str()))
+            .collect();
         all.extend(entries);
+        let copies = copies(&fresh, &all);
         // Neighbours are alike, which compresses well.
         all.sort_by(|left, right| left.log_file.cmp(&right.log_file));
         let object = format!("{unique:032x}");
         write(store, shard_path(&shard, &object), &Entry::batch(&all)?).await?;
-        Ok((shard, object))
+        Ok(ExtendedShard {
+            shard,
+            object,
+            copies,
+        })
     }
+}
+
+/// A ledger that has been written with entries added.
+pub(super) struct Extended {
+    /// What points at it.
+    pub(super) transaction: Transaction,
+    /// Added log files that have the name of another one: each one's URI, and the other's.
+    pub(super) copies: Vec<(String, String)>,
+}
+
+struct ExtendedShard {
+    shard: Shard,
+    object: String,
+    copies: Vec<(String, String)>,
+}
+
+/// Log files among the fresh ones that have the name of another one, in another folder. Names that are the same have the same
+/// hour, so the shard of the one is that of the other, and is in hand.
+fn copies(fresh: &[LogFile], all: &[Entry]) -> Vec<(String, String)> {
+    let named = |log_file: &LogFile| log_file.given_name().map(str::to_owned);
+    let fresh: HashMap<String, &str> = fresh
+        .iter()
+        .filter_map(|log_file| Some((named(log_file)?, log_file.uri())))
+        .collect();
+    let copies = all.iter().filter_map(|entry| {
+        let (_, name) = entry.log_file.rsplit_once('/')?;
+        let log_file = *fresh.get(name)?;
+        (log_file != entry.log_file).then(|| (log_file.to_owned(), entry.log_file.clone()))
+    });
+    copies.collect()
 }
 
 /// A version that no other attempt to commit takes, even one that believes it holds the same lease: the time,
@@ -462,6 +508,7 @@ mod tests {
             .extended(&store, &Machine, first)
             .await
             .unwrap()
+            .transaction
             .version;
 
         let ledger = Ledger::load(&store, Some(version)).await.unwrap();
@@ -473,6 +520,7 @@ mod tests {
             .extended(&store, &Machine, more)
             .await
             .unwrap()
+            .transaction
             .version;
         assert!(next > version);
 
@@ -495,5 +543,27 @@ mod tests {
             [entry("s3://b/1")]
         );
         assert!(before.entries(&store, &two).await.unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_log_file_of_the_name_of_another_one_is_told_with_it() {
+        let name = "1_elasticloadbalancing_r_app.n.0_20261120T1005Z_10.0.0.1_r.log.gz";
+        let in_folder = |folder: &str| format!("s3://b/{folder}/{name}");
+        let fresh = [in_folder("copies"), "s3://b/x/export.log".to_owned()];
+        let fresh = fresh.map(LogFile::new);
+        let all = [
+            entry("s3://b/a/export.log"),
+            entry(&in_folder("a")),
+            entry(&in_folder("copies")),
+            entry("s3://b/x/export.log"),
+        ];
+        assert_eq!(
+            copies(&fresh, &all),
+            [(in_folder("copies"), in_folder("a"))]
+        );
+        assert!(copies(&fresh, &all[2..]).is_empty());
+        // Both may come by one commit, and are told once.
+        let both = [in_folder("copies"), in_folder("a")].map(LogFile::new);
+        assert_eq!(copies(&both, &all).len(), 1);
     }
 }

@@ -27,6 +27,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::engine::canonical;
+use crate::retry::Policy;
 
 mod world;
 mod s3;
@@ -55,6 +56,8 @@ mod rejected_lines;
 mod failed_lines;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod requests;
 
 pub use commit::{Committed, Lost};
 use definition::DATE_COLUMN;
@@ -66,7 +69,7 @@ pub use merge_rule::MergeRule;
 pub(crate) use merge_rule::sum_state;
 pub use rejected_lines::RejectedLines;
 pub use root::Root;
-pub use set_aside::{Notes, SetAside};
+pub use set_aside::{HowMuch, Notes, SetAside};
 pub use settle::Settled;
 pub(crate) use staging::StagingFile;
 pub use vacuum::{MAX_GRACE, MIN_GRACE, Vacuumed};
@@ -198,15 +201,18 @@ impl TableError {
     /// Whether somebody else was at work, most likely: the outcome is not known, or an object has gone or is another now.
     /// Delta's kernel does not say why it can't read a log; it may be one of these.
     fn is_race(&self) -> bool {
-        matches!(
-            self,
-            Self::Unknown(_) | Self::Delta(DeltaTableError::KernelError(_))
-        ) || self.has_cause(|cause| {
-            matches!(
-                cause,
-                object_store::Error::NotFound { .. } | object_store::Error::Precondition { .. }
-            )
-        })
+        matches!(self, Self::Delta(DeltaTableError::KernelError(_))) || self.is_lost_race()
+    }
+
+    /// The same of what a commit does. When the log can't be read, reading it has been attempted again already.
+    fn is_lost_race(&self) -> bool {
+        matches!(self, Self::Unknown(_))
+            || self.has_cause(|cause| {
+                matches!(
+                    cause,
+                    object_store::Error::NotFound { .. } | object_store::Error::Precondition { .. }
+                )
+            })
     }
 
     /// Whether the same may succeed another time: somebody else was at work, or the store could not be reached.
@@ -407,7 +413,10 @@ impl Version {
         log_store: &LogStoreRef,
         world: &dyn World,
     ) -> Result<Self, TableError> {
-        let mut failures = 0;
+        let what = format!("reading {name}");
+        let mut races = RACES.begin_with(what, Some(world.unique() as u64));
+        let store = log_store.object_store(None);
+        let mut is_first = true;
         loop {
             let error = match Self::load(name, log_store).await {
                 Ok(version) => return Ok(version),
@@ -416,12 +425,16 @@ impl Version {
             if !error.is_race() {
                 return Err(error.into_damage());
             }
-            if failures == MAX_RACES {
-                return Err(delta_log::explained(error, &log_store.object_store(None)).await);
+            // Its requests have been sent again and again already. To read once more would multiply them.
+            if std::mem::take(&mut is_first)
+                && let Some(trouble) = delta_log::trouble(&store).await
+            {
+                return Err(trouble);
             }
-            failures += 1;
-            tracing::debug!(table = name, failures, %error, "read again");
-            world.sleep(failures * WAIT).await;
+            let Some(wait) = races.failed(&error) else {
+                return Err(delta_log::explained(error, &store).await);
+            };
+            world.sleep(wait).await;
         }
     }
 
@@ -601,9 +614,12 @@ impl Version {
     }
 }
 
-/// How often a table is read again because somebody else is at work, and how much longer the wait is before each next time.
-const MAX_RACES: u32 = 5;
-const WAIT: Duration = Duration::from_millis(200);
+/// How often a table is read because somebody else is at work: a few seconds in all.
+const RACES: Policy = Policy {
+    attempts: 6,
+    first_wait: Duration::from_millis(100),
+    longest_wait: Duration::from_secs(1),
+};
 
 /// Deletes objects, many by one request where the store can. One that is gone already is well.
 async fn delete(

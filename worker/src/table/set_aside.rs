@@ -11,7 +11,7 @@
 //! counted. So the order of truth is: the ledger, what is staged, what is set aside. Notes of what the ledger has are swept by
 //! vacuum.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -59,6 +59,15 @@ pub struct SetAside {
     /// Whether it is staged.
     pub is_staged: bool,
     path: Path,
+}
+
+/// How much is set aside for a table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HowMuch {
+    /// How many log files.
+    pub log_files: usize,
+    /// How long the oldest of them has been. Zero if there is none.
+    pub oldest: Duration,
 }
 
 /// A note, by its path alone.
@@ -125,6 +134,18 @@ impl Names {
         })
     }
 
+    /// How much is set aside, with these log files, which have just been.
+    pub(super) fn how_much(&self, now: SystemTime, fresh: &[LogFileId]) -> HowMuch {
+        let ids = self.all.iter().map(|name| name.id);
+        let ids: BTreeSet<LogFileId> = ids.chain(fresh.iter().copied()).collect();
+        let oldest = self.all.iter().map(|name| name.since).min();
+        let age = |since| now.duration_since(since).unwrap_or_default();
+        HowMuch {
+            log_files: ids.len(),
+            oldest: oldest.map(age).unwrap_or_default(),
+        }
+    }
+
     /// Whether this staged file is set aside.
     pub(super) fn cover(&self, staged: &StagedFile) -> bool {
         let is_covered = |version| self.versions.contains(&(staged.id, version));
@@ -179,6 +200,16 @@ impl Notes {
         let mut notes: Vec<SetAside> = notes.into_iter().flatten().collect();
         notes.sort_by_key(|note| note.since);
         Ok(notes)
+    }
+
+    /// How much is set aside now. It costs a listing, and reads none of the notes.
+    ///
+    /// # Errors
+    ///
+    /// The notes can't be listed.
+    pub async fn how_much(&self) -> Result<HowMuch, TableError> {
+        let names = Names::list(&self.store, &*self.world).await?;
+        Ok(names.how_much(self.world.now(), &[]))
     }
 
     /// Forgets that these are set aside: the next commit tries again what is staged.
@@ -261,19 +292,5 @@ impl Table {
             since: self.world.now(),
         };
         self.notes().write(&name, log_file, reason).await
-    }
-
-    /// Log files that are set aside, and how long the oldest has been.
-    ///
-    /// # Errors
-    ///
-    /// The notes can't be listed.
-    pub async fn set_aside_now(&self) -> Result<(usize, Option<Duration>), TableError> {
-        let names = Names::list(&self.store, &*self.world).await?;
-        let ids: HashSet<LogFileId> = names.all.iter().map(|name| name.id).collect();
-        let oldest = names.all.iter().map(|name| name.since).min();
-        let now = self.world.now();
-        let age = |since| now.duration_since(since).unwrap_or_default();
-        Ok((ids.len(), oldest.map(age)))
     }
 }

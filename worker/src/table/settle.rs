@@ -46,7 +46,7 @@ impl Table {
     /// many, and into files of a bounded size.
     pub async fn settle(&self, lease: &mut Lease, quiet: Duration) -> Result<Settled, TableError> {
         let mut settled = Settled::default();
-        let mut failures = 0;
+        let mut races = self.races();
         loop {
             let before = settled.packed;
             match self.settle_all(lease, quiet, &mut settled).await {
@@ -54,9 +54,9 @@ impl Table {
                 Ok(false) => return Ok(settled),
                 Err(error) => {
                     if settled.packed > before {
-                        failures = 0;
+                        races.start_over();
                     }
-                    self.wait_after(error, &mut failures).await?;
+                    self.wait_after(error, &mut races).await?;
                 }
             }
         }

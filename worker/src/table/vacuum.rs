@@ -52,11 +52,11 @@ pub struct Vacuumed {
 impl Table {
     /// Deletes what the table no longer needs. `grace`, from [`MIN_GRACE`] to [`MAX_GRACE`], must outlast any query.
     pub async fn vacuum(&self, grace: Duration) -> Result<Vacuumed, TableError> {
-        let mut failures = 0;
+        let mut races = self.races();
         loop {
             match self.try_vacuum(grace).await {
                 Ok(vacuumed) => return Ok(vacuumed),
-                Err(error) => self.wait_after(error, &mut failures).await?,
+                Err(error) => self.wait_after(error, &mut races).await?,
             }
         }
     }

@@ -453,6 +453,9 @@ impl Actor {
         let end = async {
             self.table.commit_by(&mut Lease::of_nobody()).await?;
             self.stage_what_is_set_aside().await?;
+            // Who was halted for long may have set aside what another had counted meanwhile. `logmill retry` sweeps such notes, too.
+            let version = self.table.version().await?;
+            self.table.notes().sweep(&version).await?;
             self.table.commit_by(&mut Lease::of_nobody()).await?;
             self.see_all_counted()?;
             self.table

@@ -1,0 +1,326 @@
+#!/usr/bin/env python3
+"""How many requests a commit sends to S3, and what becomes of a run whose tables' bucket breaks.
+
+    python3 bench/requests.py LOGMILL [LOGMILL…] [--minutes 5]
+
+prints, for each program, the requests of `logmill run` over one more small log file by kind, and, for a bucket that refuses its PUTs,
+the requests and the time until the run ends by itself, and the objects that stay of it. A run that has not ended after the minutes is
+killed, and the table says so. S3 is a server in this process, which answers at once. Only Python's standard library is needed.
+"""
+
+import argparse
+import collections
+import hashlib
+import http.server
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+LINE = (
+    'https 2026-11-20T10:00:00.000000Z app/shop/0 192.0.2.1:2817 10.0.0.1:80 0.001 0.020 0.000 200 200 34 366 '
+    '"GET https://shop.example:443/ HTTP/1.1" "curl/8" - - - "Root=1" "-" "-" 0 2026-11-20T10:00:00.000000Z "forward" "-" "-" '
+    '"10.0.0.1:80" "200" "-" "-" TID_0\n'
+)
+NAME = "123456789012_elasticloadbalancing_us-east-2_app.shop.0_20261120T1005Z_10.0.0.{node}_r.log"
+ROLLUP = (
+    "SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, elb_status_code, count(*) AS requests "
+    "FROM alb_access_logs GROUP BY 1, 2"
+)
+
+KINDS = ("LIST", "GET", "HEAD", "PUT", "DELETE")
+
+# What breaks, by name: which requests of the tables' bucket, as a pattern of kind and key, and the answer to them.
+BREAKS = {
+    "every PUT: 500 InternalError": ("^PUT", 500, "InternalError"),
+    "every PUT: 503 SlowDown": ("^PUT", 503, "SlowDown"),
+    "every PUT, once all is staged: 503 SlowDown": ("^PUT (?!.*/_staging/)", 503, "SlowDown"),
+    "PUTs of data files: 500 InternalError": ("^PUT .*/date=", 500, "InternalError"),
+    "PUTs of the log's versions: 503 SlowDown": ("^PUT .*/_delta_log/", 503, "SlowDown"),
+    "GETs of the log's versions, once all is staged: 503 SlowDown": ("^GET .*/_delta_log/.*json", 503, "SlowDown"),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("programs", metavar="LOGMILL", nargs="+", type=Path, help="programs to measure")
+    parser.add_argument("--break", dest="only", help="only what breaks under a name that has this in it")
+    parser.add_argument("--minutes", type=float, default=5, help="how long a run against a broken bucket may take")
+    arguments = parser.parse_args()
+    for program in arguments.programs:
+        with tempfile.TemporaryDirectory(prefix="requests-") as folder:
+            measure(program.absolute(), Path(folder), arguments)
+
+
+def measure(program, folder, arguments):
+    patience = arguments.minutes * 60
+    (folder / "rollups").mkdir()
+    (folder / "rollups/by_minute.sql").write_text(ROLLUP)
+    print(f"\n{program}\n\n| requests of | {' | '.join(KINDS)} | all |\n|---|{'--:|' * (len(KINDS) + 1)}")
+    s3 = S3()
+    s3.put_log(1)
+    first = s3.requests_of(lambda: run(program, folder, s3))
+    s3.put_log(2)
+    one = s3.requests_of(lambda: run(program, folder, s3))
+    none = s3.requests_of(lambda: run(program, folder, s3))
+    s3.put_log(3)
+    s3.put_log(4)
+    two = s3.requests_of(lambda: run(program, folder, s3))
+    print(row("a run that makes the table, and counts one log file", by_kind(first)))
+    print(row("a run with nothing to count", by_kind(none)))
+    print(row("a run that counts one more log file", by_kind(one)))
+    commit = collections.Counter(one)
+    commit.subtract(none)
+    print(row("of these for reading, staging and committing it", by_kind(commit)))
+    print(row("a run that counts two more", by_kind(two)))
+    print("\nReading, staging and committing one log file, by what is asked for:\n")
+    for (kind, what), count in sorted(commit.items(), key=lambda each: (each[0][1], each[0][0])):
+        if count:
+            print(f"- {what}: {count} {kind}")
+
+    kept = "| broken | PUTs | all requests | seconds until it ended | exit code | objects that no version has |"
+    print(f"\n{kept}\n|---|--:|--:|--:|--:|--:|", flush=True)
+    said = []
+    for name, (where, status, code) in BREAKS.items():
+        if arguments.only and arguments.only not in name:
+            continue
+        s3 = S3()
+        s3.put_log(1)
+        run(program, folder, s3)
+        before = set(s3.objects)
+        s3.put_log(2)
+        s3.broken, s3.once_staged = (where, status, code), "once all is staged" in name
+        begun = time.monotonic()
+        outcome = []
+        requests = s3.requests_of(lambda: outcome.append(run(program, folder, s3, patience)))
+        took, (exit_code, output) = time.monotonic() - begun, outcome[0]
+        seconds = f"{took:.0f}" if exit_code is not None else f"not in {patience:.0f}"
+        exit_code = "killed" if exit_code is None else exit_code
+        orphans = [key for key in set(s3.objects) - before if not key.startswith("logs/") and is_orphan(key)]
+        puts = by_kind(requests)["PUT"]
+        print(f"| {name} | {puts:,} | {sum(requests.values()):,} | {seconds} | {exit_code} | {len(orphans)} |", flush=True)
+        said.append((name, output))
+    for name, output in said:
+        print(f"\n{name}; the last lines of what the run said:\n")
+        print("\n".join(f"    {line[:300]}" for line in output.strip().splitlines()[-6:]))
+
+
+def is_orphan(key):
+    """A data file, or an object of the ledger: what is staged waits for the next commit, and is none."""
+    return not re.search(r"/_(staging|set_aside|lease|delta_log)\b", key)
+
+
+def run(program, folder, s3, patience=120):
+    """Exit code, `None` if it had to be killed, and what it said."""
+    aws = {
+        "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": s3.endpoint,
+    }  # fmt: skip
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    command = [program, "run", "s3://logs", "--rollups", folder / "rollups", "--tables", "s3://tables/t"]
+    with open(folder / "output", "w+b") as output:
+        child = subprocess.Popen(command, env=kept | aws, stdout=output, stderr=output)
+        try:
+            code = child.wait(patience)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+            code = None
+        output.seek(0)
+        said = output.read().decode(errors="replace")
+    if patience == 120 and code != 0:
+        sys.exit(f"the run failed:\n{said}")
+    return code, said
+
+
+def by_kind(requests):
+    kinds = collections.Counter()
+    for (kind, _), count in requests.items():
+        kinds[kind] += count
+    return kinds
+
+
+def row(what, kinds):
+    figures = [f"{kinds[kind]:,}" for kind in KINDS]
+    return f"| {what} | {' | '.join(figures)} | {sum(kinds.values()):,} |"
+
+
+class S3:
+    """A bucket `logs` and a bucket `tables`, in memory, which counts what it is asked."""
+
+    def __init__(self):
+        self.objects = {}
+        self.lock = threading.Lock()
+        self.counts = collections.Counter()
+        # The requests that fail: a pattern of kind and key; status and code of the answer. And whether a log file must be
+        # staged for it.
+        self.broken = None
+        self.once_staged = False
+        server = Server(("127.0.0.1", 0), type("Of", (Answers,), {"s3": self}))
+        self.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def is_broken(self, kind, key):
+        if not self.broken or not key.startswith("tables/"):
+            return False
+        is_staged = any("/_staging/" in key for key in self.objects)
+        return (is_staged or not self.once_staged) and bool(re.search(self.broken[0], f"{kind} {key}"))
+
+    def put_log(self, node):
+        self.put(f"logs/{NAME.format(node=node)}", (LINE * 100).encode())
+
+    def put(self, key, body):
+        etag = f'"{hashlib.md5(body).hexdigest()}"'
+        self.objects[key] = (body, etag, time.time())
+        return etag
+
+    def requests_of(self, work):
+        """What was asked, by kind and by what of, while this was done."""
+        self.counts = collections.Counter()
+        work()
+        return collections.Counter(self.counts)
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        """Whoever asks may hang up before it has all of an answer."""
+
+
+def what_of(key):
+    """What a key or a prefix is."""
+    if key.startswith("logs"):
+        return "log files"
+    table = "rejected_lines " if "rejected_lines/" in key else ""
+    found = re.search(r"/(_\w+)", key)
+    return table + (found[1] if found else "data files" if "date=" in key else "the place of tables")
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    s3 = None
+
+    def log_message(self, *_):
+        pass
+
+    def setup(self):
+        super().setup()
+        # A head and a body are two writes: without this the second waits for the acknowledgement of the first.
+        self.connection.setsockopt(6, 1, 1)
+
+    def do(self):
+        url = urllib.parse.urlsplit(self.path)
+        key = urllib.parse.unquote(url.path).lstrip("/")
+        query = dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True))
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        is_list = "list-type" in query
+        kind = "LIST" if is_list else "DELETE" if self.command == "POST" else self.command
+        shown = f"{key.rstrip('/')}/{query.get('prefix', '')}" if is_list else key
+        if "delete" in query:
+            shown = f"{key}/{re.search(r'<Key>([^<]*)', body.decode())[1]}"
+        with self.s3.lock:
+            self.s3.counts[kind, what_of(shown)] += 1
+            if self.s3.is_broken(kind, key):
+                self.fail(*self.s3.broken[1:])
+            elif is_list:
+                self.list(key.rstrip("/"), query)
+            elif kind == "PUT":
+                self.put(key, body)
+            elif self.command == "POST" and "delete" in query:
+                self.delete_all(key.rstrip("/"), body.decode())
+            elif kind == "DELETE":
+                self.s3.objects.pop(key, None)
+                self.answer(204)
+            elif "/" not in key.rstrip("/"):
+                self.answer(200, headers={"x-amz-bucket-region": "us-east-1"})
+            elif kind in ("GET", "HEAD"):
+                self.get(key)
+            else:
+                self.fail(501, "NotImplemented")
+
+    do_GET = do_HEAD = do_PUT = do_DELETE = do_POST = do
+
+    def answer(self, status, body=b"", headers=None, length=None):
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        if status != 204:
+            self.send_header("Content-Length", str(len(body) if length is None else length))
+        self.end_headers()
+        if self.command != "HEAD" and body:
+            self.wfile.write(body)
+
+    def fail(self, status, code):
+        body = f"<Error><Code>{code}</Code><Message>{code}</Message></Error>".encode()
+        self.answer(status, body, {"Content-Type": "application/xml"})
+
+    def put(self, key, body):
+        there = self.s3.objects.get(key)
+        if self.headers.get("If-None-Match") == "*" and there:
+            return self.fail(412, "PreconditionFailed")
+        wanted = self.headers.get("If-Match")
+        if wanted and (not there or there[1] != wanted):
+            return self.fail(412 if there else 404, "PreconditionFailed" if there else "NoSuchKey")
+        self.answer(200, headers={"ETag": self.s3.put(key, body)})
+
+    def get(self, key):
+        there = self.s3.objects.get(key)
+        if not there:
+            return self.fail(404, "NoSuchKey")
+        body, etag, modified = there
+        if self.headers.get("If-Match") not in (None, etag, etag.strip('"')):
+            return self.fail(412, "PreconditionFailed")
+        headers = {"ETag": etag, "Last-Modified": self.date_time_string(modified), "Content-Type": "binary/octet-stream"}
+        status, part = 200, body
+        if asked := re.match(r"bytes=(\d*)-(\d*)$", self.headers.get("Range") or ""):
+            first, last = asked[1], asked[2]
+            begin = int(first) if first else max(0, len(body) - int(last))
+            end = min(len(body), int(last) + 1 if first and last else len(body))
+            if begin >= len(body):
+                return self.fail(416, "InvalidRange")
+            status, part = 206, body[begin:end]
+            headers["Content-Range"] = f"bytes {begin}-{end - 1}/{len(body)}"
+        self.answer(status, part, headers)
+
+    def list(self, bucket, query):
+        prefix, delimiter = query.get("prefix", ""), query.get("delimiter")
+        after = query.get("continuation-token") or query.get("start-after") or ""
+        most = int(query.get("max-keys", 1000))
+        entries, folders = [], set()
+        for key in sorted(self.s3.objects):
+            name = key.removeprefix(f"{bucket}/")
+            if name == key or not name.startswith(prefix) or name <= after:
+                continue
+            end = name.find(delimiter, len(prefix)) if delimiter else -1
+            if end < 0:
+                entries.append(name)
+            elif name[: end + 1] not in folders:
+                folders.add(name[: end + 1])
+        xml = f"<Name>{bucket}</Name><Prefix>{escape(prefix)}</Prefix><MaxKeys>{most}</MaxKeys>"
+        xml += f"<KeyCount>{min(most, len(entries))}</KeyCount><IsTruncated>{str(len(entries) > most).lower()}</IsTruncated>"
+        if len(entries) > most:
+            xml += f"<NextContinuationToken>{escape(entries[most - 1])}</NextContinuationToken>"
+        for name in entries[:most]:
+            body, etag, modified = self.s3.objects[f"{bucket}/{name}"]
+            when = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(modified))
+            xml += f"<Contents><Key>{escape(name)}</Key><LastModified>{when}</LastModified><ETag>{escape(etag)}</ETag>"
+            xml += f"<Size>{len(body)}</Size><StorageClass>STANDARD</StorageClass></Contents>"
+        xml += "".join(f"<CommonPrefixes><Prefix>{escape(name)}</Prefix></CommonPrefixes>" for name in sorted(folders))
+        self.answer(200, f"<ListBucketResult>{xml}</ListBucketResult>".encode(), {"Content-Type": "application/xml"})
+
+    def delete_all(self, bucket, body):
+        keys = re.findall(r"<Key>([^<]*)</Key>", body)
+        for key in keys:
+            self.s3.objects.pop(f"{bucket}/{key}", None)
+        deleted = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in keys)
+        self.answer(200, f"<DeleteResult>{deleted}</DeleteResult>".encode(), {"Content-Type": "application/xml"})
+
+
+if __name__ == "__main__":
+    main()
