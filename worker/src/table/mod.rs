@@ -247,6 +247,17 @@ impl TableError {
         self.has_cause(|_| true)
     }
 
+    /// Whether something is the matter with the table's own folder. The disk, or the bucket, is well, and so may other tables be.
+    pub(crate) fn is_of_its_folder(&self) -> bool {
+        self.has_cause(|cause| {
+            let object_store::Error::Generic { source, .. } = cause else {
+                return false;
+            };
+            let not_written: Option<&durable_folder::NotWritten> = source.downcast_ref();
+            not_written.is_some_and(durable_folder::NotWritten::is_of_its_folder)
+        })
+    }
+
     /// Whether the table is no longer the one that it was when it was opened: somebody has removed it, or made another.
     pub(crate) fn is_another(&self) -> bool {
         matches!(

@@ -41,8 +41,10 @@ impl Root {
     /// The place at a path or an `s3://` URL; a folder is created if there is none.
     pub async fn create(place: &str) -> Result<Self, TableError> {
         if !is_s3(place) {
-            durable_folder::create_folder(FilePath::new(place))
-                .map_err(|error| root_error(place, error))?;
+            durable_folder::create_folder(FilePath::new(place)).map_err(|error| {
+                let advice = durable_folder::advice(error.kind());
+                root_error(place, format!("{error}{advice}"))
+            })?;
         }
         Self::open(place).await
     }
