@@ -363,6 +363,8 @@ pub struct Version {
     sql: String,
     files: Vec<DataFile>,
     ledger: ledger::Ledger,
+    /// Whether there is a checkpoint that can't be read, in whose place versions were read.
+    is_without_checkpoint: bool,
 }
 
 /// A file of a table's data.
@@ -414,22 +416,48 @@ impl Version {
         log_store: &LogStoreRef,
         world: &dyn World,
     ) -> Result<Self, TableError> {
+        let store = log_store.object_store(None);
         let mut failures = 0;
+        let mut seen: Option<delta_log::Log> = None;
         loop {
-            let error = match Self::load(name, log_store).await {
+            let error = match &seen {
+                None => Self::load(name, log_store).await,
+                Some(log) => Self::load_without(name, log_store, log).await,
+            };
+            let error = match error {
                 Ok(version) => return Ok(version),
                 Err(error) => error,
             };
             if !error.is_race() {
                 return Err(error.into_damage());
             }
-            if failures == MAX_RACES {
-                return Err(delta_log::explained(error, &log_store.object_store(None)).await);
+            let log = delta_log::Log::look(&store).await?;
+            let is_same = seen.is_some_and(|seen| seen.is_same(&log));
+            if is_same || failures == MAX_RACES {
+                return Err(log.explained(error));
             }
-            failures += 1;
             tracing::debug!(table = name, failures, %error, "read again");
             world.sleep(failures * WAIT).await;
+            failures += 1;
+            seen = Some(log);
         }
+    }
+
+    /// Reads the latest version without the objects of the log that are damaged and can be done without.
+    async fn load_without(
+        name: &str,
+        log_store: &LogStoreRef,
+        log: &delta_log::Log,
+    ) -> Result<Self, TableError> {
+        let mut version = Self::load(name, &root::without(log_store, log)?).await?;
+        if let Some((checkpoint, what)) = log.bad_checkpoint() {
+            version.is_without_checkpoint = true;
+            tracing::warn!(
+                table = name, %checkpoint, what,
+                "a checkpoint can't be read; the versions that it stands for are read instead, and the next commit writes another"
+            );
+        }
+        Ok(version)
     }
 
     /// Fails if the table is the result of other SQL than this definition has.
@@ -493,6 +521,7 @@ impl Version {
             sql,
             files,
             ledger,
+            is_without_checkpoint: false,
         })
     }
 
@@ -608,7 +637,7 @@ impl Version {
     }
 }
 
-/// How often a table is read again because somebody else is at work, and how much longer the wait is before each next time.
+/// How often a table is read again because its log is another each time, and how much longer the wait is before each next time.
 const MAX_RACES: u32 = 5;
 const WAIT: Duration = Duration::from_millis(200);
 

@@ -16,6 +16,7 @@ use object_store::prefix::PrefixStore;
 use url::Url;
 
 use super::checked_log::CheckedLog;
+use super::delta_log::Log;
 use super::durable_folder::{self, DurableFolder};
 use super::retrying::Retrying;
 use super::world::{Machine, World};
@@ -210,6 +211,25 @@ impl Root {
             &StorageConfig::default(),
         ))
     }
+}
+
+/// The log of a table without the objects of it that can be done without, if they are what is wrong.
+pub(super) fn without(log_store: &LogStoreRef, log: &Log) -> Result<LogStoreRef, TableError> {
+    let url = log_store.root_url();
+    let prefix =
+        Path::from_url_path(url.path()).map_err(|error| root_error(url.as_str(), error))?;
+    let hidden = log
+        .dispensable()
+        .map(|path| prefix.parts().chain(path.parts()).collect());
+    let whole = CheckedLog::without(log_store.root_object_store(None), hidden.collect());
+    let whole: Arc<dyn ObjectStore> = Arc::new(whole);
+    let in_table = Arc::new(PrefixStore::new(Arc::clone(&whole), prefix));
+    Ok(default_logstore(
+        in_table,
+        whole,
+        url,
+        &StorageConfig::default(),
+    ))
 }
 
 /// Whether a place is given as one on S3.
