@@ -321,20 +321,26 @@ async fn stage_by<R: Read>(
     // Side by side: a disk's sync and a PUT to S3 take many times what they cost.
     let rejected = async {
         match scanned.rejected {
-            Some(rejected) => rejected.stage(&entry).await,
+            Some(rejected) => rejected.stage(&entry).await.map_err(Into::into),
             None => Ok(()),
         }
     };
     let (put, ()) = try_join(try_join_all(puts), rejected).await?;
     let mut failed_lines = Vec::new();
     let mut set_aside = Vec::new();
+    let mut not_put = None;
     for (each, put) in rollups.iter().zip(put) {
         let name = &each.table.definition().name;
         match put {
             Put::Staged(0) => {}
             Put::Staged(failed) => failed_lines.push((name.clone(), failed)),
             Put::SetAside(reason) => set_aside.push((name.clone(), reason)),
+            Put::Neither(error) => not_put = not_put.or(Some(error)),
         }
+    }
+    // The log file is not done with. The other tables have theirs.
+    if let Some(error) = not_put {
+        return Err(error.into());
     }
     let reading = Reading {
         bytes: *bytes,
@@ -362,16 +368,18 @@ enum Put {
     Staged(u64),
     /// It is set aside, for this reason.
     SetAside(String),
+    /// Neither its rows nor a note that they are missing can be written: something is the matter with the table's folder.
+    Neither(TableError),
 }
 
-/// Stages what a rollup has made of a log file, or sets the log file aside for its table.
+/// Stages what a rollup has made of a log file, or sets the log file aside for its table. Fails if no table can be written.
 async fn put(
     table: &Table,
     log_file: &LogFile,
     entry: &Entry,
     rolled_up: RolledUp,
-) -> Result<Put, TableError> {
-    match rolled_up {
+) -> Result<Put, JourneyError> {
+    let reason = match rolled_up {
         Ok((staging, failed)) => {
             let count = failed.count;
             let entry = Entry {
@@ -379,13 +387,17 @@ async fn put(
                 failures: failed.kept,
                 ..entry.clone()
             };
-            staging.stage(&entry).await?;
-            Ok(Put::Staged(count))
+            match stage_rows(staging, &entry).await? {
+                Ok(()) => return Ok(Put::Staged(count)),
+                Err(reason) => reason,
+            }
         }
-        Err(reason) => {
-            table.notes().set_aside(log_file, &reason).await?;
-            Ok(Put::SetAside(reason))
-        }
+        Err(reason) => reason,
+    };
+    match table.notes().set_aside(log_file, &reason).await {
+        Ok(()) => Ok(Put::SetAside(reason)),
+        Err(error) if error.is_of_its_folder() => Ok(Put::Neither(error)),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -552,20 +564,13 @@ async fn roll_up(
     group_bytes: usize,
 ) -> Result<RolledUp, JourneyError> {
     let rolled_up = rows_of(each, log_file, columns, batches, group_bytes);
-    // A panic in one rollup must not cost the others their log file.
-    let error = match AssertUnwindSafe(rolled_up).catch_unwind().await {
+    let error = match without_panic(rolled_up).await {
         Ok(Ok(rolled_up)) => return Ok(Ok(rolled_up)),
         Ok(Err(error)) => error,
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            let what = text.unwrap_or("it panicked");
-            return Ok(Err(format!("a bug of logmill: {what}")));
-        }
+        Err(panic) => return Ok(Err(panic)),
     };
     match error {
-        RollupFailure::Staging(error) if error.is_of_store() => Err(error.into()),
-        RollupFailure::Staging(error) => Ok(Err(chain(&error))),
+        RollupFailure::Staging(error) => of_one_table(error).map(Err),
         RollupFailure::Sql(error) => match error.find_root() {
             DataFusionError::IoError(_) => Err(JourneyError::Disk {
                 rollup: each.table.definition().name.clone(),
@@ -577,6 +582,36 @@ async fn roll_up(
             ))),
         },
     }
+}
+
+/// Stages what a rollup has made of a log file; or tells why this one can't be staged.
+async fn stage_rows(
+    staging: StagingFile,
+    entry: &Entry,
+) -> Result<Result<(), String>, JourneyError> {
+    match without_panic(staging.stage(entry)).await {
+        Ok(Ok(())) => Ok(Ok(())),
+        Ok(Err(error)) => of_one_table(error).map(Err),
+        Err(panic) => Ok(Err(panic)),
+    }
+}
+
+/// Why a log file can't be staged for one table. Fails if it can't be for any: what they all need is out of order.
+fn of_one_table(error: TableError) -> Result<String, JourneyError> {
+    match error.is_of_store() && !error.is_of_its_folder() {
+        true => Err(error.into()),
+        false => Ok(chain(&error)),
+    }
+}
+
+/// Works for one rollup. A panic in it must not cost the others their log file.
+async fn without_panic<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let done = AssertUnwindSafe(work).catch_unwind().await;
+    done.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        format!("a bug of logmill: {}", text.unwrap_or("it panicked"))
+    })
 }
 
 /// Why a log file could not be rolled up.
@@ -614,9 +649,17 @@ async fn rows_of(
 #[cfg(test)]
 mod tests {
     use std::io::{Cursor, Write};
+    use std::sync::Arc;
 
     use flate2::Compression;
     use flate2::write::GzEncoder;
+    use futures::stream::BoxStream;
+    use object_store::memory::InMemory;
+    use object_store::path::Path;
+    use object_store::{
+        CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+        PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    };
 
     use super::*;
     use crate::feeds::Feeds;
@@ -725,6 +768,117 @@ mod tests {
             let (outcome, staged) = staged(uri, bytes).await;
             assert_eq!(outcome, Ok(Outcome::Skipped("empty file".to_owned())));
             assert_eq!(staged, 0);
+        }
+    }
+
+    /// A store in which whatever is written of one table's staging panics.
+    #[derive(Debug)]
+    struct Panicking {
+        store: InMemory,
+        table: &'static str,
+    }
+
+    impl Panicking {
+        fn see(&self, path: &Path) {
+            let staging = format!("{}/_staging/", self.table);
+            assert!(!path.as_ref().contains(&staging), "the store is broken");
+        }
+    }
+
+    impl std::fmt::Display for Panicking {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("Panicking")
+        }
+    }
+
+    type Stored<T> = object_store::Result<T>;
+
+    #[async_trait::async_trait]
+    impl ObjectStore for Panicking {
+        async fn put_opts(
+            &self,
+            path: &Path,
+            payload: PutPayload,
+            options: PutOptions,
+        ) -> Stored<PutResult> {
+            self.see(path);
+            self.store.put_opts(path, payload, options).await
+        }
+
+        async fn put_multipart_opts(
+            &self,
+            path: &Path,
+            options: PutMultipartOptions,
+        ) -> Stored<Box<dyn MultipartUpload>> {
+            self.see(path);
+            self.store.put_multipart_opts(path, options).await
+        }
+
+        async fn get_opts(&self, path: &Path, options: GetOptions) -> Stored<GetResult> {
+            self.store.get_opts(path, options).await
+        }
+
+        fn delete_stream(
+            &self,
+            paths: BoxStream<'static, Stored<Path>>,
+        ) -> BoxStream<'static, Stored<Path>> {
+            self.store.delete_stream(paths)
+        }
+
+        fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Stored<ObjectMeta>> {
+            self.store.list(prefix)
+        }
+
+        async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Stored<ListResult> {
+            self.store.list_with_delimiter(prefix).await
+        }
+
+        async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Stored<()> {
+            self.store.copy_opts(from, to, options).await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_one_rollup_costs_the_others_nothing() {
+        // Rows of megabytes are written while they are made, and a few when the log file has ended.
+        let few = "SELECT elb, count(*) AS lines FROM alb_access_logs GROUP BY 1";
+        let many = "SELECT time, request_url FROM alb_access_logs";
+        let long = LINE.replace("https://a/", &format!("https://a/{}", "x".repeat(60_000)));
+        for (sql, text) in [(few, LINE.to_owned()), (many, long.repeat(300))] {
+            let url = url::Url::parse("s3://tables/t/").unwrap();
+            let store = Panicking {
+                store: InMemory::new(),
+                table: "broken",
+            };
+            let root = Root::in_store(url, Arc::new(store));
+            let whole = Rollup::from_sql("whole", few).await.unwrap();
+            let broken = Rollup::from_sql("broken", sql).await.unwrap();
+            let feeds = Feeds::open(&root, vec![whole, broken].into()).await;
+            let feeds = feeds.unwrap().0;
+            let rollups: Vec<_> = feeds.fed().collect();
+            let log_file = LogFile::new(NAME);
+            let source = Source {
+                log_file: log_file.clone(),
+                bytes: text.len() as u64,
+                etag: "etag".to_owned(),
+                open: || Ok(Cursor::new(text.clone().into_bytes())),
+            };
+            let limits = Limits {
+                text_bytes: 1 << 30,
+                group_bytes: 1 << 20,
+            };
+            let outcome = stage(source, &rollups, &feeds.rejected_lines, limits).await;
+            let Outcome::Staged(staged) = outcome.unwrap() else {
+                panic!("not staged");
+            };
+            let reason = "a bug of logmill: the store is broken".to_owned();
+            assert_eq!(staged.set_aside, [("broken".to_owned(), reason.clone())]);
+            let ids = rollups[0].table.staged().await.unwrap();
+            assert!(ids.contains(&log_file.id()));
+            let waiting = root.waiting("broken").await.unwrap();
+            assert_eq!(waiting.set_aside(log_file.id()), Some(reason.as_str()));
+            let committed = rollups[0].table.commit().await.unwrap();
+            assert_eq!(committed.entries.len(), 1);
         }
     }
 

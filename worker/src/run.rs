@@ -521,7 +521,7 @@ async fn gather(
                     .push((found.log_file.to_string(), what));
             }
             Err(error) => {
-                let reason = format!("{:#}", anyhow::Error::new(error));
+                let reason = chain(&error);
                 tracing::warn!(log_file = %found.log_file, %reason, "log file not counted");
                 summary.failed.push((found.log_file.to_string(), reason));
             }

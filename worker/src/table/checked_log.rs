@@ -1,19 +1,26 @@
 //! Delta's log as it was written, or not at all. Readers of Delta tables take an empty version for one that changes nothing, and a
 //! version that was cut off between two lines for all that there was: rows would be gone without a word.
+//!
+//! Versions have a checksum in their first line. Checkpoints, which Delta's kernel writes, get the checksums of logmill's own Parquet
+//! files on their way to the store.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    UploadPart,
 };
 use serde_json::{Value, json};
 
+use super::checksums;
 use super::retrying::whole;
 
 /// The key in a version's `commitInfo` that has the CRC-32 of the lines that follow it.
@@ -24,11 +31,19 @@ pub(super) fn seal(lines: &[u8]) -> (String, Value) {
     (KEY.to_owned(), json!({ "crc32": crc32fast::hash(lines) }))
 }
 
-/// A version of the log that is not as it was written.
+/// An object of the log that is not as it was written.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
-pub(super) struct DamagedVersion {
-    what: &'static str,
+pub(super) struct DamagedObject {
+    what: String,
+}
+
+impl From<DamagedObject> for Error {
+    fn from(damaged: DamagedObject) -> Self {
+        Self::NotSupported {
+            source: Box::new(damaged),
+        }
+    }
 }
 
 /// Checks a version's text.
@@ -37,8 +52,8 @@ pub(super) struct DamagedVersion {
 ///
 /// It is empty, cut off or changed. Of versions that others have written, or logmill before it sealed them, only an end that is
 /// missing in the middle of a line can be seen.
-pub(super) fn check(text: &[u8]) -> Result<(), DamagedVersion> {
-    let damaged = |what| Err(DamagedVersion { what });
+pub(super) fn check(text: &[u8]) -> Result<(), DamagedObject> {
+    let damaged = |what: &str| Err(DamagedObject { what: what.into() });
     if text.iter().all(u8::is_ascii_whitespace) {
         return damaged("is empty");
     }
@@ -66,24 +81,60 @@ pub(super) fn check(text: &[u8]) -> Result<(), DamagedVersion> {
 
 /// Whether this is the path of a version: `_delta_log/<20 digits>.json`.
 pub(super) fn is_version(path: &Path) -> bool {
+    is_numbered(path, ".json")
+}
+
+/// Whether this is the path of a checkpoint of one file: `_delta_log/<20 digits>.checkpoint.parquet`.
+pub(super) fn is_checkpoint(path: &Path) -> bool {
+    is_numbered(path, ".checkpoint.parquet")
+}
+
+fn is_numbered(path: &Path, end: &str) -> bool {
     let mut parts = path.as_ref().rsplit('/');
     let (name, folder) = (parts.next(), parts.next());
-    let number = name.and_then(|name| name.strip_suffix(".json"));
+    let number = name.and_then(|name| name.strip_suffix(end));
     folder == Some("_delta_log")
         && number.is_some_and(|number| {
             number.len() == 20 && number.bytes().all(|digit| digit.is_ascii_digit())
         })
 }
 
-/// A store that gives out no damaged version.
+/// A store that gives out no damaged version or checkpoint, and seals the checkpoints that are put into it.
 #[derive(Debug)]
 pub(super) struct CheckedLog {
     store: Arc<dyn ObjectStore>,
+    /// Objects that are treated as if they were not there.
+    hidden: HashSet<Path>,
+    /// The checkpoint of each log that was checked last. It is read in parts, and checked as a whole.
+    checked: Mutex<HashMap<String, ObjectMeta>>,
 }
 
 impl CheckedLog {
     pub(super) fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store }
+        Self::without(store, HashSet::new())
+    }
+
+    /// A store that does not show these objects.
+    pub(super) fn without(store: Arc<dyn ObjectStore>, hidden: HashSet<Path>) -> Self {
+        Self {
+            store,
+            hidden,
+            checked: Mutex::default(),
+        }
+    }
+
+    /// Checks a checkpoint, unless this version of the object was checked before.
+    async fn check_checkpoint(&self, meta: &ObjectMeta) -> Result<()> {
+        let checked = || self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = meta.location.as_ref().rsplit_once('/');
+        let folder = folder.map_or("", |(folder, _)| folder).to_owned();
+        if checked().get(&folder) == Some(meta) {
+            return Ok(());
+        }
+        // A whole object is checked as it is read.
+        let found = self.get(&meta.location).await?;
+        checked().insert(folder, found.meta);
+        Ok(())
     }
 }
 
@@ -96,21 +147,38 @@ impl fmt::Display for CheckedLog {
 #[async_trait]
 impl ObjectStore for CheckedLog {
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
-        if options.head || options.range.is_some() || !is_version(path) {
+        if self.hidden.contains(path) {
+            return Err(Error::NotFound {
+                path: path.to_string(),
+                source: "it is damaged, and not read".into(),
+            });
+        }
+        let is_checkpoint = is_checkpoint(path);
+        if options.head || !(is_checkpoint || is_version(path)) {
             return self.store.get_opts(path, options).await;
         }
+        let is_part = options.range.is_some();
         let found = self.store.get_opts(path, options).await?;
+        if is_part {
+            if is_checkpoint {
+                self.check_checkpoint(&found.meta).await?;
+            }
+            return Ok(found);
+        }
         let (meta, range, attributes) = (
             found.meta.clone(),
             found.range.clone(),
             found.attributes.clone(),
         );
-        let text: Bytes = found.bytes().await?;
-        check(&text).map_err(|damaged| Error::NotSupported {
-            source: Box::new(damaged),
-        })?;
+        let object: Bytes = found.bytes().await?;
+        match is_checkpoint {
+            true => checksums::check_file(&object).map_err(|error| DamagedObject {
+                what: format!("is damaged: {error}"),
+            })?,
+            false => check(&object)?,
+        }
         Ok(GetResult {
-            payload: whole(text),
+            payload: whole(object),
             meta,
             range,
             attributes,
@@ -123,6 +191,10 @@ impl ObjectStore for CheckedLog {
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
+        let payload = match is_checkpoint(path) {
+            true => sealed(payload),
+            false => payload,
+        };
         self.store.put_opts(path, payload, options).await
     }
 
@@ -131,6 +203,13 @@ impl ObjectStore for CheckedLog {
         path: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
+        if is_checkpoint(path) {
+            return Ok(Box::new(Sealing {
+                store: Arc::clone(&self.store),
+                path: path.clone(),
+                parts: Vec::new(),
+            }));
+        }
         self.store.put_multipart_opts(path, options).await
     }
 
@@ -142,7 +221,7 @@ impl ObjectStore for CheckedLog {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.store.list(prefix)
+        self.shown(self.store.list(prefix))
     }
 
     fn list_with_offset(
@@ -150,15 +229,72 @@ impl ObjectStore for CheckedLog {
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.store.list_with_offset(prefix, offset)
+        self.shown(self.store.list_with_offset(prefix, offset))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.store.list_with_delimiter(prefix).await
+        let mut listed = self.store.list_with_delimiter(prefix).await?;
+        let is_shown = |object: &ObjectMeta| !self.hidden.contains(&object.location);
+        listed.objects.retain(is_shown);
+        Ok(listed)
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         self.store.copy_opts(from, to, options).await
+    }
+}
+
+impl CheckedLog {
+    fn shown(
+        &self,
+        listed: BoxStream<'static, Result<ObjectMeta>>,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        if self.hidden.is_empty() {
+            return listed;
+        }
+        let hidden = self.hidden.clone();
+        let shown = listed
+            .try_filter(move |object| futures::future::ready(!hidden.contains(&object.location)));
+        shown.boxed()
+    }
+}
+
+/// A checkpoint with checksums. What is not understood is left as it is.
+fn sealed(payload: PutPayload) -> PutPayload {
+    let file = Bytes::from(payload);
+    match checksums::with_checksums(&file) {
+        Ok(sealed) => sealed.into(),
+        Err(error) => {
+            tracing::debug!(%error, "a checkpoint gets no checksums");
+            file.into()
+        }
+    }
+}
+
+/// A large checkpoint that is being written. It is sealed, and put, as a whole.
+#[derive(Debug)]
+struct Sealing {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    parts: Vec<PutPayload>,
+}
+
+#[async_trait]
+impl MultipartUpload for Sealing {
+    fn put_part(&mut self, part: PutPayload) -> UploadPart {
+        self.parts.push(part);
+        futures::future::ready(Ok(())).boxed()
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let parts = std::mem::take(&mut self.parts);
+        let whole: PutPayload = parts.into_iter().flatten().collect();
+        self.store.put(&self.path, sealed(whole)).await
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.parts.clear();
+        Ok(())
     }
 }
 
@@ -202,5 +338,8 @@ mod tests {
         assert!(!is("_delta_log/_last_checkpoint"));
         assert!(!is("_delta_log/00000000000000000007.checkpoint.parquet"));
         assert!(!is("_staging/00000000000000000007.json"));
+        let is = |path: &str| is_checkpoint(&Path::from(path));
+        assert!(is("t/_delta_log/00000000000000000007.checkpoint.parquet"));
+        assert!(!is("t/_delta_log/00000000000000000007.json"));
     }
 }

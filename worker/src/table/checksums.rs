@@ -8,11 +8,17 @@ use std::ops::Range;
 use bytes::Bytes;
 use parquet::errors::ParquetError;
 use parquet::file::FOOTER_SIZE;
-use parquet::file::metadata::{FooterTail, KeyValue, ParquetMetaData, RowGroupMetaData};
+use parquet::file::metadata::{
+    FileMetaData, FooterTail, KeyValue, ParquetMetaData, ParquetMetaDataReader,
+    ParquetMetaDataWriter, RowGroupMetaData,
+};
 use serde::{Deserialize, Serialize};
 
 /// The key of the footer that has the checksums, as JSON.
 pub(super) const KEY: &str = "logmill.crc32";
+
+/// What each Parquet file begins with. Readers do not look at it.
+const MAGIC: &[u8; 4] = b"PAR1";
 
 /// Keys of the footer that logmill writes begin so.
 const OURS: &str = "logmill.";
@@ -41,6 +47,61 @@ pub(super) fn sealed(mut end: Vec<u8>) -> Vec<u8> {
         footer[at].copy_from_slice(sum.as_bytes());
     }
     end
+}
+
+/// A Parquet file that another program has written, with checksums in its footer. It has no page indexes any more, so that no byte is
+/// without a checksum but for the magic number.
+pub(super) fn with_checksums(file: &Bytes) -> Result<Vec<u8>, ParquetError> {
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(file)?;
+    let groups = metadata.row_groups().iter().cloned();
+    let groups = groups
+        .map(without_page_index)
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut writing = Writing::default();
+    writing.take(file.clone(), &groups);
+    let checksums = writing.finish();
+    let checksums = checksums.map_err(|error| ParquetError::General(error.to_string()))?;
+    let of_file = metadata.file_metadata();
+    let mut values = of_file.key_value_metadata().cloned().unwrap_or_default();
+    values.push(KeyValue::new(KEY.to_owned(), checksums));
+    let of_file = FileMetaData::new(
+        of_file.version(),
+        of_file.num_rows(),
+        of_file.created_by().map(str::to_owned),
+        Some(values),
+        of_file.schema_descr_ptr(),
+        of_file.column_orders().cloned(),
+    );
+    let rows_end = groups.iter().map(|group| range(group).end).max();
+    let rows = file.get(..rows_end.unwrap_or(MAGIC.len() as u64) as usize);
+    let rows = rows.ok_or_else(|| ParquetError::EOF("row groups are cut off".to_owned()))?;
+    let metadata = ParquetMetaData::new(of_file, groups);
+    let mut footer = Vec::new();
+    ParquetMetaDataWriter::new(&mut footer, &metadata).finish()?;
+    Ok([rows, &sealed(footer)].concat())
+}
+
+fn without_page_index(group: RowGroupMetaData) -> Result<RowGroupMetaData, ParquetError> {
+    let columns = group.columns().iter().cloned().map(|column| {
+        let builder = column.into_builder();
+        let builder = builder
+            .set_column_index_offset(None)
+            .set_column_index_length(None);
+        builder
+            .set_offset_index_offset(None)
+            .set_offset_index_length(None)
+            .build()
+    });
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    group.into_builder().set_column_metadata(columns).build()
+}
+
+/// Checks a file that is at hand, by the checksums in its footer if it has any.
+pub(super) fn check_file(file: &Bytes) -> Result<(), ParquetError> {
+    let start = footer_start(file).ok_or_else(|| ParquetError::EOF("no footer".to_owned()))?;
+    check_footer(&file[start..])?;
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(file)?;
+    Reading::of(&metadata)?.check_whole(file)
 }
 
 /// Where the footer starts in the end of a file, by the length that stands before the magic number.
@@ -191,4 +252,45 @@ impl Reading {
 
 fn damaged(what: &str) -> ParquetError {
     ParquetError::General(format!("{what} has changed since it was written"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
+    use arrow::record_batch::RecordBatch;
+    use parquet::arrow::ArrowWriter;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+
+    use super::*;
+
+    #[test]
+    fn no_byte_of_a_file_of_others_changes_unseen_once_it_has_checksums() {
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..100));
+        let texts = (0..100).map(|number| format!("text {number}"));
+        let texts: ArrayRef = Arc::new(StringArray::from_iter_values(texts));
+        let rows = RecordBatch::try_from_iter([("number", numbers), ("text", texts)]).unwrap();
+        let mut writer = ArrowWriter::try_new(Vec::new(), rows.schema(), None).unwrap();
+        writer.write(&rows).unwrap();
+        writer.flush().unwrap();
+        writer.write(&rows).unwrap();
+        let of_others = Bytes::from(writer.into_inner().unwrap());
+        assert!(check_file(&of_others).is_ok());
+
+        let sealed = Bytes::from(with_checksums(&of_others).unwrap());
+        assert!(check_file(&sealed).is_ok());
+        let read = ParquetRecordBatchReader::try_new(sealed.clone(), 100).unwrap();
+        let read: Vec<RecordBatch> = read.map(Result::unwrap).collect();
+        assert_eq!(read, [rows.clone(), rows]);
+
+        for kept in 0..sealed.len() {
+            assert!(check_file(&sealed.slice(..kept)).is_err(), "{kept}");
+        }
+        for at in MAGIC.len()..sealed.len() {
+            let mut flipped = sealed.to_vec();
+            flipped[at] ^= 1;
+            assert!(check_file(&flipped.into()).is_err(), "{at}");
+        }
+    }
 }

@@ -133,7 +133,13 @@ impl Writer {
         if self.lasting().contains(folder) {
             return Ok(());
         }
-        fs::create_dir_all(folder)?;
+        fs::create_dir_all(folder).map_err(|error| match error.kind() {
+            // Of a file that is in the place of a folder. What is written is not there.
+            io::ErrorKind::AlreadyExists => {
+                io::Error::new(io::ErrorKind::NotADirectory, error.to_string())
+            }
+            _ => error,
+        })?;
         let mut named = Vec::new();
         for folder in folder.ancestors() {
             if self.lasting().contains(folder) {
@@ -179,10 +185,65 @@ fn store_error(path: &Path, error: io::Error) -> Error {
             path,
             source: error.into(),
         },
-        kind => Error::Generic {
+        _ => Error::Generic {
             store: "folder",
-            source: io::Error::new(kind, format!("{path}: {error}")).into(),
+            source: NotWritten::new(path, &error).into(),
         },
+    }
+}
+
+/// A file of a folder that could not be written. The cause is no source of it: what could not be written must not be taken for an
+/// object that can't be read.
+#[derive(Debug, thiserror::Error)]
+#[error("can't write {path}: {what}{}", advice(*kind))]
+pub(super) struct NotWritten {
+    path: String,
+    what: String,
+    kind: io::ErrorKind,
+}
+
+impl NotWritten {
+    fn new(path: String, error: &io::Error) -> Self {
+        let mut what = error.to_string();
+        // The name of a temporary file, which nobody knows.
+        if let Some(at) = what.find(" at path ") {
+            what.truncate(at);
+        }
+        Self {
+            path,
+            what,
+            kind: error.kind(),
+        }
+    }
+
+    /// Whether something is the matter with this file's own folder, and not with the disk.
+    pub(super) fn is_of_its_folder(&self) -> bool {
+        use io::ErrorKind::{IsADirectory, NotADirectory, PermissionDenied};
+        matches!(self.kind, IsADirectory | NotADirectory | PermissionDenied)
+    }
+}
+
+/// What a person may do about an error of the disk.
+pub(super) fn advice(kind: io::ErrorKind) -> &'static str {
+    use io::ErrorKind::{
+        FileTooLarge, IsADirectory, NotADirectory, PermissionDenied, QuotaExceeded,
+        ReadOnlyFilesystem, StorageFull,
+    };
+    match kind {
+        StorageFull | QuotaExceeded => ". The disk is full: make room on it, and try again",
+        FileTooLarge => {
+            ". Files may not be so large there: raise the limit (ulimit -f), and try again"
+        }
+        PermissionDenied => {
+            ". logmill must be allowed to write there: see who owns the folder, and its mode"
+        }
+        ReadOnlyFilesystem => {
+            ". The disk is mounted to be read only: mount it to be written, and try again"
+        }
+        IsADirectory | NotADirectory => {
+            ". Something else is in the place of a file or a folder: remove or rename it"
+        }
+        _ => "",
     }
 }
 

@@ -257,6 +257,17 @@ impl TableError {
         self.has_cause(|_| true)
     }
 
+    /// Whether something is the matter with the table's own folder. The disk, or the bucket, is well, and so may other tables be.
+    pub(crate) fn is_of_its_folder(&self) -> bool {
+        self.has_cause(|cause| {
+            let object_store::Error::Generic { source, .. } = cause else {
+                return false;
+            };
+            let not_written: Option<&durable_folder::NotWritten> = source.downcast_ref();
+            not_written.is_some_and(durable_folder::NotWritten::is_of_its_folder)
+        })
+    }
+
     /// Whether the table is no longer the one that it was when it was opened: somebody has removed it, or made another.
     pub(crate) fn is_another(&self) -> bool {
         matches!(
@@ -362,6 +373,8 @@ pub struct Version {
     sql: String,
     files: Vec<DataFile>,
     ledger: ledger::Ledger,
+    /// Whether there is a checkpoint that can't be read, in whose place versions were read.
+    is_without_checkpoint: bool,
 }
 
 /// A file of a table's data.
@@ -413,29 +426,50 @@ impl Version {
         log_store: &LogStoreRef,
         world: &dyn World,
     ) -> Result<Self, TableError> {
+        let store = log_store.object_store(None);
         let what = format!("reading {name}");
         let mut races = RACES.begin_with(what, Some(world.unique() as u64));
-        let store = log_store.object_store(None);
-        let mut is_first = true;
+        let mut seen: Option<delta_log::Log> = None;
         loop {
-            let error = match Self::load(name, log_store).await {
+            let error = match &seen {
+                None => Self::load(name, log_store).await,
+                Some(log) => Self::load_without(name, log_store, log).await,
+            };
+            let error = match error {
                 Ok(version) => return Ok(version),
                 Err(error) => error,
             };
             if !error.is_race() {
                 return Err(error.into_damage());
             }
-            // Its requests have been sent again and again already. To read once more would multiply them.
-            if std::mem::take(&mut is_first)
-                && let Some(trouble) = delta_log::trouble(&store).await
-            {
-                return Err(trouble);
+            let log = delta_log::Log::look(&store).await?;
+            let is_same = seen.is_some_and(|seen| seen.is_same(&log));
+            if is_same {
+                return Err(log.explained(error));
             }
             let Some(wait) = races.failed(&error) else {
-                return Err(delta_log::explained(error, &store).await);
+                return Err(log.explained(error));
             };
             world.sleep(wait).await;
+            seen = Some(log);
         }
+    }
+
+    /// Reads the latest version without the objects of the log that are damaged and can be done without.
+    async fn load_without(
+        name: &str,
+        log_store: &LogStoreRef,
+        log: &delta_log::Log,
+    ) -> Result<Self, TableError> {
+        let mut version = Self::load(name, &root::without(log_store, log)?).await?;
+        if let Some((checkpoint, what)) = log.bad_checkpoint() {
+            version.is_without_checkpoint = true;
+            tracing::warn!(
+                table = name, %checkpoint, what,
+                "a checkpoint can't be read; the versions that it stands for are read instead, and the next commit writes another"
+            );
+        }
+        Ok(version)
     }
 
     /// Fails if the table is the result of other SQL than this definition has.
@@ -499,6 +533,7 @@ impl Version {
             sql,
             files,
             ledger,
+            is_without_checkpoint: false,
         })
     }
 

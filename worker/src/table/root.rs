@@ -17,6 +17,7 @@ use url::Url;
 
 use super::checked_log::CheckedLog;
 use super::definition::DATE_COLUMN;
+use super::delta_log::Log;
 use super::durable_folder::{self, DurableFolder};
 use super::retrying::Retrying;
 use super::world::{Machine, World};
@@ -41,8 +42,10 @@ impl Root {
     /// The place at a path or an `s3://` URL; a folder is created if there is none.
     pub async fn create(place: &str) -> Result<Self, TableError> {
         if !is_s3(place) {
-            durable_folder::create_folder(FilePath::new(place))
-                .map_err(|error| root_error(place, error))?;
+            durable_folder::create_folder(FilePath::new(place)).map_err(|error| {
+                let advice = durable_folder::advice(error.kind());
+                root_error(place, format!("{error}{advice}"))
+            })?;
         }
         Self::open(place).await
     }
@@ -208,6 +211,25 @@ impl Root {
             &StorageConfig::default(),
         ))
     }
+}
+
+/// The log of a table without the objects of it that can be done without, if they are what is wrong.
+pub(super) fn without(log_store: &LogStoreRef, log: &Log) -> Result<LogStoreRef, TableError> {
+    let url = log_store.root_url();
+    let prefix =
+        Path::from_url_path(url.path()).map_err(|error| root_error(url.as_str(), error))?;
+    let hidden = log
+        .dispensable()
+        .map(|path| prefix.parts().chain(path.parts()).collect());
+    let whole = CheckedLog::without(log_store.root_object_store(None), hidden.collect());
+    let whole: Arc<dyn ObjectStore> = Arc::new(whole);
+    let in_table = Arc::new(PrefixStore::new(Arc::clone(&whole), prefix));
+    Ok(default_logstore(
+        in_table,
+        whole,
+        url,
+        &StorageConfig::default(),
+    ))
 }
 
 /// Whether a place is given as one on S3.

@@ -124,7 +124,8 @@ impl Table {
     /// When files were replaced, as far as the log knows, in milliseconds since 1970.
     async fn replaced(&self, version: &Version) -> Result<HashMap<String, i64>, TableError> {
         let state = version.delta.snapshot()?;
-        let tombstones = state.all_tombstones(&*self.log_store);
+        let log_store = version.delta.log_store();
+        let tombstones = state.all_tombstones(&*log_store);
         let replaced = tombstones.map_ok(|tombstone| {
             let when = tombstone.deletion_timestamp().unwrap_or(i64::MAX);
             (tombstone.path().into_owned(), when)
