@@ -26,6 +26,7 @@ use parquet::errors::ParquetError;
 use sha2::{Digest, Sha256};
 use url::Url;
 
+use crate::aws::chain;
 use crate::rollup::{DATE_COLUMN, canonical};
 
 mod world;
@@ -434,7 +435,13 @@ impl Version {
             let log = delta_log::Log::look(&store).await?;
             let is_same = seen.is_some_and(|seen| seen.is_same(&log));
             if is_same || failures == MAX_RACES {
-                return Err(log.explained(error));
+                return Err(match log.is_of_others(&store).await? {
+                    true => TableError::NotOurs {
+                        path: name.to_owned(),
+                        what: format!("a Delta table, but none of logmill's: {}", chain(&error)),
+                    },
+                    false => log.explained(error),
+                });
             }
             tracing::debug!(table = name, failures, %error, "read again");
             world.sleep(failures * WAIT).await;
