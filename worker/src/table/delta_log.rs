@@ -295,6 +295,20 @@ impl Log {
         Some((path, what))
     }
 
+    /// Whether another program has made the table: its first version, if it is there and whole, has none of logmill's properties.
+    pub(super) async fn is_of_others(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+    ) -> Result<bool, TableError> {
+        let first = version_path(0);
+        let is_there = self.objects.iter().any(|object| object.location == first);
+        if self.damage.is_some() || !is_there {
+            return Ok(false);
+        }
+        let text = store.get(&first).await?.bytes().await?;
+        Ok(memchr::memmem::find(&text, b"\"logmill.").is_none())
+    }
+
     /// Why the log can't be read, if that is not by chance.
     pub(super) fn explained(self, error: TableError) -> TableError {
         if self.objects.is_empty() {

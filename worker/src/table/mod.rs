@@ -26,6 +26,7 @@ use parquet::errors::ParquetError;
 use sha2::{Digest, Sha256};
 use url::Url;
 
+use crate::aws::chain;
 use crate::engine::canonical;
 use crate::retry::Policy;
 
@@ -444,11 +445,18 @@ impl Version {
             }
             let log = delta_log::Log::look(&store).await?;
             let is_same = seen.is_some_and(|seen| seen.is_same(&log));
-            if is_same {
-                return Err(log.explained(error));
-            }
-            let Some(wait) = races.failed(&error) else {
-                return Err(log.explained(error));
+            let wait = match is_same {
+                true => None,
+                false => races.failed(&error),
+            };
+            let Some(wait) = wait else {
+                return Err(match log.is_of_others(&store).await? {
+                    true => TableError::NotOurs {
+                        path: name.to_owned(),
+                        what: format!("a Delta table, but none of logmill's: {}", chain(&error)),
+                    },
+                    false => log.explained(error),
+                });
             };
             world.sleep(wait).await;
             seen = Some(log);
