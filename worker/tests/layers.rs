@@ -45,7 +45,10 @@ fn files(source: &Path, module: &str) -> Vec<PathBuf> {
             found.push(path);
         }
     }
-    found.retain(|path| !of_tests.iter().any(|folder| path.starts_with(folder)));
+    found.retain(|path| {
+        let path = path.with_extension("");
+        !of_tests.iter().any(|module| path.starts_with(module))
+    });
     found
 }
 
