@@ -10,7 +10,7 @@ use futures::future::join_all;
 use logmill_shared::{LogFile, LogFileId, Shard};
 
 use crate::format::{EMPTY_FILE, FORMATS, LogFormat, Recognised, by_name};
-use crate::intake::listing::Found;
+use crate::intake::log_object::Found;
 use crate::maintain;
 use crate::table::definition::REJECTED_LINES;
 use crate::table::{Definition, Entry, Root, TableError, Version, Waiting};

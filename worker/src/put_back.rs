@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
 
-use crate::intake::listing::{self, Listed};
+use crate::intake::listing;
+use crate::intake::log_object::Listed;
 use crate::rollup::Loaded;
 use crate::run::{self, Options, Progress, Summary};
 use crate::table::{Root, SetAside};

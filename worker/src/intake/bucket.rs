@@ -8,7 +8,7 @@ use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Error;
 use aws_sdk_s3::types::Object;
 use logmill_shared::LogFile;
 
-use super::listing::{Found, Place};
+use super::log_object::{Found, Place};
 use crate::aws::S3Error;
 use crate::s3_uri::S3Uri;
 

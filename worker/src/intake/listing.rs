@@ -1,64 +1,18 @@
 //! Log files by listing what the command line names, once: all of them, or those of a span of time.
 
-use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use anyhow::Context;
 use aws_sdk_s3::Client;
-use chrono::DateTime;
-use logmill_shared::LogFile;
-use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinHandle;
-use url::Url;
-use walkdir::WalkDir;
 
-use super::bucket;
+use super::log_object::{Found, Listed, NotListed, Page, Pages, in_order};
 use super::span::Span;
 use super::walk::Walk;
+use super::{bucket, folder};
 use crate::aws;
-use crate::log_file::fetch::{self, Object};
 use crate::s3_uri::S3Uri;
-
-/// A log file that was found, and what can be said of it without reading it.
-#[derive(Debug, Clone)]
-pub struct Found {
-    /// Its identity.
-    pub log_file: LogFile,
-    /// Its size in bytes.
-    pub bytes: u64,
-    /// Its version: an object's ETag without quotes, or a local file's size and time of modification.
-    pub etag: String,
-    pub(super) place: Place,
-}
-
-/// Where a log file's bytes are.
-#[derive(Debug, Clone)]
-pub(super) enum Place {
-    /// On disk.
-    Path(PathBuf),
-    /// In S3, under the URI that is its identity.
-    Object(Client),
-}
-
-/// What a listing comes upon and can't look at: what is in it is not known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotListed {
-    /// The file or the folder.
-    pub log_file: LogFile,
-    /// Why.
-    pub reason: String,
-}
-
-/// What was found in some places.
-#[derive(Debug, Default)]
-pub struct Listed {
-    /// The log files.
-    pub found: Vec<Found>,
-    /// What is there and could not be looked at.
-    pub not_listed: Vec<NotListed>,
-}
 
 /// A place that can't be listed.
 #[derive(Debug, thiserror::Error)]
@@ -66,47 +20,6 @@ pub struct Listed {
 pub struct ListingError {
     place: String,
     source: anyhow::Error,
-}
-
-impl Found {
-    /// Opens it for reading, from within a Tokio runtime. What is read of an object is the version that was found, or
-    /// an error; of a local file it is what is there by now.
-    pub fn open(&self) -> io::Result<Box<dyn Read + Send>> {
-        Ok(match &self.place {
-            Place::Path(path) => Box::new(File::open(path)?),
-            Place::Object(client) => Box::new(fetch::open(self.object(client)?)?),
-        })
-    }
-
-    fn object(&self, client: &Client) -> io::Result<Object> {
-        let (bucket, key) = self
-            .log_file
-            .bucket_and_key()
-            .ok_or_else(|| io::Error::other("its URI is not one of S3"))?;
-        Ok(Object {
-            client: client.clone(),
-            bucket: bucket.to_owned(),
-            key: key.to_owned(),
-            etag: self.etag.clone(),
-            bytes: self.bytes,
-        })
-    }
-
-    fn on_disk(path: PathBuf, metadata: &Metadata) -> io::Result<Self> {
-        let uri = Url::from_file_path(&path)
-            .map_err(|()| io::Error::other("it has no absolute path"))?
-            .to_string();
-        let modified = metadata
-            .modified()?
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Ok(Self {
-            log_file: LogFile::new(uri),
-            bytes: metadata.len(),
-            etag: format!("{}-{}", metadata.len(), modified.as_nanos()),
-            place: Place::Path(path),
-        })
-    }
 }
 
 /// Lists places, in the order of their log files' URIs and each log file once: files and folders by their paths, objects
@@ -120,7 +33,7 @@ pub async fn list(places: &[String], except: &str) -> Result<Listed, ListingErro
     let mut all = Listed::default();
     for place in places {
         let listed = match S3Uri::parse(place) {
-            Ok(None) => folder(Path::new(place), Path::new(except)).map_err(Into::into),
+            Ok(None) => folder::list(Path::new(place), Path::new(except)).map_err(Into::into),
             Ok(Some(uri)) => objects(uri, except).await,
             Err(error) => Err(error.into()),
         };
@@ -133,11 +46,6 @@ pub async fn list(places: &[String], except: &str) -> Result<Listed, ListingErro
     }
     in_order(&mut all.found);
     Ok(all)
-}
-
-fn in_order(found: &mut Vec<Found>) {
-    found.sort_by(|left, right| left.log_file.cmp(&right.log_file));
-    found.dedup_by(|left, right| left.log_file == right.log_file);
 }
 
 /// Log files and tables that would be in the same place: the tables' own files would be read as logs, or left out as the
@@ -163,7 +71,7 @@ pub fn refuse_tables_as_logs(logs: &str, tables: &str) -> Result<(), SamePlace> 
             logs.bucket == tables.bucket && logs.folder().starts_with(&tables.folder())
         }
         (Ok(None), Ok(None)) if !logs.is_empty() && !tables.is_empty() => {
-            canonical(Path::new(logs)).starts_with(canonical(Path::new(tables)))
+            folder::canonical(Path::new(logs)).starts_with(folder::canonical(Path::new(tables)))
         }
         // Of what names no place, its user says so.
         _ => false,
@@ -177,17 +85,6 @@ pub fn refuse_tables_as_logs(logs: &str, tables: &str) -> Result<(), SamePlace> 
     }
 }
 
-/// A path without links, as far as it is there: folders of tables are made when they are first used.
-fn canonical(path: &Path) -> PathBuf {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    for there in path.ancestors() {
-        if let (Ok(canonical), Ok(rest)) = (fs::canonicalize(there), path.strip_prefix(there)) {
-            return canonical.join(rest);
-        }
-    }
-    path
-}
-
 async fn objects(place: S3Uri<'_>, except: &str) -> anyhow::Result<Listed> {
     let client = aws::bucket(aws::sdk_config().await, place.bucket).await?;
     Ok(Listed {
@@ -196,110 +93,8 @@ async fn objects(place: S3Uri<'_>, except: &str) -> anyhow::Result<Listed> {
     })
 }
 
-fn folder(path: &Path, except: &Path) -> io::Result<Listed> {
-    let mut listed = Listed::default();
-    files(
-        path,
-        except,
-        |_| true,
-        &mut listed.not_listed,
-        |path, metadata| {
-            listed.found.push(Found::on_disk(path, metadata)?);
-            Ok(())
-        },
-    )?;
-    Ok(listed)
-}
-
-/// Gives `each` the files below a path, but for those below `except` and in folders that are not to be entered. What can't
-/// be looked at is noted, and the others go on.
-fn files(
-    path: &Path,
-    except: &Path,
-    enter: impl Fn(&str) -> bool,
-    not_listed: &mut Vec<NotListed>,
-    mut each: impl FnMut(PathBuf, &Metadata) -> io::Result<()>,
-) -> io::Result<()> {
-    let except = match except.as_os_str().is_empty() {
-        true => None,
-        false => Some(canonical(except)),
-    };
-    let is_left_out = |path: &Path| {
-        except
-            .as_ref()
-            .is_some_and(|except| path.starts_with(except))
-    };
-    // Two paths to one file must be one log file.
-    let root = fs::canonicalize(path)?;
-    let entries = WalkDir::new(&root).follow_links(true).into_iter();
-    let entries = entries.filter_entry(|entry| {
-        let is_root = entry.depth() == 0;
-        // A path that is no text says nothing of a date.
-        let enter = |path: &Path| path.to_str().is_none_or(&enter);
-        !is_left_out(entry.path())
-            && (is_root || !entry.file_type().is_dir() || enter(entry.path()))
-    });
-    for entry in entries {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) if error.depth() == 0 => return Err(error.into()),
-            // What a link up leads to is listed where it is.
-            Err(error) if error.loop_ancestor().is_some() => continue,
-            Err(error) => {
-                let path = error.path().unwrap_or(&root).to_owned();
-                not_listed.push(NotListed::new(&path, &error.into()));
-                continue;
-            }
-        };
-        if !entry.file_type().is_file() {
-            continue;
-        }
-        // A link may lead to the tables.
-        let listed = fs::canonicalize(entry.path()).and_then(|path| match is_left_out(&path) {
-            true => Ok(()),
-            false => {
-                let metadata = fs::metadata(&path)?;
-                each(path, &metadata)
-            }
-        });
-        if let Err(error) = listed {
-            not_listed.push(NotListed::new(entry.path(), &error));
-        }
-    }
-    Ok(())
-}
-
-impl NotListed {
-    fn new(path: &Path, error: &io::Error) -> Self {
-        let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
-        let uri = Url::from_file_path(path).map(String::from);
-        Self {
-            log_file: LogFile::new(uri.unwrap_or_else(|()| path.display().to_string())),
-            reason: match error.kind() {
-                io::ErrorKind::NotFound if is_link => {
-                    "a symbolic link whose target does not exist".to_owned()
-                }
-                _ => format!("can't be listed: {error}"),
-            },
-        }
-    }
-}
-
-/// Some of the log files of a listing, a thousand or so.
-pub(super) type Page = Vec<Found>;
-
 /// Pages that may wait to be taken. The listing goes on meanwhile, and no further.
 const PAGES_IN_FLIGHT: usize = 8;
-
-/// Where a listing's pages go.
-pub(super) struct Pages(Sender<Page>);
-
-impl Pages {
-    /// Hands over a page. Fails if nobody wants any more.
-    pub(super) async fn send(&self, page: Page) -> anyhow::Result<()> {
-        self.0.send(page).await.context("the listing was given up")
-    }
-}
 
 /// The log files of a span of time, listed while they are taken: there may be more than fit into memory.
 pub struct Listing {
@@ -339,7 +134,7 @@ impl Listing {
     fn of_folder(place: &str, except: &str, span: Span) -> Self {
         let (of, except) = (PathBuf::from(place), PathBuf::from(except));
         Self::spawn(place, |pages| async move {
-            let list = move || folder_in_span(&of, &except, span);
+            let list = move || folder::list_span(&of, &except, span);
             let Listed { found, not_listed } = tokio::task::spawn_blocking(list).await??;
             pages.send(found).await?;
             Ok(not_listed)
@@ -397,29 +192,10 @@ async fn walk(
     walk.walk(pages).await
 }
 
-fn folder_in_span(path: &Path, except: &Path, span: Span) -> anyhow::Result<Listed> {
-    let mut listed = Listed::default();
-    let enter = |folder: &str| span.may_be_in(folder);
-    files(
-        path,
-        except,
-        enter,
-        &mut listed.not_listed,
-        |path, metadata| {
-            let modified = DateTime::from(metadata.modified()?);
-            let file = Found::on_disk(path, metadata)?;
-            if span.takes(&file.log_file, modified) {
-                listed.found.push(file);
-            }
-            Ok(())
-        },
-    )?;
-    in_order(&mut listed.found);
-    Ok(listed)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::intake::span::parse_time;
 

@@ -3,18 +3,20 @@
 pub mod span;
 pub mod ignore;
 pub mod copies;
+pub mod log_object;
 mod bucket;
 mod walk;
+mod folder;
 pub mod listing;
+pub mod disposition;
 pub mod places;
-pub mod queue;
 mod visibility;
 mod failures;
 mod outages;
 mod connections;
+pub mod queue;
 pub mod sqs;
 pub mod http;
-pub mod disposition;
 
 use std::future::Future;
 

@@ -8,7 +8,7 @@ use logmill_shared::LogFile;
 use logmill_shared::notification::Allowed;
 
 use super::disposition::NotStaged;
-use super::listing::{Found, Place};
+use super::log_object::{Found, Place};
 use crate::aws::{self, S3Error, S3ErrorKind};
 
 /// The places that log files may be read from, each bucket with a client of its own: they may be in several regions.

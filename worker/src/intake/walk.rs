@@ -10,7 +10,7 @@ use futures::stream::FuturesUnordered;
 use logmill_shared::LogFile;
 
 use super::bucket::{self, NOTHING_THERE};
-use super::listing::{Found, NotListed, Page, Pages};
+use super::log_object::{Found, NotListed, Page, Pages};
 use super::span::{self, Span};
 use crate::aws::S3Error;
 use crate::s3_uri::S3Uri;
