@@ -8,7 +8,7 @@
 use anyhow::{Result, bail};
 use logmill::feeds::{Feeds, RollupTable};
 use logmill::intake::listing;
-use logmill::journey::{self, Limits, Outcome, Source};
+use logmill::pipeline::{self, Limits, Outcome, Source};
 use logmill::rollup::Rollup;
 use logmill::table::Root;
 
@@ -39,7 +39,7 @@ async fn main() -> Result<()> {
                 etag: found.etag.clone(),
                 open: || found.open(),
             };
-            let staging = journey::stage(source, &each, &opened.rejected_lines, LIMITS);
+            let staging = pipeline::stage(source, &each, &opened.rejected_lines, LIMITS);
             if let Outcome::Staged(..) = tokio::runtime::Handle::current().block_on(staging)? {
                 staged += 1;
             }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use logmill::intake::span::parse_time;
-use logmill::journey::LOG_FILES_AT_ONCE_MAX;
+use logmill::pipeline::LOG_FILES_AT_ONCE_MAX;
 use logmill::query::Format;
 use logmill_shared::notification::Allowed;
 

@@ -10,7 +10,7 @@ use futures::future::join_all;
 use logmill_shared::{LogFile, LogFileId, Shard};
 
 use crate::format::{EMPTY_FILE, FORMATS, LogFormat, Recognised, by_name};
-use crate::intake::log_object::Found;
+use crate::intake::log_object::LogObject;
 use crate::maintain;
 use crate::table::definition::REJECTED_LINES;
 use crate::table::{Definition, Entry, Root, TableError, Version, Waiting};
@@ -154,7 +154,7 @@ impl Ledgers {
     }
 
     /// Where these log files stand, in their order. Reads the ledgers' hours that it has not read.
-    pub async fn standings(&mut self, found: &[Found]) -> Result<Vec<Standing>> {
+    pub async fn standings(&mut self, found: &[LogObject]) -> Result<Vec<Standing>> {
         let shards: HashSet<Shard> = found.iter().map(|found| found.log_file.shard()).collect();
         let ids: Vec<LogFileId> = found.iter().map(|found| found.log_file.id()).collect();
         let read = self
@@ -174,7 +174,7 @@ impl Ledgers {
         Ok(found.iter().map(|found| self.standing(found)).collect())
     }
 
-    fn standing(&self, found: &Found) -> Standing {
+    fn standing(&self, found: &LogObject) -> Standing {
         let id = found.log_file.id();
         let counted: Vec<&Counted> = self
             .tables
@@ -340,7 +340,7 @@ mod tests {
     use super::*;
     use crate::feeds::Feeds;
     use crate::intake::listing;
-    use crate::journey::{self, Source};
+    use crate::pipeline::{self, Source};
     use crate::rollup::Rollup;
 
     const ALB: &str = "https 2026-11-20T10:00:00.000001Z app/shop/50dc6c495c0c9188 192.0.2.1:2817 10.0.0.1:80 \
@@ -378,7 +378,7 @@ mod tests {
             self.folder.path().join("logs").join(name)
         }
 
-        async fn log(&self, name: &str, text: &str) -> Found {
+        async fn log(&self, name: &str, text: &str) -> LogObject {
             let path = self.path(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, text).unwrap();
@@ -386,7 +386,7 @@ mod tests {
             found.unwrap().found.remove(0)
         }
 
-        async fn standing(&self, found: &Found) -> Standing {
+        async fn standing(&self, found: &LogObject) -> Standing {
             let mut ledgers = Ledgers::open(&self.root).await.unwrap();
             let mut standings = ledgers
                 .standings(std::slice::from_ref(found))
@@ -396,7 +396,7 @@ mod tests {
         }
     }
 
-    async fn stage(found: &Found, tables: &Feeds) {
+    async fn stage(found: &LogObject, tables: &Feeds) {
         let source = Source {
             log_file: found.log_file.clone(),
             bytes: found.bytes,
@@ -404,11 +404,11 @@ mod tests {
             open: || found.open(),
         };
         let rollups: Vec<_> = tables.fed().collect();
-        let limits = journey::Limits {
+        let limits = pipeline::Limits {
             text_bytes: 1 << 20,
             group_bytes: 1 << 20,
         };
-        journey::stage(source, &rollups, &tables.rejected_lines, limits)
+        pipeline::stage(source, &rollups, &tables.rejected_lines, limits)
             .await
             .unwrap();
     }

@@ -12,8 +12,8 @@
 //!                        columns             ledger
 //! ```
 //!
-//! The third joins them: [`journey`] is the way of one log file through all parts, up to staging, for the tables that [`feeds`]
-//! opens; [`upkeep`] commits, and keeps tables small. The last group has what people and services start: each is a command.
+//! The third joins them: [`pipeline`] is the way of one log file through all parts, up to staging, for the tables that [`feeds`]
+//! opens; [`maintenance`] commits, and keeps tables small. The last group has what people and services start: each is a command.
 
 #![warn(missing_docs, unreachable_pub)]
 
@@ -35,10 +35,10 @@ pub mod metrics;
 pub mod intake;
 
 pub mod feeds;
-pub mod journey;
+pub mod pipeline;
 mod set_aside_watch;
 mod stall;
-pub mod upkeep;
+pub mod maintenance;
 
 pub mod maintain;
 pub mod completeness;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 
 use crate::rollup::Rollup;
 use crate::table::definition::REJECTED_LINES;
-use crate::table::{Definition, RejectedLines, Root, Settled, Vacuumed, Version};
+use crate::table::{Compacted, Definition, RejectedLines, Root, Vacuumed, Version};
 
 /// What has been done to a table.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub struct Maintained {
     /// Its name.
     pub table: String,
     /// What was packed; `None` if another worker has the table's lease, and so does it.
-    pub settled: Option<Settled>,
+    pub settled: Option<Compacted>,
     /// What was deleted.
     pub vacuumed: Vacuumed,
 }
@@ -36,7 +36,7 @@ async fn maintain_table(root: &Root, name: &str, grace: Duration) -> Result<Main
     let table = root.open_or_create(&definition).await?;
     let settled = match table.wait_for_lease().await? {
         Some(mut lease) => {
-            let settled = table.settle(&mut lease, Duration::ZERO).await;
+            let settled = table.compact(&mut lease, Duration::ZERO).await;
             lease.release().await;
             Some(settled?)
         }

@@ -68,7 +68,7 @@ pub struct Metrics {
 
 /// What has become of a message.
 #[derive(Debug, Clone, Copy)]
-pub enum Received {
+pub enum MessageOutcome {
     /// All of it is staged, and it is deleted.
     Deleted,
     /// It could not be staged, and is left to the queue.
@@ -367,11 +367,11 @@ impl Metrics {
         observe(&self.log_file_seconds, "step", step, time);
     }
 
-    pub(crate) fn message(&self, outcome: Received) {
+    pub(crate) fn message(&self, outcome: MessageOutcome) {
         let outcome = match outcome {
-            Received::Deleted => "deleted",
-            Received::Returned => "returned",
-            Received::Lost => "lost",
+            MessageOutcome::Deleted => "deleted",
+            MessageOutcome::Returned => "returned",
+            MessageOutcome::Lost => "lost",
         };
         count(&self.messages, "outcome", outcome, 1);
     }
@@ -508,7 +508,7 @@ mod tests {
     fn metrics_are_prometheus_text() {
         let metrics = Metrics::default();
         let in_flight = metrics.message_in_flight();
-        metrics.message(Received::Deleted);
+        metrics.message(MessageOutcome::Deleted);
         metrics.lease("events", true);
         let committed = Committed {
             entries: vec![entry()],

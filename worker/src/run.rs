@@ -19,11 +19,13 @@ use crate::feeds::{Feeds, RollupTable, Trouble};
 use crate::intake::copies::{Copy, Names};
 use crate::intake::ignore::Ignore;
 use crate::intake::listing;
-use crate::intake::log_object::{Found, Listed};
-use crate::journey::{self, JourneyError, LOG_FILES_AT_ONCE_MAX, Limits, Outcome, Source, Staged};
+use crate::intake::log_object::{Listed, LogObject};
 use crate::log_file::reading::Reading;
 use crate::memory;
 use crate::pace::{self, Pace};
+use crate::pipeline::{
+    self, LOG_FILES_AT_ONCE_MAX, Limits, Outcome, PipelineError, Source, Staged,
+};
 use crate::rollup::Loaded;
 use crate::table::definition::REJECTED_LINES;
 use crate::table::{Entry, Lost, Root, TableError};
@@ -241,7 +243,7 @@ pub(crate) async fn run_over(
 
 impl Summary {
     /// Takes in what was listed, without what is to be ignored. What can't be looked at has failed.
-    fn take(&mut self, listed: Listed, ignore: &Ignore) -> Vec<Found> {
+    fn take(&mut self, listed: Listed, ignore: &Ignore) -> Vec<LogObject> {
         let Listed {
             mut found,
             not_listed,
@@ -260,7 +262,7 @@ impl Summary {
     }
 
     /// Looks for names that come twice, in what was found or, counted before, in the ledgers.
-    fn find_copies<'a>(&mut self, found: &[Found], entries: impl Iterator<Item = &'a Entry>) {
+    fn find_copies<'a>(&mut self, found: &[LogObject], entries: impl Iterator<Item = &'a Entry>) {
         let mut names = Names::default();
         let met = found.iter().filter_map(|found| names.meet(&found.log_file));
         self.copies.extend(met);
@@ -287,7 +289,7 @@ impl Summary {
 
 /// A log file, and the tables that have not counted it.
 struct ToDo {
-    found: Found,
+    found: LogObject,
     tables: Vec<usize>,
 }
 
@@ -308,7 +310,7 @@ struct Known<'f> {
 
 /// Leaves out what is counted or staged already. Of a table that can't be read, what it has counted is not known: log files are
 /// staged for it, and its commits will see.
-async fn to_do(found: Vec<Found>, feeds: &Feeds, summary: &mut Summary) -> Result<Vec<ToDo>> {
+async fn to_do(found: Vec<LogObject>, feeds: &Feeds, summary: &mut Summary) -> Result<Vec<ToDo>> {
     let shards: HashSet<Shard> = found.iter().map(|found| found.log_file.shard()).collect();
     let known = feeds.tables.iter().map(async |feed| {
         let feed = feed.fed()?;
@@ -390,7 +392,7 @@ impl Workshop {
         self.to_do.get(self.next.fetch_add(1, Ordering::Relaxed))
     }
 
-    async fn stage(&self, to_do: &ToDo) -> Result<Outcome, JourneyError> {
+    async fn stage(&self, to_do: &ToDo) -> Result<Outcome, PipelineError> {
         let rollups = to_do.tables.iter();
         let rollups = rollups.filter_map(|&at| self.feeds.tables[at].fed());
         let rollups: Vec<&RollupTable> = rollups.collect();
@@ -401,7 +403,7 @@ impl Workshop {
             open: || to_do.found.open(),
         };
         let rejected_lines = &self.feeds.rejected_lines;
-        journey::stage(source, &rollups, rejected_lines, self.limits).await
+        pipeline::stage(source, &rollups, rejected_lines, self.limits).await
     }
 
     /// Commits what is staged for all tables. One that can't be committed holds up no other.
@@ -469,7 +471,7 @@ impl Counted {
 
 /// Takes in what the workers have done, and commits now and then while they go on.
 async fn gather(
-    mut results: Receiver<(Found, Result<Outcome, JourneyError>)>,
+    mut results: Receiver<(LogObject, Result<Outcome, PipelineError>)>,
     workshop: &Arc<Workshop>,
     summary: &mut Summary,
     progress: &mut dyn Progress,

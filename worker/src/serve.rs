@@ -22,19 +22,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::aws::chain;
 use crate::feeds::{Feed, Feeds, RollupTable, Trouble};
+use crate::intake::allowed_locations::AllowedLocations;
 use crate::intake::disposition::{Disposition, NotStaged};
 use crate::intake::ignore::Ignore;
-use crate::intake::places::Places;
 use crate::intake::queue::Queue;
-use crate::intake::{Stage, Taken, http, sqs};
-use crate::journey::{self, JourneyError, LOG_FILES_AT_ONCE_MAX, Limits, Outcome, Source, Staged};
+use crate::intake::{Stage, StageOutcome, http, sqs};
+use crate::maintenance::{self, MaintenanceEvent};
 use crate::memory;
 use crate::metrics::{LeftAlone, Metrics};
+use crate::pipeline::{
+    self, LOG_FILES_AT_ONCE_MAX, Limits, Outcome, PipelineError, Source, Staged,
+};
 use crate::rollup::Rollup;
 use crate::set_aside_watch::SetAsideWatch;
 use crate::stall::ReadCount;
 use crate::table::{Root, Table};
-use crate::upkeep::{self, News};
 
 /// Log files at once, for each core. A small one waits for S3 most of its time; a large one keeps a core busy by itself,
 /// and then more of them only cost memory, some 20 MB each.
@@ -50,7 +52,7 @@ pub struct Options {
     pub rollups: String,
     /// The place of tables.
     pub tables: String,
-    /// Places that log files may be read from.
+    /// AllowedLocations that log files may be read from.
     pub allowed: Vec<Allowed>,
     /// Files that are left alone.
     pub ignore: Ignore,
@@ -171,7 +173,7 @@ async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Resu
         Some(url) => Some(open_queue(url).await?),
         None => None,
     };
-    let places = Places::open(options.allowed.clone()).await?;
+    let places = AllowedLocations::open(options.allowed.clone()).await?;
     let listener = match options.listen {
         Some(address) => {
             let listener = TcpListener::bind(address).await;
@@ -319,7 +321,7 @@ struct Worker {
     warned: Mutex<HashMap<String, Instant>>,
     /// What is set aside for tables, as this worker last saw.
     set_aside: SetAsideWatch,
-    places: Places,
+    places: AllowedLocations,
     ignore: Ignore,
     /// One for each log file that may be staged at once.
     turns: Arc<Semaphore>,
@@ -388,7 +390,7 @@ impl Worker {
     fn stalled(
         self: &Arc<Self>,
         log_file: &LogFile,
-        journey: JoinHandle<Result<Outcome, JourneyError>>,
+        journey: JoinHandle<Result<Outcome, PipelineError>>,
     ) -> NotStaged {
         let (worker, log_file) = (Arc::clone(self), log_file.clone());
         let stalls = &self.stalls;
@@ -435,12 +437,12 @@ impl Worker {
     async fn stage_for_all<R: Read>(
         &self,
         source: Source<impl Fn() -> io::Result<R>>,
-    ) -> Result<Outcome, JourneyError> {
+    ) -> Result<Outcome, PipelineError> {
         let log_file = source.log_file.clone();
         let feeds: Vec<Arc<Feed>> = (0..self.current.len()).map(|at| self.feed(at)).collect();
         let fed: Vec<&RollupTable> = feeds.iter().filter_map(|feed| feed.fed()).collect();
         let rejected_lines = &self.feeds.rejected_lines;
-        let mut outcome = journey::stage(source, &fed, rejected_lines, self.limits).await?;
+        let mut outcome = pipeline::stage(source, &fed, rejected_lines, self.limits).await?;
         for feed in &feeds {
             let Feed::Unfed(unfed) = &**feed else {
                 continue;
@@ -552,14 +554,16 @@ impl Worker {
 
     async fn keep_table(&self, table: &Table, interval: Duration, stop: &CancellationToken) {
         let name = &table.definition().name;
-        upkeep::keep(table, interval, stop, |news| match news {
-            News::Lease(is_held) => self.metrics.lease(name, is_held),
-            News::Committed(committed, took) => self.metrics.committed(name, &committed, took),
-            News::SetAside(how_much) => {
+        maintenance::keep(table, interval, stop, |news| match news {
+            MaintenanceEvent::Lease(is_held) => self.metrics.lease(name, is_held),
+            MaintenanceEvent::Committed(committed, took) => {
+                self.metrics.committed(name, &committed, took)
+            }
+            MaintenanceEvent::SetAside(how_much) => {
                 self.set_aside.seen(name, how_much);
                 self.metrics.set_aside(name, how_much);
             }
-            News::Failed => self.metrics.upkeep_failed(name),
+            MaintenanceEvent::Failed => self.metrics.upkeep_failed(name),
         })
         .await;
     }
@@ -644,11 +648,11 @@ fn tell(trouble: &Trouble, metrics: &Metrics) {
 }
 
 impl Stage for Arc<Worker> {
-    async fn stage(&self, log_file: &LogFile) -> Result<Taken, NotStaged> {
+    async fn stage(&self, log_file: &LogFile) -> Result<StageOutcome, NotStaged> {
         if self.ignore.has(log_file) {
             tracing::debug!(%log_file, "ignored");
             self.metrics.left_alone(LeftAlone::Ignored);
-            return Ok(Taken::Skipped);
+            return Ok(StageOutcome::Skipped);
         }
         match self.take(log_file).await {
             Ok(Outcome::Staged(staged)) => {
@@ -673,22 +677,22 @@ impl Stage for Arc<Worker> {
                     self.set_aside.changed(&table);
                     self.warn_of_set_aside(log_file, &table, &reason);
                 }
-                Ok(Taken::Staged)
+                Ok(StageOutcome::Staged)
             }
             Ok(Outcome::NotRead(format)) => {
                 tracing::debug!(%log_file, format = format.table, "skipped: no rollup reads it");
                 self.metrics.left_alone(LeftAlone::Skipped);
-                Ok(Taken::Skipped)
+                Ok(StageOutcome::Skipped)
             }
             Ok(Outcome::Skipped(what)) => {
                 tracing::debug!(%log_file, what, "skipped");
                 self.metrics.left_alone(LeftAlone::Skipped);
-                Ok(Taken::Skipped)
+                Ok(StageOutcome::Skipped)
             }
             Ok(Outcome::Unrecognised(what)) => {
                 tracing::info!(%log_file, what, "unrecognised: of no known kind, and left alone; --ignore leaves such files out");
                 self.metrics.left_alone(LeftAlone::Unrecognised);
-                Ok(Taken::Skipped)
+                Ok(StageOutcome::Skipped)
             }
             Err(error) => {
                 self.metrics.not_staged(error.name);

@@ -15,9 +15,9 @@ use crate::format::Recognised;
 use crate::intake::copies::{Copy, Names};
 use crate::intake::ignore::Ignore;
 use crate::intake::listing::{Listing, refuse_tables_as_logs};
-use crate::intake::log_object::Found;
+use crate::intake::log_object::LogObject;
 use crate::intake::span::Span;
-use crate::journey;
+use crate::pipeline;
 use crate::table::Root;
 use crate::terminal::escaped;
 
@@ -135,7 +135,7 @@ async fn list(
     ignore: &Ignore,
     report: &mut Report,
     progress: &mut dyn Progress,
-) -> Result<Vec<Found>> {
+) -> Result<Vec<LogObject>> {
     let mut unsettled = Vec::new();
     let mut names = Names::default();
     while let Some(mut page) = listing.next().await? {
@@ -176,7 +176,7 @@ async fn list(
 /// Looks again for what was not settled: the ledgers were those of before the listing, and what has come to be counted since
 /// is not to be called missing, nor what has been set aside since to be called staged. What is still missing is looked into.
 async fn look_again(
-    unsettled: Vec<Found>,
+    unsettled: Vec<LogObject>,
     root: &Root,
     span: Span,
     report: &mut Report,
@@ -217,7 +217,7 @@ fn told_of(standing: &Standing) -> String {
 
 /// Reads what is missing, as far as the bound goes, and reports what it is.
 async fn look_into(
-    mut missing: Vec<(Found, String)>,
+    mut missing: Vec<(LogObject, String)>,
     ledgers: &Ledgers,
     report: &mut Report,
     progress: &mut dyn Progress,
@@ -264,15 +264,15 @@ async fn look_into(
 
 /// Reads a log file to its end, on a thread that may block. Returns what it is, or why it can't be counted: of both a worker
 /// would say the same.
-fn look(found: &Found) -> Result<Recognised, String> {
-    let look = journey::look(&found.log_file, || found.open(), MAX_TEXT_BYTES);
+fn look(found: &LogObject) -> Result<Recognised, String> {
+    let look = pipeline::look(&found.log_file, || found.open(), MAX_TEXT_BYTES);
     let looked = Handle::current().block_on(look);
     looked.map_err(|error| format!("{:#}", anyhow::Error::new(error)))
 }
 
 impl Report {
     /// Adds a log file. Returns it if it is missing: then it is not added yet.
-    fn take(&mut self, found: Found, standing: Standing) -> Option<Found> {
+    fn take(&mut self, found: LogObject, standing: Standing) -> Option<LogObject> {
         match standing {
             Standing::Counted => self.counted += 1,
             Standing::Staged => self.staged += 1,

@@ -42,7 +42,7 @@ const VISIBILITY: Duration = Duration::from_secs(6);
 const HALT: Duration = Duration::from_secs(8);
 /// For so long log files are announced, and workers befallen.
 const TURMOIL: Duration = Duration::from_secs(50);
-/// Received so often, a message is a dead letter. In the turmoil it is the workers that die, and not the messages.
+/// MessageOutcome so often, a message is a dead letter. In the turmoil it is the workers that die, and not the messages.
 const PATIENT: u32 = 1000;
 const IMPATIENT: u32 = 3;
 

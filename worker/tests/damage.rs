@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use logmill::feeds::{Feeds, RollupTable};
-use logmill::journey::{self, Limits, Outcome, Source};
+use logmill::pipeline::{self, Limits, Outcome, Source};
 use logmill::rollup::Rollup;
 use logmill::table::Root;
 use logmill_shared::LogFile;
@@ -146,7 +146,7 @@ impl Stager {
             group_bytes: 1 << 20,
         };
         let rollups: Vec<&RollupTable> = self.feeds.fed().collect();
-        let staged = journey::stage(source, &rollups, &self.feeds.rejected_lines, limits);
+        let staged = pipeline::stage(source, &rollups, &self.feeds.rejected_lines, limits);
         let staged = self.runtime.block_on(staged);
         assert!(matches!(staged.unwrap(), Outcome::Staged(_)));
     }

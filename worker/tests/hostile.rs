@@ -32,7 +32,7 @@ use arrow::datatypes::DataType;
 use hostile::lines::{Balancer, HostileLog, ORDINARY, OVERFLOWING};
 use hostile::rollups::{ROLLUPS, WIDE};
 use logmill::feeds::{Feeds, RollupTable};
-use logmill::journey::{self, Limits, Outcome, Source};
+use logmill::pipeline::{self, Limits, Outcome, Source};
 use logmill::query::{Format, query};
 use logmill::rollup::Rollup;
 use logmill::table::{Root, Table};
@@ -183,7 +183,7 @@ async fn staged(
     let tables = Arc::clone(tables);
     let staged = guarded(async move || {
         let rollups: Vec<&RollupTable> = tables.fed().skip(which.start).take(which.len()).collect();
-        journey::stage(source, &rollups, &tables.rejected_lines, LIMITS).await
+        pipeline::stage(source, &rollups, &tables.rejected_lines, LIMITS).await
     });
     let staged = staged.await?;
     Ok(staged.map_err(|error| format!("{:#}", anyhow::Error::new(error))))

@@ -15,11 +15,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use logmill::feeds::RollupTable;
-use logmill::journey::{self, Limits, Source};
+use logmill::maintenance::{self, MaintenanceEvent};
 use logmill::pace;
+use logmill::pipeline::{self, Limits, Source};
 use logmill::rollup::Rollup;
 use logmill::table::{RejectedLines, Root, Table};
-use logmill::upkeep::{self, News};
 use logmill_shared::LogFile;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -96,7 +96,7 @@ impl Bench {
             open: || Ok(text.clone()),
         };
         let rollups = [&self.each];
-        journey::stage(source, &rollups, &self.rejected_lines, LIMITS).await?;
+        pipeline::stage(source, &rollups, &self.rejected_lines, LIMITS).await?;
         Ok(())
     }
 }
@@ -178,8 +178,8 @@ async fn fleet_of(workers: u64, duration: Duration) -> Result<(), Failure> {
         tasks.spawn_blocking(stage);
         let (delays, until) = (Arc::clone(&delays), stop.clone());
         tasks.spawn(async move {
-            upkeep::keep(&bench.each.table, pace::INTERVAL, &until, |news| {
-                let News::Committed(committed, _) = news else {
+            maintenance::keep(&bench.each.table, pace::INTERVAL, &until, |news| {
+                let MaintenanceEvent::Committed(committed, _) = news else {
                     return;
                 };
                 if committed.entries.is_empty() {

@@ -21,7 +21,7 @@ use arrow::util::display::array_value_to_string;
 use generate::{MAGNITUDE, Made};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use logmill::feeds::RollupTable;
-use logmill::journey::{self, Limits, Outcome, Source};
+use logmill::pipeline::{self, Limits, Outcome, Source};
 use logmill::query::{Format, query};
 use logmill::rollup::{MergeRule, Rollup};
 use logmill_sketch::TDigest;
@@ -125,7 +125,7 @@ async fn table_of(rollup: &Arc<Rollup>, log_files: &[Vec<&str>], made: &Made) ->
             etag: "1".to_owned(),
             open: || Ok(Cursor::new(&text)),
         };
-        match journey::stage(source, &[&each], &rejected_lines, LIMITS).await {
+        match pipeline::stage(source, &[&each], &rejected_lines, LIMITS).await {
             Ok(Outcome::Staged(_)) => {}
             Ok(other) => panic!("{other:?}: {}", made.sql),
             Err(error) => fail("staging", &error, made),

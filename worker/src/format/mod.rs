@@ -7,7 +7,7 @@
 use arrow::datatypes::{DataType, Field, TimeUnit};
 
 mod alb;
-mod condition;
+mod prefilter;
 mod elb;
 mod fields;
 mod line;
@@ -15,8 +15,8 @@ mod recognise;
 mod scan;
 
 pub use alb::ALB_ACCESS_LOGS;
-pub use condition::{Condition, Literal};
 pub use elb::ELB_LOGS;
+pub use prefilter::{Literal, Prefilter};
 pub(crate) use recognise::{EMPTY_FILE, has_shape, looks_like};
 pub use recognise::{Recognised, by_name, recognise};
 pub use scan::Scan;

@@ -11,7 +11,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 
 use super::fields::Fields;
 use super::line::{Line, Needs, Request};
-use super::{Condition, LINE_TEXT_BYTES, LogFormat, MIN_FIELDS, Rejection, ScanColumn, Source};
+use super::{LINE_TEXT_BYTES, LogFormat, MIN_FIELDS, Prefilter, Rejection, ScanColumn, Source};
 use logmill_trino::cast;
 use logmill_trino::iso8601::Timestamps;
 use logmill_trino::uri::Queries;
@@ -35,7 +35,7 @@ pub struct Scan {
 
 /// Which lines become rows.
 struct Filter {
-    condition: Condition,
+    condition: Prefilter,
     needs: Needs,
 }
 
@@ -131,7 +131,7 @@ impl Scan {
 
     /// The same scan, but only of lines for which the condition holds are rows made, unless to find that out takes as long
     /// as to make the row.
-    pub fn only(mut self, condition: Condition) -> Self {
+    pub fn only(mut self, condition: Prefilter) -> Self {
         if condition.parameters() > FILTER_PARAMETERS_MAX {
             return self;
         }

@@ -8,7 +8,7 @@ use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Error;
 use aws_sdk_s3::types::Object;
 use logmill_shared::LogFile;
 
-use super::log_object::{Found, Place};
+use super::log_object::{LogObject, ObjectLocation};
 use crate::aws::S3Error;
 use crate::s3_uri::S3Uri;
 
@@ -28,7 +28,7 @@ pub(super) async fn list(
     client: &Client,
     place: S3Uri<'_>,
     except: Option<S3Uri<'_>>,
-) -> Result<Vec<Found>> {
+) -> Result<Vec<LogObject>> {
     if place.key != place.folder()
         && let Some(object) = single(client, place).await?
     {
@@ -77,7 +77,7 @@ pub(super) fn left_out(place: S3Uri<'_>, except: Option<S3Uri<'_>>) -> Option<St
 
 /// The object of exactly this key. It is listed, not asked for by its key, because that needs the same permission as
 /// all else here; and of the keys that begin with its own, its own is the first.
-pub(super) async fn single(client: &Client, place: S3Uri<'_>) -> Result<Option<Found>> {
+pub(super) async fn single(client: &Client, place: S3Uri<'_>) -> Result<Option<LogObject>> {
     let page = client
         .list_objects_v2()
         .bucket(place.bucket)
@@ -99,17 +99,17 @@ pub(super) fn is_folder(object: &Object) -> bool {
     key.ends_with('/') && object.size.unwrap_or_default() == 0
 }
 
-pub(super) fn new_found(client: &Client, place: S3Uri<'_>, object: &Object) -> Result<Found> {
+pub(super) fn new_found(client: &Client, place: S3Uri<'_>, object: &Object) -> Result<LogObject> {
     let key = object.key.as_deref().context("an object has no key")?;
     let field = |name: &str| format!("the listing does not tell the {name} of '{key}'");
     let bytes = object.size.and_then(|size| u64::try_from(size).ok());
     let etag = object.e_tag.as_deref().with_context(|| field("ETag"))?;
-    Ok(Found {
+    Ok(LogObject {
         log_file: LogFile::in_bucket(place.bucket, key),
         bytes: bytes.with_context(|| field("size"))?,
         // S3 gives it with quotes in some places and without in others.
         etag: etag.trim_matches('"').to_owned(),
-        place: Place::Object(client.clone()),
+        place: ObjectLocation::Object(client.clone()),
     })
 }
 
@@ -157,14 +157,14 @@ mod tests {
         })
     }
 
-    async fn listed(s3: &FakeS3, place: &str, except: &str) -> Result<Vec<Found>> {
+    async fn listed(s3: &FakeS3, place: &str, except: &str) -> Result<Vec<LogObject>> {
         let place = S3Uri::parse(place)?.unwrap();
         list(&s3.client, place, S3Uri::parse(except)?).await
     }
 
     async fn keys(s3: &FakeS3, place: &str, except: &str) -> Vec<String> {
         let found = listed(s3, place, except).await.unwrap();
-        let key = |found: Found| found.log_file.uri()["s3://logs/".len()..].to_owned();
+        let key = |found: LogObject| found.log_file.uri()["s3://logs/".len()..].to_owned();
         found.into_iter().map(key).collect()
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use chrono::DateTime;
 use walkdir::WalkDir;
 
-use super::log_object::{Found, Listed, NotListed, in_order};
+use super::log_object::{Listed, LogObject, NotListed, in_order};
 use super::span::Span;
 
 /// All log files below a path, or the one that it is, but for those below `except`.
@@ -19,7 +19,7 @@ pub(super) fn list(path: &Path, except: &Path) -> io::Result<Listed> {
         |_| true,
         &mut listed.not_listed,
         |path, metadata| {
-            listed.found.push(Found::on_disk(path, metadata)?);
+            listed.found.push(LogObject::on_disk(path, metadata)?);
             Ok(())
         },
     )?;
@@ -95,7 +95,7 @@ pub(super) fn list_span(path: &Path, except: &Path, span: Span) -> anyhow::Resul
         &mut listed.not_listed,
         |path, metadata| {
             let modified = DateTime::from(metadata.modified()?);
-            let file = Found::on_disk(path, metadata)?;
+            let file = LogObject::on_disk(path, metadata)?;
             if span.takes(&file.log_file, modified) {
                 listed.found.push(file);
             }

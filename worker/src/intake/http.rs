@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use super::connections::{Connection, Connections};
 use super::disposition::Disposition;
 use super::failures::Failures;
-use super::{Stage, Taken, stage_all};
+use super::{Stage, StageOutcome, stage_all};
 use crate::metrics::Metrics;
 
 /// The longest message, in bytes: SQS's bound, which is also the most that S3 or SNS send.
@@ -289,8 +289,8 @@ impl<S: Stage> Http<S> {
         ));
         while let Some((log_file, outcome)) = outcomes.next().await {
             match outcome {
-                Ok(Taken::Staged) => staged += 1,
-                Ok(Taken::Skipped) => skipped += 1,
+                Ok(StageOutcome::Staged) => staged += 1,
+                Ok(StageOutcome::Skipped) => skipped += 1,
                 Err(error) => {
                     failed += 1;
                     if named.len() < NAMED_MAX {

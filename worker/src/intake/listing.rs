@@ -7,7 +7,7 @@ use aws_sdk_s3::Client;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinHandle;
 
-use super::log_object::{Found, Listed, NotListed, Page, Pages, in_order};
+use super::log_object::{Listed, LogObject, NotListed, Page, Pages, in_order};
 use super::span::Span;
 use super::walk::Walk;
 use super::{bucket, folder};
@@ -155,7 +155,7 @@ impl Listing {
     }
 
     /// The next log files. `None` says that all were listed; whatever ends the listing before is an error.
-    pub async fn next(&mut self) -> Result<Option<Vec<Found>>, ListingError> {
+    pub async fn next(&mut self) -> Result<Option<Vec<LogObject>>, ListingError> {
         if let Some(page) = self.pages.recv().await {
             return Ok(Some(page));
         }
@@ -240,7 +240,7 @@ mod tests {
         symlink(root.join("tables"), root.join("logs/to tables")).unwrap();
         symlink("../a/1.log", root.join("logs/a/again.log")).unwrap();
         let path = |name: &str| root.join(name).to_str().unwrap().to_owned();
-        let is_as_expected = |found: &[Found], not_listed: &[NotListed]| {
+        let is_as_expected = |found: &[LogObject], not_listed: &[NotListed]| {
             let names: Vec<&str> = found.iter().map(|found| found.log_file.name()).collect();
             assert_eq!(names, ["1.log"]);
             assert_eq!(not_listed.len(), 1, "{not_listed:?}");

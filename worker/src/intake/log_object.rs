@@ -15,19 +15,19 @@ use crate::log_file::fetch::{self, Object};
 
 /// A log file that was found, and what can be said of it without reading it.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct LogObject {
     /// Its identity.
     pub log_file: LogFile,
     /// Its size in bytes.
     pub bytes: u64,
     /// Its version: an object's ETag without quotes, or a local file's size and time of modification.
     pub etag: String,
-    pub(super) place: Place,
+    pub(super) place: ObjectLocation,
 }
 
 /// Where a log file's bytes are.
 #[derive(Debug, Clone)]
-pub(super) enum Place {
+pub(super) enum ObjectLocation {
     /// On disk.
     Path(PathBuf),
     /// In S3, under the URI that is its identity.
@@ -47,18 +47,18 @@ pub struct NotListed {
 #[derive(Debug, Default)]
 pub struct Listed {
     /// The log files.
-    pub found: Vec<Found>,
+    pub found: Vec<LogObject>,
     /// What is there and could not be looked at.
     pub not_listed: Vec<NotListed>,
 }
 
-impl Found {
+impl LogObject {
     /// Opens it for reading, from within a Tokio runtime. What is read of an object is the version that was found, or
     /// an error; of a local file it is what is there by now.
     pub fn open(&self) -> io::Result<Box<dyn Read + Send>> {
         Ok(match &self.place {
-            Place::Path(path) => Box::new(File::open(path)?),
-            Place::Object(client) => Box::new(fetch::open(self.object(client)?)?),
+            ObjectLocation::Path(path) => Box::new(File::open(path)?),
+            ObjectLocation::Object(client) => Box::new(fetch::open(self.object(client)?)?),
         })
     }
 
@@ -88,7 +88,7 @@ impl Found {
             log_file: LogFile::new(uri),
             bytes: metadata.len(),
             etag: format!("{}-{}", metadata.len(), modified.as_nanos()),
-            place: Place::Path(path),
+            place: ObjectLocation::Path(path),
         })
     }
 }
@@ -110,7 +110,7 @@ impl NotListed {
 }
 
 /// Some of the log files of a listing, a thousand or so.
-pub(super) type Page = Vec<Found>;
+pub(super) type Page = Vec<LogObject>;
 
 /// Where a listing's pages go.
 pub(super) struct Pages(pub(super) Sender<Page>);
@@ -123,7 +123,7 @@ impl Pages {
 }
 
 /// Sorts log files by their URIs, and keeps each once.
-pub(super) fn in_order(found: &mut Vec<Found>) {
+pub(super) fn in_order(found: &mut Vec<LogObject>) {
     found.sort_by(|left, right| left.log_file.cmp(&right.log_file));
     found.dedup_by(|left, right| left.log_file == right.log_file);
 }

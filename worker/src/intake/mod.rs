@@ -9,7 +9,7 @@ mod walk;
 mod folder;
 pub mod listing;
 pub mod disposition;
-pub mod places;
+pub mod allowed_locations;
 mod visibility;
 mod failures;
 mod outages;
@@ -31,12 +31,15 @@ use disposition::NotStaged;
 pub trait Stage: Clone + Send + Sync + 'static {
     /// Stages a log file. `Ok` promises that it is staged, or that no rollup reads it: whoever announced it may forget
     /// it. It does not promise that it is counted yet.
-    fn stage(&self, log_file: &LogFile) -> impl Future<Output = Result<Taken, NotStaged>> + Send;
+    fn stage(
+        &self,
+        log_file: &LogFile,
+    ) -> impl Future<Output = Result<StageOutcome, NotStaged>> + Send;
 }
 
 /// How a log file's announcement has ended well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
+pub enum StageOutcome {
     /// It is staged for every rollup that reads it.
     Staged,
     /// No rollup reads it.
@@ -48,7 +51,7 @@ fn stage_all(
     stage: &impl Stage,
     log_files: Vec<Announced>,
     at_once: usize,
-) -> impl Stream<Item = (LogFile, Result<Taken, NotStaged>)> + Send {
+) -> impl Stream<Item = (LogFile, Result<StageOutcome, NotStaged>)> + Send {
     stream::iter(log_files)
         .map(move |announced| async move {
             let staged = stage.stage(&announced.log_file).await;

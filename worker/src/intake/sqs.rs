@@ -23,9 +23,9 @@ use super::disposition::{Dependency, Disposition};
 use super::failures::Failures;
 use super::outages::{Outages, pause};
 use super::queue::{Message, Queue};
-use super::visibility::{Hidden, Visibility};
-use super::{Stage, Taken, stage_all};
-use crate::metrics::{Metrics, Received};
+use super::visibility::{InFlightMessage, VisibilityExtender};
+use super::{Stage, StageOutcome, stage_all};
+use crate::metrics::{MessageOutcome, Metrics};
 use crate::retry::Policy;
 
 /// How long a request for messages waits for some: SQS's own bound. Shorter, and an idle worker asks more often. But no longer
@@ -79,7 +79,7 @@ struct Intake<S> {
     queue: Queue,
     settings: Settings,
     stage: S,
-    visibility: Arc<Visibility>,
+    visibility: Arc<VisibilityExtender>,
     deletions: mpsc::Sender<Deletion>,
     metrics: Arc<Metrics>,
     outages: Outages,
@@ -95,7 +95,7 @@ pub async fn take<S: Stage>(
     stop: CancellationToken,
 ) -> Result<()> {
     let once = queue.once();
-    let visibility = Visibility::new(once.clone(), settings.visibility);
+    let visibility = VisibilityExtender::new(once.clone(), settings.visibility);
     let (deletions, deleted) = mpsc::channel(settings.messages_max);
     let mut deleting = JoinSet::new();
     deleting.spawn(delete(once.clone(), deleted));
@@ -244,7 +244,7 @@ impl<S: Stage> Intake<S> {
     }
 
     /// The whole way of one message. A probe is tried whatever is out of order.
-    async fn take_message(&self, hidden: Hidden, is_probe: bool) {
+    async fn take_message(&self, hidden: InFlightMessage, is_probe: bool) {
         let in_flight = self.metrics.message_in_flight();
         let outcome = self.stage_all(&hidden.message, is_probe).await;
         let age = hidden.message.sent.elapsed().unwrap_or_default();
@@ -255,13 +255,13 @@ impl<S: Stage> Intake<S> {
                     message_id = hidden.message.id,
                     "message no longer held; left to who has it now"
                 );
-                Received::Lost
+                MessageOutcome::Lost
             }
             Ok(()) => {
                 self.metrics.message_done(age);
                 match self.delete(&hidden).await {
-                    true => Received::Deleted,
-                    false => Received::Lost,
+                    true => MessageOutcome::Deleted,
+                    false => MessageOutcome::Lost,
                 }
             }
             Err(again) => {
@@ -271,7 +271,7 @@ impl<S: Stage> Intake<S> {
                 if let Err(error) = self.queue.hide(&[(&receipt, again)]).await {
                     tracing::debug!(%error, "message left to its visibility timeout");
                 }
-                Received::Returned
+                MessageOutcome::Returned
             }
         };
         self.metrics.message(received);
@@ -308,7 +308,7 @@ impl<S: Stage> Intake<S> {
                 Ok(taken) => {
                     self.outages.succeeded(&bucket);
                     // What is skipped has told nothing of the tables.
-                    if taken == Taken::Staged {
+                    if taken == StageOutcome::Staged {
                         self.outages.succeeded(&Dependency::All);
                     }
                 }
@@ -385,7 +385,7 @@ impl<S: Stage> Intake<S> {
     }
 
     /// Deletes a message. Returns whether it has gone.
-    async fn delete(&self, hidden: &Hidden) -> bool {
+    async fn delete(&self, hidden: &InFlightMessage) -> bool {
         let (done, is_done) = oneshot::channel();
         let receipt = hidden.message.receipt.clone();
         let sent = self.deletions.send(Deletion { receipt, done }).await;

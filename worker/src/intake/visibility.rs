@@ -20,7 +20,7 @@ const REQUEST: u32 = 6;
 
 /// All messages that are held, each hidden from others until it is done with.
 #[derive(Debug)]
-pub(super) struct Visibility {
+pub(super) struct VisibilityExtender {
     queue: Queue,
     /// How long a message is hidden for at once. Longer, and one whose worker has died waits longer for the next;
     /// shorter, and more requests are made to keep it hidden.
@@ -30,12 +30,12 @@ pub(super) struct Visibility {
 
 /// A message that is hidden from others until this is dropped, or until SQS shows it all the same.
 #[derive(Debug)]
-pub(super) struct Hidden {
-    visibility: Arc<Visibility>,
+pub(super) struct InFlightMessage {
+    visibility: Arc<VisibilityExtender>,
     pub(super) message: Message,
 }
 
-impl Visibility {
+impl VisibilityExtender {
     pub(super) fn new(queue: Queue, timeout: Duration) -> Arc<Self> {
         Arc::new(Self {
             queue,
@@ -45,10 +45,10 @@ impl Visibility {
     }
 
     /// Takes a message over that was hidden since `received`.
-    pub(super) fn keep(self: &Arc<Self>, message: Message, received: Instant) -> Hidden {
+    pub(super) fn keep(self: &Arc<Self>, message: Message, received: Instant) -> InFlightMessage {
         let until = received + self.timeout;
         self.held().insert(message.receipt.clone(), until);
-        Hidden {
+        InFlightMessage {
             visibility: Arc::clone(self),
             message,
         }
@@ -115,7 +115,7 @@ impl Visibility {
     }
 }
 
-impl Hidden {
+impl InFlightMessage {
     /// Whether nobody else can have the message: as long as it is so, to delete it deletes what was worked on here. If that
     /// is in doubt, SQS is asked to hide it again.
     pub(super) async fn is_hidden(&self) -> bool {
@@ -133,7 +133,7 @@ impl Hidden {
     }
 }
 
-impl Drop for Hidden {
+impl Drop for InFlightMessage {
     fn drop(&mut self) {
         self.visibility.held().remove(&self.message.receipt);
     }

@@ -10,7 +10,7 @@ use futures::stream::FuturesUnordered;
 use logmill_shared::LogFile;
 
 use super::bucket::{self, NOTHING_THERE};
-use super::log_object::{Found, NotListed, Page, Pages};
+use super::log_object::{LogObject, NotListed, Page, Pages};
 use super::span::{self, Span};
 use crate::aws::S3Error;
 use crate::s3_uri::S3Uri;
@@ -131,7 +131,7 @@ impl Walk<'_> {
         Ok(listed)
     }
 
-    fn of_the_span(&self, object: &Object) -> Result<Option<Found>> {
+    fn of_the_span(&self, object: &Object) -> Result<Option<LogObject>> {
         let found = bucket::new_found(self.client, self.place, object)?;
         let modified = object.last_modified.and_then(|modified| {
             let milliseconds = modified.to_millis().ok()?;
@@ -205,7 +205,7 @@ mod tests {
         let mut listing = Listing::of_bucket(s3.client.clone(), place, except, span);
         let mut keys = Vec::new();
         while let Some(page) = listing.next().await? {
-            let key = |found: &Found| found.log_file.uri()["s3://logs/".len()..].to_owned();
+            let key = |found: &LogObject| found.log_file.uri()["s3://logs/".len()..].to_owned();
             keys.extend(page.iter().map(key));
         }
         keys.sort();

@@ -13,7 +13,7 @@ use crate::completeness::{Ledgers, Standing};
 use crate::format::{Recognised, by_name};
 use crate::intake::ignore::Ignore;
 use crate::intake::listing::{Listing, refuse_tables_as_logs};
-use crate::intake::log_object::Found;
+use crate::intake::log_object::LogObject;
 use crate::intake::queue::Queue;
 use crate::intake::span::Span;
 use crate::table::Root;
@@ -146,7 +146,7 @@ pub async fn replay(
 
 impl Replayed {
     /// Leaves out what the name says to be something else.
-    fn logs(&mut self, page: Vec<Found>) -> Vec<LogFile> {
+    fn logs(&mut self, page: Vec<LogObject>) -> Vec<LogFile> {
         let mut logs = Vec::with_capacity(page.len());
         for found in page {
             match by_name(found.log_file.named_as()) {
@@ -158,7 +158,11 @@ impl Replayed {
     }
 
     /// Leaves out what the tables have, or don't want.
-    async fn missing(&mut self, page: Vec<Found>, ledgers: &mut Ledgers) -> Result<Vec<LogFile>> {
+    async fn missing(
+        &mut self,
+        page: Vec<LogObject>,
+        ledgers: &mut Ledgers,
+    ) -> Result<Vec<LogFile>> {
         let standings = ledgers.standings(&page).await?;
         ledgers.see_all_read()?;
         let mut missing = Vec::new();

@@ -10,15 +10,15 @@ use futures::stream::BoxStream;
 
 use crate::aws::chain;
 use crate::engine;
-use crate::format::{Condition, LogFormat, ScanColumn};
+use crate::format::{LogFormat, Prefilter, ScanColumn};
 use crate::table::definition::{DATE_COLUMN, FAILED_LINES, LOG_FILES, REJECTED_LINES};
 use crate::table::{Column, Definition, MergeRule, SLOT_GROUPS_MAX};
 use crate::text_files::{self, TextFile, Unread};
 
-mod filter;
+mod prefilter;
 mod sql;
 mod allow;
-mod forms;
+mod desugar;
 mod per_line;
 mod plan;
 
@@ -111,7 +111,7 @@ pub struct Rollup {
     definition: Arc<Definition>,
     format: &'static LogFormat,
     scan: Vec<ScanColumn>,
-    condition: Option<Condition>,
+    condition: Option<Prefilter>,
     plan: RollupPlan,
 }
 
@@ -233,7 +233,7 @@ impl Rollup {
         let ScanPlan { plan, scan } = planned;
         let predicate = plan.predicate();
         let condition =
-            predicate.and_then(|predicate| filter::condition(predicate, parsed.format, &scan));
+            predicate.and_then(|predicate| prefilter::prefilter(predicate, parsed.format, &scan));
         let mut columns = Vec::with_capacity(parsed.columns.len());
         for ((name, rule), field) in parsed.columns.iter().zip(plan.schema().fields()) {
             columns.push(Column {
@@ -276,7 +276,7 @@ impl Rollup {
     }
 
     /// What the lines that matter to it have in common, as far as the scan can tell; `None` if all may matter.
-    pub fn condition(&self) -> Option<&Condition> {
+    pub fn condition(&self) -> Option<&Prefilter> {
         self.condition.as_ref()
     }
 

@@ -710,7 +710,7 @@ impl VisitorMut for Rewrite {
     type Break = String;
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<String> {
-        super::forms::gather_conditions(expr);
+        super::desugar::gather_conditions(expr);
         ControlFlow::Continue(())
     }
 
@@ -723,7 +723,7 @@ impl VisitorMut for Rewrite {
             *expr = named_cast(expr);
             return ControlFlow::Continue(());
         }
-        if let Err(message) = super::forms::spell_out(expr) {
+        if let Err(message) = super::desugar::spell_out(expr) {
             return ControlFlow::Break(message);
         }
         let Expr::Function(function) = expr else {

@@ -28,6 +28,7 @@ use logmill_shared::{LogFileId, Shard};
 
 use super::definition::DATE_COLUMN;
 use super::delta_log::Operation;
+use super::env::Guard;
 use super::ledger::Extended;
 use super::merging::{Room, Rooms, rows_of};
 use super::parquet_file::{self, ParquetFile, Size, Use, Written};
@@ -36,7 +37,6 @@ use super::set_aside::Names;
 use super::slot::{Slot, runs};
 use super::staging::{self, Opening, StagedFile, StagedRows};
 use super::statistics::delta_statistics;
-use super::world::Guard;
 use super::{
     DataFile, Definition, Entry, HowMuch, Lease, Table, TableError, Version, lease, milliseconds,
 };
@@ -158,7 +158,7 @@ impl Lost {
 impl Table {
     /// Commits everything that is staged, or waits for whoever is about to do so.
     pub async fn commit(&self) -> Result<Committed, TableError> {
-        let mut waited = Waited::new(self.world.now());
+        let mut waited = Waited::new(self.env.now());
         // Whatever is staged, first: that it is all set aside is seen by the commit.
         while !staging::list(&self.store, 1, &Names::default())
             .await?
@@ -170,12 +170,12 @@ impl Table {
                 return committed;
             }
             // Who has the lease leaves there what is set aside.
-            let set_aside = Names::list(&self.store, &*self.world).await?;
+            let set_aside = Names::list(&self.store, &*self.env).await?;
             if staging::list(&self.store, 1, &set_aside).await?.is_empty() {
                 break;
             }
-            waited.tell(&self.definition.name, self.world.now());
-            self.world.sleep(lease::POLL).await;
+            waited.tell(&self.definition.name, self.env.now());
+            self.env.sleep(lease::POLL).await;
         }
         Ok(Committed::default())
     }
@@ -202,7 +202,7 @@ impl Table {
     /// Begins to count lost races for the next version.
     pub(super) fn races(&self) -> Retries {
         let what = format!("next version of {}", self.definition.name);
-        RACES.begin_with(what, Some(self.world.unique() as u64))
+        RACES.begin_with(what, Some(self.env.unique() as u64))
     }
 
     /// Waits before the next attempt, if somebody else was in the way of this one. Nothing else is attempted again: the store's
@@ -217,7 +217,7 @@ impl Table {
         }
         match races.failed(&error) {
             Some(wait) => {
-                self.world.sleep(wait).await;
+                self.env.sleep(wait).await;
                 Ok(())
             }
             None => Err(error),
@@ -275,7 +275,7 @@ impl Table {
         taken: &mut Vec<StagedFile>,
         lease: &mut Lease,
     ) -> Result<Committed, TableError> {
-        let begun = self.world.now();
+        let begun = self.env.now();
         let (fresh, more, names) = self.fresh(version).await?;
         let Fresh {
             mut staged,
@@ -308,7 +308,7 @@ impl Table {
 
         let mut lost = Lost::default();
         let mut actions = self.write_data(version, files, &mut lost, lease).await?;
-        let ledger = version.ledger.extended(&self.store, &*self.world, by_shard);
+        let ledger = version.ledger.extended(&self.store, &*self.env, by_shard);
         let Extended {
             transaction,
             copies,
@@ -320,7 +320,7 @@ impl Table {
             .await?;
 
         let version = self.version().await?;
-        if self.world.keeps(Guard::ReadBack) {
+        if self.env.keeps(Guard::ReadBack) {
             see_counted(&version, &staged).await?;
         }
         staging::delete(&self.store, &staged).await?;
@@ -341,8 +341,8 @@ impl Table {
 
     /// Fails if too much time has gone since this moment.
     pub(super) fn check_deadline(&self, begun: SystemTime) -> Result<(), TableError> {
-        let taken = self.world.now().duration_since(begun).unwrap_or_default();
-        if taken > DEADLINE && self.world.keeps(Guard::Deadline) {
+        let taken = self.env.now().duration_since(begun).unwrap_or_default();
+        if taken > DEADLINE && self.env.keeps(Guard::Deadline) {
             return Err(TableError::Unknown(format!(
                 "it has taken {} s, and its new files may be gone",
                 taken.as_secs()
@@ -357,13 +357,13 @@ impl Table {
         &self,
         version: &Version,
     ) -> Result<(Vec<StagedFile>, bool, Option<Names>), TableError> {
-        let files_max = self.world.bound(MAX_STAGED_FILES);
+        let files_max = self.env.bound(MAX_STAGED_FILES);
         let listed_max = LISTED_PER_TAKEN * files_max;
         let mut staged = staging::list(&self.store, listed_max, &Names::default()).await?;
         if staged.is_empty() {
             return Ok((staged, false, None));
         }
-        let set_aside = Names::list(&self.store, &*self.world).await?;
+        let set_aside = Names::list(&self.store, &*self.env).await?;
         let mut more_staged = staged.len() == listed_max;
         let listed = staged.len();
         staged.retain(|file| !set_aside.cover(file));
@@ -373,7 +373,7 @@ impl Table {
             more_staged = staged.len() == listed_max;
         }
         let shards: BTreeSet<&Shard> = staged.iter().map(|file| &file.shard).collect();
-        let counted = match self.world.keeps(Guard::LedgerCheck) {
+        let counted = match self.env.keeps(Guard::LedgerCheck) {
             true => version.counted(shards).await?,
             false => HashSet::new(),
         };
@@ -469,7 +469,7 @@ impl Table {
             lease.renew().await;
         }
         let mut actions = writer.finish(Operation::Write).await?;
-        let now = self.world.now();
+        let now = self.env.now();
         let removes = replaced
             .into_iter()
             .map(|file| Action::Remove(remove(file, Operation::Write, now)));
@@ -508,7 +508,7 @@ impl Table {
 
     /// What the slots have room for that these files are of, if this many fresh rows may be too many for one of them.
     async fn room(&self, files: &[LiveFile], fresh: Size) -> Result<Option<Rooms>, TableError> {
-        let groups_max = self.world.bound(self.definition.slot_groups_max) as u64;
+        let groups_max = self.env.bound(self.definition.slot_groups_max) as u64;
         let fits = |size: Size| {
             size.rows + fresh.rows <= groups_max && size.bytes + fresh.bytes <= SLOT_BYTES_MAX
         };
@@ -739,7 +739,7 @@ impl<'t> DataWriter<'t> {
                 std::collections::btree_map::Entry::Vacant(vacant) => {
                     vacant.insert(ParquetFile::create(
                         &self.table.store,
-                        slot.new_path(self.table.world.unique()),
+                        slot.new_path(self.table.env.unique()),
                         definition.file_schema(),
                         Use::Keeping,
                     )?)
@@ -783,7 +783,7 @@ impl<'t> DataWriter<'t> {
             self.written.push(written?);
         }
         let schema = self.table.definition.file_schema();
-        let now = self.table.world.now();
+        let now = self.table.env.now();
         let add = |(slot, written): (Slot, Written)| Add {
             path: written.path.to_string(),
             partition_values: [(DATE_COLUMN.to_owned(), slot.date())].into(),

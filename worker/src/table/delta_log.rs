@@ -12,7 +12,7 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
 use serde::Deserialize;
 
-use super::world::Guard;
+use super::env::Guard;
 use super::{
     FIRST_SQL_PROPERTY, FORMAT, FORMAT_PROPERTY, SQL_PROPERTY, Table, TableError, Version,
     checked_log, is_of_the_disk, milliseconds, retrying,
@@ -65,7 +65,7 @@ impl Table {
         let upgrade = self.upgrade(read)?;
         let rest = json_lines(upgrade.iter().chain(&actions))?;
         let commit_info = Action::CommitInfo(CommitInfo {
-            timestamp: Some(milliseconds(self.world.now())),
+            timestamp: Some(milliseconds(self.env.now())),
             operation: Some(operation.name().to_owned()),
             operation_parameters: Some(HashMap::new()),
             read_version: Some(read.number()),
@@ -86,7 +86,7 @@ impl Table {
                 .await;
             match written {
                 Ok(_) => return Ok(()),
-                Err(_) if !self.world.keeps(Guard::ExactVersion) => next += 1,
+                Err(_) if !self.env.keeps(Guard::ExactVersion) => next += 1,
                 // The store could not be reached, attempt after attempt. To start over now would only multiply them.
                 Err(error) if retrying::may_pass(&error) => return Err(error.into()),
                 Err(error) => return Err(TableError::Unknown(error.to_string())),
@@ -134,7 +134,7 @@ impl Table {
     /// Writes a checkpoint if the last one is old. Nothing depends on it but the time that reading takes.
     pub(super) async fn checkpoint_if_due(&self, version: &Version) -> Result<(), TableError> {
         let last = last_checkpoint(&self.store).await?.unwrap_or(0);
-        let interval = self.world.bound(CHECKPOINT_INTERVAL) as u64;
+        let interval = self.env.bound(CHECKPOINT_INTERVAL) as u64;
         let number = version.number();
         // The hint may be of another table that was here before. A checkpoint that is damaged is best replaced soon.
         let is_wrong = last > number || version.is_without_checkpoint;

@@ -15,7 +15,7 @@ use object_store::{GetResult, ObjectStore, ObjectStoreExt, PutMode, UpdateVersio
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::world::World;
+use super::env::Env;
 use super::{Table, TableError, folder, retrying};
 
 const NAME: &str = "_lease";
@@ -63,7 +63,7 @@ enum Held {
     Lost,
     Object {
         store: Arc<dyn ObjectStore>,
-        world: Arc<dyn World>,
+        env: Arc<dyn Env>,
         holder: String,
         version: UpdateVersion,
         renewed: SystemTime,
@@ -91,22 +91,22 @@ impl Table {
 
     /// Takes the table's lease, if its holder gives it back or has died. `None`: the holder is alive.
     pub async fn wait_for_lease(&self) -> Result<Option<Lease>, TableError> {
-        let begun = self.world.now();
+        let begun = self.env.now();
         loop {
             if let Some(lease) = self.try_lease().await? {
                 return Ok(Some(lease));
             }
-            let waited = self.world.now().duration_since(begun).unwrap_or_default();
+            let waited = self.env.now().duration_since(begun).unwrap_or_default();
             if waited > 2 * LIFETIME {
                 return Ok(None);
             }
-            self.world.sleep(POLL).await;
+            self.env.sleep(POLL).await;
         }
     }
 
     async fn take(&self, seen: &Mutex<Option<Seen>>) -> Result<Option<Held>, TableError> {
         let path = Path::from(NAME);
-        let now = self.world.now();
+        let now = self.env.now();
         let mode = match self.store.get(&path).await {
             Err(object_store::Error::NotFound { .. }) => PutMode::Create,
             Err(error) => return Err(error.into()),
@@ -120,7 +120,7 @@ impl Table {
                 PutMode::Update(version)
             }
         };
-        let holder = format!("{:032x}", self.world.unique());
+        let holder = format!("{:032x}", self.env.unique());
         let content = content(Some(&holder))?;
         let version = match self
             .store
@@ -138,7 +138,7 @@ impl Table {
         };
         Ok(Some(Held::Object {
             store: Arc::clone(&self.store),
-            world: Arc::clone(&self.world),
+            env: Arc::clone(&self.env),
             holder,
             version,
             renewed: now,
@@ -221,7 +221,7 @@ impl Lease {
     /// whether the lease is still held.
     pub async fn renew(&mut self) -> bool {
         let Held::Object {
-            world,
+            env,
             holder,
             renewed,
             ..
@@ -229,7 +229,7 @@ impl Lease {
         else {
             return !matches!(self.held, Held::Lost);
         };
-        let since = world.now().duration_since(*renewed).unwrap_or_default();
+        let since = env.now().duration_since(*renewed).unwrap_or_default();
         if since >= RENEWAL {
             let holder = holder.clone();
             self.write(Some(&holder)).await;
@@ -245,7 +245,7 @@ impl Lease {
     async fn write(&mut self, holder: Option<&str>) {
         let Held::Object {
             store,
-            world,
+            env,
             version,
             renewed,
             ..
@@ -253,7 +253,7 @@ impl Lease {
         else {
             return;
         };
-        let now = world.now();
+        let now = env.now();
         let mode = PutMode::Update(version.clone());
         let put = match content(holder) {
             Ok(content) => {

@@ -21,8 +21,8 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
+use super::env::{Env, Guard};
 use super::parquet_file::{self, Opened, ParquetFile, Use};
-use super::world::{Guard, World};
 use super::{FailedLine, TableError, milliseconds};
 
 /// The application whose `txn` version is the version of the ledger's manifest.
@@ -327,11 +327,11 @@ impl Ledger {
     pub(super) async fn extended(
         &self,
         store: &Arc<dyn ObjectStore>,
-        world: &dyn World,
+        env: &dyn Env,
         fresh: BTreeMap<Shard, Vec<Entry>>,
     ) -> Result<Extended, TableError> {
         let written: Vec<ExtendedShard> = futures::stream::iter(fresh)
-            .map(|(shard, entries)| self.extended_shard(store, world.unique(), shard, entries))
+            .map(|(shard, entries)| self.extended_shard(store, env.unique(), shard, entries))
             .buffered(SHARDS_AT_ONCE)
             .try_collect()
             .await?;
@@ -348,8 +348,8 @@ impl Ledger {
             ("object", Arc::new(objects) as Arc<dyn Array>),
         ])
         .map_err(|error| TableError::Internal(error.to_string()))?;
-        let version = match world.keeps(Guard::UniqueManifest) {
-            true => unique_version(world),
+        let version = match env.keeps(Guard::UniqueManifest) {
+            true => unique_version(env),
             false => self.version.unwrap_or(0) + 1,
         };
         write(store, manifest_path(version), &manifest).await?;
@@ -419,10 +419,10 @@ fn copies(fresh: &[LogFile], all: &[Entry]) -> Vec<(String, String)> {
 /// A version that no other attempt to commit takes, even one that believes it holds the same lease: the time,
 /// so that versions ascend, and 20 random bits. Two attempts that wrote the same manifest could otherwise
 /// commit each other's.
-fn unique_version(world: &dyn World) -> i64 {
-    let random = (world.unique() & ((1 << 20) - 1)) as i64;
+fn unique_version(env: &dyn Env) -> i64 {
+    let random = (env.unique() & ((1 << 20) - 1)) as i64;
     // Milliseconds fill 43 bits until the year 2248.
-    ((milliseconds(world.now()) << 20) | random) & i64::MAX
+    ((milliseconds(env.now()) << 20) | random) & i64::MAX
 }
 
 fn manifest_path(version: i64) -> Path {
@@ -470,7 +470,7 @@ fn not_a_ledger(path: &Path) -> TableError {
 mod tests {
     use object_store::memory::InMemory;
 
-    use super::super::world::Machine;
+    use super::super::env::SystemEnv;
     use super::*;
 
     fn entry(uri: &str) -> Entry {
@@ -505,7 +505,7 @@ mod tests {
         let ledger = Ledger::load(&store, None).await.unwrap();
         let first = BTreeMap::from([(one.clone(), vec![entry("s3://b/1")])]);
         let version = ledger
-            .extended(&store, &Machine, first)
+            .extended(&store, &SystemEnv, first)
             .await
             .unwrap()
             .transaction
@@ -517,7 +517,7 @@ mod tests {
             (two.clone(), vec![entry("s3://b/3")]),
         ]);
         let next = ledger
-            .extended(&store, &Machine, more)
+            .extended(&store, &SystemEnv, more)
             .await
             .unwrap()
             .transaction

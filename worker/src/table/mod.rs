@@ -30,7 +30,7 @@ use crate::aws::chain;
 use crate::engine::canonical;
 use crate::retry::Policy;
 
-mod world;
+mod env;
 mod s3;
 mod retrying;
 mod checked_log;
@@ -51,7 +51,7 @@ mod runs;
 mod delta_log;
 mod lease;
 mod commit;
-mod settle;
+mod compact;
 mod vacuum;
 mod rejected_lines;
 mod failed_lines;
@@ -61,6 +61,7 @@ mod simulation;
 mod requests;
 
 pub use commit::{Committed, Lost};
+pub use compact::Compacted;
 use definition::DATE_COLUMN;
 pub use definition::{Column, Definition, SLOT_GROUPS_MAX};
 pub use failed_lines::{FailedLine, FailedLines};
@@ -71,13 +72,12 @@ pub(crate) use merge_rule::sum_state;
 pub use rejected_lines::RejectedLines;
 pub use root::Root;
 pub use set_aside::{HowMuch, Notes, SetAside};
-pub use settle::Settled;
 pub(crate) use staging::StagingFile;
 pub use vacuum::{MAX_GRACE, MIN_GRACE, Vacuumed};
 pub use waiting::Waiting;
 
+use env::Env;
 use slot::Slot;
-use world::World;
 
 /// The format of tables that this version writes. It reads and feeds those before, and gives them this one with its first
 /// commit.
@@ -332,7 +332,7 @@ pub struct Table {
     store: Arc<dyn ObjectStore>,
     merge: Option<Arc<merging::Merge>>,
     lease: lease::Kind,
-    world: Arc<dyn World>,
+    env: Arc<dyn Env>,
 }
 
 impl Table {
@@ -352,14 +352,14 @@ impl Table {
     ///
     /// It can't be read; or it is the result of other SQL by now, as somebody has removed it and made another.
     pub async fn version(&self) -> Result<Version, TableError> {
-        let version = Version::read(&self.definition.name, &self.log_store, &*self.world).await?;
+        let version = Version::read(&self.definition.name, &self.log_store, &*self.env).await?;
         version.see_same(&self.definition, &self.log_store)?;
         Ok(version)
     }
 
     /// The log files that are staged, but for those that are set aside.
     pub async fn staged(&self) -> Result<HashSet<LogFileId>, TableError> {
-        let staged = staging::list_all(&self.store, &*self.world).await?;
+        let staged = staging::list_all(&self.store, &*self.env).await?;
         Ok(staged.into_iter().map(|staged| staged.id).collect())
     }
 }
@@ -422,14 +422,10 @@ impl Version {
     /// # Errors
     ///
     /// [`TableError::Damaged`] names the object because of which it can't be read.
-    async fn read(
-        name: &str,
-        log_store: &LogStoreRef,
-        world: &dyn World,
-    ) -> Result<Self, TableError> {
+    async fn read(name: &str, log_store: &LogStoreRef, env: &dyn Env) -> Result<Self, TableError> {
         let store = log_store.object_store(None);
         let what = format!("reading {name}");
-        let mut races = RACES.begin_with(what, Some(world.unique() as u64));
+        let mut races = RACES.begin_with(what, Some(env.unique() as u64));
         let mut seen: Option<delta_log::Log> = None;
         loop {
             let error = match &seen {
@@ -458,7 +454,7 @@ impl Version {
                     false => log.explained(error),
                 });
             };
-            world.sleep(wait).await;
+            env.sleep(wait).await;
             seen = Some(log);
         }
     }

@@ -19,11 +19,11 @@ use object_store::{
 };
 use url::Url;
 
+use super::env::{Env, SystemEnv};
 use super::retrying::Retrying;
-use super::world::{Machine, World};
 use super::{RejectedLines, Root, Table};
 use crate::feeds::RollupTable;
-use crate::journey::{self, Limits, Source};
+use crate::pipeline::{self, Limits, Source};
 use crate::retry::Policy;
 use crate::rollup::Rollup;
 
@@ -135,7 +135,7 @@ struct Hurried {
     waited: Mutex<Duration>,
 }
 
-impl World for Hurried {
+impl Env for Hurried {
     fn now(&self) -> SystemTime {
         SystemTime::now()
     }
@@ -146,14 +146,14 @@ impl World for Hurried {
     }
 
     fn unique(&self) -> u128 {
-        Machine.unique()
+        SystemEnv.unique()
     }
 }
 
 /// A table in a bucket, and how log files come to be staged for it.
 struct Scene {
     store: Arc<Counting>,
-    world: Arc<Hurried>,
+    env: Arc<Hurried>,
     fed: RollupTable,
     rejected_lines: Table,
     staged: usize,
@@ -166,16 +166,16 @@ impl Scene {
             broken: Mutex::default(),
             asked: Mutex::default(),
         });
-        let world = Arc::new(Hurried::default());
-        let retrying = Retrying::new(Arc::clone(&store) as _, None, Arc::clone(&world) as _);
+        let env = Arc::new(Hurried::default());
+        let retrying = Retrying::new(Arc::clone(&store) as _, None, Arc::clone(&env) as _);
         let url = Url::parse("memory:///").unwrap();
-        let root = Root::in_world(url, Arc::new(retrying), Arc::clone(&world) as _);
+        let root = Root::in_env(url, Arc::new(retrying), Arc::clone(&env) as _);
         let sql = "SELECT elb, count(*) AS lines FROM alb_access_logs GROUP BY 1";
         let rollup = Rollup::from_sql("t", sql).await.unwrap();
         let table = root.open_or_create(rollup.definition()).await.unwrap();
         Self {
             store,
-            world,
+            env,
             fed: RollupTable {
                 rollup: Arc::new(rollup),
                 table,
@@ -209,7 +209,7 @@ impl Scene {
             text_bytes: 1 << 20,
             group_bytes: 1 << 20,
         };
-        journey::stage(source, &[&self.fed], &self.rejected_lines, limits)
+        pipeline::stage(source, &[&self.fed], &self.rejected_lines, limits)
             .await
             .unwrap();
     }
@@ -219,7 +219,7 @@ impl Scene {
         self.stage().await;
         *self.store.broken.lock().unwrap() = Some(what);
         self.store.counted();
-        *self.world.waited.lock().unwrap() = Duration::ZERO;
+        *self.env.waited.lock().unwrap() = Duration::ZERO;
         let error = self.table().commit().await.unwrap_err();
         let (kinds, all) = self.store.counted();
         let error = format!("{:#}", anyhow::Error::new(error));
@@ -288,7 +288,7 @@ async fn a_broken_bucket_is_told_after_the_attempts_of_one_request() {
         assert!(puts <= puts_max, "{what}: {kinds:?}");
         assert!(all <= requests_max, "{what}: {kinds:?}");
         // The waits of one request, or of some that are sent one after the other.
-        let waited = *scene.world.waited.lock().unwrap();
+        let waited = *scene.env.waited.lock().unwrap();
         assert!(waited < Duration::from_mins(3), "{what}: {waited:?}");
 
         *scene.store.broken.lock().unwrap() = None;

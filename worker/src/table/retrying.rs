@@ -17,7 +17,7 @@ use object_store::{
     PutResult, Result, UploadPart,
 };
 
-use super::world::World;
+use super::env::Env;
 use crate::retry::{Policy, Retries};
 
 /// Objects that are deleted by one request.
@@ -30,25 +30,21 @@ pub(super) struct Retrying {
     store: Arc<dyn ObjectStore>,
     /// The same store, if the parts of an upload can be sent again.
     parts: Option<Arc<dyn MultipartStore>>,
-    world: Arc<dyn World>,
+    env: Arc<dyn Env>,
 }
 
 impl Retrying {
     pub(super) fn new(
         store: Arc<dyn ObjectStore>,
         parts: Option<Arc<dyn MultipartStore>>,
-        world: Arc<dyn World>,
+        env: Arc<dyn Env>,
     ) -> Self {
-        Self {
-            store,
-            parts,
-            world,
-        }
+        Self { store, parts, env }
     }
 
     fn begin(&self, what: &str, path: Option<&Path>) -> Retries {
         let path = path.map_or("", Path::as_ref);
-        Policy::REQUEST.begin_with(format!("{what} {path}"), Some(self.world.unique() as u64))
+        Policy::REQUEST.begin_with(format!("{what} {path}"), Some(self.env.unique() as u64))
     }
 
     /// Waits before the next attempt, if there may be one.
@@ -58,7 +54,7 @@ impl Retrying {
         }
         let wait = retries.failed(error);
         if let Some(wait) = wait {
-            self.world.sleep(wait).await;
+            self.env.sleep(wait).await;
         }
         wait.is_some()
     }

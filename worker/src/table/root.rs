@@ -19,8 +19,8 @@ use super::checked_log::CheckedLog;
 use super::definition::DATE_COLUMN;
 use super::delta_log::Log;
 use super::durable_folder::{self, DurableFolder};
+use super::env::{Env, SystemEnv};
 use super::retrying::Retrying;
-use super::world::{Machine, World};
 use super::{
     Definition, FORMAT, FORMAT_PROPERTY, Notes, SQL_PROPERTY, Table, TableError, Version, Waiting,
     lease, merging, s3,
@@ -35,7 +35,7 @@ pub struct Root {
     url: Url,
     /// Of the whole disk or bucket: Delta's log names a table by its place in it.
     store: Arc<dyn ObjectStore>,
-    world: Arc<dyn World>,
+    env: Arc<dyn Env>,
 }
 
 impl Root {
@@ -52,7 +52,7 @@ impl Root {
 
     /// The place at a path, which exists, or an `s3://` URL.
     pub async fn open(place: &str) -> Result<Self, TableError> {
-        let world: Arc<dyn World> = Arc::new(Machine);
+        let env: Arc<dyn Env> = Arc::new(SystemEnv);
         let (url, store): (Url, Arc<dyn ObjectStore>) = match is_s3(place) {
             true => {
                 if place.contains(['?', '#', '%', ' ']) {
@@ -69,7 +69,7 @@ impl Root {
                 let store = s3::bucket(bucket, url.path().trim_start_matches('/')).await;
                 let store = store.map_err(|error| root_error(place, format!("{error:#}")))?;
                 let parts: Arc<dyn MultipartStore> = Arc::clone(&store) as _;
-                let store = Retrying::new(store, Some(parts), Arc::clone(&world));
+                let store = Retrying::new(store, Some(parts), Arc::clone(&env));
                 (url, Arc::new(store))
             }
             false => {
@@ -79,18 +79,18 @@ impl Root {
                 (url, Arc::new(DurableFolder::new(&folder)))
             }
         };
-        Ok(Self::in_world(url, store, world))
+        Ok(Self::in_env(url, store, env))
     }
 
     /// A place in a store of one's own. `url`, which ends with a slash, says where in the store.
     pub fn in_store(url: Url, store: Arc<dyn ObjectStore>) -> Self {
-        Self::in_world(url, store, Arc::new(Machine))
+        Self::in_env(url, store, Arc::new(SystemEnv))
     }
 
-    /// The same, in a world of one's own.
-    pub(super) fn in_world(url: Url, store: Arc<dyn ObjectStore>, world: Arc<dyn World>) -> Self {
+    /// The same, in an environment of its own.
+    pub(super) fn in_env(url: Url, store: Arc<dyn ObjectStore>, env: Arc<dyn Env>) -> Self {
         let store = Arc::new(CheckedLog::new(store));
-        Self { url, store, world }
+        Self { url, store, env }
     }
 
     /// Where it is, as a URL that ends with a slash.
@@ -141,7 +141,7 @@ impl Root {
     /// Opens a table for reading.
     pub async fn read(&self, name: &str) -> Result<Version, TableError> {
         let log_store = self.log_store(name)?;
-        Version::read(name, &log_store, &*self.world).await
+        Version::read(name, &log_store, &*self.env).await
     }
 
     /// The notes of what is set aside for a table, which need not be there.
@@ -151,7 +151,7 @@ impl Root {
     /// This is no place for tables.
     pub fn notes(&self, table: &str) -> Result<Notes, TableError> {
         let store = self.log_store(table)?.object_store(None);
-        Ok(Notes::new(store, Arc::clone(&self.world)))
+        Ok(Notes::new(store, Arc::clone(&self.env)))
     }
 
     /// What waits to be counted by a table, which need not be readable.
@@ -161,7 +161,7 @@ impl Root {
     /// It can't be listed.
     pub async fn waiting(&self, table: &str) -> Result<Waiting, TableError> {
         let store = self.log_store(table)?.object_store(None);
-        Waiting::list(store, Arc::clone(&self.world)).await
+        Waiting::list(store, Arc::clone(&self.env)).await
     }
 
     /// Opens the table that a rollup makes, and creates it if there is none. Refused if there is one that is
@@ -171,7 +171,7 @@ impl Root {
         if !log_store.is_delta_table_location().await? {
             create(definition, &log_store).await?;
         }
-        let version = Version::read(&definition.name, &log_store, &*self.world).await?;
+        let version = Version::read(&definition.name, &log_store, &*self.env).await?;
         version.see_same(definition, &log_store)?;
         self.table(definition).await
     }
@@ -189,7 +189,7 @@ impl Root {
         Ok(Table {
             store: log_store.object_store(None),
             lease: lease::Kind::of(log_store.root_url()),
-            world: Arc::clone(&self.world),
+            env: Arc::clone(&self.env),
             merge: merge?,
             definition,
             log_store,

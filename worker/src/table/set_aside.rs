@@ -21,8 +21,8 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 
+use super::env::{Env, Guard};
 use super::staging::StagedFile;
-use super::world::{Guard, World};
 use super::{Table, TableError, Version, delete, in_shard, milliseconds};
 
 const FOLDER: &str = "_set_aside";
@@ -116,7 +116,7 @@ pub(super) struct Names {
 impl Names {
     pub(super) async fn list(
         store: &Arc<dyn ObjectStore>,
-        world: &dyn World,
+        env: &dyn Env,
     ) -> Result<Self, TableError> {
         let objects = store.list(Some(&Path::from(FOLDER)));
         let all: Vec<Name> = objects
@@ -125,7 +125,7 @@ impl Names {
             .await?;
         let versions = all.iter().filter_map(|name| {
             let version = name.version.clone()?;
-            let is_exact = world.keeps(Guard::SetAsideVersion);
+            let is_exact = env.keeps(Guard::SetAsideVersion);
             Some((name.id, is_exact.then_some(version)))
         });
         Ok(Self {
@@ -157,12 +157,12 @@ impl Names {
 #[derive(Debug, Clone)]
 pub struct Notes {
     store: Arc<dyn ObjectStore>,
-    world: Arc<dyn World>,
+    env: Arc<dyn Env>,
 }
 
 impl Notes {
-    pub(super) fn new(store: Arc<dyn ObjectStore>, world: Arc<dyn World>) -> Self {
-        Self { store, world }
+    pub(super) fn new(store: Arc<dyn ObjectStore>, env: Arc<dyn Env>) -> Self {
+        Self { store, env }
     }
 
     /// All that is set aside, the oldest first.
@@ -171,7 +171,7 @@ impl Notes {
     ///
     /// The notes can't be listed or read.
     pub async fn read(&self) -> Result<Vec<SetAside>, TableError> {
-        let names = Names::list(&self.store, &*self.world).await?.all;
+        let names = Names::list(&self.store, &*self.env).await?.all;
         let notes = futures::stream::iter(names).map(async |name| {
             let path = name.path();
             let text = match self.store.get(&path).await {
@@ -208,8 +208,8 @@ impl Notes {
     ///
     /// The notes can't be listed.
     pub async fn how_much(&self) -> Result<HowMuch, TableError> {
-        let names = Names::list(&self.store, &*self.world).await?;
-        Ok(names.how_much(self.world.now(), &[]))
+        let names = Names::list(&self.store, &*self.env).await?;
+        Ok(names.how_much(self.env.now(), &[]))
     }
 
     /// Forgets that these are set aside: the next commit tries again what is staged.
@@ -227,7 +227,7 @@ impl Notes {
     ///
     /// The notes can't be listed or deleted, or the ledger can't be read.
     pub async fn sweep(&self, version: &Version) -> Result<usize, TableError> {
-        let names = Names::list(&self.store, &*self.world).await?.all;
+        let names = Names::list(&self.store, &*self.env).await?.all;
         let shards: HashSet<Shard> = names.iter().map(|name| name.shard.clone()).collect();
         let counted = version.counted(&shards).await?;
         let done = names.iter().filter(|name| counted.contains(&name.id));
@@ -247,7 +247,7 @@ impl Notes {
             shard: log_file.shard(),
             id: log_file.id(),
             version: None,
-            since: self.world.now(),
+            since: self.env.now(),
         };
         self.write(&name, Some(log_file.uri().to_owned()), reason)
             .await
@@ -275,7 +275,7 @@ impl Notes {
 impl Table {
     /// The notes of what is set aside.
     pub fn notes(&self) -> Notes {
-        Notes::new(Arc::clone(&self.store), Arc::clone(&self.world))
+        Notes::new(Arc::clone(&self.store), Arc::clone(&self.env))
     }
 
     /// Sets aside what is staged of a log file.
@@ -289,7 +289,7 @@ impl Table {
             shard: staged.shard.clone(),
             id: staged.id,
             version: Some(staged.version_name()),
-            since: self.world.now(),
+            since: self.env.now(),
         };
         self.notes().write(&name, log_file, reason).await
     }

@@ -18,12 +18,12 @@ use logmill_shared::{LogFile, LogFileId, Shard};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 
+use super::env::Env;
 use super::ledger::Entry;
 use super::merging::{self, conform};
 use super::parquet_file::{self, Opened, ParquetFile, Use};
 use super::set_aside::Names;
 use super::slot::{self, Slot};
-use super::world::World;
 use super::{Definition, TableError, in_shard, short_hash};
 
 const FOLDER: &str = "_staging";
@@ -269,9 +269,9 @@ pub(super) async fn list(
 /// Everything that is staged, but for what is set aside.
 pub(super) async fn list_all(
     store: &Arc<dyn ObjectStore>,
-    world: &dyn World,
+    env: &dyn Env,
 ) -> Result<Vec<StagedFile>, TableError> {
-    let set_aside = Names::list(store, world).await?;
+    let set_aside = Names::list(store, env).await?;
     list(store, usize::MAX, &set_aside).await
 }
 

@@ -21,7 +21,7 @@ use object_store::{ObjectMeta, ObjectStore};
 use walkdir::WalkDir;
 
 use super::commit::DEADLINE;
-use super::world::Guard;
+use super::env::Guard;
 use super::{Table, TableError, Version, delete, folder, ledger, milliseconds};
 
 /// How long what no version refers to is held for a young commit's. It must be longer than a commit may take, from
@@ -63,7 +63,7 @@ impl Table {
 
     async fn try_vacuum(&self, grace: Duration) -> Result<Vacuumed, TableError> {
         let grace = grace.clamp(MIN_GRACE, MAX_GRACE);
-        let begun = self.world.now();
+        let begun = self.env.now();
         // In either order, however long either takes: a file of a version that is written after `begun` is younger
         // by far than `begun - ORPHAN_GRACE`, as a commit has a deadline, and nothing older names it.
         let objects = self.objects().await?;
@@ -72,12 +72,12 @@ impl Table {
             ledger: newest_ledger(&objects, &version),
             live: live(&version),
             replaced: self.replaced(&version).await?,
-            grace: match self.world.keeps(Guard::ReplacedGrace) {
+            grace: match self.env.keeps(Guard::ReplacedGrace) {
                 // The log says when a commit took a file out, which it did up to a deadline before it landed.
                 true => milliseconds(begun - grace - DEADLINE),
                 false => i64::MAX,
             },
-            orphan_grace: match self.world.keeps(Guard::OrphanGrace) {
+            orphan_grace: match self.env.keeps(Guard::OrphanGrace) {
                 true => milliseconds(begun - ORPHAN_GRACE),
                 false => i64::MAX,
             },

@@ -7,10 +7,10 @@ use futures::{StreamExt, TryStreamExt};
 use logmill_shared::{LogFileId, Shard};
 use object_store::ObjectStore;
 
+use super::env::Env;
 use super::set_aside::Notes;
 use super::slot::Slot;
 use super::staging::{self, Opening, StagedFile};
-use super::world::World;
 use super::{Definition, TableError, Version};
 
 /// Staged files that are opened at once.
@@ -32,11 +32,11 @@ pub struct Waiting {
 impl Waiting {
     pub(super) async fn list(
         store: Arc<dyn ObjectStore>,
-        world: Arc<dyn World>,
+        env: Arc<dyn Env>,
     ) -> Result<Self, TableError> {
-        let staged = staging::list_all(&store, &*world).await?;
+        let staged = staging::list_all(&store, &*env).await?;
         let staged = staged.into_iter().map(|file| (file.id, file));
-        let notes = Notes::new(Arc::clone(&store), world).read().await?;
+        let notes = Notes::new(Arc::clone(&store), env).read().await?;
         Ok(Self {
             store,
             staged: staged.collect(),

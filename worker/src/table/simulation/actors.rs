@@ -14,8 +14,8 @@ use logmill_shared::LogFile;
 use tokio::sync::oneshot;
 use url::Url;
 
+use super::super::env::{Env, Guard};
 use super::super::retrying::Retrying;
-use super::super::world::{Guard, World};
 use super::super::{Entry, Lease, MIN_GRACE, Root, Table, TableError, lease};
 use super::checker::{Groups, add_rows};
 use super::random::Random;
@@ -38,7 +38,7 @@ pub(super) enum Role {
     Rest,
 }
 
-/// The world of one incarnation of an actor.
+/// The environment of one incarnation of an actor.
 #[derive(Debug)]
 struct SimulatedWorld {
     simulation: Arc<Simulation>,
@@ -47,7 +47,7 @@ struct SimulatedWorld {
     numbers: AtomicU64,
 }
 
-impl World for SimulatedWorld {
+impl Env for SimulatedWorld {
     fn now(&self) -> SystemTime {
         time(self.simulation.lock().now)
     }
@@ -126,7 +126,7 @@ struct Actor {
 impl Actor {
     fn new(simulation: Arc<Simulation>, actor: usize) -> Self {
         let thread = thread::current().id();
-        let world = Arc::new(SimulatedWorld {
+        let env = Arc::new(SimulatedWorld {
             simulation: Arc::clone(&simulation),
             actor,
             thread,
@@ -137,7 +137,7 @@ impl Actor {
             actor,
             thread,
         });
-        let patient = Arc::clone(&world) as Arc<dyn World>;
+        let patient = Arc::clone(&env) as Arc<dyn Env>;
         let store = Arc::new(Retrying::new(store, None, patient));
         let (template, seed, horizon, leased) = {
             let plan = &simulation.lock().plan;
@@ -148,10 +148,10 @@ impl Actor {
                 plan.leased,
             )
         };
-        let root = Root::in_world(
+        let root = Root::in_env(
             Url::parse(super::ROOT).unwrap(),
             store,
-            Arc::clone(&world) as Arc<dyn World>,
+            Arc::clone(&env) as Arc<dyn Env>,
         );
         let log_store = root.log_store(&template.definition.name).unwrap();
         let table = Table {
@@ -160,7 +160,7 @@ impl Actor {
             lease: lease::Kind::of(log_store.root_url()),
             merge: template.merge.clone(),
             log_store,
-            world,
+            env,
         };
         Self {
             simulation,
@@ -180,7 +180,7 @@ impl Actor {
                     self.pause(role).await;
                     match role {
                         Role::Committer(_) => self.commit().await,
-                        Role::Settler(_) => self.settle().await,
+                        Role::Settler(_) => self.compact().await,
                         Role::Vacuum(_) => self.vacuum(role).await,
                         Role::Person(_) => self.try_again().await,
                         _ => self.read().await,
@@ -216,7 +216,7 @@ impl Actor {
 
     async fn sleep(&self, milliseconds: u64) {
         self.table
-            .world
+            .env
             .sleep(Duration::from_millis(milliseconds))
             .await;
     }
@@ -342,14 +342,17 @@ impl Actor {
         }
     }
 
-    async fn settle(&mut self) {
+    async fn compact(&mut self) {
         let Some(mut lease) = self.lease().await else {
             return;
         };
-        let settled = self.table.settle(&mut lease, Duration::from_secs(60)).await;
+        let settled = self
+            .table
+            .compact(&mut lease, Duration::from_secs(60))
+            .await;
         lease.release().await;
         if let Err(error) = settled {
-            self.report("settle", &error);
+            self.report("compact", &error);
         }
     }
 
@@ -459,7 +462,7 @@ impl Actor {
             self.table.commit_by(&mut Lease::of_nobody()).await?;
             self.see_all_counted()?;
             self.table
-                .settle(&mut Lease::of_nobody(), Duration::ZERO)
+                .compact(&mut Lease::of_nobody(), Duration::ZERO)
                 .await?;
             // What is replaced now goes a grace later, and what nobody refers to later still.
             self.sleep(8 * DAY).await;

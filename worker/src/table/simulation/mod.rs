@@ -32,8 +32,8 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use url::Url;
 
+use super::env::{Guard, SystemEnv};
 use super::merging::Merge;
-use super::world::{Guard, Machine};
 use super::{Definition, Root};
 use crate::rollup::Rollup;
 
@@ -80,10 +80,10 @@ impl Template {
         runtime.block_on(async {
             let rollup = Rollup::from_sql("requests", sql).await.unwrap();
             let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-            let root = Root::in_world(
+            let root = Root::in_env(
                 Url::parse(ROOT).unwrap(),
                 Arc::clone(&store),
-                Arc::new(Machine),
+                Arc::new(SystemEnv),
             );
             let table = root.open_or_create(rollup.definition()).await.unwrap();
             let path = Path::from(format!("{TABLE}/_delta_log/{:020}.json", 0));

@@ -160,7 +160,7 @@ pub(super) struct State {
     lease_holder: Option<usize>,
 }
 
-/// A world of one seed.
+/// All that one seed determines.
 pub(super) struct Simulation {
     state: Mutex<State>,
     changed: Condvar,

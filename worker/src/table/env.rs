@@ -1,5 +1,5 @@
 //! What a table takes from the outside besides its store: time, waiting and chance. They are behind a trait so that
-//! the simulation can have a world of its own, in which a seed says everything that happens.
+//! the simulation can have an environment of its own, in which a seed says everything that happens.
 
 use std::fmt::Debug;
 use std::time::{Duration, SystemTime};
@@ -8,7 +8,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 /// Time, waiting and chance.
-pub(super) trait World: Debug + Send + Sync {
+pub(super) trait Env: Debug + Send + Sync {
     /// The time of this machine.
     fn now(&self) -> SystemTime;
 
@@ -53,9 +53,9 @@ pub(super) enum Guard {
 
 /// This machine.
 #[derive(Debug)]
-pub(super) struct Machine;
+pub(super) struct SystemEnv;
 
-impl World for Machine {
+impl Env for SystemEnv {
     fn now(&self) -> SystemTime {
         SystemTime::now()
     }

@@ -7,24 +7,24 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 
-use crate::format::{Condition, Literal, LogFormat, ScanColumn};
+use crate::format::{Literal, LogFormat, Prefilter, ScanColumn};
 
 /// What every line that the predicate keeps fulfils, if the scan can tell. The predicate is a planned one, over columns of
 /// this scan, which fails for no line: a line that is an error to the plan must come to it.
-pub(super) fn condition(
+pub(super) fn prefilter(
     predicate: &Expr,
     format: &LogFormat,
     scan: &[ScanColumn],
-) -> Option<Condition> {
-    let condition = |predicate| condition(predicate, format, scan);
+) -> Option<Prefilter> {
+    let condition = |predicate| prefilter(predicate, format, scan);
     let comparison = |value, op, with| comparison(value, op, with, format, scan);
     match predicate {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
             Operator::And => match (condition(left), condition(right)) {
-                (Some(left), Some(right)) => Some(Condition::All(vec![left, right])),
+                (Some(left), Some(right)) => Some(Prefilter::All(vec![left, right])),
                 (one, other) => one.or(other),
             },
-            Operator::Or => Some(Condition::Any(vec![condition(left)?, condition(right)?])),
+            Operator::Or => Some(Prefilter::Any(vec![condition(left)?, condition(right)?])),
             op => comparison(left, *op, right).or_else(|| comparison(right, op.swap()?, left)),
         },
         Expr::InList(InList {
@@ -40,8 +40,8 @@ pub(super) fn condition(
             let each = list.iter().map(|item| comparison(expr, op, item));
             let each = each.collect::<Option<Vec<_>>>()?;
             Some(match negated {
-                true => Condition::All(each),
-                false => Condition::Any(each),
+                true => Prefilter::All(each),
+                false => Prefilter::Any(each),
             })
         }
         _ => None,
@@ -54,7 +54,7 @@ fn comparison(
     with: &Expr,
     format: &LogFormat,
     scan: &[ScanColumn],
-) -> Option<Condition> {
+) -> Option<Prefilter> {
     let (Expr::Column(column), Expr::Literal(literal, _)) = (value, with) else {
         return None;
     };
@@ -80,7 +80,7 @@ fn comparison(
         ScalarValue::Float64(Some(value)) => Literal::Double(*value),
         other => Literal::Text(other.try_as_str()??.to_owned()),
     };
-    Condition::compare(column, literal, holds)
+    Prefilter::compare(column, literal, holds)
 }
 
 #[cfg(test)]

@@ -8,17 +8,17 @@ use logmill_shared::LogFile;
 use logmill_shared::notification::Allowed;
 
 use super::disposition::NotStaged;
-use super::log_object::{Found, Place};
+use super::log_object::{LogObject, ObjectLocation};
 use crate::aws::{self, S3Error, S3ErrorKind};
 
 /// The places that log files may be read from, each bucket with a client of its own: they may be in several regions.
 #[derive(Debug)]
-pub struct Places {
+pub struct AllowedLocations {
     allowed: Vec<Allowed>,
     buckets: HashMap<String, Client>,
 }
 
-impl Places {
+impl AllowedLocations {
     /// Fails if there is no such bucket, or S3 can't be asked. Whether its objects may be read shows with the first.
     pub async fn open(allowed: Vec<Allowed>) -> Result<Self> {
         let config = aws::sdk_config().await;
@@ -44,7 +44,7 @@ impl Places {
     /// # Errors
     ///
     /// If it is not allowed, or S3 does not show it.
-    pub async fn look_up(&self, log_file: &LogFile) -> Result<Found, NotStaged> {
+    pub async fn look_up(&self, log_file: &LogFile) -> Result<LogObject, NotStaged> {
         let client = log_file
             .bucket_and_key()
             .filter(|_| self.allowed.iter().any(|place| place.allows(log_file)))
@@ -71,11 +71,11 @@ impl Places {
             .content_length
             .and_then(|bytes| u64::try_from(bytes).ok());
         match (bytes, answer.e_tag) {
-            (Some(bytes), Some(etag)) => Ok(Found {
+            (Some(bytes), Some(etag)) => Ok(LogObject {
                 log_file: log_file.clone(),
                 bytes,
                 etag: etag.trim_matches('"').to_owned(),
-                place: Place::Object(client.clone()),
+                place: ObjectLocation::Object(client.clone()),
             }),
             _ => {
                 let reason = "S3 does not tell its size and ETag";

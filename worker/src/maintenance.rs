@@ -11,13 +11,13 @@ use crate::pace::Pace;
 use crate::table::{Committed, HowMuch, Lease, Table, TableError};
 
 /// How often the holder looks whether something is due, and gives a sign of life.
-const TICK: Duration = Duration::from_secs(5);
+const TICK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How often a worker without the lease asks for it. Longer than a tick, so that a fleet asks seldom.
-const ASK: Duration = Duration::from_secs(10);
+const LEASE_POLL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How often the days that are over are packed, and what is no longer needed is deleted.
-const HOUSEKEEPING: Duration = Duration::from_mins(30);
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_mins(30);
 
 /// A day is packed when nothing has come for so long, so that a backfill does not undo it again and again.
 const QUIET: Duration = Duration::from_hours(1);
@@ -30,7 +30,7 @@ const GRACE: Duration = Duration::from_hours(6);
 
 /// What happens to a table while it is kept.
 #[derive(Debug)]
-pub enum News {
+pub enum MaintenanceEvent {
     /// The table's lease was taken, or is no longer held.
     Lease(bool),
     /// What was staged has been counted, in so much time. There may have been nothing.
@@ -47,26 +47,26 @@ pub async fn keep(
     table: &Table,
     interval: Duration,
     stop: &CancellationToken,
-    mut tell: impl FnMut(News),
+    mut tell: impl FnMut(MaintenanceEvent),
 ) {
-    let mut keeper = Keeper {
+    let mut keeper = Maintenance {
         table,
         pace: Pace::new(interval),
         next_commit: Instant::now(),
         commits_begun: None,
-        next_housekeeping: Instant::now() + HOUSEKEEPING,
+        next_housekeeping: Instant::now() + HOUSEKEEPING_INTERVAL,
         failing: None,
     };
-    tell(News::Lease(false));
+    tell(MaintenanceEvent::Lease(false));
     while !stop.is_cancelled() {
         let held = match table.try_lease().await {
             Ok(Some(mut lease)) => {
-                tell(News::Lease(true));
+                tell(MaintenanceEvent::Lease(true));
                 // Whoever had it before may have died long ago.
                 keeper.next_commit = Instant::now();
                 let held = keeper.hold(&mut lease, stop, &mut tell).await;
                 lease.release().await;
-                tell(News::Lease(false));
+                tell(MaintenanceEvent::Lease(false));
                 held
             }
             Ok(None) => Ok(()),
@@ -79,12 +79,12 @@ pub async fn keep(
                 return;
             }
         }
-        tick(ASK, stop).await;
+        tick(LEASE_POLL_INTERVAL, stop).await;
     }
 }
 
 /// What is due when. It outlasts a lease, which may be lost again and again.
-struct Keeper<'a> {
+struct Maintenance<'a> {
     table: &'a Table,
     pace: Pace,
     next_commit: Instant,
@@ -95,13 +95,13 @@ struct Keeper<'a> {
     failing: Option<Instant>,
 }
 
-impl Keeper<'_> {
+impl Maintenance<'_> {
     /// Works as long as the lease is held.
     async fn hold(
         &mut self,
         lease: &mut Lease,
         stop: &CancellationToken,
-        tell: &mut impl FnMut(News),
+        tell: &mut impl FnMut(MaintenanceEvent),
     ) -> Result<(), TableError> {
         while !stop.is_cancelled() && lease.renew().await {
             if Instant::now() >= self.next_commit {
@@ -111,7 +111,7 @@ impl Keeper<'_> {
                 self.keep_house(lease, tell).await;
             }
             let next = self.next_commit.min(self.next_housekeeping);
-            tick(next.duration_since(Instant::now()).min(TICK), stop).await;
+            tick(next.duration_since(Instant::now()).min(TICK_INTERVAL), stop).await;
         }
         Ok(())
     }
@@ -119,7 +119,7 @@ impl Keeper<'_> {
     async fn commit(
         &mut self,
         lease: &mut Lease,
-        tell: &mut impl FnMut(News),
+        tell: &mut impl FnMut(MaintenanceEvent),
     ) -> Result<(), TableError> {
         let begun = Instant::now();
         let first_begun = *self.commits_begun.get_or_insert(begun);
@@ -170,15 +170,15 @@ impl Keeper<'_> {
             );
         }
         if let Some(how_much) = done.all_set_aside {
-            tell(News::SetAside(how_much));
+            tell(MaintenanceEvent::SetAside(how_much));
         }
-        tell(News::Committed(done, took));
+        tell(MaintenanceEvent::Committed(done, took));
         Ok(())
     }
 
     /// Packs one day, so that a commit may come between; when there is none to be packed, deletes what is no longer needed.
-    async fn keep_house(&mut self, lease: &mut Lease, tell: &mut impl FnMut(News)) {
-        match self.table.settle_next(lease, QUIET).await {
+    async fn keep_house(&mut self, lease: &mut Lease, tell: &mut impl FnMut(MaintenanceEvent)) {
+        match self.table.compact_next(lease, QUIET).await {
             Ok(Some(_)) => return,
             Ok(None) => {}
             Err(error) => self.failed("days not packed; trying again", error, tell),
@@ -187,14 +187,14 @@ impl Keeper<'_> {
             self.failed("table not vacuumed; trying again", error, tell);
         }
         match self.table.notes().how_much().await {
-            Ok(how_much) => tell(News::SetAside(how_much)),
+            Ok(how_much) => tell(MaintenanceEvent::SetAside(how_much)),
             Err(error) => self.failed("what is set aside is not known", error, tell),
         }
-        self.next_housekeeping = Instant::now() + HOUSEKEEPING;
+        self.next_housekeeping = Instant::now() + HOUSEKEEPING_INTERVAL;
     }
 
     /// Nothing can be committed. infra/pipeline.yaml makes an alarm of the message.
-    fn stands_still(&mut self, error: TableError, tell: &mut impl FnMut(News)) {
+    fn stands_still(&mut self, error: TableError, tell: &mut impl FnMut(MaintenanceEvent)) {
         let since = *self.failing.get_or_insert_with(Instant::now);
         let (table, is_transient) = (&self.table.definition().name, error.is_transient());
         let (error, since_s) = (chain(&error), since.elapsed().as_secs());
@@ -202,17 +202,17 @@ impl Keeper<'_> {
             true => tracing::warn!(%table, error, since_s, "commit failed; trying again"),
             false => tracing::error!(%table, error, since_s, "table stands still"),
         }
-        tell(News::Failed);
+        tell(MaintenanceEvent::Failed);
     }
 
-    fn failed(&self, what: &str, error: TableError, tell: &mut impl FnMut(News)) {
+    fn failed(&self, what: &str, error: TableError, tell: &mut impl FnMut(MaintenanceEvent)) {
         let (table, is_transient) = (&self.table.definition().name, error.is_transient());
         let error = chain(&error);
         match is_transient {
             true => tracing::warn!(%table, error, "{what}"),
             false => tracing::error!(%table, error, "{what}"),
         }
-        tell(News::Failed);
+        tell(MaintenanceEvent::Failed);
     }
 }
 

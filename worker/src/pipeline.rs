@@ -16,7 +16,7 @@ use logmill_shared::LogFile;
 use crate::aws::{S3ErrorKind, chain};
 use crate::feeds::RollupTable;
 use crate::format::{
-    Condition, LogFormat, Recognised, Scan, ScanColumn, by_name, has_shape, looks_like, recognise,
+    LogFormat, Prefilter, Recognised, Scan, ScanColumn, by_name, has_shape, looks_like, recognise,
 };
 use crate::intake::disposition::{Dependency, Disposition, NotStaged};
 use crate::log_file::fetch;
@@ -90,7 +90,7 @@ pub struct Limits {
 
 /// Why a log file is not staged. Nothing of it is.
 #[derive(Debug, thiserror::Error)]
-pub enum JourneyError {
+pub enum PipelineError {
     /// Its bytes can't be had, now.
     #[error("can't be opened")]
     Open(#[from] io::Error),
@@ -121,7 +121,7 @@ pub enum JourneyError {
     Staging(#[from] TableError),
 }
 
-impl JourneyError {
+impl PipelineError {
     /// What is to be done about the log file.
     pub(crate) fn disposed(self, log_file: &LogFile) -> NotStaged {
         if let Self::Open(source) | Self::Unreadable(GunzipError::Read { source, .. }) = &self {
@@ -155,13 +155,13 @@ impl JourneyError {
 ///
 /// # Errors
 ///
-/// If nothing of it is staged: see [`JourneyError`].
+/// If nothing of it is staged: see [`PipelineError`].
 pub async fn stage<R: Read>(
     source: Source<impl Fn() -> io::Result<R>>,
     rollups: &[&RollupTable],
     rejected_lines: &Table,
     limits: Limits,
-) -> Result<Outcome, JourneyError> {
+) -> Result<Outcome, PipelineError> {
     if let Some(Recognised::Other(kind)) = by_name(source.log_file.named_as()) {
         return Ok(Outcome::Skipped(kind.to_owned()));
     }
@@ -188,7 +188,7 @@ pub async fn look<R: Read>(
     log_file: &LogFile,
     open: impl Fn() -> io::Result<R>,
     max_text_bytes: u64,
-) -> Result<Recognised, JourneyError> {
+) -> Result<Recognised, PipelineError> {
     if let Some(told @ Recognised::Other(_)) = by_name(log_file.named_as()) {
         return Ok(told);
     }
@@ -213,7 +213,7 @@ pub async fn look<R: Read>(
         let table = format.table;
         match claim {
             None => Ok(Recognised::Log(format)),
-            Some(what) => Err(JourneyError::NoLog { table, what }),
+            Some(what) => Err(PipelineError::NoLog { table, what }),
         }
     };
     let (recognised, _) = with_second_opinion(attempt).await?;
@@ -223,8 +223,8 @@ pub async fn look<R: Read>(
 /// Attempts something with logmill's own decoder and, if that finds damage, with flate2. A log file is damaged only if both
 /// say so. Also returns what the own decoder found if flate2 succeeded in its place.
 async fn with_second_opinion<T>(
-    attempt: impl AsyncFn(Decoder) -> Result<T, JourneyError>,
-) -> Result<(T, Option<JourneyError>), JourneyError> {
+    attempt: impl AsyncFn(Decoder) -> Result<T, PipelineError>,
+) -> Result<(T, Option<PipelineError>), PipelineError> {
     let refusal = match attempt(Decoder::Own).await {
         Err(error) if error.is_damage() => error,
         other => return other.map(|done| (done, None)),
@@ -242,7 +242,7 @@ async fn stage_by<R: Read>(
     rollups: &[&RollupTable],
     rejected_lines: &Table,
     limits: Limits,
-) -> Result<Outcome, JourneyError> {
+) -> Result<Outcome, PipelineError> {
     let Source {
         log_file,
         bytes,
@@ -290,7 +290,7 @@ async fn stage_by<R: Read>(
     }
     let mut scan = Scan::new(format, &columns);
     if let Some(conditions) = conditions(&rollups) {
-        scan = scan.only(Condition::Any(conditions));
+        scan = scan.only(Prefilter::Any(conditions));
     }
     let scanned = Scanned {
         is_log: claim.is_none(),
@@ -308,7 +308,7 @@ async fn stage_by<R: Read>(
     let (scanned, rolled_up) = try_join(scanned, try_join_all(rolled_up)).await?;
     if let (false, Some(what)) = (scanned.is_log, claim) {
         let table = format.table;
-        return Err(JourneyError::NoLog { table, what });
+        return Err(PipelineError::NoLog { table, what });
     }
 
     let read = begun.elapsed();
@@ -378,7 +378,7 @@ async fn put(
     log_file: &LogFile,
     entry: &Entry,
     rolled_up: RolledUp,
-) -> Result<Put, JourneyError> {
+) -> Result<Put, PipelineError> {
     let reason = match rolled_up {
         Ok((staging, failed)) => {
             let count = failed.count;
@@ -452,7 +452,7 @@ fn union_of_columns(rollups: &[&RollupTable]) -> Vec<ScanColumn> {
 }
 
 /// What each rollup asks of a line. `None` if all lines may matter to one of them.
-fn conditions(rollups: &[&RollupTable]) -> Option<Vec<Condition>> {
+fn conditions(rollups: &[&RollupTable]) -> Option<Vec<Prefilter>> {
     let conditions = rollups.iter().map(|each| each.rollup.condition().cloned());
     conditions.collect()
 }
@@ -479,7 +479,7 @@ async fn scan_lines(
     log_file: &LogFile,
     rejected_lines: &Table,
     mut scanned: Scanned,
-) -> Result<Scanned, JourneyError> {
+) -> Result<Scanned, PipelineError> {
     let mut rejected = RejectedLines::new(log_file);
     let mut chunks = 0;
     while let Some(chunk) = lines.next_chunk()? {
@@ -562,7 +562,7 @@ async fn roll_up(
     columns: &[ScanColumn],
     batches: Receiver<RecordBatch>,
     group_bytes: usize,
-) -> Result<RolledUp, JourneyError> {
+) -> Result<RolledUp, PipelineError> {
     let rolled_up = rows_of(each, log_file, columns, batches, group_bytes);
     let error = match without_panic(rolled_up).await {
         Ok(Ok(rolled_up)) => return Ok(Ok(rolled_up)),
@@ -572,7 +572,7 @@ async fn roll_up(
     match error {
         RollupFailure::Staging(error) => of_one_table(error).map(Err),
         RollupFailure::Sql(error) => match error.find_root() {
-            DataFusionError::IoError(_) => Err(JourneyError::Disk {
+            DataFusionError::IoError(_) => Err(PipelineError::Disk {
                 rollup: each.table.definition().name.clone(),
                 source: error,
             }),
@@ -588,7 +588,7 @@ async fn roll_up(
 async fn stage_rows(
     staging: StagingFile,
     entry: &Entry,
-) -> Result<Result<(), String>, JourneyError> {
+) -> Result<Result<(), String>, PipelineError> {
     match without_panic(staging.stage(entry)).await {
         Ok(Ok(())) => Ok(Ok(())),
         Ok(Err(error)) => of_one_table(error).map(Err),
@@ -597,7 +597,7 @@ async fn stage_rows(
 }
 
 /// Why a log file can't be staged for one table. Fails if it can't be for any: what they all need is out of order.
-fn of_one_table(error: TableError) -> Result<String, JourneyError> {
+fn of_one_table(error: TableError) -> Result<String, PipelineError> {
     match error.is_of_store() && !error.is_of_its_folder() {
         true => Err(error.into()),
         false => Ok(chain(&error)),

@@ -33,7 +33,7 @@ const MILLISECONDS_PER_HOUR: i64 = 3_600_000;
 
 /// What was packed.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Settled {
+pub struct Compacted {
     /// Files that were replaced.
     pub files: usize,
     /// Files that they were packed into.
@@ -44,12 +44,16 @@ impl Table {
     /// Packs the files of each day that is over into one, if they have not changed for `quiet`. Of a table that keeps
     /// every row, whose commits never merge, files are packed while their day goes on too when they have become
     /// many, and into files of a bounded size.
-    pub async fn settle(&self, lease: &mut Lease, quiet: Duration) -> Result<Settled, TableError> {
-        let mut settled = Settled::default();
+    pub async fn compact(
+        &self,
+        lease: &mut Lease,
+        quiet: Duration,
+    ) -> Result<Compacted, TableError> {
+        let mut settled = Compacted::default();
         let mut races = self.races();
         loop {
             let before = settled.packed;
-            match self.settle_all(lease, quiet, &mut settled).await {
+            match self.compact_all(lease, quiet, &mut settled).await {
                 Ok(true) => {}
                 Ok(false) => return Ok(settled),
                 Err(error) => {
@@ -67,13 +71,13 @@ impl Table {
     /// Each pack is a version of its own, so that a failure loses little. The log is read once for all of them, as it is long:
     /// a version that was written as exactly the next one says that nobody else has written in between, so that all that
     /// was read still holds.
-    async fn settle_all(
+    async fn compact_all(
         &self,
         lease: &mut Lease,
         quiet: Duration,
-        settled: &mut Settled,
+        settled: &mut Compacted,
     ) -> Result<bool, TableError> {
-        let mut current = self.world.now();
+        let mut current = self.env.now();
         let mut version = self.version().await?;
         let due = due(&version.files, self.definition.merges(), current, quiet)?;
         if due.is_empty() {
@@ -96,12 +100,12 @@ impl Table {
     }
 
     /// Packs the first files that are due. Returns how many; `None` if none are.
-    pub async fn settle_next(
+    pub async fn compact_next(
         &self,
         lease: &mut Lease,
         quiet: Duration,
     ) -> Result<Option<usize>, TableError> {
-        let begun = self.world.now();
+        let begun = self.env.now();
         let version = self.version().await?;
         let due = due(&version.files, self.definition.merges(), begun, quiet)?;
         let Some((slot, files)) = due.into_iter().next() else {
@@ -130,13 +134,13 @@ impl Table {
             lease.renew().await;
         }
         let mut actions = writer.finish(Operation::Optimize).await?;
-        let now = self.world.now();
+        let now = self.env.now();
         let removes = files
             .into_iter()
             .map(|file| Action::Remove(remove(file, Operation::Optimize, now)));
         actions.extend(removes);
         self.check_deadline(current)?;
-        let written = self.world.now();
+        let written = self.env.now();
         self.write_version(version, Operation::Optimize, actions)
             .await?;
         Ok(written)

@@ -8,13 +8,13 @@ use super::{ScanColumn, Source};
 
 /// What must be true of a line.
 #[derive(Debug, Clone)]
-pub enum Condition {
+pub enum Prefilter {
     /// Of a column's value, which is not NULL.
     Compare(Comparison),
     /// All of these.
-    All(Vec<Condition>),
+    All(Vec<Prefilter>),
     /// One of these or more.
-    Any(Vec<Condition>),
+    Any(Vec<Prefilter>),
 }
 
 /// How the value of a column compares with a literal of the column's type.
@@ -36,7 +36,7 @@ pub enum Literal {
     Text(String),
 }
 
-impl Condition {
+impl Prefilter {
     /// A comparison, given by what the value must be to the literal. `None` if it is not for the scan to decide.
     pub fn compare(
         column: &ScanColumn,
