@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use logmill::commands::query::Format;
 use logmill::intake::span::parse_time;
 use logmill::pipeline::LOG_FILES_AT_ONCE_MAX;
-use logmill::query::Format;
 use logmill_shared::notification::Allowed;
 
 /// Keeps materialized views over the access logs of AWS load balancers: you write a rollup in Athena's SQL, and

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! The third joins them: [`pipeline`] is the way of one log file through all parts, up to staging, for the tables that [`feeds`]
-//! opens; [`maintenance`] commits, and keeps tables small. The last group has what people and services start: each is a command.
+//! opens; [`maintenance`] commits, and keeps tables small. [`commands`] has what people and services start.
 
 #![warn(missing_docs, unreachable_pub)]
 
@@ -40,16 +40,7 @@ mod set_aside_watch;
 mod stall;
 pub mod maintenance;
 
-pub mod maintain;
-pub mod completeness;
-pub mod run;
-pub mod serve;
-pub mod verify;
-pub mod replay;
-pub mod put_back;
-pub mod query;
-pub mod check;
-pub mod ddl;
+pub mod commands;
 
 #[cfg(test)]
 mod fake_s3;

@@ -7,20 +7,20 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
+use logmill::commands::maintain::{self, Maintained};
+use logmill::commands::query::{self, Format};
+use logmill::commands::retry::{self, PutBack};
+use logmill::commands::run::{self, Options, Summary};
+use logmill::commands::{check, ddl, replay, serve, verify};
 use logmill::feeds::Trouble;
 use logmill::intake::http::Token;
 use logmill::intake::ignore::Ignore;
 use logmill::intake::queue::Queue;
 use logmill::intake::span::Span;
 use logmill::log_file::reading::Reading;
-use logmill::maintain::{self, Maintained};
-use logmill::put_back::{self, PutBack};
-use logmill::query::{self, Format};
 use logmill::rollup::Rollup;
-use logmill::run::{self, Options, Summary};
 use logmill::table::Root;
 use logmill::terminal::{Escaping, escaped};
-use logmill::{check, ddl, replay, serve, verify};
 use logmill_shared::LogFile;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -207,7 +207,7 @@ async fn execute(command: Command) -> Result<u8> {
                 ignore: Ignore::default(),
             };
             let only = args.table.as_deref();
-            let done = put_back::put_back(rollups, &options, only, &mut Bar::default()).await?;
+            let done = retry::put_back(rollups, &options, only, &mut Bar::default()).await?;
             let is_complete = done.still.is_empty() && !done.summary.has_failures();
             let code = match is_complete {
                 true => SUCCESS,

@@ -1,8 +1,8 @@
 //! The progress bar. Where nobody watches, it is not drawn.
 
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use logmill::run::Progress;
-use logmill::verify;
+use logmill::commands::run::Progress;
+use logmill::commands::verify;
 
 /// Moves by the bytes of log files as they are stored: their number says little of the work left.
 #[derive(Default)]

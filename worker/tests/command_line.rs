@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use logmill::query::{Format, query};
+use logmill::commands::query::{Format, query};
 use logmill::table::Root;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;

@@ -22,7 +22,7 @@ use generate::{MAGNITUDE, Made};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use logmill::feeds::RollupTable;
 use logmill::pipeline::{self, Limits, Outcome, Source};
-use logmill::query::{Format, query};
+use logmill::commands::query::{Format, query};
 use logmill::rollup::{MergeRule, Rollup};
 use logmill_sketch::TDigest;
 use logmill::table::{Definition, RejectedLines, Root, Table};

@@ -10,7 +10,7 @@ use indicatif::HumanCount;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
-use crate::completeness::{Ledgers, Standing, not_read};
+use crate::commands::completeness::{Ledgers, Standing, not_read};
 use crate::format::Recognised;
 use crate::intake::copies::{Copy, Names};
 use crate::intake::ignore::Ignore;
@@ -411,10 +411,10 @@ impl fmt::Display for NotCounted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::run;
     use crate::feeds::Feeds;
     use crate::intake::span::parse_time;
     use crate::rollup::Rollup;
-    use crate::run;
 
     struct NoProgress;
 

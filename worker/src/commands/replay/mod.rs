@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail};
 use indicatif::HumanCount;
 use logmill_shared::LogFile;
 
-use crate::completeness::{Ledgers, Standing};
+use crate::commands::completeness::{Ledgers, Standing};
+use crate::commands::verify::Progress;
 use crate::format::{Recognised, by_name};
 use crate::intake::ignore::Ignore;
 use crate::intake::listing::{Listing, refuse_tables_as_logs};
@@ -17,7 +18,6 @@ use crate::intake::log_object::LogObject;
 use crate::intake::queue::Queue;
 use crate::intake::span::Span;
 use crate::table::Root;
-use crate::verify::Progress;
 
 mod outbox;
 mod dead_letters;

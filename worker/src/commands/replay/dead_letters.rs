@@ -14,9 +14,9 @@ use logmill_shared::{LogFile, notification};
 use tokio::time::sleep;
 
 use super::outbox::{self, Pace};
+use crate::commands::verify::Progress;
 use crate::intake::queue::{Message, Queue, QueueError};
 use crate::retry::Policy;
-use crate::verify::Progress;
 
 /// Messages a second that SQS's own task moves at most. It refuses a larger number.
 const TASK_RATE_MAX: u32 = 500;

@@ -6,11 +6,11 @@ use std::fmt::Write as _;
 use anyhow::{Result, bail};
 use indicatif::{HumanBytes, HumanCount};
 
+use crate::commands::query::{self, Format};
+use crate::commands::run::{self, Options, Progress, Summary};
 use crate::engine::functions::cast::trino_name;
 use crate::intake::ignore::Ignore;
-use crate::query::{self, Format};
 use crate::rollup::{Fallible, Rollup, TYPED_SLOTS_MAX};
-use crate::run::{self, Options, Progress, Summary};
 use crate::table::Root;
 use crate::terminal::escaped;
 

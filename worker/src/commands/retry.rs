@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
 
+use crate::commands::run::{self, Options, Progress, Summary};
 use crate::intake::listing;
 use crate::intake::log_object::Listed;
 use crate::rollup::Loaded;
-use crate::run::{self, Options, Progress, Summary};
 use crate::table::{Root, SetAside};
 
 /// What has been tried again.

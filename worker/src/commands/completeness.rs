@@ -9,9 +9,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use futures::future::join_all;
 use logmill_shared::{LogFile, LogFileId, Shard};
 
+use crate::commands::maintain;
 use crate::format::{EMPTY_FILE, FORMATS, LogFormat, Recognised, by_name};
 use crate::intake::log_object::LogObject;
-use crate::maintain;
 use crate::table::definition::REJECTED_LINES;
 use crate::table::{Definition, Entry, Root, TableError, Version, Waiting};
 

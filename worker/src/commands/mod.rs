@@ -1,0 +1,12 @@
+//! What the command line offers, a module for each command. [`completeness`] is shared by `verify` and `replay`.
+
+pub mod maintain;
+pub mod completeness;
+pub mod run;
+pub mod serve;
+pub mod verify;
+pub mod replay;
+pub mod retry;
+pub mod query;
+pub mod check;
+pub mod ddl;
