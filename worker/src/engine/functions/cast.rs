@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, StringViewBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-    Int64Type, TimeUnit,
+    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float64Type, Int8Type, Int16Type,
+    Int32Type, Int64Type, TimeUnit,
 };
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, DataFusionError, Result, exec_err, plan_err};
@@ -97,7 +97,7 @@ fn agreement(from: &DataType, to: &DataType) -> Agreement {
             Agreement::Same
         }
         // The exact states of sums; rollups that are written can't name the type.
-        (from, DataType::Decimal128(38, 0)) if is_integer(from) => Agreement::Same,
+        (from, DataType::Decimal128(38, 0)) if is_integer(from) => Agreement::Trinos,
         (DataType::Decimal128(38, 0), DataType::Int64) => Agreement::Same,
         // The bytes of sketches, in whichever way a reader of Parquet holds them.
         (DataType::BinaryView | DataType::LargeBinary, Binary) => Agreement::Same,
@@ -162,6 +162,7 @@ impl ScalarUDFImpl for Cast {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let value = args.args[0].to_array(args.number_rows)?;
         let result = match value.data_type() {
+            from if is_integer(from) => Ok(exact(&cast(&value, &DataType::Int64)?)),
             from if is_text(from) => self.cast_text(&cast(&value, &DataType::Utf8View)?),
             DataType::Float64 => self.cast_double(&value),
             DataType::Date32 => self.cast_date(&value),
@@ -170,6 +171,13 @@ impl ScalarUDFImpl for Cast {
         };
         Ok(ColumnarValue::Array(result?))
     }
+}
+
+/// Bigints as decimal(38,0). Arrow looks at each value whether it has 38 digits; none has more than 19.
+fn exact(bigints: &ArrayRef) -> ArrayRef {
+    let values = bigints.as_primitive::<Int64Type>();
+    let values: PrimitiveArray<Decimal128Type> = values.unary(i128::from);
+    Arc::new(values.with_data_type(DataType::Decimal128(38, 0)))
 }
 
 impl Cast {
