@@ -1,0 +1,124 @@
+//! The middle of a log file's way: every rollup runs over its batches at once.
+
+use std::panic::AssertUnwindSafe;
+
+use arrow::array::RecordBatch;
+use datafusion::error::DataFusionError;
+use futures::channel::mpsc::{Receiver, Sender, channel};
+use futures::future::try_join_all;
+use futures::{FutureExt, StreamExt};
+use logmill_shared::LogFile;
+
+use super::PipelineError;
+use crate::aws::chain;
+use crate::feeds::RollupTable;
+use crate::format::ScanColumn;
+use crate::table::{FailedLines, StagingFile, TableError};
+use crate::without_values::without_values;
+
+/// Batches that may wait between the scan and a rollup. One is enough for both to go on; each holds a megabyte of text.
+const BATCHES_IN_FLIGHT: usize = 1;
+
+/// What has come of a rollup over a log file: what it is to stage, and the lines on which it fails; or why it fails on the log file
+/// as a whole.
+pub(super) type RolledUp = Result<(StagingFile, FailedLines), String>;
+
+/// Runs all rollups over the batches that come from the returned senders, one for each rollup.
+pub(super) fn roll_up_all<'a>(
+    rollups: &'a [&RollupTable],
+    log_file: &'a LogFile,
+    columns: &'a [ScanColumn],
+    group_bytes: usize,
+) -> (
+    Vec<Sender<RecordBatch>>,
+    impl Future<Output = Result<Vec<RolledUp>, PipelineError>>,
+) {
+    let mut senders = Vec::with_capacity(rollups.len());
+    let mut rolled_up = Vec::with_capacity(rollups.len());
+    for each in rollups {
+        let (sender, receiver) = channel(BATCHES_IN_FLIGHT);
+        senders.push(sender);
+        rolled_up.push(roll_up(each, log_file, columns, receiver, group_bytes));
+    }
+    (senders, try_join_all(rolled_up))
+}
+
+/// Runs one rollup over a log file's batches. Fails if nobody can be told apart from the others: the disk is full, or tables can't
+/// be written.
+async fn roll_up(
+    each: &RollupTable,
+    log_file: &LogFile,
+    columns: &[ScanColumn],
+    batches: Receiver<RecordBatch>,
+    group_bytes: usize,
+) -> Result<RolledUp, PipelineError> {
+    let rolled_up = rows_of(each, log_file, columns, batches, group_bytes);
+    let error = match without_panic(rolled_up).await {
+        Ok(Ok(rolled_up)) => return Ok(Ok(rolled_up)),
+        Ok(Err(error)) => error,
+        Err(panic) => return Ok(Err(panic)),
+    };
+    match error {
+        RollupFailure::Staging(error) => of_one_table(error).map(Err),
+        RollupFailure::Sql(error) => match error.find_root() {
+            DataFusionError::IoError(_) => Err(PipelineError::Disk {
+                rollup: each.table.definition().name.clone(),
+                source: error,
+            }),
+            _ => Ok(Err(format!(
+                "the rollup fails on the log file as a whole: {}",
+                without_values(&error)
+            ))),
+        },
+    }
+}
+
+/// Why a log file can't be staged for one table. Fails if it can't be for any: what they all need is out of order.
+pub(super) fn of_one_table(error: TableError) -> Result<String, PipelineError> {
+    match error.is_of_store() && !error.is_of_its_folder() {
+        true => Err(error.into()),
+        false => Ok(chain(&error)),
+    }
+}
+
+/// Works for one rollup. A panic in it must not cost the others their log file.
+pub(super) async fn without_panic<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let done = AssertUnwindSafe(work).catch_unwind().await;
+    done.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        format!("a bug of logmill: {}", text.unwrap_or("it panicked"))
+    })
+}
+
+/// Why a log file could not be rolled up.
+#[derive(Debug, thiserror::Error)]
+enum RollupFailure {
+    #[error(transparent)]
+    Sql(#[from] DataFusionError),
+    #[error(transparent)]
+    Staging(#[from] TableError),
+}
+
+async fn rows_of(
+    each: &RollupTable,
+    log_file: &LogFile,
+    columns: &[ScanColumn],
+    batches: Receiver<RecordBatch>,
+    group_bytes: usize,
+) -> Result<(StagingFile, FailedLines), RollupFailure> {
+    let RollupTable { rollup, table } = each;
+    let own: Vec<usize> = rollup
+        .scan()
+        .iter()
+        .filter_map(|column| columns.iter().position(|other| other == column))
+        .collect();
+    let batches = batches.map(move |batch| Ok(batch.project(&own)?));
+
+    let mut staging = table.staging_file(log_file)?;
+    let mut rows = rollup.rows(batches.boxed(), group_bytes);
+    while let Some(rows) = rows.next().await? {
+        staging.write(rows).await?;
+    }
+    Ok((staging, rows.failed().await))
+}

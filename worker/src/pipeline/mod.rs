@@ -1,0 +1,376 @@
+//! The way of one log file, from its bytes to staging: open, scan and aggregate, stage.
+//!
+//! [`stage`] is the whole of it. Each step has a file: `read` turns bytes into lines and batches of columns, `aggregate` runs the
+//! rollups over them, and `put` stages the results. Until the whole log file has been read, nothing of it is staged.
+
+mod outcome;
+mod read;
+mod aggregate;
+mod put;
+
+use std::io::{self, Read};
+use std::time::{Duration, Instant};
+
+use futures::future::try_join;
+use logmill_gzip::Decoder;
+use logmill_shared::LogFile;
+
+use crate::feeds::RollupTable;
+use crate::format::{Recognised, by_name};
+use crate::log_file::reading::{Reading, Spent};
+use crate::table::Table;
+
+pub use outcome::{Outcome, PipelineError, Staged};
+pub use read::look;
+
+/// The most log files at once. Each takes a thread of Tokio's for what blocks, of which there are 512, and all that reads
+/// files or looks up names needs one now and then.
+pub const LOG_FILES_AT_ONCE_MAX: usize = 256;
+
+/// A log file to be staged.
+pub struct Source<O> {
+    /// Its identity.
+    pub log_file: LogFile,
+    /// Its size in bytes, as stored.
+    pub bytes: u64,
+    /// Its version.
+    pub etag: String,
+    /// Opens its bytes, from the first on. It is called again for a second opinion.
+    pub open: O,
+}
+
+/// Bounds of what a log file may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The most text that it may expand to, in bytes.
+    pub text_bytes: u64,
+    /// What the groups of one rollup may take before they are flushed, in bytes of memory.
+    pub group_bytes: usize,
+}
+
+/// Stages a log file for these rollups. It reads and computes without yielding, so it needs a thread of its own.
+///
+/// # Errors
+///
+/// If nothing of it is staged, or not for every table: see [`PipelineError`].
+#[tracing::instrument(name = "log_file", skip_all, fields(uri = %source.log_file))]
+pub async fn stage<R: Read>(
+    source: Source<impl Fn() -> io::Result<R>>,
+    rollups: &[&RollupTable],
+    rejected_lines: &Table,
+    limits: Limits,
+) -> Result<Outcome, PipelineError> {
+    if let Some(Recognised::Other(kind)) = by_name(source.log_file.named_as()) {
+        return Ok(Outcome::Skipped(kind.to_owned()));
+    }
+    let attempt = async |decoder| stage_by(decoder, &source, rollups, rejected_lines, limits).await;
+    let (mut outcome, refusal) = read::with_second_opinion(attempt).await?;
+    if let (Outcome::Staged(staged), Some(refusal)) = (&mut outcome, refusal) {
+        staged.by_second_opinion = true;
+        tracing::warn!(
+            log_file = %source.log_file,
+            reason = format!("{:#}", anyhow::Error::new(refusal)),
+            "gzip decoders disagree: flate2 reads to the end, with every checksum right, what logmill's own decoder refuses; \
+             the log file is counted as flate2 reads it; please report this as a bug"
+        );
+    }
+    Ok(outcome)
+}
+
+async fn stage_by<R: Read>(
+    decoder: Decoder,
+    source: &Source<impl Fn() -> io::Result<R>>,
+    rollups: &[&RollupTable],
+    rejected_lines: &Table,
+    limits: Limits,
+) -> Result<Outcome, PipelineError> {
+    let begun = Instant::now();
+    let mut fetch = Duration::ZERO;
+    let log = match read::open(source, decoder, limits.text_bytes, &mut fetch)? {
+        Ok(log) => log,
+        Err(no_log) => return Ok(no_log),
+    };
+    let (format, claim) = (log.format, log.claim);
+    let of_format = |each: &&RollupTable| each.rollup.format() == format;
+    let rollups: Vec<&RollupTable> = rollups.iter().copied().filter(of_format).collect();
+    if rollups.is_empty() {
+        return Ok(Outcome::NotRead(format));
+    }
+
+    let (scan, columns) = read::scan_for(format, &rollups);
+    let (batches, rolled_up) =
+        aggregate::roll_up_all(&rollups, &source.log_file, &columns, limits.group_bytes);
+    let scanned = read::scan_lines(log, scan, batches, &source.log_file, rejected_lines);
+    let (mut scanned, rolled_up) = try_join(scanned, rolled_up).await?;
+    if let (false, Some(what)) = (scanned.is_log, claim) {
+        let table = format.table;
+        return Err(PipelineError::NoLog { table, what });
+    }
+
+    // The whole file has been read, and it is a log. Only now is anything of it staged.
+    let read = begun.elapsed();
+    let puts = put::put_all(source, format, &mut scanned, &rollups, rolled_up).await?;
+    Ok(Outcome::Staged(Staged {
+        reading: Reading {
+            bytes: source.bytes,
+            text_bytes: scanned.text_bytes,
+            lines: scanned.lines,
+            rejected_lines: scanned.rejected_lines,
+        },
+        spent: Spent {
+            fetch,
+            compute: read.saturating_sub(fetch),
+            put: begun.elapsed().saturating_sub(read),
+        },
+        failed_lines: puts.failed_lines,
+        set_aside: puts.set_aside,
+        by_second_opinion: false,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Write};
+    use std::sync::Arc;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use futures::stream::BoxStream;
+    use object_store::memory::InMemory;
+    use object_store::path::Path;
+    use object_store::{
+        CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+        PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    };
+
+    use super::*;
+    use crate::feeds::Feeds;
+    use crate::rollup::Rollup;
+    use crate::table::Root;
+    use logmill_gzip::IS_BROKEN;
+
+    const NAME: &str =
+        "s3://logs/1_elasticloadbalancing_r_app.a.1_20261120T1005Z_10.0.0.1_r.log.gz";
+    const LINE: &str = "https 2026-11-20T10:00:00.000001Z app/a/1 192.0.2.1:2817 - -1 -1 -1 460 - 34 366 \"GET https://a/ HTTP/1.1\"\n";
+
+    fn gzip(text: &str) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// Stages a log file for one rollup. Returns what came of it, and how many log files are staged for the rollup then.
+    async fn staged(uri: &str, bytes: Vec<u8>) -> (Result<Outcome, String>, usize) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::create(folder.path().to_str().unwrap()).await.unwrap();
+        let sql = "SELECT elb, count(*) AS lines FROM alb_access_logs GROUP BY 1";
+        let rollup = Rollup::from_sql("by_elb", sql).await.unwrap();
+        let tables = Feeds::open(&root, vec![rollup].into()).await.unwrap().0;
+        let rollups: Vec<_> = tables.fed().collect();
+        let source = Source {
+            log_file: LogFile::new(uri),
+            bytes: bytes.len() as u64,
+            etag: "etag".to_owned(),
+            open: || Ok(Cursor::new(bytes.clone())),
+        };
+        let limits = Limits {
+            text_bytes: 1 << 20,
+            group_bytes: 1 << 20,
+        };
+        let outcome = stage(source, &rollups, &tables.rejected_lines, limits).await;
+        let outcome = outcome.map_err(|error| format!("{:#}", anyhow::Error::new(error)));
+        let open = || Ok(Cursor::new(bytes.clone()));
+        let looked = look(&LogFile::new(uri), open, 1 << 20).await;
+        assert_eq!(
+            looked.is_ok(),
+            outcome.is_ok(),
+            "what looks says what stages"
+        );
+        let table = &rollups[0].table;
+        let staged = table.staged().await.unwrap().len();
+        (outcome, staged)
+    }
+
+    #[tokio::test]
+    async fn what_our_decoder_refuses_counts_if_flate2_reads_it() {
+        let whole = gzip(&LINE.repeat(3));
+        let damaged = &whole[..whole.len() - 1];
+        for is_broken in [false, true] {
+            IS_BROKEN.set(is_broken);
+            let (outcome, staged_files) = staged(NAME, whole.clone()).await;
+            match outcome.unwrap() {
+                Outcome::Staged(staged) => {
+                    assert_eq!(staged.by_second_opinion, is_broken);
+                    assert_eq!((staged.reading.lines, staged_files), (3, 1));
+                }
+                other => panic!("{other:?}"),
+            }
+            // What both refuse is damaged, in the words of the first.
+            let (outcome, staged_files) = staged(NAME, damaged.to_vec()).await;
+            let error = outcome.unwrap_err();
+            assert!(error.contains("the gzip stream is "), "{error}");
+            assert_eq!(staged_files, 0);
+        }
+        IS_BROKEN.set(false);
+    }
+
+    #[tokio::test]
+    async fn a_name_is_borne_out_by_one_line_wherever_it_is() {
+        let unlike = "text that is no log line\n".repeat(10_000);
+        for text in [
+            LINE.to_owned(),
+            format!("{unlike}{LINE}"),
+            format!("\u{feff}{LINE}"),
+        ] {
+            let (outcome, staged) = staged(NAME, gzip(&text)).await;
+            assert!(matches!(outcome, Ok(Outcome::Staged(_))), "{outcome:?}");
+            assert_eq!(staged, 1);
+        }
+        // A time in its place, and twelve fields, are no log line yet.
+        let loose = "INFO 2026-11-20T10:00:00.123Z worker app.py:42 did a lot of things without any trouble\n";
+        for (text, what) in [
+            ("\n", "white space"),
+            (&unlike, "text"),
+            (loose, "text"),
+            ("<?xml?>", "XML"),
+        ] {
+            let (outcome, staged) = staged(NAME, gzip(text)).await;
+            let error = outcome.unwrap_err();
+            assert!(error.contains(&format!("it looks like {what}")), "{error}");
+            assert_eq!(staged, 0, "{error}");
+        }
+        let (outcome, _) = staged("s3://logs/notes.txt", unlike.into_bytes()).await;
+        assert_eq!(outcome, Ok(Outcome::Unrecognised("text of another kind")));
+        // Without a byte of text there is nothing to count, and nothing to lose.
+        for (uri, bytes) in [
+            (NAME, Vec::new()),
+            (NAME, gzip("")),
+            ("s3://logs/empty.txt", Vec::new()),
+        ] {
+            let (outcome, staged) = staged(uri, bytes).await;
+            assert_eq!(outcome, Ok(Outcome::Skipped("empty file".to_owned())));
+            assert_eq!(staged, 0);
+        }
+    }
+
+    /// A store in which whatever is written of one table's staging panics.
+    #[derive(Debug)]
+    struct Panicking {
+        store: InMemory,
+        table: &'static str,
+    }
+
+    impl Panicking {
+        fn see(&self, path: &Path) {
+            let staging = format!("{}/_staging/", self.table);
+            assert!(!path.as_ref().contains(&staging), "the store is broken");
+        }
+    }
+
+    impl std::fmt::Display for Panicking {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("Panicking")
+        }
+    }
+
+    type Stored<T> = object_store::Result<T>;
+
+    #[async_trait::async_trait]
+    impl ObjectStore for Panicking {
+        async fn put_opts(
+            &self,
+            path: &Path,
+            payload: PutPayload,
+            options: PutOptions,
+        ) -> Stored<PutResult> {
+            self.see(path);
+            self.store.put_opts(path, payload, options).await
+        }
+
+        async fn put_multipart_opts(
+            &self,
+            path: &Path,
+            options: PutMultipartOptions,
+        ) -> Stored<Box<dyn MultipartUpload>> {
+            self.see(path);
+            self.store.put_multipart_opts(path, options).await
+        }
+
+        async fn get_opts(&self, path: &Path, options: GetOptions) -> Stored<GetResult> {
+            self.store.get_opts(path, options).await
+        }
+
+        fn delete_stream(
+            &self,
+            paths: BoxStream<'static, Stored<Path>>,
+        ) -> BoxStream<'static, Stored<Path>> {
+            self.store.delete_stream(paths)
+        }
+
+        fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Stored<ObjectMeta>> {
+            self.store.list(prefix)
+        }
+
+        async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Stored<ListResult> {
+            self.store.list_with_delimiter(prefix).await
+        }
+
+        async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Stored<()> {
+            self.store.copy_opts(from, to, options).await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_one_rollup_costs_the_others_nothing() {
+        // Rows of megabytes are written while they are made, and a few when the log file has ended.
+        let few = "SELECT elb, count(*) AS lines FROM alb_access_logs GROUP BY 1";
+        let many = "SELECT time, request_url FROM alb_access_logs";
+        let long = LINE.replace("https://a/", &format!("https://a/{}", "x".repeat(60_000)));
+        for (sql, text) in [(few, LINE.to_owned()), (many, long.repeat(300))] {
+            let url = url::Url::parse("s3://tables/t/").unwrap();
+            let store = Panicking {
+                store: InMemory::new(),
+                table: "broken",
+            };
+            let root = Root::in_store(url, Arc::new(store));
+            let whole = Rollup::from_sql("whole", few).await.unwrap();
+            let broken = Rollup::from_sql("broken", sql).await.unwrap();
+            let feeds = Feeds::open(&root, vec![whole, broken].into()).await;
+            let feeds = feeds.unwrap().0;
+            let rollups: Vec<_> = feeds.fed().collect();
+            let log_file = LogFile::new(NAME);
+            let source = Source {
+                log_file: log_file.clone(),
+                bytes: text.len() as u64,
+                etag: "etag".to_owned(),
+                open: || Ok(Cursor::new(text.clone().into_bytes())),
+            };
+            let limits = Limits {
+                text_bytes: 1 << 30,
+                group_bytes: 1 << 20,
+            };
+            let outcome = stage(source, &rollups, &feeds.rejected_lines, limits).await;
+            let Outcome::Staged(staged) = outcome.unwrap() else {
+                panic!("not staged");
+            };
+            let reason = "a bug of logmill: the store is broken".to_owned();
+            assert_eq!(staged.set_aside, [("broken".to_owned(), reason.clone())]);
+            let ids = rollups[0].table.staged().await.unwrap();
+            assert!(ids.contains(&log_file.id()));
+            let waiting = root.waiting("broken").await.unwrap();
+            assert_eq!(waiting.set_aside(log_file.id()), Some(reason.as_str()));
+            let committed = rollups[0].table.commit().await.unwrap();
+            assert_eq!(committed.entries.len(), 1);
+        }
+    }
+
+    #[test]
+    fn lines_are_cut_at_their_ends() {
+        let lines = |text| read::each_line(text).collect::<Vec<_>>();
+        assert_eq!(lines("a\nb"), ["a", "b"]);
+        assert_eq!(lines("a\r\nb\r\n"), ["a", "b"]);
+        assert_eq!(lines("a\n\nb\n\n"), ["a", "", "b", ""]);
+        assert!(lines("").is_empty());
+        assert_eq!(lines("\n"), [""]);
+    }
+}

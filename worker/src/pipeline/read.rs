@@ -1,0 +1,260 @@
+//! The first half of a log file's way: its bytes become lines, and the lines batches of columns.
+
+use std::io::{self, Read};
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use futures::SinkExt;
+use futures::channel::mpsc::Sender;
+use logmill_gzip::Decoder;
+use logmill_shared::LogFile;
+
+use super::{Outcome, PipelineError, Source};
+use crate::feeds::RollupTable;
+use crate::format::{
+    LogFormat, Prefilter, Recognised, Rejection, Scan, ScanColumn, by_name, has_shape, looks_like,
+    recognise,
+};
+use crate::log_file::lines::{Chunk, Lines};
+use crate::table::{RejectedLines, StagingFile, Table};
+
+/// A batch is emitted after so many rows, or after so many chunks of text, each a megabyte at most: where a prefilter leaves few lines
+/// of a chunk, several chunks share a batch.
+const BATCH_ROWS_MIN: usize = 1000;
+const BATCH_CHUNKS_MAX: usize = 16;
+
+/// A log file that is open, and known to be a log.
+pub(super) struct OpenLog<'a> {
+    pub(super) lines: Lines<'a>,
+    pub(super) format: &'static LogFormat,
+    /// What its beginning looks like, if only its name says that it is a log.
+    pub(super) claim: Option<&'static str>,
+}
+
+/// Opens a log file. Returns how its way ends if it is no log. Adds the time that reading takes to `fetch`.
+pub(super) fn open<'a, R: Read + 'a>(
+    source: &Source<impl Fn() -> io::Result<R>>,
+    decoder: Decoder,
+    max_text_bytes: u64,
+    fetch: &'a mut Duration,
+) -> Result<Result<OpenLog<'a>, Outcome>, PipelineError> {
+    let reader = Timed {
+        reader: (source.open)()?,
+        time: fetch,
+    };
+    let mut lines = Lines::new(logmill_gzip::open(reader, decoder, max_text_bytes)?);
+    let beginning = lines.peek()?;
+    let (format, claim) = match recognise(source.log_file.named_as(), beginning) {
+        Recognised::Log(format) => (format, None),
+        Recognised::Claimed(format) => (format, Some(looks_like(beginning))),
+        Recognised::Other(kind) => return Ok(Err(Outcome::Skipped(kind.to_owned()))),
+        Recognised::Unrecognised(what) => return Ok(Err(Outcome::Unrecognised(what))),
+    };
+    Ok(Ok(OpenLog {
+        lines,
+        format,
+        claim,
+    }))
+}
+
+/// Reads a log file to its end, if it is one, and says what it is: what [`super::stage`] would find, with nothing staged.
+///
+/// # Errors
+///
+/// Those of [`super::stage`].
+pub async fn look<R: Read>(
+    log_file: &LogFile,
+    open: impl Fn() -> io::Result<R>,
+    max_text_bytes: u64,
+) -> Result<Recognised, PipelineError> {
+    if let Some(told @ Recognised::Other(_)) = by_name(log_file.named_as()) {
+        return Ok(told);
+    }
+    let attempt = async |decoder| {
+        let mut lines = Lines::new(logmill_gzip::open(open()?, decoder, max_text_bytes)?);
+        let beginning = lines.peek()?;
+        let recognised = recognise(log_file.named_as(), beginning);
+        // What it looks like, until a log line is found.
+        let (format, mut claim) = match recognised {
+            Recognised::Log(format) => (format, None),
+            Recognised::Claimed(format) => (format, Some(looks_like(beginning))),
+            other => return Ok(other),
+        };
+        while let Some(chunk) = lines.next_chunk()? {
+            if claim.is_some()
+                && let Chunk::Lines(text) = chunk
+                && each_line(&text).any(|line| has_shape(format, line))
+            {
+                claim = None;
+            }
+        }
+        let table = format.table;
+        match claim {
+            None => Ok(Recognised::Log(format)),
+            Some(what) => Err(PipelineError::NoLog { table, what }),
+        }
+    };
+    let (recognised, _) = with_second_opinion(attempt).await?;
+    Ok(recognised)
+}
+
+/// Attempts something with logmill's own decoder and, if that finds damage, with flate2. A log file is damaged only if both
+/// say so. Also returns what the own decoder found if flate2 succeeded in its place.
+pub(super) async fn with_second_opinion<T>(
+    attempt: impl AsyncFn(Decoder) -> Result<T, PipelineError>,
+) -> Result<(T, Option<PipelineError>), PipelineError> {
+    let refusal = match attempt(Decoder::Own).await {
+        Err(error) if error.is_damage() => error,
+        other => return other.map(|done| (done, None)),
+    };
+    match attempt(Decoder::Flate2).await {
+        Ok(done) => Ok((done, Some(refusal))),
+        Err(again) if again.is_damage() => Err(refusal),
+        Err(other) => Err(other),
+    }
+}
+
+/// Measures how long is waited for a log file's bytes.
+struct Timed<'a, R> {
+    reader: R,
+    time: &'a mut Duration,
+}
+
+impl<R: Read> Read for Timed<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let begun = Instant::now();
+        let read = self.reader.read(buffer);
+        *self.time += begun.elapsed();
+        read
+    }
+}
+
+/// The scan of a log file for some rollups: the columns that any of them needs, of the lines that matter to any of them.
+pub(super) fn scan_for(
+    format: &'static LogFormat,
+    rollups: &[&RollupTable],
+) -> (Scan, Vec<ScanColumn>) {
+    let columns = union_of_columns(rollups);
+    let mut scan = Scan::new(format, &columns);
+    if let Some(prefilters) = prefilters(rollups) {
+        scan = scan.only(Prefilter::Any(prefilters));
+    }
+    (scan, columns)
+}
+
+/// The columns that the rollups need, each once.
+fn union_of_columns(rollups: &[&RollupTable]) -> Vec<ScanColumn> {
+    let mut columns: Vec<ScanColumn> = Vec::new();
+    for column in rollups.iter().flat_map(|each| each.rollup.scan()) {
+        if !columns.contains(column) {
+            columns.push(column.clone());
+        }
+    }
+    columns
+}
+
+/// The prefilter of each rollup. `None` if one of them wants all lines.
+fn prefilters(rollups: &[&RollupTable]) -> Option<Vec<Prefilter>> {
+    let prefilters = rollups.iter().map(|each| each.rollup.condition().cloned());
+    prefilters.collect()
+}
+
+/// What the scan of a log file's lines has found.
+#[derive(Default)]
+pub(super) struct Scanned {
+    /// Whether some line has the whole shape of a log line.
+    pub(super) is_log: bool,
+    pub(super) text_bytes: u64,
+    pub(super) lines: u64,
+    pub(super) rejected_lines: u64,
+    /// Times of the earliest and the latest line, in milliseconds since 1970.
+    pub(super) times: Option<(i64, i64)>,
+    pub(super) rejected: Option<StagingFile>,
+}
+
+/// Turns lines into batches, and sends each to every rollup.
+pub(super) async fn scan_lines(
+    log: OpenLog<'_>,
+    mut scan: Scan,
+    mut rollups: Vec<Sender<RecordBatch>>,
+    log_file: &LogFile,
+    rejected_lines: &Table,
+) -> Result<Scanned, PipelineError> {
+    let OpenLog {
+        mut lines,
+        format,
+        claim,
+    } = log;
+    let mut scanned = Scanned {
+        is_log: claim.is_none(),
+        ..Scanned::default()
+    };
+    let mut rejected = RejectedLines::new(log_file);
+    let mut chunks = 0;
+    while let Some(chunk) = lines.next_chunk()? {
+        match chunk {
+            Chunk::Overlong(start) => {
+                scanned.lines += 1;
+                scanned.rejected_lines += 1;
+                scan.skip_line();
+                rejected.push(scanned.lines, Rejection::TooLong, &start);
+            }
+            Chunk::Lines(text) => {
+                for line in each_line(&text) {
+                    scanned.lines += 1;
+                    match scan.push(line) {
+                        Ok(time) => {
+                            scanned.is_log = scanned.is_log || has_shape(format, line);
+                            let (first, last) = scanned.times.unwrap_or((time, time));
+                            scanned.times = Some((first.min(time), last.max(time)));
+                        }
+                        Err(reason) => {
+                            scanned.rejected_lines += 1;
+                            rejected.push(scanned.lines, reason, line);
+                        }
+                    }
+                }
+            }
+        }
+        if let Some(rows) = rejected.take()? {
+            let staging = match &mut scanned.rejected {
+                Some(staging) => staging,
+                none => none.insert(rejected_lines.staging_file(log_file)?),
+            };
+            staging.write(vec![rows]).await?;
+        }
+        chunks += 1;
+        if scan.rows() >= BATCH_ROWS_MIN || chunks == BATCH_CHUNKS_MAX {
+            send(&mut scan, &mut rollups).await;
+            chunks = 0;
+        }
+    }
+    send(&mut scan, &mut rollups).await;
+    scanned.text_bytes = lines.text_bytes();
+    Ok(scanned)
+}
+
+/// Sends the rows since the last batch to every rollup.
+async fn send(scan: &mut Scan, rollups: &mut [Sender<RecordBatch>]) {
+    if scan.rows() == 0 {
+        return;
+    }
+    let batch = scan.finish();
+    for rollup in rollups {
+        // A rollup that wants no more has failed, and says so itself.
+        let _ = rollup.send(batch.clone()).await;
+    }
+}
+
+/// The lines of a text without their ends. Unlike `str::lines` it is fast on long lines.
+pub(super) fn each_line(text: &str) -> impl Iterator<Item = &str> {
+    let mut start = 0;
+    let ends = memchr::memchr_iter(b'\n', text.as_bytes()).chain([text.len()]);
+    ends.filter_map(move |end| {
+        let line = text.get(start..end)?;
+        let last = end == text.len();
+        start = end + 1;
+        // After the last line end there is no line.
+        (!(last && line.is_empty())).then(|| line.strip_suffix('\r').unwrap_or(line))
+    })
+}
