@@ -1,5 +1,5 @@
-//! logmill keeps materialized views over the access logs of AWS load balancers: the user writes a rollup in
-//! Athena's SQL, and a Delta Lake table is, exactly, what that SQL returns over every log file so far.
+#![doc = include_str!("../../README.md")]
+//! # Modules
 //!
 //! A module may import only those above it in this file; `tests/layers.rs` checks that.
 //!

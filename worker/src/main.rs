@@ -90,7 +90,13 @@ fn start_log(is_worker: bool) {
         write!(out, "{}", escaped(&format!("{value:?}")))
     });
     match is_worker && !io::stderr().is_terminal() {
-        true => log.json().flatten_event(true).with_target(false).init(),
+        true => log
+            .json()
+            .flatten_event(true)
+            .with_target(false)
+            // The current span names the log file or the table; there is none around it.
+            .with_span_list(false)
+            .init(),
         false => log.fmt_fields(safe_fields.delimited(" ")).init(),
     }
 }

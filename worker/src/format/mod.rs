@@ -117,7 +117,7 @@ pub enum ScanColumn {
     Day,
     /// The line's number in its log file, from 1. Of lines on which a rollup fails it says which they are.
     LineNumber,
-    /// The line itself, up to [`LINE_TEXT_BYTES`].
+    /// The line itself, up to `LINE_TEXT_BYTES`.
     LineText,
 }
 

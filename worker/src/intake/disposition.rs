@@ -1,5 +1,5 @@
 //! What is done about a log file that could not be staged: one answer for the queue, for callers over HTTP, and for the log.
-//! All errors come to it by [`NotStaged::by_s3`] and [`crate::pipeline::PipelineError::disposed`], and by nothing else.
+//! Every error comes to it by `NotStaged::by_s3` or `PipelineError::disposed`.
 
 use std::borrow::Cow;
 use std::fmt;

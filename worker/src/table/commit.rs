@@ -230,6 +230,7 @@ impl Table {
     ///
     /// [`TableError::Damaged`] names the object because of which the table stands still. A staged file that is damaged is set
     /// aside, and is no error.
+    #[tracing::instrument(name = "commit", skip_all, fields(table = %self.definition.name))]
     pub async fn try_commit(&self, lease: &mut Lease) -> Result<Committed, TableError> {
         let version = self.version().await?;
         let mut staged = Vec::new();

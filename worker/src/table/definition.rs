@@ -36,7 +36,7 @@ pub struct Definition {
     pub columns: Vec<Column>,
     /// The column, a timestamp or a date, that says to which hour or day a row belongs.
     pub slot_column: usize,
-    /// What tells this definition from another: [`Definition::identity_of`] its SQL. It is written to each staged file.
+    /// What tells this definition from another: a hash of its SQL. It is written to each staged file.
     pub identity: String,
     /// Groups that a slot has room for. New groups of a slot that is full are folded into one row for each time.
     pub slot_groups_max: usize,
