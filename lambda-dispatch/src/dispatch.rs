@@ -1,4 +1,4 @@
-//! One invocation: from the event to what was sent.
+//! One invocation: from the event to the delivery of its log files.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -17,42 +17,42 @@ pub(crate) struct Dispatcher<S> {
     pub(crate) sender: S,
 }
 
-/// What was done with an event.
+/// The outcome of an event.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Report {
-    /// Log files that have arrived.
+    /// The number of log files that were delivered.
     pub(crate) sent: usize,
-    /// Parts of the event that concern no worker, by the name of the reason.
+    /// Parts of the event that are not for the workers, counted by reason.
     pub(crate) left_out: BTreeMap<&'static str, usize>,
-    /// Log files that have not been seen to arrive.
+    /// Log files whose delivery was not confirmed.
     pub(crate) undelivered: Vec<Undelivered>,
-    /// Messages that are not done with, if the event was a batch of messages of a queue.
+    /// Messages that failed, if the event was a batch of messages from a queue.
     pub(crate) failed_messages: Option<Vec<FailedMessage>>,
 }
 
-/// A message of a batch that is to come again.
+/// A message of a batch that SQS must redeliver.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct FailedMessage {
     /// Its id.
     pub(crate) id: String,
-    /// Why.
+    /// The reason that it failed.
     pub(crate) why: String,
 }
 
-/// An event that is not done with. Lambda invokes the function with it again, twice unless told otherwise, and then
-/// gives it to the dead-letter queue or failure destination. That goes for errors that will come again as well: an
-/// event that was given up here, in a log line, could not be sent again once its cause is mended.
+/// An event that failed. Lambda invokes the function with it again, by default twice, and then sends it to the
+/// dead-letter queue or failure destination. The same applies to permanent errors: an event that was only logged here
+/// could not be sent again after its cause is fixed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DispatchError {
     #[error("the event is not understood: {0}")]
     NotUnderstood(#[from] NotificationError),
-    /// Whatever was sent has arrived. It will be sent again with the others, and counts once.
+    /// Some log files were not delivered. Those that were delivered will be sent again, and are counted once.
     #[error("{} of {} log files did not arrive: {}", .0.undelivered.len(), .0.sent + .0.undelivered.len(), Few(&.0.undelivered))]
     Undelivered(Report),
 }
 
 impl DispatchError {
-    /// A name to tell errors apart by, and to alarm on.
+    /// The error's name, for metrics and alarms.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::NotUnderstood(_) => "NotUnderstood",
@@ -61,7 +61,7 @@ impl DispatchError {
     }
 }
 
-/// The first of many, for a message that must stay short.
+/// Shows the first of many log files, for a message that must stay short.
 struct Few<'a>(&'a [Undelivered]);
 
 impl fmt::Display for Few<'_> {
@@ -76,8 +76,8 @@ impl fmt::Display for Few<'_> {
 }
 
 impl<S: Sender> Dispatcher<S> {
-    /// Passes on what the event announces. `Ok` means that all of it has arrived, but for the messages of a batch that the
-    /// report names: SQS shows those again, and deletes the others.
+    /// Sends the log files that the event announces. `Ok` means that all were delivered, except those of the batch's
+    /// messages that the report names: SQS redelivers these messages, and deletes the others.
     pub(crate) async fn dispatch(
         &self,
         event: &Value,
@@ -103,7 +103,7 @@ impl<S: Sender> Dispatcher<S> {
         }
     }
 
-    /// If all messages have failed, the invocation does: then they come again even if the trigger lacks
+    /// Fails the invocation if all messages have failed. They are then redelivered even if the trigger lacks
     /// `ReportBatchItemFailures`, and Lambda counts an error.
     async fn dispatch_batch(
         &self,
@@ -151,7 +151,7 @@ impl<S: Sender> Dispatcher<S> {
         }
     }
 
-    /// The log files that are asked for.
+    /// The log files that match the selection.
     fn select(&self, mut notification: Notification, report: &mut Report) -> Vec<LogFile> {
         notification.select(&self.selection);
         for part in &notification.left_out {
@@ -169,8 +169,8 @@ impl<S: Sender> Dispatcher<S> {
 }
 
 impl Report {
-    /// What the function answers. S3, SNS and EventBridge ignore it; SQS's event source mapping reads which messages failed
-    /// (`batchItemFailures`, if its `FunctionResponseTypes` has `ReportBatchItemFailures`); whoever invokes it by hand reads it.
+    /// The function's response. S3, SNS and EventBridge ignore it. SQS's event source mapping reads which messages failed
+    /// (`batchItemFailures`, if its `FunctionResponseTypes` has `ReportBatchItemFailures`). A manual invocation shows it.
     pub(crate) fn into_json(self) -> Value {
         let mut answer = json!({"sent": self.sent, "left_out": self.left_out});
         if let Some(failed) = self.failed_messages {
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
     use crate::sender::SendError;
 
-    /// Remembers what was sent, and refuses what has `bad` in its name.
+    /// Records what was sent, and refuses log files with `bad` in their name.
     #[derive(Default)]
     struct FakeSender(Mutex<Vec<String>>);
 

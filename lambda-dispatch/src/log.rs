@@ -1,4 +1,4 @@
-//! What is logged: one line of JSON for each invocation, for CloudWatch to search and count.
+//! Logs one line of JSON for each invocation, for CloudWatch to search and count.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use tracing_subscriber::prelude::*;
 use crate::dispatch::{DispatchError, FailedMessage, Report};
 use crate::sender::Undelivered;
 
-/// How many log files a line names. Each may be a kilobyte, and a line has its limit.
+/// Maximum log files that a line names. Each may take a kilobyte, and the length of a line is limited.
 const NAMED_MAX: usize = 100;
 
-/// `level` is what Lambda's logging controls say, such as `DEBUG`.
+/// `level` comes from Lambda's logging controls, such as `DEBUG`.
 pub(crate) fn start(level: Option<&str>) {
     let level = level.and_then(|level| level.parse().ok());
     let targets = Targets::new()
         .with_default(LevelFilter::WARN)
         .with_target(env!("CARGO_CRATE_NAME"), level.unwrap_or(LevelFilter::INFO))
-        // It repeats our errors, as Rust's debug output.
+        // It repeats our errors in Rust's debug format.
         .with_target("lambda_runtime::layers::panic", LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer()
         .json()
@@ -31,7 +31,7 @@ pub(crate) fn start(level: Option<&str>) {
         .init();
 }
 
-/// The line of an invocation.
+/// Logs the line of an invocation.
 pub(crate) fn outcome(request_id: &str, took: Duration, outcome: &Result<Report, DispatchError>) {
     let nothing = Report::default();
     let report = match outcome {
@@ -39,7 +39,7 @@ pub(crate) fn outcome(request_id: &str, took: Duration, outcome: &Result<Report,
         Err(DispatchError::NotUnderstood(_)) => &nothing,
     };
     let left_out = |reason| report.left_out.get(reason).copied();
-    // A macro, since the level of a line must be known to the compiler.
+    // A macro, because the level of a line must be known at compile time.
     macro_rules! line {
         ($level:ident, $message:literal, $($field:tt)*) => {
             tracing::$level!(

@@ -1,13 +1,13 @@
-//! Tells logmill's workers of new log files.
+//! Notifies logmill's workers of new log files.
 //!
-//! A Lambda function that S3, SNS, EventBridge or SQS invokes with a notification. It looks at names only and passes
-//! on the log files among them, by a queue or to a worker. Being told twice does no harm, since a log file counts once
-//! whatever happens; so all that is to be seen to here is that nothing goes missing: an invocation succeeds only if
-//! everything has arrived, and otherwise fails, so that Lambda tries it again and then hands it to its dead-letter
-//! queue or failure destination. Of a batch of SQS's only the messages come again that have failed.
+//! A Lambda function that S3, SNS, EventBridge or SQS invokes with a notification. It looks only at names, and passes the
+//! log files among them to a queue or to a worker. Duplicates are harmless, because a log file is counted once. What
+//! matters here is that no log file is lost: an invocation succeeds only if everything has arrived. Otherwise it fails,
+//! and Lambda retries it and then sends it to the dead-letter queue or failure destination. Of a batch from SQS, only the
+//! messages that failed are redelivered.
 //!
-//! Events are read by `logmill_shared::notification` and not by `aws_lambda_events`: the workers need the same shapes
-//! out of a queue, and what a key means must not depend on the way that it took.
+//! Events are parsed by `logmill_shared::notification` and not by `aws_lambda_events`: the workers need the same shapes
+//! from a queue, and a key must mean the same on either path.
 
 mod settings;
 mod dispatch;
@@ -27,8 +27,8 @@ use sender::http::WorkerSender;
 use sender::sqs::QueueSender;
 use settings::{Settings, Target};
 
-/// What is kept of an invocation's time to report its outcome. Were it too short, Lambda would end the function in the
-/// midst of a try, and the log would not say which log files were left.
+/// Time reserved to report an invocation's outcome. If it is too short, Lambda ends the function during an attempt, and
+/// the log does not name the undelivered log files.
 const REPORTING: Duration = Duration::from_millis(500);
 
 // One thread: there is one invocation at a time, and it waits for the network.
@@ -44,7 +44,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Makes the one client that is needed, before the first event: invocations share its connections.
+/// Creates the only client before the first event, so that invocations share its connections.
 async fn run() -> Result<(), lambda_runtime::Error> {
     let Settings { target, selection } = Settings::read(|name| std::env::var(name).ok())?;
     match target {

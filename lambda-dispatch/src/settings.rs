@@ -1,23 +1,22 @@
-//! What the function is told by its environment. What is wrong there fails the start with a message, and not the first
-//! log file.
+//! Settings from environment variables. An invalid setting fails the start with a message, before the first log file.
 
 use logmill_shared::notification::Selection;
 use logmill_shared::sqs::{QueueUrl, QueueUrlError};
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 
-/// A queue for the workers.
+/// The URL of the workers' queue.
 const QUEUE_URL: &str = "QUEUE_URL";
-/// A worker, or what stands before several.
+/// The URL of a worker, or of a proxy in front of several.
 const DISPATCH_URL: &str = "DISPATCH_URL";
-/// What the worker wants to see from whoever tells it of log files.
+/// The token that the worker requires.
 const DISPATCH_TOKEN: &str = "DISPATCH_TOKEN";
-/// What the keys of log files begin with: any of these, separated by commas.
+/// Comma-separated prefixes of the keys of log files.
 const KEY_PREFIXES: &str = "KEY_PREFIXES";
-/// What they end with.
+/// Comma-separated suffixes of the keys of log files.
 const KEY_SUFFIXES: &str = "KEY_SUFFIXES";
 
-/// The path at which workers are told, below [`DISPATCH_URL`].
+/// The path of a worker's endpoint, below [`DISPATCH_URL`].
 const LOG_FILES: &str = "v1/log-files";
 
 #[derive(Debug)]
@@ -29,7 +28,7 @@ pub(crate) struct Settings {
 /// Where log files are announced.
 #[derive(Debug)]
 pub(crate) enum Target {
-    /// Its region is often another than this function's, which is in the bucket's.
+    /// The queue's region often differs from this function's, which is in the bucket's region.
     Queue(QueueUrl),
     Worker {
         url: Url,
@@ -59,7 +58,7 @@ pub(crate) enum SettingsError {
 }
 
 impl Settings {
-    /// `variable` is the environment. What is empty in it is not set: templates leave it so.
+    /// `variable` looks up an environment variable. An empty one counts as unset, because templates leave it empty.
     pub(crate) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let variable = |name| variable(name).filter(|value| !value.trim().is_empty());
         let list = |name| split(&variable(name).unwrap_or_default());
@@ -94,7 +93,7 @@ fn worker(url: &str, token: &str) -> Result<Target, SettingsError> {
     };
     let mut parsed = web(url).ok_or_else(|| wrong("which is no URL of a worker"))?;
     if !parsed.username().is_empty() || parsed.password().is_some() {
-        // Not repeated: the message goes to a log.
+        // Without the user and the password: the message goes to a log.
         return Err(SettingsError::Url {
             name: DISPATCH_URL,
             value: parsed.host_str().unwrap_or_default().to_owned(),

@@ -1,5 +1,5 @@
-//! What the dispatcher and the workers must agree on, and nothing heavy: the identity of a log
-//! file, what its name says, and how one is told of it.
+//! What the dispatcher and the workers must agree on: the identity of a log file, the meaning of its name, and the format
+//! of notifications. This crate has few dependencies.
 
 #![warn(missing_docs, unreachable_pub)]
 

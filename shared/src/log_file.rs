@@ -1,13 +1,13 @@
-//! A log file is known by its URI. From the URI alone follow its [`LogFileId`], the [`Shard`] of the
-//! ledger that remembers it, and what its name claims it to be. That they follow from nothing else is
-//! what "counted once" rests on: a retry, a replay or another worker comes to the same answers.
+//! A log file is identified by its URI. Its [`LogFileId`], the [`Shard`] of the ledger that records it, and the type that
+//! its name indicates derive from the URI alone. Counting once depends on this: a retry, a replay or another worker gets
+//! the same results.
 
 use std::fmt;
 use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-/// What the URI of an object in S3 begins with.
+/// The prefix of the URI of an object in S3.
 pub(crate) const S3: &str = "s3://";
 
 /// One log file: an S3 object or a local file.
@@ -17,18 +17,18 @@ pub struct LogFile {
 }
 
 impl LogFile {
-    /// A log file by its URI: `s3://bucket/key` with the key as S3 has it (not percent-encoded), or
+    /// A log file by its URI: `s3://bucket/key` with the key as S3 stores it (not percent-encoded), or
     /// `file:///absolute/path`.
     pub fn new(uri: impl Into<String>) -> Self {
         Self { uri: uri.into() }
     }
 
-    /// An object in S3, by its key as S3 has it.
+    /// An object in S3, by its key as S3 stores it.
     pub fn in_bucket(bucket: &str, key: &str) -> Self {
         Self::new(format!("{S3}{bucket}/{key}"))
     }
 
-    /// The bucket and the key of an object in S3; `None` for anything else.
+    /// The bucket and the key of an object in S3; `None` for any other URI.
     pub fn bucket_and_key(&self) -> Option<(&str, &str)> {
         let (bucket, key) = self.uri.strip_prefix(S3)?.split_once('/')?;
         (!bucket.is_empty() && !key.is_empty()).then_some((bucket, key))
@@ -39,7 +39,7 @@ impl LogFile {
         &self.uri
     }
 
-    /// The last part of the URI.
+    /// The last segment of the URI.
     pub fn name(&self) -> &str {
         self.uri.rsplit('/').next().unwrap_or(&self.uri)
     }
@@ -52,12 +52,11 @@ impl LogFile {
         LogFileId(id)
     }
 
-    /// The part of the ledger that remembers this log file.
+    /// The part of the ledger that records this log file.
     ///
-    /// The hour in the name where there is one, so that a commit rewrites little of the ledger. A name
-    /// without an hour falls in one of 256 shards by its id. The time of last modification would be
-    /// the natural stand-in, but it changes when a file is copied or an object is put again, and a file
-    /// whose shard changes is counted twice.
+    /// This is the hour in the name, so that a commit rewrites little of the ledger. A name without an hour belongs to
+    /// one of 256 shards by its id. The time of last modification would be the natural substitute, but it changes when a
+    /// file is copied or an object is put again, and a file whose shard changes is counted twice.
     pub fn shard(&self) -> Shard {
         match interval_end(self.name()) {
             Some(end) => Shard(format!(
@@ -82,8 +81,8 @@ impl LogFile {
         Some(format!("{}-{}-{}", &end[..4], &end[4..6], &end[6..8]))
     }
 
-    /// The name, if it is one that AWS gives to an access log. AWS gives no name twice: two log files of the same one are most
-    /// likely copies. `None` of other names, which may well come twice.
+    /// The name, if it is one that AWS gives to an access log. AWS gives no name twice, so two log files with the same
+    /// name are most likely copies. `None` for other names, which may occur twice.
     pub fn given_name(&self) -> Option<&str> {
         let is_given = matches!(
             self.named_as(),
@@ -92,7 +91,7 @@ impl LogFile {
         is_given.then(|| self.name())
     }
 
-    /// What the name says that this is.
+    /// The type of file that the name indicates.
     pub fn named_as(&self) -> NamedAs {
         let name = self.name();
         if name.ends_with("LogTestFile") {
@@ -108,7 +107,7 @@ impl LogFile {
         if interval_end(name).is_none() {
             return NamedAs::Unknown;
         }
-        // A copy may have something in front of the name that AWS gave.
+        // A copy may have a prefix in front of the name that AWS gave.
         if before.contains("conn_log_") || before.contains("conn_log.") {
             NamedAs::AlbConnectionLog
         } else if before.contains("health_check_log") {
@@ -123,9 +122,9 @@ impl LogFile {
     }
 }
 
-/// Services whose log files are named `<account>_<service>_…`, and what these are. Their user guides say so, in "CloudTrail
-/// log file names", "Flow log files", "Logging web ACL traffic", "Managing the delivery channel" (AWS Config), "Resolver
-/// query log files" and "Logging network traffic from AWS Network Firewall".
+/// Services whose log files are named `<account>_<service>_…`, and the type of these files. From their user guides:
+/// "CloudTrail log file names", "Flow log files", "Logging web ACL traffic", "Managing the delivery channel" (AWS
+/// Config), "Resolver query log files" and "Logging network traffic from AWS Network Firewall".
 const OTHER_SERVICES: [(&str, &str); 8] = [
     ("CloudTrail", "CloudTrail log"),
     ("CloudTrail-Digest", "CloudTrail digest"),
@@ -153,7 +152,7 @@ impl fmt::Display for LogFile {
     }
 }
 
-/// What a log file's name says that it is. Names as AWS gives them; see "Object keys" in the guides to
+/// The type of file that a log file's name indicates. The names are those of AWS; see "Object keys" in the guides to
 /// access logs of Application, Classic and Network Load Balancers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamedAs {
@@ -163,15 +162,15 @@ pub enum NamedAs {
     ClassicAccessLog,
     /// `…_net.<name>.<id>_…`
     NlbTlsLog,
-    /// `conn_log_<account>_elasticloadbalancing_…`, also with something in front of it.
+    /// `conn_log_<account>_elasticloadbalancing_…`, possibly with a prefix.
     AlbConnectionLog,
-    /// `health_check_log_<account>_elasticloadbalancing_…`, the same.
+    /// `health_check_log_<account>_elasticloadbalancing_…`, possibly with a prefix.
     AlbHealthCheckLog,
-    /// `<account>_CloudTrail_…` and the like: the log of another service, of this kind.
+    /// `<account>_CloudTrail_…` and similar: a log of another service, of this type.
     OtherService(&'static str),
-    /// `ELBAccessLogTestFile` and its like: written when logging is switched on, no log.
+    /// `ELBAccessLogTestFile` and similar: not a log, but written when logging is switched on.
     TestObject,
-    /// The name says nothing.
+    /// The name does not indicate a type.
     Unknown,
 }
 
@@ -187,8 +186,8 @@ fn interval_end(name: &str) -> Option<&str> {
     })
 }
 
-/// 128 bits that stand for a log file: the first half of the SHA-256 of its URI, so that
-/// `printf %s "$uri" | sha256sum | head -c 32` finds what a staged file or a ledger row is about.
+/// The 128-bit id of a log file: the first half of the SHA-256 of its URI. To look up a staged file or a ledger row, run
+/// `printf %s "$uri" | sha256sum | head -c 32`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LogFileId([u8; 16]);
 
@@ -215,7 +214,7 @@ impl FromStr for LogFileId {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut id = [0; 16];
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        // `from_str_radix` alone would take a sign and upper case, and one log file would have several ids.
+        // `from_str_radix` alone would accept a sign and upper case, which would give one log file several ids.
         if text.len() != 32 || !text.bytes().all(is_digit) {
             return Err(ParseIdError(text.to_owned()));
         }
@@ -234,7 +233,7 @@ impl FromStr for LogFileId {
 pub struct Shard(String);
 
 impl Shard {
-    /// A shard by its name, as it stands in a path.
+    /// A shard by its name, as in a path.
     pub fn from_name(name: impl Into<String>) -> Self {
         Self(name.into())
     }

@@ -1,25 +1,25 @@
-//! What SQS demands of whoever sends to it, and what a queue's URL says.
+//! The limits of SQS for senders, and the properties of a queue that follow from its URL.
 
 use url::Url;
 
 use crate::notification::{BUCKET_BYTES_MAX, KEY_BYTES_MAX};
 
-/// Messages in a request: SQS takes no more.
+/// Maximum messages in a request, a limit of SQS.
 pub const BATCH_MAX: usize = 10;
 
-/// Bytes in a request. 1 MiB for SQS today, 256 KiB for queues and emulators of before.
+/// Maximum bytes in a request. SQS allows 1 MiB today; older queues and emulators allow 256 KiB.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
 
-// Ten messages of one log file each fit, so that nothing has to split a batch: a key has its limit, and JSON makes six
-// bytes of one at worst.
+// Ten messages with one log file each always fit, so no batch has to be split: a key has a maximum length, and JSON turns
+// one byte into six at worst.
 const _: () = assert!(BATCH_MAX * (6 * (KEY_BYTES_MAX + BUCKET_BYTES_MAX) + 64) <= BATCH_BYTES_MAX);
 
-/// The URL of a standard queue. Its host says where requests go and how they are signed: a request that is signed for another
-/// region does not find the queue.
+/// The URL of a standard queue. Its host determines where requests go and how they are signed: a request that is signed
+/// for another region does not find the queue.
 ///
-/// The hosts are those of "Amazon SQS endpoints and quotas" in the AWS General Reference, of VPC endpoints
-/// (`vpce-….sqs.<region>.vpce.amazonaws.com`), and the old `queue.amazonaws.com`. Any other host, as an emulator's, says
-/// nothing: region and endpoint are then those of the AWS configuration.
+/// The known hosts are those of "Amazon SQS endpoints and quotas" in the AWS General Reference, VPC endpoints
+/// (`vpce-….sqs.<region>.vpce.amazonaws.com`), and the old `queue.amazonaws.com`. For any other host, such as an
+/// emulator's, the AWS configuration determines region and endpoint.
 ///
 /// ```
 /// use logmill_shared::sqs::QueueUrl;
@@ -35,7 +35,7 @@ pub struct QueueUrl {
     host: Host,
 }
 
-/// What a queue's host says.
+/// The properties of a queue that its URL's host determines.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Host {
     region: Option<String>,
@@ -44,18 +44,18 @@ struct Host {
     vpc_endpoint: Option<String>,
 }
 
-/// It is not the URL of a queue that can be used.
+/// Not the URL of a queue that can be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueueUrlError {
     /// An Amazon Resource Name.
     #[error("'{0}' is an ARN; give the queue's URL instead")]
     Arn(String),
-    /// Something else.
+    /// Not a URL of a queue.
     #[error(
         "'{0}' is no URL of a queue; write https://sqs.<region>.amazonaws.com/<account>/<name>"
     )]
     NotAUrl(String),
-    /// Groups would make workers wait for one another, for an order that nothing here depends on.
+    /// A FIFO queue. Its groups would make workers wait for one another, for an order that nothing here depends on.
     #[error("'{0}' is a FIFO queue; use a standard one")]
     Fifo(String),
 }
@@ -66,22 +66,23 @@ impl QueueUrl {
         &self.url
     }
 
-    /// The queue's region. `None` if the host is none of AWS's.
+    /// The queue's region. `None` if the host does not belong to AWS.
     pub fn region(&self) -> Option<&str> {
         self.host.region.as_deref()
     }
 
-    /// Whether requests are to go to the endpoint with validated cryptography (FIPS 140).
+    /// Whether requests must go to the endpoint with validated cryptography (FIPS 140).
     pub fn is_fips(&self) -> bool {
         self.host.fips
     }
 
-    /// Whether requests are to go to the endpoint that has IPv6 too.
+    /// Whether requests must go to the dual-stack endpoint, which also has IPv6.
     pub fn is_dual_stack(&self) -> bool {
         self.host.dual_stack
     }
 
-    /// The endpoint that requests are to go to if it is one of a VPC: nothing else may be reachable from there.
+    /// The VPC endpoint that requests must go to, if the URL names one: other endpoints may not be reachable from the
+    /// VPC.
     pub fn vpc_endpoint(&self) -> Option<&str> {
         self.host.vpc_endpoint.as_deref()
     }
@@ -111,7 +112,7 @@ impl std::str::FromStr for QueueUrl {
     }
 }
 
-/// What the names of AWS's endpoints end with, in all of its partitions, and those of its endpoints that have IPv6 too.
+/// The domains of AWS endpoints in all partitions, and those of the dual-stack endpoints, which also have IPv6.
 const DOMAINS: [&str; 7] = [
     "amazonaws.com",
     "amazonaws.com.cn",
@@ -132,7 +133,7 @@ const DUAL_STACK_DOMAINS: [&str; 7] = [
 ];
 
 impl Host {
-    /// `None`: it is none of AWS's.
+    /// `None` if the host does not belong to AWS.
     fn read(scheme: &str, host: &str) -> Option<Self> {
         let (first, rest) = host.split_once('.')?;
         if first.starts_with("vpce-") {
@@ -141,14 +142,14 @@ impl Host {
                 DOMAINS.contains(&domain).then_some(false)
             })?;
             return Some(Self {
-                // The endpoint says it itself.
+                // The endpoint itself determines this.
                 fips: false,
                 vpc_endpoint: Some(format!("{scheme}://{host}")),
                 ..regional
             });
         }
         if let Some(region) = Self::legacy_region(first, rest) {
-            // AWS keeps these names for what was written long ago; requests go to today's.
+            // AWS keeps these names for old clients; requests go to the current endpoints.
             return Some(Self {
                 region: Some(region.to_owned()),
                 ..Self::default()
@@ -160,7 +161,7 @@ impl Host {
         })
     }
 
-    /// `sqs.<region>.<domain>`. `dual_stack` tells of the domain whether it has IPv6 too, or that there is no such one.
+    /// Parses `sqs.<region>.<domain>`. `dual_stack` returns whether the domain is dual-stack, or `None` if it is unknown.
     fn regional(host: &str, dual_stack: impl Fn(&str) -> Option<bool>) -> Option<Self> {
         let (service, rest) = host.split_once('.')?;
         let (region, domain) = rest.split_once('.')?;
@@ -178,7 +179,7 @@ impl Host {
         })
     }
 
-    /// `queue.<domain>`, which is of the first region, and `<region>.queue.<domain>`.
+    /// Parses `queue.amazonaws.com`, which is in us-east-1, and `<region>.queue.<domain>`.
     fn legacy_region<'a>(first: &'a str, rest: &str) -> Option<&'a str> {
         match (first, rest.strip_prefix("queue.")) {
             ("queue", _) if rest == "amazonaws.com" => Some("us-east-1"),
@@ -190,7 +191,7 @@ impl Host {
     }
 }
 
-/// Whether it has the form of a region's name, as `us-gov-west-1`: new ones come every year.
+/// Whether the name has the form of a region, such as `us-gov-west-1`. A list would miss the new ones of every year.
 fn is_region(name: &str) -> bool {
     let is_part =
         |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
@@ -300,7 +301,7 @@ mod tests {
         }
     }
 
-    /// Nobody else's host makes a request be signed for a region, or sent to where its name only looks like AWS's.
+    /// A host that only resembles one of AWS must not determine the region or the destination of a request.
     #[test]
     fn other_hosts_say_nothing() {
         for name in [

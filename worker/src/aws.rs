@@ -1,5 +1,5 @@
-//! Access to AWS: its configuration, found by the usual chain (environment, profile, container, instance) and loaded
-//! once, and S3's refusals in words that say what to do. Nothing here is called as long as all is local.
+//! Access to AWS: the configuration, which is found by the usual chain (environment, profile, container, instance) and
+//! loaded once, and S3 errors that say what to do. Nothing here is called if all files are local.
 
 use std::error::Error;
 use std::time::Duration;
@@ -23,15 +23,15 @@ use tokio::sync::OnceCell;
 
 use crate::retry::{self, Policy};
 
-/// How long an answer's first byte may take. The SDK has no limit of its own, and one connection that hangs would
-/// hold a log file for ever. What comes after the first byte is watched by its stalled stream protection.
+/// Timeout for the first byte of a response. The SDK has no default timeout, and a connection that hangs would block a log
+/// file forever. After the first byte, the SDK's stalled stream protection takes over.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What helps when there are no credentials.
+/// Advice for missing credentials.
 const GIVE_CREDENTIALS: &str = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, \
     or run where a role gives them";
 
-/// The configuration, loaded when it is first asked for.
+/// The configuration, loaded on first use.
 pub(crate) async fn sdk_config() -> &'static SdkConfig {
     static CONFIG: OnceCell<SdkConfig> = OnceCell::const_new();
     let load = || {
@@ -47,7 +47,7 @@ pub(crate) async fn sdk_config() -> &'static SdkConfig {
     CONFIG.get_or_init(load).await
 }
 
-/// Where S3 is, if not at AWS: `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, or what the profile says.
+/// The S3 endpoint if it is not that of AWS: `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, or the profile's.
 pub(crate) fn s3_endpoint(config: &SdkConfig) -> Option<String> {
     let key = ServiceConfigKey::builder()
         .service_id("S3")
@@ -61,7 +61,8 @@ pub(crate) fn s3_endpoint(config: &SdkConfig) -> Option<String> {
     of_s3.or_else(|| config.endpoint_url().map(str::to_owned))
 }
 
-/// A client of SQS. A queue's URL says its region, which may be another than the buckets', and the endpoint.
+/// Creates an SQS client. The queue's URL determines the endpoint and the region, which may differ from the buckets'
+/// region.
 pub(crate) fn sqs_client(config: &SdkConfig, queue: &QueueUrl) -> Result<aws_sdk_sqs::Client> {
     let region = queue.region().map(|region| Region::new(region.to_owned()));
     let Some(region) = region.or_else(|| config.region().cloned()) else {
@@ -82,7 +83,8 @@ pub(crate) fn sqs_client(config: &SdkConfig, queue: &QueueUrl) -> Result<aws_sdk
     Ok(aws_sdk_sqs::Client::from_conf(config.build()))
 }
 
-/// A client of S3. Without a region no request can be signed, and the SDK would say so only at the first.
+/// Creates an S3 client. Without a region requests can't be signed, and the SDK would report this only at the first
+/// request.
 pub(crate) fn s3_client(config: &SdkConfig) -> Result<Client> {
     if config.region().is_none() {
         bail!("no AWS region is configured; set AWS_REGION to the bucket's");
@@ -90,11 +92,11 @@ pub(crate) fn s3_client(config: &SdkConfig) -> Result<Client> {
     Ok(Client::from_conf(s3_config(config).build()))
 }
 
-/// A client for a bucket, in whatever region that is, once S3 has said that there is such a bucket.
+/// Creates a client for a bucket, in the bucket's region. Fails unless S3 confirms that the bucket exists.
 pub(crate) async fn bucket(config: &SdkConfig, bucket: &str) -> Result<Client> {
     let region = region_of(config, bucket).await?;
     let mut builder = s3_config(config);
-    // An emulator is where it is, and its buckets say what they like.
+    // For an emulator the configured region is kept, whatever region its buckets report.
     if s3_endpoint(config).is_none() {
         builder = builder.region(Region::new(region));
     }
@@ -104,7 +106,7 @@ pub(crate) async fn bucket(config: &SdkConfig, bucket: &str) -> Result<Client> {
     Ok(Client::from_conf(builder.build()))
 }
 
-/// Who is asked in the wrong region says the right one, even to those who may not know more of the bucket.
+/// Returns the region of a bucket. S3 reports it even for requests in the wrong region and without permissions.
 async fn region_of(config: &SdkConfig, bucket: &str) -> Result<String> {
     let any = config.region().cloned();
     let any = any.unwrap_or_else(|| Region::from_static("us-east-1"));
@@ -128,14 +130,14 @@ async fn region_of(config: &SdkConfig, bucket: &str) -> Result<String> {
 }
 
 fn s3_config(config: &SdkConfig) -> aws_sdk_s3::config::Builder {
-    // Emulators seldom have the names `<bucket>.<host>` that the SDK asks by default.
+    // By default the SDK uses the host name `<bucket>.<host>`, which most emulators don't support.
     let path_style = s3_endpoint(config).is_some();
     aws_sdk_s3::config::Builder::from(config)
         .force_path_style(path_style)
         .interceptor(LogRetries)
 }
 
-/// Logs each attempt of a request that has failed, with its cause: the SDK itself repeats requests in silence.
+/// Logs each failed attempt of a request with its cause, because the SDK retries silently.
 #[derive(Debug)]
 pub(crate) struct LogRetries;
 
@@ -173,11 +175,11 @@ impl Intercept for LogRetries {
     }
 }
 
-/// Set to `requester`, it says that whoever reads a bucket agrees to pay for it, where its owner wants that. Others
-/// that read from S3 know it under this name.
+/// If it is `requester`, the caller agrees to pay for requests to buckets whose owners require that. Other programs that
+/// read from S3 use the same variable.
 const REQUEST_PAYER: &str = "AWS_REQUEST_PAYER";
 
-/// Agrees to pay, in every request.
+/// Adds the agreement to pay to every request.
 #[derive(Debug)]
 struct RequesterPays;
 
@@ -198,13 +200,13 @@ impl Intercept for RequesterPays {
     }
 }
 
-/// Why S3 has not done what it was asked to.
+/// Why a request to S3 has failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
 pub(crate) struct S3Error {
-    /// What the caller tells apart.
+    /// The kind of error, for the caller's decisions.
     pub(crate) kind: S3ErrorKind,
-    /// Whether it is this request that may not be made, with credentials that are accepted: another may be allowed.
+    /// Whether this request was denied although the credentials are valid: another request may be allowed.
     pub(crate) is_denied: bool,
     reason: String,
 }
@@ -216,16 +218,16 @@ pub(crate) enum S3ErrorKind {
     Unavailable,
     /// There is no such object.
     NotFound,
-    /// The object is another than was asked for.
+    /// The object is not the version that was requested.
     Changed,
-    /// The object is archived, and can't be read until a person has it restored.
+    /// The object is archived, and can't be read until a person restores it.
     Archived,
-    /// It will be refused again until a person has changed something.
+    /// The request will be refused again until a person changes something.
     Refused,
 }
 
 impl S3Error {
-    /// `needs` are the permissions without which the request is denied.
+    /// `needs` names the permissions that the request requires.
     pub(crate) fn new<E>(error: &SdkError<E, HttpResponse>, bucket: &str, needs: &str) -> Self
     where
         E: Error + ProvideErrorMetadata + 'static,
@@ -273,7 +275,7 @@ fn kind<E>(error: &SdkError<E, HttpResponse>, answer: &Answer<'_>) -> S3ErrorKin
     }
 }
 
-/// What S3 has answered.
+/// A response from S3.
 struct Answer<'a> {
     status: Option<u16>,
     code: Option<&'a str>,
@@ -330,7 +332,7 @@ impl Answer<'_> {
     }
 }
 
-/// Why no answer has come at all.
+/// Describes why there was no response.
 pub(crate) fn unanswered(service: &str, error: &(dyn Error + 'static)) -> String {
     let credentials = causes(error).find_map(|cause| cause.downcast_ref::<CredentialsError>());
     match credentials {
@@ -349,7 +351,7 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// An error and its causes in one line. The SDK's own way to write them ends in pages of Rust.
+/// An error and its causes in one line. The SDK's own format prints pages of Rust structures.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
     for cause in causes(error).map(|cause| cause.to_string()) {

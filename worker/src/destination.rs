@@ -1,4 +1,4 @@
-//! Where commands write to: standard output, or a file that appears when it is complete.
+//! Output of commands: standard output, or a file that appears when it is complete.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -10,10 +10,10 @@ use anyhow::{Context, Result};
 use logmill::terminal::Escaping;
 use tempfile::NamedTempFile;
 
-/// Whether the reader of standard output has gone, as `head` goes once it has seen enough.
+/// Whether the reader of standard output has closed it, as `head` does after enough lines.
 static READER_HAS_GONE: AtomicBool = AtomicBool::new(false);
 
-/// Standard output. It remembers whether its reader has gone: a broken pipe of anything else is a failure.
+/// Standard output. It records whether its reader has closed it: any other broken pipe is a failure.
 #[derive(Debug)]
 pub(crate) struct Stdout;
 
@@ -27,12 +27,12 @@ impl Stdout {
         outcome
     }
 
-    /// For reports, which are for people.
+    /// Reports, for people.
     pub(crate) fn report() -> Escaping<Self> {
         Escaping::text(Self)
     }
 
-    /// For what programs read: exact, unless it goes to a terminal.
+    /// Output for programs: exact, unless it goes to a terminal.
     pub(crate) fn exact() -> Box<dyn Write + Send> {
         match io::stdout().is_terminal() {
             true => Box::new(Escaping::text(Self)),
@@ -51,8 +51,8 @@ impl Write for Stdout {
     }
 }
 
-/// The exit code of a command that has written its report. The command has decided on it beforehand, and a reader that
-/// has gone does not change it.
+/// Returns the exit code of a command that has written its report. The command has determined the code before; it does not
+/// change if the reader has closed standard output.
 pub(crate) fn after_writing(code: u8, written: Result<()>) -> Result<u8> {
     match written {
         Err(_) if READER_HAS_GONE.load(Ordering::Relaxed) => Ok(code),
@@ -60,10 +60,10 @@ pub(crate) fn after_writing(code: u8, written: Result<()>) -> Result<u8> {
     }
 }
 
-/// A file that is written to. What was there stays until the new file is complete.
+/// A file that is being written. An existing file is kept until the new one is complete.
 #[derive(Debug)]
 pub(crate) enum NewFile {
-    /// A temporary file in the same folder, to be renamed.
+    /// A temporary file in the same folder, which is renamed at the end.
     Beside {
         file: BufWriter<NamedTempFile>,
         path: PathBuf,
@@ -81,7 +81,7 @@ impl NewFile {
     }
 
     fn try_create(path: &Path) -> io::Result<Self> {
-        // What a link points at is what is replaced.
+        // If the path is a link, its target is replaced.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let there = fs::metadata(&path).ok();
         if there.as_ref().is_some_and(|there| !there.is_file()) {
@@ -103,7 +103,7 @@ impl NewFile {
         Ok(Self::Beside { file, path })
     }
 
-    /// Puts the file in its place.
+    /// Moves the file to its final path.
     pub(crate) fn complete(self) -> Result<()> {
         let (Self::Beside { path, .. } | Self::InPlace { path, .. }) = &self;
         let path = path.clone();
@@ -114,7 +114,7 @@ impl NewFile {
         match self {
             Self::Beside { file, path } => {
                 let file = file.into_inner()?;
-                // Otherwise a power failure could leave an empty file where there was a whole one.
+                // Without this, a power failure could leave an empty file in place of a complete one.
                 file.as_file().sync_all()?;
                 file.persist(path)?;
             }

@@ -1,5 +1,5 @@
-//! An S3 for tests, or an SQS: just enough HTTP/1.1 on a local port to break in every way that a test wants. One answer a
-//! connection, each on a thread of its own.
+//! A fake S3 or SQS for tests: just enough HTTP/1.1 on a local port to fail in every way that a test needs. Each connection
+//! has its own thread and gets one response.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,14 +10,14 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Config, Credentials, Region};
 
-/// What was asked.
+/// A received request.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     /// Path and query.
     pub(crate) target: String,
-    /// Headers by their names in lower case.
+    /// Headers, with names in lower case.
     headers: Vec<(String, String)>,
-    /// What was sent with it.
+    /// The request body.
     pub(crate) body: String,
 }
 
@@ -29,7 +29,7 @@ impl Request {
             .map(|(_, value)| value.as_str())
     }
 
-    /// A parameter of the query.
+    /// A query parameter.
     pub(crate) fn parameter(&self, name: &str) -> Option<String> {
         let url = url::Url::parse(&format!("http://s3{}", self.target)).unwrap();
         let mut pairs = url.query_pairs();
@@ -38,7 +38,7 @@ impl Request {
             .map(|(_, value)| value.into_owned())
     }
 
-    /// The byte that it wants the object from.
+    /// The first byte that the request asks for.
     pub(crate) fn first_byte(&self) -> usize {
         self.header("range").map_or(0, |range| {
             let range = range.strip_prefix("bytes=").unwrap();
@@ -73,12 +73,12 @@ impl Request {
     }
 }
 
-/// What is answered.
+/// A response.
 pub(crate) struct Answer {
     status: u16,
     headers: String,
     body: Vec<u8>,
-    /// The body's bytes after which the connection is closed.
+    /// Number of body bytes after which the connection is closed.
     sent: usize,
 }
 
@@ -93,7 +93,7 @@ impl Answer {
         }
     }
 
-    /// The object from the byte on that the request wants.
+    /// The object, starting at the first byte that the request asks for.
     pub(crate) fn object(request: &Request, object: &[u8]) -> Self {
         let first = request.first_byte();
         let status = if first == 0 { 200 } else { 206 };
@@ -106,33 +106,33 @@ impl Answer {
         self
     }
 
-    /// Breaks off after so many bytes of the body.
+    /// Closes the connection after this many bytes of the body.
     pub(crate) fn cut(mut self, sent: usize) -> Self {
         self.sent = sent.min(self.body.len());
         self
     }
 
-    /// Ends after so many bytes without having said how many there would be.
+    /// Closes the connection after this many bytes, without a Content-Length.
     pub(crate) fn cut_silently(mut self, sent: usize) -> Self {
         self.headers = self.headers.replace("Content-Length", "X-Length");
         self.cut(sent)
     }
 }
 
-/// The server, which lives as long as the tests.
+/// The server. It runs as long as the test process.
 pub(crate) struct FakeS3 {
     pub(crate) client: Client,
     pub(crate) endpoint: String,
     /// Requests so far.
     pub(crate) requests: Arc<Mutex<Vec<Request>>>,
-    /// Bytes of bodies that the network has taken.
+    /// Body bytes that were written to the network.
     pub(crate) sent: Arc<AtomicUsize>,
-    /// Connections that were closed before all was sent.
+    /// Connections that were closed before everything was sent.
     pub(crate) hung_up: Arc<AtomicUsize>,
 }
 
 impl FakeS3 {
-    /// `answer` is told how many requests came before.
+    /// `answer` receives the number of earlier requests.
     pub(crate) fn start(
         answer: impl Fn(usize, &Request) -> Answer + Send + Sync + 'static,
     ) -> Self {

@@ -1,7 +1,7 @@
-//! What log files are staged for: tables, each with the rollup that feeds it.
+//! The tables that log files are staged for, each with the rollup that feeds it.
 //!
-//! A table remembers the SQL that it is the result of, and is fed by it: a rollup's file makes a table that is not there yet, and
-//! changes none. What is wrong with one rollup or one table stops none of the others.
+//! A table remembers the SQL that it is the result of, and is fed by that SQL. A rollup's file creates a table that does
+//! not exist yet, but changes no existing one. An error in one rollup or table does not stop the others.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use crate::aws::chain;
 use crate::rollup::{Loaded, Rollup};
 use crate::table::{Notes, RejectedLines, Root, Table, TableError};
 
-/// A rollup and the table that it makes.
+/// A rollup and the table that it produces.
 #[derive(Debug)]
 pub struct RollupTable {
-    /// The rollup, by the SQL that the table is the result of.
+    /// The rollup, from the SQL that the table is the result of.
     pub rollup: Arc<Rollup>,
     /// Its table.
     pub table: Table,
 }
 
-/// A table that nothing can be staged for, as long as it is as it is.
+/// A table that nothing can be staged for until its problem is fixed.
 #[derive(Debug)]
 pub struct Unfed {
     /// Its name.
@@ -37,7 +37,7 @@ pub struct Unfed {
 pub enum Feed {
     /// By a rollup.
     Fed(RollupTable),
-    /// It can't be fed. Log files are set aside for it.
+    /// The table can't be fed. Log files are set aside for it.
     Unfed(Unfed),
 }
 
@@ -59,14 +59,14 @@ impl Feed {
     }
 }
 
-/// What a person should know of a rollup or a table.
+/// A problem of a rollup or a table that a person should know about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
     /// The table's name.
     pub table: String,
-    /// What is the matter, and what to do.
+    /// A description of the problem, and what to do about it.
     pub what: String,
-    /// Whether something is not counted for it. If not, it is a warning.
+    /// Whether something is not counted because of it. Otherwise it is a warning.
     pub is_failure: bool,
 }
 
@@ -75,18 +75,19 @@ pub struct Trouble {
 pub struct Feeds {
     /// The tables of rollups.
     pub tables: Vec<Arc<Feed>>,
-    /// The rollup that each table's file has, if that is one.
+    /// The rollup in each table's file, if it is valid.
     files: Vec<Option<Arc<Rollup>>>,
-    /// The table of lines that are no log lines.
+    /// The table of lines that are not log lines.
     pub rejected_lines: Arc<Table>,
 }
 
 impl Feeds {
-    /// Opens the tables of these rollups, all at once, and creates what there is not. Tells what is wrong with single ones.
+    /// Opens the tables of these rollups concurrently, and creates missing ones. Also returns the problems of single
+    /// rollups and tables.
     ///
     /// # Errors
     ///
-    /// Not one of them can be opened; or one has a newer format than this program knows.
+    /// If none of them can be opened, or if one has a newer format than this program knows.
     pub async fn open(root: &Root, loaded: Loaded) -> Result<(Self, Vec<Trouble>), TableError> {
         let Loaded { rollups, wrong } = loaded;
         let there: BTreeSet<String> = root.tables().await?.into_iter().collect();
@@ -141,16 +142,16 @@ impl Feeds {
         Ok((feeds, troubles))
     }
 
-    /// Tables and rollups, of those that are fed.
+    /// The tables that are fed, with their rollups.
     pub fn fed(&self) -> impl Iterator<Item = &RollupTable> {
         self.tables.iter().filter_map(|feed| feed.fed())
     }
 
-    /// Opens one of the tables, by its number, as it is now: it may have been removed, or made anew, or mended.
+    /// Opens one of the tables again, by its index, in its present state: it may have been removed, recreated or repaired.
     ///
     /// # Errors
     ///
-    /// It has a newer format than this program knows.
+    /// If the table has a newer format than this program knows.
     pub async fn reopened(
         &self,
         root: &Root,
@@ -174,14 +175,14 @@ impl Feeds {
         }
     }
 
-    /// Every table that is fed, that of rejected lines at the end.
+    /// Every table that is fed, followed by the table of rejected lines.
     pub fn all(&self) -> impl Iterator<Item = &Table> {
         let of_rollups = self.fed().map(|each| &each.table);
         of_rollups.chain([&*self.rejected_lines])
     }
 }
 
-/// A table that was opened as far as that could be done.
+/// The result of opening a table, as far as it could be opened.
 struct Opened {
     feed: Feed,
     trouble: Option<Trouble>,
@@ -193,7 +194,7 @@ struct Opened {
 ///
 /// # Errors
 ///
-/// It has a newer format than this program knows, or the place for tables is none.
+/// If the table has a newer format than this program knows, or the location of the tables is invalid.
 async fn open(root: &Root, rollup: &Arc<Rollup>) -> Result<Opened, TableError> {
     let definition = rollup.definition();
     let name = definition.name.clone();
@@ -234,7 +235,7 @@ async fn open(root: &Root, rollup: &Arc<Rollup>) -> Result<Opened, TableError> {
             trouble: trouble(chain(&error), true),
             error: Some(error),
         }),
-        // What is staged waits until the table can be read again. If its SQL turns out to be another, a commit sees that.
+        // Staged files wait until the table can be read again. The commit then checks whether the table has the same SQL.
         error => Ok(Opened {
             feed: fed(rollup, root.table(definition).await?),
             trouble: trouble(chain(&error), true),
@@ -250,7 +251,7 @@ fn fed(rollup: &Arc<Rollup>, table: Table) -> Feed {
     })
 }
 
-/// Opens a table by the SQL that it remembers, and says what is the matter with it.
+/// Opens a table by the SQL that it remembers, and describes its problem.
 async fn by_its_own_sql(root: &Root, name: &str) -> Result<(Feed, String), TableError> {
     let unfed = |reason: String| {
         let feed = Feed::Unfed(Unfed {

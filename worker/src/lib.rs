@@ -12,8 +12,8 @@
 //!                        columns             ledger
 //! ```
 //!
-//! The third joins them: [`pipeline`] is the way of one log file through all parts, up to staging, for the tables that [`feeds`]
-//! opens; [`maintenance`] commits, and keeps tables small. [`commands`] has what people and services start.
+//! The third joins them. [`pipeline`] takes one log file through all parts, up to staging, for the tables that [`feeds`]
+//! opens. [`maintenance`] commits, and keeps tables small. [`commands`] has the entry points for people and services.
 
 #![warn(missing_docs, unreachable_pub)]
 

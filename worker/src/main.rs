@@ -1,4 +1,4 @@
-//! The command line. What the program does can be read here; how, in the library.
+//! The command line. This file shows what each command does; the library implements it.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -36,11 +36,11 @@ use cli::{Cli, Command, ReplayArgs, ReportFormat};
 use destination::{NewFile, Stdout, after_writing};
 use progress::{Bar, LogFilesBar};
 
-/// Nothing went wrong.
+/// Exit code: success.
 const SUCCESS: u8 = 0;
-/// It could not be done. (2 is a mistake in the command line, and is `clap`'s.)
+/// Exit code: the command has failed. (2 is an error in the command line, from `clap`.)
 const FAILURE: u8 = 1;
-/// It was done, but some log files are not counted.
+/// Exit code: the command has finished, but some log files are not counted.
 const SOME_NOT_COUNTED: u8 = 3;
 
 fn main() -> ExitCode {
@@ -62,13 +62,13 @@ fn main() -> ExitCode {
         }
         Err(error) => fail(&error),
     };
-    // A worker whose grace is over does not wait for the log files that it still reads: it leaves them as they are.
+    // After its grace period, a worker does not wait for log files that it is still reading: it abandons them.
     std::mem::forget(runtime);
     code
 }
 
-/// A worker tells what it does, to a machine unless a person watches; other commands do so when asked to, and tell by themselves
-/// what they wait for.
+/// Starts logging. A worker logs by default, for machines unless stderr is a terminal. Other commands log only what they
+/// wait for and retry, unless `LOGMILL_LOG` is set.
 fn start_log(is_worker: bool) {
     let unless_told = match is_worker {
         true => "warn,logmill=info",
@@ -79,11 +79,11 @@ fn start_log(is_worker: bool) {
         .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new(unless_told)))
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal());
-    // The subscriber itself escapes some control characters of messages, and none of fields that are shown by `%`.
+    // The subscriber escapes some control characters in messages, but none in fields that are formatted by `%`.
     let safe_fields = debug_fn(|out, field, value| {
         match field.name() {
             "message" => {}
-            // Where a library's record comes from, which its line says already.
+            // The origin of a library's record, which the log line already contains.
             name if name.starts_with("log.") => return Ok(()),
             name => write!(out, "{name}=")?,
         }
@@ -94,7 +94,7 @@ fn start_log(is_worker: bool) {
             .json()
             .flatten_event(true)
             .with_target(false)
-            // The current span names the log file or the table; there is none around it.
+            // The current span names the log file or the table; it has no parent span.
             .with_span_list(false)
             .init(),
         false => log.fmt_fields(safe_fields.delimited(" ")).init(),
@@ -105,7 +105,7 @@ fn stderr() -> Escaping<io::StderrLock<'static>> {
     Escaping::text(io::stderr().lock())
 }
 
-/// Prints an error. Further lines of it are indented, so that no text in it looks like an error of its own.
+/// Prints an error. Indents its further lines, so that text in it can't look like another error.
 fn print_error(error: &anyhow::Error) -> io::Result<()> {
     let text = format!("{error:#}").replace('\n', "\n  ");
     writeln!(stderr(), "logmill: {text}")
@@ -171,7 +171,7 @@ async fn execute(command: Command) -> Result<u8> {
                 match table {
                     Ok(table) => done.push(table),
                     Err(error) => {
-                        // Where nobody reads it, the exit code tells.
+                        // If stderr can't be written to, the exit code still shows the failure.
                         let _ = print_error(&error);
                         code = FAILURE;
                     }
@@ -246,7 +246,7 @@ async fn execute(command: Command) -> Result<u8> {
     }
 }
 
-/// Writes all of a text.
+/// Writes a text, and flushes it.
 fn print(out: &mut impl Write, text: impl Display) -> Result<()> {
     write!(out, "{text}")?;
     Ok(out.flush()?)
@@ -313,7 +313,7 @@ async fn resend(args: ReplayArgs) -> Result<()> {
         (None, None) => bail!("give --logs with --from, or --dead-letters"),
     };
     match args.dry_run {
-        // What would be sent stands on standard output, for others to read.
+        // Standard output has the log files that would be sent, for other programs to read.
         true => print(&mut stderr(), said),
         false => print(&mut Stdout::report(), said),
     }
@@ -335,14 +335,14 @@ impl cli::SpanArgs {
     fn span(&self) -> Result<Span> {
         let from = self.from.context("give --from")?;
         let to = self.to.unwrap_or_else(|| {
-            // AWS delivers a log file some minutes after its interval, and a worker needs some more.
+            // AWS delivers a log file a few minutes after its interval, and a worker needs a few more.
             (SystemTime::now() - Duration::from_mins(15)).into()
         });
         Ok(Span::new(from, to)?)
     }
 }
 
-/// Is cancelled once the process is asked to stop. Asked a second time, it ends at once.
+/// Returns a token that is cancelled on SIGTERM or SIGINT. A second signal ends the process at once.
 fn stop_signals() -> Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -355,7 +355,7 @@ fn stop_signals() -> Result<CancellationToken> {
                 _ = interrupt.recv() => SignalKind::interrupt().as_raw_value(),
             };
             if stop.is_cancelled() {
-                // As a shell tells of one that a signal has ended.
+                // The exit code that shells use for a process ended by a signal.
                 std::process::exit(128 + number);
             }
             stop.cancel();
@@ -374,7 +374,7 @@ impl cli::Output {
     }
 }
 
-/// Reasons that are shown of what is set aside.
+/// Maximum number of reasons printed for set-aside log files.
 const SHOWN_SET_ASIDE: usize = 10;
 
 fn print_put_back(done: &PutBack, out: &mut impl Write) -> io::Result<()> {
@@ -539,10 +539,10 @@ fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
     out.flush()
 }
 
-/// Names shown of a list that may be long.
+/// Maximum number of names printed for a list.
 const SHOWN_NAMES: usize = 10;
 
-/// Prints how many there are, and the first of them.
+/// Prints the number of lines, and the first of them.
 fn writeln_some(
     out: &mut impl Write,
     what: &str,

@@ -1,5 +1,5 @@
-//! Upkeep: what a long-running worker does for a table besides staging. Whoever has the table's lease commits, settles
-//! and vacuums; the others ask for the lease now and then.
+//! Maintenance: what a worker does for a table besides staging. The worker that holds the table's lease commits, compacts
+//! and vacuums. The others poll the lease.
 
 use std::time::Duration;
 
@@ -10,39 +10,39 @@ use crate::aws::chain;
 use crate::pace::Pace;
 use crate::table::{Committed, HowMuch, Lease, Table, TableError};
 
-/// How often the holder looks whether something is due, and gives a sign of life.
+/// How often the lease holder checks for due work, and renews the lease.
 const TICK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How often a worker without the lease asks for it. Longer than a tick, so that a fleet asks seldom.
+/// How often a worker without the lease tries to acquire it. Longer than a tick, so that a fleet makes few requests.
 const LEASE_POLL_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How often the days that are over are packed, and what is no longer needed is deleted.
+/// How often past days are compacted, and obsolete files are deleted.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_mins(30);
 
-/// A day is packed when nothing has come for so long, so that a backfill does not undo it again and again.
+/// A day is compacted when it has received nothing for this long. Otherwise a backfill would undo compactions repeatedly.
 const QUIET: Duration = Duration::from_hours(1);
 
-/// How long commits may fail for a reason that may pass before that is an error.
+/// How long commits may fail for a transient reason before this is logged as an error.
 const PATIENCE: Duration = Duration::from_mins(5);
 
 /// How long replaced files are kept for queries that read older versions.
 const GRACE: Duration = Duration::from_hours(6);
 
-/// What happens to a table while it is kept.
+/// An event during the maintenance of a table.
 #[derive(Debug)]
 pub enum MaintenanceEvent {
-    /// The table's lease was taken, or is no longer held.
+    /// Whether the table's lease is held.
     Lease(bool),
-    /// What was staged has been counted, in so much time. There may have been nothing.
+    /// Staged files have been committed, and how long that took. There may have been none.
     Committed(Committed, Duration),
-    /// So much is set aside for it.
+    /// What is set aside for the table.
     SetAside(HowMuch),
-    /// Something failed, and will be tried again.
+    /// An operation has failed, and will be retried.
     Failed,
 }
 
-/// Keeps a table until `stop` is cancelled, or the table is another: somebody has removed it or made it anew. Commits follow one
-/// another by `interval` at least, unless they can't keep up with what is staged. `tell` is told what happens.
+/// Maintains a table until `stop` is cancelled, or the table is removed or replaced. Commits are at least `interval` apart,
+/// unless they can't keep up with what is staged. Events are passed to `tell`.
 pub async fn keep(
     table: &Table,
     interval: Duration,
@@ -62,7 +62,7 @@ pub async fn keep(
         let held = match table.try_lease().await {
             Ok(Some(mut lease)) => {
                 tell(MaintenanceEvent::Lease(true));
-                // Whoever had it before may have died long ago.
+                // The previous holder may have died long ago: commit immediately.
                 keeper.next_commit = Instant::now();
                 let held = keeper.hold(&mut lease, stop, &mut tell).await;
                 lease.release().await;
@@ -83,20 +83,21 @@ pub async fn keep(
     }
 }
 
-/// What is due when. It outlasts a lease, which may be lost again and again.
+/// When work on a table is due. It outlives a lease, which may be lost repeatedly.
 struct Maintenance<'a> {
     table: &'a Table,
     pace: Pace,
     next_commit: Instant,
-    /// When the first of several commits began that follow one another because one does not take all that is staged.
+    /// When the first of several consecutive commits began. They are consecutive if one commit does not take all staged
+    /// files.
     commits_begun: Option<Instant>,
     next_housekeeping: Instant,
-    /// Since when no commit has succeeded.
+    /// Time of the first failed commit since the last successful one.
     failing: Option<Instant>,
 }
 
 impl Maintenance<'_> {
-    /// Works as long as the lease is held.
+    /// Works while the lease is held.
     async fn hold(
         &mut self,
         lease: &mut Lease,
@@ -142,7 +143,7 @@ impl Maintenance<'_> {
             let lines: i64 = done.entries.iter().map(|entry| entry.lines).sum();
             let rejected: i64 = done.entries.iter().map(|entry| entry.rejected_lines).sum();
             let waited = done.oldest.and_then(|oldest| oldest.elapsed().ok());
-            // infra/pipeline.yaml makes metrics and alarms of these fields.
+            // infra/pipeline.yaml derives metrics and alarms from these fields.
             tracing::info!(
                 %table, log_files = done.entries.len(), lines, rejected_lines = rejected, version = done.version,
                 more = done.more, took_s = took.as_secs_f64(),
@@ -176,7 +177,7 @@ impl Maintenance<'_> {
         Ok(())
     }
 
-    /// Packs one day, so that a commit may come between; when there is none to be packed, deletes what is no longer needed.
+    /// Compacts one day, so that a commit can run in between. If there is no day to compact, deletes obsolete files.
     async fn keep_house(&mut self, lease: &mut Lease, tell: &mut impl FnMut(MaintenanceEvent)) {
         match self.table.compact_next(lease, QUIET).await {
             Ok(Some(_)) => return,
@@ -193,7 +194,7 @@ impl Maintenance<'_> {
         self.next_housekeeping = Instant::now() + HOUSEKEEPING_INTERVAL;
     }
 
-    /// Nothing can be committed. infra/pipeline.yaml makes an alarm of the message.
+    /// Logs that nothing can be committed. infra/pipeline.yaml has an alarm on the message.
     fn stands_still(&mut self, error: TableError, tell: &mut impl FnMut(MaintenanceEvent)) {
         let since = *self.failing.get_or_insert_with(Instant::now);
         let (table, is_transient) = (&self.table.definition().name, error.is_transient());
@@ -216,8 +217,8 @@ impl Maintenance<'_> {
     }
 }
 
-/// Waits, or until it is time to stop.
+/// Waits for `duration`, or until `stop` is cancelled.
 async fn tick(duration: Duration, stop: &CancellationToken) {
-    // Either is well.
+    // Both outcomes are fine.
     let _ = timeout(duration, stop.cancelled()).await;
 }

@@ -1,11 +1,11 @@
-//! Memory budgets, derived from the limit of the machine or container. Everything that grows with what visitors write has
-//! one, and together they are less than the limit, so that nothing fails because memory runs out.
+//! Memory budgets, derived from the limit of the machine or container. Everything that grows with visitors' input has a
+//! budget. Together the budgets are less than the limit, so that nothing fails because memory runs out.
 //!
 //! | share of the machine's memory | for |
 //! |---|---|
-//! | 3/8 | groups of rollups over the log files that are staged at once |
+//! | 3/8 | groups of rollups over the log files that are staged concurrently |
 //! | 1/8 | merging sorted rows, in commits |
-//! | 1/4 | groups and sorts of queries, which go to disk beyond it |
+//! | 1/4 | groups and sorts of queries, which spill to disk beyond it |
 //! | the rest | text, columns, Parquet, the log of Delta, the program |
 
 use std::path::{Path, PathBuf};
@@ -13,23 +13,23 @@ use std::sync::LazyLock;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// What is taken for granted where the machine does not say: the smallest that docs/operating.md names.
+/// Assumed if the limit is unknown: the smallest memory that docs/operating.md names.
 const UNKNOWN: usize = 1 << 30;
 
-/// What groups take beyond what they are measured at, when they are sorted and written: as rows, and as sorted rows.
+/// Factor from the measured size of groups to their memory when they are sorted and written: as rows, and as sorted rows.
 const PER_GROUP_BYTE: usize = 4;
 
-/// The least that groups of a rollup may take before they are flushed. A smaller budget splits a large log file into too many
-/// sorted runs.
+/// Minimum memory for the groups of a rollup before they are flushed. A smaller budget splits a large log file into too
+/// many sorted runs.
 const GROUPS_MIN: usize = 1 << 18;
 
-/// The most. More makes fewer runs, which merge no faster.
+/// Maximum memory for the groups of a rollup. More memory makes fewer runs, which merge no faster.
 const GROUPS_MAX: usize = 64 << 20;
 
-/// The most that a commit merges at once, in bytes.
+/// Maximum number of bytes that a commit merges at once.
 const MERGE_MAX: usize = 256 << 20;
 
-/// Memory that this process may use, in bytes: of its control group, or the machine's.
+/// Memory that this process may use, in bytes: the limit of its control group, or the machine's memory.
 static LIMIT: LazyLock<usize> = LazyLock::new(|| {
     let machine = std::fs::read_to_string("/proc/meminfo")
         .ok()
@@ -43,8 +43,8 @@ static LIMIT: LazyLock<usize> = LazyLock::new(|| {
     machine.into_iter().chain(group).min().unwrap_or(UNKNOWN)
 });
 
-/// The files with the limits of a process's control groups and of those that they are in, by its `/proc/self/cgroup`: of
-/// version 2, and of version 1, whose "no limit" is a very large number.
+/// The files with the memory limits of a process's control groups and their ancestors, given its `/proc/self/cgroup`. For
+/// cgroup versions 1 and 2; in version 1, "no limit" is a very large number.
 fn limit_files(groups: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for line in groups.lines() {
@@ -75,25 +75,26 @@ fn total_of(meminfo: &str) -> Option<usize> {
     Some(kibibytes * 1024)
 }
 
-/// The part of the machine's memory that queries may take before they use the disk, in bytes.
+/// Memory that queries may use before they spill to disk, in bytes.
 pub(crate) fn for_queries() -> usize {
     *LIMIT / 4
 }
 
-/// What a commit may merge at once, in bytes. Several tables may be committed at once.
+/// Memory that one commit may use for merging, in bytes. Several tables may be committed concurrently.
 pub(crate) fn for_merging() -> usize {
     (*LIMIT / 16).min(MERGE_MAX)
 }
 
-/// Commits that merge much at the same time: with what they may take each, the share of all of them.
+/// Number of concurrent large merges. Together they use the memory share of all merges.
 const LARGE_MERGES: usize = 2;
 
-/// Fresh rows of a commit, in bytes, from which on it merges much.
+/// A merge is large if a commit has more fresh rows than this, in bytes.
 const LARGE_MERGE: u64 = 16 << 20;
 
 static LARGE_MERGE_TURNS: Semaphore = Semaphore::const_new(LARGE_MERGES);
 
-/// Waits for a turn to merge this many bytes of fresh rows, if they are many. The turn lasts as long as what is returned.
+/// Waits for a turn to merge this many bytes of fresh rows, if that is a large merge. The turn ends when the permit is
+/// dropped.
 pub(crate) async fn turn_to_merge(bytes: u64) -> Option<SemaphorePermit<'static>> {
     match bytes > LARGE_MERGE {
         true => LARGE_MERGE_TURNS.acquire().await.ok(),
@@ -101,18 +102,18 @@ pub(crate) async fn turn_to_merge(bytes: u64) -> Option<SemaphorePermit<'static>
     }
 }
 
-/// How many log files are staged at once, and what their groups may take.
+/// The number of log files staged concurrently, and the memory for their groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Staging {
-    /// Log files at once.
+    /// Log files staged concurrently.
     pub log_files: usize,
-    /// Memory of the groups of one rollup over one log file, in bytes.
+    /// Memory for the groups of one rollup over one log file, in bytes.
     pub groups: usize,
 }
 
 impl Staging {
-    /// For up to `log_files` at once, each of which is read by this many rollups. Where memory does not allow for as many,
-    /// there are fewer.
+    /// For up to `log_files` concurrently, each read by this many rollups. If there is not enough memory, the number of log
+    /// files is reduced.
     pub fn new(log_files: usize, rollups: usize) -> Self {
         Self::of(*LIMIT, log_files, rollups)
     }

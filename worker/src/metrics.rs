@@ -1,4 +1,4 @@
-//! What a worker tells Prometheus of itself. `docs/operating.md` lists these metrics, and which to alarm on.
+//! Prometheus metrics of a worker. `docs/operating.md` lists them, and says which to alarm on.
 
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,19 +13,19 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::log_file::reading::{Reading, Spent};
 use crate::table::{Committed, HowMuch};
 
-/// A name and a value. There are few values of each, and none is of a log file.
+/// A label name and its value. There are few values of each label, and none is specific to a log file.
 type Label = [(&'static str, String); 1];
 
 type Counters = Family<Label, Counter>;
 type Gauges = Family<Label, Gauge>;
 type Histograms = Family<Label, Histogram, fn() -> Histogram>;
 
-/// Bounds of what takes a moment, in seconds: a small log file is staged in a few hundredths, a large one in minutes.
+/// Histogram buckets for operations, in seconds: a small log file is staged in a few hundredths, a large one in minutes.
 const SECONDS: [f64; 12] = [
     0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0, 300.0,
 ];
 
-/// Bounds of what waits, in seconds: for a commit half a minute, in a queue for hours if all goes wrong.
+/// Histogram buckets for waiting times, in seconds: half a minute for a commit, hours in a queue during an outage.
 const AGES: [f64; 12] = [
     0.1, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 14400.0,
 ];
@@ -66,25 +66,25 @@ pub struct Metrics {
     troubles: Gauges,
 }
 
-/// What has become of a message.
+/// The outcome of a message.
 #[derive(Debug, Clone, Copy)]
 pub enum MessageOutcome {
-    /// All of it is staged, and it is deleted.
+    /// All its log files are staged, and it was deleted.
     Deleted,
-    /// It could not be staged, and is left to the queue.
+    /// It could not be staged, and stays in the queue.
     Returned,
-    /// It was staged, but others have or will have it too.
+    /// It was staged, but other workers have received it or will receive it.
     Lost,
 }
 
-/// Why a log file that was announced was left alone.
+/// Why an announced log file was left alone.
 #[derive(Debug, Clone, Copy)]
 pub enum LeftAlone {
-    /// It is of a kind that no rollup reads.
+    /// No rollup reads its kind.
     Skipped,
-    /// It is of no known kind.
+    /// Its kind is unknown.
     Unrecognised,
-    /// It is to be ignored.
+    /// An ignore pattern excludes it.
     Ignored,
 }
 
@@ -98,7 +98,7 @@ impl LeftAlone {
     }
 }
 
-/// Something that is in flight until this is dropped.
+/// Something in progress. The gauge is decremented when this is dropped.
 #[derive(Debug)]
 pub struct InFlight(Gauge);
 
@@ -315,10 +315,10 @@ impl Metrics {
         self
     }
 
-    /// All of them, in Prometheus's text format.
+    /// All metrics, in Prometheus's text format.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        // A string takes whatever is written to it.
+        // Writing to a string can't fail.
         let _ = encode(&mut text, &self.registry);
         text
     }
@@ -392,7 +392,7 @@ impl Metrics {
         self.http_evicted.inc();
     }
 
-    /// Shows counters before the first event, so that it can be seen to be one.
+    /// Exports counters before the first event, so that the first event is visible as an increase.
     fn shown(self) -> Self {
         let left_alone = [
             LeftAlone::Skipped,

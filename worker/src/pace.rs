@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-/// How often what is staged is committed, unless told otherwise. Each commit writes the hours that it touches anew:
-/// often is fresh, and seldom is cheap.
+/// Default time between commits. Each commit rewrites the hours that it touches: a short interval gives fresh tables, a
+/// long one costs less.
 pub const INTERVAL: Duration = Duration::from_secs(30);
 
-/// Staged log files that make a commit due before its time, so that a commit's work has a bound.
+/// Number of staged log files that makes a commit due early. It bounds the work of one commit.
 const LOG_FILES: usize = 500;
 
-/// A commit's cost in time, multiplied by this, is at least what lies between two commits: when an hour has grown
-/// large, writing it anew takes no more than a tenth of the machine.
+/// The minimum time between two commits is the duration of a commit times this. When an hour has grown large, rewriting it
+/// then takes at most a tenth of the machine's time.
 const REST: u32 = 9;
 
-/// Tells when a commit is due.
+/// Decides when a commit is due.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
     shortest: Duration,
@@ -21,7 +21,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Commits follow one another by `shortest` at least, when little comes.
+    /// At low load, commits are at least `shortest` apart.
     pub fn new(shortest: Duration) -> Self {
         Self {
             shortest,
@@ -29,18 +29,18 @@ impl Pace {
         }
     }
 
-    /// Whether a commit is due, with so many log files staged since the last one, and so much time gone.
+    /// Whether a commit is due, by the number of log files staged and the time elapsed since the last one.
     pub fn is_due(&self, staged: usize, elapsed: Duration) -> bool {
         let rested = elapsed >= self.last_cost * REST;
         rested && (staged >= LOG_FILES || staged > 0 && elapsed >= self.shortest)
     }
 
-    /// The time between two commits when little comes.
+    /// The time between two commits at low load.
     pub fn interval(&self) -> Duration {
         self.shortest.max(self.last_cost * REST)
     }
 
-    /// A commit has taken so long.
+    /// Records the duration of a commit.
     pub fn committed(&mut self, cost: Duration) {
         let before = self.interval();
         self.last_cost = cost;

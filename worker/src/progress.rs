@@ -1,10 +1,10 @@
-//! The progress bar. Where nobody watches, it is not drawn.
+//! Progress bars. They are drawn only on a terminal.
 
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use logmill::commands::run::Progress;
 use logmill::commands::verify;
 
-/// Moves by the bytes of log files as they are stored: their number says little of the work left.
+/// Measured in bytes of stored log files: the number of log files says little about the remaining work.
 #[derive(Default)]
 pub(crate) struct Bar {
     bar: Option<ProgressBar>,
@@ -51,7 +51,7 @@ impl Progress for Bar {
     }
 }
 
-/// Moves by the log files that have been dealt with, while more of them are being listed.
+/// Measured in processed log files, while more of them are being listed.
 #[derive(Default)]
 pub(crate) struct LogFilesBar {
     bar: Option<ProgressBar>,

@@ -1,9 +1,9 @@
-//! Retries: one policy, and one layer of it around each request. A retry within a retry multiplies: twenty attempts of
-//! twenty attempts of ten make one broken PUT last for three quarters of an hour.
+//! Retries: one policy, applied by one layer around each request. Nested retries multiply: with twenty attempts of twenty
+//! attempts of ten, one broken PUT takes three quarters of an hour.
 //!
-//! So every request is retried by exactly one of two: by the AWS SDK, where one request is all there is to do
-//! ([`Policy::of_sdk`]), or by [`Retries`], where more than the request is done again (a stream that goes on where it broke,
-//! the rest of a batch), and then the SDK tries once.
+//! So every request is retried by exactly one layer. If repeating the request is enough, it is the AWS SDK
+//! ([`Policy::of_sdk`]). If more than the request has to be repeated, such as a stream that resumes where it broke or the
+//! rest of a batch, it is [`Retries`], and the SDK tries only once.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -12,33 +12,33 @@ use aws_config::retry::RetryConfig;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::sleep;
 
-/// How often something is attempted, and how long to wait in between.
+/// The number of attempts, and the waits between them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Policy {
-    /// Attempts, the first included. Fewer, and a service that restarts fails what waits for it; more, and what will never
-    /// succeed holds up what is behind it.
+    /// Number of attempts, including the first. With fewer, a service that restarts fails the requests that wait for it.
+    /// With more, a request that will never succeed delays those behind it.
     pub(crate) attempts: u32,
-    /// The wait before the second attempt. It doubles each time. Up to as much again is added at random, so that those who
-    /// failed together don't come back together.
+    /// The wait before the second attempt. It doubles each time. Jitter of up to the same duration is added, so that
+    /// clients that failed together do not retry together.
     pub(crate) first_wait: Duration,
-    /// The longest wait, but for what is added at random.
+    /// The longest wait, without jitter.
     pub(crate) longest_wait: Duration,
 }
 
 impl Policy {
-    /// For a request to S3 or SQS: it outlasts a bad quarter of a minute, and is over within twice that.
+    /// For a request to S3 or SQS: it survives an outage of about 15 seconds, and gives up within about 30.
     pub(crate) const REQUEST: Self = Self {
         attempts: 7,
         first_wait: Duration::from_millis(250),
         longest_wait: Duration::from_secs(8),
     };
 
-    /// Begins to count attempts. `what` names what is attempted in the log.
+    /// Starts counting attempts. `what` names the operation in the log.
     pub(crate) fn begin(self, what: impl Display) -> Retries {
         self.begin_with(what, None)
     }
 
-    /// The same; with a seed, the waits follow from it.
+    /// Like [`Policy::begin`]. With a seed, the waits are deterministic.
     pub(crate) fn begin_with(self, what: impl Display, seed: Option<u64>) -> Retries {
         Retries {
             what: what.to_string(),
@@ -49,7 +49,7 @@ impl Policy {
         }
     }
 
-    /// The same policy for the AWS SDK, which also slows down by itself when AWS throttles.
+    /// This policy for the AWS SDK, which also slows down when AWS throttles.
     pub(crate) fn of_sdk(self) -> RetryConfig {
         RetryConfig::adaptive()
             .with_max_attempts(self.attempts)
@@ -57,7 +57,7 @@ impl Policy {
             .with_max_backoff(self.longest_wait)
     }
 
-    /// For requests around which somebody else retries.
+    /// For requests that the caller retries.
     pub(crate) fn once() -> RetryConfig {
         RetryConfig::adaptive().with_max_attempts(1)
     }
@@ -76,7 +76,7 @@ impl Policy {
     }
 }
 
-/// Attempts at one thing. Each failure is logged with its cause.
+/// Attempts at one operation. Each failure is logged with its cause.
 #[derive(Debug)]
 pub(crate) struct Retries {
     what: String,
@@ -87,7 +87,7 @@ pub(crate) struct Retries {
 }
 
 impl Retries {
-    /// Waits after an attempt that has failed. `false`: that was the last one, and nothing was waited for.
+    /// Waits after a failed attempt. Returns `false` without waiting if that was the last one.
     pub(crate) async fn wait(&mut self, cause: impl Display) -> bool {
         match self.failed(cause) {
             Some(wait) => {
@@ -98,7 +98,7 @@ impl Retries {
         }
     }
 
-    /// How long to wait after an attempt that has failed, before the next one. `None`: that was the last one.
+    /// Returns the wait before the next attempt. `None` if the failed attempt was the last one.
     pub(crate) fn failed(&mut self, cause: impl Display) -> Option<Duration> {
         self.failures += 1;
         let wait = self.waits.next()?;
@@ -106,18 +106,18 @@ impl Retries {
         Some(wait)
     }
 
-    /// Counts from the beginning again: there was some progress.
+    /// Starts counting again, because there was some progress.
     pub(crate) fn start_over(&mut self) {
         self.waits = self.policy.waits(self.seed);
         self.failures = 0;
     }
 }
 
-/// The first failures of an attempt pass by themselves most often, and are of no interest; from this one on they are.
+/// Number of failures from which on they are logged as warnings. The first ones are usually transient.
 const WORTH_A_WARNING: u32 = 3;
 
-/// Logs that an attempt has failed, the `failures`-th in a row. Another follows after `wait`; without it, it is the AWS SDK
-/// that decides whether.
+/// Logs the `failures`-th failed attempt in a row. With `wait`, the next attempt follows after that time. Without it, the
+/// AWS SDK decides whether there is one.
 pub(crate) fn log_failure(what: &str, failures: u32, cause: impl Display, wait: Option<Duration>) {
     let wait_ms = wait.map(|wait| wait.as_millis() as u64);
     let next = if wait.is_some() { "; retrying" } else { "" };
@@ -127,7 +127,7 @@ pub(crate) fn log_failure(what: &str, failures: u32, cause: impl Display, wait: 
     }
 }
 
-/// Logs that something has been waited for, for so long. Nothing has failed.
+/// Logs how long something has been waited for. Nothing has failed.
 pub(crate) fn log_wait(what: &str, waited: Duration) {
     tracing::warn!(what, waited_s = waited.as_secs(), "waiting");
 }
@@ -151,7 +151,7 @@ mod tests {
             attempts += 1;
         }
         assert_eq!(attempts, POLICY.attempts);
-        // 10, 20, 30 and 30 milliseconds, and up to as much again.
+        // 10, 20, 30 and 30 milliseconds, each with jitter of up to the same duration.
         let took = begin.elapsed();
         assert!(took >= Duration::from_millis(90), "{took:?}");
         let waits: Vec<Duration> = POLICY.waits(None).collect();

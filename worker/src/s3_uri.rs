@@ -1,25 +1,25 @@
-//! `s3://bucket/key`, where the key is as S3 has it: nothing in it is percent-encoded, and `//`, `..`, `?` and `#` are
-//! ordinary parts of it. Parsers of URLs would change all of these.
+//! `s3://bucket/key`, with the key exactly as in S3: nothing in it is percent-encoded, and `//`, `..`, `?` and `#` are
+//! ordinary characters. URL parsers would change all of these.
 
-/// What stands before the bucket.
+/// The beginning of every S3 URI.
 const SCHEME: &str = "s3://";
 
-/// An object, or a prefix of objects' keys, in a bucket.
+/// An object, or a prefix of object keys, in a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct S3Uri<'a> {
     /// The bucket's name.
     pub(crate) bucket: &'a str,
-    /// A key, or the beginning of keys. Empty for the whole bucket.
+    /// A key or the prefix of keys. Empty for the whole bucket.
     pub(crate) key: &'a str,
 }
 
-/// It names no bucket.
+/// An S3 URI without a bucket.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no bucket in it; write s3://bucket/prefix")]
 pub(crate) struct NoBucket;
 
 impl<'a> S3Uri<'a> {
-    /// `None` if it is no URI of S3, and thus a path.
+    /// Returns `None` if the text is a path instead of an S3 URI.
     pub(crate) fn parse(text: &'a str) -> Result<Option<Self>, NoBucket> {
         let Some(rest) = text.strip_prefix(SCHEME) else {
             return Ok(None);
@@ -31,7 +31,7 @@ impl<'a> S3Uri<'a> {
         }
     }
 
-    /// What the keys of all objects in this folder begin with.
+    /// The key prefix of all objects in this folder.
     pub(crate) fn folder(&self) -> String {
         match self.key {
             "" => String::new(),

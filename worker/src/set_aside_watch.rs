@@ -1,6 +1,6 @@
-//! When a worker looks at what is set aside for its tables. Commits tell what they have seen; but a worker may set something aside
-//! for a table that another one commits, and a person puts it back by a program of its own. To list the notes all the time
-//! would cost more than it tells.
+//! Decides when a worker counts the log files that are set aside for its tables. Commits report what they have seen. But a
+//! worker may set a log file aside for a table that another worker commits, and `logmill retry` puts it back in another
+//! process. Listing the notes all the time would be too expensive.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,10 +11,10 @@ use tokio::time::{Instant, timeout};
 
 use crate::table::HowMuch;
 
-/// What is known of some tables, by their names. Those of which nothing is known have nothing set aside, most likely.
+/// The known state of tables, by name. Tables that are not in it most likely have nothing set aside.
 #[derive(Debug)]
 pub(crate) struct SetAsideWatch {
-    /// The least time between two looks at one table.
+    /// Minimum time between two checks of one table.
     interval: Duration,
     tables: Mutex<HashMap<String, Known>>,
     changed: Notify,
@@ -23,7 +23,7 @@ pub(crate) struct SetAsideWatch {
 #[derive(Debug, Default)]
 struct Known {
     log_files: usize,
-    /// Something has been set aside since it was looked at.
+    /// A log file has been set aside since the last check.
     has_changed: bool,
     looked: Option<Instant>,
 }
@@ -37,7 +37,7 @@ impl SetAsideWatch {
         }
     }
 
-    /// Something has been set aside for this table by this worker.
+    /// Records that this worker has set aside a log file for the table.
     pub(crate) fn changed(&self, table: &str) {
         self.tables()
             .entry(table.to_owned())
@@ -46,7 +46,7 @@ impl SetAsideWatch {
         self.changed.notify_one();
     }
 
-    /// So much was seen to be set aside for this table, just now.
+    /// Records what was just found to be set aside for the table.
     pub(crate) fn seen(&self, table: &str, how_much: HowMuch) {
         self.seen_at(Instant::now(), table, how_much);
     }
@@ -62,11 +62,11 @@ impl SetAsideWatch {
 
     /// Waits until a table may be due.
     pub(crate) async fn is_due(&self) {
-        // Either is well.
+        // Both outcomes are fine.
         let _ = timeout(self.interval, self.changed.notified()).await;
     }
 
-    /// Tables to be looked at now. Each is taken to be looked at, whatever comes of it.
+    /// Returns the tables to check now. They count as checked even if the check fails.
     pub(crate) fn due(&self) -> Vec<String> {
         self.due_at(Instant::now())
     }
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(due_after(0), ["a"]);
         seen_after(0, 1);
 
-        // However much is set aside, the notes are not listed each time.
+        // The notes are not listed each time, no matter how much is set aside.
         for _ in 0..100 {
             watch.changed("a");
             assert!(due_after(59).is_empty());
@@ -130,12 +130,12 @@ mod tests {
         assert_eq!(due_after(60), ["a"]);
         seen_after(60, 2);
 
-        // What a commit of its own has seen is as good as a look.
+        // A count by the worker's own commit is as good as a check.
         seen_after(90, 2);
         assert!(due_after(120).is_empty());
         assert_eq!(due_after(150), ["a"]);
 
-        // A look that fails is made up for.
+        // A failed check is repeated.
         assert_eq!(due_after(210), ["a"]);
         seen_after(210, 0);
         assert!(due_after(1000).is_empty());

@@ -1,5 +1,5 @@
-//! Notices a log file that makes no progress. What hangs in a journey's thread can't be ended; but its announcement can be given
-//! back, so that it comes to the dead letters instead of being hidden for ever.
+//! Detects log files that make no progress. A thread that hangs can't be stopped. But the announcement of its log file can
+//! be returned, so that it becomes a dead letter instead of staying hidden.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-/// Counts what is read of a log file, which is its progress: lines are computed as they are read.
+/// Counts the bytes read of a log file. They measure its progress, because lines are computed while they are read.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ReadCount(Arc<AtomicU64>);
 
-/// Reads, and counts what it has read.
+/// A reader that counts the bytes it has read.
 pub(crate) struct Counted<R> {
     reader: R,
     count: ReadCount,

@@ -1,6 +1,6 @@
-//! Makes text safe to show on a terminal. Visitors choose the URLs in log lines, and whoever may write to a bucket chooses
-//! its keys: raw, a control character among them would move the operator's cursor, change the window's title or hide
-//! what follows. Such characters are shown as escapes, as `\u{1b}`.
+//! Makes text safe to show on a terminal. Visitors choose the URLs in log lines, and anyone who may write to a bucket
+//! chooses its keys. An unescaped control character could move the operator's cursor, change the window's title or hide the
+//! text after it. Such characters are shown as escapes, for example `\u{1b}`.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -8,9 +8,9 @@ use std::io::{self, Write};
 
 /// Whether a terminal acts on a character instead of showing it, or shows other text differently because of it.
 ///
-/// These are the control characters (C0, DEL, C1), the line and paragraph separators, and the format characters of Unicode that
-/// are invisible or change the direction of text. Two invisible ones are not among them, as Persian, Hindi and emoji need
-/// them: U+200C and U+200D.
+/// These are the control characters (C0, DEL, C1), the line and paragraph separators, and the format characters of Unicode
+/// that are invisible or change the direction of text. The invisible U+200C and U+200D are not included, because Persian,
+/// Hindi and emoji need them.
 fn is_unsafe(character: char) -> bool {
     matches!(
         character,
@@ -30,7 +30,7 @@ fn is_unsafe(character: char) -> bool {
     )
 }
 
-/// The text with every unsafe character as an escape, line ends included: what is returned is one line.
+/// Escapes every unsafe character, including line ends: the result is one line.
 pub fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unsafe) {
         return Cow::Borrowed(text);
@@ -50,7 +50,7 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
 enum Notation {
     /// `\u{1b}`, and `\t`, `\n`, `\r`.
     Text,
-    /// `\u001b`, which is the same character to whoever reads the JSON.
+    /// `\u001b`, which JSON parsers read as the same character.
     Json,
 }
 
@@ -67,13 +67,13 @@ impl Notation {
     }
 }
 
-/// Writes text with every unsafe character as an escape. Line ends stay: a text that must not end a line has to be
-/// [`escaped`] before it is written.
+/// A writer that escapes every unsafe character. Line ends are kept: text that must not contain them has to be [`escaped`]
+/// before it is written.
 #[derive(Debug)]
 pub struct Escaping<W> {
     out: W,
     notation: Notation,
-    /// The beginning of a character that a write has cut off. Less than four bytes.
+    /// The first bytes of a character that was split between writes; fewer than four.
     cut_off: Vec<u8>,
 }
 
@@ -83,7 +83,7 @@ impl<W: Write> Escaping<W> {
         Self::new(out, Notation::Text)
     }
 
-    /// Writes JSON to `out`: its values stay the same.
+    /// Writes JSON to `out`. Its values stay the same.
     pub fn json(out: W) -> Self {
         Self::new(out, Notation::Json)
     }
@@ -111,7 +111,7 @@ impl<W: Write> Write for Escaping<W> {
                 }
             }
             let invalid = chunk.invalid();
-            // Only a character that ends with the bytes can be completed by those of the next write.
+            // Only an incomplete character at the end can be completed by the next write.
             let may_go_on = std::str::from_utf8(invalid).is_err_and(|e| e.error_len().is_none());
             if chunks.peek().is_none() && may_go_on {
                 self.cut_off = invalid.to_vec();

@@ -1,4 +1,4 @@
-//! Small text files that people write, in a folder or under a prefix of a bucket: rollups, and what stands beside them.
+//! Small text files that people write, in a folder or under a prefix of a bucket: rollups, and the files beside them.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use crate::aws::{self, S3Error};
 use crate::s3_uri::S3Uri;
 
-/// A text file, read.
+/// A text file that was read.
 pub(crate) struct TextFile {
     /// Its path or URI.
     pub(crate) place: String,
@@ -22,18 +22,19 @@ pub(crate) struct Unread {
     pub(crate) place: String,
     /// Its name.
     pub(crate) name: String,
-    /// Why not.
+    /// Why it can't be read.
     pub(crate) source: anyhow::Error,
 }
 
-/// The files with such names that lie in a folder, a path or `s3://bucket/prefix`, in the order of their names.
+/// Reads the files whose names are wanted in a folder, which is a path or `s3://bucket/prefix`. Returns them sorted by
+/// name.
 ///
-/// A bucket is listed even for a single name: without the permission to list all of it, S3 does not tell an object that is
-/// not there from one that is not to be read.
+/// A bucket is listed even for a single name. Without permission to list the whole bucket, S3 does not distinguish a
+/// missing object from one that the caller may not read.
 ///
 /// # Errors
 ///
-/// The folder can't be listed. What is wrong with single files is in their place.
+/// The folder can't be listed. Errors of single files are in the result.
 pub(crate) async fn read(
     folder: &str,
     is_wanted: impl Fn(&str) -> bool,
@@ -95,7 +96,7 @@ async fn of_bucket(
         .delimiter("/")
         .into_paginator()
         .send();
-    // Listed in the order of their keys.
+    // S3 lists objects in the order of their keys.
     let mut files = Vec::new();
     while let Some(page) = pages.next().await {
         let page = page.map_err(|error| S3Error::new(&error, place.bucket, "s3:ListBucket"))?;

@@ -1,9 +1,9 @@
-//! Errors of a rollup's SQL in words, for logs and notes: they say why, and repeat nothing that a visitor has sent.
+//! Describes errors of a rollup's SQL for logs and notes. The text says why, and contains nothing that a visitor has sent.
 
 use datafusion::error::DataFusionError;
 
-/// An error of DataFusion's in words. Those that come of a plan, of the SQL or of memory are shown; those that come of values
-/// may repeat a value that a visitor has sent, and are shown by their kind.
+/// Describes an error of DataFusion. Errors of planning, SQL or memory are shown in full. For errors caused by values,
+/// which a visitor may have sent, only the kind is shown.
 pub(crate) fn without_values(error: &DataFusionError) -> String {
     match error.find_root() {
         error @ (DataFusionError::Plan(_)
@@ -14,7 +14,7 @@ pub(crate) fn without_values(error: &DataFusionError) -> String {
         | DataFusionError::Internal(_)) => error.to_string(),
         error => {
             let text = error.to_string();
-            // "Arrow error: Cast error: Cannot cast string 'x' to …": kinds stand before the first colons.
+            // "Arrow error: Cast error: Cannot cast string 'x' to …": the kinds come first, separated by colons.
             let kinds = text.split(": ").take_while(|part| part.ends_with("error"));
             let kinds: Vec<&str> = kinds.collect();
             let kinds = match kinds.is_empty() {

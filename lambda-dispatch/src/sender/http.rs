@@ -1,5 +1,5 @@
-//! To a worker: a request for each log file, answered once it is staged. A refusal names one log file then, and the
-//! workers behind one address share the work.
+//! Delivery to a worker: one request per log file, answered once it is staged. A refusal thus concerns one log file, and
+//! the workers behind one address share the work.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,20 +15,19 @@ use tokio::time::Instant;
 
 use super::{SendError, Sender, Undelivered, insist};
 
-/// Requests at once. More would make a full worker fuller; it says 503 when it is.
+/// Maximum concurrent requests. More would only overload a busy worker, which answers 503.
 const POSTS_MAX: usize = 4;
 
-/// How long to wait for a connection. Within a network it takes a millisecond, and an address that nobody has takes for
-/// ever.
+/// Maximum time to connect. Within a network it takes a millisecond; to an unused address it never succeeds.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 
 /// How long a connection is kept for the next invocation. Load balancers close theirs after a minute.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
-/// The shortest time worth giving a try.
+/// The shortest useful timeout of an attempt.
 const TRY_MIN: Duration = Duration::from_secs(1);
 
-/// What is read of an answer, in bytes. Its reason goes to a log.
+/// Maximum bytes that are read of a response. The log shows them as the reason of a failure.
 const ANSWER_BYTES_MAX: usize = 500;
 
 pub(crate) struct WorkerSender {
@@ -44,7 +43,7 @@ impl WorkerSender {
                 "logmill-lambda-dispatch/",
                 env!("CARGO_PKG_VERSION")
             ))
-            // A POST that is redirected becomes a GET, whose 200 would not mean that anything is staged.
+            // A redirected POST becomes a GET, whose 200 would not mean that anything is staged.
             .redirect(Policy::none())
             .connect_timeout(CONNECT_MAX)
             .pool_idle_timeout(IDLE_MAX)
@@ -98,8 +97,8 @@ impl Sender for WorkerSender {
     }
 }
 
-/// What a try gets of the time that is left: half, so that a worker that hangs leaves time to ask another, and
-/// one that has much to read gets most of what the function may take.
+/// The timeout of an attempt: half of the time that is left. After a worker that hangs, time is left to ask another; a
+/// worker that has much to read gets a large part of the function's time.
 fn share(left: Duration) -> Duration {
     (left / 2).max(TRY_MIN.min(left))
 }
@@ -108,13 +107,12 @@ async fn read(answer: Response) -> Result<(), SendError> {
     let status = answer.status();
     let header = answer.headers().get(RETRY_AFTER);
     let pause = header.and_then(|header| pause(header.to_str().ok()?, SystemTime::now()));
-    // Read in any case, and to the end if it is short: only then is the connection used again.
+    // Always read, to the end if the response is short: only then is the connection reused.
     let said = beginning(answer).await;
     judge(status, pause, &said)
 }
 
-/// What an answer means. Only 200 says that the log file is staged; whatever else succeeds has been said by something
-/// that is no worker.
+/// Interprets a response. Only 200 means that the log file is staged; any other success does not come from a worker.
 fn judge(status: StatusCode, pause: Option<Duration>, said: &str) -> Result<(), SendError> {
     let why = || match said {
         "" => format!("the worker answers {status}"),
@@ -122,15 +120,15 @@ fn judge(status: StatusCode, pause: Option<Duration>, said: &str) -> Result<(), 
     };
     match status {
         StatusCode::OK => Ok(()),
-        // Of all that is the client's fault, this one passes by itself. It comes from gateways.
+        // The only transient client error. Gateways return it.
         StatusCode::TOO_MANY_REQUESTS => Err(SendError::Unavailable { why: why(), pause }),
         status if status.is_server_error() => Err(SendError::Unavailable { why: why(), pause }),
         _ => Err(SendError::Refused(why())),
     }
 }
 
-/// `Retry-After`: seconds, which workers send, or a date, which what stands before them may. It is over once the date has
-/// passed.
+/// Parses `Retry-After`: seconds, which workers send, or a date, which a proxy in front of them may send. A date in the
+/// past means no pause.
 fn pause(retry_after: &str, now: SystemTime) -> Option<Duration> {
     let retry_after = retry_after.trim();
     if let Ok(seconds) = retry_after.parse() {
@@ -141,7 +139,7 @@ fn pause(retry_after: &str, now: SystemTime) -> Option<Duration> {
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// The first bytes of the body, as text of one line.
+/// The first bytes of the body, as one line of text.
 async fn beginning(mut answer: Response) -> String {
     let mut bytes = Vec::new();
     while bytes.len() < ANSWER_BYTES_MAX {
@@ -155,7 +153,7 @@ async fn beginning(mut answer: Response) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// An error with its causes, in one line.
+/// An error with its causes, on one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! The ways to the workers, and how often they are tried.
+//! Delivery to the workers, with retries.
 
 pub(crate) mod sqs;
 pub(crate) mod http;
@@ -10,30 +10,30 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use logmill_shared::LogFile;
 use tokio::time::{Instant, sleep};
 
-/// How often a log file is sent at most. Nothing below sends again: neither the AWS SDK nor the HTTP client. The deadline
-/// usually ends it before; this is for functions that may run for a quarter of an hour, and had better fail visibly.
+/// Maximum attempts to send a log file. Nothing below retries: neither the AWS SDK nor the HTTP client. The deadline usually
+/// comes first; this limit makes functions that may run for a quarter of an hour fail visibly.
 const TRIES_MAX: u32 = 12;
 
-/// The pause after the first failure. A connection that has died while the function was frozen fails at once, and the
-/// next one succeeds.
+/// The pause after the first failure. A connection that died while the function was frozen fails at once, and the next
+/// one succeeds.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 
-/// The longest pause of our own choice, but for what is added at random. What the other side asks for may be longer.
+/// Maximum pause of our own backoff, without jitter. A pause that the other side requests may be longer.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
-/// The first failures pass by themselves most often; from this one on each is logged as a warning.
+/// From this attempt on, each failure is logged as a warning. Earlier failures are usually transient.
 const WORTH_A_WARNING: u32 = 3;
 
 /// A way to the workers.
 pub(crate) trait Sender {
-    /// Sends log files, each until it has arrived, is refused, or the deadline is near.
+    /// Sends log files. Retries each until it is delivered or refused, or the deadline is near.
     ///
-    /// Those that are not returned have arrived: they are in the queue, or staged. Those that are returned may have
-    /// arrived all the same, with the answer lost.
+    /// Returns the log files whose delivery was not confirmed; they may have been delivered if only the response was
+    /// lost. All others were delivered: they are in the queue, or staged.
     async fn send(&self, log_files: &[LogFile], deadline: Instant) -> Vec<Undelivered>;
 }
 
-/// A log file that has not been seen to arrive.
+/// A log file whose delivery was not confirmed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Undelivered {
     pub(crate) log_file: LogFile,
@@ -46,13 +46,13 @@ impl fmt::Display for Undelivered {
     }
 }
 
-/// Why, and what to do about it.
+/// The reason of a failed delivery, and whether to retry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SendError {
-    /// It would be refused again, until a person has changed something.
+    /// A retry would be refused too, until a person has changed something.
     #[error("refused: {0}")]
     Refused(String),
-    /// Another try may succeed, after the pause that was asked for.
+    /// A retry may succeed, after the requested pause.
     #[error("{why}")]
     Unavailable {
         why: String,
@@ -60,8 +60,8 @@ pub(crate) enum SendError {
     },
 }
 
-/// Sends again what may succeed, with pauses that grow. `attempt` gets what is left to be sent, and the time that is
-/// left for it.
+/// Sends log files, and retries transient failures with growing pauses. `attempt` gets the log files that are
+/// left, and the time that is left.
 async fn insist(
     log_files: Vec<LogFile>,
     deadline: Instant,
@@ -93,8 +93,8 @@ fn until(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 
-/// Our own pauses, one less than there are tries. They grow, and are never the same for two functions that failed together, or
-/// they would come back together.
+/// Our own pauses, one fewer than attempts. They grow, and have jitter so that two functions that failed together don't
+/// retry together.
 fn pauses() -> ExponentialBackoff {
     ExponentialBuilder::new()
         .with_min_delay(PAUSE_FIRST)
@@ -104,8 +104,8 @@ fn pauses() -> ExponentialBackoff {
         .build()
 }
 
-/// How long to wait; `None` if there is nothing to try again, or no time to. Never less than was asked for. A pause that
-/// outlasts the deadline is not begun: it would only cost money.
+/// How long to wait before the retry. `None` if there is nothing to retry, or not enough time. Never shorter than
+/// requested. A pause that would outlast the deadline is not started, because it would only cost money.
 fn pause(own: Duration, again: &[Undelivered], left: Duration) -> Option<Duration> {
     if again.is_empty() {
         return None;

@@ -1,4 +1,4 @@
-//! To a queue: a message for each log file, so that one that can't be read comes to the dead-letter queue alone.
+//! Delivery to a queue: one message per log file, so that an unreadable log file goes to the dead-letter queue alone.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -19,11 +19,12 @@ use tokio::time::{Instant, timeout};
 
 use super::{SendError, Sender, Undelivered, insist};
 
-/// Requests at once. An event has one record nearly always; a hundred times ten of them would only be throttled.
+/// Maximum concurrent requests. An event nearly always has one record; a hundred requests of ten messages would only be
+/// throttled.
 const BATCHES_MAX: usize = 4;
 
-/// How long one request may take. SQS answers in a few hundredths of a second; what takes longer is a connection that
-/// has died, and the time is better spent on another.
+/// Maximum time of one request. SQS answers in a few hundredths of a second; a longer wait means that the connection is
+/// dead, and the time is better spent on another.
 const REQUEST_MAX: Duration = Duration::from_secs(5);
 
 pub(crate) struct QueueSender {
@@ -32,7 +33,7 @@ pub(crate) struct QueueSender {
 }
 
 impl QueueSender {
-    /// The credentials are the function's. Nothing is asked of AWS yet.
+    /// Uses the function's credentials. Sends no request to AWS yet.
     pub(crate) async fn new(url: QueueUrl) -> Self {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(REQUEST_MAX);
         let mut config =
@@ -43,7 +44,7 @@ impl QueueSender {
         if let Ok(name) = AppName::new("logmill") {
             config = config.app_name(name);
         }
-        // One try, as [`insist`] repeats it; but still slower when SQS throttles.
+        // A single attempt, because [`insist`] retries; but the adaptive mode still slows down when SQS throttles.
         let mut config = aws_sdk_sqs::config::Builder::from(&config.load().await)
             .retry_config(RetryConfig::adaptive().with_max_attempts(1));
         if url.is_fips() {
@@ -103,7 +104,7 @@ impl Sender for QueueSender {
     }
 }
 
-/// A request is answered with success even if some of its messages, or all, were not taken.
+/// The log files that were not sent. A request succeeds even if some or all of its messages were not accepted.
 fn unsent(batch: &[LogFile], answer: &SendMessageBatchOutput) -> Vec<Undelivered> {
     let sent: HashSet<&str> = answer.successful().iter().map(|sent| sent.id()).collect();
     let unsent = batch.iter().enumerate().filter_map(|(at, log_file)| {
@@ -133,7 +134,7 @@ fn unsent(batch: &[LogFile], answer: &SendMessageBatchOutput) -> Vec<Undelivered
     unsent.collect()
 }
 
-/// What to do about a request that failed.
+/// Decides how to treat a request that failed.
 fn verdict(error: &SdkError<SendMessageBatchError>) -> SendError {
     let status = error.raw_response().map(|answer| answer.status().as_u16());
     let throttled = error.code().is_some_and(|code| code.contains("Throttl"));

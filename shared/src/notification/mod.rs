@@ -1,10 +1,10 @@
-//! A notification says that log files exist. It is the dispatcher's own message, or comes from S3 in one of the shapes
-//! that S3, SNS, EventBridge, SQS and the failure destination of a Lambda give it, so that a bucket can notify a queue with no
-//! dispatcher between.
+//! A notification announces log files. It is the dispatcher's own message, or comes from S3 in one of the shapes that S3,
+//! SNS, EventBridge, SQS and the failure destination of a Lambda give it. A bucket can therefore notify a queue directly,
+//! without a dispatcher.
 //!
-//! All shapes come to the same: the [`LogFile`]s of all records, by the keys that S3 knows them by, and what was left
-//! out of the message, with the reason. A message is understood as a whole or not at all: were the readable half of
-//! it taken, the acknowledgement would lose the other.
+//! All shapes give the same result: the [`LogFile`]s of all records, by their keys in S3, and the parts of the message
+//! that were left out, with the reason. A message is understood as a whole or not at all: if only the readable part were
+//! processed, the acknowledgement would lose the rest.
 
 mod shapes;
 mod selection;
@@ -18,18 +18,18 @@ pub use selection::{Allowed, NotAllowable, Selection};
 
 use crate::log_file::{LogFile, NamedAs};
 
-/// The longest key that S3 takes, in bytes. It bounds what one log file adds to a message.
+/// Maximum length of a key in S3, in bytes. It bounds what one log file adds to a message.
 pub const KEY_BYTES_MAX: usize = 1024;
 
-/// The longest name of a bucket, in bytes: 63 today, 255 for buckets of the first years.
+/// Maximum length of a bucket's name, in bytes: 63 today, 255 for the oldest buckets.
 pub const BUCKET_BYTES_MAX: usize = 255;
 
-/// What a message says.
+/// The content of a message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Notification {
-    /// Objects that exist and could be logs, in the order of the message, each once.
+    /// Objects that exist and could be logs, in the order of the message, without duplicates.
     pub log_files: Vec<Announced>,
-    /// What else the message speaks of. Nothing of it needs to be done, and it is good to count it.
+    /// The other parts of the message. They need no action, but are worth counting.
     pub left_out: Vec<LeftOut>,
 }
 
@@ -38,40 +38,40 @@ pub struct Notification {
 pub struct Announced {
     /// Its identity.
     pub log_file: LogFile,
-    /// Its size when S3 announced it, if the message says so. It may have been put again since.
+    /// Its size when S3 announced it, if the message contains it. The object may have been put again since.
     pub bytes: Option<u64>,
-    /// Its ETag then, without quotes.
+    /// Its ETag at that time, without quotes.
     pub etag: Option<String>,
 }
 
 /// A part of a message that announces no log file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
-    /// The URI that it is about: an object's, or a bucket's.
+    /// The URI of the object or bucket that the part is about.
     pub uri: String,
-    /// Why it was left out.
+    /// The reason.
     pub why: Reason,
 }
 
 /// Why a part of a message was left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
-    /// S3 tries out whether it can reach its target, which it does when notifications are switched on.
+    /// S3's test of its target, sent when notifications are switched on.
     TestEvent,
-    /// Something else has happened to the object, such as `ObjectRemoved:Delete`.
+    /// Another event of the object, such as `ObjectRemoved:Delete`.
     OtherEvent(String),
-    /// `ELBAccessLogTestFile` and its like: written when logging is switched on.
+    /// `ELBAccessLogTestFile` and similar: written when logging is switched on.
     TestObject,
-    /// An object that stands for a folder in a console or a file system.
+    /// An object that represents a folder in a console or a file system.
     Folder,
-    /// Its key is not among those that were asked for: see [`Selection`].
+    /// Its key does not match the [`Selection`].
     NotSelected,
-    /// The message has named it before. To stage it once is enough.
+    /// The message has already named it. Staging it once is enough.
     Repeated,
 }
 
 impl Reason {
-    /// A name for counting, with no part of the message in it.
+    /// A name for metrics, which contains no part of the message.
     pub fn name(&self) -> &'static str {
         match self {
             Self::TestEvent => "test_event",
@@ -97,8 +97,8 @@ impl fmt::Display for Reason {
     }
 }
 
-/// A message that is not understood. It will not be understood the next time either: it belongs where a person will
-/// look at it, a dead-letter queue or an answer to whoever has sent it.
+/// A message that is not understood. Retrying cannot help: it belongs where a person will look at it, in a dead-letter
+/// queue or in the response to its sender.
 #[derive(Debug, thiserror::Error)]
 pub enum NotificationError {
     /// Not JSON at all.
@@ -106,19 +106,19 @@ pub enum NotificationError {
     NotJson {
         /// The message, or the part of it that another service has wrapped.
         what: &'static str,
-        /// Where it stops to be JSON.
+        /// Where the JSON becomes invalid.
         source: serde_json::Error,
     },
-    /// JSON, but nothing that announces log files.
+    /// JSON, but not a notification of log files.
     #[error("not a notification that is known: {found}")]
     Unknown {
         /// What was found instead.
         found: String,
     },
-    /// A shape that is known, with a part missing or of another type.
+    /// A known shape with a part that is missing or has the wrong type.
     #[error("{what} is malformed: {source}")]
     Malformed {
-        /// The shape, and which of its records.
+        /// The shape, or the record in it.
         what: String,
         /// The part.
         source: serde_json::Error,
@@ -126,15 +126,15 @@ pub enum NotificationError {
     /// The message was sent by a later version.
     #[error("version {0} of the dispatcher's message is not known here, only {known}; update the workers first", known = shapes::VERSION)]
     Version(u64),
-    /// It names what can't be an object in S3.
+    /// The message names something that can't be an object in S3.
     #[error("'{uri}' is not an object in S3: {why}")]
     NotAnObject {
-        /// What it names.
+        /// The URI that it names.
         uri: String,
-        /// What is wrong with it.
+        /// The reason that the URI is invalid.
         why: &'static str,
     },
-    /// Nothing will be delivered until somebody has confirmed it.
+    /// SNS delivers nothing until someone has confirmed the subscription.
     #[error(
         "the SNS topic {topic} asks for its subscription to be confirmed; open the SubscribeURL of this message"
     )]
@@ -142,42 +142,42 @@ pub enum NotificationError {
         /// The topic's ARN.
         topic: String,
     },
-    /// One service's message in another's, too often for any way there is from S3 to here.
+    /// Messages are nested more deeply than on any path from S3 to here.
     #[error("a message within a message, more than {} deep", shapes::NESTED_MAX)]
     Nested,
 }
 
-/// What a message says, whoever of the dispatcher, S3, SNS, EventBridge, SQS or Lambda has sent it.
+/// Parses a message from the dispatcher, S3, SNS, EventBridge, SQS or Lambda.
 ///
 /// # Errors
 ///
-/// If any part of it is not understood. It will not be understood the next time either.
+/// If any part of the message is not understood. Retrying cannot help.
 pub fn parse(body: &str) -> Result<Notification, NotificationError> {
     from_json(&shapes::from_text("the message", body)?)
 }
 
-/// As [`parse`], of a message that has been read already, as Lambda's runtime does.
+/// As [`parse`], for a message that is already JSON, such as an event from Lambda's runtime.
 ///
 /// # Errors
 ///
-/// As [`parse`]'s.
+/// As [`parse`].
 pub fn from_json(message: &Value) -> Result<Notification, NotificationError> {
     let mut notification = Notification::default();
     shapes::read(message, 0, &mut notification)?;
     Ok(notification.each_once())
 }
 
-/// A message of a queue that SQS has brought to a Lambda, one of a batch.
+/// One of a batch of messages that SQS has delivered to a Lambda.
 #[derive(Debug)]
 pub struct QueuedMessage {
-    /// What the Lambda names it by to say that it has failed.
+    /// The id by which the Lambda reports it as failed.
     pub id: String,
-    /// What it says by itself.
+    /// The content of this message alone.
     pub notification: Result<Notification, NotificationError>,
 }
 
-/// The messages of an event that SQS has brought to a Lambda: each is acknowledged, or comes again, by itself. `None` if the
-/// event is another, which is acknowledged as a whole.
+/// The messages of an event that SQS has delivered to a Lambda. Each is acknowledged or redelivered separately. `None`
+/// for any other event, which is acknowledged as a whole.
 pub fn from_sqs(event: &Value) -> Option<Vec<QueuedMessage>> {
     let messages = shapes::sqs_messages(event)?.into_iter();
     let messages = messages.map(|(id, body)| {
@@ -191,16 +191,16 @@ pub fn from_sqs(event: &Value) -> Option<Vec<QueuedMessage>> {
     Some(messages.collect())
 }
 
-/// The dispatcher's message: `{"version":1,"log_files":["s3://bucket/key"]}`, the keys as S3 has them.
+/// The dispatcher's message: `{"version":1,"log_files":["s3://bucket/key"]}`, with the keys as S3 stores them.
 ///
-/// Size and ETag are not in it. A worker reads the object as it is by then, and one that was put again must not
-/// be refused because an old message describes it otherwise.
+/// It does not contain size and ETag. A worker reads the object as it is at that time, and must not refuse an object that
+/// was put again because an old message describes it differently.
 pub fn message<'a>(log_files: impl IntoIterator<Item = &'a LogFile>) -> String {
     shapes::dispatched(log_files)
 }
 
 impl Notification {
-    /// Leaves out the log files that were not asked for.
+    /// Leaves out the log files that don't match the selection.
     pub fn select(&mut self, selection: &Selection) {
         let (selected, others) = std::mem::take(&mut self.log_files)
             .into_iter()
@@ -213,7 +213,7 @@ impl Notification {
             }));
     }
 
-    /// Leaves out what was named before: a message of one log file, seven thousand times, would have it staged as often.
+    /// Leaves out duplicates: a message that names one log file seven thousand times would otherwise stage it as often.
     fn each_once(mut self) -> Self {
         let mut seen = HashSet::new();
         let (first, again): (Vec<_>, Vec<_>) = std::mem::take(&mut self.log_files)
@@ -226,7 +226,7 @@ impl Notification {
         self
     }
 
-    /// Takes in an object that exists, unless it can't be a log.
+    /// Adds an object that exists, unless it can't be a log.
     fn add(&mut self, announced: Announced) {
         match no_log(&announced) {
             None => self.log_files.push(announced),
@@ -242,12 +242,12 @@ impl Notification {
     }
 }
 
-/// Why an object can be no log of any kind. What only looks odd may be one: logs are copied and renamed, and a worker
-/// can look into it.
+/// The reason that an object can't be a log of any type. An odd name is not enough: logs are copied and renamed, and a
+/// worker can inspect the object.
 fn no_log(announced: &Announced) -> Option<Reason> {
     let name = announced.log_file.name();
-    // Consoles make "a/"; Hadoop's file systems make an empty "a_$folder$". If its size is not known, as in the dispatcher's
-    // message, a worker looks: the dispatcher has passed on one that is not empty.
+    // Consoles create "a/"; Hadoop's file systems create an empty "a_$folder$". If the size is unknown, as in the
+    // dispatcher's message, a worker inspects the object.
     let empty = announced.bytes == Some(0);
     if name.is_empty() || (empty && name.ends_with("_$folder$")) {
         return Some(Reason::Folder);

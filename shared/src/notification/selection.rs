@@ -1,22 +1,22 @@
-//! Which log files are wanted, by their keys.
+//! Selects log files by their keys.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::log_file::{LogFile, S3};
 
-/// What the keys of log files begin and end with, to tell them from what else a bucket holds. It saves work; what
-/// may be read at all is [`Allowed`].
+/// How the keys of log files begin and end, to tell them from the other objects in a bucket. A selection saves work, but
+/// [`Allowed`] decides what may be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Any of these begins the key. Every key, if there is none.
+    /// A key must begin with one of these. If empty, every key matches.
     pub prefixes: Vec<String>,
-    /// Any of these ends the key. Every key, if there is none.
+    /// A key must end with one of these. If empty, every key matches.
     pub suffixes: Vec<String>,
 }
 
 impl Selection {
-    /// Whether the log file is wanted.
+    /// Whether the log file matches.
     pub fn takes(&self, log_file: &LogFile) -> bool {
         let key = log_file.bucket_and_key().map_or("", |(_, key)| key);
         let among = |parts: &[String], fits: fn(&str, &str) -> bool| {
@@ -27,8 +27,8 @@ impl Selection {
     }
 }
 
-/// A place that log files may be read from: a bucket, or a folder in it. Anybody who can send a message could
-/// otherwise have a worker read whatever its role can, into a table that he may read.
+/// A bucket, or a folder in it, from which log files may be read. Without this limit, anyone who can send a message could
+/// make a worker read whatever its role can read, into a table that the sender may read.
 ///
 /// ```
 /// use logmill_shared::{LogFile, notification::Allowed};
@@ -41,17 +41,17 @@ impl Selection {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allowed {
     bucket: String,
-    /// Empty, or ends with a slash: `AWSLogs/1` is not to allow account 12.
+    /// Empty, or ends with a slash: `AWSLogs/1` must not allow account 12.
     folder: String,
 }
 
-/// It names no bucket in S3.
+/// The text does not name a bucket in S3.
 #[derive(Debug, thiserror::Error)]
 #[error("'{0}' names no bucket; write s3://bucket or s3://bucket/prefix")]
 pub struct NotAllowable(String);
 
 impl Allowed {
-    /// Whether the log file is in this place.
+    /// Whether the log file is in this bucket and folder.
     pub fn allows(&self, log_file: &LogFile) -> bool {
         log_file
             .bucket_and_key()
@@ -117,7 +117,7 @@ mod tests {
             "alb/a.txt"
         ));
         assert!(!takes(selection(&["alb/"], &[]), "nlb/alb/a.log"));
-        // A prefix is of the key, not of the URI.
+        // A prefix applies to the key, not to the URI.
         assert!(!takes(selection(&["s3://b/"], &[]), "a"));
     }
 
@@ -137,7 +137,7 @@ mod tests {
         assert!(!allows("s3://logs/a", "s3://logs/ab"));
         assert!(!allows("s3://logs/a", "s3://logs/b/a/c"));
         assert!(!allows("s3://logs/a", "file:///logs/a/b"));
-        // Keys have no way up: this one is in "a/", and S3 will look for it there.
+        // S3 does not resolve `..`: this key is in "a/", and S3 will look for it there.
         assert!(allows("s3://logs/a", "s3://logs/a/../b"));
     }
 

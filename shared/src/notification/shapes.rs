@@ -1,4 +1,4 @@
-//! The shapes in which a notification comes, told apart by the keys that only one of them has.
+//! The shapes of a notification, distinguished by keys that only one of them has.
 
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 use super::{Announced, BUCKET_BYTES_MAX, KEY_BYTES_MAX, Notification, NotificationError, Reason};
 use crate::log_file::{LogFile, S3};
 
-/// The version of the dispatcher's message. It changes when an older worker would misunderstand a newer message;
-/// a field that may be ignored is no reason.
+/// The version of the dispatcher's message. It changes when an older worker would misunderstand a newer message, but not
+/// for a field that may be ignored.
 pub(super) const VERSION: u64 = 1;
 
-/// How deep messages may be wrapped. S3 over SNS over SQS to a Lambda is three; that Lambda's failure destination over
-/// EventBridge or SNS into a queue makes two more.
+/// Maximum nesting of messages. S3 over SNS over SQS to a Lambda makes three; that Lambda's failure destination over
+/// EventBridge or SNS into a queue adds two.
 pub(super) const NESTED_MAX: u32 = 6;
 
-/// What is repeated of a text that is not understood, in characters.
+/// Maximum characters that an error quotes from a message that is not understood.
 const CUT_CHARACTERS: usize = 100;
 
 /// The dispatcher's message.
@@ -26,12 +26,12 @@ struct Dispatched {
     log_files: Vec<String>,
 }
 
-/// A message written by hand, for `curl`, need not have one.
+/// A message written by hand, for `curl`, may omit the version.
 fn first_version() -> u64 {
     1
 }
 
-/// What S3 sends to a queue, a topic or a Lambda; also what a Lambda gets from SNS and from SQS.
+/// What S3 sends to a queue, a topic or a Lambda, and what a Lambda receives from SNS and from SQS.
 #[derive(Deserialize)]
 struct Records {
     #[serde(rename = "Records")]
@@ -45,7 +45,7 @@ struct S3Record {
     s3: S3Entity,
 }
 
-/// An object, as S3 and EventBridge both put it.
+/// An object, in the form that S3 and EventBridge both use.
 #[derive(Deserialize)]
 struct S3Entity {
     bucket: Bucket,
@@ -60,7 +60,7 @@ struct Bucket {
 #[derive(Deserialize)]
 struct Object {
     key: String,
-    /// Anything at all: it only informs, and what is wrong with it must not cost the log file.
+    /// Any type: the size is only informative, and an invalid one must not lose the log file.
     size: Option<Value>,
     #[serde(alias = "eTag")]
     etag: Option<Value>,
@@ -73,7 +73,7 @@ struct EventBridge {
     detail: S3Entity,
 }
 
-/// What SNS makes of a message, in a queue and within a record for a Lambda.
+/// The envelope of SNS, in a queue and within a record for a Lambda.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Sns {
@@ -83,21 +83,21 @@ struct Sns {
     message: String,
 }
 
-/// What Lambda sends to a function's destination: the event that the function was invoked with, and how that ended. The latter,
-/// the `responsePayload`, was written by the function, and announces nothing.
+/// What Lambda sends to a function's destination: the event that the function was invoked with, and the outcome. The
+/// function itself writes the outcome's `responsePayload`, which announces nothing.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Invocation {
     request_payload: Value,
 }
 
-/// The same, as an event of EventBridge.
+/// [`Invocation`] as an event of EventBridge.
 #[derive(Deserialize)]
 struct InvocationEvent {
     detail: Invocation,
 }
 
-/// A message of a queue, as a Lambda gets it.
+/// A message of a queue, as a Lambda receives it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct SqsRecord {
@@ -121,7 +121,7 @@ pub(super) fn dispatched<'a>(log_files: impl IntoIterator<Item = &'a LogFile>) -
     json!({"version": VERSION, "log_files": log_files}).to_string()
 }
 
-/// Adds to `notification` what a message says that is wrapped in so many others.
+/// Adds the content of a message to `notification`. `wrapped` is the number of messages around it.
 pub(super) fn read(
     message: &Value,
     wrapped: u32,
@@ -197,7 +197,7 @@ fn read_record(
 
 fn read_s3(record: S3Record, notification: &mut Notification) -> Result<(), NotificationError> {
     let key = form_decoded(&record.s3.object.key)?;
-    // MinIO and older emulators write the name as it stands in the bucket's configuration.
+    // MinIO and older emulators send the event name as in the bucket's configuration, with `s3:` in front.
     let name = record.event_name.strip_prefix("s3:");
     let name = name.unwrap_or(&record.event_name);
     let created = name.starts_with("ObjectCreated:");
@@ -209,8 +209,8 @@ fn read_event_bridge(
     wrapped: u32,
     notification: &mut Notification,
 ) -> Result<(), NotificationError> {
-    // What isn't about objects, such as CloudTrail's record of a PUT, may still be how somebody means to announce
-    // log files. It must not vanish as "another event".
+    // An event that isn't about objects, such as CloudTrail's record of a PUT, may be someone's way to announce log
+    // files. It must not be dropped as "another event".
     match message.get("detail-type").and_then(Value::as_str) {
         Some(name) if name.starts_with("Object ") => {}
         Some(name) if name.starts_with("Lambda Function Invocation Result") => {
@@ -225,7 +225,7 @@ fn read_event_bridge(
         }
     }
     let event: EventBridge = part("the event of EventBridge", message)?;
-    // Unlike in S3's own notifications the key is not encoded here: decoding would turn a `+` into a space.
+    // Unlike in S3's own notifications, the key is not encoded here: decoding would turn a `+` into a space.
     let key = event.detail.object.key.clone();
     let created = event.detail_type == "Object Created";
     take(
@@ -253,7 +253,7 @@ fn read_sns(
     }
 }
 
-/// What a function was invoked with. Where that went wrong it was not passed on.
+/// Reads the event that a function was invoked with. If the invocation failed, the event was not passed on.
 fn read_invocation(
     invocation: &Invocation,
     wrapped: u32,
@@ -265,7 +265,7 @@ fn read_invocation(
     read(&invocation.request_payload, wrapped + 1, notification)
 }
 
-/// The messages of an event that SQS has brought to a Lambda. `None`: it is another event.
+/// The messages of an event that SQS has delivered to a Lambda. `None` for any other event.
 pub(super) fn sqs_messages(event: &Value) -> Option<Vec<(String, String)>> {
     let Records { records } = Records::deserialize(event).ok()?;
     let messages = records.iter().map(|record| {
@@ -280,7 +280,7 @@ pub(super) fn sqs_messages(event: &Value) -> Option<Vec<(String, String)>> {
     (!messages.is_empty()).then_some(messages)
 }
 
-/// What one message of such an event says.
+/// Reads one message of an event from SQS.
 pub(super) fn read_body(
     body: &str,
     notification: &mut Notification,
@@ -322,7 +322,7 @@ fn take(
     Ok(())
 }
 
-/// A key as S3 has it, of the form in which S3 announces it.
+/// Decodes the form in which S3 announces a key.
 fn form_decoded(key: &str) -> Result<String, NotificationError> {
     let spaced = key.replace('+', " ");
     match percent_decode_str(&spaced).decode_utf8() {
@@ -331,7 +331,7 @@ fn form_decoded(key: &str) -> Result<String, NotificationError> {
     }
 }
 
-/// Refuses what no bucket holds. A name with a `/` would make another object's URI of it.
+/// Refuses names that no bucket or object can have. With a `/` in the bucket's name, the URI would be another object's.
 fn check(bucket: &str, key: &str) -> Result<(), NotificationError> {
     let why = match (bucket.len(), key.len()) {
         (0, _) => "it has no bucket",
@@ -361,7 +361,7 @@ fn part<'a, T: Deserialize<'a>>(
     })
 }
 
-/// The beginning of a text that anybody may have written, for a message that goes to a log.
+/// The beginning of an untrusted text, for a message that goes to a log.
 fn cut(text: &str) -> String {
     match text.char_indices().nth(CUT_CHARACTERS) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -369,7 +369,7 @@ fn cut(text: &str) -> String {
     }
 }
 
-/// Names what was found by its keys, which say what it is, and not by its values, which may be anything.
+/// Describes JSON by its keys, which tell what it is, and not by its values, which may be anything.
 fn described(json: &Value) -> String {
     match json {
         Value::Object(object) if object.is_empty() => "an empty object".to_owned(),

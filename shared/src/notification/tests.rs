@@ -73,7 +73,7 @@ const TEST_EVENT: &str = r#"{
   "HostId": "8cLeGAmw098X5cv4Zkwcmo8vvZa3eH3eKxsPzbB9wrR+YstdA6Knx4Ip8EXAMPLE"
 }"#;
 
-/// What SNS puts into a queue, unless raw delivery is switched on.
+/// What SNS sends to a queue, unless raw delivery is switched on.
 fn sns(message: &str) -> String {
     json!({
         "Type": "Notification",
@@ -90,7 +90,7 @@ fn sns(message: &str) -> String {
     .to_string()
 }
 
-/// What a Lambda gets from SNS.
+/// What a Lambda receives from SNS.
 fn sns_to_lambda(message: &str) -> String {
     json!({"Records": [{
         "EventVersion": "1.0",
@@ -113,7 +113,7 @@ fn sns_to_lambda(message: &str) -> String {
     .to_string()
 }
 
-/// What a Lambda gets from SQS.
+/// What a Lambda receives from SQS.
 fn sqs_to_lambda(bodies: &[&str]) -> String {
     let records: Vec<Value> = bodies
         .iter()
@@ -175,7 +175,7 @@ fn s3_tells_a_queue_a_topic_or_a_lambda() {
         bytes: Some(1024),
         etag: Some("d41d8cd98f00b204e9800998ecf8427e".to_owned()),
     };
-    // By itself, as with raw delivery, and in all that may be around it.
+    // By itself, as with raw delivery, and in everything that may wrap it.
     for message in [
         S3_EVENT.to_owned(),
         sns(S3_EVENT),
@@ -227,14 +227,14 @@ fn invocation(event: &str) -> String {
         "responseContext": {
             "statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"
         },
-        // A function may answer anything. What it names is not announced by it.
+        // A function may return anything. Its response announces nothing.
         "responsePayload": {"errorMessage": "failed", "log_files": ["s3://other/a"],
             "Records": [record("ObjectCreated:Put", "b")]}
     })
     .to_string()
 }
 
-/// The same, where the destination is a bus of EventBridge.
+/// [`invocation`] for a destination that is a bus of EventBridge.
 fn invocation_event(event: &str) -> String {
     json!({
         "version": "0",
@@ -247,7 +247,7 @@ fn invocation_event(event: &str) -> String {
     .to_string()
 }
 
-/// As one such message came into a queue.
+/// A message as it arrived in a queue.
 #[test]
 fn what_a_failure_destination_put_into_a_queue_is_understood() {
     let message = r#"{"version":"1.0","timestamp":"2026-11-20T10:10:00Z","requestContext":{"requestId":"x","functionArn":"arn:aws:lambda:us-east-1:123456789012:function:d","condition":"RetriesExhausted","approximateInvokeCount":3},"requestPayload":{"Records":[{"eventVersion":"2.1","eventSource":"aws:s3","awsRegion":"us-east-1","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"logs"},"object":{"key":"AWSLogs/a.log.gz","size":100}}}]},"responseContext":{"statusCode":200,"functionError":"Unhandled"},"responsePayload":{"errorMessage":"x"}}"#;
@@ -261,7 +261,7 @@ fn what_a_failure_destination_put_into_a_queue_is_understood() {
     assert_eq!(notification.left_out, []);
 }
 
-/// Whatever a function was invoked with, and whatever its failure destination is.
+/// For any event that a function was invoked with, and for any failure destination.
 #[test]
 fn a_failed_invocation_announces_what_the_function_was_invoked_with() {
     let events = [
@@ -286,7 +286,7 @@ fn a_failed_invocation_announces_what_the_function_was_invoked_with() {
     for (event, uri) in &events {
         let destination = invocation(event);
         for message in [
-            // The dead-letter queue of an asynchronous invocation gets the event as it is.
+            // The dead-letter queue of an asynchronous invocation gets the event unchanged.
             event,
             &destination,
             &sns(&destination),
@@ -353,7 +353,7 @@ fn messages_of_a_queue_are_understood_each_by_itself() {
         .collect();
     assert_eq!(names, [Some("a"), None, Some("b")]);
 
-    // Of all others nothing can be acknowledged by itself.
+    // In all other events, no message can be acknowledged separately.
     for event in [
         serde_json::from_str(S3_EVENT).unwrap(),
         serde_json::from_str(&sns_to_lambda(S3_EVENT)).unwrap(),
@@ -376,11 +376,12 @@ fn the_dispatchers_message_is_read_as_it_was_written() {
         serde_json::from_str::<Value>(&super::message(&[LogFile::new("s3://b/k")])).unwrap(),
         json!({"version": 1, "log_files": ["s3://b/k"]})
     );
-    // Whatever was announced to the dispatcher is passed on: here of a size that the message does not have.
+    // The dispatcher passes on everything that was announced to it: here an object whose size the message does not
+    // contain.
     let announced = parse(&created("a_$folder$")).unwrap().log_files;
     let message = super::message(announced.iter().map(|each| &each.log_file));
     assert_eq!(uris(&message), ["s3://logs/a_$folder$"]);
-    // By hand, and with what a later version may add.
+    // Written by hand, and with a field that a later version may add.
     assert_eq!(uris(r#"{"log_files":["s3://b/k"]}"#), ["s3://b/k"]);
     assert_eq!(
         uris(r#"{"log_files":["s3://b/k"],"version":1,"sent_at":7}"#),
@@ -399,7 +400,7 @@ fn keys_are_form_decoded_once() {
         ("AWSLogs/1/%C3%BC/%E2%82%AC.log.gz", "AWSLogs/1/ü/€.log.gz"),
         ("a%3D1/b%3A2", "a=1/b:2"),
         ("a%0Ab%22", "a\nb\""),
-        // Not from S3, but from what doesn't encode: what is no code stays.
+        // Not from S3, but from a sender that doesn't encode: invalid escapes are kept.
         ("100%", "100%"),
         ("%zz/ü", "%zz/ü"),
     ] {
@@ -478,7 +479,7 @@ fn what_can_be_no_log_is_left_out() {
     assert_eq!(why(&hadoop), Reason::Folder);
     let unknown = event_bridge("Object Created", "AWSLogs_$folder$");
     assert_eq!(uris(&unknown), ["s3://logs/AWSLogs_$folder$"]);
-    // Has bytes, and has any name: a worker will see what it is.
+    // Objects with bytes and any name: a worker will inspect them.
     for key in ["a_$folder$", "conn_log.1.log.gz", "export.gz", "b"] {
         assert_eq!(uris(&created(key)), [format!("s3://logs/{key}")]);
     }
@@ -597,7 +598,7 @@ fn what_is_not_understood_is_an_error_that_says_what_it_is() {
     assert_eq!(uris(&created(&"k".repeat(1024))).len(), 1);
 }
 
-/// A bucket's name with a slash would be taken for a shorter one, which may be allowed where this is not.
+/// A bucket's name with a slash would be taken for a shorter name, which may be allowed where this one is not.
 #[test]
 fn a_bucket_has_no_slash() {
     let message = json!({"Records": [{"eventName": "ObjectCreated:Put",
@@ -627,7 +628,7 @@ fn messages_are_not_unwrapped_for_ever() {
     assert!(error(&nested).contains("recursion limit"));
 }
 
-/// Every beginning of each sample, and each with a byte replaced, is an answer or an error and never a panic.
+/// Every prefix of each sample, and each sample with a byte replaced, gives an answer or an error and never a panic.
 #[test]
 fn damaged_messages_do_not_panic() {
     let samples = [

@@ -1,4 +1,4 @@
-//! `logmill check`: what a rollup is made of and, from a sample of logs, what it will come to.
+//! `logmill check`: describes a rollup and, given a sample of logs, shows what its table will contain.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -16,10 +16,10 @@ use crate::terminal::escaped;
 
 const MILLISECONDS_PER_DAY: f64 = 86_400_000.0;
 
-/// Rows of the sample that are shown.
+/// Rows of the sample that are printed.
 const SHOWN_ROWS: usize = 10;
 
-/// Reasons of failed lines that are shown.
+/// Reasons for failed lines that are printed.
 const SHOWN_REASONS: usize = 10;
 
 /// Describes a rollup: its columns, their types and how they merge.
@@ -63,7 +63,7 @@ pub fn describe(rollup: &Rollup) -> String {
     text
 }
 
-/// Says where the rollup can fail on what visitors write.
+/// Lists the expressions on which input from visitors can make the rollup fail.
 fn warnings(rollup: &Rollup) -> String {
     let mut text = String::new();
     if !rollup.fallible().is_empty() {
@@ -84,7 +84,7 @@ fn warnings(rollup: &Rollup) -> String {
     text
 }
 
-/// Runs a rollup over a sample of logs, in a folder of its own that is removed again, and says what came of it.
+/// Runs a rollup over a sample of logs in a temporary folder, and reports the result.
 pub async fn sample(
     rollup: Rollup,
     logs: &[String],
@@ -182,13 +182,13 @@ pub async fn sample(
     Ok(text)
 }
 
-/// A rollup that counts the lines whose URL Trino can't parse: all of its functions of URLs are NULL for it, with no word.
+/// A rollup that counts the lines whose URL Trino can't parse. For these, all URL functions silently return NULL.
 struct Urls(Rollup);
 
 impl Urls {
     const TABLE: &str = "logmill_unparsable_urls";
 
-    /// Of the logs that a rollup reads. `None` if it uses no function of URLs.
+    /// For the logs that `rollup` reads. `None` if it uses no URL function.
     async fn of(rollup: &Rollup) -> Result<Option<Self>> {
         if !rollup
             .definition()
@@ -206,7 +206,7 @@ impl Urls {
         Ok(Some(Self(rollup.map_err(anyhow::Error::msg)?)))
     }
 
-    /// How many there are, if there are any.
+    /// The number of such lines; `None` if there are none.
     async fn unparsable(root: &Root, summary: &Summary) -> Result<Option<u64>> {
         if !summary
             .tables

@@ -1,5 +1,5 @@
-//! Where log files stand with the tables: counted, staged, changed since, or missing. What is told here is the proof of
-//! completeness, so that all that can't be read of a table is an error.
+//! Finds the state of log files in the tables: counted, staged, changed since, or missing. This is the proof of
+//! completeness, so any part of a table that can't be read is an error.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -15,43 +15,43 @@ use crate::intake::log_object::LogObject;
 use crate::table::definition::REJECTED_LINES;
 use crate::table::{Definition, Entry, Root, TableError, Version, Waiting};
 
-/// Shards that are read at once of a table, and held with all that their entries say: an hour of a large fleet has
-/// tens of thousands of log files.
+/// Shards of a table that are read at once. Their entries are all in memory: an hour of a large fleet has tens of thousands
+/// of log files.
 const SHARDS_AT_ONCE: usize = 8;
 
-/// Where a log file stands.
+/// The state of a log file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
     /// Every table that reads its format has counted it.
     Counted,
-    /// The next commits will count it; nothing needs to be done.
+    /// The next commits will count it; no action is needed.
     Staged,
-    /// It was counted, and is another by now. The change is not counted.
+    /// It was counted, and has changed since. The change is not counted.
     Changed,
-    /// It can't be counted by some tables as it stands: which, and why. It is set aside, until a person has done something.
+    /// Some tables can't count it in its current state: table and reason. It stays set aside until a person acts.
     SetAside(Vec<(String, String)>),
-    /// Nobody has dealt with it, or not for all tables. Where its name says nothing, it may be no log at all: only who
-    /// reads it knows.
+    /// At least one table has neither counted nor staged it. If its name does not tell the format, it may not be a log at
+    /// all: only reading it can tell.
     Missing {
-        /// The tables that have it neither counted nor staged.
+        /// Tables that have neither counted nor staged it.
         tables: Vec<String>,
         /// Whether other tables have it.
         in_others: bool,
     },
-    /// Nothing is known of it: no table that may read it can be read.
+    /// None of the tables that may read it can be opened.
     Unknown,
-    /// By its name, or its size, it is no log that a table here reads: what it is instead.
+    /// Its name or its size shows that no table here reads it: the kind of file.
     Skipped(String),
 }
 
-/// What the tables have counted and what is staged for them, read as far as is asked for.
+/// Counted and staged log files of the tables. Ledger shards are read on demand.
 pub struct Ledgers {
     tables: Vec<Ledger>,
-    /// Tables that can't be read, and why: of them nothing is known.
+    /// Tables that can't be read, and why. What they have counted is unknown.
     pub(crate) unread: Vec<(String, String)>,
 }
 
-/// One table's. It has some 50 bytes for each log file of the hours that were asked for.
+/// The ledger of one table. It takes about 50 bytes for each log file of the shards that were read.
 struct Ledger {
     table: String,
     format: &'static LogFormat,
@@ -62,20 +62,21 @@ struct Ledger {
     counted: HashMap<LogFileId, Counted>,
 }
 
-/// What is kept of an [`Entry`].
+/// The part of an [`Entry`] that is kept in memory.
 struct Counted {
-    /// Its log table, if it is one that is known here.
+    /// Its log format, if the log table is a known one.
     format: Option<&'static LogFormat>,
-    /// A hash: a changed log file has the same by a chance of 1 in 2^64.
+    /// A hash of the ETag. A changed log file has the same hash with a probability of 1 in 2^64.
     etag: u64,
 }
 
 impl Ledgers {
-    /// Opens the ledgers of all tables at this place, as they are now. Delta tables that are none of logmill's are left alone.
+    /// Opens the ledgers of all tables under `root`, in their current version. Ignores Delta tables that logmill did not
+    /// create.
     ///
     /// # Errors
     ///
-    /// There is no table, or none can be read.
+    /// There are no tables, or none of them can be read.
     pub async fn open(root: &Root) -> Result<Self> {
         let names = root.tables().await?;
         let names = names.into_iter().filter(|name| name != REJECTED_LINES);
@@ -102,14 +103,14 @@ impl Ledgers {
         }
     }
 
-    /// Whether anything is set aside.
+    /// Whether any log file is set aside.
     pub fn have_set_aside(&self) -> bool {
         let mut tables = self.tables.iter();
         tables.any(|table| table.waiting.all_set_aside().next().is_some())
     }
 
-    /// What is set aside of these shards beside these log files, and not counted: each one's id, and why. Of a staged file that is
-    /// damaged, nothing else may be known.
+    /// Returns log files of these shards that are set aside, not counted, and not among `log_files`: id and reason. If a
+    /// staged file is damaged, nothing else may be known.
     ///
     /// # Errors
     ///
@@ -141,11 +142,11 @@ impl Ledgers {
         Ok(all)
     }
 
-    /// Fails if there is a table that can't be read.
+    /// Fails if any table can't be read.
     ///
     /// # Errors
     ///
-    /// Why the first of them can't.
+    /// The reason for the first such table.
     pub fn see_all_read(&self) -> Result<()> {
         match self.unread.first() {
             Some((_, error)) => bail!("{error}"),
@@ -153,7 +154,7 @@ impl Ledgers {
         }
     }
 
-    /// Where these log files stand, in their order. Reads the ledgers' hours that it has not read.
+    /// Returns the states of these log files, in the same order. Reads the ledger shards that were not read before.
     pub async fn standings(&mut self, found: &[LogObject]) -> Result<Vec<Standing>> {
         let shards: HashSet<Shard> = found.iter().map(|found| found.log_file.shard()).collect();
         let ids: Vec<LogFileId> = found.iter().map(|found| found.log_file.id()).collect();
@@ -186,7 +187,7 @@ impl Ledgers {
             Format::Unknown => None,
             Format::None(what) => return Standing::Skipped(what),
         };
-        // As long as nothing tells its format, it may be a log that all tables wait for.
+        // While its format is unknown, it may be a log for any of the tables.
         let reading: Vec<&Ledger> = self.reading(format).collect();
         match (reading.is_empty(), format) {
             (true, _) if !self.unread.is_empty() => return Standing::Unknown,
@@ -223,7 +224,7 @@ impl Ledgers {
         }
     }
 
-    /// What has been counted or staged once has told its format; else its name may.
+    /// Finds the format of a log file: from its ledger entry or staged file, or else from its name.
     fn format(&self, log_file: &LogFile, id: LogFileId, counted: &[&Counted]) -> Format {
         if let Some(format) = counted.iter().find_map(|counted| counted.format) {
             return Format::Known(format);
@@ -238,7 +239,7 @@ impl Ledgers {
         }
     }
 
-    /// The tables that read this format; all, if it is not known.
+    /// The tables that read this format, or all tables if it is unknown.
     fn reading(&self, format: Option<&'static LogFormat>) -> impl Iterator<Item = &Ledger> {
         let reads = move |table: &&Ledger| format.is_none_or(|format| format == table.format);
         self.tables.iter().filter(reads)
@@ -256,16 +257,16 @@ enum Format {
     None(String),
 }
 
-/// Why a log of this format is left alone.
+/// Why a log of this format is skipped.
 pub(crate) fn not_read(format: &LogFormat) -> String {
     format!("of {}, which no table here reads", format.table)
 }
 
 impl Ledger {
-    /// `None` of a Delta table that is none of logmill's.
+    /// Returns `None` for a Delta table that logmill did not create.
     async fn open(root: &Root, table: String) -> Result<Option<Self>> {
         let read = async || {
-            // In this order: what a commit takes from staging meanwhile is in the version that is read after it.
+            // Staging is read before the version: what a concurrent commit removes from staging is in the later version.
             let waiting = root.waiting(&table).await?;
             let version = match root.read(&table).await {
                 Err(TableError::NotOurs { .. }) => return Ok(None),
@@ -288,7 +289,7 @@ impl Ledger {
         }))
     }
 
-    /// Reads what it has counted in these shards, and looks at what is staged of these log files.
+    /// Reads the table's ledger for these shards, and checks which of these log files are staged.
     async fn read(&mut self, shards: &HashSet<Shard>, log_files: &[LogFileId]) -> Result<()> {
         let seen = self
             .waiting
@@ -435,7 +436,7 @@ mod tests {
             .await;
         for name in [ALB_NAME, "export.log"] {
             let found = scene.log(name, ALB).await;
-            // A name that says nothing may be that of any log.
+            // A name that does not tell the format may belong to any log.
             let all = if name == ALB_NAME {
                 vec!["one", "two"]
             } else {
@@ -467,7 +468,7 @@ mod tests {
             let changed = scene.log(name, &ALB.repeat(2)).await;
             assert_eq!(scene.standing(&changed).await, Standing::Changed);
         }
-        // A table that has come since has counted nothing.
+        // A table that was added later has counted nothing.
         let found = scene.log(ALB_NAME, ALB).await;
         scene.tables(&[("zero", "alb_access_logs")]).await;
         assert_eq!(scene.standing(&found).await, missing(&["zero"], true));

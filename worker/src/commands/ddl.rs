@@ -1,8 +1,8 @@
-//! `logmill ddl`: what makes tables known to Athena, and queries to begin with.
+//! `logmill ddl`: statements that register tables with Athena, and example queries.
 //!
-//! Athena takes a Delta table's columns from its log, so the DDL names none of them; it goes on being right when a table
-//! changes. Queries are Trino's, and run there as they are. Each statement ends with a semicolon, and Athena runs one
-//! at a time.
+//! Athena takes the columns of a Delta table from its log. The DDL does not list them, so it stays valid when a table
+//! changes. The queries are Trino SQL and run unchanged. Each statement ends with a semicolon, and Athena runs one at a
+//! time.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -13,10 +13,10 @@ use crate::table::definition::DATE_COLUMN;
 use crate::table::{Column, Definition};
 use crate::table::{MergeRule, sum_state};
 
-/// Aggregates that one query shows. More of them would not fit on a screen.
+/// Number of aggregates in one example query. More would not fit on a screen.
 const SHOWN_COLUMNS: usize = 4;
 
-/// The statements for these tables, below the place `tables`.
+/// Returns the statements for these tables, which are in the folder `place`.
 pub fn ddl(tables: &[&Definition], place: &str, database: &str) -> String {
     let place = place.trim_end_matches('/').replace('\'', "\\'");
     let quoted_database = Language::Ddl.quoted(database);
@@ -41,11 +41,11 @@ pub fn ddl(tables: &[&Definition], place: &str, database: &str) -> String {
     text
 }
 
-/// The two languages that Athena speaks. A name that is none of their plain words is quoted, each in its own way. The lists are
-/// those of "Escape reserved keywords in queries" in the Athena user guide.
+/// The two SQL dialects of Athena. Names that are not plain words are quoted, differently in each dialect. The lists of
+/// reserved words are from "Escape reserved keywords in queries" in the Athena user guide.
 #[derive(Debug, Clone, Copy)]
 enum Language {
-    /// Hive's, for statements that define.
+    /// Hive's, for DDL statements.
     Ddl,
     /// Trino's, for queries.
     Query,
@@ -97,12 +97,12 @@ impl Language {
     }
 }
 
-/// A name in a query.
+/// Quotes a name for a query, if necessary.
 fn quoted(name: &str) -> Cow<'_, str> {
     Language::Query.quoted(name)
 }
 
-/// A handful of queries over a table, each with what it shows.
+/// A few queries over a table, each with a description.
 fn queries(table: &Definition, database: &str) -> Vec<(String, String)> {
     let from = format!("FROM {}.{}", quoted(database), quoted(&table.name));
     if !table.merges() {
@@ -194,7 +194,7 @@ fn queries(table: &Definition, database: &str) -> Vec<(String, String)> {
     queries
 }
 
-/// The partitions of these days and today. A query without them reads the whole table.
+/// A condition for the partitions of these days and today. A query without it reads the whole table.
 fn days(before_today: u32) -> String {
     match before_today {
         0 => "date = current_date".to_owned(),
@@ -202,11 +202,11 @@ fn days(before_today: u32) -> String {
     }
 }
 
-/// The call that says what the column is over many rows, if one does, and the column's name.
+/// Returns the call that merges the column over many rows, if there is one, and the column's name.
 fn merged_again(column: &Column) -> Option<(String, Cow<'_, str>)> {
     let name = quoted(&column.name);
     let function = match column.rule? {
-        // A bigint can't hold some; its exact state can. Files of format 1 have none.
+        // A bigint can overflow, but its exact state can't. Files of format 1 have no exact state.
         MergeRule::BigintSum => {
             let exact = format!("sum(coalesce({}, {name}))", sum_state(&column.name));
             return Some((exact, name));
@@ -252,7 +252,7 @@ mod tests {
         assert!(text.contains("value_at_quantile(merge(cast(sizes AS tdigest)), 0.99)"));
     }
 
-    /// Whether all names like this one are quoted in the statements, which have keywords in capital letters.
+    /// Whether all occurrences of this name in the statements are quoted. Keywords are in capital letters.
     fn is_quoted(text: &str, name: &str) -> bool {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let statements = text.lines().filter(|line| !line.starts_with("--"));
@@ -281,7 +281,7 @@ mod tests {
             let text = ddl(&[rollup.definition()], "s3://b", "logs");
             let key = format!("-- t: yesterday's largest, by \"{word}\"");
             assert!(text.contains(&key), "{text}");
-            // The statements have these two as what they are.
+            // The statements use these two words with their usual meaning.
             let is_meant = ["current_date", "current_timestamp"].contains(&word);
             assert!(is_meant || is_quoted(&text, word), "{word}: {text}");
         }

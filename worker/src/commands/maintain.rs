@@ -1,4 +1,4 @@
-//! `logmill maintain`: settles and vacuums every table, once.
+//! `logmill maintain`: compacts and vacuums every table once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,19 +9,19 @@ use crate::rollup::Rollup;
 use crate::table::definition::REJECTED_LINES;
 use crate::table::{Compacted, Definition, RejectedLines, Root, Vacuumed, Version};
 
-/// What has been done to a table.
+/// The results of maintaining one table.
 #[derive(Debug)]
 pub struct Maintained {
-    /// Its name.
+    /// The table's name.
     pub table: String,
-    /// What was packed; `None` if another worker has the table's lease, and so does it.
+    /// What was compacted; `None` if another process holds the table's lease, and therefore compacts it.
     pub settled: Option<Compacted>,
     /// What was deleted.
     pub vacuumed: Vacuumed,
 }
 
-/// Settles and vacuums every table of `root`. What was replaced is kept for `grace`. A table that fails does not keep
-/// the others from it.
+/// Compacts and vacuums every table of `root`. Replaced files are kept for `grace`. A failure of one table does not affect
+/// the others.
 pub async fn maintain(root: &Root, grace: Duration) -> Result<Vec<Result<Maintained>>> {
     let mut maintained = Vec::new();
     for name in root.tables().await? {
@@ -49,7 +49,7 @@ async fn maintain_table(root: &Root, name: &str, grace: Duration) -> Result<Main
     })
 }
 
-/// What a table is, by the SQL that it remembers.
+/// The definition of a table, from the SQL that the table stores.
 async fn definition(name: &str, version: &Version) -> Result<Arc<Definition>> {
     if name == REJECTED_LINES {
         return Ok(RejectedLines::definition());
@@ -57,7 +57,7 @@ async fn definition(name: &str, version: &Version) -> Result<Arc<Definition>> {
     Ok(Arc::clone(rollup(name, version).await?.definition()))
 }
 
-/// The rollup that a table is made by, by the SQL that it remembers.
+/// The rollup that produces a table, from the SQL that the table stores.
 pub(crate) async fn rollup(name: &str, version: &Version) -> Result<Rollup> {
     Rollup::from_sql(name, version.sql())
         .await

@@ -1,4 +1,4 @@
-//! What the command line offers, a module for each command. [`completeness`] is shared by `verify` and `replay`.
+//! The commands, one module each. [`completeness`] is shared by `verify` and `replay`.
 
 pub mod maintain;
 pub mod completeness;

@@ -1,7 +1,8 @@
-//! `logmill retry`: what is set aside is tried again.
+//! `logmill retry`: tries again to count log files that are set aside.
 //!
-//! What is staged, and could not be committed, is put back for the next commit. Log files of which nothing usable is staged are read
-//! again. A note goes when the ledger has its log file, and not before: whatever ends this early loses nothing.
+//! Staged files that could not be committed are put back for the next commit. Log files without a usable staged file are
+//! read again. A note is deleted only when the ledger has its log file, so that nothing is lost if the command is
+//! interrupted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,22 +14,23 @@ use crate::intake::log_object::Listed;
 use crate::rollup::Loaded;
 use crate::table::{Root, SetAside};
 
-/// What has been tried again.
+/// The results of a retry.
 #[derive(Debug, Default)]
 pub struct PutBack {
-    /// Log files that were set aside, by table.
+    /// Number of log files that were set aside, by table.
     pub set_aside: BTreeMap<String, usize>,
-    /// Those that are still set aside, by table, each with its URI or id and the reason.
+    /// Log files that are still set aside, by table: URI or id, and the reason.
     pub still: BTreeMap<String, Vec<(String, String)>>,
-    /// What came of reading the log files again.
+    /// The results of reading log files again.
     pub summary: Summary,
 }
 
-/// Tries again what is set aside for the tables, or for one of them.
+/// Retries the log files that are set aside for all tables, or for one of them.
 ///
 /// # Errors
 ///
-/// There is no such table, or the notes can't be read or written. What fails of a single log file or table is in the result.
+/// The table does not exist, or the notes can't be read or written. Failures of single log files or tables are in the
+/// result.
 pub async fn put_back(
     rollups: Loaded,
     options: &Options,
@@ -62,7 +64,7 @@ pub async fn put_back(
     let mut listed = Listed::default();
     let mut gone = Vec::new();
     for uri in log_files {
-        // On disk a URI is that of a path.
+        // On disk the URI is a `file:` URL.
         let path = url::Url::parse(&uri)
             .ok()
             .filter(|url| url.scheme() == "file");

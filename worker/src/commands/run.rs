@@ -1,4 +1,4 @@
-//! `logmill run`: log files from folders and buckets, staged on all cores and committed, once through.
+//! `logmill run`: one batch run. It stages log files from folders and buckets on all cores, and commits them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::num::NonZeroUsize;
@@ -30,76 +30,76 @@ use crate::rollup::Loaded;
 use crate::table::definition::REJECTED_LINES;
 use crate::table::{Entry, Lost, Root, TableError};
 
-/// What to run.
+/// Configuration of a run.
 #[derive(Debug)]
 pub struct Options {
-    /// Log files, and folders of them: paths, and `s3://bucket/key`.
+    /// Log files and folders of log files: paths or `s3://bucket/key`.
     pub logs: Vec<String>,
     /// The folder of tables.
     pub tables: String,
-    /// The most text that a log file may expand to, in bytes.
+    /// Maximum decompressed size of a log file, in bytes.
     pub max_log_file_bytes: u64,
-    /// Log files read at once; by default, one per core.
+    /// Log files read concurrently; by default one per core.
     pub threads: Option<NonZeroUsize>,
-    /// Files that are left out.
+    /// Files to ignore.
     pub ignore: Ignore,
 }
 
-/// What has been done.
+/// The results of a run.
 #[derive(Debug, Default)]
 pub struct Summary {
-    /// Log files that a rollup reads, whether they are counted by now or have been before.
+    /// Log files that a rollup reads, whether this run or an earlier one counted them.
     pub log_files: usize,
-    /// Log files that the tables have counted by this run.
+    /// Log files that tables counted in this run.
     pub counted: usize,
-    /// Log files that all tables had counted before.
+    /// Log files that all tables had counted before this run.
     pub counted_before: usize,
-    /// Log files that were counted before, and have changed since: the change is not counted.
+    /// Log files that were counted earlier and have changed since. The change is not counted.
     pub changed: Vec<String>,
-    /// Files that are no logs which a rollup reads: how many of each kind.
+    /// Number of skipped files, by kind: no rollup reads them.
     pub skipped: BTreeMap<String, usize>,
     /// Files of no known kind, each with what it looks like.
     pub unrecognised: Vec<(String, &'static str)>,
-    /// Files that were left out as they are to be ignored.
+    /// Number of files excluded by the ignore patterns.
     pub ignored: usize,
-    /// Log files that have the name of another one, and count beside it.
+    /// Log files with the same name as another one. They are counted in addition to it.
     pub copies: Vec<Copy>,
-    /// Log files that flate2 has read and logmill's own decoder refuses.
+    /// Log files that logmill's own decoder refused and flate2 could read.
     pub by_second_opinion: Vec<String>,
     /// Log files of which nothing is counted, each with the reason.
     pub failed: Vec<(String, String)>,
-    /// Lines on which a rollup fails, by its table: they are in none of its rows.
+    /// Number of lines on which a rollup fails, by table. No row of the table includes them.
     pub failed_lines: BTreeMap<String, u64>,
     /// Values that tables could not store exactly, by table.
     pub lost: BTreeMap<String, Lost>,
-    /// What was read.
+    /// What was read in total.
     pub reading: Reading,
-    /// Log files that are set aside for a table, and why: by the table's name, the first of them, and how many they are.
+    /// Log files that are set aside, by table.
     pub set_aside: BTreeMap<String, SetAsideSummary>,
-    /// What is the matter with rollups and tables.
+    /// Problems with rollups and tables.
     pub troubles: Vec<Trouble>,
-    /// The tables, as they are now.
+    /// The tables after the run.
     pub tables: Vec<TableSummary>,
     /// Time from the first log file to the last commit.
     pub elapsed: Duration,
 }
 
-/// What a run has set aside for a table.
+/// The log files that a run has set aside for one table.
 #[derive(Debug, Default)]
 pub struct SetAsideSummary {
-    /// How many log files.
+    /// Number of log files.
     pub log_files: usize,
-    /// One of them, and why.
+    /// The first of them, and the reason.
     pub first: (String, String),
 }
 
 impl Summary {
-    /// Whether all that was found is counted by all tables, and anything was found.
+    /// Whether any log file was found, and all tables count all of them.
     pub fn is_complete(&self) -> bool {
         self.log_files + self.counted > 0 && !self.has_failures()
     }
 
-    /// Whether something of what was found is not counted by some table.
+    /// Whether some table lacks something that was found.
     pub fn has_failures(&self) -> bool {
         let failed = self.troubles.iter().any(|trouble| trouble.is_failure);
         failed || !self.failed.is_empty() || !self.set_aside.is_empty()
@@ -113,7 +113,7 @@ impl Summary {
         of_table.log_files += 1;
     }
 
-    /// Adds what has been said of no table yet.
+    /// Adds a problem unless it was reported before.
     fn trouble(&mut self, trouble: Trouble) {
         if !self.troubles.contains(&trouble) {
             self.troubles.push(trouble);
@@ -134,15 +134,15 @@ pub struct TableSummary {
     pub bytes: u64,
 }
 
-/// Is told how far a run is.
+/// Receives the progress of a run.
 pub trait Progress: Send {
-    /// So many log files, of so many bytes, are to be read.
+    /// Reading begins: the number of log files and their total size in bytes.
     fn begin(&mut self, log_files: usize, bytes: u64);
-    /// A log file has been dealt with.
+    /// A log file has been processed.
     fn advance(&mut self, log_file_bytes: u64, text_bytes: u64);
-    /// All log files have been read, and the last commit is under way.
+    /// All log files have been read, and the last commit is in progress.
     fn committing(&mut self);
-    /// All is done.
+    /// The run is over.
     fn end(&mut self);
 }
 
@@ -160,7 +160,7 @@ pub async fn run(
     run_over(listed, rollups, &root, options, progress).await
 }
 
-/// The same over what has been listed.
+/// Like [`run`], over log files that are already listed.
 pub(crate) async fn run_over(
     listed: Listed,
     rollups: Loaded,
@@ -229,7 +229,7 @@ pub(crate) async fn run_over(
                 files: version.files().len(),
                 bytes: version.files().iter().map(|file| file.bytes).sum(),
             }),
-            // That it could not be committed says the same.
+            // If there was a problem with this table before, this one adds nothing.
             Err(error) if summary.troubles.iter().all(|trouble| trouble.table != name) => {
                 summary.trouble(not_read(name, &error));
             }
@@ -242,7 +242,7 @@ pub(crate) async fn run_over(
 }
 
 impl Summary {
-    /// Takes in what was listed, without what is to be ignored. What can't be looked at has failed.
+    /// Adds what was listed, except ignored files. Files that can't be accessed count as failed.
     fn take(&mut self, listed: Listed, ignore: &Ignore) -> Vec<LogObject> {
         let Listed {
             mut found,
@@ -261,7 +261,7 @@ impl Summary {
         found
     }
 
-    /// Looks for names that come twice, in what was found or, counted before, in the ledgers.
+    /// Finds log files with equal names, among the listed ones and those that the ledgers counted before.
     fn find_copies<'a>(&mut self, found: &[LogObject], entries: impl Iterator<Item = &'a Entry>) {
         let mut names = Names::default();
         let met = found.iter().filter_map(|found| names.meet(&found.log_file));
@@ -287,7 +287,7 @@ impl Summary {
     }
 }
 
-/// A log file, and the tables that have not counted it.
+/// A log file and the indices of the tables that have neither counted nor staged it.
 struct ToDo {
     found: LogObject,
     tables: Vec<usize>,
@@ -301,15 +301,15 @@ fn not_read(table: String, error: &TableError) -> Trouble {
     }
 }
 
-/// What a table has of some log files.
+/// The counted and staged log files of a table.
 struct Known<'f> {
     feed: &'f RollupTable,
     counted: HashMap<LogFileId, Entry>,
     staged: HashSet<LogFileId>,
 }
 
-/// Leaves out what is counted or staged already. Of a table that can't be read, what it has counted is not known: log files are
-/// staged for it, and its commits will see.
+/// Leaves out log files that are already counted or staged. If a table can't be read, what it has counted is unknown: log
+/// files are staged for it, and its commits will check.
 async fn to_do(found: Vec<LogObject>, feeds: &Feeds, summary: &mut Summary) -> Result<Vec<ToDo>> {
     let shards: HashSet<Shard> = found.iter().map(|found| found.log_file.shard()).collect();
     let known = feeds.tables.iter().map(async |feed| {
@@ -353,7 +353,7 @@ async fn to_do(found: Vec<LogObject>, feeds: &Feeds, summary: &mut Summary) -> R
         if entries.iter().any(|entry| entry.etag != found.etag) {
             summary.changed.push(found.log_file.to_string());
         }
-        // What has been counted once has told its format; tables over another one will never count it.
+        // The ledger entry tells the format. Tables over another format will never count this log file.
         let reads = |known: &Known| match entries.first() {
             Some(entry) => known.feed.rollup.format().table == entry.log_table,
             None => true,
@@ -379,7 +379,7 @@ async fn to_do(found: Vec<LogObject>, feeds: &Feeds, summary: &mut Summary) -> R
     Ok(to_do)
 }
 
-/// What the workers share.
+/// State that the worker threads share.
 struct Workshop {
     to_do: Vec<ToDo>,
     next: AtomicUsize,
@@ -406,7 +406,7 @@ impl Workshop {
         pipeline::stage(source, &rollups, rejected_lines, self.limits).await
     }
 
-    /// Commits what is staged for all tables. One that can't be committed holds up no other.
+    /// Commits what is staged for all tables. A failure of one table does not affect the others.
     async fn commit(&self) -> Counted {
         let mut counted = Counted::default();
         for table in self.feeds.all() {
@@ -445,20 +445,20 @@ impl Workshop {
     }
 }
 
-/// What commits have counted.
+/// The results of commits.
 #[derive(Default)]
 struct Counted {
     /// Log files that a rollup's table has counted.
     log_files: HashSet<String>,
     /// Values that tables could not store exactly.
     lost: BTreeMap<String, Lost>,
-    /// Tables, log files that are set aside for them, and why.
+    /// Set-aside log files: table, log file, reason.
     set_aside: Vec<(String, String, String)>,
     troubles: Vec<Trouble>,
 }
 
 impl Counted {
-    /// Adds what later commits have done. Trouble is over if they had none.
+    /// Adds the results of later commits. Problems of earlier commits are over unless they occurred again.
     fn add(&mut self, later: Self) {
         self.log_files.extend(later.log_files);
         for (table, lost) in later.lost {
@@ -469,7 +469,7 @@ impl Counted {
     }
 }
 
-/// Takes in what the workers have done, and commits now and then while they go on.
+/// Collects the results of the workers, and commits periodically while they run.
 async fn gather(
     mut results: Receiver<(LogObject, Result<Outcome, PipelineError>)>,
     workshop: &Arc<Workshop>,
@@ -559,7 +559,7 @@ async fn gather(
         summary.set_aside(&table, log_file, reason);
     }
     for trouble in counted.troubles {
-        // That the table could not be opened says the same.
+        // Replaces an earlier problem with the same table, such as one with opening it.
         summary
             .troubles
             .retain(|before| before.table != trouble.table);

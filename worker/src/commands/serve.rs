@@ -1,5 +1,5 @@
-//! `logmill serve`: a worker. It stages the log files that are announced to it by a queue and over HTTP, and
-//! commits, by lease, what it and others have staged.
+//! `logmill serve`: a long-running worker. It stages log files that are announced by a queue or over HTTP. For each table
+//! whose lease it holds, it commits what any worker has staged.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -38,46 +38,45 @@ use crate::set_aside_watch::SetAsideWatch;
 use crate::stall::ReadCount;
 use crate::table::{Root, Table};
 
-/// Log files at once, for each core. A small one waits for S3 most of its time; a large one keeps a core busy by itself,
-/// and then more of them only cost memory, some 20 MB each.
+/// Log files staged concurrently, per core. A small log file mostly waits for S3. A large one keeps a core busy by itself;
+/// more of them only cost memory, about 20 MB each.
 const LOG_FILES_PER_CORE: usize = 4;
 
-/// Messages or requests that wait for their turn, for each log file that is staged: enough that the next is there when
-/// one is done.
+/// Messages or requests that wait, for each log file being staged: enough that the next one is ready when one finishes.
 const WAITING_PER_LOG_FILE: usize = 1;
 
-/// How a worker works.
+/// Configuration of a worker.
 pub struct Options {
     /// The folder of rollups: a path, or `s3://bucket/prefix`.
     pub rollups: String,
-    /// The place of tables.
+    /// The folder of tables.
     pub tables: String,
-    /// AllowedLocations that log files may be read from.
+    /// Locations that log files may be read from.
     pub allowed: Vec<Allowed>,
-    /// Files that are left alone.
+    /// Files to ignore.
     pub ignore: Ignore,
     /// The queue that announces log files.
     pub queue_url: Option<String>,
-    /// How long a message of it is hidden for at once.
+    /// SQS visibility timeout; extended while a message is being processed.
     pub visibility: Duration,
-    /// Where HTTP is answered.
+    /// Address that the HTTP server listens on.
     pub listen: Option<SocketAddr>,
-    /// What must be shown to announce log files over HTTP.
+    /// The token that callers need to announce log files over HTTP.
     pub token: Option<http::Token>,
-    /// Log files that are staged at once; by default some for each core.
+    /// Log files staged concurrently; by default a multiple of the number of cores.
     pub log_files_at_once: Option<NonZeroUsize>,
-    /// The most text that a log file may expand to, in bytes.
+    /// Maximum decompressed size of a log file, in bytes.
     pub max_log_file_bytes: u64,
-    /// How long what is in hand may take once it is time to stop.
+    /// How long work in progress may take after shutdown begins.
     pub grace: Duration,
-    /// How long a log file may make no progress before its announcement is given back.
+    /// How long a log file may make no progress before its announcement is returned.
     pub stalled_after: Duration,
-    /// The time between commits when little comes; `None` for a worker that only stages.
+    /// Time between commits at low load; `None` for a worker that only stages.
     pub commit_interval: Option<Duration>,
 }
 
-/// Works until `stop` is cancelled, and then finishes what is in hand, for as long as the grace lasts. Fails at once if
-/// there is something wrong with the queue, a rollup, a bucket or the tables.
+/// Runs until `stop` is cancelled, then finishes work in progress within the grace period. Fails at startup if there is a
+/// problem with the queue, a rollup, a bucket or the tables.
 pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
     let at_once = match options.log_files_at_once {
         Some(at_once) => at_once.get(),
@@ -153,7 +152,7 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
     drain(working, answering, stop, close, options.grace).await
 }
 
-/// All that a worker needs, seen to be there.
+/// Everything that a worker needs, opened and checked.
 struct Opened {
     worker: Arc<Worker>,
     queue: Option<Queue>,
@@ -224,7 +223,7 @@ async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Resu
     })
 }
 
-/// Fewer receives than these make dead letters of what workers that come and go have held.
+/// With a `maxReceiveCount` below this, messages that short-lived workers held become dead letters.
 const FEW_RECEIVES: u64 = 3;
 
 async fn open_queue(url: &str) -> Result<Queue> {
@@ -246,13 +245,13 @@ async fn open_queue(url: &str) -> Result<Queue> {
     Ok(queue)
 }
 
-/// A task that is to go on until it is told to stop.
+/// Tasks that run until they are told to stop.
 type Task = JoinSet<Result<()>>;
 
-/// Waits until it is time to stop, or something has ended by itself, and then for what is in hand. HTTP is answered to
-/// the end, so that whoever looks sees a worker that is stopping, and not one that has died.
+/// Waits until `stop` is cancelled or a task ends by itself, and then for work in progress. HTTP is answered until the end,
+/// so that health checks see a worker that is shutting down and not one that has died.
 ///
-/// An error of any task is logged, and the first is the worker's, whenever it came.
+/// Logs the error of every task. Returns the first one, whether it occurred before or after the shutdown began.
 async fn drain(
     mut working: Task,
     mut http: Task,
@@ -276,7 +275,7 @@ async fn drain(
         }
     };
     if let Some(ended) = ended {
-        // It may have been told to in this moment.
+        // `stop` may have been cancelled at the same moment.
         let too_early = || Err(anyhow!("a task has ended before it was told to"));
         note(match ended {
             Ok(Ok(())) if !stop.is_cancelled() => Ok(too_early()),
@@ -307,36 +306,36 @@ async fn drain(
     }
 }
 
-/// What the requests may take by which messages are given back.
+/// Time after the grace period for the requests that return messages to the queue.
 const GIVING_BACK: Duration = Duration::from_secs(5);
 
-/// Stages what is announced.
+/// Stages announced log files.
 struct Worker {
     root: Root,
-    /// The tables as they were at the start.
+    /// The tables as they were at startup.
     feeds: Feeds,
-    /// The tables as they are by now.
+    /// The tables as they are now.
     current: Vec<RwLock<Arc<Feed>>>,
-    /// When it was last warned of what is set aside for a table.
+    /// Time of the last warning about set-aside log files, by table.
     warned: Mutex<HashMap<String, Instant>>,
-    /// What is set aside for tables, as this worker last saw.
+    /// Number of set-aside log files of each table, as last seen by this worker.
     set_aside: SetAsideWatch,
     places: AllowedLocations,
     ignore: Ignore,
-    /// One for each log file that may be staged at once.
+    /// One permit for each log file that may be staged concurrently.
     turns: Arc<Semaphore>,
     stalls: Stalls,
     limits: Limits,
     metrics: Arc<Metrics>,
 }
 
-/// Log files that hang. The thread of one can't be ended, and keeps its turn.
+/// Log files that hang. The thread of such a log file can't be stopped, and keeps its permit.
 struct Stalls {
     /// How long a log file may make no progress.
     after: Duration,
     turns: usize,
     now: AtomicUsize,
-    /// Every turn is held by a log file that hangs.
+    /// Cancelled when stalled log files hold all permits.
     are_all: CancellationToken,
 }
 
@@ -352,7 +351,7 @@ impl Stalls {
 }
 
 impl Worker {
-    /// The whole way of a log file that was announced.
+    /// Looks up an announced log file and stages it for all tables.
     async fn take(self: &Arc<Self>, log_file: &LogFile) -> Result<Outcome, NotStaged> {
         let begun = Instant::now();
         let turn = Arc::clone(&self.turns).acquire_owned().await;
@@ -366,7 +365,7 @@ impl Worker {
         let read = ReadCount::default();
         let counted = read.clone();
         let mut staged = tokio::task::spawn_blocking(move || {
-            // A journey goes on to its end even if nobody waits for it any more, and has its turn for so long.
+            // The thread runs to its end even if the caller has stopped waiting. It holds its permit until then.
             let _turn = (turn, in_flight);
             let source = Source {
                 log_file: found.log_file.clone(),
@@ -386,7 +385,7 @@ impl Worker {
         }
     }
 
-    /// Counts a log file that hangs for as long as it does.
+    /// Counts a log file as stalled until its thread ends.
     fn stalled(
         self: &Arc<Self>,
         log_file: &LogFile,
@@ -405,7 +404,7 @@ impl Worker {
         }
         let gauge = self.metrics.stalled_log_file();
         tokio::spawn(async move {
-            // Its end is nobody's any more. If it is staged after all, that counts once.
+            // Nothing uses the result any more. If the log file is staged after all, it still counts once.
             let _ = journey.await;
             drop(gauge);
             worker.stalls.now.fetch_sub(1, Ordering::SeqCst);
@@ -418,7 +417,7 @@ impl Worker {
         }
     }
 
-    /// Fails once every turn is held by a log file that hangs: only another process can go on.
+    /// Fails when stalled log files hold all permits: only a restart of the process helps.
     async fn all_stalled(&self, stop: &CancellationToken) -> Result<()> {
         match stop
             .run_until_cancelled(self.stalls.are_all.cancelled())
@@ -433,7 +432,7 @@ impl Worker {
         }
     }
 
-    /// Stages a log file for the tables as they are now, and sets it aside for those that can't be fed.
+    /// Stages a log file for the tables in their current state. Sets it aside for tables that can't be used.
     async fn stage_for_all<R: Read>(
         &self,
         source: Source<impl Fn() -> io::Result<R>>,
@@ -449,7 +448,7 @@ impl Worker {
             };
             let set_aside = match &mut outcome {
                 Outcome::Staged(staged) => &mut staged.set_aside,
-                // Which logs the table is of is not known.
+                // The log format that the table reads is unknown: this may be a log for it.
                 Outcome::NotRead(_) => {
                     outcome = Outcome::Staged(Staged::default());
                     match &mut outcome {
@@ -465,8 +464,8 @@ impl Worker {
         Ok(outcome)
     }
 
-    /// Counts what is set aside for tables: soon after this worker has set something aside, and again and again as long as there is
-    /// something, so that it is seen when it has been put back, whoever has done that.
+    /// Counts the log files that are set aside for tables: soon after this worker has set one aside, and periodically while
+    /// there are any. The count also shows when another process has put them back.
     async fn watch_set_aside(self: Arc<Self>, stop: CancellationToken) -> Result<()> {
         while stop
             .run_until_cancelled(self.set_aside.is_due())
@@ -480,7 +479,7 @@ impl Worker {
                         self.set_aside.seen(&table, how_much);
                         self.metrics.set_aside(&table, how_much);
                     }
-                    // It stays due.
+                    // The table stays due.
                     Err(error) => {
                         tracing::warn!(
                             table,
@@ -510,7 +509,7 @@ impl Worker {
         Arc::clone(&*feed.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Commits, settles and vacuums one of the tables, by its number.
+    /// Commits, compacts and vacuums one table, given by its index.
     async fn keep(
         self: Arc<Self>,
         number: usize,
@@ -526,7 +525,7 @@ impl Worker {
                         self.reopen(number).await;
                     }
                 }
-                // `watch` opens it again.
+                // `watch` reopens it.
                 None => pause(interval, &stop).await,
             }
         }
@@ -541,7 +540,7 @@ impl Worker {
         let table = &self.feeds.rejected_lines;
         while !stop.is_cancelled() {
             self.keep_table(table, interval, &stop).await;
-            // It may have been removed.
+            // The table may have been removed.
             if !stop.is_cancelled()
                 && let Err(error) = self.root.open_or_create(table.definition()).await
             {
@@ -568,8 +567,8 @@ impl Worker {
         .await;
     }
 
-    /// Sees now and then whether a table is still the one that was opened. What is staged for another is set aside by its commits;
-    /// the sooner it is seen, the less.
+    /// Checks periodically whether a table is still the one that was opened. Commits to a replaced table set aside what was
+    /// staged for the old one; an early check keeps this to few log files.
     async fn watch(self: Arc<Self>, number: usize, stop: CancellationToken) -> Result<()> {
         loop {
             pause(WATCH, &stop).await;
@@ -590,7 +589,7 @@ impl Worker {
         }
     }
 
-    /// Opens a table as it is now.
+    /// Opens a table in its current state.
     async fn reopen(&self, number: usize) {
         let before = self.feed(number);
         match self.feeds.reopened(&self.root, number).await {
@@ -617,23 +616,23 @@ impl Worker {
     }
 }
 
-/// Warnings of what is set aside for a table follow one another by this time at least: a rollup that fails on one log file is
-/// likely to fail on all.
+/// Minimum time between warnings about set-aside log files of one table: a rollup that fails on one log file is likely to
+/// fail on all.
 const WARN_OF_SET_ASIDE: Duration = Duration::from_mins(1);
 
-/// How often a worker counts what is set aside, while there is something. A listing of a table's notes each time.
+/// How often a worker counts set-aside log files while there are any. Each count lists the notes of a table.
 const LOOK_AT_SET_ASIDE: Duration = Duration::from_mins(1);
 
-/// How often a worker sees whether a table is still the one that it opened.
+/// How often a worker checks whether a table is still the one that it opened.
 const WATCH: Duration = Duration::from_mins(5);
 
-/// Waits, or until it is time to stop.
+/// Waits for `duration`, or until `stop` is cancelled.
 async fn pause(duration: Duration, stop: &CancellationToken) {
-    // Either is well.
+    // Both outcomes are fine.
     let _ = timeout(duration, stop.cancelled()).await;
 }
 
-/// Tells a person what is the matter with a rollup or a table.
+/// Logs a problem with a rollup or a table, and sets its metric.
 fn tell(trouble: &Trouble, metrics: &Metrics) {
     let Trouble {
         table,
@@ -708,7 +707,7 @@ mod tests {
 
     use super::*;
 
-    /// How a worker ends of which one task ends so, before or after it was told to stop.
+    /// Returns the result of a worker after one task ended with `outcome`, before or after it was told to stop.
     async fn ends(is_told: bool, outcome: fn() -> Result<()>) -> Result<()> {
         let stop = CancellationToken::new();
         let (mut working, mut http) = (Task::new(), Task::new());

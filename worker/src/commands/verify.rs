@@ -1,5 +1,5 @@
-//! `logmill verify`: whether every log file of a span of time is counted. The listing is held against the ledgers, and
-//! what no ledger has is looked into.
+//! `logmill verify`: checks that every log file of a time span is counted. It compares the listing with the ledgers, and
+//! reads the log files that no ledger has.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,73 +21,73 @@ use crate::pipeline;
 use crate::table::Root;
 use crate::terminal::escaped;
 
-/// Log files that are read at most: where more are missing, why they are is no longer found in the files. Each is
-/// read to its end, as damage may be anywhere.
+/// Maximum number of missing log files that are read to find out why they are missing. Each is read to its end, because
+/// damage may be anywhere.
 const LOOKED_INTO_MAX: usize = 1000;
 
-/// Log files that are read at once. Most of the time goes into waiting for S3.
+/// Log files read concurrently. Most of the time is spent waiting for S3.
 const LOOKS_AT_ONCE: usize = 8;
 
-/// The most text that a log file may expand to, in bytes: as `run` has it unless it is told otherwise.
+/// Maximum decompressed size of a log file, in bytes: the default of `run`.
 const MAX_TEXT_BYTES: u64 = 8 << 30;
 
-/// What to verify.
+/// Configuration of a verification.
 #[derive(Debug)]
 pub struct Options {
     /// Where the log files are: a path, or `s3://bucket/prefix`.
     pub logs: String,
     /// The folder of tables.
     pub tables: String,
-    /// The time of the log files.
+    /// The time span of the log files.
     pub span: Span,
-    /// Files that are left out.
+    /// Files to ignore.
     pub ignore: Ignore,
 }
 
-/// Is told how far a command is that goes through a listing.
+/// Receives the progress of a command that goes through a listing.
 pub trait Progress: Send {
-    /// So many more log files have been listed.
+    /// Reports how many more log files have been listed.
     fn found(&mut self, log_files: usize);
-    /// So many of them have been dealt with.
+    /// Reports how many more log files have been processed.
     fn done(&mut self, log_files: usize);
-    /// All is done.
+    /// The command is over.
     fn end(&mut self);
 }
 
-/// Where the log files of a span stand.
+/// The state of the log files of a span.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
-    /// Whether there are log files, and every one is counted, or staged and thereby sure to be counted.
+    /// Whether there are log files, and all of them are counted or staged. Staged log files are certain to be counted.
     pub complete: bool,
-    /// The span's beginning.
+    /// Start of the span.
     pub from: String,
-    /// The span's end, which does not belong to it.
+    /// End of the span (exclusive).
     pub to: String,
     /// Files in the listing.
     pub log_files: usize,
-    /// Log files that every table has counted which reads them.
+    /// Log files that are counted by every table that reads them.
     pub counted: usize,
     /// Log files that the next commits will count.
     pub staged: usize,
-    /// Files that are no logs which a table reads: how many of each kind.
+    /// Number of skipped files, by kind: no table reads them.
     pub skipped: BTreeMap<String, usize>,
-    /// Files that were left out as they are to be ignored. They are not among the files in the listing.
+    /// Number of files excluded by the ignore patterns. They are not included in `log_files`.
     pub ignored: usize,
-    /// Log files that have the name of another one, and count beside it.
+    /// Log files with the same name as another one. They are counted in addition to it.
     pub copies: Vec<Copy>,
     /// Files of no known kind, each with what it looks like.
     pub unrecognised: Vec<NotCounted>,
-    /// Log files that were counted before they changed; the change is not counted.
+    /// Log files that changed after they were counted. The change is not counted.
     pub changed: Vec<String>,
-    /// Log files that nobody can count, each with the reason.
+    /// Log files that can't be counted, each with the reason.
     pub failed: Vec<NotCounted>,
-    /// Log files that are set aside: a table can't count them as they stand, each with the reason.
+    /// Set-aside log files: a table can't count them in their current state. Each has the reason.
     pub set_aside: Vec<NotCounted>,
-    /// Log files that can be counted, and are not.
+    /// Log files that could be counted, but are not.
     pub missing: Vec<NotCounted>,
     #[serde(skip)]
     have_set_aside: bool,
-    /// Tables that can't be read, each with the reason: nothing is known of what they have counted.
+    /// Tables that can't be read, each with the reason. What they have counted is unknown.
     pub unread_tables: Vec<UnreadTable>,
 }
 
@@ -96,7 +96,7 @@ pub struct Report {
 pub struct UnreadTable {
     /// Its name.
     pub table: String,
-    /// Why.
+    /// Why it can't be read.
     pub reason: String,
 }
 
@@ -105,12 +105,12 @@ pub struct UnreadTable {
 pub struct NotCounted {
     /// Its URI.
     pub log_file: String,
-    /// Why, or what is known of it. Empty if there is nothing to be said.
+    /// Why it is not counted, or what is known about it. Empty if nothing is known.
     pub reason: String,
 }
 
-/// Holds the log files of a span against the tables. What can't be listed, or of a table can't be read, is an error:
-/// nothing is taken for complete that was not seen.
+/// Compares the log files of a span with the tables. Failing to list log files or to read a table is an error: nothing
+/// counts as complete without having been checked.
 pub async fn verify(options: &Options, progress: &mut dyn Progress) -> Result<Report> {
     refuse_tables_as_logs(&options.logs, &options.tables)?;
     let root = Root::open(&options.tables).await?;
@@ -128,7 +128,8 @@ pub async fn verify(options: &Options, progress: &mut dyn Progress) -> Result<Re
     Ok(report)
 }
 
-/// Holds the listing against the ledgers. Returns what is not settled: missing, staged or set aside. It is not in the report yet.
+/// Compares the listing with the ledgers. Returns log files that are missing, staged or set aside; they are not in the
+/// report yet.
 async fn list(
     mut listing: Listing,
     mut ledgers: Ledgers,
@@ -173,8 +174,8 @@ async fn list(
     Ok(unsettled)
 }
 
-/// Looks again for what was not settled: the ledgers were those of before the listing, and what has come to be counted since
-/// is not to be called missing, nor what has been set aside since to be called staged. What is still missing is looked into.
+/// Checks unsettled log files again. The ledgers were read before the listing, so log files may have been counted or set
+/// aside since. Reads those that are still missing.
 async fn look_again(
     unsettled: Vec<LogObject>,
     root: &Root,
@@ -204,7 +205,7 @@ async fn look_again(
     look_into(still, &ledgers, report, progress).await
 }
 
-/// What is known of a log file that is missing.
+/// Describes what is known about a missing log file.
 fn told_of(standing: &Standing) -> String {
     match standing {
         Standing::Missing {
@@ -215,14 +216,15 @@ fn told_of(standing: &Standing) -> String {
     }
 }
 
-/// Reads what is missing, as far as the bound goes, and reports what it is.
+/// Reads missing log files, up to [`LOOKED_INTO_MAX`], and reports what they are.
 async fn look_into(
     mut missing: Vec<(LogObject, String)>,
     ledgers: &Ledgers,
     report: &mut Report,
     progress: &mut dyn Progress,
 ) -> Result<()> {
-    // First what may be no log at all: read, it is no longer missing. The others stay so unless they are damaged.
+    // Files that may not be logs come first: reading one can show that it is not missing. The others stay missing unless
+    // they are damaged.
     missing.sort_by_key(|(found, _)| found.log_file.interval_end().is_some());
     let rest = missing.split_off(missing.len().min(LOOKED_INTO_MAX));
     let mut looks = futures::stream::iter(missing)
@@ -262,8 +264,8 @@ async fn look_into(
     Ok(())
 }
 
-/// Reads a log file to its end, on a thread that may block. Returns what it is, or why it can't be counted: of both a worker
-/// would say the same.
+/// Reads a log file to its end, on a blocking thread. Returns what it is, or why it can't be counted. A worker would come
+/// to the same result.
 fn look(found: &LogObject) -> Result<Recognised, String> {
     let look = pipeline::look(&found.log_file, || found.open(), MAX_TEXT_BYTES);
     let looked = Handle::current().block_on(look);
@@ -271,7 +273,7 @@ fn look(found: &LogObject) -> Result<Recognised, String> {
 }
 
 impl Report {
-    /// Adds a log file. Returns it if it is missing: then it is not added yet.
+    /// Adds a log file to the report. A missing one is returned instead.
     fn take(&mut self, found: LogObject, standing: Standing) -> Option<LogObject> {
         match standing {
             Standing::Counted => self.counted += 1,
@@ -324,7 +326,7 @@ impl Report {
         self.unread_tables.sort();
         self.unrecognised.sort();
         self.copies.sort();
-        // Where nothing was found, nothing is proven: most likely the place or the time is wrong.
+        // If nothing was found, nothing is proven: the location or the span is probably wrong.
         self.complete = self.counted + self.staged > 0
             && self.changed.is_empty()
             && self.failed.is_empty()
@@ -393,10 +395,10 @@ fn list_of(f: &mut fmt::Formatter<'_>, list: &[impl fmt::Display], what: &str) -
         .try_for_each(|log_file| writeln!(f, "             {}", escaped(&log_file.to_string())))
 }
 
-/// What is said of log files of the same name.
+/// Text about log files with the same name.
 pub const COPIES: &str = "have the same name as another log file and count in addition to it (--ignore excludes copies):";
 
-/// What is said of files of no known kind.
+/// Text about files of no known kind.
 pub const UNRECOGNISED: &str = "unrecognised: not a load balancer's log, nor of any other known kind (--ignore excludes such files):";
 
 impl fmt::Display for NotCounted {
@@ -449,7 +451,7 @@ mod tests {
 
     const LINE: &str = "https 2026-11-20T10:00:00.000001Z app/a/1 192.0.2.1:2817 - -1 -1 -1 460 - 34 366 \"GET https://a/ HTTP/1.1\"\n";
 
-    /// A folder of log files of one line and a readme, with one table.
+    /// A folder with a readme and log files of one line each, and one table.
     struct Scene {
         _folder: tempfile::TempDir,
         options: Options,

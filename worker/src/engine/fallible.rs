@@ -1,5 +1,5 @@
-//! Which expressions of a rollup can fail on what a visitor writes. A line on which one fails is a failed line: it is
-//! left out of that rollup, and recorded.
+//! Finds the expressions of a rollup that can fail on data from a request. A line on which one fails is a failed line: it
+//! is left out of that rollup, and recorded.
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -9,10 +9,10 @@ use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Ope
 
 use super::functions::in_order;
 
-/// Bytes that a request or an answer may have, and that a balancer may report: a bound of the log's own bigint columns.
+/// Upper bound for the log's own bigint columns, such as the bytes of a request or a response.
 const LOG_BIGINT_MAX: u128 = 1 << 50;
 
-/// Functions that fail for no value.
+/// Functions that never fail.
 const NEVER_FAIL: [&str; 63] = [
     "<",
     "<=",
@@ -79,7 +79,7 @@ const NEVER_FAIL: [&str; 63] = [
     "position",
 ];
 
-/// Functions whose bigint is far from the type's ends.
+/// Functions whose bigint result is far from the limits of the type.
 const SMALL_RESULTS: [&str; 16] = [
     "day",
     "day_of_week",
@@ -99,7 +99,7 @@ const SMALL_RESULTS: [&str; 16] = [
     "position",
 ];
 
-/// Whether some values of a type can't be stored: readers of Delta tables know the years 1 to 9999.
+/// Whether some values of the type can't be stored. Readers of Delta tables support only the years 1 to 9999.
 pub(crate) fn has_unstorable_values(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Timestamp(..) | DataType::Date32)
 }
@@ -116,7 +116,7 @@ pub struct Fallible {
 const DIVISION: &str = "a division by 0 fails: write nullif(…, 0) for the divisor";
 
 impl Fallible {
-    /// Whether it is a division, which fails of 0 alone.
+    /// Whether it is a division, which fails only if the divisor is 0.
     pub(crate) fn is_division(&self) -> bool {
         self.advice == DIVISION
     }
@@ -134,7 +134,7 @@ pub(crate) fn in_filter(plan: &LogicalPlan) -> Result<bool> {
     Ok(!found.is_empty())
 }
 
-/// The expressions of a plan that can fail for some line, each once. `own_times` are the columns that hold the line's own time.
+/// Expressions of a plan that can fail for some line, without duplicates. `own_times`: columns of the line's own time.
 pub(crate) fn in_plan(plan: &LogicalPlan, own_times: &[String]) -> Result<Vec<Fallible>> {
     let mut found = Vec::new();
     let mut aggregates = false;
@@ -164,7 +164,7 @@ pub(crate) fn in_plan(plan: &LogicalPlan, own_times: &[String]) -> Result<Vec<Fa
             Ok(TreeNodeRecursion::Continue)
         })
     })?;
-    // Every row is kept.
+    // Without aggregates, every row is stored.
     if let (false, LogicalPlan::Projection(projection)) = (aggregates, plan) {
         for expr in &projection.expr {
             stored(expr, projection.input.schema(), own_times, &mut found)?;
@@ -173,7 +173,7 @@ pub(crate) fn in_plan(plan: &LogicalPlan, own_times: &[String]) -> Result<Vec<Fa
     Ok(found)
 }
 
-/// Adds a value that is stored if it is a time that a table may not be able to store.
+/// Records a stored expression if it is a time that a table may not be able to store.
 fn stored(
     expr: &Expr,
     schema: &DFSchema,
@@ -221,7 +221,7 @@ pub(crate) fn in_expression(
                 found.push(fallible);
             }
         }
-        // What fails within try() is NULL.
+        // A failure within try() becomes NULL.
         match expr {
             Expr::ScalarFunction(call) if call.name() == "try" => Ok(TreeNodeRecursion::Jump),
             _ => Ok(TreeNodeRecursion::Continue),
@@ -276,7 +276,7 @@ fn function(call: &ScalarFunction, expr: &Expr, schema: &DFSchema) -> Result<Opt
     let name = call.name();
     Ok(match name {
         name if NEVER_FAIL.contains(&name) => None,
-        // The exact state of a sum.
+        // The state of an exact sum.
         "cast" if matches!(expr.get_type(schema)?, DataType::Decimal128(38, 0)) => None,
         "cast" => Some(CAST),
         "addition" | "subtraction" | "multiplication" | "negation" => arithmetic(expr, schema)?,
@@ -327,7 +327,7 @@ fn function(call: &ScalarFunction, expr: &Expr, schema: &DFSchema) -> Result<Opt
     })
 }
 
-/// A t-digest takes finite numbers alone. The log's own doubles are.
+/// A t-digest accepts only finite numbers. The log's own doubles are finite.
 fn digest(call: &AggregateFunction) -> Option<&'static str> {
     let value = call.params.args.first()?;
     let is_tested = call.params.filter.as_ref().is_some_and(|filter| {
@@ -345,7 +345,7 @@ fn digest(call: &AggregateFunction) -> Option<&'static str> {
     }
 }
 
-/// A replacement of which a request, which has 8 KB or so, can't make a text too long.
+/// Whether the replacement is a literal so short that a text from a request, about 8 KB at most, can't grow beyond the limit.
 fn is_short_literal(replacement: Option<&Expr>) -> bool {
     match replacement.map(unwrapped) {
         Some(Expr::Literal(text, _)) => text
@@ -412,7 +412,7 @@ fn arithmetic(expr: &Expr, schema: &DFSchema) -> Result<Option<&'static str>> {
     Ok((!fits).then_some(ARITHMETIC))
 }
 
-/// What an integer is at most, whatever its sign, if that is known.
+/// An upper bound for the absolute value of an integer, if known.
 fn bound(expr: &Expr, schema: &DFSchema) -> Result<Option<u128>> {
     let both = |left: &Expr, right: &Expr, with: fn(u128, u128) -> Option<u128>| {
         let (left, right) = (bound(left, schema)?, bound(right, schema)?);
@@ -426,7 +426,7 @@ fn bound(expr: &Expr, schema: &DFSchema) -> Result<Option<u128>> {
             false => Ok(of_type(&expr.get_type(schema)?)),
         },
         Expr::Column(column) => Ok(match expr.get_type(schema)? {
-            // A column that the scan computes of a URL has a call for a name.
+            // A column that the scan computes from a URL is named like a function call.
             DataType::Int64 if !column.name.contains('(') => Some(LOG_BIGINT_MAX),
             other => of_type(&other),
         }),
@@ -449,7 +449,7 @@ fn bound(expr: &Expr, schema: &DFSchema) -> Result<Option<u128>> {
     }
 }
 
-/// A bound that follows from a type that is smaller than bigint.
+/// The bound that follows from a type smaller than bigint.
 fn of_type(data_type: &DataType) -> Option<u128> {
     match data_type {
         DataType::Int8 => Some(1 << 7),

@@ -38,7 +38,7 @@ pub(crate) mod functions;
 pub(crate) mod fallible;
 pub(crate) mod zones;
 
-/// Names of the functions of one row that rollups know, in order.
+/// Names of the scalar functions that rollups know, sorted.
 static FUNCTION_NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
     let mut names: Vec<String> = functions::scalar_functions()
         .iter()
@@ -60,18 +60,18 @@ pub(crate) fn function_names() -> &'static [String] {
     &FUNCTION_NAMES
 }
 
-/// A session that knows Trino's functions and no others, and works on one thread: log files are what is
-/// done side by side.
+/// A session that knows only Trino's functions. It runs on one thread, because log files are already processed in
+/// parallel.
 pub(crate) fn rollup_session() -> SessionState {
     let config = SessionConfig::new()
         .with_target_partitions(1)
         .with_information_schema(false)
         .with_collect_statistics(false)
-        // They would stay in a plan that is run again. The scan has no use for them.
+        // Dynamic filters would stay in a plan that is run again. The scan does not use them.
         .set_bool("datafusion.optimizer.enable_dynamic_filter_pushdown", false);
     let mut scalar = functions::scalar_functions();
     scalar.extend(functions::stand_ins());
-    // It computes a key that follows from other keys above the aggregate, where a line on which it fails can't be told.
+    // This rule computes a group key that follows from other keys above the aggregate. A failure there can't be traced to a line.
     let mut rules = Optimizer::new().rules;
     rules.retain(|rule| rule.name() != "eliminate_group_by_constant");
     SessionStateBuilder::new()
@@ -88,10 +88,10 @@ pub(crate) fn rollup_session() -> SessionState {
         .build()
 }
 
-/// A session for queries over these tables: all that DataFusion has, and Trino's functions before it.
+/// A session for queries over these tables. It has all of DataFusion's functions; Trino's take precedence.
 ///
-/// Beyond its share of the machine's memory a query uses the disk. Rollups, which must not fail for want of memory, have
-/// bounds of their own instead ([`crate::memory`]).
+/// A query that needs more than its share of memory spills to disk. Rollups must not fail for lack of memory, so they
+/// have limits of their own ([`crate::memory`]).
 pub(crate) fn query_session(tables: Arc<dyn SchemaProvider>) -> Result<SessionState> {
     let memory = Arc::new(FairSpillPool::new(crate::memory::for_queries()));
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(memory);
@@ -124,8 +124,8 @@ pub(crate) fn query_session(tables: Arc<dyn SchemaProvider>) -> Result<SessionSt
     Ok(session.build())
 }
 
-/// Lets `CAST(x AS HyperLogLog)` and `CAST(x AS tdigest)` be written: what tables store is what the
-/// functions of sketches take, so both are the type that it is stored as.
+/// Supports `CAST(x AS HyperLogLog)` and `CAST(x AS tdigest)`. The functions of sketches take sketches as tables store
+/// them, so both names mean the type in which sketches are stored.
 #[derive(Debug)]
 struct SketchTypes;
 
@@ -140,7 +140,7 @@ impl TypePlanner for SketchTypes {
     }
 }
 
-/// The SQL in one form for all ways to lay it out, so that texts can be compared.
+/// Normalizes the layout of the SQL, so that texts can be compared.
 pub(crate) fn canonical(sql: &str) -> String {
     match Parser::parse_sql(&GenericDialect {}, sql) {
         Ok(statements) => statements.iter().map(ToString::to_string).collect(),
@@ -155,7 +155,7 @@ pub(crate) async fn plan(state: &SessionState, statement: Statement) -> Result<L
         .await?;
     types::check(&plan, state)?;
     plan.transform_up(|node| {
-        // An expression may only see what the node's inputs have.
+        // An expression may refer only to columns of the node's inputs.
         let mut schema = datafusion::common::DFSchema::empty();
         for input in node.inputs() {
             schema.merge(input.schema());
@@ -181,7 +181,7 @@ pub(crate) async fn plan(state: &SessionState, statement: Statement) -> Result<L
     .map(|plan: Transformed<LogicalPlan>| plan.data)
 }
 
-/// A plan whose single table is a stream of rows, planned once and run many times.
+/// A plan whose only table is a stream of rows. It is planned once and run many times.
 #[derive(Debug, Clone)]
 pub(crate) struct StreamPlan {
     state: SessionState,
@@ -190,8 +190,8 @@ pub(crate) struct StreamPlan {
 }
 
 impl StreamPlan {
-    /// Plans `statement` over the one table `table`, whose streams will have this schema and, if any is
-    /// given, come in this order.
+    /// Plans `statement` over its only table, `table`. Streams must have this schema and be sorted by `order`, unless it
+    /// is empty.
     pub(crate) async fn new(
         statement: Statement,
         table: &str,
@@ -203,7 +203,7 @@ impl StreamPlan {
         Self::of_optimized(state, &plan, schema).await
     }
 
-    /// A plan over one table that [`source`] has made, whose streams will have this schema.
+    /// Plans over one table made by [`source`], whose streams must have this schema.
     pub(crate) async fn of_optimized(
         state: SessionState,
         plan: &LogicalPlan,
@@ -223,12 +223,12 @@ impl StreamPlan {
         &self.physical
     }
 
-    /// The columns of the streams that it is run over.
+    /// The schema of the streams that the plan reads.
     pub(crate) fn input_schema(&self) -> SchemaRef {
         Arc::clone(&self.input)
     }
 
-    /// Runs the plan over `input`, whatever memory it takes.
+    /// Runs the plan over `input`, without a memory limit.
     pub(crate) async fn run(
         &self,
         input: SendableRecordBatchStream,
@@ -237,13 +237,13 @@ impl StreamPlan {
             .await
     }
 
-    /// Runs the plan over `input`. `memory` accounts for what groups take.
+    /// Runs the plan over `input`. `memory` accounts for the memory of groups.
     pub(crate) async fn run_in(
         &self,
         input: SendableRecordBatchStream,
         memory: Arc<dyn MemoryPool>,
     ) -> Result<SendableRecordBatchStream> {
-        // What an execution leaves in its plan is the next one's no longer.
+        // Clears the state that the previous run left in the plan.
         let physical = reset_plan_states(Arc::clone(&self.physical))?;
         let input = Arc::new(Input(Mutex::new(Some(input))));
         let task = TaskContext::from(&self.state);
@@ -256,7 +256,7 @@ impl StreamPlan {
     }
 }
 
-/// The columns of the SQL's result, without planning how it is executed.
+/// The columns of the SQL's result, without a physical plan.
 pub(crate) async fn output_schema(
     statement: Statement,
     table: &str,
@@ -266,8 +266,8 @@ pub(crate) async fn output_schema(
     Ok(Arc::clone(state.optimize(&plan)?.schema().inner()))
 }
 
-/// Which columns of the one table the SQL names, by their places. Some of them may not matter to the result, but they
-/// must be there for the SQL to be planned.
+/// Indices of the table's columns that the SQL names. The result may not depend on all of them, but planning the SQL
+/// requires them.
 pub(crate) async fn named_columns(
     statement: Statement,
     table: &str,
@@ -289,9 +289,9 @@ pub(crate) async fn named_columns(
     Ok(named.into_iter().collect())
 }
 
-/// What a plan asks of the table's rows before all else, if anything.
+/// The condition of the filter directly above the table scan, if there is one.
 pub(crate) fn predicate(plan: &LogicalPlan) -> Result<Option<Expr>> {
-    // There is one table, which is scanned once.
+    // There is one table, and it is scanned once.
     let mut predicate = None;
     plan.apply(|node| {
         if let LogicalPlan::Filter(filter) = node
@@ -318,7 +318,7 @@ pub(crate) async fn plan_over_stream(
     Ok((state, plan))
 }
 
-/// A table whose rows are those that a plan is run over.
+/// A table that reads the rows of the current run.
 fn stream(schema: SchemaRef, order: Vec<SortExpr>) -> Result<Arc<dyn TableProvider>> {
     let rows = Arc::new(FromTask {
         schema: Arc::clone(&schema),
@@ -327,12 +327,12 @@ fn stream(schema: SchemaRef, order: Vec<SortExpr>) -> Result<Arc<dyn TableProvid
     Ok(Arc::new(table.with_sort_order(order)))
 }
 
-/// The same for a plan that is put together by hand.
+/// The same table, for a plan that is built in code.
 pub(crate) fn source(schema: SchemaRef, order: Vec<SortExpr>) -> Result<Arc<dyn TableSource>> {
     Ok(provider_as_source(stream(schema, order)?))
 }
 
-/// The rows that a plan is run over, handed to it by way of its task.
+/// The input rows of a run. The task context passes them to the plan.
 struct Input(Mutex<Option<SendableRecordBatchStream>>);
 
 #[derive(Debug)]

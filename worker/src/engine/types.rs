@@ -1,8 +1,8 @@
-//! What Athena refuses because of the types of values: a text compared with a number, or joined with one.
+//! Refuses what Athena refuses because of types: comparing a text with a number, or concatenating them.
 //!
-//! DataFusion casts one of the two, so that `target_status_code >= 500` would be planned, and fail at the first line
-//! whose status is `-`. Rollups are checked before DataFusion casts anything. Queries over tables are not: there
-//! `WHERE date = '2026-11-20'` is common and harmless, though Athena refuses it too.
+//! DataFusion would cast one side. `target_status_code >= 500` would then be planned, and would fail on the first line
+//! whose status is `-`. Rollups are checked before DataFusion adds casts. Queries over tables are not checked:
+//! `WHERE date = '2026-11-20'` is common there and harmless, though Athena refuses it too.
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion, TreeNodeVisitor};
@@ -22,7 +22,7 @@ use super::functions::exact::EXACT_DIVISION;
 use super::functions::in_order::{ALL_OF, ANY_OF};
 use super::functions::named_cast::NAMED_CAST;
 
-/// Checks each expression of a rollup's plan, to which no casts have been added yet.
+/// Checks each expression of a rollup's plan. Must run before DataFusion adds casts.
 pub(crate) fn check(plan: &LogicalPlan, state: &SessionState) -> Result<()> {
     // Only the sessions of rollups know these calls.
     if !state.scalar_functions().contains_key(NAMED_CAST) {
@@ -41,8 +41,7 @@ pub(crate) fn check(plan: &LogicalPlan, state: &SessionState) -> Result<()> {
     Ok(())
 }
 
-/// Checks an operator before DataFusion looks for a type that both sides can be cast to, and says in its own words that
-/// there is none.
+/// Checks an operator before DataFusion does. DataFusion's error would only say that both sides have no common type.
 #[derive(Debug)]
 pub(crate) struct OperatorTypes;
 
@@ -94,7 +93,7 @@ fn operator(op: &BinaryOperator) -> Option<Operator> {
     })
 }
 
-/// Checks the parts of an expression before the expression: the innermost mistake is the one to tell of.
+/// Checks the parts of an expression before the whole, so that the innermost mistake is reported.
 struct Check<'a> {
     schema: &'a DFSchema,
 }
@@ -108,17 +107,17 @@ impl TreeNodeVisitor<'_> for Check<'_> {
     }
 }
 
-/// Types that can stand for one another in Athena, as far as rollups know them.
+/// Types that are interchangeable in Athena, as far as rollups use them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Text,
     Number,
     Boolean,
-    /// A date or a timestamp: a date becomes a timestamp where it must.
+    /// A date or a timestamp. A date is coerced to a timestamp where needed.
     Time,
     Interval,
     Binary,
-    /// Of the literal NULL.
+    /// The type of the literal NULL.
     Unknown,
     Other,
 }
@@ -190,7 +189,7 @@ impl Check<'_> {
             },
             Expr::Case(case) => self.check_case(expr, case),
             Expr::ScalarFunction(call) => self.check_call(expr, call),
-            // DataFusion casts no arguments of the aggregates that rollups know.
+            // DataFusion does not cast the arguments of the aggregates that rollups know.
             Expr::AggregateFunction(AggregateFunction { params, .. }) => match &params.filter {
                 Some(condition) => self.check_condition(condition),
                 None => Ok(()),
@@ -203,7 +202,7 @@ impl Check<'_> {
         Ok(kind_of(&expr.get_type(self.schema)?))
     }
 
-    /// What Athena calls the type. Here integer literals are bigint, and there they are integer.
+    /// Athena's name for the type. Integer literals are bigint here, but integer in Athena.
     fn type_name(&self, expr: &Expr) -> Result<String> {
         Ok(match expr.get_type(self.schema)? {
             DataType::Null => "an untyped NULL".to_owned(),
@@ -212,7 +211,7 @@ impl Check<'_> {
         })
     }
 
-    /// Whether it is an integer to Athena, and no bigint.
+    /// Whether the expression is an integer in Athena, rather than a bigint.
     fn is_integer(&self, expr: &Expr) -> Result<bool> {
         let all = |exprs: &mut dyn Iterator<Item = &Expr>| -> Result<bool> {
             for expr in exprs {
@@ -288,7 +287,7 @@ impl Check<'_> {
         )
     }
 
-    /// What to write in place of a text beside a value of another type.
+    /// Suggests a replacement for a text that is compared with a value of another type.
     fn in_place_of_text(&self, text: &Expr, other: &Expr) -> Result<Option<String>> {
         let literal = match text {
             Expr::Literal(literal, _) => literal.try_as_str().flatten(),
@@ -300,7 +299,7 @@ impl Check<'_> {
             (Kind::Number, Some(literal)) if literal.parse::<f64>().is_ok_and(f64::is_finite) => {
                 Some(literal.to_owned())
             }
-            // Then the number can only be compared as a text.
+            // The literal is not a number, so the two can only be compared as texts.
             (Kind::Number, Some(_)) => None,
             (Kind::Number, None) => Some(cast_to(match other_type {
                 DataType::Float32 | DataType::Float64 => "double",
@@ -404,7 +403,7 @@ impl Check<'_> {
         self.check_alike(whole, &mut results.chain(case.else_expr.as_deref()))
     }
 
-    /// Of values among which one is the result.
+    /// Checks values of which one becomes the result.
     fn check_alike(&self, whole: &Expr, values: &mut dyn Iterator<Item = &Expr>) -> Result<()> {
         let mut first: Option<&Expr> = None;
         for value in values {
@@ -449,7 +448,7 @@ impl Check<'_> {
         }
         let signature = &call.func.signature().type_signature;
         self.check_arguments(whole, call.name(), signature, &call.args)?;
-        // Athena's takes an integer, and a bigint does not become one.
+        // Athena's `round` takes an integer, and does not accept a bigint.
         match call.args.as_slice() {
             [_, digits] if call.name() == "round" && !self.is_integer(digits)? => plan_err!(
                 "{}: the digits are {}, and Athena takes an integer: write cast({} AS integer)",
@@ -461,7 +460,7 @@ impl Check<'_> {
         }
     }
 
-    /// Of a function that takes exact types. How many it takes is DataFusion's to check.
+    /// Checks a call of a function that takes exact types. DataFusion checks the number of arguments.
     fn check_arguments(
         &self,
         whole: &Expr,
@@ -515,7 +514,7 @@ impl Check<'_> {
     }
 }
 
-/// Whether Athena takes a value of the type for the parameter without a cast.
+/// Whether Athena accepts a value of the argument type for the parameter without a cast.
 fn fits(parameter: &DataType, argument: &DataType) -> bool {
     match (kind_of(parameter), kind_of(argument)) {
         (_, Kind::Unknown) => true,
@@ -533,7 +532,7 @@ fn is_comparison(op: Operator) -> bool {
     )
 }
 
-/// The expression as it may have been written.
+/// The expression as SQL, as a user may have written it.
 pub(crate) fn sql(expr: &Expr) -> String {
     let list = |exprs: &[Expr]| exprs.iter().map(sql).collect::<Vec<_>>().join(", ");
     let not = |negated: bool| if negated { "NOT " } else { "" };

@@ -1,5 +1,5 @@
-//! Time zones, which there are none of but UTC. DataFusion knows zones, but the functions that tell hours and days do not:
-//! `hour(x AT TIME ZONE 'America/New_York')` would be the hour in UTC. So what names another zone is refused.
+//! Refuses time zones other than UTC. DataFusion knows zones, but the functions that extract hours and days ignore them:
+//! `hour(x AT TIME ZONE 'America/New_York')` would return the hour in UTC.
 
 use std::ops::ControlFlow;
 
@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::{
     visit_expressions,
 };
 
-/// Refuses a statement in which another zone than UTC is named.
+/// Refuses a statement that names a time zone other than UTC.
 pub(crate) fn check(statement: &Statement) -> Result<(), String> {
     if let Statement::Set(set) = statement {
         let set = set.to_string().to_ascii_lowercase();
@@ -31,7 +31,7 @@ pub(crate) fn check(statement: &Statement) -> Result<(), String> {
 
 const IN_UTC: &str = "days and hours are in UTC here";
 
-/// Looks at one expression, and not at its parts.
+/// Checks one expression, without its parts.
 pub(crate) fn check_expression(expr: &Expr) -> Result<(), String> {
     match expr {
         Expr::AtTimeZone {
@@ -68,7 +68,7 @@ pub(crate) fn check_expression(expr: &Expr) -> Result<(), String> {
             let name = function.name.to_string().to_ascii_lowercase();
             match name.trim_matches('"') {
                 "at_timezone" | "with_timezone" => no_zones(expr, &instant),
-                // Their second argument is a type in Arrow's words, as Timestamp(ns, "UTC").
+                // Their second argument is an Arrow type, such as Timestamp(ns, "UTC").
                 "arrow_cast" | "arrow_try_cast" => match zone.and_then(literal) {
                     Some(to) if !is_arrow_type_in_utc(to) => no_zones(expr, &instant),
                     _ => Ok(()),
@@ -111,7 +111,7 @@ fn check_text(expr: &Expr, data_type: &DataType, text: &str) -> Result<(), Strin
     }
 }
 
-/// What follows the date and the time of day, if anything.
+/// The text after the date and the time of day; it may be empty.
 fn zone_of(timestamp: &str) -> &str {
     let after_date = timestamp
         .trim()
@@ -132,7 +132,7 @@ fn is_utc(zone: &str) -> bool {
 }
 
 fn is_arrow_type_in_utc(data_type: &str) -> bool {
-    // What is quoted in it is a zone.
+    // The quoted parts are zones.
     data_type.split('"').skip(1).step_by(2).all(is_utc)
 }
 

@@ -1,8 +1,7 @@
 //! Access logs of an Application Load Balancer, as Athena's table `alb_access_logs`.
 //!
-//! Columns and types: the DDL in the Athena user guide, "Querying Application Load Balancer logs". The
-//! fields behind it, and those that the DDL does not name yet: the guide for Application Load Balancers,
-//! "Access logs".
+//! Columns and types: the DDL in the Athena user guide, "Querying Application Load Balancer logs". The fields behind them,
+//! including those that the DDL does not name yet: "Access logs" in the guide for Application Load Balancers.
 
 use super::{Column, LogFormat, Source::*};
 

@@ -25,7 +25,7 @@ pub static ELB_LOGS: LogFormat = LogFormat {
         Column::new("request_verb", RequestVerb),
         Column::new("url", RequestUrl),
         Column::new("protocol", RequestProtocol),
-        // The DDL's regular expression has the quotes inside the group.
+        // In the DDL's regular expression, the quotes are inside the group.
         Column::new("user_agent", Raw(12)),
         Column::new("ssl_cipher", Text(13)),
         Column::new("ssl_protocol", Text(14)),

@@ -1,31 +1,30 @@
 //! Splits a log line into its fields, and fields into their parts.
 //!
-//! AWS separates fields by one space and puts those that may contain spaces in double quotes, in which a
-//! double quote of the request's own stands as `\x22`. Fields are added at the end of the line over the
-//! years. The rules here are those of the regular expressions in AWS's Athena DDL, less what makes a
-//! whole line unreadable there.
+//! AWS separates fields by one space. Fields that may contain spaces are in double quotes, and a double quote within the
+//! request is written as `\x22`. AWS adds new fields at the end of the line. The rules here are those of the regular
+//! expressions in AWS's Athena DDL, except those that make a whole line unreadable there.
 
 use std::ops::Range;
 
 use logmill_byte_search::{Marks, one_of};
 
-/// Where the fields of one line are. Kept from line to line so that splitting allocates nothing.
+/// Positions of the fields of one line. Reused for each line, so that splitting allocates nothing.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
     bounds: Vec<(usize, usize)>,
-    /// Where the first field that was not split off begins: past the line's end if there is none.
+    /// Where the first field that was not split off begins; past the line's end if there is no such field.
     rest: usize,
 }
 
 impl Fields {
-    /// Splits off at most the first `limit` fields of `line`, which has no line end.
+    /// Splits off at most the first `limit` fields of `line`, which has no line ending.
     pub(super) fn split(&mut self, line: &str, limit: usize) {
         self.bounds.clear();
         self.rest = 0;
         self.split_on(line, limit);
     }
 
-    /// Goes on where the last split of the same line ended, up to `limit` fields in all.
+    /// Continues the last split of the same line, up to `limit` fields in total.
     pub(super) fn split_on(&mut self, line: &str, limit: usize) {
         if self.bounds.len() >= limit || self.rest > line.len() {
             return;
@@ -47,12 +46,12 @@ impl Fields {
         self.rest = start;
     }
 
-    /// Number of fields split off.
+    /// The number of fields that were split off.
     pub(super) fn len(&self) -> usize {
         self.bounds.len()
     }
 
-    /// The field as it stands in the line, with its quotes if it has any.
+    /// The field as written in the line, including any quotes.
     pub(super) fn raw<'l>(&self, line: &'l str, field: usize) -> Option<&'l str> {
         self.bounds
             .get(field)
@@ -64,14 +63,14 @@ impl Fields {
         self.raw(line, field).map(unquote)
     }
 
-    /// All that follows the fields that were split off.
+    /// Everything after the fields that were split off.
     pub(super) fn rest<'l>(&self, line: &'l str) -> Option<&'l str> {
         line.get(self.rest..)
     }
 }
 
-/// Where the quoted field that begins at `start` ends: past its closing quote, which is one that a space
-/// or the line's end follows and no backslash precedes. A field that is never closed takes all the rest.
+/// The end of the quoted field that begins at `start`, past its closing quote. A closing quote is followed by a space or
+/// the line's end, and is not escaped by a backslash. A field that is never closed takes the rest of the line.
 fn end_of_quoted(bytes: &[u8], start: usize) -> usize {
     for quote in memchr::memchr_iter(b'"', &bytes[start + 1..]) {
         let quote = start + 1 + quote;
@@ -94,18 +93,18 @@ fn unquote(field: &str) -> &str {
     }
 }
 
-/// Splits `address:port` at its last colon: an IPv6 address may stand there with or without brackets.
-/// `None` where there is no colon, as in `-`.
+/// Splits `address:port` at its last colon, because an IPv6 address has colons too and may lack brackets. `None` if there
+/// is no colon, as in `-`.
 pub(super) fn split_address(field: &str) -> Option<(&str, &str)> {
     field.rsplit_once(':')
 }
 
-/// A request line's method, URL and protocol: the URL may contain raw spaces, so it is all between the
-/// first space and the last.
+/// Splits a request line into method, URL and protocol. The URL may contain raw spaces, so it is everything between the
+/// first and the last space.
 pub(super) fn split_request(request: &str) -> Option<(&str, &str, &str)> {
     let Range { start, end } =
         memchr::memchr(b' ', request.as_bytes())?..memchr::memrchr(b' ', request.as_bytes())?;
-    // With a single space there is no URL to be told from the protocol.
+    // With a single space, the URL can't be told from the protocol.
     (start < end).then(|| {
         (
             &request[..start],

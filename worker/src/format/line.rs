@@ -1,4 +1,4 @@
-//! A log line, taken apart as far as something needs it.
+//! A log line, parsed only as far as needed.
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -8,20 +8,20 @@ use super::{LogFormat, MIN_FIELDS, ScanColumn, Source};
 use logmill_trino::uri::Queries;
 use logmill_trino::url;
 
-/// What must be found in a line.
+/// The parts of a line that must be parsed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Needs {
-    /// Fields to split off: the first twelve, and more if some column lies further on.
+    /// Fields to split off: the first twelve, or more if a column needs a later field.
     pub(super) fields: usize,
     request_field: usize,
     /// Whether the request is split too.
     request: bool,
-    /// Whether the query of its URL is looked for.
+    /// Whether the query of the URL is located.
     query: bool,
 }
 
 impl Needs {
-    /// What every line is asked for.
+    /// The parts that every line needs.
     pub(super) fn of(format: &LogFormat) -> Self {
         Self {
             fields: MIN_FIELDS,
@@ -38,7 +38,7 @@ impl Needs {
                 Source::Text(field) | Source::Raw(field) => {
                     self.fields = self.fields.max(field + 1);
                 }
-                // No column comes from further on, so the rest begins there.
+                // No column comes from a later field, so the rest begins here.
                 Source::RestAfter(field) => self.fields = self.fields.max(field),
                 Source::RequestVerb | Source::RequestUrl | Source::RequestProtocol => {
                     self.add_request();
@@ -69,7 +69,7 @@ pub(super) struct Request<'l> {
 }
 
 impl<'l> Request<'l> {
-    /// Finds what is needed and has not been found yet.
+    /// Finds the parts that are needed and were not found yet.
     pub(super) fn find(
         &mut self,
         line: &'l str,
@@ -87,7 +87,7 @@ impl<'l> Request<'l> {
     }
 }
 
-/// A line and what was found in it.
+/// A line and the parts that were found in it.
 pub(super) struct Line<'l> {
     pub(super) text: &'l str,
     pub(super) fields: &'l Fields,
@@ -95,7 +95,7 @@ pub(super) struct Line<'l> {
 }
 
 impl<'l> Line<'l> {
-    /// What a column of text holds.
+    /// The value of a text column.
     #[inline(always)]
     pub(super) fn text(&self, source: Source) -> Option<&'l str> {
         let Self {
@@ -106,7 +106,7 @@ impl<'l> Line<'l> {
         match source {
             Source::Text(field) => fields.text(line, field),
             Source::Raw(field) => fields.raw(line, field),
-            // The DDL's `([^ ]*)[:-]([0-9]*)` leaves an empty address of a lone `-`.
+            // For a lone `-`, the DDL's `([^ ]*)[:-]([0-9]*)` gives an empty address.
             Source::Address(field) => fields.text(line, field).map(|field| {
                 split_address(field).map_or(field.trim_end_matches('-'), |(address, _)| address)
             }),
@@ -117,7 +117,7 @@ impl<'l> Line<'l> {
         }
     }
 
-    /// What a column of numbers holds, as Hive's RegexSerDe reads it: what is no number is NULL.
+    /// The value of a numeric column. As in Hive's RegexSerDe, a text that is not a number gives NULL.
     #[inline(always)]
     pub(super) fn number<T: FromStr>(&self, source: Source) -> Option<T> {
         let text = match source {
@@ -130,13 +130,13 @@ impl<'l> Line<'l> {
             }
             _ => None,
         };
-        // `-` is by far the most common text that is no number.
+        // `-` is by far the most common text that is not a number.
         text.filter(|text| *text != "-")?.parse().ok()
     }
 
     #[inline(always)]
     pub(super) fn double(&self, source: Source) -> Option<f64> {
-        // Rust reads `inf` and `nan`, which no balancer writes.
+        // Rust also parses `inf` and `nan`, which no load balancer writes.
         self.number(source)
             .filter(|number: &f64| number.is_finite())
     }

@@ -1,8 +1,8 @@
-//! The formats of log files: which table's rows their lines are, and how columns are got from a line.
+//! Log formats: the table that the lines of a log file are rows of, and how a line becomes columns.
 //!
-//! A line of 12 fields or more whose time is a timestamp is a log line. Of a log line, what is missing or
-//! can't be read is NULL, as it is in Athena. Whether a line is rejected depends on its first twelve fields
-//! alone, never on the columns that a rollup uses, so that all rollups count the same lines.
+//! A log line has at least 12 fields, and a timestamp in its time field. In a log line, a value that is missing or can't
+//! be read is NULL, as in Athena. Only the first twelve fields decide whether a line is rejected, never the columns that a
+//! rollup uses, so that all rollups count the same lines.
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
 
@@ -24,10 +24,10 @@ pub use scan::Scan;
 /// The formats that rollups can be written over.
 pub static FORMATS: [&LogFormat; 2] = [&ALB_ACCESS_LOGS, &ELB_LOGS];
 
-/// Fields that a line must have to be a log line. All formats agree on it.
+/// The minimum number of fields of a log line, in all formats.
 const MIN_FIELDS: usize = 12;
 
-/// A format of log lines, and the table that they are rows of.
+/// A log format, and the table that its lines are rows of.
 #[derive(Debug)]
 pub struct LogFormat {
     /// The table's name in SQL.
@@ -69,7 +69,7 @@ impl Column {
     }
 }
 
-/// Where in a line a column comes from. Numbers are those of fields, from 0.
+/// Where in a line a column's value comes from. Fields are numbered from 0.
 #[derive(Debug, Clone, Copy)]
 enum Source {
     /// The field without its quotes.
@@ -99,8 +99,8 @@ impl Source {
     }
 }
 
-/// What a scan makes of each line: a column of the table, or a value that SQL computes from one column
-/// and that is cheaper got while the line is being looked at.
+/// A value that a scan produces for each line: a column of the table, or a value that SQL computes from one column and
+/// that is cheaper to compute while the line is scanned.
 #[derive(Debug, Clone)]
 pub enum ScanColumn {
     /// A column of the table.
@@ -115,13 +115,13 @@ pub enum ScanColumn {
     Time,
     /// The UTC day of the line's time.
     Day,
-    /// The line's number in its log file, from 1. Of lines on which a rollup fails it says which they are.
+    /// The line's number in its log file, from 1. It identifies failed lines.
     LineNumber,
     /// The line itself, up to `LINE_TEXT_BYTES`.
     LineText,
 }
 
-/// How much of a line [`ScanColumn::LineText`] has, in bytes.
+/// The maximum length of [`ScanColumn::LineText`], in bytes.
 pub(crate) const LINE_TEXT_BYTES: usize = 512;
 
 impl PartialEq for ScanColumn {
@@ -141,7 +141,7 @@ impl PartialEq for ScanColumn {
 }
 
 impl ScanColumn {
-    /// The name under which plans know it: for a computed value, the SQL that it stands for.
+    /// The name in query plans. For a computed value, it is the SQL that the value replaces.
     pub fn name(&self, format: &LogFormat) -> String {
         let try_cast = |name: &String, to| {
             let parameter = Self::UrlParameter(name.clone()).name(format);
@@ -182,22 +182,22 @@ impl ScanColumn {
         }
     }
 
-    /// It as a field of a scan's schema.
+    /// The field of this column in a scan's schema.
     pub fn field(&self, format: &LogFormat) -> Field {
         Field::new(self.name(format), self.data_type(), true)
     }
 }
 
-/// Why a line is no log line.
+/// Why a line is not a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// Nothing on the line.
+    /// The line is empty.
     #[error("empty line")]
     Empty,
     /// Too few fields.
     #[error("too few fields: {0} where a log line has at least 12")]
     TooFewFields(usize),
-    /// The time's field holds something else.
+    /// The time field does not hold a timestamp.
     #[error("field {0} is no timestamp")]
     NoTime(usize),
     /// The line is longer than [`crate::log_file::lines::MAX_LINE_BYTES`].

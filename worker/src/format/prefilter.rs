@@ -1,4 +1,4 @@
-//! Which lines matter: the part of a `WHERE` that the scan decides by itself, so that it makes no row of a line that is
+//! Which lines matter: the part of a `WHERE` that the scan evaluates itself, so that it builds no row for a line that is
 //! left out anyway.
 
 use std::cmp::Ordering;
@@ -6,14 +6,14 @@ use std::cmp::Ordering;
 use super::line::{Line, Needs};
 use super::{ScanColumn, Source};
 
-/// What must be true of a line.
+/// A condition on a line.
 #[derive(Debug, Clone)]
 pub enum Prefilter {
-    /// Of a column's value, which is not NULL.
+    /// Compares a column's value. NULL never matches.
     Compare(Comparison),
-    /// All of these.
+    /// All of these hold.
     All(Vec<Prefilter>),
-    /// One of these or more.
+    /// At least one of these holds.
     Any(Vec<Prefilter>),
 }
 
@@ -30,14 +30,15 @@ pub struct Comparison {
 pub enum Literal {
     /// A tinyint, smallint, integer or bigint.
     Integer(i64),
-    /// A double. Which of 0.0 and -0.0 is the larger, if any, is not decided here.
+    /// A double. How 0.0 and -0.0 compare is not decided here.
     Double(f64),
     /// A varchar.
     Text(String),
 }
 
 impl Prefilter {
-    /// A comparison, given by what the value must be to the literal. `None` if it is not for the scan to decide.
+    /// A comparison, true if `holds` accepts the ordering of the value and the literal. `None` if the scan can't decide
+    /// it.
     pub fn compare(
         column: &ScanColumn,
         literal: Literal,
@@ -45,7 +46,7 @@ impl Prefilter {
     ) -> Option<Self> {
         let is_decided = match column {
             ScanColumn::Column(column) => match (&literal, column.source) {
-                // Where the rest begins depends on what else is read of the line.
+                // Where the rest begins depends on which other fields are read.
                 (_, Source::RestAfter(_)) => false,
                 (Literal::Integer(_), source) => {
                     matches!(source, Source::Int(_) | Source::Port(_) | Source::BigInt(_))
@@ -63,7 +64,7 @@ impl Prefilter {
         }))
     }
 
-    /// What it needs of a line.
+    /// Adds the parts of a line that the condition needs.
     pub(super) fn add_to(&self, needs: &mut Needs) {
         match self {
             Self::Compare(comparison) => needs.add(&comparison.column),
@@ -73,7 +74,7 @@ impl Prefilter {
         }
     }
 
-    /// How often a parameter is looked for in the query.
+    /// How many times the condition looks for a parameter in the query.
     pub(super) fn parameters(&self) -> usize {
         match self {
             Self::Compare(comparison) => {
@@ -103,7 +104,7 @@ impl Comparison {
             }
             (ScanColumn::Column(column), Literal::Double(literal)) => {
                 line.double(column.source).is_some_and(|value| {
-                    // 0.0 and -0.0 are left to the plan.
+                    // The plan compares 0.0 and -0.0.
                     let ordering = value.partial_cmp(literal);
                     ordering.is_none_or(|ordering| ordering.is_eq() || (self.holds)(ordering))
                 })
@@ -116,7 +117,7 @@ impl Comparison {
                 let value = line.parameter(name);
                 value.is_some_and(|value| (self.holds)((*value).cmp(literal)))
             }
-            // Not for the scan to decide.
+            // The scan can't decide this.
             _ => true,
         }
     }

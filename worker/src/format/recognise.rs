@@ -1,9 +1,9 @@
 //! Recognises what a file is, by its content and by its name.
 //!
-//! Content goes before names. A file is a log of a format only if at least one of its lines has the whole shape of that
-//! format's lines: a time, addresses, durations, status codes and byte counts, each in its place, and a quoted request.
-//! A name that AWS gives to access logs is a claim, which a line must bear out. Names that AWS gives to logs which
-//! no rollup reads are believed: a bucket has as many of them as of access logs, and to open them all would double the
+//! Content takes precedence over names. A file is a log of a format only if at least one of its lines has the full shape
+//! of that format's lines: a time, addresses, durations, status codes and byte counts, each in its field, and a quoted
+//! request. A name that AWS gives to access logs is only a claim, which a line must confirm. Names that AWS gives to logs
+//! that no rollup reads are trusted: a bucket has as many of them as access logs, and opening them all would double the
 //! work.
 
 use std::borrow::Cow;
@@ -14,23 +14,24 @@ use super::fields::{Fields, split_address};
 use super::{ALB_ACCESS_LOGS, ELB_LOGS, LogFormat};
 use logmill_trino::iso8601::Timestamps;
 
-/// Lines of a file's beginning that are looked at. Files cut or edited by hand may begin with others.
+/// Lines that are checked at the beginning of a file. Files that were cut or edited by hand may begin with other lines.
 const LINES_LOOKED_AT: usize = 100;
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Recognised {
-    /// A log of a format that rollups are written over: a line of its beginning has that shape.
+    /// A log in a format that rollups can read: a line near its beginning has the format's shape.
     Log(&'static LogFormat),
-    /// Its name claims that it is such a log, but its beginning has no such line. If the rest has none either, it is none.
+    /// The name claims such a log, but no line near the beginning has the shape. If no later line has it, this is not a
+    /// log.
     Claimed(&'static LogFormat),
     /// A known kind that no rollup reads.
     Other(&'static str),
-    /// No known kind. The text says what its bytes look like.
+    /// An unknown kind. The text describes the content.
     Unrecognised(&'static str),
 }
 
-/// Recognises a file by its name and its beginning, the decompressed bytes.
+/// Recognises a file by its name and the beginning of its decompressed bytes.
 pub fn recognise(named_as: NamedAs, beginning: &[u8]) -> Recognised {
     match by_name(named_as) {
         Some(told @ Recognised::Other(_)) => told,
@@ -40,7 +41,7 @@ pub fn recognise(named_as: NamedAs, beginning: &[u8]) -> Recognised {
     }
 }
 
-/// What the name alone tells. `None` if that is nothing.
+/// What the name alone reveals, if anything.
 pub fn by_name(named_as: NamedAs) -> Option<Recognised> {
     match named_as {
         NamedAs::AlbAccessLog => Some(Recognised::Claimed(&ALB_ACCESS_LOGS)),
@@ -54,7 +55,7 @@ pub fn by_name(named_as: NamedAs) -> Option<Recognised> {
     }
 }
 
-/// Whether a line, without its line end, has the whole shape of this format's lines.
+/// Whether a line, without its line ending, has the full shape of this format's lines.
 pub(crate) fn has_shape(format: &LogFormat, line: &str) -> bool {
     matches!(line_format(line), Some(Recognised::Log(of)) if of == format)
 }
@@ -63,7 +64,7 @@ const NLB_LOG: &str = "network load balancer's log";
 const CONNECTION_LOG: &str = "connection log";
 const HEALTH_CHECK_LOG: &str = "health check log";
 const TEST_OBJECT: &str = "test object";
-/// A file without text. It has no line to be counted or lost; and since no ledger has it, it counts once it is replaced.
+/// A file without text. No line of it can be lost. The ledger does not record it, so the file that replaces it counts.
 pub(crate) const EMPTY_FILE: &str = "empty file";
 
 fn by_content(beginning: &[u8]) -> Option<Recognised> {
@@ -77,11 +78,11 @@ fn by_content(beginning: &[u8]) -> Option<Recognised> {
     })
 }
 
-/// Shapes of lines that balancers write. The sources are named where the formats are: [`super::alb`], [`super::elb`]. For
-/// the others: "Connection logs" and "Health check logs" in the guide for Application Load Balancers, "Access logs" in
-/// that for Network Load Balancers.
+/// Matches the shapes of lines that load balancers write. The sources for access logs are in [`super::alb`] and
+/// [`super::elb`]. The other sources are "Connection logs" and "Health check logs" in the guide for Application Load
+/// Balancers, and "Access logs" in the guide for Network Load Balancers.
 fn line_format(line: &str) -> Option<Recognised> {
-    // The request's field is the last that is looked at.
+    // No field after the request is checked.
     let mut fields = Fields::default();
     fields.split(line, ALB_ACCESS_LOGS.request_field + 1);
     let fields = Shape { line, fields };
@@ -125,8 +126,8 @@ impl Shape<'_> {
         self.fields.text(self.line, field).is_some_and(is)
     }
 
-    /// time, balancer, client:port, target:port, three durations, two status codes, two byte counts, "request". A line that
-    /// ends before the request is one too; a request is quoted.
+    /// time, balancer, client:port, target:port, three durations, two status codes, two byte counts, "request". A line may
+    /// end before the request; otherwise the request is quoted.
     fn is_access_line(&self, format: &LogFormat) -> bool {
         let time = format.time_field;
         let request = self.fields.raw(self.line, format.request_field);
@@ -144,7 +145,7 @@ fn is_time(text: &str) -> bool {
     Timestamps::default().read(text).is_some()
 }
 
-/// `https`, `h2`, `grpcs`, and what may come.
+/// `https`, `h2`, `grpcs`, and future values.
 fn is_word(text: &str) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=16).contains(&text.len()) && text.bytes().all(is_letter)
@@ -162,7 +163,7 @@ fn is_port(text: &str) -> bool {
     text.parse::<u16>().is_ok()
 }
 
-/// `address:port`. The address may be one that was masked.
+/// `address:port`. The address may be masked.
 fn is_address(text: &str) -> bool {
     split_address(text).is_some_and(|(address, port)| !address.is_empty() && is_port(port))
 }
@@ -177,9 +178,9 @@ fn is_count(text: &str) -> bool {
 
 type Is = fn(&str) -> bool;
 
-/// Kinds of logs that AWS services put in such buckets, by what their files begin with. None is read by a rollup.
+/// Kinds of logs that AWS services write to such buckets, by the beginning of the file. No rollup reads them.
 static OTHER_KINDS: &[(&str, Is)] = &[
-    // "Standard logging (access logs)" in the guide for CloudFront. Two lines of header, then tabs.
+    // "Standard logging (access logs)" in the guide for CloudFront. Two header lines, then tab-separated fields.
     ("CloudFront log", |text| {
         text.starts_with("#Version:")
             && text.contains("#Fields:")
@@ -248,7 +249,7 @@ fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 
-/// What bytes that are no known log look like, as a person would say it.
+/// Describes bytes that are not a known log, in words for people.
 pub(crate) fn looks_like(beginning: &[u8]) -> &'static str {
     let by_magic = MAGIC.iter().find(|(magic, _)| beginning.starts_with(magic));
     if let Some((_, what)) = by_magic {
@@ -318,7 +319,7 @@ mod tests {
             Recognised::Claimed(&ELB_LOGS)
         );
         assert_eq!(claimed(""), Recognised::Other(EMPTY_FILE));
-        // A name of AWS's for what no rollup reads is believed.
+        // A name that AWS gives to logs that no rollup reads is trusted.
         assert_eq!(
             recognise(NamedAs::TestObject, ALB.as_bytes()),
             Recognised::Other(TEST_OBJECT)

@@ -24,7 +24,7 @@ pub struct Scan {
     columns: Vec<ColumnBuilder>,
     parameters: Vec<WantedParameter>,
     rows: usize,
-    /// Lines so far, with rows or without.
+    /// Lines so far, with or without a row.
     lines: i64,
     fields: Fields,
     times: Timestamps,
@@ -83,7 +83,7 @@ enum ColumnBuilder {
     Int(Source, Int32Builder),
     BigInt(Source, Int64Builder),
     Double(Source, Float64Builder),
-    /// The values are with the wanted parameter of this index.
+    /// The values are in the wanted parameter with this index.
     UrlParameter(usize),
     Time(TimestampMillisecondBuilder),
     Day(Date32Builder),
@@ -91,8 +91,8 @@ enum ColumnBuilder {
     LineText(StringViewBuilder),
 }
 
-/// How often a condition may look for a parameter in a query. With many more, to find out that a line does not matter would
-/// take longer than to make its row.
+/// How many parameter lookups a condition may need. With many more, evaluating the condition takes longer than building
+/// the row.
 const FILTER_PARAMETERS_MAX: usize = 4;
 
 const MILLISECONDS_PER_DAY: i64 = 86_400_000;
@@ -101,7 +101,7 @@ const MILLISECONDS_PER_DAY: i64 = 86_400_000;
 const STORABLE_MILLISECONDS: RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
 
 impl Scan {
-    /// A scan that makes these columns, in this order.
+    /// A scan that produces these columns, in this order.
     pub fn new(format: &'static LogFormat, columns: &[ScanColumn]) -> Self {
         let schema = Arc::new(Schema::new(
             columns
@@ -129,8 +129,7 @@ impl Scan {
         scan
     }
 
-    /// The same scan, but only of lines for which the condition holds are rows made, unless to find that out takes as long
-    /// as to make the row.
+    /// Restricts the scan to lines for which the condition holds, unless evaluating it takes as long as building the row.
     pub fn only(mut self, condition: Prefilter) -> Self {
         if condition.parameters() > FILTER_PARAMETERS_MAX {
             return self;
@@ -182,23 +181,23 @@ impl Scan {
         ColumnBuilder::UrlParameter(self.parameters.len() - 1)
     }
 
-    /// The columns that it makes.
+    /// The columns that the scan produces.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
-    /// Rows since the last batch.
+    /// The number of rows since the last batch.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Counts a line that was not read, as it is too long.
+    /// Counts a line that was too long to be read.
     pub(crate) fn skip_line(&mut self) {
         self.lines += 1;
     }
 
-    /// Makes a row of a line without its line end, if the line matters. Returns the line's time in milliseconds since the
-    /// epoch.
+    /// Adds a row for a line, given without its line ending, if the line matters. Returns the line's time in milliseconds
+    /// since the epoch.
     pub fn push(&mut self, text: &str) -> Result<i64, Rejection> {
         self.lines += 1;
         if text.is_empty() {
@@ -224,7 +223,7 @@ impl Scan {
         let time = fields
             .text(text, format.time_field)
             .and_then(|field| times.read(field))
-            // No table can store other times, and no balancer writes them.
+            // No table can store other times, and no load balancer writes them.
             .filter(|time| STORABLE_MILLISECONDS.contains(time))
             .ok_or(Rejection::NoTime(format.time_field + 1))?;
 
@@ -264,7 +263,7 @@ impl Scan {
                 ColumnBuilder::UrlParameter(_) => {}
                 ColumnBuilder::Time(values) => values.append_value(time),
                 ColumnBuilder::Day(values) => {
-                    // A four-digit year, so it fits.
+                    // The year has four digits, so the day fits.
                     values.append_value(time.div_euclid(MILLISECONDS_PER_DAY) as i32);
                 }
                 ColumnBuilder::LineNumber(values) => values.append_value(self.lines),
@@ -277,7 +276,7 @@ impl Scan {
         Ok(time)
     }
 
-    /// The rows since the last batch.
+    /// Returns the rows since the last batch.
     pub fn finish(&mut self) -> RecordBatch {
         let columns = self
             .columns
@@ -307,7 +306,7 @@ fn text_builder() -> StringViewBuilder {
     StringViewBuilder::new().with_fixed_block_size(256 * 1024)
 }
 
-/// Looks once at each parameter of a URL's query. The first of a name wins, as in Trino.
+/// Reads each parameter of a URL's query once. The first one of a name wins, as in Trino.
 fn push_parameters(wanted: &mut [WantedParameter], raw_query: Option<&str>) {
     let mut missing = wanted.len();
     for parameter in wanted.iter_mut() {
@@ -334,7 +333,7 @@ fn push_parameters(wanted: &mut [WantedParameter], raw_query: Option<&str>) {
     }
 }
 
-/// Compares names of a few bytes, for which a call of `memcmp` takes longer than the comparison.
+/// Compares short names, for which calling `memcmp` takes longer than the comparison itself.
 fn same(left: &[u8], right: &[u8]) -> bool {
     left.len() == right.len() && left.iter().zip(right).all(|(left, right)| left == right)
 }

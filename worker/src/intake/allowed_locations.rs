@@ -1,4 +1,4 @@
-//! The places that announced log files may be read from, and what is there.
+//! The locations that announced log files may be read from, and lookup of the objects there.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,8 @@ use super::disposition::NotStaged;
 use super::log_object::{LogObject, ObjectLocation};
 use crate::aws::{self, S3Error, S3ErrorKind};
 
-/// The places that log files may be read from, each bucket with a client of its own: they may be in several regions.
+/// The locations that log files may be read from. Each bucket has its own client, because buckets may be in different
+/// regions.
 #[derive(Debug)]
 pub struct AllowedLocations {
     allowed: Vec<Allowed>,
@@ -19,7 +20,8 @@ pub struct AllowedLocations {
 }
 
 impl AllowedLocations {
-    /// Fails if there is no such bucket, or S3 can't be asked. Whether its objects may be read shows with the first.
+    /// Connects to each bucket. Fails if a bucket does not exist or S3 can't be reached. Whether objects may be read is
+    /// known only when the first one is read.
     pub async fn open(allowed: Vec<Allowed>) -> Result<Self> {
         let config = aws::sdk_config().await;
         let mut buckets = HashMap::new();
@@ -34,16 +36,16 @@ impl AllowedLocations {
         Ok(Self { allowed, buckets })
     }
 
-    /// How many buckets there are.
+    /// The number of distinct buckets.
     pub fn buckets(&self) -> usize {
         self.buckets.len()
     }
 
-    /// The log file as it is now.
+    /// Looks up the current size and version of a log file.
     ///
     /// # Errors
     ///
-    /// If it is not allowed, or S3 does not show it.
+    /// If the location is not allowed, or the lookup in S3 fails.
     pub async fn look_up(&self, log_file: &LogFile) -> Result<LogObject, NotStaged> {
         let client = log_file
             .bucket_and_key()

@@ -1,4 +1,4 @@
-//! Log files by listing a bucket, once.
+//! Finds log files by listing a bucket once.
 
 use anyhow::{Context, Result, bail};
 use aws_sdk_s3::Client;
@@ -12,18 +12,19 @@ use super::log_object::{LogObject, ObjectLocation};
 use crate::aws::S3Error;
 use crate::s3_uri::S3Uri;
 
-/// Lists the object of this key or, if there is none, the folder of this name with all that is below it. What is
-/// below `except` is left out.
+/// Lists the object with this key or, if there is none, everything below the folder of this name. Objects below `except`
+/// are left out.
 ///
-/// A prefix that ends within a name would be S3's own way to list, and `AWSLogs/1` would then take in `AWSLogs/12`.
+/// The prefix is always a whole folder name. S3 would also accept a prefix that ends within a name, but then `AWSLogs/1`
+/// would match `AWSLogs/12` too.
 ///
-/// It is one listing of all that is below, a thousand objects to a request, and S3 allows or refuses it as a whole, whatever a
-/// policy says of the folders in it. So one that fails midway says nothing of a folder: S3 can't be reached any more, and then
-/// the log files could not be read either.
+/// One listing covers everything below the folder, a thousand objects per request. S3 allows or denies it as a whole,
+/// whatever a policy says about subfolders. So a listing that fails midway is not the fault of a subfolder: S3 can no
+/// longer be reached, and the log files could not be read either.
 ///
 /// # Errors
 ///
-/// Also of what was listed before, nothing is returned.
+/// If a request fails or nothing exists there. Objects listed before the failure are not returned.
 pub(super) async fn list(
     client: &Client,
     place: S3Uri<'_>,
@@ -57,7 +58,7 @@ pub(super) async fn list(
             }
         }
     }
-    // Like a path where nothing is: most likely a slip of the pen, which is not to pass as "all counted".
+    // Most likely a typo, which must not pass as "all counted". A missing path on disk is an error too.
     if objects == 0 && !folder.is_empty() {
         bail!(NOTHING_THERE);
     }
@@ -67,7 +68,7 @@ pub(super) async fn list(
 pub(super) const NOTHING_THERE: &str =
     "there is no object and no folder of this name in the bucket";
 
-/// What the keys begin with that are not to be listed.
+/// The prefix of keys to leave out, if `except` is inside `place`.
 pub(super) fn left_out(place: S3Uri<'_>, except: Option<S3Uri<'_>>) -> Option<String> {
     except
         .filter(|except| except.bucket == place.bucket)
@@ -75,8 +76,8 @@ pub(super) fn left_out(place: S3Uri<'_>, except: Option<S3Uri<'_>>) -> Option<St
         .filter(|except| except.starts_with(&place.folder()))
 }
 
-/// The object of exactly this key. It is listed, not asked for by its key, because that needs the same permission as
-/// all else here; and of the keys that begin with its own, its own is the first.
+/// The object with exactly this key. It is listed rather than requested by its key, because listing needs the same
+/// permission as everything else here. Among the keys that start with this key, the key itself comes first.
 pub(super) async fn single(client: &Client, place: S3Uri<'_>) -> Result<Option<LogObject>> {
     let page = client
         .list_objects_v2()
@@ -93,7 +94,7 @@ pub(super) async fn single(client: &Client, place: S3Uri<'_>) -> Result<Option<L
     }
 }
 
-/// Whether it is what consoles put in a bucket to show a folder.
+/// Whether this is the placeholder object that consoles create to show a folder.
 pub(super) fn is_folder(object: &Object) -> bool {
     let key = object.key.as_deref().unwrap_or_default();
     key.ends_with('/') && object.size.unwrap_or_default() == 0
@@ -107,7 +108,7 @@ pub(super) fn new_found(client: &Client, place: S3Uri<'_>, object: &Object) -> R
     Ok(LogObject {
         log_file: LogFile::in_bucket(place.bucket, key),
         bytes: bytes.with_context(|| field("size"))?,
-        // S3 gives it with quotes in some places and without in others.
+        // S3 quotes ETags in some responses and not in others.
         etag: etag.trim_matches('"').to_owned(),
         place: ObjectLocation::Object(client.clone()),
     })
@@ -126,7 +127,7 @@ mod tests {
     use super::*;
     use crate::fake_s3::{Answer, FakeS3};
 
-    /// A bucket of empty and other objects, listed two at a time.
+    /// A bucket of objects, some of them empty, listed two at a time.
     fn bucket(keys: &'static [(&'static str, u64)]) -> FakeS3 {
         FakeS3::start(move |_, request| {
             let prefix = request.parameter("prefix").unwrap_or_default();

@@ -1,6 +1,6 @@
-//! The HTTP connections that are open: bounded, and yet a new one always finds a place. Who is at work keeps his; of the others the
-//! oldest goes, first of all those that have never shown a token. So whoever opens as many as he can, and reads nothing, keeps
-//! nobody from asking for `/healthz`.
+//! Bounds the number of open HTTP connections without refusing new ones. When all are open, the oldest idle connection is
+//! closed; connections that have not shown the token go first. Connections with a request in progress are kept. So a
+//! client that opens many connections and reads nothing can't block `/healthz`.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,12 +17,12 @@ pub(super) struct Connections {
 
 #[derive(Debug, Default)]
 struct Open {
-    /// By the order in which they came.
+    /// Keyed by connection number, which grows in the order of arrival.
     by_number: HashMap<u64, Arc<Connection>>,
     next: u64,
 }
 
-/// One that is open until this is dropped.
+/// An open connection. It is removed from [`Connections`] on drop.
 #[derive(Debug)]
 pub(super) struct Admitted {
     connections: Arc<Connections>,
@@ -30,18 +30,18 @@ pub(super) struct Admitted {
     pub(super) connection: Arc<Connection>,
 }
 
-/// What is known of a connection.
+/// The state of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Connection {
-    /// Whether it has shown the token.
+    /// Whether the client has shown the token.
     is_known: AtomicBool,
-    /// Requests for which log files are being staged.
+    /// The number of requests whose log files are being staged.
     at_work: AtomicUsize,
-    /// It is to be closed at once.
+    /// Cancelled when the connection must be closed at once.
     pub(super) evicted: CancellationToken,
 }
 
-/// A request is at work until this is dropped.
+/// Marks a request as in progress until dropped.
 #[derive(Debug)]
 pub(super) struct AtWork<'a>(&'a Connection);
 
@@ -53,7 +53,7 @@ impl Connections {
         })
     }
 
-    /// Takes in another connection. Returns whether one had to go for it.
+    /// Adds a connection. Returns whether another one was evicted for it.
     pub(super) fn admit(self: &Arc<Self>) -> (Admitted, bool) {
         let connection = Arc::new(Connection::default());
         let mut open = self.open();
@@ -80,7 +80,7 @@ impl Connections {
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
-        // Nothing in here panics half way.
+        // Ignoring poison is safe: no code panics midway through a change while it holds this lock.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -92,7 +92,7 @@ impl Drop for Admitted {
 }
 
 impl Connection {
-    /// It has shown the token.
+    /// Records that the client has shown the token.
     pub(super) fn known(&self) {
         self.is_known.store(true, Ordering::Relaxed);
     }
@@ -146,7 +146,7 @@ mod tests {
         let _ninth = admit();
         assert!(!evicted(&worker), "known; the newest is not");
 
-        // There is room where one has ended by itself.
+        // A connection that closed by itself leaves room.
         drop(seventh);
         assert!(!connections.admit().1);
     }

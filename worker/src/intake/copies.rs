@@ -1,5 +1,5 @@
-//! Log files under two URIs. A log file is known by its URI, so a copy of it in another folder counts once more. AWS gives
-//! no name twice: two log files of the same name are most likely one.
+//! Log files under two URIs. A log file is identified by its URI, so a copy in another folder is counted again. AWS never
+//! uses a name twice, so two log files of the same name are most likely copies.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,12 +8,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use logmill_shared::LogFile;
 use serde::Serialize;
 
-/// A log file that has the name of another one.
+/// A log file with the same name as another one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Copy {
     /// Its URI.
     pub log_file: String,
-    /// The URI of the one that was met first.
+    /// The URI of the log file that was seen first.
     pub copy_of: String,
 }
 
@@ -23,17 +23,17 @@ impl fmt::Display for Copy {
     }
 }
 
-/// The names that were met. It has some 20 bytes for each log file.
+/// The names seen so far, in about 20 bytes per log file.
 #[derive(Debug, Default)]
 pub struct Names {
-    /// A name's hash, and its folder's number. Two names have the same hash by a chance of 1 in 2^64.
+    /// Maps the hash of a name to the index of its folder. Two names collide with a probability of 1 in 2^64.
     names: HashMap<u64, u32>,
     folders: Vec<String>,
     numbers: HashMap<String, u32>,
 }
 
 impl Names {
-    /// Remembers a log file. If one of the same name was met before, in another folder, tells of it.
+    /// Records a log file. Returns it as a copy if the same name was seen before in another folder.
     pub fn meet(&mut self, log_file: &LogFile) -> Option<Copy> {
         let (folder, name) = folder_and_name(log_file)?;
         let number = match self.numbers.get(folder) {
@@ -51,7 +51,7 @@ impl Names {
             .flatten()
     }
 
-    /// The log file of this name that was met, if it was met in another folder.
+    /// The log file of this name that was seen before, if it is in another folder.
     pub fn find(&self, log_file: &LogFile) -> Option<LogFile> {
         let (folder, name) = folder_and_name(log_file)?;
         let met = self.folders.get(*self.names.get(&hash(name))? as usize)?;

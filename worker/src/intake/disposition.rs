@@ -1,5 +1,5 @@
-//! What is done about a log file that could not be staged: one answer for the queue, for callers over HTTP, and for the log.
-//! Every error comes to it by `NotStaged::by_s3` or `PipelineError::disposed`.
+//! Decides what to do about a log file that could not be staged. The queue, HTTP callers and the log share this decision.
+//! Every error is classified by `NotStaged::by_s3` or `PipelineError::disposed`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,31 +12,31 @@ use crate::aws::S3ErrorKind;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct NotStaged {
-    /// A name for counting, as `docs/operating.md` lists them.
+    /// The error's name in metrics, as listed in `docs/operating.md`.
     pub name: &'static str,
-    /// The chain of causes, in words. Nothing in it was written by a visitor.
+    /// The chain of causes, as text. It contains nothing that a visitor wrote.
     pub reason: Cow<'static, str>,
-    /// What to do.
+    /// What to do about it.
     pub disposition: Disposition,
 }
 
-/// What to do about a failure, the later the longer to wait.
+/// What to do about a failure. Later variants wait longer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Disposition {
-    /// It would fail again: a person must look at it.
+    /// Retrying cannot help; a person must look at it.
     Reject,
-    /// Another time it may succeed: the trouble is this log file's.
+    /// A retry may succeed. The problem is limited to this log file.
     Retry,
-    /// Another time it may succeed: what fails is what others need too, and to try more of them now is no use.
+    /// A shared dependency is down, so other log files would fail too. Stop taking work and back off.
     BackOff(Dependency),
 }
 
-/// What log files depend on.
+/// A dependency that log files share.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dependency {
-    /// A bucket of log files. Those in other buckets go on.
+    /// A bucket of log files. Log files in other buckets are not affected.
     Bucket(String),
-    /// What all log files need: the tables, or this machine's disk.
+    /// A dependency of all log files: the tables, or this machine's disk.
     All,
 }
 
@@ -50,7 +50,7 @@ impl fmt::Display for Dependency {
 }
 
 impl Dependency {
-    /// The bucket that this log file is in.
+    /// The bucket of this log file, or `All` if it is not in a bucket.
     pub(crate) fn bucket_of(log_file: &LogFile) -> Self {
         match log_file.bucket_and_key() {
             Some((bucket, _)) => Self::Bucket(bucket.to_owned()),
@@ -60,7 +60,7 @@ impl Dependency {
 }
 
 impl NotStaged {
-    /// It is known beforehand that no retry helps.
+    /// An error for which no retry can help.
     pub(crate) fn rejected(name: &'static str, reason: impl Into<Cow<'static, str>>) -> Self {
         Self {
             name,
@@ -69,15 +69,16 @@ impl NotStaged {
         }
     }
 
-    /// By an answer of S3 about this log file.
+    /// Classifies an S3 error about this log file.
     pub(crate) fn by_s3(kind: S3ErrorKind, log_file: &LogFile, reason: impl ToString) -> Self {
         let outage = || Disposition::BackOff(Dependency::bucket_of(log_file));
         let (name, disposition) = match kind {
-            // Deleted, or announced by a wrong key. S3 shows what it has announced, but not every store does at once.
+            // Deleted, or announced with a wrong key. S3 shows an object by the time it announces it, but not every
+            // S3-compatible store does.
             S3ErrorKind::NotFound => ("missing", Disposition::Retry),
             S3ErrorKind::Changed => ("changed", Disposition::Retry),
             S3ErrorKind::Archived => ("archived", Disposition::Reject),
-            // Most likely a permission is missing, and all others in this bucket will be refused as well.
+            // Most likely a permission is missing, so all other objects in this bucket would be refused too.
             S3ErrorKind::Refused => ("refused", outage()),
             S3ErrorKind::Unavailable => ("s3_unavailable", outage()),
         };
@@ -88,7 +89,7 @@ impl NotStaged {
         }
     }
 
-    /// By a panic in a log file's journey.
+    /// Classifies a panic while a log file was being staged.
     pub(crate) fn by_panic(panic: impl fmt::Display) -> Self {
         Self::rejected("bug", format!("a bug of logmill: {panic}"))
     }

@@ -1,5 +1,5 @@
-//! What has failed of one message or request: by its reasons, each with the first few log files. A message may name tens of
-//! thousands, and one line of the log for each would bury all others.
+//! Groups the failures of one message or request by reason, and names the first few log files of each group. A message may
+//! list tens of thousands of log files, and one log line for each would bury all other lines.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use logmill_shared::LogFile;
 
 use super::disposition::{Dependency, Disposition, NotStaged};
 
-/// Log files that are named for each reason.
+/// The number of log files that are named for each reason.
 const NAMED_MAX: usize = 3;
 
 /// The failures of one message or request.
@@ -17,10 +17,10 @@ pub(super) struct Failures {
     dispositions: BTreeSet<Disposition>,
 }
 
-/// Log files that failed for reasons of one name.
+/// Log files that failed with the same error name.
 #[derive(Debug)]
 struct Group {
-    /// The first one's.
+    /// The reason of the first log file.
     reason: String,
     count: usize,
     first: Vec<LogFile>,
@@ -40,12 +40,12 @@ impl Failures {
         self.dispositions.insert(error.disposition.clone());
     }
 
-    /// What is to be done about all of them: what waits longest. `None` if there are none.
+    /// The disposition with the longest wait. `None` if nothing failed.
     pub(super) fn worst(&self) -> Option<&Disposition> {
         self.dispositions.last()
     }
 
-    /// What was out of order.
+    /// Dependencies that are down.
     pub(super) fn outages(&self) -> impl Iterator<Item = &Dependency> {
         self.dispositions.iter().filter_map(|each| match each {
             Disposition::BackOff(dependency) => Some(dependency),
@@ -53,7 +53,8 @@ impl Failures {
         })
     }
 
-    /// Calls `log` once for each reason, with the number of log files, the names of the first few, and the first one's reason.
+    /// Calls `log` once for each error name, with the number of log files, the names of the first few, and the reason of
+    /// the first one.
     pub(super) fn each_reason(&self, mut log: impl FnMut(&'static str, usize, &str, &str)) {
         for (name, group) in &self.by_name {
             let first: Vec<&str> = group.first.iter().map(LogFile::uri).collect();

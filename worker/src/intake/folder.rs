@@ -1,4 +1,4 @@
-//! Log files in a folder on this machine.
+//! Finds log files in a folder on this machine.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -10,7 +10,7 @@ use walkdir::WalkDir;
 use super::log_object::{Listed, LogObject, NotListed, in_order};
 use super::span::Span;
 
-/// All log files below a path, or the one that it is, but for those below `except`.
+/// Lists all log files below a path, or the path itself if it is a file. Files below `except` are left out.
 pub(super) fn list(path: &Path, except: &Path) -> io::Result<Listed> {
     let mut listed = Listed::default();
     files(
@@ -26,8 +26,8 @@ pub(super) fn list(path: &Path, except: &Path) -> io::Result<Listed> {
     Ok(listed)
 }
 
-/// Gives `each` the files below a path, but for those below `except` and in folders that are not to be entered. What can't
-/// be looked at is noted, and the others go on.
+/// Calls `each` for every file below a path. Skips files below `except` and folders that `enter` rejects. Entries that
+/// can't be read are added to `not_listed`, and the walk continues.
 fn files(
     path: &Path,
     except: &Path,
@@ -44,12 +44,12 @@ fn files(
             .as_ref()
             .is_some_and(|except| path.starts_with(except))
     };
-    // Two paths to one file must be one log file.
+    // Two paths to the same file must give one log file.
     let root = fs::canonicalize(path)?;
     let entries = WalkDir::new(&root).follow_links(true).into_iter();
     let entries = entries.filter_entry(|entry| {
         let is_root = entry.depth() == 0;
-        // A path that is no text says nothing of a date.
+        // A path that is not UTF-8 has no date that could exclude it.
         let enter = |path: &Path| path.to_str().is_none_or(&enter);
         !is_left_out(entry.path())
             && (is_root || !entry.file_type().is_dir() || enter(entry.path()))
@@ -58,7 +58,7 @@ fn files(
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) if error.depth() == 0 => return Err(error.into()),
-            // What a link up leads to is listed where it is.
+            // A link to a parent folder. The files there are listed anyway.
             Err(error) if error.loop_ancestor().is_some() => continue,
             Err(error) => {
                 let path = error.path().unwrap_or(&root).to_owned();
@@ -69,7 +69,7 @@ fn files(
         if !entry.file_type().is_file() {
             continue;
         }
-        // A link may lead to the tables.
+        // A link may lead into the folder of tables.
         let listed = fs::canonicalize(entry.path()).and_then(|path| match is_left_out(&path) {
             true => Ok(()),
             false => {
@@ -84,7 +84,7 @@ fn files(
     Ok(())
 }
 
-/// Those of a span of time.
+/// Lists the log files of a span of time.
 pub(super) fn list_span(path: &Path, except: &Path, span: Span) -> anyhow::Result<Listed> {
     let mut listed = Listed::default();
     let enter = |folder: &str| span.may_be_in(folder);
@@ -106,7 +106,8 @@ pub(super) fn list_span(path: &Path, except: &Path, span: Span) -> anyhow::Resul
     Ok(listed)
 }
 
-/// A path without links, as far as it is there: folders of tables are made when they are first used.
+/// Resolves links in the part of a path that exists. The folder of a table may not exist yet, because it is created on
+/// first use.
 pub(super) fn canonical(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for there in path.ancestors() {

@@ -1,6 +1,5 @@
-//! Log files that are announced by HTTP: `POST /v1/log-files` is answered with 200 once they are staged, so that a crash
-//! before loses nothing, and the caller needs no queue. For those who look after the worker: `/healthz`, `/readyz` and
-//! `/metrics`.
+//! Log files announced over HTTP. `POST /v1/log-files` returns 200 only after they are staged, so a crash before that
+//! loses nothing, and the caller needs no queue. `/healthz`, `/readyz` and `/metrics` are for operators.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -34,46 +33,46 @@ use super::failures::Failures;
 use super::{Stage, StageOutcome, stage_all};
 use crate::metrics::Metrics;
 
-/// The longest message, in bytes: SQS's bound, which is also the most that S3 or SNS send.
+/// The maximum size of a request body, in bytes: SQS's limit for a message, which is also the most that S3 or SNS send.
 const BODY_BYTES_MAX: usize = 1 << 20;
 
-/// How long a body may take to arrive. A client that is slower keeps others out.
+/// How long a body may take to arrive. A slower client would keep others out.
 const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// How long a connection may be idle between two requests, the head of the next included. Longer than the 60 seconds after which
-/// a load balancer closes a connection that it does not use: were it shorter, the balancer would send a request just when the
-/// worker closes, and answer 502.
+/// How long a connection may be idle between two requests, including the time to receive the head of the next one. It must
+/// be longer than a load balancer's idle timeout of 60 seconds. Otherwise the balancer could send a request just as the
+/// worker closes the connection, and answer 502.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// How long a client may read nothing of its answer.
+/// How long a client may go without reading any of its response.
 const WRITE_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Connections at once, beside one for each request that is at work. Each costs some 20 KB, and a file descriptor: there are
-/// 1,024 by default on many systems, and S3 and SQS need some. When all are open, the oldest that is not at work is closed for
-/// a new one: see [`Connections`].
+/// Connections beyond one for each request in progress. Each costs about 20 KB and a file descriptor. Many systems allow
+/// 1,024 descriptors by default, and S3 and SQS need some of them. When all connections are open, the oldest idle one is
+/// closed for a new one: see [`Connections`].
 const IDLE_CONNECTIONS_MAX: usize = 256;
 
-/// How long who finds the worker full is asked to wait. Most log files take less.
+/// The `Retry-After` value when the worker is full. Most log files take less.
 const RETRY_AFTER_SECONDS: &str = "1";
 
-/// Log files that an answer names as failed, of all that did.
+/// The maximum number of failed log files that a response names.
 const NAMED_MAX: usize = 100;
 
-/// How announcements are taken.
+/// Settings of the HTTP intake.
 pub struct Settings {
-    /// What callers must show; without one no announcements are taken.
+    /// The token that callers must send. Without one, all announcements are refused.
     pub token: Option<Token>,
-    /// Requests at once, those that wait for their turn included. Beyond it the worker is full.
+    /// The maximum number of concurrent requests, including those that wait for their turn. Further requests are refused.
     pub requests_max: usize,
-    /// Log files of one request that are staged side by side.
+    /// Log files of one request that are staged concurrently.
     pub log_files_at_once: usize,
 }
 
-/// A secret that is compared in constant time, and shown by nothing.
+/// A secret that is compared in constant time and never printed.
 pub struct Token(String);
 
 impl Token {
-    /// Of the text that callers show as a bearer token. `None` if it is blank.
+    /// Creates a token from the text that callers send as a bearer token. `None` if the text is blank.
     pub fn new(text: &str) -> Option<Self> {
         let text = text.trim();
         (!text.is_empty()).then(|| Self(text.to_owned()))
@@ -88,18 +87,18 @@ impl Token {
     }
 }
 
-/// Answers by HTTP.
+/// The HTTP intake.
 pub struct Http<S> {
     settings: Settings,
     stage: S,
     metrics: Arc<Metrics>,
     room: Semaphore,
-    /// Once it is cancelled, nothing more is taken.
+    /// Once cancelled, no more announcements are accepted.
     stop: CancellationToken,
 }
 
 impl<S: Stage> Http<S> {
-    /// Log files that are announced go to `stage`, until `stop` is cancelled.
+    /// Passes announced log files to `stage` until `stop` is cancelled.
     pub fn new(
         settings: Settings,
         stage: S,
@@ -126,14 +125,14 @@ impl<S: Stage> Http<S> {
         router.with_state(Arc::clone(self))
     }
 
-    /// Answers until `close` is cancelled, and then whoever has asked before.
+    /// Serves requests until `close` is cancelled, then finishes the requests in progress.
     ///
-    /// It is hyper that is served here, and not `axum::serve`, since that one waits for a request's head, and for its answer to
-    /// be read, as long as the client likes, and for any number of clients.
+    /// Uses hyper directly instead of `axum::serve`, which has no timeout for receiving a request's head or for a client
+    /// that does not read its response, and no limit on the number of connections.
     ///
     /// # Errors
     ///
-    /// None today; a listener that fails is listened to again.
+    /// None today: a failed accept is retried.
     pub async fn listen(
         self: Arc<Self>,
         listener: TcpListener,
@@ -146,7 +145,7 @@ impl<S: Stage> Http<S> {
             let stream = match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    // Most often there are no more file descriptors, until some connection ends.
+                    // Usually the process has no file descriptors left until a connection closes.
                     tracing::warn!(%error, "connection not accepted");
                     sleep(Duration::from_millis(100)).await;
                     continue;
@@ -198,7 +197,7 @@ async fn ready<S>(State(http): State<Arc<Http<S>>>) -> (StatusCode, &'static str
 }
 
 async fn show_metrics<S>(State(http): State<Arc<Http<S>>>) -> Response {
-    // Who sends many requests at once has each answered in its turn, after those of all other connections.
+    // Each request yields first, so that a client with many requests at once does not starve other connections.
     yield_now().await;
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(CONTENT_TYPE, content_type)], http.metrics.text()).into_response()
@@ -247,7 +246,8 @@ impl IntoResponse for Answer {
 }
 
 impl<S: Stage> Http<S> {
-    /// Both are answers. Whoever has no token costs next to nothing, and whoever finds no room little more.
+    /// Both `Ok` and `Err` are responses. A request without a token costs almost nothing, and one that finds no room
+    /// little more.
     async fn announced(&self, request: Request, connection: &Connection) -> Result<Answer, Answer> {
         let token = self.settings.token.as_ref();
         if !token.is_some_and(|token| token.is_shown_by(request.headers())) {

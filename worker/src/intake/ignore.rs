@@ -1,4 +1,4 @@
-//! Files that a person has said are none of logmill's business, by their names.
+//! Ignores files by name, because a person has said that they are not for logmill.
 
 use anyhow::{Context, Result, bail};
 use glob::{MatchOptions, Pattern};
@@ -7,21 +7,22 @@ use url::Url;
 
 use crate::text_files::{self, TextFile};
 
-/// The file beside the rollups that names files to ignore. Workers and `verify` both read it, so that they agree.
+/// The file beside the rollups that lists the files to ignore. Workers and `verify` both read it, so that they agree.
 pub const IGNORE_FILE: &str = "ignore.txt";
 
 /// Patterns of files to ignore.
 ///
-/// A pattern is a glob (`*`, `?`, `[…]`, and `**` for any folders). Without a slash it is matched against a file's name. With one it is
-/// matched against the end of the path, from any slash on: `copies/**` matches all that is in any folder `copies`, and
-/// `s3://bucket/copies/**` what is in that one. A slash at the end stands for all that is below.
+/// A pattern is a glob (`*`, `?`, `[…]`, and `**` for any folders). Without a slash, it is matched against a file's name.
+/// With a slash, it is matched against the end of the path, starting after any slash: `copies/**` matches everything in
+/// any folder `copies`, and `s3://bucket/copies/**` everything in that one. A pattern that ends with a slash matches
+/// everything below.
 #[derive(Debug, Default, Clone)]
 pub struct Ignore {
     names: Vec<Pattern>,
     paths: Vec<Pattern>,
 }
 
-/// A `*` ends at a slash.
+/// `*` does not match a slash.
 const WITHIN_A_NAME: MatchOptions = MatchOptions {
     case_sensitive: true,
     require_literal_separator: true,
@@ -29,12 +30,13 @@ const WITHIN_A_NAME: MatchOptions = MatchOptions {
 };
 
 impl Ignore {
-    /// These patterns, and those of the file [`IGNORE_FILE`] in the folder of rollups, a path or `s3://bucket/prefix`, if
-    /// there is one: one a line, with blank lines and lines that begin with `#` left out.
+    /// Combines these patterns with those of the file [`IGNORE_FILE`] in the folder of rollups, if the file exists. The
+    /// folder is a path or `s3://bucket/prefix`. The file has one pattern per line; blank lines and lines that begin with
+    /// `#` are skipped.
     ///
     /// # Errors
     ///
-    /// If a pattern is no glob, or the file is there and can't be read.
+    /// If a pattern is not a valid glob, or the file exists but can't be read.
     pub async fn load(globs: &[String], rollups: Option<&str>) -> Result<Self> {
         let mut patterns: Vec<(String, &str)> = Vec::new();
         for glob in globs {
@@ -60,7 +62,7 @@ impl Ignore {
         Self::of(&patterns)
     }
 
-    /// Patterns, each with the place where it is written.
+    /// Compiles patterns, each given with the place where it is written.
     fn of(patterns: &[(String, &str)]) -> Result<Self> {
         let mut ignore = Self::default();
         for (place, pattern) in patterns {
@@ -88,7 +90,7 @@ impl Ignore {
         }
         let path = match log_file.bucket_and_key() {
             Some((bucket, key)) => format!("{bucket}/{key}"),
-            // URIs of files are percent-encoded, and people write paths.
+            // File URIs are percent-encoded, but patterns are written as plain paths.
             None => match Url::parse(log_file.uri()).map(|url| url.to_file_path()) {
                 Ok(Ok(path)) => path.to_string_lossy().trim_start_matches('/').to_owned(),
                 _ => log_file.uri().to_owned(),

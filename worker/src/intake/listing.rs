@@ -1,4 +1,4 @@
-//! Log files by listing what the command line names, once: all of them, or those of a span of time.
+//! Finds log files by listing once what the command line names: all of them, or those of a span of time.
 
 use std::path::{Path, PathBuf};
 
@@ -22,13 +22,13 @@ pub struct ListingError {
     source: anyhow::Error,
 }
 
-/// Lists places, in the order of their log files' URIs and each log file once: files and folders by their paths, objects
-/// and folders of them as `s3://bucket/key`. Folders are taken with all that is below them, but for what is below
-/// `except`, which is also a path or a URI.
+/// Lists the log files of all places, sorted by URI and without duplicates. A place is a file or folder path, or an object
+/// or folder as `s3://bucket/key`. Folders are listed recursively, except for anything below `except`, which is also a
+/// path or a URI.
 ///
 /// # Errors
 ///
-/// If one of the places is not there, or can't be listed at all.
+/// If a place does not exist or can't be listed at all.
 pub async fn list(places: &[String], except: &str) -> Result<Listed, ListingError> {
     let mut all = Listed::default();
     for place in places {
@@ -48,8 +48,8 @@ pub async fn list(places: &[String], except: &str) -> Result<Listed, ListingErro
     Ok(all)
 }
 
-/// Log files and tables that would be in the same place: the tables' own files would be read as logs, or left out as the
-/// tables' own, and the log files with them.
+/// Log files and tables in the same place. The tables' own files would be read as logs, or the log files would be left out
+/// together with the tables' files.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{logs}: log files and tables can't be in the same place, and this is {tables} or a part of it; give the tables a folder \
@@ -60,11 +60,12 @@ pub struct SamePlace {
     tables: String,
 }
 
-/// Refuses log files that are in the folder of tables. Tables in the folder of log files are left out when it is listed.
+/// Refuses log files inside the folder of tables. Tables inside the folder of log files are allowed: they are left out of
+/// the listing.
 ///
 /// # Errors
 ///
-/// If the log files' place is that of the tables, or lies in it.
+/// If the place of the log files is the tables' place or lies inside it.
 pub fn refuse_tables_as_logs(logs: &str, tables: &str) -> Result<(), SamePlace> {
     let is_within = match (S3Uri::parse(logs), S3Uri::parse(tables)) {
         (Ok(Some(logs)), Ok(Some(tables))) => {
@@ -73,7 +74,7 @@ pub fn refuse_tables_as_logs(logs: &str, tables: &str) -> Result<(), SamePlace> 
         (Ok(None), Ok(None)) if !logs.is_empty() && !tables.is_empty() => {
             folder::canonical(Path::new(logs)).starts_with(folder::canonical(Path::new(tables)))
         }
-        // Of what names no place, its user says so.
+        // The code that uses an invalid place reports it.
         _ => false,
     };
     match is_within {
@@ -93,10 +94,10 @@ async fn objects(place: S3Uri<'_>, except: &str) -> anyhow::Result<Listed> {
     })
 }
 
-/// Pages that may wait to be taken. The listing goes on meanwhile, and no further.
+/// Pages that may wait to be consumed. The listing pauses when this many wait.
 const PAGES_IN_FLIGHT: usize = 8;
 
-/// The log files of a span of time, listed while they are taken: there may be more than fit into memory.
+/// The log files of a span of time, listed while they are consumed, because there may be more than fit into memory.
 pub struct Listing {
     place: String,
     pages: Receiver<Page>,
@@ -105,8 +106,8 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Begins to list a place, a path or `s3://bucket/prefix`, without what is below `except`. Of folders by date only
-    /// those are listed that may hold the span.
+    /// Begins to list a place, a path or `s3://bucket/prefix`, without anything below `except`. Of the folders with a date
+    /// in their path, only those are listed that may hold log files of the span.
     pub fn begin(place: &str, except: &str, span: Span) -> Self {
         match S3Uri::parse(place) {
             Ok(None) => Self::of_folder(place, except, span),
@@ -154,7 +155,7 @@ impl Listing {
         }
     }
 
-    /// The next log files. `None` says that all were listed; whatever ends the listing before is an error.
+    /// The next log files, or `None` after the last. A listing that stops early returns an error.
     pub async fn next(&mut self) -> Result<Option<Vec<LogObject>>, ListingError> {
         if let Some(page) = self.pages.recv().await {
             return Ok(Some(page));
@@ -168,7 +169,7 @@ impl Listing {
         Ok(None)
     }
 
-    /// After the end: what is there and could not be looked at. What is in it is not known.
+    /// The files and folders that exist but could not be looked into. Call it after the end. Their contents are unknown.
     pub fn not_listed(&mut self) -> Vec<NotListed> {
         std::mem::take(&mut self.not_listed)
     }

@@ -1,4 +1,4 @@
-//! A log file where it is stored, as a listing finds it.
+//! A log file's location and version, as found by a listing.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -13,14 +13,14 @@ use url::Url;
 
 use crate::log_file::fetch::{self, Object};
 
-/// A log file that was found, and what can be said of it without reading it.
+/// A log file found by a listing, with the facts that are known without reading it.
 #[derive(Debug, Clone)]
 pub struct LogObject {
     /// Its identity.
     pub log_file: LogFile,
     /// Its size in bytes.
     pub bytes: u64,
-    /// Its version: an object's ETag without quotes, or a local file's size and time of modification.
+    /// Its version: an object's ETag without quotes, or a local file's size and modification time.
     pub etag: String,
     pub(super) place: ObjectLocation,
 }
@@ -30,11 +30,11 @@ pub struct LogObject {
 pub(super) enum ObjectLocation {
     /// On disk.
     Path(PathBuf),
-    /// In S3, under the URI that is its identity.
+    /// In S3, at the URI that identifies the log file.
     Object(Client),
 }
 
-/// What a listing comes upon and can't look at: what is in it is not known.
+/// A file or folder that a listing could not look into. Its contents are unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotListed {
     /// The file or the folder.
@@ -43,18 +43,18 @@ pub struct NotListed {
     pub reason: String,
 }
 
-/// What was found in some places.
+/// The result of listing some places.
 #[derive(Debug, Default)]
 pub struct Listed {
     /// The log files.
     pub found: Vec<LogObject>,
-    /// What is there and could not be looked at.
+    /// Files and folders that exist but could not be looked into.
     pub not_listed: Vec<NotListed>,
 }
 
 impl LogObject {
-    /// Opens it for reading, from within a Tokio runtime. What is read of an object is the version that was found, or
-    /// an error; of a local file it is what is there by now.
+    /// Opens the log file for reading. Must be called within a Tokio runtime. An S3 object is read in the version that was
+    /// found, or reading fails. A local file is read as it is now.
     pub fn open(&self) -> io::Result<Box<dyn Read + Send>> {
         Ok(match &self.place {
             ObjectLocation::Path(path) => Box::new(File::open(path)?),
@@ -109,20 +109,20 @@ impl NotListed {
     }
 }
 
-/// Some of the log files of a listing, a thousand or so.
+/// Part of a listing's log files, about a thousand.
 pub(super) type Page = Vec<LogObject>;
 
 /// Where a listing's pages go.
 pub(super) struct Pages(pub(super) Sender<Page>);
 
 impl Pages {
-    /// Hands over a page. Fails if nobody wants any more.
+    /// Sends a page. Fails if the receiver is gone.
     pub(super) async fn send(&self, page: Page) -> anyhow::Result<()> {
         self.0.send(page).await.context("the listing was given up")
     }
 }
 
-/// Sorts log files by their URIs, and keeps each once.
+/// Sorts log files by URI and removes duplicates.
 pub(super) fn in_order(found: &mut Vec<LogObject>) {
     found.sort_by(|left, right| left.log_file.cmp(&right.log_file));
     found.dedup_by(|left, right| left.log_file == right.log_file);

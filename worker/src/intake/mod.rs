@@ -1,4 +1,4 @@
-//! Where log files come from: by listing, or announced by a queue or over HTTP.
+//! Sources of log files: listings, and announcements through a queue or over HTTP.
 
 pub mod span;
 pub mod ignore;
@@ -27,17 +27,17 @@ use logmill_shared::notification::Announced;
 
 use disposition::NotStaged;
 
-/// What log files are announced to.
+/// Stages announced log files.
 pub trait Stage: Clone + Send + Sync + 'static {
-    /// Stages a log file. `Ok` promises that it is staged, or that no rollup reads it: whoever announced it may forget
-    /// it. It does not promise that it is counted yet.
+    /// Stages a log file. `Ok` promises that it is staged, or that no rollup reads it, so its announcement can be dropped.
+    /// It does not promise that the log file is counted yet.
     fn stage(
         &self,
         log_file: &LogFile,
     ) -> impl Future<Output = Result<StageOutcome, NotStaged>> + Send;
 }
 
-/// How a log file's announcement has ended well.
+/// The result of an announcement that succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StageOutcome {
     /// It is staged for every rollup that reads it.
@@ -46,7 +46,7 @@ pub enum StageOutcome {
     Skipped,
 }
 
-/// Stages all log files of a notification, some side by side.
+/// Stages all log files of a notification, up to `at_once` concurrently.
 fn stage_all(
     stage: &impl Stage,
     log_files: Vec<Announced>,

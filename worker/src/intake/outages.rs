@@ -1,5 +1,5 @@
-//! What is out of order, a bucket or the tables, as it shows in messages that fail. Each attempt brings a message nearer to the
-//! dead-letter queue, and an outage is not its fault; so few are tried until one succeeds.
+//! Detects outages of a bucket or of the tables from messages that fail. Each attempt brings a message closer to the
+//! dead-letter queue, although an outage is not its fault. So during an outage few messages are tried until one succeeds.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,29 +9,29 @@ use tokio::time::Instant;
 
 use super::disposition::Dependency;
 
-/// Messages that fail of a dependency, with none between that succeeds, before it counts as out of order. Fewer, and one odd
-/// object stops a bucket; more, and more messages are spent.
+/// Consecutive messages that must fail because of a dependency before it counts as down. With fewer, one odd object stops
+/// a bucket. With more, more messages waste an attempt.
 const FAILURES_BORNE: u32 = 4;
 
-/// The longest time between two attempts in an outage.
+/// The maximum pause between two attempts in an outage.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-/// The pause after so many failures in a row.
+/// The pause after this number of consecutive failures.
 pub(super) fn pause(failures: u32) -> Duration {
     Duration::from_secs(1 << failures.min(6)).min(LONGEST_PAUSE)
 }
 
-/// What has failed since it last succeeded.
+/// Dependencies that have failed since they last succeeded.
 #[derive(Debug)]
 pub(super) struct Outages {
-    /// How many buckets log files may come from.
+    /// The number of buckets that log files may come from.
     buckets: usize,
     failing: Mutex<HashMap<Dependency, Failing>>,
 }
 
 #[derive(Debug)]
 struct Failing {
-    /// Messages in a row.
+    /// The number of consecutive messages that failed.
     failures: u32,
     next_attempt: Instant,
 }
@@ -54,7 +54,7 @@ impl Outages {
         }
     }
 
-    /// A message has failed because of this dependency.
+    /// Records that a message has failed because of this dependency.
     pub(super) fn failed(&self, dependency: &Dependency) {
         let now = Instant::now();
         let mut failing = self.failing();
@@ -75,7 +75,7 @@ impl Outages {
         }
     }
 
-    /// Something has succeeded that needs this dependency. Nothing else ends an outage.
+    /// Records a success that needed this dependency. Nothing else ends an outage.
     pub(super) fn succeeded(&self, dependency: &Dependency) {
         let ended = self.failing().remove(dependency);
         if ended.is_some_and(|failing| failing.is_out()) {
@@ -83,7 +83,7 @@ impl Outages {
         }
     }
 
-    /// Whether log files of this bucket are to be tried. In an outage that is so once in a while, for whoever asks first.
+    /// Whether to try log files of this bucket. During an outage, only the first caller after each pause is admitted.
     pub(super) fn admits(&self, bucket: &Dependency) -> bool {
         let now = Instant::now();
         match self.failing().get_mut(bucket) {
@@ -98,8 +98,8 @@ impl Outages {
         }
     }
 
-    /// How long to take nothing from the queue, as nothing could be staged: the tables are out, or all buckets. `None` if
-    /// something may be. Whoever asks tries one message after that time.
+    /// How long to receive no messages because nothing could be staged: the tables or all buckets are down. `None` if
+    /// something can be staged. The caller must try one message after the pause.
     pub(super) fn all_out(&self) -> Option<Duration> {
         let now = Instant::now();
         let mut failing = self.failing();
@@ -113,7 +113,7 @@ impl Outages {
         if !is_all && (out.is_empty() || out.len() < self.buckets) {
             return None;
         }
-        // If both are out, what the tables allow decides: without them no attempt can succeed.
+        // If the tables are down too, their pause decides: without them no attempt can succeed.
         out.retain(|(dependency, _)| !is_all || **dependency == Dependency::All);
         let wait = out
             .iter()
@@ -125,7 +125,7 @@ impl Outages {
     }
 
     fn failing(&self) -> MutexGuard<'_, HashMap<Dependency, Failing>> {
-        // Nothing in here panics half way.
+        // Ignoring poison is safe: no code panics midway through a change while it holds this lock.
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(outages.all_out(), None);
         out(&outages, &bucket("b"));
         assert!(outages.all_out().is_some_and(|wait| wait <= pause(0)));
-        // The attempt that was waited for is one; the next comes after a pause of its own.
+        // The attempt after the wait counts as one; the next comes after its own pause.
         assert!(outages.all_out().is_some_and(|wait| wait > pause(0) / 2));
         outages.succeeded(&bucket("b"));
         assert_eq!(outages.all_out(), None);

@@ -1,5 +1,4 @@
-//! An SQS queue: its operations in batches, and each message's own outcome. What is done with messages is not
-//! decided here.
+//! An SQS queue: its batch operations, with a result for each message. What to do with the messages is decided elsewhere.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -20,51 +19,51 @@ use logmill_shared::sqs::{BATCH_MAX, QueueUrl, QueueUrlError};
 use crate::aws;
 use crate::retry::Policy;
 
-/// A queue that has answered once.
+/// A queue that has answered at least once.
 #[derive(Debug, Clone)]
 pub struct Queue {
     client: Client,
-    /// How requests about messages are retried.
+    /// The retry policy for requests about messages.
     retries: RetryConfig,
     url: String,
     arn: String,
     receives_max: Option<u64>,
 }
 
-/// A message that has been received, and is hidden from others for a while.
+/// A message that has been received and is in flight.
 #[derive(Debug, Clone)]
 pub(crate) struct Message {
     pub(crate) id: String,
     pub(crate) body: String,
-    /// Names this receipt of the message: with it the message is deleted, or stays hidden.
+    /// The receipt handle of this receive, needed to delete the message or to change its visibility timeout.
     pub(crate) receipt: String,
-    /// How often it has been received, this time included.
+    /// The receive count, including this receive.
     pub(crate) receive_count: u32,
     /// When it was sent.
     pub(crate) sent: SystemTime,
 }
 
-/// Why a queue has not done what it was asked to.
+/// Why a request to the queue failed.
 #[derive(Debug, thiserror::Error)]
 #[error("the queue {url}: {reason}")]
 pub struct QueueError {
     url: String,
     reason: String,
-    /// SQS's name for it, if it has answered.
+    /// SQS's error code, if SQS has answered.
     pub(crate) code: Option<String>,
 }
 
-/// Why one message of a batch was left as it is.
+/// Why one entry of a batch request failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub(crate) struct Refusal {
     reason: String,
-    /// The same would be refused again.
+    /// Whether a retry would fail too.
     pub(crate) is_final: bool,
 }
 
 impl Queue {
-    /// Looks whether there is such a queue, and whether it is one to work with.
+    /// Checks that the queue exists and can be used.
     pub async fn open(url: &str) -> Result<Self, QueueError> {
         let wrong = |reason: String| QueueError {
             url: url.to_owned(),
@@ -94,7 +93,7 @@ impl Queue {
         Ok(queue)
     }
 
-    /// A queue that has not been asked, at an endpoint of one's own. Nothing is tried twice.
+    /// A queue at a given endpoint, for tests. Nothing is checked, and no request is retried.
     #[cfg(test)]
     pub(crate) fn at(endpoint: &str, name: &str) -> Self {
         use aws_sdk_sqs::config::{BehaviorVersion, Config, Credentials, Region};
@@ -114,7 +113,7 @@ impl Queue {
         }
     }
 
-    /// The same queue, for who repeats requests about messages himself: each is tried once.
+    /// The same queue for callers that retry requests about messages themselves: each request is sent once.
     pub(crate) fn once(&self) -> Self {
         Self {
             retries: Policy::once(),
@@ -148,17 +147,19 @@ impl Queue {
         &self.arn
     }
 
-    /// How often a message is received before it goes to the dead-letter queue, if there is one.
+    /// The redrive policy's `maxReceiveCount`: how often a message is received before it goes to the dead-letter queue, if
+    /// there is one.
     pub(crate) fn receives_max(&self) -> Option<u64> {
         self.receives_max
     }
 
-    /// The client, for what only one caller needs.
+    /// The client, for operations that only one caller needs.
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Waits for messages, `wait` at most (20 s is SQS's own bound), and hides them from others for `visibility`.
+    /// Receives up to `max` messages, waiting at most `wait` (SQS's limit is 20 s). `visibility` is their visibility
+    /// timeout.
     pub(crate) async fn receive(
         &self,
         max: usize,
@@ -183,7 +184,7 @@ impl Queue {
         Ok(messages.into_iter().map(Message::new).collect())
     }
 
-    /// Deletes messages, ten at most. Returns those that are still there, by their places in `receipts`.
+    /// Deletes up to ten messages. Returns the indices into `receipts` that failed.
     pub(crate) async fn delete(
         &self,
         receipts: &[&str],
@@ -208,7 +209,7 @@ impl Queue {
         Ok(undone(receipts.len(), done, &answer.failed))
     }
 
-    /// Hides messages for so long from now, ten at most. Returns those to which it did not happen, by their places.
+    /// Sets the visibility timeout of up to ten messages. Returns the indices that failed.
     pub(crate) async fn hide(
         &self,
         receipts: &[(&str, Duration)],
@@ -234,7 +235,7 @@ impl Queue {
         Ok(undone(receipts.len(), done, &answer.failed))
     }
 
-    /// Sends messages, ten at most. Returns those that have not arrived, by their places.
+    /// Sends up to ten messages. Returns the indices of the messages that SQS did not accept.
     pub(crate) async fn send(
         &self,
         bodies: &[String],
@@ -272,7 +273,7 @@ impl Queue {
             })
     }
 
-    /// `needs` is the permission without which the request is denied.
+    /// `needs` is the permission that the request requires.
     pub(crate) fn error<E>(&self, error: &SdkError<E, HttpResponse>, needs: &str) -> QueueError
     where
         E: Error + ProvideErrorMetadata + 'static,
@@ -321,14 +322,14 @@ impl Message {
     }
 }
 
-/// The number in a redrive policy, which stands there as a number or as a text.
+/// The `maxReceiveCount` of a redrive policy. It is written as a number or as a string.
 fn receives_max(policy: &str) -> Option<u64> {
     let policy: serde_json::Value = serde_json::from_str(policy).ok()?;
     let count = policy.get("maxReceiveCount")?;
     count.as_u64().or_else(|| count.as_str()?.parse().ok())
 }
 
-/// A batch is answered with success even if nothing of it was done.
+/// The entries of a batch that failed. SQS answers a batch with success even if every entry failed.
 fn undone<'a>(
     count: usize,
     done: impl Iterator<Item = &'a str>,
@@ -398,7 +399,7 @@ mod tests {
         assert_eq!(receives_max("{}"), None);
     }
 
-    /// Who repeats requests himself has each made once; for others the SDK repeats it, and nobody else.
+    /// A queue made by `once` sends each request once. For any other queue, only the SDK retries.
     #[tokio::test]
     async fn a_request_is_repeated_by_one_layer() {
         const POLICY: Policy = Policy {

@@ -6,35 +6,35 @@ use std::ops::Range;
 use chrono::{DateTime, Days, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use logmill_shared::{LogFile, Shard};
 
-/// Days by which a folder's date may be before a log file's time. The folder's is that of the delivery, which comes after
-/// the interval's end; but clocks differ, and other tools make folders by other zones' dates.
+/// Days that a folder's date may be before a log file's time. The folder's date is that of the delivery, which follows the
+/// end of the log file's interval. But clocks differ, and other tools use dates in other time zones.
 const EARLY: Days = Days::new(1);
 
-/// Days by which a log file may be delivered late, and still be found by its time. AWS delivers nearly all within minutes and
-/// does not say how late the last may be. What comes later yet is overlooked where folders have dates; each day more costs
-/// the listing of another day's folder, but only of spans that ended long ago.
+/// Days that a log file may be delivered late and still be found by its time. AWS delivers nearly all log files within
+/// minutes, and does not say how late the last may be. Log files that arrive later are missed where folders have dates.
+/// Each extra day costs listing one more day's folder, but only for spans that ended long ago.
 pub const LATE_DAYS: u64 = 7;
 const LATE: Days = Days::new(LATE_DAYS);
 
-/// Folders below which AWS has one of the region, and then the date's.
+/// The folder in AWS's paths that is followed by the region's folder and then the date's.
 const SERVICE: &str = "elasticloadbalancing";
 
-/// Names that Hive's partitions by day go by.
+/// Key names of Hive partitions by day.
 const DAY_KEYS: [&str; 4] = ["date", "day", "ds", "dt"];
 
-/// A span of time in UTC, its end not included.
+/// A span of time in UTC. Its end is exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     from: DateTime<Utc>,
     to: DateTime<Utc>,
 }
 
-/// A text that is no time.
+/// A text that can't be parsed as a time.
 #[derive(Debug, thiserror::Error)]
 #[error("write a time in UTC, as 2026-11-20, 2026-11-20T10 or 2026-11-20T10:05Z")]
 pub struct NotATime;
 
-/// A span with nothing in it.
+/// A span that ends before or at its beginning.
 #[derive(Debug, thiserror::Error)]
 #[error("nothing is from {from} to {to}: the end must be later than the beginning")]
 pub struct EmptySpan {
@@ -42,7 +42,8 @@ pub struct EmptySpan {
     to: String,
 }
 
-/// A day, an hour or a minute in UTC: `2026-11-20`, `2026-11-20T10`, `2026-11-20T10:05`, the latter two with or without `Z`.
+/// Parses a day, an hour or a minute in UTC: `2026-11-20`, `2026-11-20T10`, `2026-11-20T10:05`, the latter two with or
+/// without `Z`.
 pub fn parse_time(text: &str) -> Result<DateTime<Utc>, NotATime> {
     let (date, time) = match text.split_once('T') {
         Some((date, time)) => (date, time.strip_suffix('Z').unwrap_or(time)),
@@ -59,7 +60,7 @@ pub fn parse_time(text: &str) -> Result<DateTime<Utc>, NotATime> {
 }
 
 impl Span {
-    /// From one time up to another.
+    /// A span from one time up to another, which is exclusive.
     pub fn new(from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Self, EmptySpan> {
         match from < to {
             true => Ok(Self { from, to }),
@@ -80,7 +81,8 @@ impl Span {
         minute(self.to)
     }
 
-    /// Whether log files of a shard of the ledger may belong to it. Those without a time in their names may.
+    /// Whether the span may contain log files of this ledger shard. Always `true` for log files without a time in their
+    /// names.
     pub fn may_have(&self, shard: &Shard) -> bool {
         let hour = format!("{}:00", shard.as_str());
         match NaiveDateTime::parse_from_str(&hour, "%Y-%m-%dT%H:%M") {
@@ -92,8 +94,8 @@ impl Span {
         }
     }
 
-    /// Whether a log file belongs to it: by the time in its name, which is the end of the interval that it covers, or,
-    /// where the name has none, by the time when it was last modified.
+    /// Whether a log file belongs to the span. The time in its name decides, which is the end of the interval that it
+    /// covers. If the name has none, the modification time decides.
     pub(super) fn takes(&self, log_file: &LogFile, modified: DateTime<Utc>) -> bool {
         let time = log_file.interval_end().and_then(|end| {
             let end = NaiveDateTime::parse_from_str(end, "%Y%m%dT%H%MZ").ok()?;
@@ -103,13 +105,13 @@ impl Span {
         self.from <= time && time < self.to
     }
 
-    /// Whether a log file of this span may be in the folder, or anywhere below it.
+    /// Whether the folder, or any folder below it, may hold log files of this span.
     pub(super) fn may_be_in(&self, folder: &str) -> bool {
         let Some(DateFolder { days, .. }) = DateFolder::of(folder) else {
             return true;
         };
         let start = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();
-        // The calendar has no day before or after: then there is nothing to compare with.
+        // At the ends of the calendar there is no day to compare with.
         let begins = days.start.checked_sub_days(LATE).map(start);
         let ends = days.end.checked_add_days(EARLY).map(start);
         begins.is_none_or(|begins| begins < self.to) && ends.is_none_or(|ends| self.from < ends)
@@ -126,20 +128,20 @@ fn minute(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%dT%H:%MZ").to_string()
 }
 
-/// Whether the folder is that of one day: below it there are no more dates.
+/// Whether the folder is for a single day, so that no folder below it has a date.
 pub(super) fn is_day(folder: &str) -> bool {
     DateFolder::of(folder).is_some_and(|folder| folder.is_day)
 }
 
-/// A folder whose path says of which days it is.
+/// A folder whose path gives the days that it covers.
 struct DateFolder {
     days: Range<NaiveDate>,
     is_day: bool,
 }
 
 impl DateFolder {
-    /// `None` if it is not certain. Four digits alone are no year: a folder that is wrongly taken for one would be left
-    /// out, and with it log files that nobody would miss.
+    /// `None` unless the path certainly gives a date. Four digits alone are not enough: a folder that is wrongly taken for
+    /// a year would be skipped, and nothing would report its log files as missing.
     fn of(folder: &str) -> Option<Self> {
         let mut parts = folder.trim_end_matches('/').rsplit('/');
         let name = parts.next()?;
@@ -218,7 +220,7 @@ fn parse_date(text: &str) -> Option<NaiveDate> {
     NaiveDate::from_ymd_opt(digits(year, 4)? as i32, digits(month, 2)?, digits(day, 2)?)
 }
 
-/// A number of exactly so many digits. `parse` alone would take a sign, too.
+/// Parses exactly `count` digits. `parse` alone would also accept a sign.
 fn digits(text: &str, count: usize) -> Option<u32> {
     let are_digits = text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
     are_digits.then(|| text.parse().ok()).flatten()
@@ -276,7 +278,7 @@ mod tests {
         assert!(takes("20261120T1055Z", long_ago));
         assert!(!takes("20261120T1100Z", long_ago));
         assert!(!takes("20261120T0955Z", time("2026-11-20T10:01")));
-        // Without a time, or with one that no clock shows, the file's own decides.
+        // Without a time in the name, or with an invalid one, the modification time decides.
         for name in ["export", "20261120T9999Z"] {
             assert!(takes(name, time("2026-11-20T10:59")), "{name}");
             assert!(!takes(name, time("2026-11-20T11:00")), "{name}");

@@ -1,8 +1,8 @@
-//! Log files that a queue announces: each message is kept hidden from others while its log files are staged, and deleted
-//! when all of them are.
+//! Log files announced through an SQS queue. A message stays in flight while its log files are staged, and is deleted once
+//! all of them are.
 //!
-//! What can't be staged stays in the queue, hidden for a while that grows with each attempt, until the queue's redrive
-//! policy takes it to the dead-letter queue.
+//! A message whose log files can't all be staged stays in the queue. Its visibility timeout grows with each attempt, until
+//! the queue's redrive policy moves it to the dead-letter queue.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -28,54 +28,55 @@ use super::{Stage, StageOutcome, stage_all};
 use crate::metrics::{MessageOutcome, Metrics};
 use crate::retry::Policy;
 
-/// How long a request for messages waits for some: SQS's own bound. Shorter, and an idle worker asks more often. But no longer
-/// than a part of the time that they are hidden for, since how much of that is left when they come is not known.
+/// The wait time of a receive request: SQS's limit. With a shorter one, an idle worker sends more requests. The wait is at
+/// most `1 / POLLS_HIDDEN` of the visibility timeout, because it is not known how much of that is left when messages
+/// arrive.
 const POLL: Duration = Duration::from_secs(20);
 const POLLS_HIDDEN: u32 = 3;
 
-/// When it is time to stop, a request for messages that is under way gets so long to bring some. Where there are
-/// messages it takes a moment; and those that it brings to nobody would be hidden for nothing.
+/// How long a pending receive request may still take at shutdown. If there are messages, it returns at once. If it were
+/// cancelled, the messages that it returns would stay invisible although no worker has them.
 const LAST_POLL: Duration = Duration::from_secs(2);
 
-/// Messages that wait to be deleted do so together, but not for longer than this.
+/// How long a message waits for others, so that they are deleted with one request.
 const DELETE_LINGER: Duration = Duration::from_millis(50);
 
-/// The wait before a message is tried again, which doubles with each attempt. What is missing, or can't be had, has some
-/// time to come back; what can't be read is soon where a person sees it.
+/// The visibility timeout after a failure, which doubles with each attempt. A missing or unavailable log file gets some
+/// time to come back. An unreadable one soon reaches the dead-letter queue, where a person sees it.
 const AGAIN: Duration = Duration::from_secs(10);
 const LONGEST_AGAIN: Duration = Duration::from_mins(15);
 const AGAIN_UNREADABLE: Duration = Duration::from_secs(1);
 const LONGEST_AGAIN_UNREADABLE: Duration = Duration::from_secs(30);
-/// In an outage as few attempts as can be are spent on each.
+/// In an outage, each message should use as few attempts as possible.
 const AGAIN_IN_OUTAGE: Duration = Duration::from_mins(1);
 
-/// How a deletion is repeated. A message that is not deleted comes again, and changes nothing.
+/// The retry policy for deletions. A message that is not deleted is received again, which changes nothing.
 const DELETE: Policy = Policy {
     attempts: 3,
     first_wait: Duration::from_millis(200),
     longest_wait: Duration::from_secs(1),
 };
 
-/// How a queue is drawn from.
+/// Settings of the queue intake.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// How long a message is hidden for at once. It is hidden again and again as long as it is worked on.
+    /// The SQS visibility timeout. It is extended for as long as a message is being processed.
     pub visibility: Duration,
-    /// Messages held at once.
+    /// The maximum number of messages in flight.
     pub messages_max: usize,
-    /// Log files of one message that are staged side by side.
+    /// Log files of one message that are staged concurrently.
     pub log_files_at_once: usize,
-    /// How long what is in hand may take once it is time to stop.
+    /// How long the messages in flight may still take once shutdown begins.
     pub grace: Duration,
-    /// Buckets that log files may be in. While all of them refuse, nothing is taken.
+    /// The number of buckets that log files may be in. While all of them are down, no messages are received.
     pub buckets: usize,
 }
 
-/// Draws from a queue.
+/// The intake from one queue.
 struct Intake<S> {
-    /// For what is asked in a loop: each request is tried once.
+    /// For requests in a loop: each is sent once.
     once: Queue,
-    /// For all else.
+    /// For all other requests.
     queue: Queue,
     settings: Settings,
     stage: S,
@@ -85,8 +86,8 @@ struct Intake<S> {
     outages: Outages,
 }
 
-/// Stages what the queue announces until `stop` is cancelled, and then what is in hand, until the grace is over. When this
-/// returns, no message is held: what was not done with is shown to others at once.
+/// Stages what the queue announces until `stop` is cancelled, then finishes the messages in flight within the grace
+/// period. When this returns, no message is held: unfinished ones are visible to other workers again.
 pub async fn take<S: Stage>(
     queue: Queue,
     settings: Settings,
@@ -128,7 +129,7 @@ pub async fn take<S: Stage>(
         "no more messages are taken; finishing those in hand"
     );
     while let Ok(true) = timeout_at(deadline, in_hand.next_ends()).await {}
-    // Nothing is to be hidden again that is given back.
+    // The visibility timeout of a message that is given back must not be extended again.
     renewing.shutdown().await;
     intake.give_back(in_hand).await;
     match ended {
@@ -137,7 +138,7 @@ pub async fn take<S: Stage>(
     }
 }
 
-/// Messages that are worked on.
+/// Messages that are being processed.
 #[derive(Default)]
 struct InHand {
     tasks: JoinSet<()>,
@@ -150,13 +151,13 @@ impl InHand {
         self.receipts.insert(task.id(), receipt);
     }
 
-    /// Waits until the next one has ended. `false`: there is none.
+    /// Waits for the next task to end. Returns `false` if there are no tasks.
     async fn next_ends(&mut self) -> bool {
         let ended = self.tasks.join_next_with_id().await;
         self.forget(ended)
     }
 
-    /// Forgets those that have ended.
+    /// Forgets tasks that have ended.
     fn forget_ended(&mut self) {
         while let Some(ended) = self.tasks.try_join_next_with_id() {
             self.forget(Some(ended));
@@ -172,7 +173,7 @@ impl InHand {
 }
 
 impl<S: Stage> Intake<S> {
-    /// Takes messages as there is room for them.
+    /// Receives messages while there is room for them.
     async fn draw(self: Arc<Self>, in_hand: &mut InHand, stop: &CancellationToken) {
         let room = Arc::new(Semaphore::new(self.settings.messages_max));
         let poll = POLL.min(self.settings.visibility / POLLS_HIDDEN);
@@ -230,7 +231,8 @@ impl<S: Stage> Intake<S> {
         }
     }
 
-    /// Waits while nothing that is taken could be staged. Returns whether that is so: then one message is to be tried.
+    /// Waits while an outage keeps all log files from being staged. Returns whether there is one: then a single message is
+    /// to be tried as a probe.
     async fn wait_out(&self, stop: &CancellationToken) -> bool {
         let Some(pause) = self.outages.all_out() else {
             return false;
@@ -243,14 +245,14 @@ impl<S: Stage> Intake<S> {
         true
     }
 
-    /// The whole way of one message. A probe is tried whatever is out of order.
+    /// Processes one message, from staging to deletion. A probe is tried in spite of outages.
     async fn take_message(&self, hidden: InFlightMessage, is_probe: bool) {
         let in_flight = self.metrics.message_in_flight();
         let outcome = self.stage_all(&hidden.message, is_probe).await;
         let age = hidden.message.sent.elapsed().unwrap_or_default();
         let received = match outcome {
             Ok(()) if !hidden.is_hidden().await => {
-                // Its log files are staged, and will be again by whoever has it now.
+                // The log files are staged. The worker that now has the message will stage them again.
                 tracing::warn!(
                     message_id = hidden.message.id,
                     "message no longer held; left to who has it now"
@@ -267,7 +269,7 @@ impl<S: Stage> Intake<S> {
             Err(again) => {
                 let receipt = hidden.message.receipt.clone();
                 drop(hidden);
-                // If this fails, it shows when its time is over.
+                // If this fails, the message becomes visible when its visibility timeout ends.
                 if let Err(error) = self.queue.hide(&[(&receipt, again)]).await {
                     tracing::debug!(%error, "message left to its visibility timeout");
                 }
@@ -278,7 +280,8 @@ impl<S: Stage> Intake<S> {
         drop(in_flight);
     }
 
-    /// Stages all log files of a message. The error is how long to hide it before it is tried again; the reason has been told.
+    /// Stages all log files of a message. On failure, logs the reasons and returns the visibility timeout for the next
+    /// attempt.
     async fn stage_all(&self, message: &Message, is_probe: bool) -> Result<(), Duration> {
         let Notification {
             log_files,
@@ -307,7 +310,7 @@ impl<S: Stage> Intake<S> {
             match outcome {
                 Ok(taken) => {
                     self.outages.succeeded(&bucket);
-                    // What is skipped has told nothing of the tables.
+                    // A skipped log file does not show that the tables are available.
                     if taken == StageOutcome::Staged {
                         self.outages.succeeded(&Dependency::All);
                     }
@@ -337,7 +340,7 @@ impl<S: Stage> Intake<S> {
         }
     }
 
-    /// The log files that are to be tried now, and those that are not, as their bucket is out of order.
+    /// Splits the log files into those to try now and those held back because their bucket is down.
     fn hold_back(
         &self,
         log_files: Vec<Announced>,
@@ -346,20 +349,20 @@ impl<S: Stage> Intake<S> {
         let mut admitted = HashMap::new();
         log_files.into_iter().partition(|announced| {
             let bucket = Dependency::bucket_of(&announced.log_file);
-            // Asked once for a message: in an outage the second answer would be another.
+            // Asked once per message: in an outage, the second answer would differ.
             *admitted
                 .entry(bucket)
                 .or_insert_with_key(|bucket| is_probe || self.outages.admits(bucket))
         })
     }
 
-    /// Whether the queue's redrive policy takes the message to the dead-letter queue if it fails.
+    /// Whether the redrive policy moves the message to the dead-letter queue if this attempt fails.
     fn is_last_attempt(&self, message: &Message) -> bool {
         let max = self.queue.receives_max();
         max.is_some_and(|max| u64::from(message.receive_count) >= max)
     }
 
-    /// Logs why log files of a message are not staged, and when it was the message's last attempt.
+    /// Logs why log files of a message are not staged, and whether this was the message's last attempt.
     fn tell(&self, message: &Message, name: &str, log_files: usize, first: &str, reason: &str) {
         let (message_id, receive_count) = (&*message.id, message.receive_count);
         match self.is_last_attempt(message) {
@@ -384,7 +387,7 @@ impl<S: Stage> Intake<S> {
         }
     }
 
-    /// Deletes a message. Returns whether it has gone.
+    /// Deletes a message. Returns whether it was deleted.
     async fn delete(&self, hidden: &InFlightMessage) -> bool {
         let (done, is_done) = oneshot::channel();
         let receipt = hidden.message.receipt.clone();
@@ -392,7 +395,7 @@ impl<S: Stage> Intake<S> {
         sent.is_ok() && is_done.await.unwrap_or(false)
     }
 
-    /// Shows to others what is still in hand.
+    /// Makes the messages that are still in flight visible to other workers.
     async fn give_back(&self, mut in_hand: InHand) {
         in_hand.forget_ended();
         in_hand.tasks.abort_all();
@@ -416,7 +419,7 @@ impl<S: Stage> Intake<S> {
     }
 }
 
-/// How long a message is hidden for after a failure.
+/// The visibility timeout after a failure.
 fn again(disposition: &Disposition, receive_count: u32) -> Duration {
     let (first, longest) = match disposition {
         Disposition::Reject => (AGAIN_UNREADABLE, LONGEST_AGAIN_UNREADABLE),
@@ -428,17 +431,17 @@ fn again(disposition: &Disposition, receive_count: u32) -> Duration {
 }
 
 async fn wait(pause: Duration, stop: &CancellationToken) {
-    // Either is well.
+    // Both outcomes end the wait.
     let _ = timeout(pause, stop.cancelled()).await;
 }
 
-/// A message to be deleted, and who wants to know.
+/// A message to delete, and where to report the result.
 struct Deletion {
     receipt: String,
     done: oneshot::Sender<bool>,
 }
 
-/// Deletes messages, ten by one request.
+/// Deletes messages, up to ten per request.
 async fn delete(queue: Queue, mut deletions: mpsc::Receiver<Deletion>) {
     let mut requests = JoinSet::new();
     while let Some(first) = deletions.recv().await {
@@ -455,7 +458,7 @@ async fn delete(queue: Queue, mut deletions: mpsc::Receiver<Deletion>) {
                 () = &mut linger => break,
             }
         }
-        // Side by side with the next batch: one that has to be tried again holds up nothing.
+        // Concurrent with the next batch, so that a retry does not delay it.
         requests.spawn(delete_batch(queue.clone(), batch));
         while requests.try_join_next().is_some() {}
     }
@@ -477,7 +480,7 @@ async fn delete_batch(queue: Queue, mut batch: Vec<Deletion>) {
             };
             match refusal {
                 None => {
-                    // Whoever asked may have been stopped since.
+                    // The task that waits for the result may have been stopped.
                     let _ = deletion.done.send(true);
                 }
                 Some((why, true)) => not_deleted(deletion, &why),

@@ -1,4 +1,4 @@
-//! Messages that are being worked on are kept hidden from others, for as long as it takes.
+//! Extends the visibility timeout of messages for as long as they are being processed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,25 +10,25 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::queue::{Message, Queue};
 
-/// A message is hidden for longer when less than this part of its time is left.
+/// The visibility timeout is extended when less than this fraction of it is left.
 const RENEWED_BELOW: f64 = 2.0 / 3.0;
 
-/// How often to look, and how long a request may take, in parts of the time that a message is hidden for: several attempts
-/// can fail before it shows.
+/// How often messages are checked, and how long a request may take, as divisors of the visibility timeout. Several
+/// attempts can fail before a message becomes visible.
 const LOOKS: u32 = 12;
 const REQUEST: u32 = 6;
 
-/// All messages that are held, each hidden from others until it is done with.
+/// All messages in flight here. Each stays invisible to other workers until it is done.
 #[derive(Debug)]
 pub(super) struct VisibilityExtender {
     queue: Queue,
-    /// How long a message is hidden for at once. Longer, and one whose worker has died waits longer for the next;
-    /// shorter, and more requests are made to keep it hidden.
+    /// The visibility timeout. With a longer one, a message whose worker has died waits longer for the next worker. With a
+    /// shorter one, more requests are needed to extend it.
     timeout: Duration,
     held: Mutex<HashMap<String, Instant>>,
 }
 
-/// A message that is hidden from others until this is dropped, or until SQS shows it all the same.
+/// A message whose visibility timeout is extended until this is dropped. SQS may make it visible earlier.
 #[derive(Debug)]
 pub(super) struct InFlightMessage {
     visibility: Arc<VisibilityExtender>,
@@ -44,7 +44,7 @@ impl VisibilityExtender {
         })
     }
 
-    /// Takes a message over that was hidden since `received`.
+    /// Takes over a message that has been invisible since `received`.
     pub(super) fn keep(self: &Arc<Self>, message: Message, received: Instant) -> InFlightMessage {
         let until = received + self.timeout;
         self.held().insert(message.receipt.clone(), until);
@@ -54,12 +54,12 @@ impl VisibilityExtender {
         }
     }
 
-    /// Keeps hidden what is held, for ever.
+    /// Extends the visibility timeout of all held messages. Never returns.
     pub(super) async fn renew(&self) {
         loop {
             sleep(self.timeout / LOOKS).await;
             let due = self.due(Instant::now());
-            // Side by side, so that one that hangs holds up no other.
+            // Concurrent, so that one slow request does not delay the others.
             join_all(due.chunks(BATCH_MAX).map(|batch| self.renew_batch(batch))).await;
         }
     }
@@ -110,14 +110,14 @@ impl VisibilityExtender {
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
-        // Nothing in here panics half way.
+        // Ignoring poison is safe: no code panics midway through a change while it holds this lock.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl InFlightMessage {
-    /// Whether nobody else can have the message: as long as it is so, to delete it deletes what was worked on here. If that
-    /// is in doubt, SQS is asked to hide it again.
+    /// Whether the message is certainly still invisible to other workers. Only then does deleting it affect no other
+    /// worker. If in doubt, first asks SQS to extend the visibility timeout.
     pub(super) async fn is_hidden(&self) -> bool {
         if !self.is_surely_hidden() {
             let receipt = self.message.receipt.clone();

@@ -1,5 +1,5 @@
-//! The log files of a span of time in a bucket: folder by folder, and those of other dates not at all. A bucket with years
-//! of logs has millions of objects, a thousand to a request.
+//! Lists the log files of a span of time in a bucket, folder by folder. Folders of other dates are skipped: a bucket with
+//! years of logs has millions of objects, and a request lists a thousand.
 
 use anyhow::{Context, Result, bail};
 use aws_sdk_s3::Client;
@@ -15,11 +15,11 @@ use super::span::{self, Span};
 use crate::aws::S3Error;
 use crate::s3_uri::S3Uri;
 
-/// Folders that are listed at once. One request takes S3 about a tenth of a second and gives a thousand keys, more
-/// than a reader of ledgers keeps up with from so many.
+/// Folders that are listed concurrently. A request takes S3 about a tenth of a second and returns a thousand keys. With
+/// eight at once, a reader of ledgers can't keep up.
 const FOLDERS_AT_ONCE: usize = 8;
 
-/// A place in a bucket, and what is wanted of it.
+/// A place in a bucket, and which of its log files to list.
 pub(super) struct Walk<'a> {
     pub(super) client: &'a Client,
     pub(super) place: S3Uri<'a>,
@@ -27,29 +27,29 @@ pub(super) struct Walk<'a> {
     pub(super) span: Span,
 }
 
-/// What a folder holds besides log files.
+/// The contents of a folder besides log files.
 struct Listed {
     folders: Vec<String>,
     is_empty: bool,
 }
 
 impl Walk<'_> {
-    /// Hands over the log files of the span. When this returns, these were all, but for what is in the folders that are
-    /// returned.
+    /// Sends the log files of the span to `pages`. When this returns, all were sent, except for those in the returned
+    /// folders.
     ///
-    /// A folder that may not be listed, as a policy may allow only some prefixes, is one of those, and the others go on. That S3
-    /// can't be reached, or takes no credentials, is an error of the whole: it is the fault of no folder, and each of the
-    /// others would wait for it anew.
+    /// A folder that a policy does not allow to be listed is returned, and the others are listed. If S3 can't be reached
+    /// or rejects the credentials, the whole walk fails: no folder is at fault, and each of the others would wait for the
+    /// same failure.
     pub(super) async fn walk(&self, pages: &Pages) -> Result<Vec<NotListed>> {
         let place = self.place;
         if place.key != place.folder()
             && let Some(object) = bucket::single(self.client, place).await?
         {
-            // Its date does not matter to who asks for it by its name.
+            // The caller named this object, so its date does not matter.
             pages.send(vec![object]).await?;
             return Ok(Vec::new());
         }
-        // What the place itself is named is not looked at: who names a day's folder gets what is in it.
+        // The date in the name of the place itself is not checked: the user asked for this folder.
         let root = self.list(place.folder(), pages).await?;
         if root.is_empty && !place.folder().is_empty() {
             bail!(NOTHING_THERE);
@@ -74,7 +74,7 @@ impl Walk<'_> {
         }
     }
 
-    /// What to say of a folder that may not be listed. Any other error stays one.
+    /// Describes a folder that may not be listed. Any other error is returned as it is.
     fn refused(&self, folder: &str, error: anyhow::Error) -> Result<NotListed> {
         match error.downcast_ref::<S3Error>() {
             Some(refusal) if refusal.is_denied => Ok(NotListed {
@@ -85,7 +85,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Lists a folder: one of a day with all that is below it, any other by itself.
+    /// Lists a folder. A day's folder is listed with everything below it, any other one without its subfolders.
     async fn list(&self, folder: String, pages: &Pages) -> Result<Listed> {
         let except = bucket::left_out(self.place, self.except);
         let is_left_out = |key: &str| {
@@ -218,7 +218,7 @@ mod tests {
         )
     }
 
-    /// Two accounts, three years, a log file at each day's noon and before its midnight, and something else.
+    /// Two accounts over three years, with log files at noon and before midnight of each day, and some other objects.
     fn years() -> Vec<String> {
         let mut keys = vec![
             "p/note.txt".to_owned(),
@@ -237,7 +237,7 @@ mod tests {
                 }
             }
         }
-        // Delivered a day late, and a week.
+        // Delivered a day late and a week late.
         keys.push(aws_key(1, "2026/11/21", "20261120T1205Z"));
         keys.push(aws_key(2, "2026/11/27", "20261120T1210Z"));
         keys
@@ -333,7 +333,7 @@ mod tests {
         assert!(error.contains("credentials are not accepted"), "{error}");
     }
 
-    /// Folders with a log file each. To list one of them is answered by this status.
+    /// Folders with one log file each. Listing the folder `broken` returns `status`.
     fn folders(names: &'static [&'static str], broken: &'static str, status: u16) -> FakeS3 {
         FakeS3::start(move |_, request| {
             let prefix = request.parameter("prefix").unwrap_or_default();

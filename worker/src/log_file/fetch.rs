@@ -1,5 +1,5 @@
-//! The bytes of an S3 object, read as they arrive and never whole in memory. A stream that breaks is taken up where it
-//! broke; what is read is one version of the object, or an error.
+//! Reads an S3 object as a stream, without ever holding all of it in memory. A broken stream is resumed where it broke.
+//! Reading returns one version of the object, or an error.
 
 use std::io::{self, Read};
 
@@ -16,43 +16,44 @@ use tokio::task::AbortHandle;
 use crate::aws::{self, S3Error, S3ErrorKind};
 use crate::retry::Policy;
 
-/// Chunks that may wait to be read. A chunk is what the HTTP client hands over, at most some 400 KB: few enough that
-/// every core's log file costs a few megabytes, enough that the network goes on while a batch is computed.
+/// Chunks that may wait to be read. A chunk is one buffer of the HTTP client, at most about 400 KB. The limit is small
+/// enough that each core's log file takes a few megabytes, and large enough that the download continues while a batch is
+/// computed.
 const CHUNKS_IN_FLIGHT: usize = 8;
 
-/// A stream that came this far starts the count of attempts anew: a large object on a poor line gets through, while one
-/// that trickles byte by byte comes to an end.
+/// A stream that delivers this many bytes resets the count of attempts. So a large object on a poor connection gets
+/// through, while one that trickles byte by byte fails in the end.
 const PROGRESS_BYTES: u64 = 1 << 20;
 
-/// An object, as one version of it.
+/// One version of an object.
 #[derive(Debug)]
 pub(crate) struct Object {
-    /// The client that gets it.
+    /// The client to read the object with.
     pub(crate) client: Client,
     /// Its bucket.
     pub(crate) bucket: String,
     /// Its key.
     pub(crate) key: String,
-    /// The version, without quotes.
+    /// Its ETag, without quotes.
     pub(crate) etag: String,
     /// Its size in bytes.
     pub(crate) bytes: u64,
 }
 
-/// Why no more of an object can be had.
+/// Why an object can't be read to its end.
 #[derive(Debug, thiserror::Error)]
 #[error("s3://{bucket}/{key} from byte {offset}: {problem}")]
 struct FetchError {
     bucket: String,
     key: String,
-    /// Bytes that have arrived.
+    /// Bytes received so far.
     offset: u64,
     problem: Problem,
 }
 
 #[derive(Debug, thiserror::Error)]
 enum Problem {
-    /// The one that goes away by itself.
+    /// The only problem that is retried here.
     #[error("{0}")]
     Broken(String),
     #[error("{reason}; given up after {attempts} attempts")]
@@ -69,7 +70,7 @@ enum Problem {
     Confused(String),
 }
 
-/// What kind of answer of S3 it was that made a read fail, if it was one of an object.
+/// The kind of S3 error that made a read fail. `None` if the error is not about an object in S3.
 pub(crate) fn kind(error: &io::Error) -> Option<S3ErrorKind> {
     let error: &FetchError = error.get_ref()?.downcast_ref()?;
     Some(match &error.problem {
@@ -80,7 +81,7 @@ pub(crate) fn kind(error: &io::Error) -> Option<S3ErrorKind> {
     })
 }
 
-/// Begins to fetch an object, by a task of the runtime that this is called in.
+/// Starts to fetch an object in a task of the current runtime.
 pub(crate) fn open(object: Object) -> io::Result<ObjectReader> {
     open_with(object, Policy::REQUEST)
 }
@@ -102,21 +103,21 @@ fn open_with(object: Object, policy: Policy) -> io::Result<ObjectReader> {
     })
 }
 
-/// Reads what a [`Download`] has fetched.
+/// Reads the bytes that a [`Download`] fetches.
 ///
-/// It waits for it on a thread that is itself inside the runtime's `block_on`, where Tokio's own ways to wait panic
-/// and its channels, polled for long without a return to the runtime, stop yielding anything. Futures' channel and
-/// executor know nothing of that.
+/// The reader waits on a thread that is inside the runtime's `block_on`. There, Tokio's blocking calls panic, and its
+/// channels stop yielding items if they are polled for long without a return to the runtime. The `futures` channel and
+/// executor have neither limit.
 pub(crate) struct ObjectReader {
     chunks: Receiver<Result<Bytes, FetchError>>,
     chunk: Bytes,
-    /// Bytes that have not been read. As long as there are any, the end of the channel is not the object's.
+    /// Bytes not yet read. While there are any, the end of the channel is not the end of the object.
     remaining: u64,
     task: AbortHandle,
 }
 
 impl Read for ObjectReader {
-    // An error's kind is always `Other`: those that tell of damage mean the gzip stream's to who reads it.
+    // An error's kind is always `Other`: the caller takes the kinds that mean damage as damage of the gzip stream.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.chunk.is_empty() {
             match block_on(self.chunks.next()) {
@@ -138,16 +139,16 @@ impl Drop for ObjectReader {
     }
 }
 
-/// An object on its way.
+/// An object that is being downloaded.
 struct Download {
     object: Object,
-    /// Bytes that have arrived: the next stream begins here.
+    /// Bytes received so far. The next stream begins here.
     offset: u64,
     policy: Policy,
 }
 
 impl Download {
-    /// Sends all of the object, or its beginning and an error.
+    /// Sends the whole object, or its beginning and an error.
     async fn run(mut self, mut chunks: Sender<Result<Bytes, FetchError>>) {
         let what = format!("s3://{}/{}", self.object.bucket, self.object.key);
         let mut retries = self.policy.begin(what);
@@ -171,8 +172,8 @@ impl Download {
         }
     }
 
-    /// Sends what one stream brings. `Ok` means that there is nothing more to do: the object's end has been sent, or
-    /// nobody reads it any more.
+    /// Sends the bytes of one stream. `Ok` means that nothing is left to do: the whole object was sent, or the reader is
+    /// gone.
     async fn stream(
         &mut self,
         chunks: &mut Sender<Result<Bytes, FetchError>>,
@@ -181,7 +182,7 @@ impl Download {
         while let Some(chunk) = body.next().await {
             let chunk = match chunk {
                 Ok(chunk) => chunk,
-                // Nothing is left to be asked for. It is the checksum, then, that is wrong.
+                // All bytes have arrived, so the checksum must be wrong.
                 Err(error) if self.offset == self.object.bytes => {
                     return Err(Problem::Damaged(aws::chain(&error)));
                 }
@@ -207,7 +208,7 @@ impl Download {
         }
     }
 
-    /// Asks for what has not arrived, of the version that was listed: the rest of another one would fit nothing.
+    /// Requests the bytes that have not arrived, in the version that was listed. Bytes of another version would not fit.
     async fn request(&self) -> Result<GetObjectOutput, Problem> {
         let Object {
             client,
@@ -223,7 +224,7 @@ impl Download {
             .if_match(format!("\"{etag}\""))
             .set_range((self.offset > 0).then(|| format!("bytes={}-", self.offset)))
             .customize()
-            // Streams that break are repeated, and with them their requests.
+            // `run` retries broken streams, and their requests with them.
             .config_override(Builder::new().retry_config(Policy::once()));
         let response = request.send().await.map_err(|error| {
             let needs = "s3:GetObject on it, and kms:Decrypt if a KMS key encrypts it";
@@ -235,7 +236,7 @@ impl Download {
                 S3ErrorKind::Archived | S3ErrorKind::Refused => Problem::Refused(error),
             }
         })?;
-        // A server that knows no ranges would begin from the start, and those lines would count twice.
+        // A server without support for ranges would start over, and the first lines would count twice.
         let range = response.content_range().unwrap_or("the whole");
         if self.offset > 0 && !range.starts_with(&format!("bytes {}-", self.offset)) {
             let reason = format!("{range} in place of bytes {}-", self.offset);
@@ -251,7 +252,7 @@ impl Download {
             offset: self.offset,
             problem,
         };
-        // If nobody reads any more, nobody needs to know.
+        // If the reader is gone, the error does not matter.
         let _ = chunks.send(Err(error)).await;
     }
 }
@@ -271,7 +272,7 @@ mod tests {
         longest_wait: Duration::from_millis(10),
     };
 
-    /// So many bytes, of which no part is like another.
+    /// `length` bytes, of which no two parts are alike.
     fn bytes(length: usize) -> Vec<u8> {
         let words = (0..length as u64).map(|word| word.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut bytes: Vec<u8> = words
@@ -283,7 +284,7 @@ mod tests {
     }
 
     fn reader(s3: &FakeS3, bytes: usize) -> ObjectReader {
-        // As with the program's own client, the SDK would repeat requests.
+        // Like the program's own client, this SDK client would retry requests.
         let config = s3.client.config().to_builder();
         let config = config.retry_config(POLICY.of_sdk());
         let object = Object {
@@ -315,7 +316,7 @@ mod tests {
         tokio::task::spawn_blocking(read).await.unwrap()
     }
 
-    /// Waits until `value` stays as it is. Returns it.
+    /// Waits until `value` stops changing, and returns it.
     async fn settled(value: &AtomicUsize) -> usize {
         let begin = Instant::now();
         loop {
@@ -412,7 +413,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn a_wrong_checksum_fails() {
-        // The CRC-32 of nothing.
+        // The CRC-32 of no bytes.
         let answer = || Answer::new(200, bytes(1000)).header("x-amz-checksum-crc32", "AAAAAA==");
         let s3 = FakeS3::start(move |_, _| answer());
         let error = read(&s3, 1000).await.unwrap_err();
@@ -428,7 +429,7 @@ mod tests {
         assert!(error.contains("given up after 6 attempts"), "{error}");
         assert_eq!(s3.requests().len(), 6);
 
-        // No other layer repeats a request within these attempts.
+        // No other layer retries a request within these attempts.
         let s3 = FakeS3::start(|_, _| Answer::new(503, "<Error><Code>SlowDown</Code></Error>"));
         let error = read(&s3, 1000).await.unwrap_err();
         assert!(error.contains("given up after 6 attempts"), "{error}");
@@ -448,7 +449,7 @@ mod tests {
         let s3 = FakeS3::start(|_, request| Answer::object(request, &bytes(BYTES)));
         let reader = reader(&s3, BYTES);
         let sent = settled(&s3.sent).await;
-        // What waits in the channel, and in the kernel's buffers for the connection.
+        // The chunks in the channel, and the kernel's buffers for the connection.
         assert!(sent < 24 << 20, "{sent}");
         assert_eq!(s3.hung_up.load(Ordering::SeqCst), 0);
         drop(reader);

@@ -1,13 +1,13 @@
-//! From text to whole lines, a chunk at a time.
+//! Splits text into whole lines, one chunk at a time.
 
 use std::borrow::Cow;
 
 use logmill_gzip::{GunzipError, LogText};
 
-/// A longer line is rejected. AWS cuts the longest fields at 8 KB and writes two or three of them.
+/// The maximum length of a line. AWS truncates the longest fields at 8 KB, and a line has two or three of them.
 pub const MAX_LINE_BYTES: usize = 256 * 1024;
 
-/// What is looked at of a text to tell its format.
+/// How much of a text is used to recognise its format.
 const PEEKED_BYTES: usize = 64 * 1024;
 
 /// U+FEFF in UTF-8.
@@ -15,23 +15,23 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Some whole lines of a log file.
 pub enum Chunk<'a> {
-    /// Lines, each but perhaps the file's last one ended by `\n`. Bytes that are not UTF-8 stand as
-    /// U+FFFD, which is what Athena makes of them.
+    /// Complete lines. Each ends with `\n`, except perhaps the last line of the file. Invalid UTF-8 is replaced by U+FFFD,
+    /// as Athena does.
     Lines(Cow<'a, str>),
-    /// A single line with no end in sight: its beginning.
+    /// The beginning of a single line that is too long.
     Overlong(String),
 }
 
-/// Cuts text into chunks of whole lines.
+/// Splits text into chunks of whole lines.
 pub struct Lines<'a> {
     text: LogText<'a>,
-    /// Bytes of the last chunk.
+    /// The size of the last chunk in bytes, which is not consumed yet.
     taken: usize,
     begun: bool,
 }
 
 impl<'a> Lines<'a> {
-    /// Lines of `text`, of which nothing has been consumed.
+    /// The lines of `text`, of which nothing may be consumed yet.
     pub fn new(text: LogText<'a>) -> Self {
         Self {
             text,
@@ -40,19 +40,19 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// Bytes of text so far.
+    /// Bytes of text so far, decompressed.
     pub fn text_bytes(&self) -> u64 {
         self.text.text_bytes()
     }
 
-    /// The beginning of the text, before any of it has been taken as a chunk: up to 64 KB of it.
+    /// Up to 64 KB of the beginning of the text. Call it before the first chunk is taken.
     pub fn peek(&mut self) -> Result<&[u8], GunzipError> {
         self.fill()?;
         let start = self.text.unread();
         Ok(&start[..start.len().min(PEEKED_BYTES)])
     }
 
-    /// Reads on. A byte order mark at the very beginning, which editors leave there, is no part of the first line.
+    /// Reads more text. Skips a byte order mark at the very beginning, which some editors write.
     fn fill(&mut self) -> Result<(), GunzipError> {
         self.text.fill()?;
         if !self.begun && self.text.unread().starts_with(BYTE_ORDER_MARK) {
@@ -62,8 +62,9 @@ impl<'a> Lines<'a> {
         Ok(())
     }
 
-    /// The next chunk, or `None` at the end of the text. It becomes one Arrow batch, if most of its lines matter: below a
-    /// quarter of a megabyte the cost of a batch shows, above one it falls out of the processor's cache.
+    /// The next chunk, or `None` at the end of the text. A chunk becomes one Arrow batch if most of its lines matter.
+    /// Below a quarter of a megabyte, the overhead of a batch shows; above one megabyte, a batch no longer fits into the
+    /// processor's cache.
     pub fn next_chunk(&mut self) -> Result<Option<Chunk<'_>>, GunzipError> {
         self.text.consume(std::mem::take(&mut self.taken));
         self.fill()?;
@@ -75,7 +76,7 @@ impl<'a> Lines<'a> {
             false => memchr::memrchr(b'\n', self.text.unread()).map(|end| end + 1),
         };
         let Some(whole) = whole else {
-            // A character may be cut at the end; that becomes U+FFFD too.
+            // A character may be cut at the end; it becomes U+FFFD too.
             let start = String::from_utf8_lossy(&self.text.unread()[..MAX_LINE_BYTES]).into_owned();
             self.skip_line()?;
             return Ok(Some(Chunk::Overlong(start)));
@@ -84,7 +85,7 @@ impl<'a> Lines<'a> {
         Ok(Some(Chunk::Lines(to_text(&self.text.unread()[..whole]))))
     }
 
-    /// Reads on past the end of a line.
+    /// Skips the rest of a line.
     fn skip_line(&mut self) -> Result<(), GunzipError> {
         loop {
             let text = self.text.unread();

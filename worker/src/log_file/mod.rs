@@ -1,4 +1,4 @@
-//! A log file's bytes become text, and the text lines.
+//! Turns a log file's bytes into text, and the text into lines.
 
 pub(crate) mod fetch;
 pub mod lines;

@@ -1,4 +1,4 @@
-//! The middle of a log file's way: every rollup runs over its batches at once.
+//! The middle step of a log file's way: all rollups run over its batches concurrently.
 
 use std::panic::AssertUnwindSafe;
 
@@ -16,14 +16,14 @@ use crate::format::ScanColumn;
 use crate::table::{FailedLines, StagingFile, TableError};
 use crate::without_values::without_values;
 
-/// Batches that may wait between the scan and a rollup. One is enough for both to go on; each holds a megabyte of text.
+/// Batches that may wait between the scan and a rollup. One keeps both busy; each holds a megabyte of text.
 const BATCHES_IN_FLIGHT: usize = 1;
 
-/// What has come of a rollup over a log file: what it is to stage, and the lines on which it fails; or why it fails on the log file
-/// as a whole.
+/// The result of a rollup over a log file: the file to stage and the failed lines, or the reason why the rollup fails on
+/// the whole log file.
 pub(super) type RolledUp = Result<(StagingFile, FailedLines), String>;
 
-/// Runs all rollups over the batches that come from the returned senders, one for each rollup.
+/// Runs all rollups over the batches that are sent to the returned senders, one sender per rollup.
 pub(super) fn roll_up_all<'a>(
     rollups: &'a [&RollupTable],
     log_file: &'a LogFile,
@@ -43,8 +43,8 @@ pub(super) fn roll_up_all<'a>(
     (senders, try_join_all(rolled_up))
 }
 
-/// Runs one rollup over a log file's batches. Fails if nobody can be told apart from the others: the disk is full, or tables can't
-/// be written.
+/// Runs one rollup over a log file's batches. Returns an error only if all rollups are affected: the disk is full, or
+/// tables can't be written.
 async fn roll_up(
     each: &RollupTable,
     log_file: &LogFile,
@@ -73,7 +73,8 @@ async fn roll_up(
     }
 }
 
-/// Why a log file can't be staged for one table. Fails if it can't be for any: what they all need is out of order.
+/// The reason why a log file can't be staged for one table. Returns an error if it can't be staged for any table, because
+/// a shared dependency is down.
 pub(super) fn of_one_table(error: TableError) -> Result<String, PipelineError> {
     match error.is_of_store() && !error.is_of_its_folder() {
         true => Err(error.into()),
@@ -81,7 +82,7 @@ pub(super) fn of_one_table(error: TableError) -> Result<String, PipelineError> {
     }
 }
 
-/// Works for one rollup. A panic in it must not cost the others their log file.
+/// Runs work for one rollup. A panic in it must not cost the other rollups the log file.
 pub(super) async fn without_panic<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let done = AssertUnwindSafe(work).catch_unwind().await;
     done.map_err(|panic| {

@@ -1,7 +1,7 @@
 //! The way of one log file, from its bytes to staging: open, scan and aggregate, stage.
 //!
-//! [`stage`] is the whole of it. Each step has a file: `read` turns bytes into lines and batches of columns, `aggregate` runs the
-//! rollups over them, and `put` stages the results. Until the whole log file has been read, nothing of it is staged.
+//! [`stage`] does all of it. Each step has a file: `read` turns bytes into lines and batches of columns, `aggregate` runs
+//! the rollups over them, and `put` stages the results. Nothing is staged until the whole log file has been read.
 
 mod outcome;
 mod read;
@@ -23,8 +23,8 @@ use crate::table::Table;
 pub use outcome::{Outcome, PipelineError, Staged};
 pub use read::look;
 
-/// The most log files at once. Each takes a thread of Tokio's for what blocks, of which there are 512, and all that reads
-/// files or looks up names needs one now and then.
+/// The maximum number of log files at once. Each takes one of Tokio's 512 threads for blocking work. Everything that reads
+/// files or looks up names needs such a thread now and then.
 pub const LOG_FILES_AT_ONCE_MAX: usize = 256;
 
 /// A log file to be staged.
@@ -35,24 +35,24 @@ pub struct Source<O> {
     pub bytes: u64,
     /// Its version.
     pub etag: String,
-    /// Opens its bytes, from the first on. It is called again for a second opinion.
+    /// Opens its bytes from the beginning. Called again for a second opinion.
     pub open: O,
 }
 
-/// Bounds of what a log file may take.
+/// Limits for one log file.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// The most text that it may expand to, in bytes.
+    /// The maximum size of the decompressed text, in bytes.
     pub text_bytes: u64,
-    /// What the groups of one rollup may take before they are flushed, in bytes of memory.
+    /// Memory that the groups of one rollup may take before they are flushed, in bytes.
     pub group_bytes: usize,
 }
 
-/// Stages a log file for these rollups. It reads and computes without yielding, so it needs a thread of its own.
+/// Stages a log file for these rollups. It reads and computes without yielding, so it needs its own thread.
 ///
 /// # Errors
 ///
-/// If nothing of it is staged, or not for every table: see [`PipelineError`].
+/// If the log file is not staged, or not for every table: see [`PipelineError`].
 #[tracing::instrument(name = "log_file", skip_all, fields(uri = %source.log_file))]
 pub async fn stage<R: Read>(
     source: Source<impl Fn() -> io::Result<R>>,
@@ -107,7 +107,7 @@ async fn stage_by<R: Read>(
         return Err(PipelineError::NoLog { table, what });
     }
 
-    // The whole file has been read, and it is a log. Only now is anything of it staged.
+    // The whole file has been read, and it is a log. Only now is anything staged.
     let read = begun.elapsed();
     let puts = put::put_all(source, format, &mut scanned, &rollups, rolled_up).await?;
     Ok(Outcome::Staged(Staged {
@@ -159,7 +159,8 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// Stages a log file for one rollup. Returns what came of it, and how many log files are staged for the rollup then.
+    /// Stages a log file for one rollup. Returns the outcome, and the number of log files that are then staged for the
+    /// rollup.
     async fn staged(uri: &str, bytes: Vec<u8>) -> (Result<Outcome, String>, usize) {
         let folder = tempfile::tempdir().unwrap();
         let root = Root::create(folder.path().to_str().unwrap()).await.unwrap();
@@ -205,7 +206,7 @@ mod tests {
                 }
                 other => panic!("{other:?}"),
             }
-            // What both refuse is damaged, in the words of the first.
+            // A file that both decoders refuse is damaged. The error is that of the first.
             let (outcome, staged_files) = staged(NAME, damaged.to_vec()).await;
             let error = outcome.unwrap_err();
             assert!(error.contains("the gzip stream is "), "{error}");
@@ -226,7 +227,7 @@ mod tests {
             assert!(matches!(outcome, Ok(Outcome::Staged(_))), "{outcome:?}");
             assert_eq!(staged, 1);
         }
-        // A time in its place, and twelve fields, are no log line yet.
+        // A time in its field and twelve fields do not make a log line.
         let loose = "INFO 2026-11-20T10:00:00.123Z worker app.py:42 did a lot of things without any trouble\n";
         for (text, what) in [
             ("\n", "white space"),
@@ -241,7 +242,7 @@ mod tests {
         }
         let (outcome, _) = staged("s3://logs/notes.txt", unlike.into_bytes()).await;
         assert_eq!(outcome, Ok(Outcome::Unrecognised("text of another kind")));
-        // Without a byte of text there is nothing to count, and nothing to lose.
+        // Without any text there is nothing to count, and nothing to lose.
         for (uri, bytes) in [
             (NAME, Vec::new()),
             (NAME, gzip("")),
@@ -253,7 +254,7 @@ mod tests {
         }
     }
 
-    /// A store in which whatever is written of one table's staging panics.
+    /// A store that panics on every write to the staging of one table.
     #[derive(Debug)]
     struct Panicking {
         store: InMemory,
@@ -322,7 +323,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_in_one_rollup_costs_the_others_nothing() {
-        // Rows of megabytes are written while they are made, and a few when the log file has ended.
+        // A few rows are written when the log file has ended. Megabytes of rows are written while they are made.
         let few = "SELECT elb, count(*) AS lines FROM alb_access_logs GROUP BY 1";
         let many = "SELECT time, request_url FROM alb_access_logs";
         let long = LINE.replace("https://a/", &format!("https://a/{}", "x".repeat(60_000)));

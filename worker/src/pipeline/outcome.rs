@@ -17,41 +17,41 @@ use crate::table::TableError;
 /// What became of a log file.
 #[derive(Debug, PartialEq)]
 pub enum Outcome {
-    /// It is staged for every rollup that reads it, or set aside for it: whatever happens now, it is not lost.
+    /// Staged for every rollup that reads it, or set aside for it. It can't be lost any more.
     Staged(Staged),
-    /// It is of a known kind that no rollup reads, and was left alone.
+    /// A known kind that no rollup reads; left alone.
     Skipped(String),
-    /// It is a log of this format, which no rollup here reads.
+    /// A log in this format, which no rollup here reads.
     NotRead(&'static LogFormat),
-    /// It is of no known kind, and was left alone. The text says what it looks like.
+    /// An unknown kind; left alone. The text describes the content.
     Unrecognised(&'static str),
 }
 
 /// A log file that is staged.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Staged {
-    /// What was read of it.
+    /// Its size and line counts.
     pub reading: Reading,
-    /// Where its time has gone.
+    /// Where its time went.
     pub spent: Spent,
-    /// Tables whose rollup fails on some of its lines, and on how many.
+    /// Tables whose rollup fails on some of its lines, with the number of these lines.
     pub failed_lines: Vec<(String, u64)>,
-    /// Tables whose rollup fails on it as a whole, and why. It is set aside for them.
+    /// Tables whose rollup fails on the whole log file, with the reason. The log file is set aside for them.
     pub set_aside: Vec<(String, String)>,
-    /// Whether it was read by flate2, as logmill's own decoder refused it.
+    /// Whether flate2 read it, because logmill's own decoder refused it.
     pub by_second_opinion: bool,
 }
 
-/// Why a log file is not staged. Nothing of it is.
+/// Why a log file is not staged, or not for every table.
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
-    /// Its bytes can't be had, now.
+    /// The object could not be opened; a retry may succeed.
     #[error("can't be opened")]
     Open(#[from] io::Error),
-    /// Its bytes are no text. To try again helps only if the file changes.
+    /// The bytes can't be read as text. Unless the read itself failed, a retry helps only if the file changes.
     #[error("can't be read")]
     Unreadable(#[from] GunzipError),
-    /// Its name is that of a log file, and it has no log line. To try again helps only if the file changes.
+    /// The name is that of a log file, but no line is a log line. A retry helps only if the file changes.
     #[error(
         "it is named as a log file of {table}, but none of its lines is a log line; it looks like {what}. Upload the whole \
          log file under the same name, or exclude this one with --ignore"
@@ -59,10 +59,10 @@ pub enum PipelineError {
     NoLog {
         /// The table that its lines would be rows of.
         table: &'static str,
-        /// What it looks like.
+        /// A description of its content.
         what: &'static str,
     },
-    /// The disk is full, or can't be written, while a rollup's groups are computed.
+    /// The disk is full, or not writable, while a rollup's groups are computed.
     #[error("the rollup '{rollup}' can't use the disk")]
     Disk {
         /// The rollup's name.
@@ -70,13 +70,13 @@ pub enum PipelineError {
         /// What failed.
         source: DataFusionError,
     },
-    /// It can't be staged, now.
+    /// Writing to the tables failed.
     #[error("can't be staged")]
     Staging(#[from] TableError),
 }
 
 impl PipelineError {
-    /// What is to be done about the log file.
+    /// Decides what to do about the log file.
     pub(crate) fn disposed(self, log_file: &LogFile) -> NotStaged {
         if let Self::Open(source) | Self::Unreadable(GunzipError::Read { source, .. }) = &self {
             let kind = fetch::kind(source).unwrap_or(S3ErrorKind::Unavailable);
@@ -89,7 +89,7 @@ impl PipelineError {
             Self::Staging(TableError::NotOurs { .. } | TableError::Internal(_)) => {
                 ("not_stageable", Disposition::Reject)
             }
-            // Whatever else it is, it is not the log file's fault: no answer, or no permission any more.
+            // Any other cause is not the log file's fault: the store does not answer, or a permission is missing.
             Self::Staging(_) => ("tables_unavailable", Disposition::BackOff(Dependency::All)),
         };
         let reason = chain(&self);

@@ -1,4 +1,4 @@
-//! The last part of a log file's way: what each rollup made of it is staged for its table.
+//! The last step of a log file's way: each rollup's result is staged for its table.
 
 use futures::future::try_join_all;
 use logmill_shared::LogFile;
@@ -10,17 +10,17 @@ use crate::feeds::RollupTable;
 use crate::format::LogFormat;
 use crate::table::{Entry, StagingFile, Table, TableError};
 
-/// What has become of a log file for its tables.
+/// The result for all tables.
 #[derive(Default)]
 pub(super) struct Puts {
-    /// Tables whose rollup fails on some of its lines, and on how many.
+    /// Tables whose rollup fails on some lines, with the number of these lines.
     pub(super) failed_lines: Vec<(String, u64)>,
-    /// Tables for which it is set aside, and why.
+    /// Tables for which the log file is set aside, with the reason.
     pub(super) set_aside: Vec<(String, String)>,
 }
 
-/// Stages a log file's rejected lines, and then what the rollups have made of it: concurrently, as a disk's sync and a PUT to S3 are
-/// mostly waiting.
+/// Stages a log file's rejected lines, and then the rollups' results. The results are staged concurrently, because a
+/// disk's sync and a PUT to S3 are mostly waiting.
 pub(super) async fn put_all<O>(
     source: &Source<O>,
     format: &LogFormat,
@@ -30,7 +30,7 @@ pub(super) async fn put_all<O>(
 ) -> Result<Puts, PipelineError> {
     let log_file = &source.log_file;
     let entry = entry(log_file, format, source.bytes, source.etag.clone(), scanned);
-    // Before the rollups' rows: a log file that every rollup has is never read again, and its rejected lines would be lost.
+    // Before the rollups' rows: a log file that every rollup has is never read again, so its rejected lines would be lost.
     if let Some(rejected) = scanned.rejected.take() {
         rejected.stage(&entry).await?;
     }
@@ -49,23 +49,23 @@ pub(super) async fn put_all<O>(
         }
     }
     match not_put {
-        // The other tables have their rows, but the log file must be tried again.
+        // The other tables have their rows, but the log file must be retried.
         Some(error) => Err(error.into()),
         None => Ok(puts),
     }
 }
 
-/// What has become of a log file for one table.
+/// The result for one table.
 enum Put {
-    /// It is staged. The rollup has failed on so many of its lines.
+    /// Staged. The rollup failed on this number of lines.
     Staged(u64),
-    /// It is set aside, for this reason.
+    /// Set aside, for this reason.
     SetAside(String),
-    /// Neither its rows nor a note that they are missing can be written: something is the matter with the table's folder.
+    /// Neither the rows nor a note that they are missing can be written, because of a problem with the table's folder.
     Neither(TableError),
 }
 
-/// Stages what a rollup has made of a log file, or sets the log file aside for its table. Fails if no table can be written.
+/// Stages a rollup's result, or sets the log file aside for its table. Returns an error if no table can be written.
 async fn put(
     table: &Table,
     log_file: &LogFile,
@@ -94,7 +94,7 @@ async fn put(
     }
 }
 
-/// Stages what a rollup has made of a log file; or tells why this one can't be staged.
+/// Stages a rollup's result. The inner error is the reason why this one can't be staged.
 async fn stage_rows(
     staging: StagingFile,
     entry: &Entry,

@@ -1,4 +1,4 @@
-//! The first half of a log file's way: its bytes become lines, and the lines batches of columns.
+//! The first step of a log file's way: bytes become lines, and lines become batches of columns.
 
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
@@ -18,20 +18,20 @@ use crate::format::{
 use crate::log_file::lines::{Chunk, Lines};
 use crate::table::{RejectedLines, StagingFile, Table};
 
-/// A batch is emitted after so many rows, or after so many chunks of text, each a megabyte at most: where a prefilter leaves few lines
-/// of a chunk, several chunks share a batch.
+/// Coalesces sparse chunks: a batch is emitted after 1,000 rows or 16 chunks of text, each a megabyte at most. So if a
+/// prefilter leaves few lines of a chunk, several chunks share a batch.
 const BATCH_ROWS_MIN: usize = 1000;
 const BATCH_CHUNKS_MAX: usize = 16;
 
-/// A log file that is open, and known to be a log.
+/// An open log file that is a log, at least by its name.
 pub(super) struct OpenLog<'a> {
     pub(super) lines: Lines<'a>,
     pub(super) format: &'static LogFormat,
-    /// What its beginning looks like, if only its name says that it is a log.
+    /// A description of its beginning, if only its name says that it is a log.
     pub(super) claim: Option<&'static str>,
 }
 
-/// Opens a log file. Returns how its way ends if it is no log. Adds the time that reading takes to `fetch`.
+/// Opens a log file. Returns the outcome if it is not a log. Adds the time spent reading to `fetch`.
 pub(super) fn open<'a, R: Read + 'a>(
     source: &Source<impl Fn() -> io::Result<R>>,
     decoder: Decoder,
@@ -57,7 +57,7 @@ pub(super) fn open<'a, R: Read + 'a>(
     }))
 }
 
-/// Reads a log file to its end, if it is one, and says what it is: what [`super::stage`] would find, with nothing staged.
+/// Recognises a file as [`super::stage`] does, reading a log to its end, but stages nothing.
 ///
 /// # Errors
 ///
@@ -74,7 +74,7 @@ pub async fn look<R: Read>(
         let mut lines = Lines::new(logmill_gzip::open(open()?, decoder, max_text_bytes)?);
         let beginning = lines.peek()?;
         let recognised = recognise(log_file.named_as(), beginning);
-        // What it looks like, until a log line is found.
+        // A description of the content, until a log line is found.
         let (format, mut claim) = match recognised {
             Recognised::Log(format) => (format, None),
             Recognised::Claimed(format) => (format, Some(looks_like(beginning))),
@@ -98,8 +98,8 @@ pub async fn look<R: Read>(
     Ok(recognised)
 }
 
-/// Attempts something with logmill's own decoder and, if that finds damage, with flate2. A log file is damaged only if both
-/// say so. Also returns what the own decoder found if flate2 succeeded in its place.
+/// Tries logmill's own decoder and, if it finds damage, flate2. A log file is damaged only if both find damage. If only
+/// flate2 succeeds, also returns the own decoder's error.
 pub(super) async fn with_second_opinion<T>(
     attempt: impl AsyncFn(Decoder) -> Result<T, PipelineError>,
 ) -> Result<(T, Option<PipelineError>), PipelineError> {
@@ -114,7 +114,7 @@ pub(super) async fn with_second_opinion<T>(
     }
 }
 
-/// Measures how long is waited for a log file's bytes.
+/// Measures the time spent waiting for a log file's bytes.
 struct Timed<'a, R> {
     reader: R,
     time: &'a mut Duration,
@@ -129,7 +129,7 @@ impl<R: Read> Read for Timed<'_, R> {
     }
 }
 
-/// The scan of a log file for some rollups: the columns that any of them needs, of the lines that matter to any of them.
+/// The scan of a log file for some rollups: the columns that any of them needs, for the lines that matter to any of them.
 pub(super) fn scan_for(
     format: &'static LogFormat,
     rollups: &[&RollupTable],
@@ -142,7 +142,7 @@ pub(super) fn scan_for(
     (scan, columns)
 }
 
-/// The columns that the rollups need, each once.
+/// The columns that the rollups need, without duplicates.
 fn union_of_columns(rollups: &[&RollupTable]) -> Vec<ScanColumn> {
     let mut columns: Vec<ScanColumn> = Vec::new();
     for column in rollups.iter().flat_map(|each| each.rollup.scan()) {
@@ -153,16 +153,16 @@ fn union_of_columns(rollups: &[&RollupTable]) -> Vec<ScanColumn> {
     columns
 }
 
-/// The prefilter of each rollup. `None` if one of them wants all lines.
+/// The prefilter of each rollup, or `None` if one of them needs all lines.
 fn prefilters(rollups: &[&RollupTable]) -> Option<Vec<Prefilter>> {
     let prefilters = rollups.iter().map(|each| each.rollup.condition().cloned());
     prefilters.collect()
 }
 
-/// What the scan of a log file's lines has found.
+/// The result of scanning a log file's lines.
 #[derive(Default)]
 pub(super) struct Scanned {
-    /// Whether some line has the whole shape of a log line.
+    /// Whether any line has the full shape of a log line.
     pub(super) is_log: bool,
     pub(super) text_bytes: u64,
     pub(super) lines: u64,
@@ -241,12 +241,12 @@ async fn send(scan: &mut Scan, rollups: &mut [Sender<RecordBatch>]) {
     }
     let batch = scan.finish();
     for rollup in rollups {
-        // A rollup that wants no more has failed, and says so itself.
+        // A rollup that has stopped receiving has failed, and reports that itself.
         let _ = rollup.send(batch.clone()).await;
     }
 }
 
-/// The lines of a text without their ends. Unlike `str::lines` it is fast on long lines.
+/// The lines of a text without their line endings. Unlike `str::lines`, it is fast on long lines.
 pub(super) fn each_line(text: &str) -> impl Iterator<Item = &str> {
     let mut start = 0;
     let ends = memchr::memchr_iter(b'\n', text.as_bytes()).chain([text.len()]);
@@ -254,7 +254,7 @@ pub(super) fn each_line(text: &str) -> impl Iterator<Item = &str> {
         let line = text.get(start..end)?;
         let last = end == text.len();
         start = end + 1;
-        // After the last line end there is no line.
+        // There is no line after the last line ending.
         (!(last && line.is_empty())).then(|| line.strip_suffix('\r').unwrap_or(line))
     })
 }

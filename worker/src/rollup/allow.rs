@@ -1,9 +1,9 @@
-//! What a rollup's SQL may be made of.
+//! The syntax that a rollup's SQL may use.
 //!
-//! sqlparser reads the SQL of a dozen engines, and DataFusion ignores part of what it reads. A construct that is ignored
-//! makes a table silently wrong, so a rollup may only use what is listed here, and everything else is refused.
-//! Structs are taken apart without `..` and enums matched without `_`: a construct that a new version of sqlparser
-//! adds fails to compile until it is decided on.
+//! sqlparser accepts the SQL of a dozen engines, and DataFusion ignores part of what it accepts. An ignored construct
+//! would silently make a table wrong, so a rollup may use only the syntax listed here; everything else is refused. Structs
+//! are destructured without `..` and enums matched without `_`, so that a construct added by a new version of sqlparser
+//! does not compile until it is decided on.
 
 use std::fmt::Display;
 use std::ops::ControlFlow;
@@ -20,10 +20,11 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer, Whitespace};
 
 use crate::format::LogFormat;
 
-/// Refuses comments that the parser does not read as Athena does: it executes `/*! … */`, and lets comments nest.
-/// Neither leaves a trace in the syntax tree.
+/// Refuses comments that the parser reads differently from Athena: it executes `/*! … */`, and lets comments nest. Neither
+/// leaves a trace in the syntax tree.
 pub(super) fn check_comments(sql: &str) -> Result<(), String> {
-    // This dialect takes `/*!` for a comment, so that it can be seen. What it can't read is the parser's to refuse.
+    // This dialect treats `/*!` as a comment, so that it is visible here. Text that can't be tokenized is left to the
+    // parser to refuse.
     let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize();
     for token in tokens.unwrap_or_default() {
         if let Token::Whitespace(Whitespace::MultiLineComment(comment)) = token {
@@ -44,12 +45,12 @@ pub(super) fn check_comments(sql: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Refuses what stands in a SELECT besides its output columns, FROM, WHERE and GROUP BY.
+/// Refuses anything in a SELECT besides its output columns, FROM, WHERE and GROUP BY.
 pub(super) fn check_select(select: &Select) -> Result<(), String> {
     let Select {
         select_token: _,
         optimizer_hints,
-        // Whoever reads the SELECT looks at these.
+        // The code that reads the SELECT checks these.
         distinct: _,
         having: _,
         named_window: _,
@@ -128,7 +129,7 @@ pub(super) fn check_select(select: &Select) -> Result<(), String> {
     Ok(())
 }
 
-/// The name by which expressions may call the table, if what stands in FROM is a table and nothing else.
+/// The name by which expressions may refer to the table, if FROM has a table and nothing else.
 pub(super) fn table_in_from(relation: &TableFactor) -> Result<&Ident, String> {
     let TableFactor::Table {
         name,
@@ -192,14 +193,14 @@ pub(super) fn table_in_from(relation: &TableFactor) -> Result<&Ident, String> {
             "{relation}: a log table's columns keep their names: write the table's name, and an alias at most"
         ));
     }
-    // sqlparser takes FINAL for an alias, which it is in Athena, where it has no effect either.
+    // sqlparser takes FINAL for an alias. In Athena it is one too, and has no effect.
     if alias.quote_style.is_none() && alias.value.eq_ignore_ascii_case("final") {
         return Err("FINAL is not Athena's: leave it out".to_owned());
     }
     check_name(alias).map(|()| alias)
 }
 
-/// Refuses what may stand after `*`.
+/// Refuses options after `*`.
 pub(super) fn check_wildcard(options: &WildcardAdditionalOptions) -> Result<(), String> {
     let WildcardAdditionalOptions {
         wildcard_token: _,
@@ -222,7 +223,7 @@ pub(super) fn check_wildcard(options: &WildcardAdditionalOptions) -> Result<(), 
     }
 }
 
-/// Refuses names in the quotes of other engines.
+/// Refuses names in another engine's quotes.
 pub(super) fn check_name(name: &Ident) -> Result<(), String> {
     let Ident {
         value,
@@ -235,8 +236,8 @@ pub(super) fn check_name(name: &Ident) -> Result<(), String> {
     }
 }
 
-/// Refuses any expression of the SELECT that is made of something else than what is listed here.
-/// `table` is the name by which the SELECT knows its table.
+/// Refuses any expression of the SELECT that uses anything not listed here. `table` is the name by which the SELECT refers
+/// to its table.
 pub(super) fn check_expressions(
     select: &Select,
     table: &Ident,
@@ -262,7 +263,7 @@ fn missing<T>(construct: impl Display, advice: &str) -> Result<T, String> {
 
 const NO_STRUCTURES: &str = "a rollup computes with numbers, texts, booleans and times only";
 
-/// Looks at one expression, and not at its parts.
+/// Checks one expression, but not its parts.
 fn check(expr: &Expr, table: &Ident, format: &LogFormat) -> Result<(), String> {
     crate::engine::zones::check_expression(expr)?;
     match expr {
@@ -539,8 +540,8 @@ fn check(expr: &Expr, table: &Ident, format: &LogFormat) -> Result<(), String> {
     }
 }
 
-/// sqlparser takes all that follows FROM for the right side: `a IS DISTINCT FROM b AND c` is `a IS DISTINCT FROM (b AND c)`
-/// to it, and `(a IS DISTINCT FROM b) AND c` to Athena.
+/// sqlparser takes everything after FROM as the right side: to it, `a IS DISTINCT FROM b AND c` means
+/// `a IS DISTINCT FROM (b AND c)`. To Athena, it means `(a IS DISTINCT FROM b) AND c`.
 fn check_distinct_from(expr: &Expr, right: &Expr) -> Result<(), String> {
     use BinaryOperator as Op;
     let is_value = match right {
@@ -735,8 +736,8 @@ fn check_unary(expr: &Expr, op: &UnaryOperator, operand: &Expr) -> Result<(), St
     }
 }
 
-/// Refuses types that Athena lacks or that are something else there. Whether a value can be cast to the type is
-/// decided when the types of values are known.
+/// Refuses types that Athena lacks or that mean something else there. Whether a value can be cast to the type is decided
+/// later, when the types of values are known.
 fn check_type(expr: &Expr, data_type: &DataType) -> Result<(), String> {
     let is_available = match data_type {
         DataType::Varchar(None)
@@ -750,7 +751,7 @@ fn check_type(expr: &Expr, data_type: &DataType) -> Result<(), String> {
         | DataType::DoublePrecision
         | DataType::Real
         | DataType::Date => true,
-        // An instant has milliseconds. Fewer digits would have to be rounded, which DataFusion does not do.
+        // A timestamp has milliseconds. Fewer digits would require rounding, which DataFusion does not do.
         DataType::Timestamp(precision, zone) => {
             let is_zone_athenas = match zone {
                 TimezoneInfo::None | TimezoneInfo::WithTimeZone | TimezoneInfo::WithoutTimeZone => {
@@ -777,7 +778,7 @@ fn check_type(expr: &Expr, data_type: &DataType) -> Result<(), String> {
     )
 }
 
-/// What Athena's `extract` takes, each of which is the name of a function too.
+/// The fields that Athena's `extract` takes. Each is also the name of a function.
 const PARTS_OF_TIME: [&str; 15] = [
     "year",
     "quarter",
@@ -853,7 +854,7 @@ fn check_function(function: &Function) -> Result<(), String> {
         over,
         within_group,
     } = function;
-    // Calls that stand for forms of SQL have names that can only be written in quotes.
+    // Calls that represent SQL syntax have names that can only be written in quotes.
     let [
         ObjectNamePart::Identifier(Ident {
             value: _,
@@ -905,7 +906,7 @@ fn check_function(function: &Function) -> Result<(), String> {
     } = match args {
         FunctionArguments::List(list) => list,
         FunctionArguments::Subquery(_) => return subquery(function),
-        // As `current_date`, which is a function that rollups lack.
+        // For example `current_date`, a function that rollups lack.
         FunctionArguments::None => return Ok(()),
     };
     match duplicate_treatment {
@@ -955,7 +956,8 @@ fn check_function(function: &Function) -> Result<(), String> {
 mod tests {
     use crate::rollup::sql::parse;
 
-    /// SQL around a plain rollup that sqlparser takes, and most of which DataFusion ignores; and what the refusal says.
+    /// Plain rollups with extra syntax that sqlparser accepts and that DataFusion mostly ignores, each with the text of
+    /// the refusal.
     const ROUND_THE_CHECK: &[(&str, &str)] = &[
         ("SELECT elb FROM alb_access_logs |> LIMIT 1", "one SELECT"),
         (
@@ -1175,7 +1177,7 @@ mod tests {
         ),
     ];
 
-    /// Expressions, each of them an output column of a rollup that keeps every row.
+    /// Expressions, each an output column of a rollup that keeps every row.
     const EXPRESSIONS: &[(&str, &str)] = &[
         ("elb ? type", ""),
         ("elb -> type", "operators"),
@@ -1362,7 +1364,7 @@ mod tests {
         ("elb_status_code IN (1, '2'::bigint)", "CAST('2' AS BIGINT)"),
     ];
 
-    /// Aggregates, each of them an output column of a rollup with groups.
+    /// Aggregates, each an output column of a rollup with groups.
     const AGGREGATES: &[(&str, &str)] = &[
         ("sum(sent_bytes) OVER ()", "window"),
         ("sum(sent_bytes ORDER BY time)", "ORDER BY"),

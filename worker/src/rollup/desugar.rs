@@ -1,4 +1,4 @@
-//! Forms of Trino's SQL that DataFusion lacks or takes otherwise, spelled out in those that it has.
+//! Rewrites Trino's syntax that DataFusion lacks or reads differently into syntax that DataFusion has.
 
 use std::ops::ControlFlow;
 
@@ -12,9 +12,9 @@ use datafusion::sql::sqlparser::ast::{
 use crate::engine::functions::exact::EXACT_DIVISION;
 use crate::engine::functions::in_order::{ALL_OF, ANY_OF};
 
-/// Spells one expression out, whose parts have been. The error is what is wrong with it.
+/// Rewrites one expression whose parts are already rewritten. The error explains the problem and what to do about it.
 ///
-/// Each part is moved into the new form, and none is copied: forms nest, and two copies at each level are a million at
+/// Each part is moved into the new form and never copied: forms nest, and two copies at each level would be a million at
 /// twenty levels.
 pub(super) fn spell_out(expr: &mut Expr) -> Result<(), String> {
     match expr {
@@ -39,7 +39,7 @@ pub(super) fn spell_out(expr: &mut Expr) -> Result<(), String> {
     }
 }
 
-/// Takes an expression out of its place, where something else is to be put.
+/// Moves an expression out and leaves NULL in its place.
 fn take(expr: &mut Expr) -> Expr {
     std::mem::replace(expr, Expr::value(Value::Null))
 }
@@ -102,8 +102,8 @@ fn spell_pattern(pattern: &mut Expr, escape: Option<ValueWithSpan>) -> Result<()
     Ok(())
 }
 
-/// Makes one call of a chain of conditions joined by AND, or by OR, before its parts are spelled out: [`spell_out`] looks at
-/// them together.
+/// Turns a chain of conditions joined by AND or OR into one call before its parts are rewritten, so that [`spell_out`]
+/// sees them together.
 pub(super) fn gather_conditions(expr: &mut Expr) {
     let (chain, name) = match expr {
         Expr::BinaryOp {
@@ -135,15 +135,15 @@ pub(super) fn gather_conditions(expr: &mut Expr) {
     *expr = call(name, Some('"'), conditions);
 }
 
-/// Conditions joined by `operator`. A condition may only be computed where those before it leave it open, and AND and OR compute
-/// all: so where one may fail, the call named `in_order` joins them.
+/// Joins conditions by `operator`. A condition may be computed only if those before it do not decide the result, but AND
+/// and OR compute all of them. So if a condition may fail, the call named `in_order` joins them instead.
 fn joined(conditions: Vec<Expr>, operator: BinaryOperator, in_order: &str) -> Expr {
     let and = |left: Expr, right: Expr| Expr::BinaryOp {
         left: Box::new(left),
         op: operator.clone(),
         right: Box::new(right),
     };
-    // Those that can't fail are computed together with the one before them.
+    // Conditions that can't fail are computed together with the one before them.
     let mut steps: Vec<Expr> = Vec::new();
     for condition in conditions {
         match steps.pop() {
@@ -215,7 +215,7 @@ fn spelled_call(mut function: Function) -> Result<Expr, String> {
     })
 }
 
-/// The text of a literal.
+/// The text of a string literal.
 fn literal(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Value(value) => match &value.value {
@@ -226,7 +226,7 @@ fn literal(expr: &Expr) -> Option<String> {
     }
 }
 
-/// A pattern of LIKE in which a backslash escapes. In Trino's nothing does, unless ESCAPE names it.
+/// Rewrites a LIKE pattern to escape with backslashes. In Trino, nothing escapes unless ESCAPE names it.
 fn with_backslashes(pattern: &str, escape: Option<char>) -> Result<String, String> {
     let mut text = String::new();
     let mut characters = pattern.chars();
@@ -251,7 +251,7 @@ fn with_backslashes(pattern: &str, escape: Option<char>) -> Result<String, Strin
     Ok(text)
 }
 
-/// Whether computing it may fail for some line.
+/// Whether computing the expression may fail for some line.
 fn may_fail(expr: &Expr) -> bool {
     const FALLIBLE: [&str; 14] = [
         "abs",
@@ -275,7 +275,7 @@ fn may_fail(expr: &Expr) -> bool {
                 op: BinaryOperator::Divide | BinaryOperator::Modulo,
                 ..
             } => true,
-            // Of integers, whose result may be out of range.
+            // Integer arithmetic, whose result may be out of range.
             Expr::BinaryOp {
                 left,
                 op: BinaryOperator::Plus | BinaryOperator::Minus | BinaryOperator::Multiply,
@@ -303,7 +303,7 @@ fn is_interval(expr: &Expr) -> bool {
     matches!(expr, Expr::Interval(_))
 }
 
-/// Whether it is made of numbers like 1024.0, and so may be a decimal in Trino.
+/// Whether the expression is computed from numbers like 1024.0, and so may be a decimal in Trino.
 fn is_decimal(expr: &Expr) -> bool {
     match expr {
         Expr::Value(value) => match &value.value {
@@ -343,7 +343,7 @@ mod tests {
         spell_out(&mut expr).map(|()| expr.to_string())
     }
 
-    // What Trino makes of each of these is judged by tests/trino.
+    // tests/trino compares each of these with Trino.
     #[test]
     fn a_backslash_escapes_nothing_in_like() {
         assert_eq!(spelled(r"a LIKE 'b\c%'").unwrap(), r"a LIKE 'b\\c%'");
@@ -373,7 +373,7 @@ mod tests {
         );
     }
 
-    /// Expressions in which a form stands within itself, up to the depth that the parser takes.
+    /// Expressions that nest a form within itself, up to the depth that the parser accepts.
     fn nested_forms() -> Vec<String> {
         let nest = |levels: usize, wrap: fn(usize, String) -> String| {
             (0..levels).fold("1 / sent_bytes".to_owned(), |inner, level| {
@@ -419,12 +419,12 @@ mod tests {
                 let sql = format!("SELECT {expression} AS x FROM alb_access_logs");
                 let started = Instant::now();
                 runtime.block_on(Rollup::from_sql("nested", &sql)).unwrap();
-                // Without optimization, and beside other tests, it may take a second.
+                // In a debug build, and while other tests run, it may take a second.
                 let took = started.elapsed();
                 assert!(took < Duration::from_secs(10), "{took:?}: {sql}");
             }
         };
-        // Without optimization, DataFusion's planner takes more stack than a test's thread has.
+        // In a debug build, DataFusion's planner needs more stack than a test's thread has.
         let thread = std::thread::Builder::new().stack_size(64 << 20);
         thread.spawn(plan_all).unwrap().join().unwrap();
     }

@@ -26,13 +26,13 @@ pub use crate::engine::fallible::Fallible;
 pub(crate) use per_line::TYPED_SLOTS_MAX;
 use plan::{RollupPlan, RowsOfLogFile, Wanted};
 
-/// How the name of a rollup's file ends.
+/// The extension of a rollup's file.
 const ENDING: &str = ".sql";
 
-/// What is wrong with a rollup, and what to do about it.
+/// An error in a rollup, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum RollupError {
-    /// It can't be had.
+    /// The rollup can't be read.
     #[error("{place}: can't be read")]
     Read {
         /// The file, folder or object.
@@ -43,7 +43,7 @@ pub enum RollupError {
     /// A folder without rollups.
     #[error("{0}: there is no .sql file in it; a rollup is a file <table>.sql with one SELECT")]
     None(String),
-    /// A name that can't be a table's.
+    /// The file's name can't be a table's name.
     #[error(
         "{place}: the file's name is the table's, and '{name}' can't be one: \
          use a lower-case letter, then letters, digits and _, and none of rejected_lines, failed_lines and log_files"
@@ -59,7 +59,7 @@ pub enum RollupError {
     Sql {
         /// The file.
         place: String,
-        /// What is wrong.
+        /// The error.
         message: String,
     },
 }
@@ -67,9 +67,9 @@ pub enum RollupError {
 /// The rollups of a folder.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// Those that can be run.
+    /// Rollups that can be run.
     pub rollups: Vec<Arc<Rollup>>,
-    /// Those that can't.
+    /// Rollups that can't be run.
     pub wrong: Vec<Wrong>,
 }
 
@@ -83,11 +83,11 @@ impl<R: Into<Arc<Rollup>>> From<Vec<R>> for Loaded {
 }
 
 impl Loaded {
-    /// The rollups, if nothing is wrong with any.
+    /// The rollups, if all of them can be run.
     ///
     /// # Errors
     ///
-    /// What is wrong with the first one that is.
+    /// The error of the first rollup that can't be run.
     pub fn all(self) -> Result<Vec<Arc<Rollup>>, String> {
         match self.wrong.into_iter().next() {
             Some(wrong) => Err(wrong.reason),
@@ -101,7 +101,7 @@ impl Loaded {
 pub struct Wrong {
     /// The file's name without its ending.
     pub name: String,
-    /// What is wrong, with the file's place.
+    /// The error, with the file's location.
     pub reason: String,
 }
 
@@ -116,11 +116,11 @@ pub struct Rollup {
 }
 
 impl Rollup {
-    /// Loads every `.sql` file of a folder, which is a path or `s3://bucket/prefix`, in the order of their names.
+    /// Loads every `.sql` file of a folder, sorted by name. The folder is a path or `s3://bucket/prefix`.
     ///
     /// # Errors
     ///
-    /// The folder can't be read, or there is no rollup in it. What is wrong with single files is told beside the others.
+    /// If the folder can't be read or has no rollups. Errors of single files are in [`Loaded`] instead.
     pub async fn load_folder(folder: &str) -> Result<Loaded, RollupError> {
         let files = text_files::read(folder, |name| name.ends_with(ENDING)).await;
         let files = files.map_err(|source| RollupError::Read {
@@ -162,7 +162,7 @@ impl Rollup {
 
     async fn of_file(file: TextFile) -> Result<Self, RollupError> {
         let TextFile { place, name, text } = file;
-        // `check` takes a file of any name.
+        // The command `check` accepts a file of any name.
         let name = Path::new(&name).file_stem().unwrap_or_default();
         let name = name.to_string_lossy().into_owned();
         let plain = name.starts_with(|first: char| first.is_ascii_lowercase())
@@ -176,13 +176,13 @@ impl Rollup {
         rollup.map_err(|message| RollupError::Sql { place, message })
     }
 
-    /// Makes a rollup of SQL. The error is what is wrong and what to do about it.
+    /// Creates a rollup from SQL. The error explains the problem and what to do about it.
     pub async fn from_sql(name: &str, sql: &str) -> Result<Self, String> {
         let groups_max = sql::groups_max(sql)?;
         let mut parsed = sql::parse(sql)?;
         let merges = parsed.columns.iter().any(|(_, rule)| rule.is_some());
 
-        // What the columns are decides whether lines must be kept apart by day.
+        // The types of the columns decide whether lines must be kept apart by day.
         let schema = schema_of(parsed.format, &every_column(&parsed));
         let statement = parsed.statement.clone();
         let types = engine::output_schema(statement, parsed.format.table, schema).await;
@@ -220,7 +220,7 @@ impl Rollup {
             sql::add_day(&mut parsed);
         }
         let is_key = |(_, rule): &&(String, Option<MergeRule>)| *rule == Some(MergeRule::GroupKey);
-        // Groups of a time alone are as many as a slot has times.
+        // With the time as the only group key, a slot has no more groups than times.
         if merges && parsed.columns.iter().filter(is_key).count() > 1 {
             sql::add_is_other(&mut parsed);
         }
@@ -260,38 +260,39 @@ impl Rollup {
         })
     }
 
-    /// The table that it makes.
+    /// The table that the rollup produces.
     pub fn definition(&self) -> &Arc<Definition> {
         &self.definition
     }
 
-    /// The logs that it reads.
+    /// The format of the logs that it reads.
     pub fn format(&self) -> &'static LogFormat {
         self.format
     }
 
-    /// What it needs of each line.
+    /// The columns that it needs of each line.
     pub fn scan(&self) -> &[ScanColumn] {
         &self.scan
     }
 
-    /// What the lines that matter to it have in common, as far as the scan can tell; `None` if all may matter.
+    /// A condition that holds for all lines that the rollup uses, as far as the scan can tell. `None` if it may use any
+    /// line.
     pub fn condition(&self) -> Option<&Prefilter> {
         self.condition.as_ref()
     }
 
-    /// What in it can fail on what visitors write. Lines on which it fails are left out of this rollup.
+    /// Expressions that can fail on values that visitors write. Lines on which they fail are left out of this rollup.
     pub fn fallible(&self) -> &[Fallible] {
         self.plan.fallible()
     }
 
-    /// Whether visitors write the time that says to which hour or day a row belongs.
+    /// Whether visitors write the time that decides which hour or day a row belongs to.
     pub fn visitors_write_times(&self) -> bool {
         self.plan.bounds_slots()
     }
 
-    /// Makes rows of the lines of one log file, which come with the columns of [`Rollup::scan`]. The rows have the columns
-    /// of the definition, in the types that the plan gives them. Groups take some `memory` bytes.
+    /// Computes the rows of one log file. `lines` has the columns of [`Rollup::scan`]. The rows have the columns of the
+    /// definition, in the types that the plan gives them. Groups take about `memory` bytes.
     pub(crate) fn rows(
         &self,
         lines: BoxStream<'static, Result<RecordBatch, DataFusionError>>,
@@ -306,7 +307,8 @@ struct ScanPlan {
     scan: Vec<ScanColumn>,
 }
 
-/// Plans the query over just those columns that it uses. `slot` is the output column that says where a row belongs.
+/// Plans the query over only those columns that it uses. `slot` is the output column that decides which slot a row belongs
+/// to.
 async fn plan(parsed: &sql::ParsedRollup, slot: &str) -> Result<ScanPlan, String> {
     let format = parsed.format;
     let every = every_column(parsed);
@@ -337,7 +339,7 @@ async fn plan(parsed: &sql::ParsedRollup, slot: &str) -> Result<ScanPlan, String
     Ok(ScanPlan { plan, scan })
 }
 
-/// All that the query could take from the scan.
+/// All columns that the query could take from the scan.
 fn every_column(parsed: &sql::ParsedRollup) -> Vec<ScanColumn> {
     let columns = parsed.format.columns.iter().map(ScanColumn::Column);
     columns.chain(parsed.computed.iter().cloned()).collect()
@@ -352,7 +354,7 @@ fn schema_of(format: &LogFormat, columns: &[ScanColumn]) -> SchemaRef {
     ))
 }
 
-/// What a planning error says, without the engine's own names for it and for types.
+/// The text of a planning error, without the engine's own names for the error and for types.
 fn plain_words(error: &DataFusionError) -> String {
     const TYPES: [(&str, &str); 10] = [
         ("Utf8View", "varchar"),
@@ -373,7 +375,7 @@ fn plain_words(error: &DataFusionError) -> String {
         error => error.to_string(),
     };
     let message = match message.split_once("Candidate functions:") {
-        // The function says by itself what it takes.
+        // The function's own message says which arguments it accepts.
         Some((call, _)) if call.contains("user-defined coercion failed with: ") => {
             let (words, _) = call
                 .split_once(". No function matches")
@@ -402,7 +404,7 @@ fn plain_words(error: &DataFusionError) -> String {
         .fold(message, |message, (arrow, sql)| message.replace(arrow, sql))
 }
 
-/// The type in which a column is stored: Delta Lake has no unsigned integers, and one timestamp.
+/// The type in which a column is stored. Delta Lake has no unsigned integers, and only one timestamp type.
 fn stored_type(name: &str, data_type: &DataType) -> Result<DataType, String> {
     Ok(match data_type {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
@@ -434,7 +436,7 @@ mod tests {
     async fn the_names_of_columns_that_a_table_adds_are_taken() {
         let time = "date_trunc('hour', from_iso8601_timestamp(time))";
         for columns in [
-            // A table of a time alone has no such column of its own.
+            // A table grouped by time alone has no such column of its own.
             format!("{time} AS is_other, count(*) AS n"),
             format!("{time} AS hour, bool_or(elb = 'x') AS is_other"),
             format!("{time} AS hour, elb AS is_other, count(*) AS n"),

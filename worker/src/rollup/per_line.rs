@@ -1,7 +1,8 @@
-//! What a rollup computes of each line alone: its `WHERE`, its group keys, and the arguments of its aggregates.
+//! Computes the parts of a rollup that depend on one line alone: its `WHERE`, its group keys, and the arguments of its
+//! aggregates.
 //!
-//! Everything in a log line was typed by somebody unknown. A line on which one of these fails is left out of the
-//! rollup, and no other line is. Aggregates only get columns that have been computed and checked here, so that no value
+//! Everything in a log line was typed by an unknown visitor. A line on which one of these computations fails is left out
+//! of the rollup, and no other line is. Aggregates get only columns that were computed and checked here, so that no value
 //! can fail in them.
 
 use std::collections::HashSet;
@@ -27,28 +28,29 @@ use crate::engine::fallible;
 use crate::table::FailedLines;
 use logmill_trino::iso8601::{civil_from_days, days_from_civil};
 
-/// Hours, or days, that a log file may touch in a table whose times visitors write. Each costs the commit a file; with
-/// too few, events that are delivered late are lost to the rollup, and with too many, one visitor has a year written anew.
+/// The number of hours or days that a log file may touch in a table whose times visitors write. Each costs the commit a
+/// file. With too few, events that are delivered late are lost to the rollup; with too many, one visitor can cause a year
+/// to be rewritten.
 pub(crate) const TYPED_SLOTS_MAX: usize = 100;
 
-/// Columns at the end of a batch that say which line a row is: its number and its text.
+/// Columns at the end of a batch that identify the line of a row: its number and its text.
 const LINE_COLUMNS: usize = 2;
 
-/// What must hold of a computed value beyond its type.
+/// A requirement on a computed value beyond its type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Check {
-    /// A double that is a number, and finite: t-digests take no others.
+    /// A finite double: t-digests accept no others.
     Finite,
-    /// A time of the years 1 to 9999: all that Delta's readers read.
+    /// A time in the years 1 to 9999, the range that Delta's readers support.
     Storable,
 }
 
-/// A value to be computed of each line.
+/// A value to compute for each line.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Computed {
     pub(super) expr: Expr,
     pub(super) check: Option<Check>,
-    /// The computed value, by its place, that says for which lines the check matters.
+    /// The index of the computed value that says for which lines the check matters.
     pub(super) only_where: Option<usize>,
 }
 
@@ -74,7 +76,7 @@ enum Step {
         values: Vec<Value>,
         schema: SchemaRef,
     },
-    /// No line matters, as of `WHERE false`.
+    /// No line matters, as with `WHERE false`.
     Nothing(SchemaRef),
 }
 
@@ -89,7 +91,7 @@ struct Value {
 #[derive(Debug)]
 pub(crate) struct PerLine {
     steps: Vec<Step>,
-    /// The time among the computed columns whose slots are counted.
+    /// The index of the computed time column whose slots are counted.
     typed_time: Option<usize>,
 }
 
@@ -101,7 +103,7 @@ pub(crate) struct SeenLines {
 }
 
 impl PerLine {
-    /// Of an optimized plan without aggregates over one table, whose rows come with these columns.
+    /// Creates the steps from an optimized plan over one table, without aggregates.
     pub(super) fn new(plan: &LogicalPlan, state: &SessionState) -> Result<Self> {
         let mut steps = Vec::new();
         add_steps(plan, state, &mut steps)?;
@@ -111,7 +113,7 @@ impl PerLine {
         })
     }
 
-    /// Adds a step that computes these values, each a column. Returns their schema.
+    /// Adds a step that computes these values, one column each. Returns their schema.
     pub(super) fn compute(
         &mut self,
         computed: &[Computed],
@@ -139,18 +141,18 @@ impl PerLine {
         Ok(schema)
     }
 
-    /// Bounds the slots of this computed column, a time that visitors write.
+    /// Bounds the number of slots of this computed column, a time that visitors write.
     pub(super) fn bound_slots(&mut self, time: usize) {
         self.typed_time = Some(time);
     }
 
-    /// Whether the slots that a log file may touch are bounded.
+    /// Whether the number of slots that a log file may touch is bounded.
     pub(super) fn bounds_slots(&self) -> bool {
         self.typed_time.is_some()
     }
 
-    /// The rows of these lines, less those on which something fails. The batch may end with the columns
-    /// that say which lines they are.
+    /// The rows of these lines, without those on which something fails. If `with_lines`, `lines` ends with the columns
+    /// that identify each line.
     pub(crate) fn rows(
         &self,
         lines: &RecordBatch,
@@ -173,7 +175,7 @@ impl PerLine {
         Ok(rows.project(&kept)?)
     }
 
-    /// Computes all lines at once, and by halves those among which one fails.
+    /// Computes all lines at once. If that fails on a line, halves the batch until only the failing lines are left out.
     fn add_rows(
         &self,
         lines: &RecordBatch,
@@ -313,7 +315,7 @@ fn compute(
     with_carried(columns, schema, batch, carried)
 }
 
-/// A batch of these columns and, at the end, those of `batch` that say which line a row is.
+/// A batch of these columns, followed by the columns of `batch` that identify the line of each row.
 fn with_carried(
     mut columns: Vec<ArrayRef>,
     schema: &SchemaRef,
@@ -322,7 +324,7 @@ fn with_carried(
 ) -> Result<RecordBatch> {
     let first = batch.num_columns() - carried;
     columns.extend(batch.columns()[first..].iter().cloned());
-    // An expression may come to another kind of nullability than its plan has it.
+    // An expression's nullability may differ from its plan's.
     let mut fields: Vec<Arc<Field>> = Vec::with_capacity(columns.len());
     for field in schema.fields() {
         fields.push(Arc::new(field.as_ref().clone().with_nullable(true)));
@@ -335,7 +337,7 @@ fn with_carried(
     )?)
 }
 
-/// A condition's result in which NULL counts as false.
+/// Turns a condition's result into a filter in which NULL counts as false.
 fn as_filter(condition: &ArrayRef) -> Result<BooleanArray> {
     let Some(condition) = condition.as_boolean_opt() else {
         return internal_err!("a condition is {}", condition.data_type());
@@ -347,7 +349,7 @@ fn as_filter(condition: &ArrayRef) -> Result<BooleanArray> {
 }
 
 impl Check {
-    /// Fails if a value of the column, where it matters, is not as it must be.
+    /// Fails if a value of the column violates the check in a row where it matters.
     fn see(self, column: &ArrayRef, matters: Option<&BooleanArray>) -> Result<()> {
         let matters = |row: usize| matters.is_none_or(|matters| matters.value(row));
         match self {
@@ -378,11 +380,11 @@ impl Check {
     }
 }
 
-/// The values of a column of times.
+/// The values of a time column.
 enum Times<'a> {
     /// Days since 1970.
     Days(&'a [i32]),
-    /// Time since 1970 in a unit of which a day has so many.
+    /// Time since 1970 in some unit, and the number of these units in a day.
     Units(&'a [i64], i64),
 }
 
@@ -411,7 +413,7 @@ impl<'a> Times<'a> {
         })
     }
 
-    /// The rows, NULL or not, whose day is not among these.
+    /// Indices of the rows whose day is outside this range. NULL rows are checked too.
     fn beyond(&self, days: &RangeInclusive<i64>) -> Vec<usize> {
         let rows = |is_beyond: &dyn Fn(usize) -> bool, rows: usize| {
             (0..rows).filter(|&row| is_beyond(row)).collect()
@@ -435,7 +437,7 @@ impl<'a> Times<'a> {
         }
     }
 
-    /// The slot that a row belongs to: its hour, or its day if that is all that is known.
+    /// The slot that a row belongs to: its hour, or its day if only the day is known.
     fn slot(&self, row: usize) -> i64 {
         match *self {
             Self::Days(values) => i64::from(values[row]),
@@ -444,7 +446,7 @@ impl<'a> Times<'a> {
     }
 }
 
-/// Leaves out the rows whose time lies in one slot more than a log file may touch.
+/// Leaves out rows whose time would add a slot beyond `TYPED_SLOTS_MAX`.
 fn within_slots(
     rows: RecordBatch,
     column: usize,
@@ -491,7 +493,7 @@ fn add(failed: &mut FailedLines, batch: &RecordBatch, carried: usize, row: usize
     }
 }
 
-/// Whether a line brought the error about, and not the machine, or the rollup itself.
+/// Whether the error was caused by a line, and not by the machine or the rollup itself.
 fn is_of_a_line(error: &DataFusionError) -> bool {
     matches!(
         error.find_root(),
@@ -502,7 +504,7 @@ fn is_of_a_line(error: &DataFusionError) -> bool {
     )
 }
 
-/// What an error says, without the engine's own names for it.
+/// The text of an error, without the engine's own name for it.
 fn reason(error: &DataFusionError) -> String {
     match error.find_root() {
         DataFusionError::Execution(message) | DataFusionError::Internal(message) => message.clone(),

@@ -1,4 +1,4 @@
-//! A rollup's plan in two parts: what is computed of each line ([`PerLine`]), and the groups that come of it.
+//! A rollup's plan in two parts: the values computed for each line ([`PerLine`]), and the groups over them.
 
 use std::sync::Arc;
 
@@ -21,29 +21,29 @@ use crate::engine::fallible::{self, Fallible};
 use crate::engine::{self, StreamPlan};
 use crate::table::FailedLines;
 
-/// The table of what has been computed of each line.
+/// The table of the values computed for each line.
 const COMPUTED: &str = "computed";
 
-/// How a rollup makes rows of lines.
+/// How a rollup turns lines into rows.
 #[derive(Debug)]
 pub(crate) struct RollupPlan {
     per_line: Arc<PerLine>,
-    /// What makes groups of computed lines; `None` for a rollup that keeps every row.
+    /// Groups the computed lines; `None` for a rollup that keeps every row.
     groups: Option<StreamPlan>,
     schema: SchemaRef,
     predicate: Option<Expr>,
     fallible: Vec<Fallible>,
-    /// Whether the lines come with the columns that say which lines they are.
+    /// Whether the lines come with the columns that identify them.
     with_lines: bool,
 }
 
-/// What a rollup is planned over.
+/// The table that a rollup is planned over, and facts about its columns.
 pub(super) struct Wanted<'a> {
     /// The one log table that the statement reads.
     pub(super) table: &'a str,
     /// Its columns.
     pub(super) schema: SchemaRef,
-    /// The output column that says to which hour or day a row belongs.
+    /// The output column that decides which hour or day a row belongs to.
     pub(super) slot: &'a str,
     /// Columns that hold the line's own time, which visitors don't write.
     pub(super) own_times: &'a [String],
@@ -90,28 +90,29 @@ impl RollupPlan {
         Arc::clone(&self.schema)
     }
 
-    /// What it asks of lines before all else, if anything, and if no line makes that fail.
+    /// The condition on lines that the plan checks first. `None` if there is no such condition, or if a line can make it
+    /// fail.
     pub(super) fn predicate(&self) -> Option<&Expr> {
         self.predicate.as_ref()
     }
 
-    /// What in it can fail on some line.
+    /// Expressions that can fail on some line.
     pub(super) fn fallible(&self) -> &[Fallible] {
         &self.fallible
     }
 
-    /// Whether it wants to know which lines the rows of a batch are, in two columns at the batch's end.
+    /// Whether each batch must end with the two columns that identify the lines of its rows.
     pub(super) fn with_lines(&self) -> bool {
         self.with_lines
     }
 
-    /// Whether the slots that a log file may touch are bounded, as visitors write their times.
+    /// Whether the number of slots that a log file may touch is bounded, because visitors write their times.
     pub(super) fn bounds_slots(&self) -> bool {
         self.per_line.bounds_slots()
     }
 
-    /// Begins to make rows of the lines of one log file. When its groups reach `memory` bytes, they are flushed as one run
-    /// of rows, and grouping starts over.
+    /// Starts to compute the rows of one log file. When its groups reach `memory` bytes, they are flushed as one run of
+    /// rows, and grouping starts over.
     pub(super) fn begin(
         &self,
         lines: BoxStream<'static, Result<RecordBatch>>,
@@ -129,7 +130,7 @@ impl RollupPlan {
     }
 }
 
-/// Whether an output column of a plan as it was written is computed of anything but these columns.
+/// Whether an output column of the plan, before optimization, is computed from anything but these columns.
 fn visitors_write(plan: &LogicalPlan, output: &str, own_times: &[String]) -> bool {
     let LogicalPlan::Projection(projection) = plan else {
         return true;
@@ -167,7 +168,7 @@ fn aggregate_of(plan: &LogicalPlan) -> Result<Option<Aggregate>> {
     Ok(found)
 }
 
-/// A rollup that keeps every row computes all of them line by line.
+/// The steps of a rollup that keeps every row: all its output columns are computed line by line.
 fn rows_of_lines(plan: &LogicalPlan, state: &SessionState) -> Result<PerLine> {
     let mut per_line = PerLine::new(plan, state)?;
     let (computed, names) = plan
@@ -188,7 +189,7 @@ fn rows_of_lines(plan: &LogicalPlan, state: &SessionState) -> Result<PerLine> {
     Ok(per_line)
 }
 
-/// Takes what an aggregate computes of each line out of it.
+/// Splits an aggregate into the values computed for each line and the groups over them.
 async fn groups_over_lines(
     plan: &LogicalPlan,
     aggregate: &Aggregate,
@@ -248,7 +249,7 @@ async fn groups_over_lines(
     Ok((per_line, groups))
 }
 
-/// Which group key an output column is.
+/// The index of the group key that is this output column.
 fn slot_key(plan: &LogicalPlan, aggregate: &Aggregate, output: &str) -> Result<Option<usize>> {
     let key_of = |column: &Column| aggregate.schema.maybe_index_of_column(column);
     let index = plan.schema().index_of_column_by_name(None, output);
@@ -263,7 +264,7 @@ fn slot_key(plan: &LogicalPlan, aggregate: &Aggregate, output: &str) -> Result<O
     Ok(key.filter(|key| *key < aggregate.group_expr.len()))
 }
 
-/// What is computed of each line for an aggregate, each once.
+/// The values computed for each line for an aggregate, without duplicates.
 #[derive(Default)]
 struct Columns {
     computed: Vec<Computed>,
@@ -290,13 +291,13 @@ impl Columns {
         })
     }
 
-    /// The column that this will be.
+    /// Adds a value to compute. Returns the column that will hold it.
     fn add(&mut self, computed: Computed) -> Expr {
         let index = self.index(computed);
         Expr::Column(Column::new(Some(COMPUTED), Self::name(index)))
     }
 
-    /// The aggregate over computed columns.
+    /// Moves the arguments of an aggregate into computed columns. Returns the aggregate over these columns.
     fn take_arguments(
         &mut self,
         mut call: AggregateFunction,
@@ -334,7 +335,7 @@ impl Columns {
     }
 }
 
-/// A rollup at work on the lines of one log file.
+/// A rollup that is processing the lines of one log file.
 pub(crate) struct RowsOfLogFile<'r> {
     plan: &'r RollupPlan,
     memory: usize,
@@ -348,7 +349,7 @@ struct Lines {
 }
 
 impl Lines {
-    /// What is computed of the next lines.
+    /// The values computed for the next lines.
     async fn next(&mut self, per_line: &PerLine, with_lines: bool) -> Result<Option<RecordBatch>> {
         while let Some(batch) = self.batches.next().await {
             let rows = per_line.rows(&batch?, with_lines, &mut self.seen)?;
@@ -362,7 +363,7 @@ impl Lines {
 }
 
 impl RowsOfLogFile<'_> {
-    /// The next rows, of which no two are of one group; `None` after the last.
+    /// The next rows, at most one for each group; `None` after the last.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<RecordBatch>>> {
         let RollupPlan {
             per_line,
@@ -400,7 +401,7 @@ impl RowsOfLogFile<'_> {
         Ok(Some(rows.try_collect().await?))
     }
 
-    /// The lines on which it has failed.
+    /// The lines on which the rollup has failed.
     pub(crate) async fn failed(self) -> FailedLines {
         std::mem::take(&mut self.lines.lock().await.seen.failed)
     }

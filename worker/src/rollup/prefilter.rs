@@ -1,5 +1,5 @@
-//! What the scan can decide of a rollup's `WHERE`. The plan goes on to check all of it, so that this may let through too
-//! many lines, but never too few.
+//! Derives the part of a rollup's `WHERE` that the scan can check. The plan still checks all of it, so the prefilter may
+//! let through too many lines, but never too few.
 
 use std::cmp::Ordering;
 
@@ -9,8 +9,8 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 
 use crate::format::{Literal, LogFormat, Prefilter, ScanColumn};
 
-/// What every line that the predicate keeps fulfils, if the scan can tell. The predicate is a planned one, over columns of
-/// this scan, which fails for no line: a line that is an error to the plan must come to it.
+/// A condition that holds for every line that the predicate keeps, if the scan can tell. The predicate comes from the
+/// plan, uses columns of this scan, and fails for no line: a line on which the plan fails must reach the plan.
 pub(super) fn prefilter(
     predicate: &Expr,
     format: &LogFormat,
@@ -61,7 +61,8 @@ fn comparison(
     let column = scan
         .iter()
         .find(|other| other.name(format) == column.name)?;
-    // To look for a parameter twice pays if few lines have the value. Most that are asked for other than `=` have many.
+    // Looking up a parameter twice pays off only if few lines have the value. Most comparisons other than `=` match many
+    // lines.
     if matches!(column, ScanColumn::UrlParameter(_)) && op != Operator::Eq {
         return None;
     }
@@ -91,7 +92,7 @@ mod tests {
     use crate::format::Scan;
     use crate::rollup::Rollup;
 
-    /// Lines with each status, time of processing and method, and some of the other fields missing.
+    /// Lines with every combination of status, processing time and method, some of them with other fields missing.
     fn lines() -> Vec<String> {
         let mut lines = Vec::new();
         for status in ["200", "404", "500", "503", "-", "99999999999", "x"] {

@@ -1,9 +1,8 @@
-//! From a rollup's SQL to what it is made of: the log format that it reads, its output columns and how each
-//! of them merges. Here, before any engine sees it, is also where SQL that can't merge is refused, in words
-//! for someone who writes their first rollup.
+//! Takes a rollup's SQL apart: the log format that it reads, its output columns, and how each of them merges. SQL that
+//! can't merge is refused here, before any engine sees it, in words for someone who writes their first rollup.
 //!
-//! Some calls are rewritten: those that the scan computes while it looks at a line (a URL's parameter, as a text or a
-//! number, and the line's time) become columns of the scan, and those that are short for something else are spelled out.
+//! Some calls are rewritten. Calls that the scan can compute while it reads a line (a URL's parameter, as a text or a
+//! number, and the line's time) become columns of the scan. Calls that are short for other SQL are spelled out.
 
 use std::ops::ControlFlow;
 
@@ -24,22 +23,22 @@ use crate::format::{FORMATS, LogFormat, ScanColumn};
 use crate::table::definition::{DATE_COLUMN, IS_OTHER_COLUMN};
 use crate::table::{MergeRule, sum_state};
 
-/// A rollup's SQL, taken apart.
+/// A parsed rollup.
 #[derive(Debug)]
 pub(super) struct ParsedRollup {
     pub(super) format: &'static LogFormat,
     /// The rewritten query.
     pub(super) statement: Statement,
-    /// Each output column's name and merge rule; `None` for a rollup that keeps every row.
+    /// Each output column's name and merge rule. The rule is `None` in a rollup that keeps every row.
     pub(super) columns: Vec<(String, Option<MergeRule>)>,
-    /// Values beyond the table's columns that the rewritten query takes from the scan.
+    /// Values that the rewritten query takes from the scan, in addition to the table's columns.
     pub(super) computed: Vec<ScanColumn>,
 }
 
-/// What a line of a rollup's file begins with that is no SQL, but says something of its table.
+/// The beginning of a line in a rollup's file that is not SQL but a setting of its table.
 const DIRECTIVE: &str = "-- logmill:";
 
-/// The groups that a slot has room for, if the rollup's file says so: `-- logmill: groups_max = 500000`.
+/// The maximum number of groups in a slot, if the rollup's file sets it: `-- logmill: groups_max = 500000`.
 pub(super) fn groups_max(sql: &str) -> Result<Option<usize>, String> {
     let mut groups_max = None;
     for line in sql.lines() {
@@ -64,7 +63,7 @@ pub(super) fn groups_max(sql: &str) -> Result<Option<usize>, String> {
     Ok(groups_max)
 }
 
-/// Takes a rollup's SQL apart. The error is what is wrong and what to do about it.
+/// Parses a rollup's SQL. The error explains the problem and what to do about it.
 pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
     allow::check_comments(sql)?;
     let mut statements =
@@ -125,7 +124,7 @@ pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
     })
 }
 
-/// Adds the day of each line to what the query groups by, or to what it keeps of each row.
+/// Adds the day of each line to the GROUP BY, or to the output columns of a rollup that keeps every row.
 pub(super) fn add_day(parsed: &mut ParsedRollup) {
     let day = Expr::Identifier(Ident::with_quote('"', ScanColumn::Day.name(parsed.format)));
     let Some(select) = select_of(&mut parsed.statement) else {
@@ -148,8 +147,8 @@ pub(super) fn add_day(parsed: &mut ParsedRollup) {
     ));
 }
 
-/// Keeps the sums of these output columns, which are of integers, as decimals of 38 digits beside them: so the sum of a
-/// bigint is exact, whatever visitors write, and it is NULL where a bigint can't hold it.
+/// Adds the exact state of each of these integer sums, a decimal of 38 digits, as a column beside it. So the sum of a
+/// bigint is exact whatever visitors write, and it is NULL where a bigint can't hold it.
 pub(super) fn keep_exact_sums(parsed: &mut ParsedRollup, sums: &[usize]) -> Result<(), String> {
     for &position in sums {
         let name = parsed.columns[position].0.clone();
@@ -205,8 +204,8 @@ fn cast(kind: CastKind, expr: Expr, data_type: ast::DataType) -> Expr {
     }
 }
 
-/// Refuses an output column with the name of the one that [`add_is_other`] adds. The table knows that one by its name, so
-/// the name is taken in a table without it too.
+/// Refuses an output column with the name of the one that [`add_is_other`] adds. The table recognises that column by its
+/// name, so the name is reserved in tables without it too.
 pub(super) fn check_is_other(parsed: &ParsedRollup) -> Result<(), String> {
     let mut names = parsed.columns.iter().map(|(name, _)| name);
     match names.any(|name| name == IS_OTHER_COLUMN) {
@@ -218,7 +217,7 @@ pub(super) fn check_is_other(parsed: &ParsedRollup) -> Result<(), String> {
     }
 }
 
-/// Adds the column that tells the row which stands for all groups that a full slot has no room for.
+/// Adds the column that marks the row for all groups that a full slot has no room for.
 pub(super) fn add_is_other(parsed: &mut ParsedRollup) {
     if let Some(select) = select_of(&mut parsed.statement) {
         select.projection.push(SelectItem::ExprWithAlias {
@@ -252,9 +251,9 @@ pub(super) fn is_sum(parsed: &mut ParsedRollup, position: usize) -> bool {
     matches!(expr, Expr::Function(function) if function_name(function) == "sum")
 }
 
-/// The query's SELECT, if that is all there is to the query.
+/// The query's SELECT, if the query has nothing else.
 fn plain_select(query: &mut Query) -> Result<&mut Select, String> {
-    // All fields are named, so that none can be overlooked.
+    // All fields are listed, so that none can be overlooked.
     let Query {
         with,
         body,
@@ -369,7 +368,7 @@ fn format_of(select: &Select) -> Result<&'static LogFormat, String> {
         .ok_or_else(|| format!("there is no log table '{table}': FROM takes one of {tables}"))
 }
 
-/// The name by which the SELECT knows its table.
+/// The name by which the SELECT refers to its table.
 fn table_of(select: &Select) -> Result<&Ident, String> {
     match select.from.as_slice() {
         [from] => allow::table_in_from(&from.relation),
@@ -377,7 +376,7 @@ fn table_of(select: &Select) -> Result<&Ident, String> {
     }
 }
 
-/// Spells out `*`, which stands for every column of the log table.
+/// Replaces `*` with all columns of the log table.
 fn expand_wildcard(select: &mut Select, format: &LogFormat) -> Result<(), String> {
     let mut items = Vec::with_capacity(select.projection.len());
     for item in select.projection.drain(..) {
@@ -405,7 +404,7 @@ fn expr_of(item: &SelectItem) -> &Expr {
     }
 }
 
-/// An output column's name: Trino folds it to lower case.
+/// The name of an output column. Trino folds it to lower case.
 fn column_name(position: usize, item: &SelectItem) -> Result<String, String> {
     let name = match item {
         SelectItem::ExprWithAlias { alias, .. } => {
@@ -434,7 +433,7 @@ fn column_name(position: usize, item: &SelectItem) -> Result<String, String> {
     Ok(name)
 }
 
-/// The column that an expression is, if it is nothing else.
+/// The column's name, if the expression is just a column.
 fn column_of(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Identifier(name) => Some(name.value.to_ascii_lowercase()),
@@ -517,7 +516,7 @@ fn group_key(select: &Select, expression: &Expr, format: &LogFormat) -> Result<u
     ))
 }
 
-/// Calls whose results can be merged, with how.
+/// Aggregates whose results can be merged, and how.
 const MERGEABLE: &[(&str, MergeRule)] = &[
     ("count", MergeRule::Sum),
     ("count_if", MergeRule::Sum),
@@ -580,7 +579,7 @@ pub(super) fn is_aggregate_name(name: &str) -> bool {
         || UNMERGEABLE.iter().any(|(other, _)| *other == name)
 }
 
-/// Whether there is an aggregate call anywhere in the expression.
+/// Whether the expression contains an aggregate call.
 fn is_aggregate(expr: &Expr) -> bool {
     let found = datafusion::sql::sqlparser::ast::visit_expressions(expr, |expr| match expr {
         Expr::Function(function) if is_aggregate_name(&function_name(function)) => {
@@ -643,14 +642,14 @@ fn merge_rule(column: &str, expr: &Expr) -> Result<MergeRule, String> {
     Ok(*rule)
 }
 
-/// Replaces calls by what they stand for.
+/// Replaces calls with columns of the scan or with equivalent SQL.
 struct Rewrite {
     format: &'static LogFormat,
     computed: Vec<ScanColumn>,
 }
 
 impl Rewrite {
-    /// Has the scan compute a value, and returns the column that it is then.
+    /// Lets the scan compute a value. Returns the column that holds it.
     fn take_from_scan(&mut self, computed: ScanColumn) -> Expr {
         let name = computed.name(self.format);
         if !self.computed.contains(&computed) {
@@ -659,7 +658,7 @@ impl Rewrite {
         Expr::Identifier(Ident::with_quote('"', name))
     }
 
-    /// What the scan computes instead of this cast of what it computes.
+    /// The scan column that computes this cast, if there is one.
     fn cast_by_scan(&self, cast: &Expr) -> Option<ScanColumn> {
         let Expr::Cast {
             kind: CastKind::TryCast,
@@ -686,7 +685,7 @@ impl Rewrite {
         }
     }
 
-    /// What the scan computes instead of this call.
+    /// The scan column that computes this call, if there is one.
     fn call_by_scan(&self, name: &str, args: &[&Expr]) -> Option<ScanColumn> {
         let is_column = |expr: &Expr, column: &str| column_of(expr).as_deref() == Some(column);
         match (name, args) {
@@ -753,7 +752,7 @@ impl VisitorMut for Rewrite {
         if let Some(computed) = self.call_by_scan(&name, &args) {
             *expr = self.take_from_scan(computed);
         } else if name == "concat" && args.len() > 1 {
-            // Trino's is NULL if a part is, as `||` is and DataFusion's concat is not.
+            // In Trino, `concat` is NULL if any part is NULL, like `||` and unlike DataFusion's `concat`.
             let mut parts = args.into_iter().cloned();
             if let Some(first) = parts.next() {
                 *expr = Expr::Nested(Box::new(parts.fold(first, |left, right| Expr::BinaryOp {
@@ -776,7 +775,7 @@ impl VisitorMut for Rewrite {
     }
 }
 
-/// Whether the call stands for something until it is planned.
+/// Whether the call is an internal placeholder until planning.
 fn is_ours(function: &Function) -> bool {
     match function.name.0.as_slice() {
         [ObjectNamePart::Identifier(name)] => {
@@ -786,7 +785,7 @@ fn is_ours(function: &Function) -> bool {
     }
 }
 
-/// The cast, in a call that has its type among its arguments.
+/// Wraps the cast in a call that has the target type among its arguments.
 fn named_cast(cast: &Expr) -> Expr {
     let to = match cast {
         Expr::Cast {
@@ -814,7 +813,7 @@ fn named_cast(cast: &Expr) -> Expr {
     })
 }
 
-/// `CASE WHEN condition THEN 1 END`, which `count` counts where the condition is true.
+/// `CASE WHEN condition THEN 1 END`, so that `count` counts the lines where the condition is true.
 fn when_true(condition: &Expr) -> Expr {
     Expr::Case {
         case_token: AttachedToken::empty(),

@@ -1,8 +1,8 @@
-//! Delta's log as it was written, or not at all. Readers of Delta tables take an empty version for one that changes nothing, and a
-//! version that was cut off between two lines for all that there was: rows would be gone without a word.
+//! Verifies Delta's log: an object is returned exactly as it was written, or not at all. Delta readers take an empty version
+//! for one that changes nothing, and a version truncated between two lines for a complete one. Rows would be lost silently.
 //!
-//! Versions have a checksum in their first line. Checkpoints, which Delta's kernel writes, get the checksums of logmill's own Parquet
-//! files on their way to the store.
+//! A version has a checksum in its first line. Checkpoints are written by Delta's kernel; on their way to the store they get
+//! the same checksums as logmill's own Parquet files.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -23,15 +23,15 @@ use serde_json::{Value, json};
 use super::checksums;
 use super::retrying::whole;
 
-/// The key in a version's `commitInfo` that has the CRC-32 of the lines that follow it.
+/// The key in a version's `commitInfo` with the CRC-32 of the lines that follow it.
 const KEY: &str = "logmill";
 
-/// What a version's `commitInfo` says of the lines that follow it.
+/// The entry of a version's `commitInfo` with the checksum of the lines that follow it.
 pub(super) fn seal(lines: &[u8]) -> (String, Value) {
     (KEY.to_owned(), json!({ "crc32": crc32fast::hash(lines) }))
 }
 
-/// An object of the log that is not as it was written.
+/// An object of the log that differs from what was written.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
 pub(super) struct DamagedObject {
@@ -50,8 +50,8 @@ impl From<DamagedObject> for Error {
 ///
 /// # Errors
 ///
-/// It is empty, cut off or changed. Of versions that others have written, or logmill before it sealed them, only an end that is
-/// missing in the middle of a line can be seen.
+/// The text is empty, truncated or changed. If another program wrote the version, or logmill before it added checksums,
+/// only truncation within a line can be detected.
 pub(super) fn check(text: &[u8]) -> Result<(), DamagedObject> {
     let damaged = |what: &str| Err(DamagedObject { what: what.into() });
     if text.iter().all(u8::is_ascii_whitespace) {
@@ -99,13 +99,13 @@ fn is_numbered(path: &Path, end: &str) -> bool {
         })
 }
 
-/// A store that gives out no damaged version or checkpoint, and seals the checkpoints that are put into it.
+/// A store that returns no damaged version or checkpoint, and adds checksums to the checkpoints that are put into it.
 #[derive(Debug)]
 pub(super) struct CheckedLog {
     store: Arc<dyn ObjectStore>,
-    /// Objects that are treated as if they were not there.
+    /// Objects that are treated as missing.
     hidden: HashSet<Path>,
-    /// The checkpoint of each log that was checked last. It is read in parts, and checked as a whole.
+    /// The last checkpoint of each log that was checked. It is read in parts, but checked as a whole.
     checked: Mutex<HashMap<String, ObjectMeta>>,
 }
 
@@ -114,7 +114,7 @@ impl CheckedLog {
         Self::without(store, HashSet::new())
     }
 
-    /// A store that does not show these objects.
+    /// A store that hides these objects.
     pub(super) fn without(store: Arc<dyn ObjectStore>, hidden: HashSet<Path>) -> Self {
         Self {
             store,
@@ -131,7 +131,7 @@ impl CheckedLog {
         if checked().get(&folder) == Some(meta) {
             return Ok(());
         }
-        // A whole object is checked as it is read.
+        // Reading a whole object checks it.
         let found = self.get(&meta.location).await?;
         checked().insert(folder, found.meta);
         Ok(())
@@ -259,7 +259,7 @@ impl CheckedLog {
     }
 }
 
-/// A checkpoint with checksums. What is not understood is left as it is.
+/// Adds checksums to a checkpoint. One that can't be parsed is left as it is.
 fn sealed(payload: PutPayload) -> PutPayload {
     let file = Bytes::from(payload);
     match checksums::with_checksums(&file) {
@@ -271,7 +271,7 @@ fn sealed(payload: PutPayload) -> PutPayload {
     }
 }
 
-/// A large checkpoint that is being written. It is sealed, and put, as a whole.
+/// A large checkpoint that is being written. Its parts are collected, then sealed and put as one object.
 #[derive(Debug)]
 struct Sealing {
     store: Arc<dyn ObjectStore>,
@@ -322,7 +322,7 @@ mod tests {
             flipped[at] ^= 1;
             assert!(check(&flipped).is_err(), "{at}");
         }
-        // Others seal nothing.
+        // Other programs write no checksum.
         for text in [rest, rest.trim_end()] {
             assert!(check(text.as_bytes()).is_ok());
         }

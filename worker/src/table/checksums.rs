@@ -1,7 +1,7 @@
-//! Checksums in the Parquet files that logmill writes. A byte that has changed on a disk could otherwise change a number, and
-//! nobody would see it: Parquet's own checksums of pages are written by few programs, and the `parquet` crate is none of them.
+//! Checksums in the Parquet files that logmill writes. Without them, a byte that changes on disk could silently change a
+//! number: few programs write Parquet's own page checksums, and the `parquet` crate does not.
 //!
-//! The footer has the CRC-32 of each row group, of the footer's own values that matter, and of itself. Other readers ignore it.
+//! The footer has the CRC-32 of each row group, of the footer values that matter, and of itself. Other readers ignore it.
 
 use std::ops::Range;
 
@@ -14,30 +14,29 @@ use parquet::file::metadata::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The key of the footer that has the checksums, as JSON.
+/// The footer key that holds the checksums, as JSON.
 pub(super) const KEY: &str = "logmill.crc32";
 
-/// What each Parquet file begins with. Readers do not look at it.
+/// The magic number at the start of every Parquet file. Readers do not check it.
 const MAGIC: &[u8; 4] = b"PAR1";
 
-/// Keys of the footer that logmill writes begin so.
+/// The prefix of the footer keys that logmill writes.
 const OURS: &str = "logmill.";
 
-/// What the footer says.
+/// The checksums that the footer stores.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Stored {
     row_groups: Vec<u32>,
     values: u32,
-    /// Of the footer as it is stored, to the end of the file, in which these digits are zeros.
+    /// CRC-32 of the stored footer, to the end of the file, computed with zeros in place of these digits.
     footer: String,
 }
 
-/// What stands in the footer before the digits of its own checksum.
+/// The text in the footer directly before the digits of its own checksum.
 const SEAL: &[u8] = br#""footer":""#;
 const NO_SEAL: &[u8; 8] = b"00000000";
 
-/// The end of a file, from the last row group on, with the checksum of the footer in the place that [`Writing::finish`] has made for
-/// it.
+/// The end of a file, from the last row group on, with the footer's checksum in the position that [`Writing::finish`] reserved.
 pub(super) fn sealed(mut end: Vec<u8>) -> Vec<u8> {
     let start = footer_start(&end);
     if let Some(footer) = start.and_then(|start| end.get_mut(start..))
@@ -49,8 +48,8 @@ pub(super) fn sealed(mut end: Vec<u8>) -> Vec<u8> {
     end
 }
 
-/// A Parquet file that another program has written, with checksums in its footer. It has no page indexes any more, so that no byte is
-/// without a checksum but for the magic number.
+/// Adds checksums to the footer of a Parquet file that another program wrote. Removes the page indexes, so that the checksums
+/// cover every byte except the magic number.
 pub(super) fn with_checksums(file: &Bytes) -> Result<Vec<u8>, ParquetError> {
     let metadata = ParquetMetaDataReader::new().parse_and_finish(file)?;
     let groups = metadata.row_groups().iter().cloned();
@@ -96,7 +95,7 @@ fn without_page_index(group: RowGroupMetaData) -> Result<RowGroupMetaData, Parqu
     group.into_builder().set_column_metadata(columns).build()
 }
 
-/// Checks a file that is at hand, by the checksums in its footer if it has any.
+/// Checks a file in memory against the checksums in its footer, if it has any.
 pub(super) fn check_file(file: &Bytes) -> Result<(), ParquetError> {
     let start = footer_start(file).ok_or_else(|| ParquetError::EOF("no footer".to_owned()))?;
     check_footer(&file[start..])?;
@@ -104,7 +103,7 @@ pub(super) fn check_file(file: &Bytes) -> Result<(), ParquetError> {
     Reading::of(&metadata)?.check_whole(file)
 }
 
-/// Where the footer starts in the end of a file, by the length that stands before the magic number.
+/// Where the footer starts within the end of a file. The length before the magic number determines it.
 fn footer_start(end: &[u8]) -> Option<usize> {
     let tail = end.last_chunk()?;
     let tail = FooterTail::try_new(tail).ok()?;
@@ -112,8 +111,8 @@ fn footer_start(end: &[u8]) -> Option<usize> {
     end.len().checked_sub(length)
 }
 
-/// Checks a footer, to the end of the file. One without a checksum is taken as it is: another program, or an older version, has written
-/// it.
+/// Checks a footer, which extends to the end of the file. A footer without a checksum is accepted: another program, or an older
+/// version, wrote it.
 pub(super) fn check_footer(footer: &[u8]) -> Result<(), ParquetError> {
     let Some(at) = seal_of(footer) else {
         return Ok(());
@@ -126,24 +125,24 @@ pub(super) fn check_footer(footer: &[u8]) -> Result<(), ParquetError> {
     }
 }
 
-/// Where the digits of a footer's own checksum are.
+/// The range of the digits of a footer's own checksum.
 fn seal_of(footer: &[u8]) -> Option<Range<usize>> {
     let start = memchr::memmem::find(footer, SEAL)? + SEAL.len();
     let digits = start..start + NO_SEAL.len();
     footer.get(digits.clone()).map(|_| digits)
 }
 
-/// The checksums of a file that is being written.
+/// Computes the checksums of a file that is being written.
 #[derive(Debug, Default)]
 pub(super) struct Writing {
     stored: Stored,
     values: crc32fast::Hasher,
-    /// Bytes that have been taken in.
+    /// Number of bytes taken in so far.
     offset: u64,
 }
 
 impl Writing {
-    /// Takes in what has been written since the last time, up to the end of the last of these row groups.
+    /// Takes in the bytes written since the last call, up to the end of the last of these row groups.
     pub(super) fn take(&mut self, written: Bytes, row_groups: &[RowGroupMetaData]) {
         for group in &row_groups[self.stored.row_groups.len()..] {
             let Range { start, end } = range(group);
@@ -160,7 +159,7 @@ impl Writing {
         add_value(&mut self.values, key, value);
     }
 
-    /// What the footer is to say.
+    /// The JSON to store in the footer.
     pub(super) fn finish(mut self) -> Result<String, serde_json::Error> {
         self.stored.values = self.values.finalize();
         self.stored.footer = String::from_utf8_lossy(NO_SEAL).into_owned();
@@ -175,7 +174,7 @@ fn add_value(sum: &mut crc32fast::Hasher, key: &str, value: &str) {
     }
 }
 
-/// The bytes of a row group.
+/// The byte range of a row group.
 fn range(group: &RowGroupMetaData) -> Range<u64> {
     let columns = group.columns().iter().map(|column| column.byte_range());
     let start = columns.clone().map(|(start, _)| start).min();
@@ -183,15 +182,15 @@ fn range(group: &RowGroupMetaData) -> Range<u64> {
     start.unwrap_or(0)..end.unwrap_or(0)
 }
 
-/// The checksums of a file that is read.
+/// The checksums of a file that is being read.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     row_groups: Vec<(Range<u64>, u32)>,
 }
 
 impl Reading {
-    /// Those that the footer has; none of a file that another program or an older version has written. Fails if the values of
-    /// the footer have changed.
+    /// Reads the checksums from the footer. There are none if another program or an older version wrote the file. Fails if the
+    /// values of the footer have changed.
     pub(super) fn of(metadata: &ParquetMetaData) -> Result<Self, ParquetError> {
         let values = metadata.file_metadata().key_value_metadata();
         let values = || values.into_iter().flatten();
@@ -215,7 +214,7 @@ impl Reading {
         Ok(Self { row_groups })
     }
 
-    /// Checks a file that is at hand.
+    /// Checks a file in memory.
     pub(super) fn check_whole(&self, file: &Bytes) -> Result<(), ParquetError> {
         for (group, expected) in &self.row_groups {
             let bytes = file.get(group.start as usize..group.end as usize);
@@ -226,7 +225,7 @@ impl Reading {
         Ok(())
     }
 
-    /// Checks what was read of these ranges, if they are a whole row group. Parts of one can't be checked.
+    /// Checks the bytes of these ranges if they form a whole row group. Parts of a row group can't be checked.
     pub(super) fn check(&self, ranges: &[Range<u64>], read: &[Bytes]) -> Result<(), ParquetError> {
         let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else {
             return Ok(());

@@ -1,14 +1,14 @@
-//! The commit: the only place where anything is counted.
+//! The commit: the only place where log files are counted.
 //!
-//! 1. Read the table's latest version; list what is staged; drop what the ledger has counted already.
-//! 2. Merge the rest with the slots that it touches, into new files; write the ledger with the rest added.
-//! 3. Write one Delta version, exactly the next one: the new files, the ones that they replace, the ledger.
-//! 4. See, in a freshly read version, that the ledger has the rest; only then delete it from staging.
+//! 1. Read the table's latest version. List the staged files, and drop those that the ledger has already.
+//! 2. Merge the rest with the slots that they touch, into new data files. Write a new ledger that includes them.
+//! 3. Write exactly the next Delta version: it adds the new files, removes the files that they replace, and points to the new
+//!    ledger.
+//! 4. Read the latest version anew and check that its ledger has the log files. Only then delete them from staging.
 //!
-//! Two processes may do this at once, and any of them may die anywhere. One of two commits to the same version
-//! fails, and then nothing of it is in the table; it starts over, and finds in the ledger what the other has
-//! counted. Whatever goes wrong in 3 leaves open whether the version was written, so nothing is concluded
-//! from it: the answer is in the table.
+//! Two processes may commit at the same time, and either may crash at any point. If both write the same version, one of them
+//! fails and changes nothing in the table. It starts over, and finds in the ledger what the other has counted. Any error in
+//! step 3 leaves open whether the version was written. Nothing is concluded from the error: the table itself has the answer.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -43,73 +43,74 @@ use super::{
 use crate::memory;
 use crate::retry::{self, Policy, Retries};
 
-/// What one commit takes, so that its memory does not grow with the backlog. The next commit takes the rest.
+/// Limits of one commit, so that its memory does not grow with the backlog. The next commit takes the rest.
 const MAX_STAGED_FILES: usize = 1000;
 const MAX_STAGED_BYTES: u64 = 32 * 1024 * 1024;
 
-/// Staged files opened at once: enough to hide a store's latency.
+/// Staged files opened concurrently: enough to hide the store's latency.
 const OPENED_AT_ONCE: usize = 16;
 
-/// Data files that are opened before their turn comes to be read. Each holds what one request has brought.
+/// Data files opened ahead of being read. Each holds the response to one request.
 const OPENED_AHEAD: usize = 8;
 
-/// Data files that are completed at once, each by a request or two.
+/// Data files completed concurrently. Each takes one or two requests.
 const FINISHED_AT_ONCE: usize = 16;
 
-/// Data files that are open at once, in a table that keeps every row and whose rows come in no order. Each has buffers of its
-/// own; with fewer, log files over many days make more files than days.
+/// Data files open at once in a table that keeps every row, whose rows come in no order. Each file has its own buffers. With a
+/// lower limit, log files that span many days make more files than days.
 const OPEN_MAX: usize = 64;
 
-/// A file of fewer rows is not opened to measure it: whatever they hold, they are no burden.
+/// Files with fewer rows are not opened to measure their size in memory: they are small enough whatever they contain.
 const FEW_ROWS: u64 = 2000;
 
-/// Hours, or days, that one commit writes, unless a single log file has more.
+/// Hours or days that one commit writes, unless a single log file has more.
 const SLOTS_MAX: usize = 2000;
 
-/// A slot whose rows are larger than this in memory takes no new groups: each commit that touches it writes it anew.
+/// A slot whose rows take more memory than this accepts no new groups: each commit that touches the slot rewrites it.
 const SLOT_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 
-/// What is listed of staging at once, as a multiple of what one commit takes: some of it may have been counted.
+/// Staged files listed at once, as a multiple of what one commit takes: some of them may be counted already.
 const LISTED_PER_TAKEN: usize = 4;
 
-/// Races that a commit loses without any progress before it gives up: about a minute in all. What the store refuses is not
-/// attempted again: it has been, request by request.
+/// Races that a commit may lose without any progress before it gives up: about one minute in total. Store errors are not
+/// retried here, because each request has already been retried.
 const RACES: Policy = Policy {
     attempts: 21,
     first_wait: Duration::from_millis(10),
     longest_wait: Duration::from_secs(3),
 };
 
-/// How long somebody else's lease is waited for before that is said, and how often it is said again.
+/// How long to wait for another process's lease before logging it, and the interval between such log lines.
 const WORTH_A_WORD: Duration = Duration::from_secs(15);
 
-/// A commit that has taken longer than this is not written: vacuum may take its new files for those of a commit that
-/// has died ([`super::vacuum::ORPHAN_GRACE`], which is far longer).
+/// A commit that has taken longer than this is not written: vacuum could have taken its new files for those of a crashed
+/// commit, and deleted them. Vacuum waits for [`super::vacuum::ORPHAN_GRACE`], which is far longer.
 pub(super) const DEADLINE: Duration = Duration::from_hours(1);
 
-/// What was committed.
+/// The result of one or more commits.
 #[derive(Debug, Default)]
 pub struct Committed {
     /// The log files that were counted.
     pub entries: Vec<Entry>,
     /// Whether there is more to commit.
     pub more: bool,
-    /// The version in which they were seen, if there are any.
+    /// The version in which they were seen after the commit, if any were counted.
     pub version: u64,
-    /// When the one was staged that had waited longest.
+    /// When the oldest of them was staged.
     pub oldest: Option<SystemTime>,
-    /// Values that the table could not store exactly, in the hours that were written.
+    /// Values that the table could not store exactly, in the slots that were written.
     pub lost: Lost,
-    /// What was staged and can't be committed, and is set aside now: each log file, or its id, and why.
+    /// Staged files that can't be committed and are now set aside: the log file, or its id, and the reason.
     pub set_aside: Vec<(String, String)>,
-    /// How much is set aside by now, as far as it was looked at: where nothing is staged, it is not.
+    /// How much is set aside in total. It is not looked up when nothing is staged.
     pub all_set_aside: Option<HowMuch>,
-    /// Log files that are counted beside another one of the same name, most likely a copy: each one's URI, and the other's.
+    /// Log files that were counted although another one has the same name, most likely a copy: the URI of each, and of the
+    /// other one.
     pub copies: Vec<(String, String)>,
 }
 
 impl Committed {
-    /// Adds what another commit has done after it.
+    /// Adds the result of a later commit.
     fn add(&mut self, later: Self) {
         self.more = later.more;
         self.entries.extend(later.entries);
@@ -124,17 +125,17 @@ impl Committed {
     }
 }
 
-/// Values that a table could not store exactly, in the hours that a commit has written.
+/// Values that a table could not store exactly, in the slots that a commit has written.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Lost {
-    /// Sums of integers that a bigint can't hold: they are NULL, and their exact states are kept.
+    /// Integer sums that don't fit into a bigint: they are NULL, and their exact states are kept.
     pub sums: u64,
-    /// Rows that stand for groups which a full slot had no room for.
+    /// Rows that represent the groups for which a full slot had no room.
     pub other_rows: u64,
 }
 
 impl Lost {
-    /// Adds what a later commit has written, of which some may be the same.
+    /// Adds the result of a later commit. Takes the maximum, because both commits may have written the same rows.
     pub(crate) fn add(&mut self, later: &Self) {
         self.sums = self.sums.max(later.sums);
         self.other_rows = self.other_rows.max(later.other_rows);
@@ -156,10 +157,10 @@ impl Lost {
 }
 
 impl Table {
-    /// Commits everything that is staged, or waits for whoever is about to do so.
+    /// Commits everything that is staged, or waits while another process that holds the lease does so.
     pub async fn commit(&self) -> Result<Committed, TableError> {
         let mut waited = Waited::new(self.env.now());
-        // Whatever is staged, first: that it is all set aside is seen by the commit.
+        // Includes staged files that are set aside: the commit itself finds out whether all of them are.
         while !staging::list(&self.store, 1, &Names::default())
             .await?
             .is_empty()
@@ -169,7 +170,7 @@ impl Table {
                 lease.release().await;
                 return committed;
             }
-            // Who has the lease leaves there what is set aside.
+            // The holder of the lease leaves set-aside files in staging, so don't wait for them.
             let set_aside = Names::list(&self.store, &*self.env).await?;
             if staging::list(&self.store, 1, &set_aside).await?.is_empty() {
                 break;
@@ -180,7 +181,7 @@ impl Table {
         Ok(Committed::default())
     }
 
-    /// Commits everything that is staged.
+    /// Commits everything that is staged, under a lease that the caller holds.
     pub async fn commit_by(&self, lease: &mut Lease) -> Result<Committed, TableError> {
         let mut all = Committed::default();
         let mut races = self.races();
@@ -199,14 +200,14 @@ impl Table {
         }
     }
 
-    /// Begins to count lost races for the next version.
+    /// Starts counting lost races for the next version.
     pub(super) fn races(&self) -> Retries {
         let what = format!("next version of {}", self.definition.name);
         RACES.begin_with(what, Some(self.env.unique() as u64))
     }
 
-    /// Waits before the next attempt, if somebody else was in the way of this one. Nothing else is attempted again: the store's
-    /// requests have been, each by itself, and attempts at both would multiply.
+    /// Waits before the next attempt if this one lost a race. Returns any other error: the store's requests have already been
+    /// retried one by one, and retries at both levels would multiply.
     pub(super) async fn wait_after(
         &self,
         error: TableError,
@@ -224,12 +225,12 @@ impl Table {
         }
     }
 
-    /// Tries once to commit what is staged, up to the bounds of one commit.
+    /// Makes one attempt to commit staged files, up to the limits of one commit.
     ///
     /// # Errors
     ///
-    /// [`TableError::Damaged`] names the object because of which the table stands still. A staged file that is damaged is set
-    /// aside, and is no error.
+    /// [`TableError::Damaged`] names the damaged object that blocks the table. A damaged staged file is set aside, which is
+    /// not an error.
     #[tracing::instrument(name = "commit", skip_all, fields(table = %self.definition.name))]
     pub async fn try_commit(&self, lease: &mut Lease) -> Result<Committed, TableError> {
         let version = self.version().await?;
@@ -239,7 +240,8 @@ impl Table {
             Err(error) => error,
         };
         if let Some(missing) = error.missing_object() {
-            // An object of the ledger. Whoever was halted for long may have read a version whose objects have gone since.
+            // An object of the ledger is missing. A process that was suspended for long may have read a version whose objects
+            // are deleted by now.
             return Err(match self.version().await?.number() == version.number() {
                 true => TableError::Damaged {
                     object: missing.to_owned(),
@@ -269,7 +271,8 @@ impl Table {
         }
     }
 
-    /// Commits what is staged, as the version after this one. `taken` tells, after a failure too, what was to be committed.
+    /// Commits staged files as the version after this one. `taken` receives these files, so that the caller has them after a
+    /// failure too.
     async fn commit_after(
         &self,
         version: &Version,
@@ -340,7 +343,7 @@ impl Table {
         })
     }
 
-    /// Fails if too much time has gone since this moment.
+    /// Fails if more time than [`DEADLINE`] has passed since `begun`.
     pub(super) fn check_deadline(&self, begun: SystemTime) -> Result<(), TableError> {
         let taken = self.env.now().duration_since(begun).unwrap_or_default();
         if taken > DEADLINE && self.env.keeps(Guard::Deadline) {
@@ -352,8 +355,8 @@ impl Table {
         Ok(())
     }
 
-    /// What is staged and has not been counted, up to the bounds of one commit, whether there is more, and what is set aside, if
-    /// it was looked at. What has been counted is deleted.
+    /// Lists staged files that have not been counted, up to the limits of one commit. Also returns whether there are more, and
+    /// which are set aside, if that was looked up. Deletes staged files that have been counted.
     async fn fresh(
         &self,
         version: &Version,
@@ -369,7 +372,7 @@ impl Table {
         let listed = staged.len();
         staged.retain(|file| !set_aside.cover(file));
         if more_staged && staged.len() < listed {
-            // However much is set aside, the rest must have its turn.
+            // Set-aside files must not block the rest, however many they are.
             staged = staging::list(&self.store, listed_max, &set_aside).await?;
             more_staged = staged.len() == listed_max;
         }
@@ -395,8 +398,8 @@ impl Table {
         Ok((fresh, more, Some(set_aside)))
     }
 
-    /// Opens staged files. Those that another commit has just counted and deleted are left out; those that can't be committed are
-    /// set aside.
+    /// Opens staged files. Leaves out files that another commit has just counted and deleted. Sets aside files that can't be
+    /// committed.
     async fn open(&self, staged: Vec<StagedFile>) -> Result<Fresh, TableError> {
         let mut opened = futures::stream::iter(staged)
             .map(async |file| {
@@ -423,7 +426,7 @@ impl Table {
         Ok(fresh)
     }
 
-    /// Writes the data files of the next version, and returns what changes by them.
+    /// Writes the data files of the next version. Returns the actions that add them and remove the files that they replace.
     async fn write_data(
         &self,
         version: &Version,
@@ -432,11 +435,11 @@ impl Table {
         lease: &mut Lease,
     ) -> Result<Vec<Action>, TableError> {
         let mut replaced = Vec::new();
-        // Some may be in temporary files, which go with them.
+        // Keeps the runs alive: some may be in temporary files, which are deleted with them.
         let mut _fresh = None;
         let mut _turn = None;
         let mut rows = match &self.merge {
-            // Every row is kept, so no file need be written again.
+            // Every row is kept, so no existing file needs to be rewritten.
             None => self.rows_of_staged(staged)?,
             Some(merge) => {
                 let mut fresh = Runs::of_staged(&self.definition, staged).await?;
@@ -478,7 +481,7 @@ impl Table {
         Ok(actions)
     }
 
-    /// Staged rows, one file after the other.
+    /// Staged rows, one file after another.
     fn rows_of_staged(
         &self,
         staged: Vec<StagedRows>,
@@ -493,11 +496,11 @@ impl Table {
         )))
     }
 
-    /// These files, with how much their rows are in memory.
+    /// Measures how much memory the rows of these files take.
     async fn measured(&self, files: Vec<DataFile>) -> Result<Vec<LiveFile>, TableError> {
         let measured = futures::stream::iter(files).map(async |file| {
             let mut size = file.size();
-            // The log has its size as it is compressed, which says little if visitors want it so.
+            // The Delta log has only the compressed size, which visitors can make misleadingly small.
             if size.rows > FEW_ROWS {
                 let opened = parquet_file::open_live(&self.store, &file).await?;
                 size = opened.size(0..opened.row_groups());
@@ -507,7 +510,8 @@ impl Table {
         measured.buffered(OPENED_AHEAD).try_collect().await
     }
 
-    /// What the slots have room for that these files are of, if this many fresh rows may be too many for one of them.
+    /// The remaining room of the slots that these files belong to. `None` if this many fresh rows fit, even if all of them
+    /// belong to one slot.
     async fn room(&self, files: &[LiveFile], fresh: Size) -> Result<Option<Rooms>, TableError> {
         let groups_max = self.env.bound(self.definition.slot_groups_max) as u64;
         let fits = |size: Size| {
@@ -524,7 +528,7 @@ impl Table {
                 taken.entry(slot).or_default().add(*size);
                 continue;
             }
-            // A packed day says nothing of its hours.
+            // A packed day has no sizes for its hours, so count the rows of each.
             let opened = parquet_file::open_live(&self.store, file).await?;
             let name = &self.definition.columns[self.definition.slot_column].name;
             let mut times = opened.column(name)?;
@@ -554,8 +558,8 @@ impl Table {
         }))
     }
 
-    /// The rows of data files, one after the other, with their partition's column if they have one. Some files are opened
-    /// ahead: there may be many.
+    /// The rows of data files, one file after another, with the partition column if rows have one. Some files are opened
+    /// ahead, because there may be many.
     pub(super) fn rows_of_files(&self, files: &[DataFile]) -> SendableRecordBatchStream {
         let definition = Arc::clone(&self.definition);
         let store = Arc::clone(&self.store);
@@ -577,7 +581,7 @@ impl Table {
     }
 }
 
-/// Since when another's lease is waited for, and when that was last said.
+/// Since when this process has been waiting for another's lease, and when that was last logged.
 struct Waited {
     since: SystemTime,
     told: SystemTime,
@@ -605,18 +609,18 @@ impl Waited {
     }
 }
 
-/// Staged files that are to be committed.
+/// Staged files to commit.
 #[derive(Default)]
 struct Fresh {
     staged: Vec<StagedFile>,
-    /// What each of them holds.
+    /// The contents of each.
     opened: Vec<(Entry, StagedRows)>,
-    /// Those that can't be committed, and why.
+    /// Files that can't be committed, and why.
     set_aside: Vec<(String, String)>,
     set_aside_ids: Vec<LogFileId>,
 }
 
-/// How many of these staged files, from the first, one commit takes, so that it writes a bounded number of slots.
+/// How many of these staged files, from the first, one commit takes: it writes a bounded number of slots.
 fn within_slots(staged: &[(Entry, StagedRows)]) -> usize {
     let mut slots: BTreeSet<Slot> = BTreeSet::new();
     let fits = staged.iter().enumerate().take_while(|(number, (_, rows))| {
@@ -638,13 +642,13 @@ async fn see_counted(version: &Version, staged: &[StagedFile]) -> Result<(), Tab
     }
 }
 
-/// A file that is replaced, and how much its rows are in memory.
+/// A file that is replaced, and the size of its rows in memory.
 struct LiveFile {
     file: DataFile,
     size: Size,
 }
 
-/// The files of these slots, in the order of slots.
+/// The data files of these slots, in the order of slots.
 pub(super) fn touched_files(
     version: &Version,
     touched: &BTreeSet<Slot>,
@@ -653,7 +657,7 @@ pub(super) fn touched_files(
     for file in &version.files {
         let slot = file.slot()?;
         let is_touched = match slot == slot.day() {
-            // A packed day stands for its hours.
+            // A packed day covers its hours.
             true => touched.iter().any(|&touched| slot.covers(touched)),
             false => touched.contains(&slot),
         };
@@ -667,12 +671,12 @@ pub(super) fn touched_files(
     Ok(files.into_values().collect())
 }
 
-/// The type of times in data files that tell their hours.
+/// The type of timestamps that [`runs`] can divide into hours.
 fn slot_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
-/// Takes a file out of the table.
+/// The action that removes a file from the table.
 pub(super) fn remove(file: DataFile, operation: Operation, now: SystemTime) -> Remove {
     Remove {
         path: file.path,
@@ -688,12 +692,12 @@ pub(super) fn remove(file: DataFile, operation: Operation, now: SystemTime) -> R
     }
 }
 
-/// Where rows are written to.
+/// How rows are divided into files.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Files {
-    /// A file for each slot.
+    /// One file for each slot.
     PerSlot,
-    /// One file, which stands for all of its slots.
+    /// A single file for all rows, stored under this slot.
     One(Slot),
 }
 
@@ -724,7 +728,7 @@ impl<'t> DataWriter<'t> {
             Files::One(slot) => vec![(slot, 0..batch.num_rows())],
         };
         for (slot, range) in runs {
-            // Rows that merge come in the order of slots, so the ones before are complete.
+            // Rows that merge come in the order of slots, so files of earlier slots are complete.
             if definition.merges() {
                 self.finish_before(slot).await?;
             } else if self.open.len() == OPEN_MAX
@@ -761,9 +765,9 @@ impl<'t> DataWriter<'t> {
         Ok(())
     }
 
-    /// Completes a file while others are written.
+    /// Completes a file concurrently with others.
     async fn finish_file(&mut self, slot: Slot, mut file: ParquetFile) -> Result<(), TableError> {
-        // Files that wait for their turn hold no rows.
+        // Flush the rows, so that files waiting to be completed hold none in memory.
         file.end_row_group().await?;
         if self.finishing.len() == FINISHED_AT_ONCE
             && let Some(written) = self.finishing.next().await
@@ -775,7 +779,7 @@ impl<'t> DataWriter<'t> {
         Ok(())
     }
 
-    /// Completes the files, and returns what puts them into the table.
+    /// Completes the files, and returns the actions that add them to the table.
     pub(super) async fn finish(mut self, operation: Operation) -> Result<Vec<Action>, TableError> {
         while let Some((slot, file)) = self.open.pop_first() {
             self.finish_file(slot, file).await?;

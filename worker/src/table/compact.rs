@@ -1,7 +1,7 @@
-//! Settling: when a day is over, the files of its hours are packed into one, sorted as they are.
+//! Compaction: when a day is over, the files of its hours are packed into one file, in the same sort order.
 //!
-//! Rows are not changed by it. Log files that come late still merge: the commit that has rows for a settled day
-//! writes its hours as files of their own again, and the next settling packs them.
+//! Compaction does not change rows. Log files that arrive late still merge: a commit with rows for a packed day writes the
+//! day's hours as separate files again, and the next compaction packs them.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -14,36 +14,36 @@ use super::delta_log::Operation;
 use super::slot::Slot;
 use super::{DataFile, FORMAT, Lease, Table, TableError, Version, milliseconds};
 
-/// How long after its end an hour or a day is held to be over. Load balancers deliver within minutes; what is later
-/// still costs one more packing.
+/// How long after its end an hour or a day counts as over. Load balancers deliver within minutes. A log file that arrives even
+/// later costs one more compaction.
 const LATENESS: Duration = Duration::from_hours(2);
 
-/// So many files of a day that goes on are packed, in a table that keeps every row: each commit adds one.
+/// Number of files at which a day that is not over is packed, in a table that keeps every row: each commit adds one.
 const MANY_FILES: usize = 32;
 
-/// Files of this size are large enough for any reader, and are not packed.
+/// Maximum size of a pack, which is large enough for any reader.
 const PACKED_BYTES: u64 = 256 * 1024 * 1024;
 
-/// A day whose hours are larger together is not packed: they have 10 MB each, which is large enough for any reader and the least
-/// that Athena charges for. Trino knows of a file which times are in it, and not where: what asks for one hour
-/// of a packed day reads the day. And a late log file would have all of it written again.
+/// A day whose hours are larger in total is not packed: its hours have about 10 MB each, which is large enough for any reader
+/// and the minimum that Athena charges for. Trino knows which times a file contains, but not where they are in it: a query for
+/// one hour of a packed day reads the whole day. A late log file would also cause the whole day to be rewritten.
 const MERGED_BYTES: u64 = 256 * 1024 * 1024;
 
 const MILLISECONDS_PER_HOUR: i64 = 3_600_000;
 
-/// What was packed.
+/// The result of a compaction.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Compacted {
     /// Files that were replaced.
     pub files: usize,
-    /// Files that they were packed into.
+    /// Files that replace them.
     pub packed: usize,
 }
 
 impl Table {
-    /// Packs the files of each day that is over into one, if they have not changed for `quiet`. Of a table that keeps
-    /// every row, whose commits never merge, files are packed while their day goes on too when they have become
-    /// many, and into files of a bounded size.
+    /// Packs the files of each day that is over into one file, if none of them has changed for `quiet`. In a table that keeps
+    /// every row, commits never merge, so files are also packed before their day is over, when there are many. The packs of
+    /// such a table have a bounded size.
     pub async fn compact(
         &self,
         lease: &mut Lease,
@@ -68,9 +68,9 @@ impl Table {
 
     /// Packs all files that are due. Returns whether there were any.
     ///
-    /// Each pack is a version of its own, so that a failure loses little. The log is read once for all of them, as it is long:
-    /// a version that was written as exactly the next one says that nobody else has written in between, so that all that
-    /// was read still holds.
+    /// Each pack is a separate version, so that a failure loses little work. The log is long, so it is read once for all
+    /// packs: if a version was written as exactly the next one, no other process has written in between, and what was read
+    /// still holds.
     async fn compact_all(
         &self,
         lease: &mut Lease,
@@ -99,7 +99,7 @@ impl Table {
         Ok(true)
     }
 
-    /// Packs the first files that are due. Returns how many; `None` if none are.
+    /// Packs the first files that are due. Returns how many files it packed; `None` if none are due.
     pub async fn compact_next(
         &self,
         lease: &mut Lease,
@@ -116,9 +116,10 @@ impl Table {
         Ok(Some(packed))
     }
 
-    /// Packs files, and writes the version after `version`, which was the table's latest at the moment `current`. Returns a
-    /// moment at which the new version was the latest: the last one before it was written. Any later one may lie after a
-    /// halt, in which others have written versions, and vacuum has trimmed them from the log.
+    /// Packs files, and writes the version after `version`, which was the table's latest version at the time `current`.
+    /// Returns the `current` for the new version: a time taken just before it was written. A time taken afterwards could be
+    /// too late: if the process was suspended, others may have written versions by then, and vacuum may have trimmed them from
+    /// the log.
     async fn pack(
         &self,
         version: &Version,
@@ -147,7 +148,7 @@ impl Table {
     }
 }
 
-/// The files to pack, by what they are packed into.
+/// The files to pack, grouped into packs.
 fn due(
     files: &[DataFile],
     merges: bool,
@@ -174,7 +175,7 @@ fn due(
             .all(|(_, file)| file.modified <= changed_before);
         let files = files.into_iter().map(|(_, file)| file).collect();
         let packs = match (merges, is_over) {
-            // All or none: a day of which a part is packed would have two files for one slot.
+            // All or none: if only a part of a day were packed, one slot would have two files.
             (true, true) if is_quiet => vec![files],
             (false, true) if is_quiet => packs(files),
             (false, false) => packs(files),
@@ -192,8 +193,8 @@ fn due(
     Ok(due)
 }
 
-/// Cuts files, in their order, into packs of a bounded size. What is half as large already is left alone, so that a
-/// late row does not cause a day to be written again.
+/// Divides files, in their order, into packs of a bounded size. Leaves out files that are larger than half a pack, so that a
+/// late row does not cause a whole day to be rewritten.
 fn packs(files: Vec<DataFile>) -> Vec<Vec<DataFile>> {
     let mut packs: Vec<Vec<DataFile>> = Vec::new();
     let mut bytes = 0;
@@ -269,7 +270,7 @@ mod tests {
             "the day goes on, and commits too"
         );
         assert_eq!(due_at(50, &files(&[1; 3]), false), [(Slot::Day(1), 3)]);
-        // 200 is large enough; 100 + 100, 100 + 100 + 10 are not beyond the size.
+        // 200 is large enough by itself. Neither 100 + 100 nor 100 + 100 + 10 exceeds the limit.
         assert_eq!(
             due_at(50, &files(&[100, 200, 100, 100, 100, 10]), false),
             [(Slot::Day(1), 2), (Slot::Day(1), 3)]

@@ -1,4 +1,4 @@
-//! What a table is: its columns, how their rows merge, and which hour or day a row belongs to.
+//! The definition of a table: its columns, how their rows merge, and which hour or day a row belongs to.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use crate::engine::canonical;
 /// The column that every table is partitioned by.
 pub(crate) const DATE_COLUMN: &str = "date";
 
-/// The column that tells the row which stands for all groups that a full slot has no room for.
+/// The column that marks the row which represents all groups for which a full slot has no room.
 pub(crate) const IS_OTHER_COLUMN: &str = "is_other";
 
-/// The table of lines that are no log lines.
+/// The table of rejected lines.
 pub(crate) const REJECTED_LINES: &str = "rejected_lines";
 
 /// The name under which queries see the ledgers of all tables.
@@ -24,26 +24,26 @@ pub(crate) const LOG_FILES: &str = "log_files";
 /// The name under which queries see the lines on which rollups fail.
 pub(crate) const FAILED_LINES: &str = "failed_lines";
 
-/// A table, as the rollup that makes it has it.
+/// The definition of a table, derived from its rollup.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Definition {
-    /// The table's name, and that of its folder.
+    /// The name of the table and of its folder.
     pub name: String,
-    /// The SQL that it is the result of.
+    /// The SQL that the table is the result of.
     pub sql: String,
-    /// The columns of its rows. Among them is `date` if rows have one of their own; if not, the table's
-    /// partitions come from the time in the slot column.
+    /// The columns of its rows. They include `date` if rows have one of their own. Otherwise the table's partitions come from
+    /// the time in the slot column.
     pub columns: Vec<Column>,
-    /// The column, a timestamp or a date, that says to which hour or day a row belongs.
+    /// The column, a timestamp or a date, that determines the hour or day that a row belongs to.
     pub slot_column: usize,
-    /// What tells this definition from another: a hash of its SQL. It is written to each staged file.
+    /// Identifies the definition: a hash of its SQL. Each staged file contains it.
     pub identity: String,
-    /// Groups that a slot has room for. New groups of a slot that is full are folded into one row for each time.
+    /// Maximum number of groups in a slot. New groups of a full slot are folded into one row for each time.
     pub slot_groups_max: usize,
 }
 
-/// Groups that an hour or a day has room for, unless the rollup says otherwise. Each commit writes an hour anew that it
-/// touches; docs/performance.md has what that takes.
+/// Default maximum number of groups in an hour or a day. Each commit rewrites the hours that it touches; docs/performance.md
+/// has the cost.
 pub const SLOT_GROUPS_MAX: usize = 2_000_000;
 
 /// A column of a table.
@@ -58,18 +58,18 @@ pub struct Column {
 }
 
 impl Definition {
-    /// 16 hexadecimal digits that stand for a SQL text, however it is laid out.
+    /// A hash of a SQL text that ignores its layout: 16 hexadecimal digits.
     pub(crate) fn identity_of(sql: &str) -> String {
         short_hash(&canonical(sql))
     }
 
-    /// Whether rows of the same group become one. If not, the table keeps every row.
+    /// Whether rows of the same group are merged. If not, the table keeps every row.
     pub fn merges(&self) -> bool {
         self.columns.iter().any(|column| column.rule.is_some())
     }
 
-    /// The group keys in the order that the table is sorted by: first the one that says when. The row that stands for all
-    /// groups which a slot has no room for comes after the others of its time.
+    /// The group keys in the table's sort order, the time first. The row that represents the groups for which a slot has no
+    /// room comes after the other rows of its time.
     pub(crate) fn sort_keys(&self) -> Vec<usize> {
         let is_other = self.is_other();
         let mut keys = vec![self.slot_column];
@@ -82,14 +82,14 @@ impl Definition {
         keys
     }
 
-    /// The place of the column that says which row stands for others, if groups have keys beside their time.
+    /// The index of the `is_other` column, if groups have keys other than their time.
     pub(crate) fn is_other(&self) -> Option<usize> {
         let place = self.place(IS_OTHER_COLUMN)?;
         let is_key = self.columns[place].rule == Some(MergeRule::GroupKey);
         is_key.then_some(place)
     }
 
-    /// The sums of integers, and the columns of their exact states.
+    /// The columns of integer sums, each with the column of its exact state.
     pub(crate) fn exact_sums(&self) -> impl Iterator<Item = (usize, usize)> {
         let columns = self.columns.iter().enumerate();
         let sums = columns.filter(|(_, column)| column.rule == Some(MergeRule::BigintSum));
@@ -108,12 +108,12 @@ impl Definition {
         )
     }
 
-    /// The schema of rows, as they are staged.
+    /// The schema of staged rows.
     pub(crate) fn row_schema(&self) -> SchemaRef {
         self.schema_of(|_| true)
     }
 
-    /// The schema of data files: a partition's column stands in no file.
+    /// The schema of data files, which don't contain the partition column.
     pub(crate) fn file_schema(&self) -> SchemaRef {
         self.schema_of(|column| column.name != DATE_COLUMN)
     }
@@ -138,7 +138,7 @@ impl Definition {
     }
 }
 
-/// Delta's name for a type. The rollup has let no others in.
+/// Delta's name for a type. Rollups with other types are refused.
 fn delta_type(data_type: &DataType) -> DeltaType {
     match data_type {
         DataType::Boolean => DeltaType::BOOLEAN,

@@ -19,16 +19,16 @@ use super::{
 };
 use crate::aws::chain;
 
-/// Versions between two checkpoints. A reader reads the last checkpoint and every version after it.
+/// Versions between two checkpoints. A reader reads the latest checkpoint and every version after it.
 const CHECKPOINT_INTERVAL: usize = 20;
 
 const FOLDER: &str = "_delta_log";
 const LAST_CHECKPOINT: &str = "_last_checkpoint";
 
-/// Versions that are read at once, to hide a store's latency.
+/// Versions read concurrently, to hide the store's latency.
 const READ_AT_ONCE: usize = 16;
 
-/// What a version does, for `DESCRIBE HISTORY`.
+/// The operation of a version, for `DESCRIBE HISTORY`.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Operation {
     /// Log files are counted.
@@ -45,17 +45,17 @@ impl Operation {
         }
     }
 
-    /// Whether rows come or go by it, and not only files.
+    /// Whether it adds or removes rows, and not only files.
     pub(super) fn changes_data(self) -> bool {
         matches!(self, Self::Write)
     }
 }
 
 impl Table {
-    /// Writes exactly the version after `read`: one conditional PUT, and no second attempt at another version.
+    /// Writes exactly the version after `read`, with one conditional PUT. Never attempts another version number.
     ///
-    /// An error, whichever it is, means that it is not known whether the version has been written. delta-rs's own commit is not
-    /// used: it tries again, and takes its own version that has landed, and whose answer was lost, for another's.
+    /// Any error means that it is unknown whether the version has been written. delta-rs's own commit is not used: it retries,
+    /// and if its first attempt was written but the response was lost, it takes that version for another process's.
     pub(super) async fn write_version(
         &self,
         read: &Version,
@@ -87,19 +87,19 @@ impl Table {
             match written {
                 Ok(_) => return Ok(()),
                 Err(_) if !self.env.keeps(Guard::ExactVersion) => next += 1,
-                // The store could not be reached, attempt after attempt. To start over now would only multiply them.
+                // The store could not be reached after several attempts. Starting over now would only multiply them.
                 Err(error) if retrying::may_pass(&error) => return Err(error.into()),
                 Err(error) => return Err(TableError::Unknown(error.to_string())),
             }
         }
     }
 
-    /// Fails if the table has been removed since. Its next version would be one of nothing, or of a table that was made anew.
+    /// Fails if the table has been removed since it was read. The next version would belong to no table, or to a new one.
     async fn see_still_there(&self, read: &Version) -> Result<(), TableError> {
         let path = commit_uri_from_version(Some(read.number()));
         match self.store.head(&path).await {
             Ok(_) => return Ok(()),
-            // The log is trimmed, too.
+            // The version may also have been trimmed from the log.
             Err(object_store::Error::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -111,8 +111,8 @@ impl Table {
         }
     }
 
-    /// What gives a table of an older format this one: it has more columns, which are NULL in files that were written before,
-    /// and says its format.
+    /// The action that upgrades a table of an older format to this one. It adds columns, which are NULL in older files, and
+    /// sets the format.
     fn upgrade(&self, read: &Version) -> Result<Option<Action>, TableError> {
         if read.format == FORMAT {
             return Ok(None);
@@ -131,12 +131,12 @@ impl Table {
         Ok(Some(Action::Metadata(metadata)))
     }
 
-    /// Writes a checkpoint if the last one is old. Nothing depends on it but the time that reading takes.
+    /// Writes a checkpoint if the last one is old. Only the time that reading takes depends on it.
     pub(super) async fn checkpoint_if_due(&self, version: &Version) -> Result<(), TableError> {
         let last = last_checkpoint(&self.store).await?.unwrap_or(0);
         let interval = self.env.bound(CHECKPOINT_INTERVAL) as u64;
         let number = version.number();
-        // The hint may be of another table that was here before. A checkpoint that is damaged is best replaced soon.
+        // The hint may be left from an earlier table in this place. A damaged checkpoint should be replaced soon.
         let is_wrong = last > number || version.is_without_checkpoint;
         if is_wrong || number >= last + interval {
             create_checkpoint(&version.delta, None).await?;
@@ -144,13 +144,13 @@ impl Table {
         Ok(())
     }
 
-    /// Removes versions from the log that are older than a checkpoint before `cutoff`. Returns how many files.
+    /// Deletes versions from the log that are older than a checkpoint before `cutoff`. Returns the number of deleted files.
     pub(super) async fn trim_log(
         &self,
         version: &Version,
         cutoff: std::time::SystemTime,
     ) -> Result<usize, TableError> {
-        // A damaged checkpoint stands for no version: what it is of must not go.
+        // A damaged checkpoint covers no versions: the versions that it was made from must be kept.
         let log_store = version.delta.log_store();
         let trimmed =
             cleanup_expired_logs_for(version.number(), &*log_store, milliseconds(cutoff), None);
@@ -168,25 +168,25 @@ fn json_lines<'a>(actions: impl IntoIterator<Item = &'a Action>) -> Result<Vec<u
     Ok(lines)
 }
 
-/// What a reading of the log rests on, as it is at one moment: the newest checkpoint that is whole, and each version after it.
+/// The part of the log that a read depends on, at one moment: the newest intact checkpoint, and each version after it.
 pub(super) struct Log {
     /// Its objects. None of them is ever changed.
     objects: Vec<ObjectMeta>,
-    /// Checkpoints that are gone or not as they were written, and what is the matter with each; the newest first.
+    /// Checkpoints that are missing or damaged, with a description of the damage; newest first.
     bad_checkpoints: Vec<(Path, String)>,
-    /// The object because of which it can't be read, and what is the matter with it.
+    /// The object that makes the log unreadable, with a description of the damage.
     damage: Option<(String, String)>,
 }
 
 impl Log {
-    /// Looks at the log.
+    /// Inspects the log.
     ///
     /// # Errors
     ///
-    /// The store is in trouble, and says what that is.
+    /// The store returned an error.
     pub(super) async fn look(store: &Arc<dyn ObjectStore>) -> Result<Self, TableError> {
         let folder = Path::from(FOLDER);
-        // Before the listing, which then has what this names.
+        // Read the hint before the listing, which then contains the checkpoint that the hint names.
         let last = last_checkpoint(store).await?;
         let mut objects: Vec<ObjectMeta> = store.list(Some(&folder)).try_collect().await?;
         objects.sort_by(|left, right| left.location.cmp(&right.location));
@@ -209,7 +209,7 @@ impl Log {
         Ok(log)
     }
 
-    /// The newest checkpoint that is whole.
+    /// Finds the newest intact checkpoint.
     async fn whole_checkpoint(
         &mut self,
         store: &Arc<dyn ObjectStore>,
@@ -229,7 +229,7 @@ impl Log {
         Ok(None)
     }
 
-    /// Sees that each version after this checkpoint is there, and whole.
+    /// Checks that each version after this checkpoint exists and is intact.
     async fn see_versions(
         &mut self,
         store: &Arc<dyn ObjectStore>,
@@ -266,7 +266,7 @@ impl Log {
         Ok(())
     }
 
-    /// What is the matter with a log of which there are only the versions from this one on, and no checkpoint that is whole.
+    /// Describes the damage of a log that begins with version `first` and has no intact checkpoint.
     fn without_beginning(&self, first: u64) -> (String, String) {
         match self.bad_checkpoint() {
             Some((path, what)) => (path.to_string(), what.to_owned()),
@@ -277,25 +277,25 @@ impl Log {
         }
     }
 
-    /// Whether nothing has happened between the two looks. What fails in between has lost no race.
+    /// Whether the log is the same in both inspections. A failure in between was then not a lost race.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.objects == other.objects
     }
 
-    /// The objects without which the log may be read, if they are what is wrong: Delta takes any checkpoint for whole, and the hint
-    /// `_last_checkpoint` for true.
+    /// Objects that reading the log can do without, in case they are damaged. Delta assumes that every checkpoint is intact,
+    /// and that the hint `_last_checkpoint` is correct.
     pub(super) fn dispensable(&self) -> impl Iterator<Item = Path> {
         let checkpoints = self.bad_checkpoints.iter().map(|(path, _)| path.clone());
         checkpoints.chain([Path::from(FOLDER).join(LAST_CHECKPOINT)])
     }
 
-    /// A checkpoint that can't be read, and what is the matter with it.
+    /// The newest missing or damaged checkpoint, with a description of the damage.
     pub(super) fn bad_checkpoint(&self) -> Option<(&Path, &str)> {
         let (path, what) = self.bad_checkpoints.first()?;
         Some((path, what))
     }
 
-    /// Whether another program has made the table: its first version, if it is there and whole, has none of logmill's properties.
+    /// Whether another program created the table: its first version exists, is intact, and has none of logmill's properties.
     pub(super) async fn is_of_others(
         &self,
         store: &Arc<dyn ObjectStore>,
@@ -309,7 +309,7 @@ impl Log {
         Ok(memchr::memmem::find(&text, b"\"logmill.").is_none())
     }
 
-    /// Why the log can't be read, if that is not by chance.
+    /// Turns an error into one that says why the log can't be read, if the inspection has found a reason.
     pub(super) fn explained(self, error: TableError) -> TableError {
         if self.objects.is_empty() {
             let what = "its folder has no log; it has been removed, or was never made".to_owned();
@@ -328,14 +328,14 @@ impl Log {
     }
 }
 
-/// What has been seen of an object of the log.
+/// The result of reading an object of the log.
 enum Seen {
     Whole,
     Gone,
     Damaged(String),
 }
 
-/// Reads an object of the log, which is checked by that.
+/// Reads an object of the log. Reading checks it.
 async fn seen(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Seen, TableError> {
     let read = async { store.get(path).await?.bytes().await };
     Ok(match read.await {
@@ -349,13 +349,13 @@ async fn seen(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Seen, TableEr
     })
 }
 
-/// Whether this is the path of a checkpoint, or of a part of one as others write them.
+/// Whether this is the path of a checkpoint, or of one part of a checkpoint that another program wrote.
 fn is_checkpoint(path: &Path) -> bool {
     let name = path.filename().unwrap_or_default();
     number_of(path).is_some() && name.contains(".checkpoint.")
 }
 
-/// The number that the name of a version or a checkpoint begins with.
+/// The number at the beginning of the name of a version or a checkpoint.
 fn number_of(path: &Path) -> Option<u64> {
     path.filename()?.split('.').next()?.parse().ok()
 }
@@ -369,7 +369,7 @@ struct LastCheckpoint {
     version: u64,
 }
 
-/// The version of the last checkpoint, as far as `_last_checkpoint` says.
+/// The version of the last checkpoint, according to `_last_checkpoint`.
 async fn last_checkpoint(store: &Arc<dyn ObjectStore>) -> Result<Option<u64>, TableError> {
     let path = Path::from(FOLDER).join(LAST_CHECKPOINT);
     let read = async { store.get(&path).await?.bytes().await };
@@ -379,7 +379,7 @@ async fn last_checkpoint(store: &Arc<dyn ObjectStore>) -> Result<Option<u64>, Ta
         Err(error) if is_of_the_disk(&error) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    // A hint, says Delta's protocol: without it the log is listed.
+    // In Delta's protocol this is only a hint. Without it, the log is listed.
     let hint: Option<LastCheckpoint> = serde_json::from_slice(&json).ok();
     Ok(hint.map(|hint| hint.version))
 }

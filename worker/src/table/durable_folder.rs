@@ -1,12 +1,12 @@
-//! A folder as a store whose answers survive a power failure: what it says is written is on the disk. `object_store`'s own
-//! store of files leaves that to the operating system, which takes its time.
+//! A store in a folder whose acknowledged writes survive a power failure. `object_store`'s own file store leaves it to the
+//! operating system when data reaches the disk.
 //!
-//! 1. A file is written under another name, `<name>#<number>`, which no listing shows.
-//! 2. It is synced. Otherwise its name could survive a power failure, and its content not.
-//! 3. It is renamed. It is there as a whole, or not at all.
+//! 1. A file is written under a temporary name, `<name>#<number>`, which listings do not show.
+//! 2. The file is synced. Otherwise its name could survive a power failure without its content.
+//! 3. The file is renamed. It appears as a whole or not at all.
 //! 4. Its folder is synced. Otherwise its name could be lost.
 //!
-//! Deletions are not synced: a file that comes back after a power failure is one that was no longer needed.
+//! Deletions are not synced: a file that reappears after a power failure was no longer needed.
 
 use std::collections::HashSet;
 use std::fmt::{self, Debug, Display};
@@ -30,13 +30,13 @@ use object_store::{
 };
 use tempfile::NamedTempFile;
 
-/// What makes files and folders last.
+/// Makes files and folders durable.
 pub(super) trait Sync: Debug + Send + std::marker::Sync {
-    /// Returns when this file, or the names in this folder, are on the disk.
+    /// Returns once this file, or the names in this folder, are on the disk.
     fn sync(&self, file: &File, path: &Path) -> io::Result<()>;
 }
 
-/// The disk itself.
+/// The real disk.
 #[derive(Debug)]
 struct Disk;
 
@@ -46,7 +46,7 @@ impl Sync for Disk {
     }
 }
 
-/// The store. Locations are paths from the disk's root on, as those of [`LocalFileSystem`].
+/// The store. Locations are paths from the root of the disk, as in [`LocalFileSystem`].
 #[derive(Debug)]
 pub(super) struct DurableFolder {
     files: LocalFileSystem,
@@ -54,7 +54,7 @@ pub(super) struct DurableFolder {
 }
 
 impl DurableFolder {
-    /// A store of what is below this folder, which exists.
+    /// A store for the files below this folder, which must exist.
     pub(super) fn new(root: &Path) -> Self {
         Self::with_sync(root, Arc::new(Disk))
     }
@@ -70,7 +70,7 @@ impl DurableFolder {
     }
 }
 
-/// Creates this folder and those above it, and syncs their names.
+/// Creates this folder and its missing ancestors, and syncs their names.
 pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
     let folder = std::path::absolute(folder)?;
     let missing = folder.ancestors().take_while(|folder| !folder.exists());
@@ -83,7 +83,7 @@ pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
 
 fn sync_folder(sync: &dyn Sync, folder: &Path) -> io::Result<()> {
     match sync.sync(&File::open(folder)?, folder) {
-        // Some file systems know no sync of folders.
+        // Some file systems can't sync a folder.
         Err(error)
             if matches!(
                 error.kind(),
@@ -99,17 +99,17 @@ fn sync_folder(sync: &dyn Sync, folder: &Path) -> io::Result<()> {
 #[derive(Debug)]
 struct Writer {
     sync: Arc<dyn Sync>,
-    /// Folders whose names are known to be on the disk, up to the root.
+    /// Folders whose names, up to the root, are known to be on the disk.
     lasting: Mutex<HashSet<PathBuf>>,
 }
 
 impl Writer {
-    /// Begins a file that will be at `path`.
+    /// Creates a temporary file that will become `path`.
     fn begin(&self, path: &Path) -> io::Result<NamedTempFile> {
         let folder = folder_of(path)?;
         self.create_folder(folder)?;
         match temporary(folder, path) {
-            // Somebody has removed the table since.
+            // The table has been deleted in the meantime.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.lasting().retain(|folder| folder.exists());
                 self.create_folder(folder)?;
@@ -119,7 +119,7 @@ impl Writer {
         }
     }
 
-    /// Puts a file that has been written in its place, and returns when it will stay there.
+    /// Moves a written file to its path. Returns once it is durable.
     fn complete(&self, file: NamedTempFile, path: &Path, mode: &PutMode) -> io::Result<()> {
         self.sync.sync(file.as_file(), file.path())?;
         match mode {
@@ -134,7 +134,7 @@ impl Writer {
             return Ok(());
         }
         fs::create_dir_all(folder).map_err(|error| match error.kind() {
-            // Of a file that is in the place of a folder. What is written is not there.
+            // A file is where the folder should be. `AlreadyExists` would refer to the file to be written, which does not exist.
             io::ErrorKind::AlreadyExists => {
                 io::Error::new(io::ErrorKind::NotADirectory, error.to_string())
             }
@@ -145,7 +145,7 @@ impl Writer {
             if self.lasting().contains(folder) {
                 break;
             }
-            // Also of those that were there: another process may have made them, and not yet synced them.
+            // Also sync folders that already existed: another process may have created them without having synced them yet.
             if let Some(parent) = folder.parent() {
                 sync_folder(&*self.sync, parent)?;
             }
@@ -167,7 +167,7 @@ fn folder_of(path: &Path) -> io::Result<&Path> {
         .ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
-/// A new file beside `path`, under a name that `object_store` shows in no listing, and that vacuum knows.
+/// A new file beside `path`. `object_store` does not list its name, and vacuum recognizes it.
 fn temporary(folder: &Path, path: &Path) -> io::Result<NamedTempFile> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let number = uuid::Uuid::new_v4().as_u128() as u64;
@@ -192,8 +192,8 @@ fn store_error(path: &Path, error: io::Error) -> Error {
     }
 }
 
-/// A file of a folder that could not be written. The cause is no source of it: what could not be written must not be taken for an
-/// object that can't be read.
+/// A file that could not be written to a folder. The cause is not kept as its source: a failed write must not be mistaken for
+/// an object that can't be read.
 #[derive(Debug, thiserror::Error)]
 #[error("can't write {path}: {what}{}", advice(*kind))]
 pub(super) struct NotWritten {
@@ -205,7 +205,7 @@ pub(super) struct NotWritten {
 impl NotWritten {
     fn new(path: String, error: &io::Error) -> Self {
         let mut what = error.to_string();
-        // The name of a temporary file, which nobody knows.
+        // The name of a temporary file, which means nothing to users.
         if let Some(at) = what.find(" at path ") {
             what.truncate(at);
         }
@@ -216,14 +216,14 @@ impl NotWritten {
         }
     }
 
-    /// Whether something is the matter with this file's own folder, and not with the disk.
+    /// Whether the problem is this file's own folder, rather than the disk.
     pub(super) fn is_of_its_folder(&self) -> bool {
         use io::ErrorKind::{IsADirectory, NotADirectory, PermissionDenied};
         matches!(self.kind, IsADirectory | NotADirectory | PermissionDenied)
     }
 }
 
-/// What a person may do about an error of the disk.
+/// What a user can do about a disk error.
 pub(super) fn advice(kind: io::ErrorKind) -> &'static str {
     use io::ErrorKind::{
         FileTooLarge, IsADirectory, NotADirectory, PermissionDenied, QuotaExceeded,
@@ -247,7 +247,7 @@ pub(super) fn advice(kind: io::ErrorKind) -> &'static str {
     }
 }
 
-/// Does what blocks on a thread for such.
+/// Runs blocking work on a thread for blocking work.
 async fn blocking<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
@@ -273,7 +273,7 @@ impl ObjectStore for DurableFolder {
         options: PutOptions,
     ) -> Result<PutResult> {
         if matches!(options.mode, PutMode::Update(_)) || !options.attributes.is_empty() {
-            // Neither is possible with files, which is what the error says.
+            // Files support neither, and the error says so.
             return self.files.put_opts(location, payload, options).await;
         }
         let path = self.files.path_to_filesystem(location)?;
@@ -356,7 +356,7 @@ impl ObjectStore for DurableFolder {
 }
 
 impl DurableFolder {
-    /// Before a file comes to be here from elsewhere in the store, where it was synced.
+    /// Creates the target's folder before a file moves here from elsewhere in the store, where it was synced.
     async fn before(&self, to: &Location) -> Result<()> {
         let (path, writer) = (self.files.path_to_filesystem(to)?, Arc::clone(&self.writer));
         blocking(&path, move |path| writer.create_folder(folder_of(path)?)).await
@@ -371,7 +371,7 @@ impl DurableFolder {
     }
 }
 
-/// No ETag: a file that is read again is looked at again.
+/// No ETag: a file that is read again is looked up again.
 fn written() -> PutResult {
     PutResult {
         e_tag: None,
@@ -379,12 +379,12 @@ fn written() -> PutResult {
     }
 }
 
-/// A large file that is written in parts.
+/// A large file, written in parts.
 #[derive(Debug)]
 struct Upload {
     writer: Arc<Writer>,
     path: PathBuf,
-    /// `None` once it is completed or aborted.
+    /// `None` once the upload is completed or aborted.
     file: Option<Arc<NamedTempFile>>,
     offset: u64,
 }
@@ -423,7 +423,7 @@ impl MultipartUpload for Upload {
     }
 
     async fn abort(&mut self) -> Result<()> {
-        // A temporary file goes with its last owner.
+        // A temporary file is deleted when its last owner is dropped.
         self.file = None;
         Ok(())
     }
@@ -436,7 +436,7 @@ mod tests {
 
     use super::*;
 
-    /// Notes what is synced, and whether the file in question has its name by then.
+    /// Records each sync, and whether the file under test already has its name.
     #[derive(Debug, Default)]
     struct Notes {
         file: PathBuf,
@@ -489,7 +489,7 @@ mod tests {
         ];
         assert_eq!(notes.take(), expected);
 
-        // Folders are known from now on.
+        // The folders are known from now on.
         store.put(&location, "more".into()).await.unwrap();
         let expected = [note("file of 4 bytes", true), note("_staging", true)];
         assert_eq!(notes.take(), expected);
@@ -513,7 +513,7 @@ mod tests {
         store.copy(&location, &copy).await.unwrap();
         assert_eq!(notes.take(), [note("events", true)]);
 
-        // Somebody removes the table.
+        // The table is deleted.
         fs::remove_dir_all(root.join("events")).unwrap();
         store.put(&location, "rows".into()).await.unwrap();
         assert_eq!(notes.take().len(), 4);

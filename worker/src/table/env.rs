@@ -1,5 +1,5 @@
-//! What a table takes from the outside besides its store: time, waiting and chance. They are behind a trait so that
-//! the simulation can have an environment of its own, in which a seed says everything that happens.
+//! A table's dependencies besides its store: time, waiting and randomness. They are behind a trait, so that the simulation can
+//! provide an environment in which the seed determines everything that happens.
 
 use std::fmt::Debug;
 use std::time::{Duration, SystemTime};
@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-/// Time, waiting and chance.
+/// Time, waiting and randomness.
 pub(super) trait Env: Debug + Send + Sync {
     /// The time of this machine.
     fn now(&self) -> SystemTime;
@@ -15,43 +15,43 @@ pub(super) trait Env: Debug + Send + Sync {
     /// Waits.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
 
-    /// A number that nobody else has.
+    /// A unique number.
     fn unique(&self) -> u128;
 
-    /// A bound of the code. The simulation's are smaller, so that a few log files reach them.
+    /// A limit in the code. The simulation has smaller limits, so that a few log files reach them.
     fn bound(&self, usual: usize) -> usize {
         usual
     }
 
-    /// Whether this guard of the protocol is kept. Only the simulation takes one away, to see that it notices.
+    /// Whether this guard of the protocol is on. Only the simulation disables a guard, to verify that it finds the violation.
     fn keeps(&self, _: Guard) -> bool {
         true
     }
 }
 
-/// What the promise of counting once rests on, each a line or two of the code. The simulation shows of each that
-/// without it the promise breaks.
+/// Guards that exactly-once depends on, each a line or two of code. The simulation disables each in turn and must find a
+/// violation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Guard {
-    /// A commit drops what the ledger has.
+    /// A commit drops log files that the ledger already has.
     LedgerCheck,
-    /// A commit is written as exactly the version after the one that it was computed from, or not at all.
+    /// A commit is written as exactly the version after the one that it is based on, or not at all.
     ExactVersion,
-    /// Staged files are deleted only after a freshly read ledger has them.
+    /// Staged files are deleted only after a freshly read ledger contains them.
     ReadBack,
-    /// A commit that has taken too long is not written: its new files may have been taken for orphans.
+    /// A commit that took too long is not written: vacuum may have taken its new files for orphans.
     Deadline,
-    /// Files that no version refers to are young commits' until they are old.
+    /// Files that no version refers to are kept until they are old: they may belong to a commit in progress.
     OrphanGrace,
-    /// Files that were replaced stay for those who read an older version.
+    /// Replaced files are kept for readers of older versions.
     ReplacedGrace,
-    /// No two attempts to commit write a manifest of the same name.
+    /// Two attempts to commit never write a manifest with the same name.
     UniqueManifest,
-    /// What is set aside is one version of a staged file: the log file may be staged anew.
+    /// A note sets aside one version of a staged file: the log file may be staged again.
     SetAsideVersion,
 }
 
-/// This machine.
+/// The real machine.
 #[derive(Debug)]
 pub(super) struct SystemEnv;
 

@@ -1,24 +1,24 @@
-//! Lines on which a rollup's SQL fails. Each costs that line for that rollup; the ledger's entry of the log file counts them
-//! all, and has the first ones as examples.
+//! Lines on which a rollup's SQL fails. A failed line is left out of that rollup only. The ledger's entry of the log file
+//! counts all of them, and holds the first ones as examples.
 
 use serde::{Deserialize, Serialize};
 
-/// Examples that are kept of a log file.
+/// Maximum number of examples kept for a log file.
 const KEPT_MAX: usize = 100;
 
-/// What the examples of a log file may take in all, in bytes. The entries of an hour's log files are written anew by each
-/// commit, and visitors write the lines.
+/// Maximum size of all examples of a log file, in bytes. Each commit rewrites the entries of an hour's log files, and
+/// clients control the content of lines.
 const KEPT_BYTES_MAX: usize = 4 * 1024;
 
-/// What is kept of a reason, in bytes: it may quote what a visitor wrote.
+/// Maximum length of a kept reason, in bytes: it may quote text from a request.
 const REASON_BYTES_MAX: usize = 200;
 
 /// The failed lines of a log file, for one rollup.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct FailedLines {
-    /// How many there are.
+    /// Number of failed lines.
     pub count: u64,
-    /// The first of them.
+    /// The first failed lines.
     pub kept: Vec<FailedLine>,
     bytes: usize,
 }

@@ -1,9 +1,9 @@
-//! The lease of a table: who commits, settles and vacuums it. It saves the work of those who would lose the race for
-//! the next version, and nothing rests on it: two that both believe to have it do each other no harm.
+//! The lease of a table: decides which process maintains it. The lease saves work that would lose the race for the next
+//! version. Correctness does not depend on it: two processes that both believe that they hold it do no harm.
 //!
-//! In a folder it is a lock of the operating system, which goes with its holder. Elsewhere it is the object
-//! `_lease`, replaced by compare-and-swap. Its holder writes it anew every few seconds while at work; who sees it
-//! unchanged for longer takes it over. Only one's own clock says how long that is, so that clocks need not agree.
+//! In a folder, the lease is an operating system lock, which is released when its holder exits. Elsewhere it is the object
+//! `_lease`, replaced by compare-and-swap. While at work, the holder rewrites the object every few seconds. A process that sees
+//! it unchanged for longer takes it over. It measures this time by its own clock, so clocks need not agree.
 
 use std::fs::{File, TryLockError};
 use std::path::PathBuf;
@@ -20,38 +20,38 @@ use super::{Table, TableError, folder, retrying};
 
 const NAME: &str = "_lease";
 
-/// After so long without a sign of life its holder is taken for dead. Shorter, and a holder that is slow for a
-/// moment is robbed of work half done; longer, and a table stands still for so long when its holder has died.
+/// Time without a renewal after which the holder is taken for dead. If it is too short, a holder that is briefly slow loses
+/// the lease with its work half done. If it is too long, the table waits that long when its holder has died.
 const LIFETIME: Duration = Duration::from_secs(15);
 
-/// How often its holder gives a sign of life while at work.
+/// Interval at which the holder renews the lease while at work.
 const RENEWAL: Duration = Duration::from_secs(5);
 
-/// How often to ask for a lease that another holds.
+/// Interval for polling a lease that another process holds.
 pub(super) const POLL: Duration = Duration::from_secs(1);
 
-/// How the lease of a table is kept.
+/// How the lease of a table is stored.
 #[derive(Debug)]
 pub(super) enum Kind {
     Folder(PathBuf),
     Object(Mutex<Option<Seen>>),
 }
 
-/// The lease as somebody else holds it.
+/// The lease as last seen in the hands of another process.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Seen {
     version: Option<String>,
     since: SystemTime,
 }
 
-/// What the object says.
+/// The content of the lease object.
 #[derive(Debug, Serialize, Deserialize)]
 struct Content {
-    /// `None` once it has been given back.
+    /// `None` once the lease has been released.
     holder: Option<String>,
 }
 
-/// The lease, held. [`Lease::release`] gives it back; if its holder dies, it becomes free by itself.
+/// The lease, held. [`Lease::release`] gives it back. If its holder dies, it becomes free by itself.
 #[derive(Debug)]
 pub struct Lease {
     held: Held,
@@ -80,7 +80,7 @@ impl Kind {
 }
 
 impl Table {
-    /// Takes the table's lease. `None`: another has it.
+    /// Takes the table's lease. `None`: another process holds it.
     pub async fn try_lease(&self) -> Result<Option<Lease>, TableError> {
         let held = match &self.lease {
             Kind::Folder(path) => lock(path),
@@ -89,7 +89,7 @@ impl Table {
         Ok(held.map(|held| Lease { held }))
     }
 
-    /// Takes the table's lease, if its holder gives it back or has died. `None`: the holder is alive.
+    /// Takes the table's lease once its holder releases it or has died. `None`: the holder is alive.
     pub async fn wait_for_lease(&self) -> Result<Option<Lease>, TableError> {
         let begun = self.env.now();
         loop {
@@ -128,10 +128,10 @@ impl Table {
             .await
         {
             Ok(put) => put.into(),
-            // Somebody else may have it now, or the answer was lost.
+            // Another process may hold it now, or the answer was lost.
             Err(error) => match self.version_of(&holder).await {
                 Some(version) => version,
-                // Nobody has it. Who waited for its holder would wait for ever, and be told nothing.
+                // No process holds it. A caller that waited for a holder would wait forever, without an error.
                 None if retrying::may_pass(&error) => return Err(error.into()),
                 None => return Ok(None),
             },
@@ -145,7 +145,7 @@ impl Table {
         }))
     }
 
-    /// The lease's version, if this one holds it.
+    /// The lease's version, if `holder` holds it.
     async fn version_of(&self, holder: &str) -> Option<UpdateVersion> {
         let found = self.store.get(&Path::from(NAME)).await.ok()?;
         let version = version_of(&found);
@@ -161,7 +161,7 @@ fn version_of(found: &GetResult) -> UpdateVersion {
     }
 }
 
-/// Whether the holder has given no sign of life for too long, as far as seen from here.
+/// Whether the holder has not renewed the lease for too long, as seen from this process.
 fn expired(seen: &Mutex<Option<Seen>>, version: Option<&String>, now: SystemTime) -> bool {
     let Ok(mut seen) = seen.lock() else {
         return false;
@@ -180,7 +180,7 @@ fn expired(seen: &Mutex<Option<Seen>>, version: Option<&String>, now: SystemTime
     }
 }
 
-/// Locks the file. Without it commits are right too, so that one that can't be had is not waited for.
+/// Locks the file. Commits are correct without the lock, so an error does not stop them.
 fn lock(path: &PathBuf) -> Option<Held> {
     let file = File::options()
         .create(true)
@@ -209,7 +209,7 @@ fn content(holder: Option<&str>) -> Result<Vec<u8>, TableError> {
 }
 
 impl Lease {
-    /// What somebody has who believes to hold the lease, and does not.
+    /// A stale lease, held by a process that has since been replaced.
     #[cfg(test)]
     pub(super) fn of_nobody() -> Self {
         Self {
@@ -217,8 +217,8 @@ impl Lease {
         }
     }
 
-    /// Gives a sign of life if the last one was some time ago. To be called now and then during long work. Returns
-    /// whether the lease is still held.
+    /// Renews the lease if the last renewal was some time ago. Call it from time to time during long work. Returns whether
+    /// the lease is still held.
     pub async fn renew(&mut self) -> bool {
         let Held::Object {
             env,
@@ -237,7 +237,7 @@ impl Lease {
         !matches!(self.held, Held::Lost)
     }
 
-    /// Gives it back, so that another may take it at once.
+    /// Releases the lease, so that another process can take it at once.
     pub async fn release(mut self) {
         self.write(None).await;
     }
@@ -267,8 +267,8 @@ impl Lease {
                 *version = put.into();
                 *renewed = now;
             }
-            // Another has taken it, or it is not known: whoever does without it only risks a lost race. If the store can't be
-            // reached, its requests have been logged.
+            // Another process has taken it, or that is unknown. Working without the lease only risks a lost race. If the
+            // store can't be reached, its failed requests have been logged.
             Err(error) => {
                 tracing::debug!(%error, "lease lost");
                 self.held = Held::Lost;

@@ -1,9 +1,9 @@
 //! The ledger: which log files a table has counted.
 //!
-//! It is cut in shards by the hour in the log files' names, so that a commit rewrites only the hours that it
-//! touches. Its objects are immutable: a shard that grows gets a new object, and a new manifest,
-//! `_ledger/<version>.parquet`, names the object of every shard. Delta's log points at the manifest by one `txn`
-//! action, so that the data and the ledger change in one atomic commit, and a reader finds both with one look.
+//! The ledger is divided into shards by the hour in the log files' names, so that a commit rewrites only the hours that it
+//! touches. Its objects are immutable. A shard that grows gets a new object, and a new manifest, `_ledger/<version>.parquet`,
+//! names the object of every shard. One `txn` action in Delta's log points to the manifest. So the data and the ledger change
+//! in one atomic commit, and a reader gets both by reading one version.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -25,21 +25,20 @@ use super::env::{Env, Guard};
 use super::parquet_file::{self, Opened, ParquetFile, Use};
 use super::{FailedLine, TableError, milliseconds};
 
-/// The application whose `txn` version is the version of the ledger's manifest.
+/// The application of the `txn` action. The action's version is the version of the ledger's manifest.
 pub(super) const APPLICATION: &str = "logmill.ledger";
 
 pub(super) const FOLDER: &str = "_ledger";
 
-/// Shards that are read and written at once: enough to hide a store's latency when log files of many hours come
-/// together.
+/// Shards read and written concurrently: enough to hide the store's latency when log files of many hours arrive together.
 pub(super) const SHARDS_AT_ONCE: usize = 16;
 
-/// What the ledger says of a log file.
+/// The ledger's entry for a log file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// Its URI.
     pub log_file: String,
-    /// The log table that its lines are rows of.
+    /// The log table that its lines belong to.
     pub log_table: String,
     /// Its size in bytes, as stored.
     pub bytes: i64,
@@ -47,30 +46,30 @@ pub struct Entry {
     pub etag: String,
     /// The size of its text in bytes.
     pub text_bytes: i64,
-    /// Its lines, the rejected ones included.
+    /// Number of lines, including rejected lines.
     pub lines: i64,
-    /// Lines that are no log lines.
+    /// Number of rejected lines.
     pub rejected_lines: i64,
-    /// Rows that the rollup made of it, before they were merged with others.
+    /// Number of rows that the rollup made of it, before merging with other log files.
     pub rows: i64,
     /// The time of its earliest line, in milliseconds since 1970.
     pub first_time: Option<i64>,
     /// The time of its latest line, in milliseconds since 1970.
     pub last_time: Option<i64>,
-    /// Lines on which the rollup fails: they are in no row.
+    /// Number of failed lines: those on which the rollup fails. They are in no row.
     #[serde(default)]
     pub failed_lines: i64,
-    /// The first of them.
+    /// The first failed lines.
     #[serde(default)]
     pub failures: Vec<FailedLine>,
-    /// The hours or days that its rows belong to: those that follow one another as `first..last`. `None` of what was staged
+    /// The hours or days that its rows belong to; consecutive ones are written as `first..last`. `None` if it was staged
     /// before format 2.
     #[serde(default)]
     pub slots: Option<Vec<String>>,
 }
 
 impl Entry {
-    /// The column of [`Entry::batch`] that has the failed lines, as JSON.
+    /// The column of [`Entry::batch`] that holds the failed lines, as JSON.
     pub(crate) const FAILURES: &str = "failures";
 
     /// The schema of [`Entry::batch`].
@@ -94,7 +93,7 @@ impl Entry {
         ]))
     }
 
-    /// Entries as rows.
+    /// Converts entries to rows.
     pub fn batch(entries: &[Self]) -> Result<RecordBatch, TableError> {
         let text = |get: fn(&Self) -> &str| -> Arc<dyn Array> {
             Arc::new(
@@ -169,7 +168,7 @@ impl Entry {
             (number("bytes")?, number("text_bytes")?, number("lines")?);
         let (rejected_lines, rows) = (number("rejected_lines")?, number("rows")?);
         let (first_time, last_time) = (time("first_time")?, time("last_time")?);
-        // Ledgers of format 1 don't have these.
+        // Absent in ledgers of format 1.
         let failed_lines = number("failed_lines");
         let (failures, slots) = (text("failures"), text("slots"));
         let entries = (0..batch.num_rows()).map(|row| Self {
@@ -197,12 +196,12 @@ impl Entry {
     }
 }
 
-/// The ledger as one version of the table has it.
+/// The ledger of one version of the table.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     /// The version of its manifest; `None` if nothing has been counted yet.
     version: Option<i64>,
-    /// The object of each shard.
+    /// The name of each shard's object.
     shards: BTreeMap<Shard, String>,
 }
 
@@ -238,7 +237,7 @@ impl Ledger {
         })
     }
 
-    /// Everything in the store that it consists of.
+    /// The paths of all objects that the ledger consists of.
     pub(super) fn paths(&self) -> impl Iterator<Item = Path> {
         let shards = self.shards.iter();
         shards
@@ -251,7 +250,7 @@ impl Ledger {
         self.shards.keys()
     }
 
-    /// What a shard holds.
+    /// The entries of a shard.
     pub(super) async fn entries(
         &self,
         store: &Arc<dyn ObjectStore>,
@@ -268,7 +267,7 @@ impl Ledger {
         Ok(entries)
     }
 
-    /// What these shards hold.
+    /// The entries of these shards.
     pub(super) async fn entries_of(
         &self,
         store: &Arc<dyn ObjectStore>,
@@ -283,7 +282,7 @@ impl Ledger {
         Ok(entries.into_iter().flatten().collect())
     }
 
-    /// The log files that these shards hold.
+    /// The ids of the log files in these shards.
     pub(super) async fn counted(
         &self,
         store: &Arc<dyn ObjectStore>,
@@ -298,7 +297,7 @@ impl Ledger {
         Ok(ids.into_iter().flatten().collect())
     }
 
-    /// The log files that a shard holds. Of what it says of them nothing else is read.
+    /// The ids of the log files in a shard. Reads only the column of URIs.
     async fn ids(
         &self,
         store: &Arc<dyn ObjectStore>,
@@ -322,8 +321,8 @@ impl Ledger {
         Ok(ids)
     }
 
-    /// Writes the ledger with these entries added. It counts from the commit on that has the transaction, and
-    /// not at all if there never is one.
+    /// Writes the ledger with these entries added. It takes effect with the commit that contains the transaction, and never
+    /// takes effect without one.
     pub(super) async fn extended(
         &self,
         store: &Arc<dyn ObjectStore>,
@@ -374,7 +373,7 @@ impl Ledger {
             .collect();
         all.extend(entries);
         let copies = copies(&fresh, &all);
-        // Neighbours are alike, which compresses well.
+        // Similar URIs next to each other compress well.
         all.sort_by(|left, right| left.log_file.cmp(&right.log_file));
         let object = format!("{unique:032x}");
         write(store, shard_path(&shard, &object), &Entry::batch(&all)?).await?;
@@ -386,11 +385,11 @@ impl Ledger {
     }
 }
 
-/// A ledger that has been written with entries added.
+/// A ledger that was written with entries added.
 pub(super) struct Extended {
-    /// What points at it.
+    /// The action that points to it.
     pub(super) transaction: Transaction,
-    /// Added log files that have the name of another one: each one's URI, and the other's.
+    /// Added log files that have the same name as another one: the URI of each, and of the other one.
     pub(super) copies: Vec<(String, String)>,
 }
 
@@ -400,8 +399,8 @@ struct ExtendedShard {
     copies: Vec<(String, String)>,
 }
 
-/// Log files among the fresh ones that have the name of another one, in another folder. Names that are the same have the same
-/// hour, so the shard of the one is that of the other, and is in hand.
+/// Finds fresh log files that have the same name as another one, in another folder. Equal names have the same hour, so both
+/// log files are in the same shard, which has been read already.
 fn copies(fresh: &[LogFile], all: &[Entry]) -> Vec<(String, String)> {
     let named = |log_file: &LogFile| log_file.given_name().map(str::to_owned);
     let fresh: HashMap<String, &str> = fresh
@@ -416,12 +415,11 @@ fn copies(fresh: &[LogFile], all: &[Entry]) -> Vec<(String, String)> {
     copies.collect()
 }
 
-/// A version that no other attempt to commit takes, even one that believes it holds the same lease: the time,
-/// so that versions ascend, and 20 random bits. Two attempts that wrote the same manifest could otherwise
-/// commit each other's.
+/// A version that no other commit attempt uses, even one that believes it holds the same lease: the time, so that versions
+/// ascend, and 20 random bits. If two attempts wrote the same manifest, each could commit the other's ledger.
 fn unique_version(env: &dyn Env) -> i64 {
     let random = (env.unique() & ((1 << 20) - 1)) as i64;
-    // Milliseconds fill 43 bits until the year 2248.
+    // Milliseconds since 1970 fit into 43 bits until the year 2248.
     ((milliseconds(env.now()) << 20) | random) & i64::MAX
 }
 
@@ -452,8 +450,8 @@ async fn read(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Vec<RecordBat
 ///
 /// # Errors
 ///
-/// [`TableError::Damaged`] if it is not as it was written. One that is not there may belong to a version that is no longer the
-/// last.
+/// [`TableError::Damaged`] if it is not as it was written. A missing object is not reported as damage: it may belong to a
+/// version that is no longer the latest.
 async fn open(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Opened, TableError> {
     let opened = parquet_file::open_whole(store, path).await;
     opened.map_err(TableError::into_damage)
@@ -536,7 +534,7 @@ mod tests {
                 .unwrap()
                 .contains(&LogFile::new("s3://b/3").id())
         );
-        // The version before is as it was.
+        // The previous version is unchanged.
         let before = Ledger::load(&store, Some(version)).await.unwrap();
         assert_eq!(
             before.entries(&store, &one).await.unwrap(),
@@ -562,7 +560,7 @@ mod tests {
             [(in_folder("copies"), in_folder("a"))]
         );
         assert!(copies(&fresh, &all[2..]).is_empty());
-        // Both may come by one commit, and are told once.
+        // One commit may add both. The pair is reported once.
         let both = [in_folder("copies"), in_folder("a")].map(LogFile::new);
         assert_eq!(copies(&both, &all).len(), 1);
     }

@@ -1,5 +1,5 @@
-//! How rows of the same group become one: the rule of each column, and from the rules the SQL that merges.
-//! It is derived once, and serves wherever rows of a table meet.
+//! How rows of the same group are merged: a rule for each column, and the SQL that is derived from the rules. It is derived
+//! once, and used wherever rows of a table are merged.
 
 use std::fmt;
 
@@ -10,19 +10,19 @@ pub enum MergeRule {
     GroupKey,
     /// Counts and sums add up.
     Sum,
-    /// A sum of integers, which is computed anew of its exact state: NULL where a bigint can't hold it.
+    /// A sum of integers, computed anew from its exact state: NULL if it does not fit into a bigint.
     BigintSum,
-    /// The smallest.
+    /// The smallest value.
     Min,
-    /// The largest.
+    /// The largest value.
     Max,
-    /// True if any is.
+    /// True if any value is true.
     BoolOr,
-    /// True if all are.
+    /// True if all values are true.
     BoolAnd,
-    /// Sketches of distinct values unite.
+    /// Merges sketches of distinct values.
     HyperLogLog,
-    /// Sketches of a distribution unite.
+    /// Merges sketches of a distribution.
     TDigest,
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn sum_state(column: &str) -> String {
     format!("{column}__sum")
 }
 
-/// The SQL that makes one row per group of the rows of `table`, whose columns have these rules.
+/// The SQL that merges the rows of `table` into one row per group. `columns` are its columns and their rules.
 pub(crate) fn merge_sql<'a>(
     columns: impl IntoIterator<Item = (&'a str, MergeRule)>,
     table: &str,

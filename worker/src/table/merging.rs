@@ -1,4 +1,4 @@
-//! Merging rows of a table: sorted streams of rows, staged and live, become one, in which each group has one row.
+//! Merges rows of a table: sorted streams of staged and live rows become one stream, with one row per group.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -34,7 +34,7 @@ const SORTED: SortOptions = SortOptions {
     nulls_first: true,
 };
 
-/// The column that says, while rows are merged, whether a group is in the table already.
+/// The column that marks, during a merge, the groups that are in the table already.
 const LIVE: &str = "is live";
 
 /// Folded rows of one time that are held before they are merged with each other, and their size in bytes.
@@ -48,27 +48,27 @@ pub(super) struct Merge {
     ordering: LexOrdering,
     slot_column: usize,
     is_other: Option<usize>,
-    /// Group keys but for the time and `is_other`.
+    /// Group keys other than the time and `is_other`.
     other_keys: Vec<usize>,
-    /// Sorted rows become one row per group, sorted. Holds one group in memory at a time.
+    /// Folds sorted rows into one row per group, sorted. Holds one group in memory at a time.
     fold: StreamPlan,
-    /// The same for rows that say whether they are live.
+    /// The same for rows that are tagged as live or not.
     fold_tagged: Option<StreamPlan>,
 }
 
-/// What a slot has room for beside the groups that it has.
+/// The remaining room of a slot for new groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Room {
     pub(super) groups: u64,
     pub(super) bytes: u64,
 }
 
-/// The room of all slots that rows may belong to.
+/// The remaining room of all slots that rows may belong to.
 #[derive(Debug)]
 pub(super) struct Rooms {
-    /// Of slots that have groups.
+    /// Slots that have groups.
     pub(super) of: BTreeMap<Slot, Room>,
-    /// Of each other one.
+    /// Any other slot.
     pub(super) elsewhere: Room,
 }
 
@@ -114,7 +114,7 @@ impl Merge {
         })
     }
 
-    /// Makes one row per group of sorted streams that each have one row per group. `size` is that of all of their rows.
+    /// Merges sorted streams that each have one row per group into one such stream. `size` is the total size of their rows.
     pub(super) async fn fold(
         &self,
         sorted: Vec<SendableRecordBatchStream>,
@@ -125,8 +125,8 @@ impl Merge {
             .await
     }
 
-    /// The same of fresh rows and live ones, where slots may be full: of each group that is not live and for which there is
-    /// no room, the rows are folded into the one row of their time that stands for all such groups.
+    /// The same for fresh and live rows, if slots may be full. The rows of groups that are not live, and for which there is no
+    /// room, are folded: each time has one row that represents all such groups.
     pub(super) async fn fold_within(
         &self,
         fresh: Vec<SendableRecordBatchStream>,
@@ -154,7 +154,8 @@ impl Merge {
             other_keys: self.other_keys.clone(),
             rooms,
         };
-        // What is folded has equal keys, and comes where its row belongs: the same fold makes one row of it.
+        // Folded rows have equal keys and are at the position of the row that represents them, so the same fold makes one row
+        // of them.
         let rows = within.fold_beyond(groups, self.fold.clone());
         let rows = RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows);
         self.folded(&self.fold, Box::pin(rows), Arc::clone(&self.schema))
@@ -199,7 +200,7 @@ impl Merge {
     }
 }
 
-/// Plans what makes one row per group of rows that come sorted by these keys.
+/// Plans a fold: one row per group, of rows that are sorted by these keys.
 async fn plan_fold(
     columns: &[(&str, MergeRule)],
     keys: &[&str],
@@ -256,8 +257,8 @@ struct Within {
 }
 
 impl Within {
-    /// Sorted rows, one per tagged group, in which those that there is no room for have lost their keys. They come after the
-    /// other rows of their time, where the row belongs that stands for them.
+    /// Sorted rows, one per tagged group. Rows for which there is no room lose their keys. They are moved after the other rows
+    /// of their time, to the position of the row that represents them.
     fn fold_beyond(
         mut self,
         mut groups: SendableRecordBatchStream,
@@ -269,7 +270,7 @@ impl Within {
                 let kept = self.kept(&batch)?;
                 let columns: Vec<usize> = (0..self.schema.fields().len()).collect();
                 let batch = batch.project(&columns)?;
-                // Most often there is room for all, and nothing to put in another place.
+                // Usually there is room for all rows, and nothing moves.
                 if folded.is_empty() && kept.true_count() == kept.len() {
                     yield batch;
                     continue;
@@ -294,7 +295,7 @@ impl Within {
                             }
                         }
                     }
-                    // Rows of groups are before the row of others, which is the last of its time.
+                    // Within a time, the row of other groups is last.
                     let (groups, others) = self.others_last(&filter_record_batch(&rows, &kept)?)?;
                     if groups.num_rows() > 0 {
                         yield groups;
@@ -310,7 +311,8 @@ impl Within {
         }
     }
 
-    /// Which rows keep their keys: those that are live or stand for others, and as many more as there is room for.
+    /// Marks the rows that keep their keys: live rows, rows that represent other groups, and as many more as there is room
+    /// for.
     fn kept(&mut self, batch: &RecordBatch) -> Result<BooleanArray> {
         let live = batch.column(batch.num_columns() - 1).as_boolean();
         let is_other = batch.column(self.is_other).as_boolean();
@@ -343,7 +345,7 @@ impl Within {
 
     fn others_last(&self, rows: &RecordBatch) -> Result<(RecordBatch, RecordBatch)> {
         let is_other = rows.column(self.is_other).as_boolean();
-        // They are sorted by it within a time.
+        // Within a time, rows are sorted by `is_other`.
         let groups = (0..rows.num_rows())
             .position(|row| is_other.value(row))
             .unwrap_or(rows.num_rows());
@@ -354,7 +356,7 @@ impl Within {
     }
 }
 
-/// Where the rows of each time are in a sorted batch.
+/// The range of rows of each time in a sorted batch.
 fn by_time(batch: &RecordBatch, time: usize) -> Result<Vec<Range<usize>>> {
     Ok(arrow::compute::partition(&[Arc::clone(batch.column(time))])?.ranges())
 }
@@ -364,7 +366,7 @@ fn same_time(left: &RecordBatch, right: &RecordBatch, time: usize) -> Result<boo
     Ok(of(left)? == of(right)?)
 }
 
-/// Rows sorted by these columns, in batches of a bounded size.
+/// Sorts rows by these columns, into batches of a bounded size.
 pub(super) fn sorted(batches: Vec<RecordBatch>, keys: &[usize]) -> Result<Vec<RecordBatch>> {
     let Some(first) = batches.first() else {
         return Ok(batches);
@@ -373,14 +375,14 @@ pub(super) fn sorted(batches: Vec<RecordBatch>, keys: &[usize]) -> Result<Vec<Re
         let data_type = first.column(key).data_type().clone();
         SortField::new_with_options(data_type, SORTED)
     });
-    // As bytes that are in the order of rows: quicker to compare than columns one after the other.
+    // Encode keys as bytes that sort like the rows: comparing them is faster than comparing column by column.
     let converter = RowConverter::new(fields.collect())?;
     let mut bytes = converter.empty_rows(0, 0);
     for batch in &batches {
         let columns: Vec<ArrayRef> = keys.iter().map(|&key| batch.column(key).clone()).collect();
         converter.append(&mut bytes, &columns)?;
     }
-    // Where each row is: its batch, and its place in it.
+    // The position of each row: its batch, and its index in the batch.
     let places = batches
         .iter()
         .enumerate()
@@ -395,7 +397,7 @@ pub(super) fn sorted(batches: Vec<RecordBatch>, keys: &[usize]) -> Result<Vec<Re
     rows.collect()
 }
 
-/// Gives rows the types in which a table stores them.
+/// Casts rows to the types in which a table stores them.
 pub(super) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let columns = batch.columns().iter().zip(schema.fields());
     let columns = columns.map(|(column, field)| cast(column, field.data_type()));
@@ -403,7 +405,7 @@ pub(super) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
 
-/// Parquet's stream as one of a table's rows. `date` is that of the partition, of a data file.
+/// Turns rows read from Parquet into rows of a table. `date` is the partition's value, for a data file.
 pub(super) fn rows_of(
     definition: &Definition,
     date: Option<Option<String>>,
@@ -426,10 +428,10 @@ pub(super) fn rows_of(
     Box::pin(RecordBatchStreamAdapter::new(schema, rows))
 }
 
-/// Gives rows that were read the columns of the table: the partition's, and those that format 1 did not have.
+/// Adds table columns that the rows of a file lack: the partition column, and those that format 1 did not have.
 struct Complete {
     schema: SchemaRef,
-    /// The sum of each exact state.
+    /// The column of each exact state, and the column of its sum.
     states: BTreeMap<usize, usize>,
     date: Option<Option<String>>,
 }

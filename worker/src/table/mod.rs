@@ -1,7 +1,6 @@
 //! Tables: Delta Lake tables with a ledger of the log files that they have counted.
 //!
-//! Everything that matters is in the table's folder, and what is under a name that begins with `_` readers
-//! leave alone:
+//! A table's folder holds everything that matters. Readers ignore names that begin with `_`:
 //!
 //! ```text
 //! events/_delta_log/…                        which files are the table, version by version
@@ -78,33 +77,33 @@ pub use waiting::Waiting;
 use env::Env;
 use slot::Slot;
 
-/// The format of tables that this version writes. It reads and feeds those before, and gives them this one with its first
-/// commit.
+/// The format of tables that this version writes. It also reads and stages for tables of older formats; its first commit
+/// upgrades them.
 ///
-/// | format | what is new |
+/// | format | new |
 /// |---|---|
 /// | 1 | |
 /// | 2 | exact states of integer sums; `is_other`; staged rows are sorted runs; the ledger has slots and failed lines |
 const FORMAT: u32 = 2;
 
-/// The property of a Delta table that holds its format. Format 1 had none.
+/// The property of a Delta table that holds its format. Absent in format 1.
 const FORMAT_PROPERTY: &str = "logmill.format";
 
-/// The property of a Delta table that holds the SQL which it is the result of.
+/// The property of a Delta table that holds the table's SQL.
 const SQL_PROPERTY: &str = "logmill.rollup";
 
-/// The same in format 1. It is gone from newer tables, so that programs which know no formats refuse them.
+/// The same in format 1. Newer tables don't have it, so that programs that know no formats refuse them.
 const FIRST_SQL_PROPERTY: &str = "logmill.sql";
 
 /// What went wrong with a table.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
-    /// The place for tables is none.
+    /// The location for tables can't be used.
     #[error("{place}: no place for tables: {reason}")]
     Root {
-        /// As it was given.
+        /// The location, as it was given.
         place: String,
-        /// What is wrong with it.
+        /// Why it can't be used.
         reason: String,
     },
     /// A table of this name is the result of another rollup.
@@ -116,7 +115,7 @@ pub enum TableError {
     OtherSql {
         /// The table's name.
         name: String,
-        /// Where it is.
+        /// Its URL.
         url: String,
         /// The SQL that it is the result of.
         stored: String,
@@ -132,38 +131,38 @@ pub enum TableError {
         /// Its format.
         format: u32,
     },
-    /// An object of the table is not as it was written, or not there.
+    /// An object of the table is missing, or is not as it was written.
     #[error(
         "{object} {what}. Put the object back as it was; or remove the table's folder, and have the table built anew from \
          the logs: by `logmill run`, or by `logmill replay` to the queue of its workers"
     )]
     Damaged {
-        /// The object, under the table's folder.
+        /// The object's path, relative to the table's folder.
         object: String,
-        /// What is the matter with it.
+        /// A description of the damage.
         what: String,
     },
-    /// Something in a table's folder that logmill has not written.
+    /// An object in a table's folder that logmill has not written.
     #[error("{path}: {what}")]
     NotOurs {
-        /// The file, under the table's folder.
+        /// The path, relative to the table's folder.
         path: String,
-        /// What it is not.
+        /// A description of the object.
         what: String,
     },
-    /// It can't be told whether a commit has landed, or another came before it. Commit again: what has landed
-    /// will be found in the ledger.
+    /// The outcome of a commit is unknown: it may have been written, or another commit may have come first. Commit again: the
+    /// ledger shows what was written.
     #[error("the commit's outcome is not known: {0}")]
     Unknown(String),
     /// A file can't be read or written.
     #[error("{path}")]
     Parquet {
-        /// The file, under the table's folder.
+        /// The file's path, relative to the table's folder.
         path: String,
-        /// What went wrong with it.
+        /// The underlying error.
         source: ParquetError,
     },
-    /// The store refused.
+    /// The object store returned an error.
     #[error("storage")]
     Store(#[from] object_store::Error),
     /// The table's log can't be read or written.
@@ -185,12 +184,12 @@ impl TableError {
         }
     }
 
-    /// Whether the object is not there, or no longer.
+    /// Whether an object is missing.
     fn is_not_found(&self) -> bool {
         self.has_cause(|cause| matches!(cause, object_store::Error::NotFound { .. }))
     }
 
-    /// The object that is not there, by its place in the store.
+    /// The path in the store of the missing object.
     pub(crate) fn missing_object(&self) -> Option<&str> {
         causes(self).find_map(|cause| match cause {
             object_store::Error::NotFound { path, .. } => Some(path.as_str()),
@@ -198,13 +197,13 @@ impl TableError {
         })
     }
 
-    /// Whether somebody else was at work, most likely: the outcome is not known, or an object has gone or is another now.
-    /// Delta's kernel does not say why it can't read a log; it may be one of these.
+    /// Whether another process was probably at work: the outcome is unknown, or an object is missing or has been replaced.
+    /// Delta's kernel does not say why it can't read a log, so its errors count as races too.
     fn is_race(&self) -> bool {
         matches!(self, Self::Delta(DeltaTableError::KernelError(_))) || self.is_lost_race()
     }
 
-    /// The same of what a commit does. When the log can't be read, reading it has been attempted again already.
+    /// The same for a commit. Kernel errors don't count: reading the log has already been retried.
     fn is_lost_race(&self) -> bool {
         matches!(self, Self::Unknown(_))
             || self.has_cause(|cause| {
@@ -215,12 +214,12 @@ impl TableError {
             })
     }
 
-    /// Whether the same may succeed another time: somebody else was at work, or the store could not be reached.
+    /// Whether a retry may succeed: another process was at work, or the store could not be reached.
     pub fn is_transient(&self) -> bool {
         self.is_race() || self.has_cause(retrying::may_pass)
     }
 
-    /// The object that is not as it was written, if that is what is wrong.
+    /// The damaged object, if damage is the cause.
     fn damage(&self) -> Option<Damage<'_>> {
         let first: &(dyn std::error::Error + 'static) = self;
         let mut causes = std::iter::successors(Some(first), |error| error.source());
@@ -241,7 +240,7 @@ impl TableError {
         })
     }
 
-    /// The same error, as one of a damaged object if it is that.
+    /// Converts the error to [`TableError::Damaged`] if a damaged object is the cause.
     fn into_damage(self) -> Self {
         match self.damage() {
             Some(Damage { object, what }) => Self::Damaged {
@@ -252,12 +251,12 @@ impl TableError {
         }
     }
 
-    /// Whether it is the store that refused.
+    /// Whether the object store is the cause.
     pub(crate) fn is_of_store(&self) -> bool {
         self.has_cause(|_| true)
     }
 
-    /// Whether something is the matter with the table's own folder. The disk, or the bucket, is well, and so may other tables be.
+    /// Whether the table's own folder is the cause. The disk or the bucket works, and other tables may work too.
     pub(crate) fn is_of_its_folder(&self) -> bool {
         self.has_cause(|cause| {
             let object_store::Error::Generic { source, .. } = cause else {
@@ -268,7 +267,7 @@ impl TableError {
         })
     }
 
-    /// Whether the table is no longer the one that it was when it was opened: somebody has removed it, or made another.
+    /// Whether the table is no longer the one that was opened: it has been removed, or replaced by another one.
     pub(crate) fn is_another(&self) -> bool {
         matches!(
             self,
@@ -281,23 +280,23 @@ impl TableError {
     }
 }
 
-/// What the store has said, among the causes of an error.
+/// The object store's errors among the causes of an error.
 fn causes(error: &TableError) -> impl Iterator<Item = &object_store::Error> {
     let first: &(dyn std::error::Error + 'static) = error;
     let all = std::iter::successors(Some(first), |error| error.source());
     all.filter_map(|error| error.downcast_ref().or_else(|| in_io_error(error)))
 }
 
-/// An object that is not as it was written.
+/// An object that is not as it was written, or can't be read.
 struct Damage<'e> {
     object: &'e str,
     what: String,
 }
 
-/// ELOOP, which the standard library has no stable name for.
+/// ELOOP, for which the standard library has no stable name.
 const TOO_MANY_LINKS: i32 = if cfg!(target_os = "macos") { 62 } else { 40 };
 
-/// Whether an object of a folder can't be read, while the disk itself is well.
+/// Whether a single object in a folder can't be read, although the disk works.
 fn is_of_the_disk(error: &object_store::Error) -> bool {
     use std::io::ErrorKind;
     let first: &(dyn std::error::Error + 'static) = error;
@@ -314,8 +313,8 @@ fn is_of_the_disk(error: &object_store::Error) -> bool {
     })
 }
 
-/// What the store said, if it has become an I/O error. That one's source is not the error which it wraps, but the
-/// source of it.
+/// The object store's error that is wrapped in an I/O error. `source` of an I/O error skips the error that it wraps, and
+/// returns that error's source.
 fn in_io_error<'e>(
     error: &'e (dyn std::error::Error + 'static),
 ) -> Option<&'e object_store::Error> {
@@ -335,35 +334,35 @@ pub struct Table {
 }
 
 impl Table {
-    /// What it is.
+    /// The table's definition.
     pub fn definition(&self) -> &Arc<Definition> {
         &self.definition
     }
 
-    /// Begins to stage a log file's rows.
+    /// Starts staging a log file's rows.
     pub(crate) fn staging_file(&self, log_file: &LogFile) -> Result<StagingFile, TableError> {
         StagingFile::create(&self.store, &self.definition, log_file)
     }
 
-    /// The table as it is now.
+    /// Reads the latest version of the table.
     ///
     /// # Errors
     ///
-    /// It can't be read; or it is the result of other SQL by now, as somebody has removed it and made another.
+    /// The table can't be read; or it has been removed and created anew with other SQL.
     pub async fn version(&self) -> Result<Version, TableError> {
         let version = Version::read(&self.definition.name, &self.log_store, &*self.env).await?;
         version.see_same(&self.definition, &self.log_store)?;
         Ok(version)
     }
 
-    /// The log files that are staged, but for those that are set aside.
+    /// The log files that are staged and not set aside.
     pub async fn staged(&self) -> Result<HashSet<LogFileId>, TableError> {
         let staged = staging::list_all(&self.store, &*self.env).await?;
         Ok(staged.into_iter().map(|staged| staged.id).collect())
     }
 }
 
-/// A table as it was at one moment.
+/// A snapshot of a table.
 #[derive(Debug)]
 pub struct Version {
     number: u64,
@@ -373,27 +372,27 @@ pub struct Version {
     sql: String,
     files: Vec<DataFile>,
     ledger: ledger::Ledger,
-    /// Whether there is a checkpoint that can't be read, in whose place versions were read.
+    /// Whether a checkpoint can't be read, so that versions were read instead of it.
     is_without_checkpoint: bool,
 }
 
-/// A file of a table's data.
+/// A data file of a table.
 #[derive(Debug, Clone)]
 pub struct DataFile {
-    /// Its path under the table's folder.
+    /// Its path, relative to the table's folder.
     pub path: String,
     /// Its size in bytes.
     pub bytes: u64,
-    /// The value of the partition column, if it is not NULL.
+    /// The value of the partition column; `None` if it is NULL.
     pub date: Option<String>,
-    /// When it came to be part of the table, in milliseconds since 1970.
+    /// When it was added to the table, in milliseconds since 1970.
     pub modified: i64,
-    /// Delta's statistics of it, as JSON.
+    /// Its Delta statistics, as JSON.
     pub statistics: Option<String>,
 }
 
 impl DataFile {
-    /// Its rows, and what it takes on the store.
+    /// The number of its rows, and its size in the store.
     fn size(&self) -> parquet_file::Size {
         let rows = || {
             let statistics: serde_json::Value =
@@ -420,7 +419,7 @@ impl Version {
     ///
     /// # Errors
     ///
-    /// [`TableError::Damaged`] names the object because of which it can't be read.
+    /// [`TableError::Damaged`] names the object that prevents reading it.
     async fn read(name: &str, log_store: &LogStoreRef, env: &dyn Env) -> Result<Self, TableError> {
         let store = log_store.object_store(None);
         let what = format!("reading {name}");
@@ -458,7 +457,7 @@ impl Version {
         }
     }
 
-    /// Reads the latest version without the objects of the log that are damaged and can be done without.
+    /// Reads the latest version without the damaged objects of the log that are dispensable.
     async fn load_without(
         name: &str,
         log_store: &LogStoreRef,
@@ -475,9 +474,9 @@ impl Version {
         Ok(version)
     }
 
-    /// Fails if the table is the result of other SQL than this definition has.
+    /// Fails if the table is the result of other SQL than this definition's.
     fn see_same(&self, definition: &Definition, log_store: &LogStoreRef) -> Result<(), TableError> {
-        // To take the SQL apart costs a millisecond, and each reading of a table comes here.
+        // Compare the texts first: parsing the SQL costs a millisecond, and each read of a table comes here.
         let is_same =
             self.sql == definition.sql || Definition::identity_of(&self.sql) == definition.identity;
         match is_same {
@@ -543,11 +542,11 @@ impl Version {
         })
     }
 
-    /// Sees that all of its data files are there, in their sizes.
+    /// Checks that all of its data files exist, with the right sizes.
     ///
     /// # Errors
     ///
-    /// [`TableError::Damaged`] names one that is not.
+    /// [`TableError::Damaged`] names a data file that does not.
     pub async fn see_files(&self) -> Result<(), TableError> {
         let mut found: HashMap<String, u64> = HashMap::new();
         let top = self.store.list_with_delimiter(None).await?;
@@ -568,11 +567,11 @@ impl Version {
         Ok(())
     }
 
-    /// Reads the data files that a commit of rows of these slots would write anew.
+    /// Reads the data files that a commit with rows in these slots would rewrite.
     ///
     /// # Errors
     ///
-    /// [`TableError::Damaged`] names one that can't be read, so that no such commit can succeed.
+    /// [`TableError::Damaged`] names a file that can't be read. No such commit can succeed.
     async fn see_slots(&self, slots: &BTreeSet<Slot>) -> Result<(), TableError> {
         for file in commit::touched_files(self, slots)? {
             let opened = parquet_file::open_live(&self.store, &file).await?;
@@ -584,7 +583,7 @@ impl Version {
         Ok(())
     }
 
-    /// Its number.
+    /// The version number.
     pub fn number(&self) -> u64 {
         self.number
     }
@@ -599,12 +598,12 @@ impl Version {
         &self.files
     }
 
-    /// Its columns, with the partition's at the end.
+    /// The table's columns, with the partition column last.
     pub fn schema(&self) -> Result<arrow::datatypes::SchemaRef, TableError> {
         Ok(self.delta.snapshot()?.snapshot().arrow_schema())
     }
 
-    /// Which of these shards' log files it has counted.
+    /// Which log files of these shards the table has counted.
     pub async fn counted(
         &self,
         shards: impl IntoIterator<Item = &Shard>,
@@ -612,7 +611,7 @@ impl Version {
         self.ledger.counted(&self.store, shards).await
     }
 
-    /// What the ledger says of these shards' log files.
+    /// The ledger's entries for the log files of these shards.
     pub async fn counted_entries(
         &self,
         shards: impl IntoIterator<Item = &Shard>,
@@ -624,17 +623,17 @@ impl Version {
         Ok(counted.collect())
     }
 
-    /// Its rows.
+    /// The number of rows.
     pub fn rows(&self) -> u64 {
         self.files.iter().map(|file| file.size().rows).sum()
     }
 
-    /// The shards that its ledger has.
+    /// The shards of the ledger.
     pub(crate) fn ledger_shards(&self) -> impl Iterator<Item = &Shard> {
         self.ledger.shards()
     }
 
-    /// What its ledger says of the log files of these shards, one shard after the other.
+    /// The ledger's entries for these shards, one shard after another.
     pub(crate) fn entries_by_shard(
         self,
         shards: Vec<Shard>,
@@ -648,21 +647,21 @@ impl Version {
             .buffered(ledger::SHARDS_AT_ONCE)
     }
 
-    /// Every log file that it has counted.
+    /// The ledger's entries for every log file that the table has counted.
     pub async fn entries(&self) -> Result<Vec<Entry>, TableError> {
         let shards = self.ledger.shards();
         self.ledger.entries_of(&self.store, shards).await
     }
 }
 
-/// How often a table is read because somebody else is at work: a few seconds in all.
+/// Attempts to read a table while other processes change it: a few seconds in total.
 const RACES: Policy = Policy {
     attempts: 6,
     first_wait: Duration::from_millis(100),
     longest_wait: Duration::from_secs(1),
 };
 
-/// Deletes objects, many by one request where the store can. One that is gone already is well.
+/// Deletes objects, many with one request where the store supports it. A missing object is not an error.
 async fn delete(
     store: &Arc<dyn ObjectStore>,
     paths: impl IntoIterator<Item = Path>,
@@ -678,13 +677,13 @@ async fn delete(
     Ok(())
 }
 
-/// The folder that a table is in, if it is not in a bucket.
+/// The folder of a table; `None` if it is in a bucket.
 fn folder(table: &Url) -> Option<PathBuf> {
-    // A bucket may be named `localhost`, which is no host of a file.
+    // `to_file_path` ignores the scheme, and would accept a bucket named `localhost`.
     (table.scheme() == "file").then(|| table.to_file_path().ok())?
 }
 
-/// The shard and the name of an object `<folder>/<shard>/<name>`. `None` of any other.
+/// The shard and the name of an object `<folder>/<shard>/<name>`; `None` for any other object.
 fn in_shard(object: &ObjectMeta, folder: &str) -> Option<(Shard, String)> {
     let mut parts = object.location.parts();
     let is_there = parts.next()?.as_ref() == folder;
@@ -693,7 +692,7 @@ fn in_shard(object: &ObjectMeta, folder: &str) -> Option<(Shard, String)> {
     (is_there && parts.next().is_none()).then_some(found)
 }
 
-/// 16 hexadecimal digits that stand for a text: the beginning of its SHA-256.
+/// A short hash of a text: the first 16 hexadecimal digits of its SHA-256.
 fn short_hash(text: &str) -> String {
     let hash = Sha256::digest(text);
     hash.iter()

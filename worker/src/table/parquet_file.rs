@@ -1,5 +1,4 @@
-//! How logmill's Parquet files are written and read: those that are staged, those of the ledger, and those
-//! with a table's data.
+//! Writes and reads logmill's Parquet files: staged files, ledger objects and data files.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -33,10 +32,10 @@ use parquet::schema::types::ColumnPath;
 
 use super::{DataFile, TableError, checksums};
 
-/// A Parquet file that is being written. Until it is finished there is nothing at its path.
+/// A Parquet file that is being written. Until it is finished, nothing exists at its path.
 pub(super) struct ParquetFile {
     path: Path,
-    /// Holds a row group until it is complete.
+    /// Buffers a row group until it is complete.
     writer: ArrowWriter<Vec<u8>>,
     object: BufWriter,
     bytes: u64,
@@ -79,7 +78,7 @@ impl ParquetFile {
         Ok(())
     }
 
-    /// Ends the row group. Returns how many there are now.
+    /// Ends the row group. Returns the number of row groups so far.
     pub(super) async fn end_row_group(&mut self) -> Result<usize, TableError> {
         let flushed = self.writer.flush();
         flushed.map_err(|source| TableError::parquet(&self.path, source))?;
@@ -87,7 +86,7 @@ impl ParquetFile {
         Ok(self.writer.flushed_row_groups().len())
     }
 
-    /// Sends what is complete to the store.
+    /// Sends completed row groups to the store.
     async fn send(&mut self) -> Result<(), TableError> {
         let sent = async {
             self.writer.sync()?;
@@ -101,14 +100,14 @@ impl ParquetFile {
             .map_err(|source| TableError::parquet(&self.path, source))
     }
 
-    /// Puts a value in the footer.
+    /// Adds a value to the footer.
     pub(super) fn set(&mut self, key: &str, value: String) {
         self.checksums.value(key, &value);
         self.writer
             .append_key_value_metadata(KeyValue::new(key.to_owned(), value));
     }
 
-    /// Completes the file. When this returns, the object is there, whole.
+    /// Completes the file. After success, the whole object exists.
     pub(super) async fn finish(mut self) -> Result<Written, TableError> {
         self.end_row_group().await?;
         let checksums = std::mem::take(&mut self.checksums).finish();
@@ -136,29 +135,29 @@ impl ParquetFile {
     }
 }
 
-/// What a file is written for.
+/// The purpose of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
-    /// To be read once, whole, by the next commit. What makes a file small or quick to search costs more than it saves: of
-    /// a small log file it was a quarter of the time.
+    /// Read once, as a whole, by the next commit. Making such a file small or quick to search costs more than it saves: a
+    /// quarter of the time for a small log file.
     Staging,
-    /// To be read for as long as the table has it.
+    /// Read for as long as the table has the file.
     Keeping,
 }
 
-/// A row group of which this is written or read takes about so much memory. Rows with sketches can be large.
+/// Approximate memory for writing or reading one row group. Rows with sketches can be large.
 const ROW_GROUP_BYTES: usize = 64 * 1024 * 1024;
 
-/// The same of what is staged: a commit reads a row group of each of many sorted runs at once.
+/// The same for staged files: a commit reads a row group of each of many sorted runs at once.
 const STAGED_ROW_GROUP_BYTES: usize = 1024 * 1024;
 
-/// How a file is written. None gets a column index, which has bounds for each page, nor the offset index that goes with it.
-/// Where the filters on two columns leave no page of a row group, Trino before version 436 skips the rest of the file, and
-/// its answer lacks those rows (Trino's pull request 20267). Athena's engine may be one of those: it follows Trino
-/// at a distance, and does not say which version it has reached.
+/// The settings for writing a file. No file gets a column index, which has bounds for each page, or the offset index that goes
+/// with it. If the filters on two columns leave no page of a row group, Trino before version 436 skips the rest of the file,
+/// and its result lacks those rows (Trino's pull request 20267). Athena's engine may have this bug: it follows Trino with a
+/// delay, and does not say which version it has reached.
 ///
-/// What readers have inside a file are the bounds of its row groups, of about a million rows each. That is some 10 MB, which is
-/// the least that Athena charges for; row groups of an eighth of that make files a quarter larger.
+/// Inside a file, readers have only the bounds of its row groups. A row group has about a million rows, which are some 10 MB,
+/// the minimum that Athena charges for. Row groups of an eighth of that size make files a quarter larger.
 fn properties(schema: &SchemaRef, purpose: Use) -> WriterProperties {
     let row_group_bytes = match purpose {
         Use::Staging => STAGED_ROW_GROUP_BYTES,
@@ -179,7 +178,7 @@ fn properties(schema: &SchemaRef, purpose: Use) -> WriterProperties {
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_statistics_enabled(EnabledStatistics::Chunk);
     for field in schema.fields() {
-        // Sketches: each is another, and none is before or after another.
+        // Sketches have no order, and no two are equal: bounds and dictionaries are useless.
         if field.data_type() == &DataType::Binary {
             let column = ColumnPath::from(field.name().as_str());
             properties = properties
@@ -193,7 +192,7 @@ fn properties(schema: &SchemaRef, purpose: Use) -> WriterProperties {
 /// Rows of a file, in batches.
 pub(super) type Rows = BoxStream<'static, Result<RecordBatch, TableError>>;
 
-/// A Parquet file opened for reading: its footer has been read, and a small file is at hand and checked.
+/// A Parquet file opened for reading. Its footer has been read. A small file has been read as a whole, and checked.
 pub(super) struct Opened {
     path: Path,
     reader: ObjectReader,
@@ -209,8 +208,7 @@ pub(super) async fn open(
     open_at(store, path, bytes, None).await
 }
 
-/// Opens a Parquet file that may be written again while it is read. What is read is all of this version, or reading
-/// fails.
+/// Opens a Parquet file that may be overwritten while it is read. All reads return this version, or fail.
 pub(super) async fn open_at(
     store: &Arc<dyn ObjectStore>,
     path: &Path,
@@ -236,7 +234,7 @@ pub(super) async fn open_at(
 ///
 /// # Errors
 ///
-/// [`TableError::Damaged`] if it is not there, or not as it was written.
+/// [`TableError::Damaged`] if it is missing, or not as it was written.
 pub(super) async fn open_live(
     store: &Arc<dyn ObjectStore>,
     file: &DataFile,
@@ -262,7 +260,7 @@ pub(super) async fn open_live(
     })
 }
 
-/// Opens a small Parquet file of unknown size that never changes, by one request.
+/// Opens a small Parquet file of unknown size that never changes, with one request.
 pub(super) async fn open_whole(
     store: &Arc<dyn ObjectStore>,
     path: &Path,
@@ -282,8 +280,8 @@ pub(super) async fn open_whole(
 
 impl Opened {
     async fn new(path: &Path, mut reader: ObjectReader) -> Result<Self, TableError> {
-        // The types of Parquet's own schema are those of the columns. Arrow's, which stands in the footer as well, is decoded by code
-        // that panics on a byte that has changed.
+        // Parquet's own schema has the types of the columns. The footer also contains Arrow's schema, but the code that
+        // decodes it panics if a byte has changed.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let opened = async {
             let metadata = reader.get_metadata(Some(&options)).await?;
@@ -302,22 +300,22 @@ impl Opened {
         })
     }
 
-    /// A value of the footer.
+    /// A value from the footer.
     pub(super) fn get(&self, key: &str) -> Option<&str> {
         let file = self.metadata.metadata().file_metadata();
         let values = file.key_value_metadata()?;
         values.iter().find(|pair| pair.key == key)?.value.as_deref()
     }
 
-    /// How many row groups it has.
+    /// The number of row groups.
     pub(super) fn row_groups(&self) -> usize {
         self.metadata.metadata().num_row_groups()
     }
 
-    /// Rows of these row groups, and about how many bytes they take in memory.
+    /// The number of rows in these row groups, and approximately how many bytes they take in memory.
     pub(super) fn size(&self, row_groups: Range<usize>) -> Size {
         let groups = &self.metadata.metadata().row_groups()[row_groups];
-        // A dictionary may have one text for very many rows: what counts is what they are without it.
+        // A dictionary may store one text for very many rows. Count the texts without the dictionary.
         let bytes = |column: &ColumnChunkMetaData| {
             let texts = column.unencoded_byte_array_data_bytes().unwrap_or(0);
             texts.max(column.uncompressed_size()) as u64
@@ -332,12 +330,12 @@ impl Opened {
         }
     }
 
-    /// The columns that it has.
+    /// The file's columns.
     pub(super) fn schema(&self) -> &SchemaRef {
         self.metadata.schema()
     }
 
-    /// Its rows.
+    /// The file's rows.
     pub(super) fn rows(&self) -> Result<Rows, TableError> {
         self.rows_of(0..self.row_groups())
     }
@@ -347,7 +345,7 @@ impl Opened {
         self.read(row_groups, |builder| builder)
     }
 
-    /// One column of its rows.
+    /// One column of all rows.
     pub(super) fn column(&self, name: &str) -> Result<Rows, TableError> {
         self.read(0..self.row_groups(), |builder| {
             let mask = ProjectionMask::columns(builder.parquet_schema(), [name]);
@@ -379,23 +377,23 @@ impl Opened {
     }
 }
 
-/// How much rows are.
+/// A number of rows, and their size.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Size {
     pub(super) rows: u64,
-    /// In memory, about.
+    /// Approximate size in memory.
     pub(super) bytes: u64,
 }
 
-/// A batch of rows takes about so much memory: keys that visitors write may have kilobytes each.
+/// Approximate memory for a batch of rows. Keys that visitors write may have kilobytes each.
 const BATCH_BYTES: u64 = 1024 * 1024;
 
-/// Rows of a batch, however small they are on the average. Visitors may write rows that differ: this many of the largest
-/// that there are must fit into memory, and into the 2 GiB that Arrow has for a column of texts.
+/// Maximum number of rows in a batch, however small they are on average. Visitors may write rows of different sizes: this many
+/// of the largest possible rows must fit into memory, and into Arrow's limit of 2 GiB for a column of texts.
 const BATCH_ROWS_MAX: u64 = 1024;
 
 impl Size {
-    /// That of batches, of which some may be slices of others.
+    /// The size of batches, some of which may be slices of others.
     pub(super) fn of(batches: &[RecordBatch]) -> Self {
         let bytes = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or(0);
         let columns = batches.iter().flat_map(RecordBatch::columns);
@@ -405,7 +403,7 @@ impl Size {
         }
     }
 
-    /// How many of these rows make a batch.
+    /// The number of rows per batch.
     pub(super) fn batch_rows(self) -> usize {
         let each = (self.bytes / self.rows.max(1)).max(1);
         (BATCH_BYTES / each).clamp(1, BATCH_ROWS_MAX) as usize
@@ -417,17 +415,16 @@ impl Size {
     }
 }
 
-/// No Parquet file is shorter: it begins and ends with a magic number of 4 bytes, and says how long its footer is.
+/// Minimum size of a Parquet file: a magic number of 4 bytes at each end, and the length of the footer.
 const BYTES_MIN: u64 = 12;
 
-/// A file up to this size is had by one request. Most staged files are far smaller.
+/// Files up to this size are read with one request. Most staged files are far smaller.
 const WHOLE_BYTES: u64 = 1024 * 1024;
 
-/// Bytes at a larger file's end that are read to find its footer. A second request follows only for footers that
-/// are longer.
+/// Bytes read at the end of a larger file to find its footer. Only a longer footer needs a second request.
 const FOOTER_BYTES: u64 = 64 * 1024;
 
-/// Reads ranges of an object, as Parquet asks for them.
+/// Reads ranges of an object for the Parquet reader.
 #[derive(Clone)]
 pub(super) struct ObjectReader {
     store: Arc<dyn ObjectStore>,
@@ -468,7 +465,7 @@ impl AsyncFileReader for ObjectReader {
         &mut self,
         ranges: Vec<Range<u64>>,
     ) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
-        // The columns of a row group lie side by side: one request instead of one each.
+        // The columns of a row group are adjacent: read them with one request instead of one each.
         let reader = self.clone();
         async move {
             let fetch = |range| reader.read(range);
@@ -497,7 +494,7 @@ impl AsyncFileReader for ObjectReader {
                 Some(start) => end.slice(start as usize..),
                 None => self.read(start..bytes).await?,
             };
-            // Before it is decoded: of a byte that has changed, the decoder may make anything, and panic later.
+            // Check the footer before decoding it: the decoder accepts changed bytes, and may panic later.
             checksums::check_footer(&footer)?;
             let metadata = footer.slice(..footer.len() - FOOTER_SIZE);
             Ok(Arc::new(ParquetMetaDataReader::decode_metadata(&metadata)?))
@@ -529,7 +526,7 @@ mod tests {
     #[tokio::test]
     async fn no_file_has_an_index_of_its_pages_and_kept_ones_have_bounds_of_row_groups() {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-        // More than one page of each.
+        // More than one page per column.
         let rows = 50_000_i64;
         let numbers: ArrayRef = Arc::new((0..rows).collect::<Int64Array>());
         let texts = (0..rows).map(|n| Some(n.to_string()));
@@ -559,7 +556,7 @@ mod tests {
     async fn what_is_read_is_one_version_of_a_file() {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let path = Path::from("staged.parquet");
-        // Numbers that compress badly, so that the second file is larger than what is read at once.
+        // Numbers that compress badly, so that the second file is larger than `WHOLE_BYTES`.
         for rows in [10, 1_000_000_i64] {
             let number = |n: i64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64);
             put(&store, &path, (0..rows).map(number)).await;

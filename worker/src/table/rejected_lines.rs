@@ -1,4 +1,4 @@
-//! The table `rejected_lines`: lines that are no log lines, set aside where they can be seen.
+//! The table `rejected_lines`: lines that are not log lines, kept for inspection.
 
 use std::sync::{Arc, LazyLock};
 
@@ -11,17 +11,17 @@ use super::definition::{DATE_COLUMN, REJECTED_LINES};
 use super::{Column, Definition, TableError};
 use crate::format::Rejection;
 
-/// What stands in the place of a rollup's SQL.
+/// Takes the place of a rollup's SQL.
 const SQL: &str = "the lines of log files that are no log lines";
 
-/// What is kept of a line.
+/// Maximum length of a kept line, in bytes.
 const KEPT_LINE_BYTES: usize = 8 * 1024;
 
-/// Collects rejected lines of one log file.
+/// Collects the rejected lines of one log file.
 pub struct RejectedLines {
     definition: Arc<Definition>,
     log_file: String,
-    /// The day in the log file's name: a line that is no log line has no time of its own.
+    /// The day in the log file's name: a rejected line has no time of its own.
     date: Option<i32>,
     line_numbers: Int64Builder,
     reasons: StringBuilder,
@@ -32,7 +32,7 @@ pub struct RejectedLines {
 impl RejectedLines {
     /// The table.
     pub fn definition() -> Arc<Definition> {
-        // Each log file asks for it.
+        // Shared, because each log file asks for it.
         static DEFINITION: LazyLock<Arc<Definition>> = LazyLock::new(RejectedLines::define);
         Arc::clone(&DEFINITION)
     }
@@ -74,7 +74,7 @@ impl RejectedLines {
         }
     }
 
-    /// Sets a line aside. `line_number` counts from 1.
+    /// Adds a rejected line. `line_number` counts from 1.
     pub(crate) fn push(&mut self, line_number: u64, reason: Rejection, line: &str) {
         self.line_numbers.append_value(line_number as i64);
         self.reasons.append_value(reason.to_string());
@@ -83,7 +83,7 @@ impl RejectedLines {
         self.rows += 1;
     }
 
-    /// The lines set aside since the last time, if there are any.
+    /// The lines added since the last call, if any.
     pub(crate) fn take(&mut self) -> Result<Option<RecordBatch>, TableError> {
         let rows = std::mem::take(&mut self.rows);
         if rows == 0 {

@@ -1,4 +1,4 @@
-//! How many requests a commit sends, and what a broken bucket costs: counts, whatever the time.
+//! Tests that count the requests of a commit, and those that a broken bucket causes. They do not measure time.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,7 +29,7 @@ use crate::rollup::Rollup;
 
 const ATTEMPTS: usize = Policy::REQUEST.attempts as usize;
 
-/// A store that counts what it is asked, by kind and path, and refuses as a broken bucket does what begins with `broken`.
+/// A store that counts requests by kind and path. Requests that begin with `broken` fail as in a broken bucket.
 struct Counting {
     store: InMemory,
     broken: Mutex<Option<&'static str>>,
@@ -51,7 +51,7 @@ impl Counting {
         }
     }
 
-    /// What was asked since it was last looked: how many requests of each kind, and all of them.
+    /// The requests since the last call: the number of each kind, and the total.
     fn counted(&self) -> (BTreeMap<String, usize>, usize) {
         let asked = std::mem::take(&mut *self.asked.lock().unwrap());
         let mut kinds = BTreeMap::new();
@@ -129,7 +129,7 @@ impl ObjectStore for Counting {
     }
 }
 
-/// This machine, on which no wait takes long. What has been waited for is summed up.
+/// The real machine, but without long waits. Sums up the requested waiting time.
 #[derive(Debug, Default)]
 struct Hurried {
     waited: Mutex<Duration>,
@@ -150,7 +150,7 @@ impl Env for Hurried {
     }
 }
 
-/// A table in a bucket, and how log files come to be staged for it.
+/// A table in a bucket, and what is needed to stage log files for it.
 struct Scene {
     store: Arc<Counting>,
     env: Arc<Hurried>,
@@ -214,7 +214,7 @@ impl Scene {
             .unwrap();
     }
 
-    /// Stages a log file, breaks the bucket, and commits. Returns the error, and what was asked.
+    /// Stages a log file, breaks the bucket, and commits. Returns the error and the requests.
     async fn broken(&mut self, what: &'static str) -> (String, BTreeMap<String, usize>, usize) {
         self.stage().await;
         *self.store.broken.lock().unwrap() = Some(what);
@@ -226,7 +226,7 @@ impl Scene {
         (error, kinds, all)
     }
 
-    /// Objects that no version of the table has.
+    /// Number of data files that the table's newest version does not refer to.
     async fn orphans(&self) -> usize {
         let live = self.table().version().await.unwrap().files().len();
         let mut objects = self.store.store.list(Some(&Path::from("t")));
@@ -252,11 +252,11 @@ async fn a_commit_sends_few_requests() {
         assert_eq!(committed.entries.len(), log_files);
         let (kinds, all) = scene.store.counted();
         println!("{log_files} log files: {kinds:?}, {all} in all");
-        // A GET for each log file. The rest does not depend on how many they are, but on the versions since the last checkpoint.
+        // One GET for each log file. The rest does not depend on their number, but on the versions since the last checkpoint.
         let of = |kind: &str| kinds.get(kind).copied().unwrap_or_default();
         assert!(of("LIST") <= 5, "{kinds:?}");
         assert!(of("GET") + of("HEAD") <= 28 + log_files, "{kinds:?}");
-        // The data, a shard, the manifest and the version; and the lease, twice.
+        // The data, a shard, the manifest and the version; the lease is written twice.
         assert!(of("PUT") <= 6, "{kinds:?}");
         assert!(of("DELETE") <= 1, "{kinds:?}");
     }
@@ -265,10 +265,10 @@ async fn a_commit_sends_few_requests() {
     assert_eq!(scene.store.counted().1, 1, "when nothing is staged");
 }
 
-/// The attempts at a request are all that there are. Around them, attempts at a commit would multiply them.
+/// Only single requests are retried. Retrying commits as well would multiply the attempts.
 #[tokio::test]
 async fn a_broken_bucket_is_told_after_the_attempts_of_one_request() {
-    // What breaks, and the most requests and data files that come of it.
+    // What breaks, and the maximum number of PUTs, requests and orphaned data files that result.
     for (what, puts_max, requests_max, orphans_max) in [
         ("PUT t/_lease", ATTEMPTS, 30, 0),
         ("PUT t/date=", ATTEMPTS + 2, 40, 0),
@@ -287,7 +287,7 @@ async fn a_broken_bucket_is_told_after_the_attempts_of_one_request() {
         let puts = kinds.get("PUT").copied().unwrap_or_default();
         assert!(puts <= puts_max, "{what}: {kinds:?}");
         assert!(all <= requests_max, "{what}: {kinds:?}");
-        // The waits of one request, or of some that are sent one after the other.
+        // The waits of one request, or of a few requests in sequence.
         let waited = *scene.env.waited.lock().unwrap();
         assert!(waited < Duration::from_mins(3), "{what}: {waited:?}");
 

@@ -1,5 +1,5 @@
-//! The one layer that sends requests to a bucket again. What is above it takes an error for final, and what is below, the store's
-//! client, sends each request once.
+//! The only layer that retries requests to a bucket. Layers above it treat an error as final. The store's client, below it,
+//! sends each request once.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,15 +20,15 @@ use object_store::{
 use super::env::Env;
 use crate::retry::{Policy, Retries};
 
-/// Objects that are deleted by one request.
+/// Number of objects per delete request.
 const DELETED_AT_ONCE: usize = 1000;
 
-/// A store whose requests are sent again while it can't be reached, or is overloaded. A folder needs none: what its disk refuses,
-/// it refuses again.
+/// A store that retries requests while the bucket can't be reached or is overloaded. A folder needs no retries: if its disk
+/// refuses a request, it refuses it again.
 #[derive(Clone)]
 pub(super) struct Retrying {
     store: Arc<dyn ObjectStore>,
-    /// The same store, if the parts of an upload can be sent again.
+    /// The same store, if the parts of an upload can be retried.
     parts: Option<Arc<dyn MultipartStore>>,
     env: Arc<dyn Env>,
 }
@@ -47,7 +47,7 @@ impl Retrying {
         Policy::REQUEST.begin_with(format!("{what} {path}"), Some(self.env.unique() as u64))
     }
 
-    /// Waits before the next attempt, if there may be one.
+    /// Waits before the next attempt. Returns whether there is one.
     async fn wait(&self, retries: &mut Retries, error: &Error) -> bool {
         if !may_pass(error) {
             return false;
@@ -74,7 +74,7 @@ impl Retrying {
         }
     }
 
-    /// Lists the objects after `last`. A listing that breaks off goes on after the last object that it had.
+    /// Lists the objects after `last`. A listing that breaks off resumes after the last object received.
     fn listing(
         self,
         prefix: Option<Path>,
@@ -104,7 +104,7 @@ impl Retrying {
     }
 }
 
-/// Whether the same request may succeed another time.
+/// Whether retrying the same request may succeed.
 pub(super) fn may_pass(error: &Error) -> bool {
     matches!(error, Error::Generic { .. })
 }
@@ -138,7 +138,7 @@ impl ObjectStore for Retrying {
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
-        // A conditional one whose answer was lost finds its own object. Whoever sends it must be ready for that anyway.
+        // A conditional PUT whose answer was lost finds its own object when retried. Callers must expect this in any case.
         let attempt = || self.store.put_opts(path, payload.clone(), options.clone());
         self.again("PUT", path, attempt).await
     }
@@ -162,7 +162,7 @@ impl ObjectStore for Retrying {
         }))
     }
 
-    /// Reads all that is asked for: a part of a file that its reader would hold anyway.
+    /// Reads the whole requested range into memory. It is a part of a file that the caller would hold anyway.
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
         let attempt = || async {
             let found = self.store.get_opts(path, options.clone()).await?;
@@ -241,7 +241,7 @@ impl ObjectStore for Retrying {
     }
 }
 
-/// An object that is at hand.
+/// An object that is in memory.
 pub(super) fn whole(bytes: Bytes) -> GetResultPayload {
     GetResultPayload::Stream(futures::stream::once(async { Ok(bytes) }).boxed())
 }
@@ -252,7 +252,7 @@ struct Upload {
     parts: Arc<dyn MultipartStore>,
     path: Path,
     id: MultipartId,
-    /// Parts that have been begun.
+    /// Number of parts begun.
     begun: usize,
     done: Arc<Mutex<BTreeMap<usize, PartId>>>,
 }

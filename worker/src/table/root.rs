@@ -1,4 +1,4 @@
-//! The place that tables are in: a folder, or a prefix of an S3 bucket.
+//! The location of tables: a folder, or a prefix of an S3 bucket.
 
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
@@ -26,20 +26,20 @@ use super::{
     lease, merging, s3,
 };
 
-/// Folders that are looked into at once: enough to hide a store's latency.
+/// Folders inspected concurrently: enough to hide the store's latency.
 const LISTED_AT_ONCE: usize = 16;
 
-/// The place that tables are in, each in a folder of its own.
+/// The location of tables, each in its own folder.
 #[derive(Debug, Clone)]
 pub struct Root {
     url: Url,
-    /// Of the whole disk or bucket: Delta's log names a table by its place in it.
+    /// Covers the whole disk or bucket: Delta's log identifies a table by its path there.
     store: Arc<dyn ObjectStore>,
     env: Arc<dyn Env>,
 }
 
 impl Root {
-    /// The place at a path or an `s3://` URL; a folder is created if there is none.
+    /// Opens the location at a path or an `s3://` URL. Creates the folder if it does not exist.
     pub async fn create(place: &str) -> Result<Self, TableError> {
         if !is_s3(place) {
             durable_folder::create_folder(FilePath::new(place)).map_err(|error| {
@@ -50,7 +50,7 @@ impl Root {
         Self::open(place).await
     }
 
-    /// The place at a path, which exists, or an `s3://` URL.
+    /// Opens the location at an existing path or an `s3://` URL.
     pub async fn open(place: &str) -> Result<Self, TableError> {
         let env: Arc<dyn Env> = Arc::new(SystemEnv);
         let (url, store): (Url, Arc<dyn ObjectStore>) = match is_s3(place) {
@@ -82,23 +82,23 @@ impl Root {
         Ok(Self::in_env(url, store, env))
     }
 
-    /// A place in a store of one's own. `url`, which ends with a slash, says where in the store.
+    /// A location in the given store. `url` ends with a slash; its path is the path in the store.
     pub fn in_store(url: Url, store: Arc<dyn ObjectStore>) -> Self {
         Self::in_env(url, store, Arc::new(SystemEnv))
     }
 
-    /// The same, in an environment of its own.
+    /// The same with a given environment.
     pub(super) fn in_env(url: Url, store: Arc<dyn ObjectStore>, env: Arc<dyn Env>) -> Self {
         let store = Arc::new(CheckedLog::new(store));
         Self { url, store, env }
     }
 
-    /// Where it is, as a URL that ends with a slash.
+    /// Its URL, which ends with a slash.
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// The store of the tables, each in the folder of its name.
+    /// The store of the tables. Each table is in the folder of its name.
     pub(crate) fn store(&self) -> Result<Arc<dyn ObjectStore>, TableError> {
         let whole = Arc::clone(&self.store);
         Ok(Arc::new(PrefixStore::new(whole, self.prefix()?)))
@@ -108,7 +108,7 @@ impl Root {
         Path::from_url_path(self.url.path()).map_err(|error| root_error(self.url.as_str(), error))
     }
 
-    /// The names of the tables that are here. They are not opened: some of them may not be readable.
+    /// The names of the tables. Tables are not opened, because some may be unreadable.
     pub async fn tables(&self) -> Result<Vec<String>, TableError> {
         let listed = self
             .store
@@ -116,7 +116,8 @@ impl Root {
             .await?;
         let names = futures::stream::iter(listed.common_prefixes)
             .map(async |folder| {
-                // What can't be listed may be a table. To read it says what is wrong, and fails no other.
+                // A folder that can't be listed may be a table. Reading it reports the error, and does not affect other
+                // tables.
                 let has_log = self.has_log(&folder).await;
                 let is_table = has_log.unwrap_or(true);
                 folder.filename().filter(|_| is_table).map(str::to_owned)
@@ -127,7 +128,7 @@ impl Root {
         Ok(names)
     }
 
-    /// Whether this is the folder of a table, instead of one with tables in it.
+    /// Whether this is the folder of a table, rather than one that contains tables.
     pub async fn is_table(&self) -> Result<bool, TableError> {
         let prefix = self.prefix()?;
         self.has_log(&prefix).await
@@ -144,28 +145,28 @@ impl Root {
         Version::read(name, &log_store, &*self.env).await
     }
 
-    /// The notes of what is set aside for a table, which need not be there.
+    /// The notes of log files that are set aside for a table. The table need not exist.
     ///
     /// # Errors
     ///
-    /// This is no place for tables.
+    /// The location can't hold tables.
     pub fn notes(&self, table: &str) -> Result<Notes, TableError> {
         let store = self.log_store(table)?.object_store(None);
         Ok(Notes::new(store, Arc::clone(&self.env)))
     }
 
-    /// What waits to be counted by a table, which need not be readable.
+    /// Lists what waits to be counted by a table. The table need not be readable.
     ///
     /// # Errors
     ///
-    /// It can't be listed.
+    /// The table's objects can't be listed.
     pub async fn waiting(&self, table: &str) -> Result<Waiting, TableError> {
         let store = self.log_store(table)?.object_store(None);
         Waiting::list(store, Arc::clone(&self.env)).await
     }
 
-    /// Opens the table that a rollup makes, and creates it if there is none. Refused if there is one that is
-    /// the result of other SQL.
+    /// Opens the table of a rollup, and creates it if it does not exist. Fails if the existing table is the result of other
+    /// SQL.
     pub async fn open_or_create(&self, definition: &Arc<Definition>) -> Result<Table, TableError> {
         let log_store = self.log_store(&definition.name)?;
         if !log_store.is_delta_table_location().await? {
@@ -176,8 +177,8 @@ impl Root {
         self.table(definition).await
     }
 
-    /// The table of this definition, unseen: rows can be staged for it whatever state it is in, and a commit sees whether they
-    /// are its own.
+    /// The table of this definition, without reading it. Rows can be staged for it whatever state it is in, and a commit
+    /// checks that they belong to it.
     pub async fn table(&self, definition: &Arc<Definition>) -> Result<Table, TableError> {
         let (definition, log_store) = (Arc::clone(definition), self.log_store(&definition.name)?);
         let merge: Result<_, DataFusionError> = match definition.merges() {
@@ -213,7 +214,7 @@ impl Root {
     }
 }
 
-/// The log of a table without the objects of it that can be done without, if they are what is wrong.
+/// The log store of a table, without the dispensable objects of its log, in case they are damaged.
 pub(super) fn without(log_store: &LogStoreRef, log: &Log) -> Result<LogStoreRef, TableError> {
     let url = log_store.root_url();
     let prefix =
@@ -232,7 +233,7 @@ pub(super) fn without(log_store: &LogStoreRef, log: &Log) -> Result<LogStoreRef,
     ))
 }
 
-/// Whether a place is given as one on S3.
+/// Whether a location is an S3 URL.
 fn is_s3(place: &str) -> bool {
     place.starts_with("s3://")
 }
@@ -252,7 +253,7 @@ fn root_error(place: &str, reason: impl ToString) -> TableError {
     }
 }
 
-/// Writes the table's first version. Another process may do the same at the same moment: one of them does it.
+/// Writes the table's first version. If another process does so at the same time, only one of them writes it.
 async fn create(definition: &Definition, log_store: &LogStoreRef) -> Result<(), TableError> {
     let properties = [
         (SQL_PROPERTY.to_owned(), Some(definition.sql.clone())),
@@ -264,7 +265,7 @@ async fn create(definition: &Definition, log_store: &LogStoreRef) -> Result<(), 
         .with_columns(definition.delta_fields())
         .with_partition_columns([DATE_COLUMN])
         .with_configuration(properties)
-        // The properties are logmill's own.
+        // Delta does not know logmill's properties.
         .with_raise_if_key_not_exists(false)
         .with_save_mode(SaveMode::Ignore)
         .with_commit_properties(CommitProperties::default().with_max_retries(0))

@@ -1,5 +1,5 @@
-//! Sorted runs of staged rows. A commit merges them all at once; where a log file of very many groups has more of them
-//! than memory allows for, some are merged before, into files on the disk.
+//! Sorted runs of staged rows. A commit merges all of them at once. If log files with very many groups have more runs than
+//! memory allows, some runs are merged first, into temporary files on disk.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -22,10 +22,10 @@ use super::staging::StagedRows;
 use super::{Definition, Lease, TableError};
 use crate::memory;
 
-/// What a run takes while it is merged: a row group as it is stored, and a batch of its rows, twice each.
+/// Memory for one run during a merge: a stored row group and a batch of its rows, twice each.
 const RUN_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Runs that are merged at once at the least, so that each pass makes progress.
+/// Minimum number of runs that are merged at once, so that each pass makes progress.
 const RUNS_MIN: usize = 8;
 
 /// Sorted runs, and the slots that their rows belong to.
@@ -39,14 +39,14 @@ enum Run {
     Stored {
         file: Arc<Opened>,
         row_groups: Range<usize>,
-        /// Deletes a temporary file when its rows have been read.
+        /// Deletes the temporary file on drop.
         _temporary: Option<TempPath>,
     },
     Held(Vec<RecordBatch>),
 }
 
 impl Runs {
-    /// Those of staged files.
+    /// The runs of staged files.
     pub(super) async fn of_staged(
         definition: &Definition,
         staged: Vec<StagedRows>,
@@ -80,14 +80,14 @@ impl Runs {
         Ok(Self { slots, runs })
     }
 
-    /// How much all their rows are.
+    /// The total size of their rows.
     pub(super) fn size(&self) -> Size {
         let mut size = Size::default();
         self.runs.iter().for_each(|run| size.add(run.size()));
         size
     }
 
-    /// Merges some of them until the rest can be merged at once.
+    /// Merges some runs until the rest can be merged at once.
     pub(super) async fn narrow(
         &mut self,
         merge: &Merge,
@@ -114,17 +114,17 @@ impl Runs {
         Ok(())
     }
 
-    /// What merging this many of them takes, from the first.
+    /// Memory for merging the first `runs` runs.
     fn held_bytes(&self, runs: usize) -> u64 {
         let held = self.runs.iter().take(runs).map(|run| match run {
-            // It is read twice over: as it is stored, and as rows.
+            // A run counts twice: as it is stored, and as rows.
             Run::Stored { .. } => (2 * run.size().bytes).min(RUN_BYTES),
             Run::Held(_) => run.size().bytes,
         });
         held.sum()
     }
 
-    /// Their rows, a sorted stream each.
+    /// The rows of each run, as a sorted stream.
     pub(super) fn streams(
         &self,
         definition: &Definition,
@@ -163,7 +163,7 @@ fn on_disk(source: ParquetError) -> TableError {
     }
 }
 
-/// The rows of a file that was staged in no order.
+/// Sorts the rows of a file that was staged unsorted.
 async fn sorted(definition: &Definition, file: &Opened) -> Result<Vec<RecordBatch>, TableError> {
     let rows: Vec<RecordBatch> = rows_of(definition, None, file.rows()?)
         .try_collect()

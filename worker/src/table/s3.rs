@@ -1,4 +1,4 @@
-//! A bucket of S3 as tables see it: through `object_store`, with the credentials, the region and the endpoint that the
+//! An S3 bucket for tables: accessed through `object_store`, with the credentials, the region and the endpoint that the
 //! AWS SDK has found.
 
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use tokio::sync::Mutex;
 
 use crate::aws::{S3Error, s3_client, s3_endpoint, sdk_config};
 
-/// The bucket of this name, once it has been seen that it is there and that this prefix may be listed: better now
-/// than after an hour of work.
+/// The bucket with this name. First checks that it exists and that the prefix may be listed, so that a mistake is
+/// reported now rather than after an hour of work.
 pub(super) async fn bucket(name: &str, prefix: &str) -> Result<Arc<AmazonS3>> {
     let config = sdk_config().await;
     let request = s3_client(config)?.list_objects_v2();
@@ -31,7 +31,7 @@ pub(super) async fn bucket(name: &str, prefix: &str) -> Result<Arc<AmazonS3>> {
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(name)
         .with_region(region.as_ref())
-        // Requests are sent again by `retrying.rs`, and by nothing beside it.
+        // Only `retrying.rs` retries requests.
         .with_retry(RetryConfig {
             max_retries: 0,
             ..RetryConfig::default()
@@ -45,14 +45,14 @@ pub(super) async fn bucket(name: &str, prefix: &str) -> Result<Arc<AmazonS3>> {
             .with_allow_http(endpoint.starts_with("http://"))
             .with_endpoint(endpoint);
     } else if region.as_ref().starts_with("cn-") {
-        // China is under a domain of its own.
+        // China has a domain of its own.
         builder = builder.with_endpoint(format!("https://s3.{region}.amazonaws.com.cn"));
     }
     Ok(Arc::new(builder.build()?))
 }
 
-/// The SDK's credentials for `object_store`, which asks for them with every request. To ask the SDK's chain each time
-/// would be a request to the instance's or the container's service each time.
+/// Caches the SDK's credentials for `object_store`, which asks for them with every request. Otherwise each request would
+/// also cost one to the credential service of the instance or container.
 #[derive(Debug)]
 struct SdkCredentials {
     provider: SharedCredentialsProvider,
@@ -65,7 +65,7 @@ struct Cached {
     expiry: Option<SystemTime>,
 }
 
-/// Credentials are had anew so long before they expire. AWS gives new ones at least five minutes before.
+/// Credentials are renewed this long before they expire. AWS provides new ones at least five minutes before.
 const RENEWAL: Duration = Duration::from_mins(5);
 
 #[async_trait]
@@ -73,7 +73,7 @@ impl CredentialProvider for SdkCredentials {
     type Credential = AwsCredential;
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        // Held while asking, so that of many requests one asks.
+        // Held while asking, so that only one of many concurrent requests asks.
         let mut cached = self.cached.lock().await;
         if let Some(cached) = &*cached
             && cached
@@ -110,7 +110,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives credentials that are good for so long, another key each time.
+    /// Provides credentials that are valid for this duration, with a new key each time.
     #[derive(Debug)]
     struct Counting(Duration, AtomicU64);
 

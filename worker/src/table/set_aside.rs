@@ -1,15 +1,15 @@
-//! What is set aside: log files that a table can't count as it stands, until a person has done something about it.
+//! Log files that are set aside: a table can't count them as they are, until a person acts.
 //!
-//! A note says which log file, why, and since when. It is beside what is staged, and moves nothing:
+//! A note says which log file, why, and since when. It is written beside the staged files, and moves nothing:
 //!
 //! ```text
-//! _set_aside/<shard>/<id>.json                     the rollup fails on the log file as a whole, and nothing is staged
-//! _set_aside/<shard>/<id>-<version>.json           what is staged can't be committed: this version of `_staging/<shard>/<id>.parquet`
+//! _set_aside/<shard>/<id>.json                the rollup fails on the log file as a whole; nothing is staged
+//! _set_aside/<shard>/<id>-<version>.json      this version of `_staging/<shard>/<id>.parquet` can't be committed
 //! ```
 //!
-//! A commit leaves out staged files that a note names, by their version: the same log file staged anew is another one, and is
-//! counted. So the order of truth is: the ledger, what is staged, what is set aside. Notes of what the ledger has are swept by
-//! vacuum.
+//! A commit skips staged files that a note names, by their version. If the log file is staged again, the new staged file has
+//! another version, and is counted. The ledger therefore takes precedence over staged files, and these over notes. Vacuum deletes
+//! the notes of log files that the ledger has.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -27,16 +27,16 @@ use super::{Table, TableError, Version, delete, in_shard, milliseconds};
 
 const FOLDER: &str = "_set_aside";
 
-/// Notes that are read at once.
+/// Number of notes read at once.
 const READ_AT_ONCE: usize = 16;
 
-/// A reason is kept up to this length, in bytes: what stands in an error may be of any.
+/// Maximum length of a kept reason, in bytes: an error message may have any length.
 const REASON_BYTES_MAX: usize = 4096;
 
-/// What a note says.
+/// The content of a note.
 #[derive(Debug, Serialize, Deserialize)]
 struct Note {
-    /// The log file's URI. `None` if what is staged does not tell it.
+    /// The log file's URI. `None` if the staged file does not tell it.
     log_file: Option<String>,
     reason: String,
     /// In milliseconds since 1970.
@@ -50,33 +50,33 @@ pub struct SetAside {
     pub id: LogFileId,
     /// The shard of the ledger that it belongs to.
     pub shard: Shard,
-    /// Its URI, if that is known: what is staged of it may be damaged.
+    /// Its URI, if known: its staged file may be damaged.
     pub log_file: Option<String>,
     /// Why it can't be counted.
     pub reason: String,
-    /// Since when.
+    /// When it was set aside.
     pub since: SystemTime,
     /// Whether it is staged.
     pub is_staged: bool,
     path: Path,
 }
 
-/// How much is set aside for a table.
+/// How many log files are set aside for a table, and for how long.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct HowMuch {
-    /// How many log files.
+    /// Number of log files.
     pub log_files: usize,
-    /// How long the oldest of them has been. Zero if there is none.
+    /// Age of the oldest note. Zero if there are no notes.
     pub oldest: Duration,
 }
 
-/// A note, by its path alone.
+/// A note, as far as its path tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Name {
     pub(super) shard: Shard,
     pub(super) id: LogFileId,
     version: Option<String>,
-    /// When it was written, by the store's clock.
+    /// When the note was written, by the store's clock.
     pub(super) since: SystemTime,
 }
 
@@ -109,7 +109,7 @@ impl Name {
 #[derive(Debug, Default)]
 pub(super) struct Names {
     pub(super) all: Vec<Name>,
-    /// Staged files that are set aside, by log file and version.
+    /// Staged files that are set aside: log file and version.
     versions: HashSet<(LogFileId, Option<String>)>,
 }
 
@@ -134,7 +134,7 @@ impl Names {
         })
     }
 
-    /// How much is set aside, with these log files, which have just been.
+    /// Counts the log files that are set aside, including `fresh`, which have just been set aside.
     pub(super) fn how_much(&self, now: SystemTime, fresh: &[LogFileId]) -> HowMuch {
         let ids = self.all.iter().map(|name| name.id);
         let ids: BTreeSet<LogFileId> = ids.chain(fresh.iter().copied()).collect();
@@ -153,7 +153,7 @@ impl Names {
     }
 }
 
-/// The notes of a table, which need not be readable, nor be there.
+/// The notes of a table. They can be used even if the table can't be read or does not exist.
 #[derive(Debug, Clone)]
 pub struct Notes {
     store: Arc<dyn ObjectStore>,
@@ -165,7 +165,7 @@ impl Notes {
         Self { store, env }
     }
 
-    /// All that is set aside, the oldest first.
+    /// All log files that are set aside, the oldest first.
     ///
     /// # Errors
     ///
@@ -180,7 +180,7 @@ impl Notes {
                 Err(object_store::Error::NotFound { .. }) => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
-            // A note that can't be read is still one.
+            // A log file remains set aside even if its note can't be read.
             let note = serde_json::from_slice(&text).unwrap_or(Note {
                 log_file: None,
                 reason: "the note that says why can't be read".to_owned(),
@@ -202,7 +202,7 @@ impl Notes {
         Ok(notes)
     }
 
-    /// How much is set aside now. It costs a listing, and reads none of the notes.
+    /// How many log files are set aside now. This costs one listing, and reads no notes.
     ///
     /// # Errors
     ///
@@ -212,7 +212,7 @@ impl Notes {
         Ok(names.how_much(self.env.now(), &[]))
     }
 
-    /// Forgets that these are set aside: the next commit tries again what is staged.
+    /// Deletes these notes. The next commit then tries the staged files again.
     ///
     /// # Errors
     ///
@@ -221,7 +221,7 @@ impl Notes {
         delete(&self.store, notes.iter().map(|note| note.path.clone())).await
     }
 
-    /// Forgets the notes of log files that this version's ledger has. Returns how many there were.
+    /// Deletes the notes of log files that this version's ledger has. Returns their number.
     ///
     /// # Errors
     ///
@@ -237,7 +237,7 @@ impl Notes {
         Ok(swept)
     }
 
-    /// Sets a log file aside, of which nothing is staged. When this returns, it may be acknowledged.
+    /// Sets aside a log file for which nothing is staged. Once this returns, the log file may be acknowledged.
     ///
     /// # Errors
     ///
@@ -273,12 +273,12 @@ impl Notes {
 }
 
 impl Table {
-    /// The notes of what is set aside.
+    /// The table's notes.
     pub fn notes(&self) -> Notes {
         Notes::new(Arc::clone(&self.store), Arc::clone(&self.env))
     }
 
-    /// Sets aside what is staged of a log file.
+    /// Sets aside the staged file of a log file.
     pub(super) async fn set_aside_staged(
         &self,
         staged: &StagedFile,

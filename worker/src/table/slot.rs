@@ -1,6 +1,6 @@
-//! A slot: one hour, or one day, of a table's data. It is the unit that a commit rewrites, and has one file.
+//! A slot: one hour, or one day, of a table's data. A slot has one file, and is the unit that a commit rewrites.
 //!
-//! When a day is over, the files of its hours are packed into one, which then stands for all of its slots.
+//! When a day is over, the files of its hours are packed into one file, which covers all slots of that day.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,10 +15,10 @@ use logmill_trino::iso8601::{civil_from_days, days_from_civil};
 const MICROSECONDS_PER_HOUR: i64 = 3_600_000_000;
 const HOURS_PER_DAY: i64 = 24;
 
-/// The partition of rows without a time, by the name that Hive gave it.
+/// Hive's name for the partition of rows without a time.
 const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
 
-/// One hour or one day, in the order that tables are sorted.
+/// One hour or one day. The order is the one in which tables are sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Slot {
     /// Rows whose time is NULL.
@@ -30,7 +30,7 @@ pub(super) enum Slot {
 }
 
 impl Slot {
-    /// The day that it is or is in, in days since 1970-01-01.
+    /// The day that contains the slot, in days since 1970-01-01.
     fn days(self) -> Option<i64> {
         match self {
             Self::Null => None,
@@ -39,7 +39,7 @@ impl Slot {
         }
     }
 
-    /// Where it begins, in hours since 1970-01-01T00:00Z. Rows without a time come first.
+    /// The start, in hours since 1970-01-01T00:00Z. Rows without a time come first.
     pub(super) fn start(self) -> i64 {
         match self {
             Self::Null => i64::MIN,
@@ -48,7 +48,7 @@ impl Slot {
         }
     }
 
-    /// Where it ends, in hours since 1970-01-01T00:00Z; `None` without a time.
+    /// The end, in hours since 1970-01-01T00:00Z; `None` without a time.
     pub(super) fn end(self) -> Option<i64> {
         match self {
             Self::Null => None,
@@ -57,12 +57,12 @@ impl Slot {
         }
     }
 
-    /// The slot of the day that it is in.
+    /// The slot of the day that contains it.
     pub(super) fn day(self) -> Self {
         self.days().map_or(Self::Null, Self::Day)
     }
 
-    /// Whether a file of this slot has the rows of another.
+    /// Whether a file of this slot contains the rows of `other`.
     pub(super) fn covers(self, other: Self) -> bool {
         self == other || self == other.day()
     }
@@ -74,7 +74,7 @@ impl Slot {
         Some(format!("{year:04}-{month:02}-{day:02}"))
     }
 
-    /// The one that follows it in time.
+    /// The next slot in time.
     fn next(self) -> Option<Self> {
         match self {
             Self::Null => None,
@@ -83,7 +83,7 @@ impl Slot {
         }
     }
 
-    /// The slot of a name that it is displayed by.
+    /// Parses the name by which a slot is displayed.
     fn of_name(name: &str) -> Option<Self> {
         if name == "null" {
             return Some(Self::Null);
@@ -97,8 +97,8 @@ impl Slot {
         }
     }
 
-    /// The path of a new data file: `date=2026-11-22/T10-<unique>.parquet`. The hour stands in the name so
-    /// that a commit finds the files of a slot without reading them.
+    /// The path of a new data file: `date=2026-11-22/T10-<unique>.parquet`. The name contains the hour, so that a commit
+    /// finds the files of a slot without reading them.
     pub(super) fn new_path(self, unique: u128) -> Path {
         let partition = self.date().unwrap_or_else(|| NULL_PARTITION.to_owned());
         let kind = match self {
@@ -109,7 +109,7 @@ impl Slot {
         Path::from(format!("date={partition}/{kind}-{unique:032x}.parquet"))
     }
 
-    /// The slot of a data file that [`Slot::new_path`] has named.
+    /// The slot of a data file, from a path made by [`Slot::new_path`].
     pub(super) fn of_path(path: &str) -> Option<Self> {
         let (partition, name) = path.strip_prefix("date=")?.split_once('/')?;
         let (kind, _) = name.split_once('-')?;
@@ -124,7 +124,7 @@ impl Slot {
     }
 }
 
-/// Slots as the ledger has them: in order, and those that follow one another as one, `2026-11-22T10..2026-11-22T12`.
+/// Slots as the ledger stores them: sorted, and consecutive ones joined into a range, `2026-11-22T10..2026-11-22T12`.
 pub(super) fn names(slots: &BTreeSet<Slot>) -> Vec<String> {
     let mut ranges: Vec<(Slot, Slot)> = Vec::new();
     for &slot in slots {
@@ -140,7 +140,7 @@ pub(super) fn names(slots: &BTreeSet<Slot>) -> Vec<String> {
     ranges.into_iter().map(name).collect()
 }
 
-/// The slots that have these names. `None` if one is not understood.
+/// The slots with these names. `None` if a name can't be parsed.
 pub(super) fn named(names: &[String]) -> Option<BTreeSet<Slot>> {
     let mut slots = BTreeSet::new();
     for name in names {

@@ -1,11 +1,11 @@
-//! Staging: what log files have become, waiting to be committed.
+//! Staging: rows of log files, waiting to be committed.
 //!
-//! The staged file of a log file is named by the log file alone, `_staging/<shard>/<id>.parquet`, so that
-//! staging it twice changes nothing. It is complete or absent. In its footer is what the ledger will say.
+//! The path of a staged file, `_staging/<shard>/<id>.parquet`, depends only on its log file, so staging a log file twice
+//! changes nothing. A staged file is complete or absent. Its footer holds the entry for the ledger.
 //!
-//! Rows that merge are staged sorted, so that a commit merges streams and holds little of each. A log file of very many
-//! groups is staged as several sorted runs, one after the other: whoever stages it gives its groups out when they
-//! have taken their share of memory, and begins anew.
+//! Rows that merge are staged in sorted order, so that a commit merges streams and holds little of each. A log file with very
+//! many groups is staged as several sorted runs, one after another: when its groups have taken their share of memory, they are
+//! written as a run, and grouping starts over.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -29,10 +29,10 @@ use super::{Definition, TableError, in_shard, short_hash};
 const FOLDER: &str = "_staging";
 const ENTRY_KEY: &str = "logmill.log_file";
 const RUNS_KEY: &str = "logmill.runs";
-/// What table definition the rows follow: [`Definition::identity`].
+/// The table definition that the rows follow: [`Definition::identity`].
 const DEFINITION_KEY: &str = "logmill.definition";
 
-/// Rows of a log file on their way to staging. Nothing is staged before [`StagingFile::stage`] returns.
+/// A log file's rows on their way to staging. Nothing is staged before [`StagingFile::stage`] returns.
 pub(crate) struct StagingFile {
     definition: Arc<Definition>,
     file: ParquetFile,
@@ -43,7 +43,7 @@ pub(crate) struct StagingFile {
     row_groups: usize,
 }
 
-/// A log file's rows, staged. They are in the table once a commit has found them.
+/// A log file's staged rows. A commit adds them to the table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct StagedFile {
     pub(super) shard: Shard,
@@ -51,7 +51,7 @@ pub(crate) struct StagedFile {
     pub(super) bytes: u64,
     /// When it was staged, by the store's clock.
     pub(super) staged: SystemTime,
-    /// The object's ETag: another worker may stage the same log file again while this is read.
+    /// The object's ETag: another worker may stage the same log file again while this one is read.
     version: Option<String>,
 }
 
@@ -72,8 +72,8 @@ impl StagingFile {
         })
     }
 
-    /// Adds rows, which have the definition's columns. Of a table that merges, no two of them may be of one group; they
-    /// become a sorted run.
+    /// Adds rows, which have the definition's columns. In a table that merges, no two of them may belong to the same group,
+    /// and they become a sorted run.
     pub(crate) async fn write(&mut self, rows: Vec<RecordBatch>) -> Result<(), TableError> {
         let schema = self.definition.row_schema();
         let rows = rows.into_iter().map(|rows| conform(&rows, &schema));
@@ -99,7 +99,7 @@ impl StagingFile {
         Ok(())
     }
 
-    /// Stages the rows. When this returns, the log file may be acknowledged.
+    /// Stages the rows. Once this has succeeded, the log file may be acknowledged.
     pub(crate) async fn stage(mut self, entry: &Entry) -> Result<(), TableError> {
         let entry = Entry {
             rows: self.rows as i64,
@@ -139,17 +139,17 @@ impl StagedFile {
         path(&self.shard, self.id)
     }
 
-    /// A name for the version of the object, of 16 hexadecimal digits.
+    /// A name for this version of the object: 16 hexadecimal digits.
     pub(super) fn version_name(&self) -> String {
         let version = self.version.as_deref().unwrap_or_default();
         short_hash(&format!("{} {version}", self.bytes))
     }
 
-    /// Opens it, to be committed to the table of this definition.
+    /// Opens the file, to commit it to the table of this definition.
     ///
     /// # Errors
     ///
-    /// The store can't give it out, now.
+    /// The store could not return the object; a retry may succeed.
     pub(super) async fn open(
         &self,
         store: &Arc<dyn ObjectStore>,
@@ -188,7 +188,8 @@ impl StagedFile {
                     && staged.len() == schema.fields().len()
                     && staged.iter().zip(schema.fields()).all(same)
             }
-            // Before format 2 it was not said. Only columns can tell, of which a newer definition may have more.
+            // Files staged before format 2 don't name their definition. Compare columns instead: a newer definition may have
+            // more.
             None => staged.iter().all(is_known),
         };
         if !fits {
@@ -207,13 +208,13 @@ impl StagedFile {
     }
 }
 
-/// What has come of opening a staged file.
+/// The result of opening a staged file.
 pub(super) enum Opening {
     /// It can be committed.
     Opened(Box<(Entry, StagedRows)>),
-    /// Another commit has counted it, or it has been staged anew.
+    /// Another commit has counted it, or it has been staged again.
     Gone,
-    /// It will never be committed as it is.
+    /// It can never be committed as it is.
     Unusable {
         log_file: Option<String>,
         reason: String,
@@ -228,7 +229,7 @@ impl Opening {
         }
     }
 
-    /// Tells what is the matter with this object from what may be the matter with all.
+    /// Separates damage to this object from errors that may affect all objects.
     fn unreadable(error: TableError) -> Result<Self, TableError> {
         match error.damage() {
             Some(damage) => Ok(Self::unusable(
@@ -243,14 +244,14 @@ impl Opening {
 /// The rows of a staged file.
 pub(super) struct StagedRows {
     pub(super) file: Opened,
-    /// The slots that they belong to. `None` of what versions of logmill before format 2 have staged.
+    /// The slots that the rows belong to. `None` if they were staged before format 2.
     pub(super) slots: Option<BTreeSet<Slot>>,
-    /// The first row group of each sorted run. `None` for format 1, whose rows are not sorted.
+    /// The first row group of each sorted run. `None` in format 1, whose rows are not sorted.
     pub(super) runs: Option<Vec<usize>>,
 }
 
-/// What is staged, in the order of shards and ids, up to `limit` files: a backlog may be longer than memory. What these notes
-/// set aside is left out.
+/// Lists up to `limit` staged files, in the order of shards and ids: the whole backlog may not fit into memory. Leaves out
+/// files that these notes set aside.
 pub(super) async fn list(
     store: &Arc<dyn ObjectStore>,
     limit: usize,
@@ -266,7 +267,7 @@ pub(super) async fn list(
     Ok(staged)
 }
 
-/// Everything that is staged, but for what is set aside.
+/// Lists all staged files that are not set aside.
 pub(super) async fn list_all(
     store: &Arc<dyn ObjectStore>,
     env: &dyn Env,

@@ -1,4 +1,4 @@
-//! What Delta Lake keeps of each data file, so that a query can leave files out: the number of rows, and each
+//! Statistics that Delta Lake stores for each data file, so that queries can skip files: the number of rows, and each
 //! column's smallest and largest value. See "Per-file Statistics" in Delta's PROTOCOL.md.
 
 use arrow::datatypes::{DataType, Schema};
@@ -11,7 +11,7 @@ use logmill_trino::iso8601::civil_from_days;
 const MICROSECONDS_PER_MILLISECOND: i64 = 1000;
 const MILLISECONDS_PER_DAY: i64 = 86_400_000;
 
-/// The statistics of a file, as the JSON that an `add` action has.
+/// The statistics of a file, as JSON for an `add` action.
 pub(super) fn delta_statistics(schema: &Schema, metadata: &ParquetMetaData) -> String {
     let mut smallest = Map::new();
     let mut largest = Map::new();
@@ -86,7 +86,7 @@ impl Bound {
         if other > self { other } else { self }
     }
 
-    /// `None` for a date or time that can't be written in four digits of year.
+    /// `None` for a date or time whose year does not fit into four digits.
     fn into_json(self, rounding: Rounding) -> Option<Value> {
         Some(match self {
             Self::Integer(value) => json!(value),
@@ -94,7 +94,7 @@ impl Bound {
             Self::Text(value) => json!(value),
             Self::Date(days) => json!(date(days)?),
             Self::Timestamp(microseconds) => {
-                // Delta's statistics have milliseconds.
+                // Delta's statistics have millisecond precision.
                 let milliseconds = match rounding {
                     Rounding::Down => microseconds.div_euclid(MICROSECONDS_PER_MILLISECOND),
                     Rounding::Up => -(-microseconds).div_euclid(MICROSECONDS_PER_MILLISECOND),
@@ -113,8 +113,8 @@ impl Bound {
     }
 }
 
-/// `None` beyond the years 1 to 9999. Delta's statistics have dates and times in ISO 8601, whose years have four digits: Java's
-/// parser, which Trino uses, fails on `10000-01-01`, and with it the query.
+/// `None` outside of the years 1 to 9999. Delta's statistics hold dates and times in ISO 8601, with years of four digits. Trino
+/// uses Java's parser, which fails on `10000-01-01`, and the query fails with it.
 fn date(days: i64) -> Option<String> {
     let (year, month, day) = civil_from_days(days);
     (1..=9999)
@@ -122,7 +122,7 @@ fn date(days: i64) -> Option<String> {
         .then(|| format!("{year:04}-{month:02}-{day:02}"))
 }
 
-/// The smallest and largest value, or `None` where there are no such for the type or in the file.
+/// The smallest and largest value. `None` if the type or the file has no bounds.
 fn bounds_of(data_type: &DataType, statistics: &Statistics) -> Option<(Bound, Bound)> {
     match (data_type, statistics) {
         (DataType::Date32, Statistics::Int32(s)) => Some((
@@ -141,7 +141,7 @@ fn bounds_of(data_type: &DataType, statistics: &Statistics) -> Option<(Bound, Bo
             Some((Bound::Integer(*s.min_opt()?), Bound::Integer(*s.max_opt()?)))
         }
         (DataType::Decimal128(_, 0), Statistics::FixedLenByteArray(s)) => {
-            // Larger ones have no bounds: most readers' JSON has no such numbers.
+            // Larger numbers get no bounds: most JSON readers do not support them.
             let number = |bytes: &[u8]| {
                 let number = i128::from_be_bytes(bytes.try_into().ok()?);
                 Some(Bound::Integer(number.try_into().ok()?))
@@ -159,7 +159,7 @@ fn bounds_of(data_type: &DataType, statistics: &Statistics) -> Option<(Bound, Bo
     }
 }
 
-/// JSON has no infinities.
+/// JSON can't represent infinity.
 fn doubles(low: f64, high: f64) -> Option<(Bound, Bound)> {
     (low.is_finite() && high.is_finite()).then_some((Bound::Double(low), Bound::Double(high)))
 }

@@ -1,15 +1,15 @@
-//! Vacuum: what a table no longer needs is deleted, each after a grace. What is live is never deleted.
+//! Vacuum: deletes objects that a table no longer needs, after a grace period. Live objects are never deleted.
 //!
-//! | what | goes |
+//! | object | deleted |
 //! |---|---|
-//! | data files that a commit has replaced | a grace after they were replaced: queries of older versions may be reading them |
-//! | data files and ledger objects that no version has ever had, of a commit that failed | after [`ORPHAN_GRACE`] |
-//! | ledger objects that others have replaced | a grace after they were written |
-//! | versions and checkpoints of the log | a grace after they were written, if a checkpoint stands for them |
-//! | parts of files that a kill left in a folder | after [`ORPHAN_GRACE`] |
-//! | notes of what was set aside | once the ledger has the log file |
+//! | data files that a commit has replaced | a grace period after they were replaced: queries of older versions may read them |
+//! | data files and ledger objects of failed commits, which no version has ever had | after [`ORPHAN_GRACE`] |
+//! | ledger objects that newer ones have replaced | a grace period after they were written |
+//! | versions and checkpoints of the log | a grace period after they were written, if a checkpoint covers them |
+//! | partial files that a killed process has left in a folder | after [`ORPHAN_GRACE`] |
+//! | notes of set-aside log files | once the ledger has the log file |
 //!
-//! Staged files are none of its business: they are the commit's.
+//! Vacuum does not touch staged files: the commit deletes them.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -24,33 +24,34 @@ use super::commit::DEADLINE;
 use super::env::Guard;
 use super::{Table, TableError, Version, delete, folder, ledger, milliseconds};
 
-/// How long what no version refers to is held for a young commit's. It must be longer than a commit may take, from
-/// its first file to the moment when its version is written, wherever its machine was halted in between.
+/// How long objects that no version refers to are kept, because a commit in progress may have written them. It must be longer
+/// than a commit may take, from its first file until its version is written, even if its machine is suspended in between.
 pub(super) const ORPHAN_GRACE: Duration = Duration::from_hours(7 * 24);
 
-/// The shortest grace. A commit that is under way, or a query that has just begun, must find what it reads.
+/// The shortest grace period. A commit in progress, or a query that has just begun, must find the files that it reads.
 pub const MIN_GRACE: Duration = Duration::from_hours(1);
 
-/// The longest grace: the log forgets when a file was replaced after a week.
+/// The longest grace period: the log forgets after a week when a file was replaced.
 pub const MAX_GRACE: Duration = Duration::from_hours(6 * 24);
 
 /// What was deleted.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Vacuumed {
-    /// Data files that were replaced, or never came to be part of the table.
+    /// Data files that were replaced, or that never became part of the table.
     pub data_files: usize,
     /// Objects of the ledger.
     pub ledger_objects: usize,
     /// Versions and checkpoints of the log.
     pub log_files: usize,
-    /// Notes of what was set aside, and is counted by now.
+    /// Notes of log files that were set aside and are counted by now.
     pub notes: usize,
     /// The size of the data files and ledger objects in bytes.
     pub bytes: u64,
 }
 
 impl Table {
-    /// Deletes what the table no longer needs. `grace`, from [`MIN_GRACE`] to [`MAX_GRACE`], must outlast any query.
+    /// Deletes objects that the table no longer needs. `grace`, from [`MIN_GRACE`] to [`MAX_GRACE`], must be longer than any
+    /// query.
     pub async fn vacuum(&self, grace: Duration) -> Result<Vacuumed, TableError> {
         let mut races = self.races();
         loop {
@@ -64,8 +65,8 @@ impl Table {
     async fn try_vacuum(&self, grace: Duration) -> Result<Vacuumed, TableError> {
         let grace = grace.clamp(MIN_GRACE, MAX_GRACE);
         let begun = self.env.now();
-        // In either order, however long either takes: a file of a version that is written after `begun` is younger
-        // by far than `begun - ORPHAN_GRACE`, as a commit has a deadline, and nothing older names it.
+        // The order of these two does not matter, nor how long either takes: a commit has a deadline, so a file of a version
+        // that is written after `begun` is far younger than `begun - ORPHAN_GRACE`. No older version names that file.
         let objects = self.objects().await?;
         let version = self.version().await?;
         let dead = Dead {
@@ -73,7 +74,7 @@ impl Table {
             live: live(&version),
             replaced: self.replaced(&version).await?,
             grace: match self.env.keeps(Guard::ReplacedGrace) {
-                // The log says when a commit took a file out, which it did up to a deadline before it landed.
+                // The log has the time at which a commit removed a file. The commit may have landed up to a deadline later.
                 true => milliseconds(begun - grace - DEADLINE),
                 false => i64::MAX,
             },
@@ -102,14 +103,14 @@ impl Table {
         Ok(vacuumed)
     }
 
-    /// Data files and ledger objects, live or not.
+    /// Data files and ledger objects, whether live or not.
     async fn objects(&self) -> Result<Vec<ObjectMeta>, TableError> {
         let is_ours = |object: &ObjectMeta| {
             let path = object.location.as_ref();
             path.starts_with("date=") || path.starts_with("_ledger/")
         };
         let mut objects = Vec::new();
-        // Not all at once: staging may hold a backlog, and the log has its own rules.
+        // Not everything is listed: staging may hold a backlog, and the log has its own rules.
         let top = self.store.list_with_delimiter(None).await?;
         for folder in top.common_prefixes {
             let name = folder.filename().unwrap_or_default();
@@ -121,7 +122,7 @@ impl Table {
         Ok(objects)
     }
 
-    /// When files were replaced, as far as the log knows, in milliseconds since 1970.
+    /// When files were replaced, if the log has it, in milliseconds since 1970.
     async fn replaced(&self, version: &Version) -> Result<HashMap<String, i64>, TableError> {
         let state = version.delta.snapshot()?;
         let log_store = version.delta.log_store();
@@ -133,8 +134,8 @@ impl Table {
         Ok(replaced.try_collect().await?)
     }
 
-    /// In a folder, a file is written under another name, `<name>#<number>`, and renamed when it is complete. A
-    /// kill leaves it there. Stores don't show them.
+    /// Deletes partial files. In a folder, a file is written as `<name>#<number>`, and renamed when it is complete. A killed
+    /// process leaves it behind. Stores don't list such files.
     fn delete_partial_files(&self, before: SystemTime) {
         let Some(folder) = folder(self.log_store.root_url()) else {
             return;
@@ -149,21 +150,21 @@ impl Table {
                 Some(modified < before)
             };
             if is_partial && entry.file_type().is_file() && is_old() == Some(true) {
-                // It will be tried again the next time.
+                // Ignore a failure: the next vacuum tries again.
                 let _ = fs::remove_file(entry.path());
             }
         }
     }
 }
 
-/// Everything that the version consists of.
+/// All objects that the version consists of.
 fn live(version: &Version) -> HashSet<Path> {
     let data = version.files.iter();
     let data = data.map(|file| Path::from(file.path.as_str()));
     data.chain(version.ledger.paths()).collect()
 }
 
-/// When the ledger's objects were written, by their folder: each shard has one, and so have the manifests.
+/// When the version's ledger objects were written, by folder: each shard's folder has one, and so does the manifests' folder.
 fn newest_ledger(objects: &[ObjectMeta], version: &Version) -> HashMap<String, i64> {
     let ledger: HashSet<Path> = version.ledger.paths().collect();
     let ledger = objects
@@ -181,14 +182,14 @@ fn parent(path: &Path) -> String {
         .to_owned()
 }
 
-/// Tells what may be deleted.
+/// Decides which objects may be deleted.
 struct Dead {
     live: HashSet<Path>,
     replaced: HashMap<String, i64>,
     ledger: HashMap<String, i64>,
-    /// What was replaced before this moment may go, in milliseconds since 1970.
+    /// Objects that were replaced before this time may be deleted, in milliseconds since 1970.
     grace: i64,
-    /// What was written before this moment, and is not known to have been replaced, may go.
+    /// Objects that were written before this time, and are not known to have been replaced, may be deleted.
     orphan_grace: i64,
 }
 
@@ -201,8 +202,8 @@ impl Dead {
         if let Some(&replaced) = self.replaced.get(object.location.as_ref()) {
             return replaced < self.grace;
         }
-        // Who wrote it had not yet seen what the ledger has now, so no version will ever have it. A reader of an
-        // older version that misses it reads the next one.
+        // The commit that wrote this object had not seen the ledger's current object, so no later version will refer to it. A
+        // reader of an older version that does not find it reads the next version.
         let newest = self.ledger.get(&parent(&object.location));
         if newest.is_some_and(|&newest| written < newest) {
             return written < self.grace;

@@ -1,4 +1,4 @@
-//! What waits to be counted by a table: what is staged, and can be committed, and what is set aside.
+//! Log files that a table has not counted yet: those that are staged and can be committed, and those that are set aside.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -13,19 +13,19 @@ use super::slot::Slot;
 use super::staging::{self, Opening, StagedFile};
 use super::{Definition, TableError, Version};
 
-/// Staged files that are opened at once.
+/// Number of staged files opened at once.
 const OPENED_AT_ONCE: usize = 16;
 
-/// What waits to be counted by a table.
+/// Log files that a table has not counted yet.
 #[derive(Debug)]
 pub struct Waiting {
     store: Arc<dyn ObjectStore>,
     staged: HashMap<LogFileId, StagedFile>,
-    /// Staged files that have been opened, and can be committed.
+    /// Staged files that were opened and can be committed.
     seen: HashSet<LogFileId>,
-    /// Log files that are set aside: the shard, and why.
+    /// Log files that are set aside: the shard and the reason.
     set_aside: HashMap<LogFileId, (Shard, String)>,
-    /// The slots of the rows that have been seen, as far as they are known.
+    /// The slots of the rows seen so far, as far as they are known.
     slots: BTreeSet<Slot>,
 }
 
@@ -54,7 +54,7 @@ impl Waiting {
         self.staged.contains_key(&id)
     }
 
-    /// Why the log file is set aside, if it is, and has not been staged anew.
+    /// Why the log file is set aside. `None` if it is not, or if it has been staged again.
     pub fn set_aside(&self, id: LogFileId) -> Option<&str> {
         match self.is_staged(id) {
             true => None,
@@ -62,7 +62,7 @@ impl Waiting {
         }
     }
 
-    /// All log files that are set aside, and have not been staged anew: each one's id, its shard, and why.
+    /// All log files that are set aside and have not been staged again: the id, the shard and the reason of each.
     pub fn all_set_aside(&self) -> impl Iterator<Item = (LogFileId, &Shard, &str)> {
         let set_aside = self
             .set_aside
@@ -71,12 +71,12 @@ impl Waiting {
         set_aside.map(|(id, (shard, reason))| (*id, shard, reason.as_str()))
     }
 
-    /// Opens what is staged of these log files, to see whether it can be committed after this version. What can't is taken for set
-    /// aside: the next commit will set it aside.
+    /// Opens the staged files of these log files, to check that they can be committed after this version. A staged file
+    /// that can't be committed counts as set aside: the next commit will set it aside.
     ///
     /// # Errors
     ///
-    /// The store can't give it out, now; or a data file is damaged that a commit would have to read.
+    /// A staged file can't be read at the moment, or a data file is damaged that a commit would have to read.
     pub async fn see(
         &mut self,
         log_files: &[LogFileId],

@@ -3,26 +3,26 @@
 
 use wide::u8x16;
 
-/// Bytes that are compared at a time.
+/// Bytes per block. One bit of a `u64` tells whether each of them matches.
 const BLOCK_BYTES: usize = 64;
 
-/// Bytes that are compared by one instruction.
+/// Bytes that one instruction compares.
 const PIECE_BYTES: usize = 16;
 
-/// The places in a text of all bytes that are marks, in order.
+/// The indices of all matching bytes in a text, in order.
 pub struct Marks<'a, T> {
     text: &'a [u8],
-    /// Tells of sixteen bytes which are marks: all bits of those are set, of the others none.
+    /// Tests sixteen bytes at once: sets all bits of a byte that matches, and clears all bits of one that doesn't.
     test: T,
-    /// Where the block begins that was looked at last.
+    /// Index of the current block.
     block: usize,
-    /// Where the next begins.
+    /// Index of the next block.
     next: usize,
-    /// What is left of what was found in it: a bit for each byte, the first the lowest.
+    /// Matches in the current block that were not returned yet: a bit for each byte, the first byte in the lowest bit.
     found: u64,
 }
 
-/// Bytes that are one of some.
+/// A test that matches each of the given bytes.
 #[inline(always)]
 pub fn one_of<const N: usize>(marks: [u8; N]) -> impl Fn(u8x16) -> u8x16 {
     move |bytes| {
@@ -33,7 +33,7 @@ pub fn one_of<const N: usize>(marks: [u8; N]) -> impl Fn(u8x16) -> u8x16 {
 }
 
 impl<'a, T: Fn(u8x16) -> u8x16> Marks<'a, T> {
-    /// Those from `start` on. The test must tell of each byte by itself.
+    /// Finds the matches from `start` on. The test must judge each byte independently.
     #[inline(always)]
     pub fn new(text: &'a [u8], start: usize, test: T) -> Self {
         Self {
@@ -45,14 +45,14 @@ impl<'a, T: Fn(u8x16) -> u8x16> Marks<'a, T> {
         }
     }
 
-    /// What is found from `start` on, which is in the text: a bit for each byte, as far as the text goes.
+    /// The matches from `start` on, as a bit for each byte up to the end of the text. `start` must be in the text.
     #[inline(always)]
     fn find_from(&self, start: usize) -> u64 {
         let left = &self.text[start..];
         if let Some(block) = left.first_chunk() {
             self.find_in_block(block)
         } else if let Some(block) = self.text.last_chunk() {
-            // Some of these bytes are looked at again: their bits go.
+            // The block repeats bytes that were searched before; the shift drops their bits.
             self.find_in_block(block) >> (BLOCK_BYTES - left.len())
         } else {
             self.find_in_short(left)

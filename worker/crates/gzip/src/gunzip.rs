@@ -1,5 +1,5 @@
-//! From bytes as they are stored to log text: gzip by its magic bytes, all members of it; plain text as
-//! it is. What stands behind [`open`] can be exchanged without anyone noticing.
+//! Turns stored bytes into log text. Gzip is recognized by its magic bytes, and all its members are read; anything else
+//! is plain text. The decoder behind [`open`] can be replaced without affecting callers.
 
 use std::io::{self, BufReader, Read};
 use std::ops::Range;
@@ -9,16 +9,17 @@ use super::inflate::WINDOW_BYTES;
 use super::read_ahead::ReadAhead;
 use super::second_opinion::Members;
 
-/// Text held at once, at most, beside the window that decompression looks back to.
+/// Maximum bytes of text held at once, in addition to the window that decompression looks back to.
 pub const TEXT_BYTES: usize = 1024 * 1024;
 
-/// What the buffer begins with. It grows as it is filled: to clear a megabyte takes longer than to read a small log file.
+/// Initial size of the buffer. It grows as it is filled, because clearing a megabyte takes longer than reading a small
+/// log file.
 const FIRST_BUFFER_BYTES: usize = 128 * 1024;
 
-/// Why a log file's bytes can't be turned into text. Nothing of such a file may be counted.
+/// The reason that a log file's bytes can't be turned into text. No part of such a file may be counted.
 #[derive(Debug, thiserror::Error)]
 pub enum GunzipError {
-    /// The gzip stream ends before its trailer: most often an upload or a copy that was cut off.
+    /// The gzip stream ends before its trailer, usually because an upload or a copy was interrupted.
     #[error(
         "the gzip stream is cut off after {offset} bytes of the file; fetch or upload it again"
     )]
@@ -29,61 +30,61 @@ pub enum GunzipError {
     /// The gzip stream is damaged.
     #[error("the gzip stream is corrupt near byte {offset} of the file: {reason}")]
     Corrupt {
-        /// Bytes of the file that had been taken when the damage was found.
+        /// Bytes of the file that had been consumed when the damage was found.
         offset: u64,
         /// What the decoder found.
         reason: String,
     },
-    /// The text is longer than the limit, as that of a decompression bomb would be.
+    /// The text is longer than the limit, for example because the file is a decompression bomb.
     #[error(
         "it expands to more than {limit} bytes (reached at byte {offset} of the file); \
          raise --max-log-file-bytes if that is right"
     )]
     TooLarge {
-        /// Bytes of the file that had been taken.
+        /// Bytes of the file that had been consumed.
         offset: u64,
         /// The limit in bytes.
         limit: u64,
     },
-    /// The bytes could not be had at all.
+    /// The bytes could not be read.
     #[error("read failed at byte {offset}")]
     Read {
-        /// Bytes of the file that had been taken.
+        /// Bytes of the file that had been consumed.
         offset: u64,
-        /// What the source said.
+        /// The reader's error.
         source: io::Error,
     },
 }
 
 impl GunzipError {
-    /// Whether the gzip stream is damaged, as far as its decoder can tell. Another decoder may be of another opinion.
+    /// Whether the decoder considers the gzip stream damaged. Another decoder may disagree.
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Truncated { .. } | Self::Corrupt { .. })
     }
 }
 
-/// Who decompresses.
+/// A gzip decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decoder {
-    /// This project's own decoder, which is the faster one.
+    /// This project's own decoder, which is faster.
     Own,
-    /// flate2. It is asked about what [`Decoder::Own`] refuses.
+    /// flate2, which double-checks the files that [`Decoder::Own`] refuses.
     Flate2,
 }
 
-/// The text of a log file, decompressed as it is read and never whole in memory.
+/// The text of a log file, decompressed as it is read and never entirely in memory.
 pub struct LogText<'a> {
     file: ReadAhead<Box<dyn Read + 'a>>,
     gunzip: Option<Gunzip>,
     buffer: Vec<u8>,
-    /// What is in the buffer and not consumed. Before it stands what has been, as far as the window reaches.
+    /// The part of the buffer that has not been consumed. Earlier text precedes it, as far as the window reaches.
     unread: Range<usize>,
     ended: bool,
     text_bytes: u64,
     max_text_bytes: u64,
 }
 
-/// Opens a log file's bytes, from the first on. `max_text_bytes` bounds the text, not the file.
+/// Opens a log file at its first byte. `max_text_bytes` limits the text, not the file.
 ///
 /// # Errors
 ///
@@ -118,7 +119,7 @@ pub fn open<'a>(
 }
 
 impl LogText<'_> {
-    /// Reads on until [`TEXT_BYTES`] or more are unread, or all that is left of the text.
+    /// Reads until at least [`TEXT_BYTES`] are unread, or until the text ends.
     pub fn fill(&mut self) -> Result<(), GunzipError> {
         let kept = self
             .unread
@@ -151,7 +152,7 @@ impl LogText<'_> {
     }
 
     fn has_room(&mut self) -> bool {
-        // Of the last byte of room there may be no use.
+        // The decoder may leave the last byte of room unused.
         let is_full = self.unread.end + 1 >= self.buffer.len();
         let bytes = (2 * self.buffer.len()).min(WINDOW_BYTES + TEXT_BYTES);
         if is_full && bytes > self.buffer.len() {
@@ -161,22 +162,22 @@ impl LogText<'_> {
         !is_full
     }
 
-    /// Text that has been read and not been consumed.
+    /// Text that has been read and not consumed.
     pub fn unread(&self) -> &[u8] {
         &self.buffer[self.unread.clone()]
     }
 
-    /// Consumes bytes of what is unread.
+    /// Consumes bytes of the unread text.
     pub fn consume(&mut self, bytes: usize) {
         self.unread.start += bytes;
     }
 
-    /// Whether what is unread is all that is left.
+    /// Whether the unread text is all that is left.
     pub fn ended(&self) -> bool {
         self.ended
     }
 
-    /// Bytes of text so far.
+    /// Bytes of text read so far.
     pub fn text_bytes(&self) -> u64 {
         self.text_bytes
     }
@@ -185,7 +186,7 @@ impl LogText<'_> {
         let offset = self.file.offset();
         match error.kind() {
             io::ErrorKind::UnexpectedEof => GunzipError::Truncated { offset },
-            // flate2 calls what it refuses invalid input.
+            // flate2 reports data that it refuses as invalid input.
             io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => GunzipError::Corrupt {
                 offset,
                 reason: error.to_string(),

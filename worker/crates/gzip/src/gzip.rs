@@ -1,4 +1,4 @@
-//! Gzip's framing (RFC 1952) around inflate: headers, all members, checksums and lengths.
+//! Gzip's framing (RFC 1952) around inflate: headers, multiple members, checksums and lengths.
 
 use std::io::{self, Read};
 
@@ -17,18 +17,18 @@ const FNAME: u8 = 1 << 3;
 const FCOMMENT: u8 = 1 << 4;
 const RESERVED: u8 = 0b1110_0000;
 
-/// Decompresses a gzip file, one member after the other.
+/// Decompresses a gzip file, member by member.
 pub(crate) struct Gunzip {
     inflate: Inflate,
     member: Option<Member>,
     any_member: bool,
 }
 
-/// What has come of a member so far.
+/// The state of the current member.
 #[derive(Default)]
 struct Member {
     checksum: Hasher,
-    /// Bytes of its text.
+    /// Bytes of decompressed text.
     length: u64,
 }
 
@@ -41,11 +41,12 @@ impl Gunzip {
         }
     }
 
-    /// Appends text to the buffer, in which the last [`super::inflate::WINDOW_BYTES`] of text before `end` stand, or
-    /// all of it. Returns where it ends now: at `end` only if there is no more, or no room for two bytes.
+    /// Appends text to the buffer at `end`. The buffer must hold the last [`super::inflate::WINDOW_BYTES`] of text before
+    /// `end`, or all of it. Returns the new end of the text. It is `end` only if the file has ended, or the
+    /// buffer has room for fewer than two bytes.
     ///
-    /// Errors are of kind `UnexpectedEof` where the file ends too early, and `InvalidData` where it is damaged or goes
-    /// on with something else.
+    /// The error kind is `UnexpectedEof` if the file ends too early, and `InvalidData` if it is damaged, or continues
+    /// with anything but a gzip member.
     pub(crate) fn append<R: Read>(
         &mut self,
         file: &mut ReadAhead<R>,
@@ -136,7 +137,7 @@ impl Gunzip {
         if member.checksum.finalize() != u32::from_le_bytes([c0, c1, c2, c3]) {
             return Err(corrupt("the text does not match its checksum"));
         }
-        // The length is modulo 2^32.
+        // The trailer stores the length modulo 2^32.
         if member.length as u32 != u32::from_le_bytes([l0, l1, l2, l3]) {
             return Err(corrupt("the text does not have its length"));
         }
@@ -146,17 +147,17 @@ impl Gunzip {
 
 #[cfg(feature = "faults")]
 thread_local! {
-    /// Makes this decoder refuse what is right, as a fault of its own would.
+    /// Makes this decoder refuse valid input, to simulate a bug in it.
     pub static IS_BROKEN: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// Whether the byte may follow the last member, or stand between members, and mean nothing. Tapes and block devices leave
-/// zeros, which `gzip` ignores too; an editor or `echo >>` leaves a line end. No member begins with such a byte.
+/// Whether the byte is padding, which is ignored after and between members. Tapes and block devices leave zeros, which
+/// `gzip` ignores too; an editor or `echo >>` leaves a line ending. No member begins with such a byte.
 pub(crate) fn is_padding(byte: u8) -> bool {
     matches!(byte, 0 | b'\n' | b'\r')
 }
 
-/// A header's bytes, of which a checksum may be wanted.
+/// Reads a header's bytes and updates their checksum, which the header may contain.
 struct HeaderBytes<'a, R> {
     file: &'a mut ReadAhead<R>,
     checksum: Hasher,
@@ -190,7 +191,7 @@ mod tests {
 
     use super::*;
 
-    /// A file that is read a few bytes at a time.
+    /// A file that returns only a few bytes per read.
     struct Slow<'a> {
         bytes: &'a [u8],
         at_once: usize,
@@ -274,7 +275,7 @@ mod tests {
                 let mut damaged = bytes.clone();
                 damaged[at] ^= 1 << bit;
                 match gunzip(&damaged, 64) {
-                    // FTEXT, MTIME, XFL, OS, and what fills the last byte of the deflate stream.
+                    // FTEXT, MTIME, XFL, OS, and the padding in the last byte of the deflate stream don't affect the text.
                     Ok(text) => {
                         assert_eq!(text, whole, "byte {at}, bit {bit}");
                         assert!(

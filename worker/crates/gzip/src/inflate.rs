@@ -1,80 +1,81 @@
-//! Inflate (RFC 1951): a deflate stream becomes the bytes that it was made of, a piece at a time.
+//! Inflate (RFC 1951): decompresses a deflate stream, a piece at a time.
 //!
-//! Decompression is half of what a log file costs, and log text is half matches and half runs of a few literals
-//! (digits, for the most part), so that a decoder spends its time waiting for one table lookup to tell where the next
-//! is, and for what the processor foresaw wrongly. Three of the things that make this one take three quarters of zlib's
-//! time are from other decoders:
+//! Decompression is half of the cost of a log file. Log text is half matches and half runs of a few literals, mostly
+//! digits. A decoder therefore spends its time waiting for one table lookup to tell where the next one is, and on branch
+//! mispredictions. This decoder takes three quarters of zlib's time. Three of its techniques come from other decoders:
 //!
-//! - The input is read eight bytes at a time into a register, and bounds are looked at once for each step, not for each
-//!   byte; what is left near an end of input or room is decoded by a slower loop. An entry of a table has all that a step
-//!   needs, extra bits included. (Eric Biggers' libdeflate, `deflate_decompress.c`)
-//! - One lookup gives up to two literals, or a literal and the length that follows it. (Intel's ISA-L, `igzip_inflate.c`)
-//! - The output is its own window: no byte is copied but by its match.
+//! - The input is read eight bytes at a time into a register, and bounds are checked once per step, not per byte. A
+//!   slower loop decodes what is left near the end of the input or the output buffer. A table entry contains all that a step
+//!   needs, including extra bits. (Eric Biggers' libdeflate, `deflate_decompress.c`)
+//! - One lookup yields up to two literals, or a literal and the length that follows it. (Intel's ISA-L,
+//!   `igzip_inflate.c`)
+//! - The output is its own window: a byte is copied only by a match.
 //!
-//! The fourth is that a step does not ask whether there is a match, which is as likely as not. It looks a distance up in any
-//! case, without a match in a table of distances that take no bits, and copies 32 bytes; without a match they will be
-//! overwritten.
+//! The fourth is that a step does not branch on whether there is a match, which is as likely as not. It always looks up a
+//! distance and copies 32 bytes. Without a match, it uses a table of distances that take no bits, and the copied bytes
+//! are overwritten later.
 
-/// How far back a match may reach, in bytes.
+/// Maximum distance of a match, in bytes.
 pub(crate) const WINDOW_BYTES: usize = 32 * 1024;
 
-/// The most that the header of a block takes: its kind, the numbers of codes, the code lengths' own code, and 316 code
-/// lengths, which take up to 7 bits and as many extra ones. Rounded up, and what the last refill reads ahead.
+/// Maximum size of a block header: the block type, the numbers of codes, the code that encodes code lengths, and 316 code
+/// lengths of up to 7 bits and as many extra bits. Rounded up, and including what the last refill reads ahead.
 const BLOCK_HEADER_BYTES: usize = (3 + 14 + 19 * 3 + 316 * 14) / 8 + 1 + WORD_BYTES;
 
-/// What a refill of the bit buffer reads.
+/// Bytes that a refill of the bit buffer reads.
 const WORD_BYTES: usize = 8;
 
-/// What one step of the fast loop writes at most: two literals, and the longest match in pieces of 32 bytes.
+/// Maximum bytes that a step of the fast loop writes: two literals, and the longest match in pieces of 32 bytes.
 const STEP_ROOM_BYTES: usize = 2 + 258 + 31;
 
-/// Bits that index the tables. Longer codes, which are rare, go on in a subtable.
+/// Bits that index the tables. Longer codes, which are rare, continue in a subtable.
 const LITERAL_BITS: u32 = 11;
 const DISTANCE_BITS: u32 = 8;
 const LENGTH_CODE_BITS: u32 = 7;
 
-/// Entries of a table with all its subtables, at most: zlib's `examples/enough.c` for 288 and 32 symbols, as in libdeflate.
+/// Maximum entries of a table with all its subtables: zlib's `examples/enough.c` for 288 and 32 symbols, as in
+/// libdeflate.
 const LITERAL_ENTRIES: usize = 2342;
 const DISTANCE_ENTRIES: usize = 402;
 
-/// The symbol that ends a block. Lengths follow it.
+/// The symbol that ends a block. The symbols after it are lengths.
 const END_OF_BLOCK: usize = 256;
 
-/// What has come of a call of [`Inflate::inflate`].
+/// The outcome of [`Inflate::inflate`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// It goes on with more input: call again with what is left of this, and at least a byte of what follows.
+    /// More input is needed: call again with the rest of this input, and at least one byte of what follows.
     NeedsInput,
-    /// It goes on with more room: two bytes or more.
+    /// More room is needed, at least two bytes.
     NeedsRoom,
-    /// The stream has ended. What is left of the input is not its own.
+    /// The stream has ended. The rest of the input is not part of it.
     Ended,
 }
 
-/// Why a stream can't be decompressed.
+/// The reason that a stream can't be decompressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Damage {
-    /// It goes on, but the input does not.
+    /// The input ends before the stream.
     CutOff,
-    /// It is no deflate stream.
+    /// Not a valid deflate stream.
     Corrupt(&'static str),
 }
 
 /// Compressed bytes.
 pub(crate) struct Input<'a> {
     pub(crate) bytes: &'a [u8],
-    /// How many of them have been taken.
+    /// Number of bytes that have been consumed.
     pub(crate) taken: usize,
-    /// Nothing follows them.
+    /// Whether the input ends after these bytes.
     pub(crate) is_last: bool,
 }
 
-/// Where text is appended to.
+/// The buffer that text is appended to.
 pub(crate) struct Output<'a> {
     pub(crate) buffer: &'a mut [u8],
-    /// Where the stream's text begins in the buffer. All of it is there, or the last [`WINDOW_BYTES`] of it.
+    /// Index at which the stream's text begins. The buffer holds all of it, or the last [`WINDOW_BYTES`] of it.
     pub(crate) start: usize,
-    /// Where its text ends.
+    /// Index at which the stream's text ends.
     pub(crate) end: usize,
 }
 
@@ -83,7 +84,7 @@ pub(crate) struct Inflate {
     part: Part,
     in_last_block: bool,
     bits: Bits,
-    /// What there was no room for, of the last match.
+    /// The part of the last match that did not fit.
     rest: Match,
     codes: Box<Codes>,
 }
@@ -92,7 +93,7 @@ pub(crate) struct Inflate {
 #[derive(Clone, Copy)]
 enum Part {
     BlockHeader,
-    /// Bytes as they are, so many of them.
+    /// Stored bytes, and how many are left.
     Stored(usize),
     Symbols,
     End,
@@ -104,11 +105,11 @@ struct Match {
     distance: usize,
 }
 
-/// Bits that were read and not yet used, the next one the lowest. Between calls there are fewer than eight.
+/// Bits that were read and not used yet, the next one the lowest. Between calls there are fewer than eight.
 #[derive(Clone, Copy, Default)]
 struct Bits {
     buffer: u64,
-    /// How many they are: the six lower bits of this. The others are whatever subtracting entries leaves there.
+    /// The number of bits, in the lowest six bits. The other bits are undefined, because whole entries are subtracted.
     count: u32,
 }
 
@@ -117,31 +118,31 @@ struct Codes {
     distances: [Entry; DISTANCE_ENTRIES],
 }
 
-/// What the next bits stand for.
+/// The meaning of the next bits.
 ///
 /// | bits  | |
 /// |-------|-|
-/// | 0–5   | bits to take, extra bits included |
-/// | 6–7   | literals, 0 to 2 |
-/// | 8–13  | for a length or distance, the bits to take without the extra ones; for a subtable, the bits that index it |
-/// | 14    | a length or distance |
-/// | 15    | literals and nothing else |
+/// | 0–5   | bits to consume, extra bits included |
+/// | 6–7   | number of literals, 0 to 2 |
+/// | 8–13  | for a length or distance, the bits to consume without extra bits; for a subtable, the bits that index it |
+/// | 14    | set for a length or distance |
+/// | 15    | set for literals without a length |
 /// | 16–23 | the first literal |
-/// | 24–31 | the second literal, or the shortest length, less 3 |
-/// | 16–31 | of a distance: the shortest; of a subtable: where it is; of the end of the block: 1 |
+/// | 24–31 | the second literal, or the shortest length minus 3 |
+/// | 16–31 | for a distance, the shortest; for a subtable, its index; for the end of the block, 1 |
 ///
-/// Bits that are no code have the entry 0.
+/// Bits that are not a code have the entry 0.
 type Entry = u32;
 
 const LENGTH: Entry = 1 << 14;
 const LITERALS: Entry = 1 << 15;
 const END: Entry = 1 << 16;
 
-/// The distance of what is no match: from there something can be copied to where it will be overwritten, and not what was
-/// written just now, for which the copy would wait.
+/// The distance that a step without a match copies from. It is far enough back that the copy does not wait for bytes that
+/// were just written. The copied bytes will be overwritten.
 const NO_DISTANCE_BYTES: usize = 64;
 
-/// The table of distances for what is no match.
+/// The table of distances for a step without a match.
 static NO_DISTANCES: [Entry; 1 << DISTANCE_BITS] =
     [LENGTH | (NO_DISTANCE_BYTES as u32) << 16; 1 << DISTANCE_BITS];
 
@@ -179,9 +180,9 @@ const fn low(bits: u64, count: u32) -> u64 {
     bits & ((1 << (count & 63)) - 1)
 }
 
-/// The extra bits of a length or distance, of which `bits` begin with the code.
+/// The extra bits of a length or distance. `bits` begins with the code.
 const fn extra_bits(entry: Entry, bits: u64) -> usize {
-    // The lowest of them as `low` has them, but by what is computed anyway.
+    // The same as `low`, but computed from a shift that is needed anyway.
     let taken = bits ^ bits.wrapping_shr(entry).wrapping_shl(entry);
     (taken >> code_bits(entry)) as usize
 }
@@ -194,7 +195,7 @@ const fn distance(entry: Entry, bits: u64) -> usize {
     (entry >> 16) as usize + extra_bits(entry, bits)
 }
 
-/// What is the same in the entries of each literal or length, whatever its code (RFC 1951, 3.2.5).
+/// The part of the entry of each literal or length that does not depend on the code (RFC 1951, 3.2.5).
 static LITERAL_SYMBOLS: [Entry; 288] = {
     let mut symbols = [0; 288];
     let mut symbol = 0;
@@ -214,7 +215,7 @@ static LITERAL_SYMBOLS: [Entry; 288] = {
         base += 1 << extra;
         symbol += 1;
     }
-    // The longest length has a code of its own.
+    // The longest length has its own code.
     symbols[symbol] = LENGTH | (258 - MIN_MATCH_BYTES as u32) << 24;
     symbols
 };
@@ -236,7 +237,7 @@ static DISTANCE_SYMBOLS: [Entry; 32] = {
     symbols
 };
 
-/// Lengths of codes are symbols too.
+/// The symbols of the code that encodes code lengths.
 static LENGTH_CODE_SYMBOLS: [Entry; 19] = {
     let mut symbols = [0; 19];
     let mut symbol = 0;
@@ -247,13 +248,13 @@ static LENGTH_CODE_SYMBOLS: [Entry; 19] = {
     symbols
 };
 
-/// The order in which the lengths of the length code's own codes stand.
+/// The order in which a block lists the lengths of the code that encodes code lengths.
 static LENGTH_CODE_ORDER: [usize; 19] = [
     16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15,
 ];
 
 impl Inflate {
-    /// At the beginning of a stream.
+    /// A decoder at the beginning of a stream.
     pub(crate) fn new() -> Self {
         Self {
             part: Part::BlockHeader,
@@ -267,7 +268,7 @@ impl Inflate {
         }
     }
 
-    /// At the beginning of another stream.
+    /// Returns to the beginning of a stream, which may be another one.
     pub(crate) fn reset(&mut self) {
         self.part = Part::BlockHeader;
         self.in_last_block = false;
@@ -275,14 +276,14 @@ impl Inflate {
         self.rest = Match::default();
     }
 
-    /// Goes on as far as input and room reach.
+    /// Decompresses as far as input and room allow.
     pub(crate) fn inflate(
         &mut self,
         input: &mut Input<'_>,
         output: &mut Output<'_>,
     ) -> Result<Progress, Damage> {
         let progress = self.parts(input, output);
-        // Past its end the input is read as zeros. What they make is no sign of anything.
+        // Past its end, the input is read as zeros. What they decode to is meaningless, so the missing input is the error.
         match self.bits.give_back(input) {
             Ok(()) => progress,
             Err(cut_off) => Err(cut_off),
@@ -403,7 +404,7 @@ impl Inflate {
             ));
         }
 
-        // The last repetition may go too far, by 137 at most.
+        // The last repetition may exceed the end, by 137 at most.
         let mut lengths = [0; 286 + 30 + 137];
         let mut known = 0;
         while known < literals + distances {
@@ -445,7 +446,7 @@ impl Inflate {
         Ok(())
     }
 
-    /// Decodes symbols up to the end of the block, for which it returns nothing.
+    /// Decodes symbols. Returns `None` at the end of the block.
     fn symbols(
         &mut self,
         input: &mut Input<'_>,
@@ -508,11 +509,13 @@ impl Inflate {
         }
     }
 
-    /// Decodes symbols as long as neither end is near. Returns whether it came to the end of the block.
+    /// Decodes symbols while neither the input nor the room is about to end. Returns whether it reached the end of the
+    /// block.
     ///
-    /// All that is worth its time is in this loop. A step takes up to two literals, or up to one and a match. Those are at
-    /// most 20 bits, of at least 28, which leaves the eight that index the distances; then, after a refill, 28 of at least
-    /// 56. The lookup of the next step's first symbol is begun before the match is copied.
+    /// This is the hot loop. A step decodes up to two literals, or up to one literal and a match. The literals and the
+    /// length take at most 20 of at least 28 bits, which leaves the eight bits that index the distances. After a refill,
+    /// the distance takes at most 28 of at least 56 bits. The lookup of the next step's first symbol starts before the
+    /// match is copied.
     #[inline(never)]
     fn most_symbols(
         &mut self,
@@ -547,7 +550,7 @@ impl Inflate {
             bits.take_entry(entry);
             if !is_symbol(entry) {
                 if is_subtable(entry) {
-                    // The rest of the symbol. Neither end has come nearer, so the loop goes on with it.
+                    // The rest of the symbol. Neither end has come nearer, so the loop can continue with it.
                     entry = literal_table[subtable_entry(entry, bits.buffer)];
                     continue;
                 }
@@ -561,7 +564,7 @@ impl Inflate {
             end += literals(entry);
 
             let is_match = entry & LENGTH != 0;
-            // Not chosen by an `if`, of which the compiler would make a branch.
+            // A mask, because the compiler would turn an `if` into a branch.
             let length = length(entry, symbol) & 0_usize.wrapping_sub(usize::from(is_match));
             let first_distances = if is_match {
                 first_distances
@@ -605,7 +608,7 @@ const NO_SYMBOL: Damage = Damage::Corrupt("bits that are no symbol");
 const TOO_FAR: Damage = Damage::Corrupt("a match from before the beginning");
 
 impl Bits {
-    /// Has 56 bits or more, zeros past the input's end.
+    /// Fills the buffer with at least 56 bits. Past the end of the input, they are zeros.
     fn refill(&mut self, input: &mut Input<'_>) {
         while self.count < 56 {
             let byte = input.bytes.get(input.taken).copied().unwrap_or_default();
@@ -622,7 +625,7 @@ impl Bits {
         taken as u32
     }
 
-    /// Gives whole bytes back.
+    /// Returns whole unused bytes to the input.
     fn give_back(&mut self, input: &mut Input<'_>) -> Result<(), Damage> {
         input.taken -= self.count as usize / 8;
         self.count %= 8;
@@ -633,7 +636,7 @@ impl Bits {
         }
     }
 
-    /// [`Bits::refill`] where a word is left of the input. Bits that are read but not counted are read again.
+    /// [`Bits::refill`] for when a word is left of the input. Bits that are read but not counted are read again.
     #[inline(always)]
     fn refill_word(&mut self, input: &[u8], taken: &mut usize) {
         if let Some(word) = input[*taken..].first_chunk() {
@@ -643,7 +646,7 @@ impl Bits {
         self.count |= 56;
     }
 
-    /// Takes an entry's bits. The count's higher bits don't matter here, which spares masking the entry.
+    /// Consumes an entry's bits. The higher bits of the count don't matter, so the entry needs no mask.
     #[inline(always)]
     fn take_entry(&mut self, entry: Entry) {
         self.buffer = self.buffer.wrapping_shr(entry);
@@ -652,7 +655,7 @@ impl Bits {
 }
 
 impl Match {
-    /// Appends what there is room for. Returns the rest.
+    /// Appends as much as fits. Returns the rest.
     fn append(self, output: &mut Output<'_>) -> Self {
         let length = self.length.min(output.buffer.len() - output.end);
         for to in output.end..output.end + length {
@@ -666,7 +669,7 @@ impl Match {
     }
 }
 
-/// Copies a match to `to`, and up to 31 bytes more, which are overwritten.
+/// Copies a match to `to`, and up to 31 bytes more, which will be overwritten.
 #[inline(always)]
 fn copy_match(text: &mut [u8], to: usize, Match { length, distance }: Match) {
     let pieces = |piece| (to..to + length).step_by(piece);
@@ -695,20 +698,21 @@ fn copy<const N: usize>(text: &mut [u8], from: usize, to: usize) {
     }
 }
 
-/// What the lengths of a code's words are.
+/// The validity of a code, judged by the lengths of its words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Code {
-    /// All bits are some word.
+    /// Every sequence of bits begins with a word.
     Complete,
-    /// A code of a single word of one bit or none, which there may be where only one thing or nothing is to be told.
+    /// A code of a single word of one bit, or of no word. It is valid where at most one symbol has to be encoded.
     Single,
-    /// No code.
+    /// Not a valid code.
     Wrong,
 }
 
-/// Builds the table of a canonical Huffman code (RFC 1951, 3.2.2) from the lengths of its words, of which 0 is none. The
-/// table is that of libdeflate's `build_decode_table`: indexed by the next `index_bits` bits, and for words that are
-/// longer with subtables behind it. Tells `on_word` of each word that the index tells, in order, and its entry.
+/// Builds the table of a canonical Huffman code (RFC 1951, 3.2.2) from the lengths of its words. The length 0 means that
+/// the symbol has no word. The layout is that of libdeflate's `build_decode_table`: indexed by the next `index_bits`
+/// bits, with subtables for longer words after them. Calls `on_word` for each word that fits the index, in order, with
+/// its entry.
 fn build(
     table: &mut [Entry],
     index_bits: u32,
@@ -723,7 +727,7 @@ fn build(
     counts[0] = 0;
     let words: usize = counts.iter().sum();
 
-    // The first word of each length, the place of its symbol in the order of words, and what is left for longer words.
+    // The first word of each length, the index of its symbol in the order of words, and the space left for longer words.
     let mut next_word = [0_u32; 16];
     let mut next_place = [0_usize; 16];
     let mut left = 1;
@@ -759,7 +763,7 @@ fn build(
         let length = u32::from(lengths[symbol]);
         let word = next_word[length as usize];
         next_word[length as usize] += 1;
-        // Words come with their highest bit first, all else with its lowest.
+        // Words begin with their highest bit, everything else with its lowest bit.
         let word = (word.reverse_bits() >> (32 - length)) as usize;
         if length <= index_bits {
             let entry = symbols[symbol] + length * 0x101;
@@ -771,7 +775,7 @@ fn build(
             let prefix = word & ((1 << index_bits) - 1);
             if subtable_prefix != Some(prefix) {
                 subtable_prefix = Some(prefix);
-                // As many bits as the words take that still come and begin so.
+                // As many bits as the remaining words with this prefix take.
                 let mut bits = length - index_bits;
                 let mut filled = counts[length as usize];
                 while filled < 1 << bits {
@@ -816,8 +820,8 @@ fn build_literals(table: &mut [Entry; LITERAL_ENTRIES], lengths: &[u8]) -> Code 
     code
 }
 
-/// Joins a literal's entry with that of the literal or length that follows it, where the index tells both. `words` are those
-/// of the code, in their order, and their entries.
+/// Joins a literal's entry with the entry of the literal or length that follows it, if the index covers both. `words` are
+/// the words of the code in order, with their entries.
 fn join_literals(table: &mut [Entry; LITERAL_ENTRIES], words: &[(usize, Entry)]) {
     const HALF: usize = 1 << (LITERAL_BITS - 1);
     let mut single = [0; HALF];
@@ -831,7 +835,7 @@ fn join_literals(table: &mut [Entry; LITERAL_ENTRIES], words: &[(usize, Entry)])
         }
         let following = 1 << (LITERAL_BITS - bits);
         if bits != joined_bits {
-            // What may follow a literal of so many bits, which is the same after each of them.
+            // The entries that may follow a literal of this many bits, which are the same after each such literal.
             joined_bits = bits;
             for (joined, &second) in joined.iter_mut().zip(&single[..following]) {
                 let literal = if second & LITERALS != 0 {
@@ -864,8 +868,8 @@ mod tests {
 
     use super::*;
 
-    /// Decompresses a stream that comes so many bytes at a time, into a buffer that has room for so many and the window.
-    /// Returns the text, and how much of the input was its stream.
+    /// Decompresses a stream that arrives `at_once` bytes at a time, into a buffer with room for the window and `room`
+    /// bytes. Returns the text, and the number of input bytes that are part of the stream.
     fn inflate(stream: &[u8], at_once: usize, room: usize) -> Result<(Vec<u8>, usize), Damage> {
         let mut inflate = Inflate::new();
         let mut text = Vec::new();
@@ -901,7 +905,7 @@ mod tests {
         }
     }
 
-    /// The same by zlib.
+    /// Decompresses with zlib.
     fn zlib(stream: &[u8]) -> Option<(Vec<u8>, usize)> {
         let mut inflate = Decompress::new(false);
         let mut text = Vec::with_capacity(1 << 22);
@@ -924,7 +928,7 @@ mod tests {
             (self.0 >> 11) as usize % bound
         }
 
-        /// Bytes of few or many kinds, evenly or unevenly frequent, with repetitions near and far.
+        /// Bytes of few or many kinds, evenly or unevenly frequent, with near and far repetitions.
         fn text(&mut self, length: usize) -> Vec<u8> {
             let kinds = 1 + self.below(256);
             let unevenness = self.below(24);
@@ -941,7 +945,7 @@ mod tests {
                         text.push(text[text.len() - distance]);
                     }
                 } else {
-                    // Each kind half as frequent as the one before: codes as long as there are.
+                    // Each kind is half as frequent as the one before, which makes for the longest codes.
                     let mut kind = self.below(kinds);
                     for _ in 0..unevenness {
                         kind = kind.min(self.below(kinds));
@@ -952,7 +956,7 @@ mod tests {
             text
         }
 
-        /// A stream as zlib makes it, of one text and in any of its ways.
+        /// Compresses a text with zlib, at a random level and with random flushes.
         fn stream(&mut self, text: &[u8]) -> Vec<u8> {
             let level = Compression::new(self.below(10) as u32);
             let mut encoder = DeflateEncoder::new(Vec::new(), level);
@@ -984,7 +988,7 @@ mod tests {
                 inflate(&stream, at_once, room) == Ok((text.clone(), length)),
                 "seed {seed}"
             );
-            // Whatever follows is not the stream's.
+            // Bytes that follow the stream are not part of it.
             stream.extend((0..random.below(20)).map(|byte| byte as u8));
             assert!(
                 inflate(&stream, usize::MAX / 2, 1 << 21) == Ok((text, length)),
@@ -1029,7 +1033,7 @@ mod tests {
             let mut stream: Vec<u8> = (0..1 + random.below(300))
                 .map(|_| random.below(256) as u8)
                 .collect();
-            // A last block of fixed codes, one of its own codes, or anything.
+            // A last block with fixed codes, a last block with its own codes, or anything.
             stream[0] = match random.below(3) {
                 0 => stream[0] & !0b111 | 0b011,
                 1 => stream[0] & !0b111 | 0b101,
@@ -1062,7 +1066,7 @@ mod tests {
 
     #[test]
     fn codes_of_one_word_and_of_none() {
-        // Blocks that zlib makes of a single byte, and of nothing.
+        // The blocks that zlib writes for a single byte and for no bytes.
         for text in [&b"a"[..], b""] {
             let mut compress = flate2::Compress::new(Compression::best(), false);
             let mut stream = Vec::with_capacity(100);

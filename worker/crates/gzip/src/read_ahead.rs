@@ -1,22 +1,22 @@
-//! A file's bytes as they are stored, some of them read ahead.
+//! Reads a file's stored bytes ahead into a buffer.
 
 use std::io::{self, ErrorKind, Read};
 
 use super::inflate::{Damage, Inflate, Input, Output, Progress};
 
-/// Bytes read at once. Small enough to stay in the processor's cache until they are decompressed; large enough for few
-/// system calls. It must hold a deflate block's header, which is half a kilobyte.
+/// Size of the buffer. Small enough to stay in the CPU cache until its bytes are decompressed, large enough for few
+/// system calls. It must hold the header of a deflate block, which is half a kilobyte.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Reads ahead, and knows how far what came after it has got.
+/// A reader with a buffer, which tracks how many bytes have been consumed.
 pub(crate) struct ReadAhead<R> {
     reader: R,
     buffer: Vec<u8>,
-    /// What is in the buffer and not taken.
+    /// `buffer[taken..end]` has been read and not consumed.
     taken: usize,
     end: usize,
     ended: bool,
-    /// Bytes of the file that have left the buffer.
+    /// Bytes of the file that came before the start of the buffer.
     passed: u64,
 }
 
@@ -32,12 +32,12 @@ impl<R: Read> ReadAhead<R> {
         }
     }
 
-    /// Bytes of the file that have been taken.
+    /// Bytes of the file that have been consumed.
     pub(crate) fn offset(&self) -> u64 {
         self.passed + self.taken as u64
     }
 
-    /// The next bytes, which stay to be taken: fewer only if the file ends there.
+    /// Returns the next bytes without consuming them. Returns fewer than requested only at the end of the file.
     pub(crate) fn peek(&mut self, bytes: usize) -> io::Result<&[u8]> {
         while self.end - self.taken < bytes && !self.ended {
             self.read_more()?;
@@ -46,7 +46,7 @@ impl<R: Read> ReadAhead<R> {
         Ok(&self.buffer[self.taken..end])
     }
 
-    /// Passes over bytes as long as they are such.
+    /// Skips bytes while `is` returns true.
     pub(crate) fn skip_while(&mut self, is: impl Fn(u8) -> bool) -> io::Result<()> {
         while let Some(&byte) = self.peek(1)?.first()
             && is(byte)
@@ -56,7 +56,7 @@ impl<R: Read> ReadAhead<R> {
         Ok(())
     }
 
-    /// Reads a byte or more after what is there, or finds that there is none.
+    /// Reads at least one more byte into the buffer, or detects the end of the file.
     pub(crate) fn read_more(&mut self) -> io::Result<()> {
         self.buffer.copy_within(self.taken..self.end, 0);
         self.end -= self.taken;
@@ -76,7 +76,7 @@ impl<R: Read> ReadAhead<R> {
         Ok(())
     }
 
-    /// The next bytes, or an error of kind `UnexpectedEof`.
+    /// Consumes the next bytes. Fails with the kind `UnexpectedEof` if the file ends before.
     pub(crate) fn take<const N: usize>(&mut self) -> io::Result<[u8; N]> {
         match self.peek(N)?.first_chunk() {
             Some(&bytes) => {
@@ -87,7 +87,7 @@ impl<R: Read> ReadAhead<R> {
         }
     }
 
-    /// Copies bytes as they are. Returns how many: none only at the end, or if none are asked for.
+    /// Copies bytes unchanged and returns their number. Returns 0 only at the end of the file, or if `to` is empty.
     pub(crate) fn copy(&mut self, to: &mut [u8]) -> io::Result<usize> {
         if self.taken == self.end {
             self.read_more()?;
@@ -99,7 +99,7 @@ impl<R: Read> ReadAhead<R> {
         Ok(length)
     }
 
-    /// Decompresses what is there.
+    /// Decompresses the buffered bytes.
     pub(crate) fn inflate(
         &mut self,
         inflate: &mut Inflate,

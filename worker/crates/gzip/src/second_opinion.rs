@@ -1,6 +1,6 @@
-//! gzip as flate2 reads it: the second opinion on a file that this project's own decoder refuses.
+//! Reads gzip with flate2: the second opinion on a file that this project's own decoder refuses.
 //!
-//! The two are independent of each other, so a fault of one decoder neither costs a log file nor changes its text.
+//! The two decoders are independent, so a bug in one of them neither loses a log file nor changes its text.
 
 use std::io::{self, BufRead, Read};
 
@@ -11,7 +11,7 @@ use super::gzip::is_padding;
 /// The text of all members of a gzip file. Each member's checksum and length are checked when the next one begins, or when
 /// the file ends.
 pub(crate) struct Members<R> {
-    /// `None` when the file has ended.
+    /// `None` after the end of the file.
     member: Option<GzDecoder<R>>,
 }
 

@@ -1,14 +1,13 @@
 //! The bias of HyperLogLog's raw estimate, measured by airlift, and its correction.
 //!
-//! The numbers are those of airlift's `stats/cardinality/BiasCorrection.java` (Apache License 2.0),
-//! each the same double: an estimate that differed from Trino's in its last digit would make
-//! `cardinality()` of one stored sketch give two answers. The tables cover 2^4 to 2^16 buckets,
-//! in that order.
+//! The numbers are exactly the doubles of airlift's `stats/cardinality/BiasCorrection.java` (Apache License 2.0). An
+//! estimate that differed from Trino's in its last digit would make `cardinality()` of one stored sketch give two
+//! answers. The tables cover 2^4 to 2^16 buckets, in that order.
 
-/// Corrects the raw estimate of a sketch with `2^index_bits` buckets, as `DenseHll.correctBias`.
+/// Corrects the raw estimate of a sketch with `2^index_bits` buckets, as `DenseHll.correctBias` does.
 ///
-/// Outside of what airlift measured, the estimate stays as it is: the bias fades as the
-/// estimate grows past five times the number of buckets.
+/// Outside the range that airlift measured, the estimate is returned unchanged: the bias fades as the estimate grows past
+/// five times the number of buckets.
 pub(crate) fn correct_bias(estimate: f64, index_bits: u8) -> f64 {
     let table = usize::from(index_bits) - FIRST_INDEX_BITS;
     let (estimates, biases) = (RAW_ESTIMATES[table], BIASES[table]);
@@ -24,7 +23,7 @@ pub(crate) fn correct_bias(estimate: f64, index_bits: u8) -> f64 {
     }
     let (x0, x1) = (estimates[above - 1], estimates[above]);
     let (y0, y1) = (biases[above - 1], biases[above]);
-    // in Java's order of operations, so that the rounding is Java's too
+    // the same order of operations as in Java, for the same rounding
     estimate - ((estimate - x0) * (y1 - y0) / (x1 - x0) + y0)
 }
 
@@ -428,7 +427,7 @@ static RAW_ESTIMATES: [&[f64]; 13] = [
     ],
 ];
 
-/// How much too high each of those estimates was on average.
+/// How much too high each of these estimates was, on average.
 #[rustfmt::skip]
 static BIASES: [&[f64]; 13] = [
     // 2^4 buckets

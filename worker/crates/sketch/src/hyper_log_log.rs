@@ -1,11 +1,11 @@
-//! HyperLogLog: how many distinct values were seen, in 2 KB at most and within about 1.6 %.
+//! HyperLogLog: counts distinct values within about 1.6 %, in at most 2 KB.
 //!
-//! Bytes and behaviour are those of airlift's `stats/cardinality/HyperLogLog.java`,
-//! `SparseHll.java` and `DenseHll.java`. A sketch begins sparse, a sorted list of hash prefixes that
-//! counts almost exactly, and turns dense, one register a bucket, when the list would be the larger.
+//! Bytes and behaviour are those of airlift's `stats/cardinality/HyperLogLog.java`, `SparseHll.java` and `DenseHll.java`.
+//! A sketch begins sparse: a sorted list of hash prefixes, which counts almost exactly. It turns dense, with one register
+//! per bucket, when the list would be larger than that.
 //!
-//! What is written depends only on the set of hashes that went in, not on their order or on how
-//! they were split into sketches and merged again.
+//! The bytes depend only on the set of hashes that were inserted, not on their order or on how they were split into
+//! sketches and merged again.
 
 use super::SketchError;
 use super::bias::correct_bias;
@@ -21,15 +21,15 @@ const DENSE_V1: u8 = 1;
 const SPARSE_V2: u8 = 2;
 const DENSE_V2: u8 = 3;
 
-/// Sparse entries hold this many leading bits of the hash, whatever the number of buckets.
+/// Sparse entries hold this many leading bits of the hash, for any number of buckets.
 const PREFIX_BITS: u32 = 26;
-/// Below the prefix in an entry: how many zeros follow it in the hash.
+/// The bits below the prefix in an entry: the number of zeros that follow the prefix in the hash.
 pub(crate) const ZEROS_BITS: u32 = u32::BITS - PREFIX_BITS;
 const ZEROS_MASK: u32 = (1 << ZEROS_BITS) - 1;
-/// All bits after the prefix can be zero, and there are no more.
+/// Maximum number of zeros: all bits after the prefix.
 const ZEROS_MAX: u32 = u64::BITS - PREFIX_BITS;
 
-/// Dense bytes hold four bits a bucket; what goes beyond stands in a list of overflows.
+/// Dense bytes hold four bits per bucket; a list of overflows holds the excess.
 const DELTA_MAX: u8 = 15;
 
 /// The hash under which `approx_set(varchar)` counts `value`.
@@ -37,14 +37,14 @@ pub fn hash_varchar(value: &str) -> u64 {
     hash64(value.as_bytes())
 }
 
-/// The hash under which `approx_set(bigint)` counts `value`. Trino coerces smaller integers to it.
+/// The hash under which `approx_set(bigint)` counts `value`. Trino coerces smaller integers to BIGINT.
 pub fn hash_bigint(value: i64) -> u64 {
     hash64_of_u64(value.cast_unsigned())
 }
 
 /// The hash under which `approx_set(double)` counts `value`.
 ///
-/// As in Java's `Double.doubleToLongBits`, every NaN is the same value; 0.0 and -0.0 are two.
+/// As in Java's `Double.doubleToLongBits`, all NaNs are the same value; 0.0 and -0.0 are two values.
 pub fn hash_double(value: f64) -> u64 {
     const JAVA_NAN: u64 = 0x7ff8_0000_0000_0000;
     hash64_of_u64(if value.is_nan() {
@@ -56,7 +56,7 @@ pub fn hash_double(value: f64) -> u64 {
 
 /// A HyperLogLog sketch, as Trino's type of that name.
 ///
-/// 32 bytes, and on the heap 4 a distinct value until the 512th, from then on 4096.
+/// Takes 32 bytes, and on the heap 4 bytes per distinct value until the 512th, from then on 4096 bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HyperLogLog {
     form: Form,
@@ -67,8 +67,8 @@ pub struct HyperLogLog {
 enum Form {
     /// Entries (see [`sparse_entry`]) strictly ascending by prefix, fewer than `dense_from`.
     Sparse(Vec<u32>),
-    /// One byte a bucket, 0 for an empty one: packed to half of that only when written, so that an
-    /// insert is one comparison.
+    /// One byte per bucket, 0 for an empty one, so that an insert is one comparison. It is packed to half of that only
+    /// when written.
     Dense(Box<[u8]>),
 }
 
@@ -79,7 +79,7 @@ impl Default for HyperLogLog {
 }
 
 impl HyperLogLog {
-    /// An empty sketch that merges with those of `approx_set`. It allocates nothing yet.
+    /// An empty sketch that merges with those of `approx_set`. Nothing is allocated yet.
     pub fn new() -> Self {
         Self::with_index_bits(APPROX_SET_INDEX_BITS)
     }
@@ -91,7 +91,7 @@ impl HyperLogLog {
         }
     }
 
-    /// Counts a value by its hash, which must be [`hash64`] of what Trino hashes for its type.
+    /// Counts a value by its hash, which must be [`hash64`] of the bytes that Trino hashes for its type.
     pub fn insert_hash(&mut self, hash: u64) {
         match &mut self.form {
             Form::Dense(registers) => {
@@ -102,20 +102,20 @@ impl HyperLogLog {
         }
     }
 
-    /// Counts values by the sparse entries of their hashes, strictly ascending by prefix.
+    /// Counts values by the sparse entries of their hashes, which must strictly ascend by prefix.
     pub fn insert_entries(&mut self, entries: &[u32]) {
         self.merge_entries(entries.iter().copied());
     }
 
-    /// Whether it has a register for each bucket, so that to insert a hash is one comparison.
+    /// Whether the sketch has a register for each bucket, so that inserting a hash is one comparison.
     pub fn is_dense(&self) -> bool {
         matches!(self.form, Form::Dense(_))
     }
 
-    /// Adds all that `other` has seen.
+    /// Adds all values that `other` has counted.
     ///
     /// # Errors
-    /// [`SketchError::DifferentBuckets`]; `self` is unchanged then.
+    /// [`SketchError::DifferentBuckets`]; `self` is unchanged in that case.
     pub fn merge(&mut self, other: &Self) -> Result<(), SketchError> {
         self.check_same_buckets(other.index_bits)?;
         match &other.form {
@@ -129,10 +129,10 @@ impl HyperLogLog {
         Ok(())
     }
 
-    /// Adds all that the sketch in `bytes` has seen, without building that sketch.
+    /// Adds all values that the sketch in `bytes` has counted, without building that sketch.
     ///
     /// # Errors
-    /// As [`Self::from_bytes`], or [`SketchError::DifferentBuckets`]; `self` is unchanged then.
+    /// As [`Self::from_bytes`], or [`SketchError::DifferentBuckets`]; `self` is unchanged in both cases.
     pub fn merge_bytes(&mut self, bytes: &[u8]) -> Result<(), SketchError> {
         let encoded = Encoded::parse(bytes)?;
         self.check_same_buckets(encoded.index_bits())?;
@@ -143,7 +143,7 @@ impl HyperLogLog {
     /// Reads a sketch of 2^4 to 2^16 buckets, sparse (format tag 2) or dense (tag 3, or the older 1).
     ///
     /// # Errors
-    /// Whatever of the bytes is not as airlift writes it: see [`SketchError`].
+    /// If airlift would not have written these bytes: see [`SketchError`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SketchError> {
         let encoded = Encoded::parse(bytes)?;
         let mut sketch = Self::with_index_bits(encoded.index_bits());
@@ -159,16 +159,15 @@ impl HyperLogLog {
         }
     }
 
-    /// The bytes that `cast(varbinary AS HyperLogLog)` reads: for 2^12 buckets 2 KB at most, give
-    /// or take a few overflows.
+    /// The bytes that `cast(varbinary AS HyperLogLog)` reads: for 2^12 buckets at most 2 KB, apart from a few overflows.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         self.write_to(&mut bytes);
         bytes
     }
 
-    /// An estimate of how many distinct values were inserted, the one that Trino's `cardinality()`
-    /// gives for the bytes.
+    /// Estimates the number of distinct values that were inserted, with the result of Trino's `cardinality()` for the
+    /// same bytes.
     pub fn cardinality(&self) -> u64 {
         let estimate = match &self.form {
             Form::Sparse(entries) => {
@@ -180,7 +179,7 @@ impl HyperLogLog {
         estimate.round() as u64
     }
 
-    /// Bytes allocated, on top of the size of the struct itself.
+    /// Allocated bytes, in addition to the size of the struct itself.
     pub fn heap_bytes(&self) -> usize {
         match &self.form {
             Form::Sparse(entries) => entries.capacity() * size_of::<u32>(),
@@ -206,11 +205,11 @@ impl HyperLogLog {
         };
         let at = entries.partition_point(|present| prefix(*present) < prefix(entry));
         match entries.get_mut(at) {
-            // of two entries with one prefix, the larger has more zeros
+            // of two entries with the same prefix, the larger has more zeros
             Some(present) if prefix(*present) == prefix(entry) => *present = entry.max(*present),
             _ => {
                 if entries.len() == entries.capacity() {
-                    // by half, not by Vec's doubling: most groups of a GROUP BY stop growing soon
+                    // grow by half, not by Vec's doubling: most groups of a GROUP BY stop growing soon
                     entries.reserve_exact(entries.len() / 2 + 4);
                 }
                 entries.insert(at, entry);
@@ -230,12 +229,12 @@ impl HyperLogLog {
         }
     }
 
-    /// Merges entries that strictly ascend by prefix.
+    /// Merges entries, which must strictly ascend by prefix.
     fn merge_entries<I>(&mut self, theirs: I)
     where
         I: DoubleEndedIterator<Item = u32> + ExactSizeIterator + Clone,
     {
-        // a few entries are sooner searched for one by one than merged by passing over all of ours
+        // for few entries, a search for each is faster than a merge, which passes over all of ours
         const FEW: usize = 8;
         if let Form::Sparse(ours) = &mut self.form
             && theirs.len() * FEW > ours.len()
@@ -276,18 +275,18 @@ fn register_max(index_bits: u8) -> u8 {
     u64::BITS as u8 - index_bits + 1
 }
 
-/// How many entries make a sketch dense: the 512th for 2^12 buckets.
+/// The number of entries that makes a sketch dense: 512 for 2^12 buckets.
 ///
-/// `HyperLogLog.makeDenseIfNecessary` compares estimates of two Java objects' sizes: the int array,
-/// which inserts grow by 10 from 1, must exceed half a byte a bucket and 16 bytes of header. A merge
-/// trims Java's array, so there a sketch can stay sparse for up to five entries more; here it
-/// doesn't, for then its bytes would tell in what order it was merged. Readers accept both forms.
+/// `HyperLogLog.makeDenseIfNecessary` compares estimated sizes of two Java objects: the int array, which inserts grow by
+/// 10 from 1, must exceed half a byte per bucket and 16 bytes of header. In Java, a merge trims the array, so a sketch
+/// can stay sparse for up to five more entries. Here it can't: the bytes would depend on the order of merges. Readers
+/// accept both forms.
 fn dense_from(index_bits: u8) -> usize {
     let growths = (buckets(index_bits) / 8 + 3) / 10 + 1;
     growths * 10 - 8
 }
 
-/// A sparse entry as in `SparseHll.encode`: 26 bits of hash, and the number of zeros after them.
+/// Encodes a sparse entry as `SparseHll.encode` does: 26 bits of hash, and the number of zeros after them.
 pub(crate) fn sparse_entry(hash: u64) -> u32 {
     let prefix = (hash >> (u64::BITS - PREFIX_BITS)) as u32;
     let zeros = (hash << PREFIX_BITS).leading_zeros().min(ZEROS_MAX);
@@ -298,7 +297,7 @@ pub(crate) fn prefix(entry: u32) -> u32 {
     entry >> ZEROS_BITS
 }
 
-/// Bucket and register value of a hash, as in `Utils.computeIndex` and `computeValue`.
+/// The bucket and the register value of a hash, as in `Utils.computeIndex` and `computeValue`.
 fn dense_register(hash: u64, index_bits: u8) -> (usize, u8) {
     let index_bits = u32::from(index_bits);
     let bucket = hash >> (u64::BITS - index_bits);
@@ -308,7 +307,7 @@ fn dense_register(hash: u64, index_bits: u8) -> (usize, u8) {
     (bucket as usize, zeros as u8 + 1)
 }
 
-/// What [`dense_register`] gave for the hash that became this sparse entry (`SparseHll.eachBucket`).
+/// The result of [`dense_register`] for the hash that is encoded in this sparse entry (`SparseHll.eachBucket`).
 fn entry_register(entry: u32, index_bits: u8) -> (usize, u8) {
     let index_bits = u32::from(index_bits);
     let bucket = entry >> (u32::BITS - index_bits);
@@ -327,7 +326,7 @@ fn raise(registers: &mut [u8], bucket: usize, value: u8) {
     *register = value.max(*register);
 }
 
-/// How many entries [`merge_sorted`] will leave.
+/// The number of entries that [`merge_sorted`] will leave.
 fn count_union(ours: &[u32], theirs: impl Iterator<Item = u32>) -> usize {
     let mut union_len = ours.len();
     let mut ours = ours.iter().copied().map(prefix).peekable();
@@ -340,8 +339,8 @@ fn count_union(ours: &[u32], theirs: impl Iterator<Item = u32>) -> usize {
     union_len
 }
 
-/// Merges two ascending lists within the first: from the back, where there is room, so that no
-/// entry is overwritten before it has moved.
+/// Merges two ascending lists into the first. Starts at the back, where there is room, so that no entry is overwritten
+/// before it has moved.
 fn merge_sorted(
     ours: &mut Vec<u32>,
     theirs: impl DoubleEndedIterator<Item = u32>,
@@ -374,7 +373,7 @@ fn write_sparse(index_bits: u8, entries: &[u32], out: &mut Vec<u8>) {
     out.extend(entries.iter().flat_map(|entry| entry.to_le_bytes()));
 }
 
-/// As `DenseHll.serialize`: the lowest register, what each bucket has above it, and the overflows.
+/// As `DenseHll.serialize`: the lowest register, the difference of each bucket to it, and the overflows.
 fn write_dense(index_bits: u8, registers: &[u8], out: &mut Vec<u8>) {
     let baseline = registers.iter().fold(u8::MAX, |min, value| min.min(*value));
     let highest = registers.iter().fold(0, |max, value| max.max(*value));
@@ -407,7 +406,7 @@ fn write_dense(index_bits: u8, registers: &[u8], out: &mut Vec<u8>) {
 
 /// `DenseHll.cardinality`, unrounded.
 fn estimate_dense(index_bits: u8, registers: &[u8]) -> f64 {
-    /// With more of them empty, their number tells more than the registers' values do.
+    /// If more buckets than this are empty, their number is a better estimate than the registers' values.
     const EMPTY_MIN: f64 = 0.4;
     let buckets = registers.len() as f64;
     let empty = registers.iter().filter(|value| **value == 0).count();
@@ -427,13 +426,13 @@ fn estimate_dense(index_bits: u8, registers: &[u8]) -> f64 {
     correct_bias(alpha * buckets * buckets / sum, index_bits)
 }
 
-/// How many values leave so many buckets empty, on average.
+/// The average number of values that leave `empty_buckets` buckets empty.
 fn count_linearly(empty_buckets: usize, buckets: usize) -> f64 {
     let buckets = buckets as f64;
     buckets * (buckets / empty_buckets as f64).ln()
 }
 
-/// Bytes that were checked to be a sketch, and not copied.
+/// Bytes that were validated as a sketch, without a copy.
 enum Encoded<'a> {
     Sparse {
         index_bits: u8,
@@ -446,7 +445,7 @@ struct EncodedDense<'a> {
     index_bits: u8,
     /// Added to every register.
     baseline: u8,
-    /// Two buckets a byte, the even one in the high bits.
+    /// Two buckets per byte, the even one in the high bits.
     deltas: &'a [u8],
     overflow_buckets: &'a [[u8; 2]],
     overflow_values: &'a [u8],
@@ -516,17 +515,17 @@ fn parse_entries(count: i16, body: &[u8]) -> Result<&[[u8; 4]], SketchError> {
 }
 
 impl<'a> EncodedDense<'a> {
-    /// Cuts into its parts what follows the baseline; the length is right then, the contents maybe not.
+    /// Splits the bytes after the baseline into their parts. Validates the length, not the contents.
     fn parse(tag: u8, index_bits: u8, baseline: u8, body: &'a [u8]) -> Result<Self, SketchError> {
         let deltas_len = buckets(index_bits) / 2;
-        // with no overflow to count, both versions have at least this much after the deltas
+        // the minimum length of both versions, reached when there are no overflows
         let actual_bytes = 3 + body.len();
         let too_short = || wrong_length(5 + deltas_len as u64, actual_bytes);
         let (deltas, body) = body.split_at_checked(deltas_len).ok_or_else(too_short)?;
         let (head, tail) = body.split_first_chunk::<2>().ok_or_else(too_short)?;
 
         let (overflow_buckets, overflow_values, expected_bytes) = if tag == DENSE_V1 {
-            // one overflow at most; -1 instead of its bucket, or 0 instead of its value, for none
+            // at most one overflow; the bucket -1 or the value 0 means none
             let present = i16::from_le_bytes(*head) >= 0 && tail.first().is_some_and(|v| *v > 0);
             let overflow_len = usize::from(present);
             (&body[..2 * overflow_len], &tail[..overflow_len], 1)
@@ -553,7 +552,7 @@ impl<'a> EncodedDense<'a> {
         })
     }
 
-    /// Refuses what no hash leads to: it would be carried from merge to merge for ever.
+    /// Refuses registers that no hash leads to: merges would carry them on forever.
     fn check_registers(&self) -> Result<(), SketchError> {
         let register_max = register_max(self.index_bits);
         let headroom = register_max
@@ -579,7 +578,7 @@ impl<'a> EncodedDense<'a> {
         self.check_overflows_distinct()
     }
 
-    /// A bucket that overflows twice has no value: Java takes the first it finds.
+    /// Refuses a bucket that overflows twice: its value is ambiguous, and Java takes the first.
     fn check_overflows_distinct(&self) -> Result<(), SketchError> {
         if self
             .overflows()
@@ -610,7 +609,7 @@ impl<'a> EncodedDense<'a> {
         buckets.zip(self.overflow_values.iter().copied())
     }
 
-    /// Raises each of `registers`, one a bucket, to the value that it has here.
+    /// Raises each of `registers`, one per bucket, to its value in this sketch.
     fn raise_all(&self, registers: &mut [u8]) {
         let (pairs, _) = registers.as_chunks_mut::<2>();
         for ([even, odd], packed) in pairs.iter_mut().zip(self.deltas) {
@@ -679,8 +678,8 @@ mod tests {
         ours
     }
 
-    /// Hashes of which many have long runs of zeros, so that registers overflow and entries of one
-    /// prefix differ, and some are equal.
+    /// Hashes that often have long runs of zeros, so that registers overflow and entries with the same prefix differ.
+    /// Some hashes are equal.
     fn odd_hashes(count: usize, random: &mut Lcg) -> Vec<u64> {
         let mut hash = || match random.below(4) {
             0 => random.next() >> random.below(64),
@@ -835,7 +834,7 @@ mod tests {
 
     #[test]
     fn reads_the_first_dense_version() {
-        // TestDenseSerialization.java: testDeserializeDenseV1NoOverflows, and with one
+        // TestDenseSerialization.java: testDeserializeDenseV1NoOverflows, and the same with one overflow
         let v1 = |rest: &str| HyperLogLog::from_bytes(&unhex(&format!("01040a {rest}")));
         let v2 = |rest: &str| HyperLogLog::from_bytes(&unhex(&format!("03040a {rest}")));
         assert_eq!(v1("0000000000000000 ffff 00"), v2("0000000000000000 0000"));
@@ -883,7 +882,7 @@ mod tests {
             let hashes = odd_hashes(count, &mut random);
             let expected = of_hashes(index_bits, hashes.iter().copied());
 
-            // the same hashes in another order, split into parts of which some are dense, merged in turn
+            // the same hashes in another order, split into parts (some of them dense), which are merged in turn
             let mut parts: Vec<HyperLogLog> = Vec::new();
             let mut rest = &hashes[..];
             while !rest.is_empty() {
@@ -910,7 +909,7 @@ mod tests {
                 "seed {seed}"
             );
 
-            // registers are those of the hashes themselves, however they came to be
+            // the registers are those of the hashes themselves, whatever the order of merges
             let mut registers = vec![0; buckets(index_bits)];
             for hash in hashes {
                 let (bucket, value) = dense_register(hash, index_bits);
@@ -1068,7 +1067,7 @@ mod tests {
             let error = HyperLogLog::from_bytes(&unhex(bytes)).unwrap_err();
             assert_eq!(error.to_string(), message, "{bytes}");
         }
-        // 0x2e is the most that fits; and Java takes overflows in any order
+        // 0x2e is the highest value that fits; and Java accepts overflows in any order
         let sound = unhex("03 04 00 ff00000000000000 0200 0100 0000 2e01");
         assert_eq!(
             hex(&HyperLogLog::from_bytes(&sound).unwrap().to_bytes()),

@@ -12,39 +12,38 @@ pub use murmur3::hash64;
 pub use tdigest::TDigest;
 pub use waiting::Waiting;
 
-/// Why bytes are no sketch, or two sketches don't merge, or a value can't be added.
+/// The reason that bytes are not a valid sketch, that two sketches can't be merged, or that a value can't be added.
 ///
-/// None of them goes away by trying again: the caller rejects the value or the row.
-/// The sketch that was asked to merge or add is unchanged.
+/// Retrying cannot help: the caller rejects the value or the row. The sketch itself is unchanged.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum SketchError {
-    /// The first byte names another format: these are the bytes of something else.
+    /// The first byte is the tag of another format.
     #[error("not a {sketch}: format tag {tag:#04x}")]
     FormatTag { sketch: &'static str, tag: u8 },
-    /// Cut short, or followed by something else.
+    /// The bytes are cut off, or more bytes follow.
     #[error("malformed {sketch}: {actual_bytes} bytes, where {expected_bytes} are expected")]
     Length {
         sketch: &'static str,
         expected_bytes: u64,
         actual_bytes: usize,
     },
-    /// Right tag and length, but contents that no writer of the format produces.
+    /// Tag and length are right, but no writer of the format produces these contents.
     #[error("malformed {sketch}: {problem}")]
     Malformed {
         sketch: &'static str,
         problem: String,
     },
-    /// `index_bits` outside of 4..=16, for which there are no bias tables.
+    /// `index_bits` outside of 4..=16: there are no bias tables for it.
     #[error("cannot read a HyperLogLog with 2^{index_bits} buckets: 2^4 to 2^16 are supported")]
     UnsupportedBuckets { index_bits: u8 },
-    /// Both are sound, but made with different precision. Trino refuses this merge too.
+    /// Both are valid, but differ in precision. Trino refuses this merge too.
     #[error("cannot merge HyperLogLogs with {ours} and {theirs} buckets")]
     DifferentBuckets { ours: usize, theirs: usize },
-    /// A TDigest holds finite values only.
+    /// A TDigest holds only finite values.
     #[error("cannot add {value} to a TDigest: it is not finite")]
     Value { value: f64 },
-    /// A TDigest's weights are finite and above 0, and so is their sum.
+    /// A TDigest's weights must be finite and above 0, and so must their sum.
     #[error("cannot add a value of weight {weight} to a TDigest that weighs {total_weight}")]
     Weight { weight: f64, total_weight: f64 },
     /// Weights far below 1 defeat the TDigest's compaction (airlift throws an AssertionError).
@@ -54,12 +53,12 @@ pub enum SketchError {
     Full { centroids: usize, total_weight: f64 },
 }
 
-/// What the tests of both sketches need.
+/// Helpers for the tests of both sketches.
 #[cfg(test)]
 mod testing {
     use sha2::{Digest, Sha256};
 
-    /// Bytes as in `sketch-vectors.txt`.
+    /// Hexadecimal digits, as in `sketch-vectors.txt`.
     pub(crate) fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -68,7 +67,7 @@ mod testing {
         hex(&Sha256::digest(bytes))
     }
 
-    /// The reverse of `hex`; spaces may group the digits.
+    /// The inverse of `hex`. Spaces may group the digits.
     pub(crate) fn unhex(text: &str) -> Vec<u8> {
         let digits: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
         let bytes = digits.chunks(2).map(String::from_iter);
@@ -87,19 +86,19 @@ mod testing {
             self.0
         }
 
-        /// A number below `limit`, from the better, upper bits.
+        /// A number below `limit`, from the upper bits, which are of better quality.
         pub(crate) fn below(&mut self, limit: u64) -> u64 {
             (self.next() >> 33) % limit
         }
     }
 
-    /// Copies of `bytes` with some bytes overwritten, inserted, or cut off, most of them malformed.
+    /// Copies of `bytes` with some bytes overwritten, inserted or cut off. Most copies are malformed.
     pub(crate) fn mutations(bytes: &[u8], count: usize, seed: u64) -> Vec<Vec<u8>> {
         let mut random = Lcg(seed);
         let mut mutate = |_| {
             let mut mutated = bytes.to_vec();
             for _ in 0..=random.below(3) {
-                // the header is a small part of the bytes and most of what can go wrong
+                // the header is short, but most of what can go wrong is in it
                 let reach = if random.below(2) == 0 { 40 } else { u64::MAX };
                 let at = random.below(reach.min(mutated.len() as u64 + 1)) as usize;
                 let byte = [0, 1, 0x7f, 0x80, 0xff, random.next() as u8][random.below(6) as usize];

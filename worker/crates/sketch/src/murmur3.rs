@@ -1,8 +1,7 @@
-//! MurmurHash3 x64_128 with seed 0, of which the sketches use the first 64 bits.
+//! MurmurHash3 x64_128 with seed 0. The sketches use its first 64 bits.
 //!
-//! As `hash64` in `Murmur3Hash128.java` of airlift/slice, which `approx_set` feeds to its
-//! HyperLogLog. With any other hash a stored sketch could still be read, but its union with one
-//! that Trino made would count every value twice.
+//! The same as `hash64` in `Murmur3Hash128.java` of airlift/slice, which `approx_set` uses for its HyperLogLog. With any
+//! other hash, a stored sketch could still be read, but its union with a sketch from Trino would count every value twice.
 
 const C1: u64 = 0x87c3_7b91_1142_53d5;
 const C2: u64 = 0x4cf5_ad43_2745_937f;
@@ -18,7 +17,7 @@ pub fn hash64(bytes: &[u8]) -> u64 {
         h2 = (h2 ^ scramble_second(k2)).rotate_left(31).wrapping_add(h1);
         h2 = h2.wrapping_mul(5).wrapping_add(0x3849_5ab5);
     }
-    // zeros scramble to zero, so a padded tail hashes as the reference's byte-wise one does
+    // zeros scramble to zero, so a padded tail has the same hash as the reference's byte-wise tail
     let mut padded = [0; 16];
     padded[..tail.len()].copy_from_slice(tail);
     let (k1, k2) = halves(padded);

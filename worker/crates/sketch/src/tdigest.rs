@@ -1,11 +1,11 @@
-//! TDigest: the quantiles of many numbers, most exact at both ends, in 1 KB at most.
+//! TDigest: the quantiles of many numbers, most exact at both ends, in at most 1 KB.
 //!
-//! Bytes and behaviour are those of airlift's `stats/TDigest.java` with its default compression of
-//! 100: the digest is a list of centroids, each the mean of neighbouring values and their weight.
-//! Centroids are few and light near the ends, and heavy in the middle.
+//! Bytes and behaviour are those of airlift's `stats/TDigest.java` with its default compression of 100. The digest is a
+//! list of centroids, each the mean of neighbouring values and their weight. Centroids are few and light near the ends,
+//! and heavy in the middle.
 //!
-//! Unlike a HyperLogLog's, the bytes depend on the order of what was added and on how it was split
-//! into digests: compare quantiles, with a tolerance.
+//! Unlike a HyperLogLog's, the bytes depend on the order in which values were added, and on how they were split into
+//! digests. Compare quantiles, with a tolerance.
 
 use super::SketchError;
 
@@ -13,29 +13,29 @@ use super::SketchError;
 const SKETCH: &str = "TDigest";
 
 const FORMAT_TAG: u8 = 0;
-/// What Trino's `tdigest_agg` uses.
+/// The compression that Trino's `tdigest_agg` uses.
 const COMPRESSION: f64 = 100.0;
-/// airlift refuses digests with less.
+/// airlift refuses digests with a lower compression.
 const COMPRESSION_MIN: f64 = 10.0;
 
 /// A quantile digest, as Trino's type `tdigest`.
 ///
-/// 72 bytes, and on the heap 16 for each value until there are 1260; values are compacted to some
-/// 60 to 100 centroids then, and whenever the digest is written.
+/// Takes 72 bytes, and on the heap 16 bytes per value until there are 1260 values. Then, and whenever the digest is
+/// written, the values are compacted to about 60 to 100 centroids.
 #[derive(Clone, Debug)]
 pub struct TDigest {
-    /// Ascending by mean, but for those that were added since the last compaction.
+    /// Ascending by mean, except for the centroids that were added since the last compaction.
     centroids: Vec<Centroid>,
-    /// The length of airlift's arrays. When they are full decides when a digest is compacted and so
-    /// what becomes of it; a Vec's capacity is not promised to be what was asked for.
+    /// The length of airlift's arrays. A digest is compacted when they are full, so their length affects the result. A
+    /// Vec's capacity can't replace it, because it may exceed what was requested.
     room: usize,
     min: f64,
     max: f64,
     total_weight: f64,
     compression: f64,
-    /// The next compaction begins at the upper end. They alternate, or errors would add up.
+    /// The next compaction begins at the upper end. Directions alternate, because errors would add up otherwise.
     backwards: bool,
-    /// Something was added since the last compaction.
+    /// Whether something was added since the last compaction.
     uncompacted: bool,
 }
 
@@ -52,7 +52,7 @@ impl Default for TDigest {
 }
 
 impl TDigest {
-    /// An empty digest with a compression of 100, as `tdigest_agg` makes. It allocates nothing yet.
+    /// An empty digest with a compression of 100, like those of `tdigest_agg`. Nothing is allocated yet.
     pub fn new() -> Self {
         Self {
             centroids: Vec::new(),
@@ -66,12 +66,12 @@ impl TDigest {
         }
     }
 
-    /// Adds `value` as if `weight` times. Trino itself adds no weights below 1.
+    /// Adds `value` as if it occurred `weight` times. Trino itself adds no weights below 1.
     ///
     /// # Errors
-    /// [`SketchError::Value`] if it isn't finite; [`SketchError::Weight`] if that isn't finite and
-    /// above 0, or the sum of weights gets infinite; [`SketchError::Full`], with more than 1260
-    /// values that all weigh next to nothing. Nothing was added then.
+    /// [`SketchError::Value`] if the value isn't finite; [`SketchError::Weight`] if the weight isn't finite and above 0,
+    /// or the sum of weights becomes infinite; [`SketchError::Full`] for more than 1260 values with tiny weights. Nothing
+    /// is added in these cases.
     pub fn add(&mut self, value: f64, weight: f64) -> Result<(), SketchError> {
         if !value.is_finite() {
             return Err(SketchError::Value { value });
@@ -102,14 +102,14 @@ impl TDigest {
         Ok(())
     }
 
-    /// Adds all that was added to `other`.
+    /// Adds all values that were added to `other`.
     pub fn merge(&mut self, other: &Self) {
         if self.centroids.len() + other.centroids.len() <= self.room {
             return self.append(other);
         }
         self.compact_additions();
         if other.uncompacted {
-            // airlift compacts `other` itself; only its copy is needed here
+            // airlift compacts `other` itself; here a compacted copy is enough
             let mut other = other.clone();
             other.compact_additions();
             self.append(&other);
@@ -121,19 +121,19 @@ impl TDigest {
     /// Reads a digest.
     ///
     /// # Errors
-    /// A wrong format tag or length, a compression below 10, numbers that aren't finite, weights
-    /// that aren't above 0, or totals that contradict the centroids: see [`SketchError`].
+    /// If the format tag or the length is wrong, the compression is below 10, a number isn't finite, a weight isn't above
+    /// 0, or the totals contradict the centroids: see [`SketchError`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SketchError> {
         let mut digest = Self::parse(bytes)?;
         digest.check()?;
-        // not refused, for rounding can put two means of huge weights the wrong way round
+        // not refused, because rounding can swap two means of huge weights
         digest.sort();
         Ok(digest)
     }
 
-    /// Appends the bytes that `cast(varbinary AS tdigest)` reads: 37, and 16 for each centroid.
+    /// Appends the bytes that `cast(varbinary AS tdigest)` reads: 37 bytes, and 16 for each centroid.
     ///
-    /// As airlift's, this compacts the digest, so written twice it may differ by a little.
+    /// As in airlift, this compacts the digest, so a second call may write slightly different bytes.
     pub fn write_to(&mut self, out: &mut Vec<u8>) {
         self.compact(self.compression);
         out.reserve(37 + 16 * self.centroids.len());
@@ -161,8 +161,8 @@ impl TDigest {
         bytes
     }
 
-    /// The value below which `quantile` (0 to 1) of the weight lies, as Trino's
-    /// `value_at_quantile`. `None` for an empty digest, or another `quantile`.
+    /// The value below which `quantile` (0 to 1) of the weight lies, as in Trino's `value_at_quantile`. `None` if the
+    /// digest is empty, or `quantile` is out of range.
     pub fn value_at(&mut self, quantile: f64) -> Option<f64> {
         if !(0.0..=1.0).contains(&quantile) {
             return None;
@@ -180,14 +180,14 @@ impl TDigest {
         self.total_weight
     }
 
-    /// Bytes allocated, on top of the size of the struct itself.
+    /// Allocated bytes, in addition to the size of the struct itself.
     pub fn heap_bytes(&self) -> usize {
         self.centroids.capacity() * size_of::<Centroid>()
     }
 
-    /// Room for one more centroid, as in `TDigest.add`.
+    /// Makes room for one more centroid, as in `TDigest.add`.
     fn make_room(&mut self) -> Result<(), SketchError> {
-        // for five times as many values as a compaction leaves centroids, and those
+        // for the centroids that a compaction leaves, and five times as many values
         let room_max = (6.0 * (2.0 * self.compression + 10.0)) as usize;
         if self.room < room_max {
             self.room = (self.room * 2).clamp(1, room_max);
@@ -204,7 +204,7 @@ impl TDigest {
         })
     }
 
-    /// Exactly as much, or a Vec would make room for four where most groups add one.
+    /// Allocates exactly `room`. A Vec would allocate room for four, where most groups add one value.
     fn allocate_room(&mut self) {
         self.centroids
             .reserve_exact(self.room - self.centroids.len());
@@ -215,7 +215,7 @@ impl TDigest {
         self.allocate_room();
         self.centroids.extend_from_slice(&other.centroids);
         self.total_weight += other.total_weight;
-        // Java's Math.min tells -0.0 from 0.0, f64::min may not
+        // Java's Math.min distinguishes -0.0 from 0.0, f64::min may not
         if other.min.total_cmp(&self.min).is_lt() {
             self.min = other.min;
         }
@@ -225,7 +225,7 @@ impl TDigest {
         self.uncompacted = true;
     }
 
-    /// Compacts less than for writing, so that more is left to decide on when more is known.
+    /// Compacts less than for writing, so that a later compaction has more detail to decide on.
     fn compact_additions(&mut self) {
         if self.uncompacted {
             self.compact(2.0 * self.compression);
@@ -234,8 +234,8 @@ impl TDigest {
 
     /// `TDigest.merge`: sorts the centroids and folds neighbours into one.
     ///
-    /// airlift's own sort isn't stable and older versions had another, so where equal means differ in
-    /// weight, two versions of it order them differently too.
+    /// airlift's own sort isn't stable, and older versions had another one. If equal means differ in weight, two versions
+    /// of airlift order them differently too.
     fn compact(&mut self, compression: f64) {
         if self.centroids.is_empty() {
             return;
@@ -253,14 +253,14 @@ impl TDigest {
         self.uncompacted = false;
     }
 
-    /// Stable; 0.0 is added to make -0.0 equal to it, as for Java's `<`.
+    /// A stable sort. Adding 0.0 makes -0.0 equal to it, as for Java's `<`.
     fn sort(&mut self) {
         self.centroids
             .sort_by(|a, b| (a.mean + 0.0).total_cmp(&(b.mean + 0.0)));
     }
 
-    /// The value at `offset` in the theoretical sequence of all values: `TDigest.valuesAt`.
-    /// `first` and `last` are those of two or more centroids.
+    /// The value at `offset` in the theoretical sequence of all values: `TDigest.valuesAt`. There must be at least two
+    /// centroids; `first` and `last` are the outermost.
     fn interpolate(&self, offset: f64, first: Centroid, last: Centroid) -> f64 {
         let (low_half, high_half) = (first.weight / 2.0, last.weight / 2.0);
         let from_end = self.total_weight - offset;
@@ -271,7 +271,7 @@ impl TDigest {
             return self.min + rise(offset, 1.0, self.min, low_half, first.mean);
         }
         let below_max = offset <= self.total_weight - 1.0 && high_half > 1.0;
-        // from the end backwards, so the rise is negative
+        // counted backwards from the end, so the rise is negative
         let towards_max = || self.max + rise(from_end, 1.0, self.max, high_half, last.mean);
         if below_max && from_end <= high_half {
             return towards_max();
@@ -311,7 +311,7 @@ impl TDigest {
             .ok_or_else(|| wrong_length(37))?;
         let (numbers, count) = header.as_chunks::<8>();
         let [min, max, compression, total_weight] = [0, 1, 2, 3].map(|i| number(&numbers[i]));
-        // a negative count becomes one that no length fits
+        // a negative count becomes a huge one, which no length matches
         let count = count
             .iter()
             .rev()
@@ -341,10 +341,10 @@ impl TDigest {
         })
     }
 
-    /// Refuses what airlift would read, but no writer that it trusts may write: it would be carried
-    /// from merge to merge, and show only as a quantile that no value had.
+    /// Refuses digests that airlift would read, but that no trusted writer produces. Merges would carry the error on, and
+    /// it would show only as a quantile that no value had.
     fn check(&self) -> Result<(), SketchError> {
-        // a sum in another order is off by less than this, a lost or doubled centroid by more
+        // summing in another order changes the sum by less than this, a lost or doubled centroid by more
         const TOTAL_WEIGHT_TOLERANCE: f64 = 1e-6;
         let refuse = |problem| {
             Err(SketchError::Malformed {
@@ -385,8 +385,8 @@ fn number(bytes: &[u8; 8]) -> f64 {
     f64::from_le_bytes(*bytes)
 }
 
-/// Folds each of `centroids`, sorted in either direction, into the one before it, as long as that
-/// doesn't get too heavy for its quantile. Returns how many are left, at the front.
+/// Folds each of `centroids`, sorted in either direction, into the one before it, unless the sum would be too heavy for
+/// its quantile. Returns how many are left, at the front.
 fn fold_neighbours(centroids: &mut [Centroid], total_weight: f64, compression: f64) -> usize {
     let normalizer = compression / (4.0 * (total_weight / compression).ln() + 24.0);
     let weight_share_max = |quantile: f64| quantile * (1.0 - quantile) / normalizer;
@@ -420,14 +420,14 @@ fn weighted_mean(a: Centroid, b: Centroid, weight: f64) -> f64 {
     if mean.is_finite() {
         return mean;
     }
-    // Java's formula overflows for values near the largest double; this one can't
+    // Java's formula overflows for values near the largest double; this one doesn't
     a.mean * (a.weight / weight) + b.mean * (b.weight / weight)
 }
 
-/// The value at `offset` after the middle of `left`, and before that of `right`.
+/// The value at `offset` after the middle of `left`, which is before the middle of `right`.
 fn value_between(left: Centroid, right: Centroid, offset: f64) -> f64 {
     let left_half = left.weight / 2.0;
-    // a centroid of weight 1 is a value itself, so within its half there is nothing to interpolate
+    // a centroid of weight 1 is itself a value, so within its half there is nothing to interpolate
     if left.weight == 1.0 && offset < left_half {
         return left.mean;
     }
@@ -444,7 +444,7 @@ fn value_between(left: Centroid, right: Centroid, offset: f64) -> f64 {
     left.mean + rise(offset, 0.0, left.mean, section, right.mean)
 }
 
-/// How far `y` has risen above `y0` at `x`, if it rises evenly to `y1` at `x1`.
+/// How far `y` has risen above `y0` at `x`, if it rises linearly to `y1` at `x1`.
 fn rise(x: f64, x0: f64, y0: f64, x1: f64, y1: f64) -> f64 {
     (x - x0) / (x1 - x0) * (y1 - y0)
 }

@@ -1,36 +1,36 @@
 //! Hashes that wait to be inserted into the sketches of many groups.
 //!
-//! To find the place of a hash among the few that its sketch has is a search that the processor foresees wrongly at every
-//! step. Here tens of thousands of them are sorted at once, by digits and so without any comparison, and each sketch merges
-//! its own in one go: about half of the time, and far fewer allocations.
+//! Inserting a hash into a sparse sketch searches its few entries, with a branch misprediction at every step. Here
+//! tens of thousands of hashes are sorted at once by a radix sort, without any comparison, and each sketch merges its own
+//! hashes in one pass. This takes about half of the time, and far fewer allocations.
 
 use super::hyper_log_log::{ZEROS_BITS, prefix, sparse_entry};
 
-/// Hashes that wait, at most. Twice eight bytes are kept for each.
+/// Maximum number of waiting hashes. Each takes sixteen bytes.
 const CAPACITY: usize = 64 * 1024;
 
-/// Bits that are sorted by at a time.
+/// Bits in a digit of the radix sort.
 const DIGIT_BITS: u32 = 11;
 
-/// Hashes, and the group that each belongs to.
+/// Hashes, each with the group that it belongs to.
 #[derive(Debug, Default)]
 pub struct Waiting {
-    /// A group in the upper half, in the lower one a sparse entry of its sketch.
+    /// The group in the upper half, a sparse entry of its sketch in the lower half.
     keys: Vec<u64>,
-    /// Where keys go while they are sorted.
+    /// The target buffer of the sort.
     sorted: Vec<u64>,
 }
 
 impl Waiting {
     /// Adds the hash of a value of this group. Returns whether it is time to [`drain`](Self::drain).
     pub fn push(&mut self, group: usize, hash: u64) -> bool {
-        // There is no memory for more than 2^32 groups.
+        // Groups fit in 32 bits: there is no memory for more.
         self.keys
             .push((group as u64) << u32::BITS | u64::from(sparse_entry(hash)));
         self.keys.len() >= CAPACITY
     }
 
-    /// Hands over all that wait: to each group, in order, its entries, strictly ascending by prefix.
+    /// Passes each group to `each`, in order, with its entries, which strictly ascend by prefix.
     pub fn drain(&mut self, mut each: impl FnMut(usize, &[u32])) {
         self.sort();
         let mut entries: Vec<u32> = Vec::new();
@@ -39,7 +39,7 @@ impl Waiting {
             for key in of_group {
                 let entry = *key as u32;
                 match entries.last_mut() {
-                    // of two entries with one prefix, the larger has more zeros
+                    // of two entries with the same prefix, the larger has more zeros
                     Some(last) if prefix(*last) == prefix(entry) => *last = entry.max(*last),
                     _ => entries.push(entry),
                 }
@@ -49,7 +49,7 @@ impl Waiting {
         self.keys.clear();
     }
 
-    /// Sorts by group and prefix: by their lowest digit, then by the next, always keeping the order so far.
+    /// Sorts by group and prefix: a stable radix sort that begins with the lowest digit.
     fn sort(&mut self) {
         let all = self.keys.iter().fold(0, |all, key| all | key);
         self.sorted.resize(self.keys.len(), 0);

@@ -5,11 +5,11 @@ use super::iso8601::{
     DAY, HOUR, MINUTE, SECOND, Unit, civil_from_days, days_from_civil, days_in_month,
 };
 
-/// Where in a year February 29 is, or March 1.
+/// Where February 29 starts in a leap year, and March 1 in another year, in milliseconds.
 const FEBRUARY_29: i64 = (31 + 28) * DAY;
 
-/// So many units later. A day that the month doesn't have becomes its last. `None` for what an `i64` doesn't hold, or for more units than
-/// Trino takes.
+/// Adds `count` units. A day that the month doesn't have becomes its last day. Returns `None` if the result does not fit
+/// in an `i64`, or for more units than Trino accepts.
 pub fn add(unit: Unit, count: i64, instant: i64) -> Option<i64> {
     let count = i64::from(i32::try_from(count).ok()?);
     let months = match unit {
@@ -25,7 +25,7 @@ pub fn add(unit: Unit, count: i64, instant: i64) -> Option<i64> {
     day.checked_mul(DAY)?.checked_add(instant.rem_euclid(DAY))
 }
 
-/// How many whole units there are from the one instant to the other; fewer than none if the other is earlier.
+/// The number of whole units between the two instants; negative if `to` is earlier.
 pub fn difference(unit: Unit, from: i64, to: i64) -> Option<i64> {
     if to < from && matches!(unit, Unit::Month | Unit::Quarter | Unit::Year) {
         return difference(unit, to, from).map(|units| -units);
@@ -38,7 +38,7 @@ pub fn difference(unit: Unit, from: i64, to: i64) -> Option<i64> {
     })
 }
 
-/// Milliseconds of a unit that always has as many.
+/// The length in milliseconds of a unit that has a fixed length.
 fn length(unit: Unit) -> i64 {
     match unit {
         Unit::Second => SECOND,
@@ -53,7 +53,7 @@ fn length(unit: Unit) -> i64 {
 fn months(from: i64, to: i64) -> i64 {
     let (from_year, from_month, mut from_day) = civil_from_days(from.div_euclid(DAY));
     let (to_year, to_month, to_day) = civil_from_days(to.div_euclid(DAY));
-    // From the 31st to the last day of a shorter month is whole months.
+    // From the 31st to the last day of a shorter month counts as whole months.
     if to_day == days_in_month(to_year, to_month) {
         from_day = from_day.min(to_day);
     }
@@ -70,7 +70,7 @@ fn years(from: i64, to: i64) -> i64 {
     };
     let (from_year, from_is_leap, mut from) = of_year(from);
     let (to_year, to_is_leap, mut to) = of_year(to);
-    // From March on a leap year is a day ahead of another.
+    // From March on, a date in a leap year is a day further from the start of the year than in another year.
     if from >= FEBRUARY_29 {
         if from_is_leap && !to_is_leap {
             from -= DAY;
@@ -90,7 +90,7 @@ mod tests {
         from_iso8601_timestamp(text).unwrap()
     }
 
-    // What Trino makes of more of them is judged by tests/trino.
+    // tests/trino compares more cases with Trino.
     #[test]
     fn months_end_where_they_end() {
         for (unit, count, from, to) in [

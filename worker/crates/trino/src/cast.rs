@@ -1,7 +1,8 @@
 //! Trino's casts between VARCHAR, the numbers, BOOLEAN and DATE.
 //!
-//! After `VarcharOperators`, `DoubleOperators`, `BigintOperators` and `DateOperators` of Trino 435. Mind what that version
-//! does not do: a number's text is not trimmed (` 1` is no BIGINT), except that Java trims it for DOUBLE.
+//! Follows `VarcharOperators`, `DoubleOperators`, `BigintOperators` and `DateOperators` of Trino 435. That version does
+//! not trim blanks around a number: ` 1` is not a valid BIGINT. Only DOUBLE accepts them, because Java trims the text
+//! there.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -9,27 +10,28 @@ use std::fmt;
 use super::digit;
 use super::iso8601::{civil_from_days, days_from_civil, days_in_month, epoch_days};
 
-/// Why a cast fails, which fails the query unless the cast is a TRY_CAST. Its `Display` is Trino's message.
+/// The reason that a cast failed. A failed cast fails the query, unless it is a TRY_CAST. `Display` gives Trino's
+/// message.
 ///
-/// It is only put into words when somebody asks: a TRY_CAST over a log meets a `-` on every other line.
+/// The message is formatted only on demand: a TRY_CAST over a log meets a `-` on every other line.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum CastError<'a> {
     /// The text isn't a value of the type.
     Varchar {
         /// The text, untrimmed.
         text: &'a str,
-        /// The type, as the message calls it.
+        /// The type's name in the message.
         to: &'static str,
     },
     /// The text isn't a DATE.
     Date(&'a str),
-    /// NaN to an integer type shorter than BIGINT.
+    /// NaN cast to an integer type shorter than BIGINT.
     NotANumber(&'static str),
-    /// NaN, an infinity or a value out of range, to BIGINT.
+    /// NaN, an infinity or an out-of-range value cast to BIGINT.
     DoubleToBigint(f64),
-    /// A DOUBLE that the shorter type doesn't hold.
+    /// A DOUBLE out of range for the shorter type.
     DoubleOutOfRange(f64, &'static str),
-    /// A BIGINT that the shorter type doesn't hold.
+    /// A BIGINT out of range for the shorter type.
     BigintOutOfRange(i64, &'static str),
 }
 
@@ -54,8 +56,8 @@ impl fmt::Display for CastError<'_> {
 
 impl std::error::Error for CastError<'_> {}
 
-/// VARCHAR to DOUBLE: `Double.parseDouble`, so that ` 1.5 `, `1d`, `.5`, `0x1p3`, `NaN` and `-Infinity` are numbers,
-/// and `inf`, `nan` and `1_000` are not.
+/// VARCHAR to DOUBLE, as `Double.parseDouble` does: ` 1.5 `, `1d`, `.5`, `0x1p3`, `NaN` and `-Infinity` are valid; `inf`,
+/// `nan` and `1_000` are not.
 ///
 /// # Errors
 /// For any other text.
@@ -67,13 +69,13 @@ pub fn varchar_to_double(text: &str) -> Result<f64, CastError<'_>> {
     }
 }
 
-/// Digits, with a point among them or not, if few enough for one division to give the nearest double: both of its
-/// operands are exact then.
+/// Fast path for at most 15 digits, with or without a point. Both operands of its one division are exact, so the quotient
+/// is the nearest double.
 fn usual_double(bytes: &[u8]) -> Option<f64> {
     const POWERS: [f64; 16] = [
         1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
     ];
-    // Fifteen digits, and a point: below 2^53.
+    // Fifteen digits stay below 2^53. The 16th byte may be a point.
     if bytes.len() > 16 {
         return None;
     }
@@ -93,7 +95,7 @@ fn usual_double(bytes: &[u8]) -> Option<f64> {
     }
 }
 
-/// What `Double.parseDouble` takes after it has trimmed.
+/// Parses what `Double.parseDouble` accepts after trimming.
 fn parse_double(text: &str) -> Option<f64> {
     let (negative, magnitude) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
@@ -113,7 +115,7 @@ fn parse_double(text: &str) -> Option<f64> {
     })
 }
 
-/// The type suffix that a literal in a Java program may have.
+/// Strips the type suffix that a literal in a Java program may have.
 fn without_suffix(text: &str) -> &str {
     text.strip_suffix(['d', 'D', 'f', 'F']).unwrap_or(text)
 }
@@ -132,7 +134,7 @@ fn decimal(text: &str) -> Option<f64> {
         let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
         !digits.is_empty() && are_digits(digits)
     });
-    // From here on it is a subset of what Rust takes, and both round to the nearest, ties to even.
+    // The rest is a subset of what Rust parses. Both languages round to nearest, ties to even.
     if mantissa_is_legal && exponent_is_legal {
         number.parse().ok()
     } else {
@@ -140,7 +142,7 @@ fn decimal(text: &str) -> Option<f64> {
     }
 }
 
-/// What follows `0x`: hexadecimal digits with or without a point, and an exponent of 2 that can't be missing.
+/// Parses what follows `0x`: hexadecimal digits with an optional point, and a mandatory exponent of 2.
 fn hexadecimal(text: &str) -> Option<f64> {
     let (mantissa, exponent) = without_suffix_of_exponent(text)?;
     let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -170,7 +172,7 @@ fn hexadecimal(text: &str) -> Option<f64> {
     ))
 }
 
-/// The mantissa and the exponent around `p`. An exponent too great for an `i64` is as good as the greatest.
+/// Splits at `p` into mantissa and exponent, without the type suffix. Clamps an exponent that doesn't fit in an `i64`.
 fn without_suffix_of_exponent(text: &str) -> Option<(&str, i64)> {
     let (mantissa, exponent) = without_suffix(text).split_once(['p', 'P'])?;
     let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
@@ -188,14 +190,14 @@ fn without_suffix_of_exponent(text: &str) -> Option<(&str, i64)> {
     ))
 }
 
-/// `bits · 2^scale`, and a little more if `inexact`, rounded to the nearest double, ties to even.
+/// Rounds `bits · 2^scale` to the nearest double, ties to even. If `inexact`, the true value is slightly greater.
 fn nearest_double(bits: u64, inexact: bool, scale: i64) -> f64 {
     if bits == 0 {
         return 0.0;
     }
     let shift = bits.leading_zeros();
     let bits = bits << shift;
-    // bits is now in 2^63..2^64, so that the value is 1.x · 2^exponent.
+    // `bits` is now in 2^63..2^64, so the value is 1.x · 2^exponent.
     let exponent = scale.saturating_add(63 - i64::from(shift));
     if exponent > 1023 {
         return f64::INFINITY;
@@ -203,7 +205,7 @@ fn nearest_double(bits: u64, inexact: bool, scale: i64) -> f64 {
     if exponent < -1076 {
         return 0.0;
     }
-    // Of 64 bits a normal double keeps 53, and a subnormal one the fewer the smaller it is.
+    // A normal double keeps 53 of the 64 bits. A subnormal double keeps fewer, the smaller it is.
     let dropped = 11 + (-1022 - exponent).max(0) as u32;
     let kept = (u128::from(bits) >> dropped) as u64;
     let remainder = u128::from(bits) - (u128::from(kept) << dropped);
@@ -212,16 +214,16 @@ fn nearest_double(bits: u64, inexact: bool, scale: i64) -> f64 {
         Ordering::Equal => inexact || kept & 1 == 1,
         Ordering::Greater => true,
     };
-    // The implicit bit of a normal double adds the one that its biased exponent is short of here; a carry goes on
-    // into the exponent, which is what it should do.
+    // `biased` is one too low here; the implicit bit of a normal double adds that one. A carry out of the fraction
+    // increments the exponent, which is correct.
     let biased = (exponent + 1022).max(0) as u64;
     f64::from_bits((biased << 52) + kept + u64::from(up))
 }
 
-/// VARCHAR to BIGINT: `Long.parseLong`, a sign or none and decimal digits of any script.
+/// VARCHAR to BIGINT, as `Long.parseLong` does: an optional sign and decimal digits of any script.
 ///
 /// # Errors
-/// For any other text, with blanks around the digits too, and for a number out of range.
+/// For any other text, including digits with blanks around them, and for a number out of range.
 pub fn varchar_to_bigint(text: &str) -> Result<i64, CastError<'_>> {
     parse_integer(text).ok_or(CastError::Varchar { text, to: "BIGINT" })
 }
@@ -273,7 +275,7 @@ fn parse_integer(text: &str) -> Option<i64> {
     if digits.is_empty() {
         return None;
     }
-    // Downwards, for there is one more below zero than above.
+    // Accumulates downwards, because the range has one more number below zero than above.
     let value = digits.chars().try_fold(0_i64, |value, character| {
         value
             .checked_mul(10)?
@@ -286,7 +288,7 @@ fn parse_integer(text: &str) -> Option<i64> {
     }
 }
 
-/// VARCHAR to BOOLEAN: `true`, `t`, `1`, `false`, `f`, `0`, in letters of either case.
+/// VARCHAR to BOOLEAN: `true`, `t`, `1`, `false`, `f` and `0`, ignoring case.
 ///
 /// # Errors
 /// For any other text.
@@ -304,11 +306,11 @@ pub fn varchar_to_boolean(text: &str) -> Result<bool, CastError<'_>> {
     }
 }
 
-/// VARCHAR to DATE, in days from 1970-01-01: `2026-11-22`, or with fewer digits, or a year with a sign and up to
-/// nine digits, between what Java calls white space.
+/// VARCHAR to DATE, in days since 1970-01-01. Accepts `2026-11-22`, fewer digits, and a signed year of up to nine digits.
+/// Trims whitespace as Java defines it.
 ///
 /// # Errors
-/// For any other text, for a day that there isn't, and for one that 32 bits don't hold.
+/// For any other text, for a day that does not exist, and for a date that does not fit in 32 bits.
 pub fn varchar_to_date(text: &str) -> Result<i32, CastError<'_>> {
     let trimmed = text.trim_matches(is_java_whitespace);
     let days = usual_date(trimmed.as_bytes()).or_else(|| epoch_days(trimmed));
@@ -335,7 +337,7 @@ fn usual_date(bytes: &[u8]) -> Option<i64> {
     legal.then(|| days_from_civil(year, month, day))
 }
 
-/// `Character.isWhitespace`: Unicode's white space but for the no-break spaces and U+0085, and the four separators of ASCII.
+/// `Character.isWhitespace`: Unicode's whitespace without the no-break spaces and U+0085, plus the four ASCII separators.
 fn is_java_whitespace(character: char) -> bool {
     match character {
         '\u{1c}'..='\u{1f}' => true,
@@ -344,10 +346,10 @@ fn is_java_whitespace(character: char) -> bool {
     }
 }
 
-/// DOUBLE to BIGINT: to the nearest, halves away from zero.
+/// DOUBLE to BIGINT. Rounds to nearest, halves away from zero.
 ///
 /// # Errors
-/// For NaN, the infinities, and a value that 64 bits don't hold.
+/// For NaN, the infinities, and a value that does not fit in 64 bits.
 pub fn double_to_bigint(value: f64) -> Result<i64, CastError<'static>> {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
     let rounded = value.round();
@@ -358,7 +360,7 @@ pub fn double_to_bigint(value: f64) -> Result<i64, CastError<'static>> {
     }
 }
 
-/// DOUBLE to INTEGER: to the nearest, halves away from zero.
+/// DOUBLE to INTEGER. Rounds to nearest, halves away from zero.
 ///
 /// # Errors
 /// For NaN, the infinities, and a value out of range.
@@ -386,7 +388,7 @@ fn narrow_double<T: TryFrom<i64>>(value: f64, to: &'static str) -> Result<T, Cas
     if value.is_nan() {
         return Err(CastError::NotANumber(to));
     }
-    // The conversion saturates, and both ends are out of range.
+    // The conversion to `i64` saturates, and both limits are out of range for `T`.
     T::try_from(value.round() as i64).map_err(|_| CastError::DoubleOutOfRange(value, to))
 }
 
@@ -424,26 +426,26 @@ pub fn boolean_to_varchar(value: bool) -> &'static str {
     if value { "true" } else { "false" }
 }
 
-/// DATE, in days from 1970-01-01, to VARCHAR: `2026-11-22`; the year has four digits or as many as it takes.
+/// DATE, in days since 1970-01-01, to VARCHAR: `2026-11-22`. The year has at least four digits.
 pub fn date_to_varchar(days: i32) -> String {
     let (year, month, day) = civil_from_days(i64::from(days));
     let sign = if year < 0 { "-" } else { "" };
     format!("{sign}{:04}-{month:02}-{day:02}", year.abs())
 }
 
-/// TIMESTAMP WITH TIME ZONE, in UTC and units of which a second has a power of ten, to VARCHAR: `2026-11-22 10:00:00.000 UTC`.
+/// TIMESTAMP WITH TIME ZONE, in UTC, to VARCHAR: `2026-11-22 10:00:00.000 UTC`. `units_per_second` is a power of ten.
 pub fn timestamp_to_varchar(instant: i64, units_per_second: i64) -> String {
     let seconds = instant.div_euclid(units_per_second);
     let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
     let fraction = instant.rem_euclid(units_per_second);
     let digits = units_per_second.ilog10() as usize;
-    // Days of a timestamp are far fewer than those of a date.
+    // A timestamp spans far fewer days than a DATE.
     let date = date_to_varchar(days as i32);
     format!("{date} {hour:02}:{minute:02}:{second:02}.{fraction:0digits$} UTC")
 }
 
-/// DOUBLE to VARCHAR, always with an exponent: `1.5E0`, `1.0E-3`, `0E0`, `-0E0`, `Infinity`, `NaN`.
+/// DOUBLE to VARCHAR. A finite value always has an exponent: `1.5E0`, `1.0E-3`, `0E0`, `-0E0`, `Infinity`, `NaN`.
 pub fn double_to_varchar(value: f64) -> String {
     if value == 0.0 {
         return if value.is_sign_negative() {
@@ -465,7 +467,7 @@ pub fn double_to_varchar(value: f64) -> String {
     )
 }
 
-/// `Double.toString`, which the messages have.
+/// `Double.toString`, which Trino's messages use.
 pub(crate) fn java_double(value: f64) -> String {
     if value == 0.0 {
         return if value.is_sign_negative() {
@@ -509,23 +511,23 @@ fn not_finite(value: f64) -> &'static str {
     }
 }
 
-/// `0.digits · 10^exponent`, in the digits that Java before version 19 prints.
+/// A value as `0.digits · 10^exponent`, with the digits that Java before version 19 prints.
 ///
-/// They are not always the fewest that tell the double from its neighbours (2e23 is `1.9999999999999998E23`), so that
-/// Rust's own formatting can't be used. What Java does is Steele and White's algorithm, with shortcuts that show.
+/// These are not always the shortest digits that identify the double (2e23 is `1.9999999999999998E23`), so Rust's own
+/// formatting can't be used. Java uses Steele and White's algorithm, with shortcuts that affect the digits.
 struct Decimal {
     digits: String,
     exponent: i32,
 }
 
 impl Decimal {
-    /// For a value that is finite and above zero.
+    /// `value` must be finite and positive.
     fn of(value: f64) -> Self {
         let bits = value.to_bits();
         let fraction = bits & ((1 << 52) - 1);
         let biased = (bits >> 52) as i32;
-        // value = mantissa · 2^(exponent - 52), and the mantissa's top bit is bit 52; `precision` is how many of its bits
-        // the double stores, fewer than 53 if it is subnormal.
+        // value = mantissa · 2^(exponent - 52), and the mantissa's top bit is bit 52. `precision` is the number of mantissa
+        // bits that the double stores: 53, or fewer if it is subnormal.
         let (mantissa, exponent, precision) = if biased == 0 {
             let shift = fraction.leading_zeros() as i32 - 11;
             (fraction << shift, -1022 - shift, 53 - shift)
@@ -540,8 +542,8 @@ impl Decimal {
         }
     }
 
-    /// The integer's own digits. `excess` is how many bits it is longer than a mantissa, less one: beyond 2^53 the
-    /// last digit or two say nothing, and are rounded off.
+    /// The digits of an integer. `excess` is the number of bits by which it is longer than a mantissa, minus one. Beyond
+    /// 2^53 the last one or two digits carry no information and are rounded off.
     fn of_integer(integer: u64, excess: i32) -> Self {
         let unit: u64 = match excess {
             ..=4 => 1,
@@ -557,17 +559,17 @@ impl Decimal {
         }
     }
 
-    /// Digit after digit of value/10^e, until what is left is within half of the distance to the next double.
+    /// Generates digits of value/10^power until the rest is within half the distance to the next double.
     fn of_fraction(mantissa: u64, exponent: i32, precision: i32, significant: i32) -> Self {
-        // A straight line for the logarithm of the mantissa; it may come out one too high, never too low.
+        // A linear approximation of the mantissa's logarithm. The estimate may be one too high, but never too low.
         let unit_mantissa = f64::from_bits(1023 << 52 | mantissa & ((1 << 52) - 1));
         let estimate = (unit_mantissa - 1.5) * 0.289529654
             + 0.176091259
             + f64::from(exponent) * std::f64::consts::LOG10_2;
         let power = estimate.floor() as i32;
 
-        // value/10^power = rest/scale, and half the distance to the next double is margin/scale; each of the three is
-        // a power of five times a power of two, the rest times the mantissa's significant bits as well.
+        // value/10^power = rest/scale, and half the distance to the next double is margin/scale. Each of the three is a
+        // power of five times a power of two. `rest` also has the mantissa's significant bits as a factor.
         let fractional = (significant - exponent - 1).max(0);
         let mantissa = mantissa >> (53 - significant);
         let rest_fives = (-power).max(0);
@@ -581,7 +583,7 @@ impl Decimal {
         scale_twos -= common;
         margin_twos -= common;
         if significant == 1 {
-            // Below a power of two the doubles are twice as close. Java takes that margin on both sides.
+            // Below a power of two the doubles are twice as dense. Java uses that smaller margin on both sides.
             margin_twos -= 1;
         }
         if margin_twos < 0 {
@@ -589,7 +591,7 @@ impl Decimal {
             scale_twos -= margin_twos;
             margin_twos = 0;
         }
-        // Java's estimate of the bits decides how it computes, and the two ways don't always agree.
+        // Java chooses between word and big-integer arithmetic by this estimate of the bits. The two don't always agree.
         let rest_bits = significant + rest_twos + bits_of_power_of_five(rest_fives);
         let ten_scale_bits = scale_twos + 1 + bits_of_power_of_five(scale_fives + 1);
         if rest_bits < 64 && ten_scale_bits < 64 {
@@ -612,7 +614,7 @@ impl Decimal {
         Self::develop(power, || division.next_digit())
     }
 
-    /// Takes digits until one may be the last. `power` is the power of ten of the first, if that isn't a zero.
+    /// Generates digits until one may be the last. `power` is the power of ten of the first digit, unless that is a zero.
     fn develop(mut power: i32, mut next_digit: impl FnMut() -> Digit) -> Self {
         let mut digits = Vec::with_capacity(20);
         let mut last = next_digit();
@@ -622,7 +624,7 @@ impl Decimal {
             digits.push(last.value);
         }
         if !(-3..8).contains(&power) {
-            // It will be printed with an exponent, and so with a digit after the point: one is not enough.
+            // The value will be printed with an exponent, and so with a digit after the point: one digit is not enough.
             (last.low, last.high) = (false, false);
         }
         while !last.low && !last.high {
@@ -644,7 +646,7 @@ impl Decimal {
         Self { digits, exponent }
     }
 
-    /// `d.ddd`, with a digit after the point at least.
+    /// `d.ddd`, with at least one digit after the point.
     fn scientific_mantissa(&self) -> String {
         let (first, rest) = self.digits.split_at(1);
         format!("{first}.{}", if rest.is_empty() { "0" } else { rest })
@@ -654,18 +656,18 @@ impl Decimal {
 /// A decimal digit, and whether it may be the last.
 struct Digit {
     value: u8,
-    /// The value is so close above what the digits say that they may end here.
+    /// The value is so close above the digits so far that they may end here.
     low: bool,
-    /// It is so close below what they say with one more in this place.
+    /// The value is so close below the digits with this one incremented that they may end here.
     high: bool,
     rest_to_half: Ordering,
 }
 
-/// The state of a division that gives a value's decimal digits, where it fits into words. All three are scaled by the
-/// same factor.
+/// A long division that yields a value's decimal digits, in machine words. All three fields are scaled by the same
+/// factor.
 struct WordDivision {
     rest: u64,
-    /// Half of the distance to the next double: what the rest may be off by.
+    /// Half the distance to the next double: the permitted error of `rest`.
     margin: u64,
     scale: u64,
 }
@@ -677,8 +679,8 @@ impl WordDivision {
         self.margin = self.margin.wrapping_mul(10);
         let ten_scale = self.scale * 10;
         let rest_to_half = (self.rest * 2).cmp(&ten_scale);
-        // Java's words are signed. It sees the margin overflow, which may be the last digit then whatever the rest, but
-        // not the sum: a few doubles around 3E25 end one lower for that.
+        // Java's words are signed. Java detects an overflow of the margin, and then lets the digit be the last whatever
+        // `rest` is. It does not detect an overflow of the sum, so a few doubles around 3E25 end one lower.
         if self.margin > i64::MAX as u64 {
             return Digit {
                 value,
@@ -698,7 +700,7 @@ impl WordDivision {
     }
 }
 
-/// The same in numbers of any length.
+/// [`WordDivision`] with numbers of any length.
 struct LongDivision {
     rest: Natural,
     margin: Natural,
@@ -724,7 +726,8 @@ impl LongDivision {
     }
 }
 
-/// Adds one to the last digit; true if it was all nines, which are then a one and zeros and belong a decimal place higher.
+/// Increments the last digit. Returns true if all digits were nines: they are now a one and zeros, one decimal place
+/// higher.
 fn round_up(digits: &mut [u8]) -> bool {
     for digit in digits.iter_mut().rev() {
         if *digit < 9 {
@@ -739,7 +742,7 @@ fn round_up(digits: &mut [u8]) -> bool {
     true
 }
 
-/// Java's estimate of how many bits 5^exponent takes.
+/// Java's estimate of the number of bits in 5^exponent.
 fn bits_of_power_of_five(exponent: i32) -> i32 {
     match exponent {
         0 => 0,
@@ -748,7 +751,7 @@ fn bits_of_power_of_five(exponent: i32) -> i32 {
     }
 }
 
-/// A natural number of any size: limbs of 32 bits, the least significant first, the last of them not zero.
+/// A natural number of any size: 32-bit limbs, the least significant first. The last limb is not zero.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Natural(Vec<u32>);
 
@@ -778,7 +781,7 @@ impl Natural {
         self
     }
 
-    /// Times 5^fives · 2^twos; neither is negative.
+    /// Multiplies by 5^fives · 2^twos; neither may be negative.
     fn times_powers(mut self, fives: i32, twos: i32) -> Self {
         for _ in 0..fives / 13 {
             self = self.times(5_u32.pow(13));
@@ -812,7 +815,7 @@ impl Natural {
         sum
     }
 
-    /// Takes away what is no greater than it.
+    /// Subtracts `other`, which must not be greater.
     fn subtract(&mut self, other: &Self) {
         let mut borrow = 0_i64;
         for (index, limb) in self.0.iter_mut().enumerate() {

@@ -1,7 +1,7 @@
 //! `from_iso8601_timestamp`, which is Joda-Time's `ISODateTimeFormat.dateTimeParser()`, and `date_trunc`.
 //!
-//! Trino answers with a `timestamp(3) with time zone`. Here it is the instant alone, for the session's zone is UTC and
-//! what a rollup does next (`date_trunc`, comparing, storing) is done in UTC.
+//! Trino returns a `timestamp(3) with time zone`. This module returns only the instant: the session's time zone is UTC,
+//! and the next steps of a rollup (`date_trunc`, comparing, storing) work in UTC.
 
 use std::fmt;
 
@@ -11,33 +11,33 @@ pub(crate) const MINUTE: i64 = 60 * SECOND;
 pub(crate) const HOUR: i64 = 60 * MINUTE;
 pub(crate) const DAY: i64 = 24 * HOUR;
 
-/// Why a timestamp isn't one. Its `Display` is Trino's message.
+/// The reason that a text is not a timestamp. `Display` gives Trino's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimestampError<'a> {
-    /// The text doesn't have the form.
+    /// The text does not match the grammar.
     Malformed {
         /// All of the text.
         text: &'a str,
         /// The byte at which the parser gave up.
         at: usize,
     },
-    /// The form is right, but there is no such date or time of day.
+    /// The form is valid, but the date or the time of day does not exist.
     OutOfRange {
         /// All of the text.
         text: &'a str,
         /// Joda-Time's name of the field.
         field: &'static str,
-        /// What the text has for it.
+        /// The value in the text.
         value: i32,
-        /// The least value that is legal there.
+        /// The lowest legal value.
         least: i32,
-        /// The greatest.
+        /// The highest legal value.
         greatest: i32,
     },
-    /// An offset, in milliseconds, that Joda-Time parses and that is no time zone of Trino's: beyond 14 hours, or not in
+    /// An offset, in milliseconds, that Joda-Time parses but that is not a time zone in Trino: beyond 14 hours, or not in
     /// whole minutes.
     UnknownZone(i32),
-    /// Further from 1970 than Trino can pack into a timestamp with time zone: 2^51 ms, some 71,000 years.
+    /// Further from 1970 than Trino can store in a timestamp with time zone: 2^51 ms, about 71,000 years.
     Overflow(i64),
 }
 
@@ -78,7 +78,7 @@ impl fmt::Display for TimestampError<'_> {
 
 impl std::error::Error for TimestampError<'_> {}
 
-/// Joda-Time's `FormatUtils.createErrorMessage`, which shows 32 characters after the fault, and counts in UTF-16.
+/// Joda-Time's `FormatUtils.createErrorMessage`, which shows 32 characters after the fault and counts in UTF-16 units.
 fn malformed(formatter: &mut fmt::Formatter<'_>, text: &str, at: usize) -> fmt::Result {
     let mut units = 0;
     let mut cut = None;
@@ -106,15 +106,17 @@ fn malformed(formatter: &mut fmt::Formatter<'_>, text: &str, at: usize) -> fmt::
     }
 }
 
-/// `from_iso8601_timestamp`: milliseconds from 1970-01-01T00:00:00Z; digits below a millisecond are cut off.
+/// `from_iso8601_timestamp`: milliseconds since 1970-01-01T00:00:00Z. Digits below a millisecond are truncated.
 ///
-/// Takes what Joda-Time takes: `2026`, `2026-11`, `2026-11-22`, `2026-W47-7`, `2026-326`, each with a time of day
-/// after a `T` or without, or a time of day on 1970-01-01 (`T10:30`); a fraction of one to nine digits after a `.` or `,`
-/// on the last of hour, minute or second; an offset (`Z`, `+hh`, `+hhmm`, `+hh:mm`) only after a `T`; fewer digits than
-/// the form has, a sign and up to nine digits for the year, and small letters. No offset is UTC.
+/// Accepts what Joda-Time accepts:
+/// - a date: `2026`, `2026-11`, `2026-11-22`, `2026-W47-7` or `2026-326`, optionally with a `T` and a time of day
+/// - a time of day alone, which is on 1970-01-01: `T10:30`
+/// - a fraction of one to nine digits after a `.` or `,`, on the last of hour, minute or second
+/// - an offset (`Z`, `+hh`, `+hhmm`, `+hh:mm`), only after a `T`; the default is UTC
+/// - fewer digits than the form has, a signed year of up to nine digits, and lowercase letters
 ///
 /// # Errors
-/// The query fails in Trino for every one of these.
+/// For any other text, a value out of range, or an unknown time zone. The query fails in Trino too.
 pub fn from_iso8601_timestamp(text: &str) -> Result<i64, TimestampError<'_>> {
     if let Some(millis) = usual_form(text.as_bytes()) {
         return Ok(millis);
@@ -152,8 +154,8 @@ pub fn from_iso8601_timestamp(text: &str) -> Result<i64, TimestampError<'_>> {
     Ok(millis)
 }
 
-/// Joda-Time's `ISODateTimeFormat.date()`, the slow half of a cast to DATE: a signed year of up to nine digits, a month
-/// and a day. Days from 1970-01-01, which may be more than a DATE holds.
+/// Joda-Time's `ISODateTimeFormat.date()`, the slow path of a cast to DATE: a signed year of up to nine digits, a month
+/// and a day. Returns days since 1970-01-01, possibly more than a DATE holds.
 pub(crate) fn epoch_days(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     let mut fields = Fields::default();
@@ -166,8 +168,8 @@ pub(crate) fn epoch_days(text: &str) -> Option<i64> {
     fields.local_days().ok()
 }
 
-/// `YYYY-MM-DDTHH:MM:SS[.f{1,9}]Z`, which is what load balancers write. `None` leaves the text, good or bad, to the
-/// grammar.
+/// Fast path for `YYYY-MM-DDTHH:MM:SS[.f{1,9}]Z`, the form that load balancers write. `None` means that the
+/// grammar must decide whether the text is valid.
 fn usual_form(bytes: &[u8]) -> Option<i64> {
     let (head, tail) = bytes.split_first_chunk::<19>()?;
     let separators = [head[4], head[7], head[10], head[13], head[16]];
@@ -205,17 +207,17 @@ fn usual_form(bytes: &[u8]) -> Option<i64> {
     })
 }
 
-/// Reads the timestamps of log lines, of which many begin with the same minute.
+/// Parses the timestamps of log lines. Remembers the last minute, because many lines share it.
 #[derive(Debug, Default)]
 pub struct Timestamps {
-    /// A minute as it is written, `2026-11-20T10:02:`.
+    /// The last minute, as text: `2026-11-20T10:02:`.
     minute: [u8; 17],
     minute_millis: i64,
 }
 
 impl Timestamps {
-    /// A time as AWS writes it, in milliseconds since the epoch. `None` also for the shorter forms that ISO 8601 knows: any
-    /// small number would pass for a year.
+    /// Parses a time as AWS writes it, in milliseconds since the epoch. Returns `None` also for the shorter forms of ISO
+    /// 8601, because any small number would be accepted as a year.
     pub fn read(&mut self, text: &str) -> Option<i64> {
         let bytes = text.as_bytes();
         if let Some((minute, [s0, s1, b'.', m0, m1, m2, u0, u1, u2, b'Z'])) =
@@ -251,7 +253,7 @@ fn pair(bytes: &[u8; 19], at: usize) -> Option<i64> {
         .then(|| i64::from((tens - b'0') * 10 + ones - b'0'))
 }
 
-/// What the grammar has read so far.
+/// The fields that the grammar has read so far.
 #[derive(Debug, Clone, Copy, Default)]
 struct Fields {
     year: Option<i32>,
@@ -264,12 +266,12 @@ struct Fields {
     hour: Option<i32>,
     minute: Option<i32>,
     second: Option<i32>,
-    /// Of whichever of hour, minute and second is the last.
+    /// The fraction of the last of hour, minute and second.
     fraction_millis: i64,
     offset_millis: i32,
 }
 
-/// A field that is outside of its range.
+/// A field whose value is out of range.
 struct Fault {
     field: &'static str,
     value: i32,
@@ -291,9 +293,10 @@ fn checked(field: &'static str, value: i32, least: i32, greatest: i32) -> Result
 }
 
 impl Fields {
-    /// Largest field first, as Joda-Time sets them, because the first that is wrong is the one that the message names.
+    /// Checks the largest field first, as Joda-Time does: the message names the first field that is wrong.
     fn local_millis(&self) -> Result<i64, Fault> {
-        // The first and the last of those years don't fit as a whole; what comes of them is an overflow to the caller.
+        // The first and the last of these years don't fit as a whole. The caller reports their saturated value as an
+        // overflow.
         let midnight = self.local_days()?.saturating_mul(DAY);
         let mut millis = self.fraction_millis;
         millis += checked("hourOfDay", self.hour.unwrap_or(0), 0, 23)? * HOUR;
@@ -303,13 +306,13 @@ impl Fields {
     }
 
     fn local_days(&self) -> Result<i64, Fault> {
-        // The years that an `i64` of milliseconds reaches.
+        // The years that an `i64` of milliseconds covers.
         const YEARS: (i32, i32) = (-292_275_055, 292_278_994);
         if let Some(weekyear) = self.weekyear {
             checked("weekyear", weekyear.abs(), YEARS.0 + 1, YEARS.1 - 1)?;
             let monday = first_monday(i64::from(weekyear));
             let weeks = (first_monday(i64::from(weekyear) + 1) - monday) / 7;
-            // Joda-Time doesn't look for a 53rd week unless it is asked for one.
+            // Joda-Time checks whether the year has a 53rd week only if the text asks for one.
             let greatest = if self.week > Some(52) {
                 weeks as i32
             } else {
@@ -332,8 +335,8 @@ impl Fields {
     }
 }
 
-// The grammar, one function an element. Each gives the index after what it has read, or the index at which it
-// gave up, which ends up in the message.
+// The grammar, one function per element. Each returns the index after the text that it has read, or the index at which it
+// failed, which the message shows.
 
 type Progress = Result<usize, usize>;
 type Element = fn(&mut Fields, &[u8], usize) -> Progress;
@@ -344,7 +347,7 @@ enum Otherwise {
     Nothing,
 }
 
-/// Joda-Time's `MatchingParser`: whichever alternative reads the furthest, the first of those that tie.
+/// Joda-Time's `MatchingParser`: takes the alternative that reads furthest. The first one wins a tie.
 fn one_of(
     fields: &mut Fields,
     text: &[u8],
@@ -407,7 +410,7 @@ fn calendar_date(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
 
 fn week_date(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
     let at = signed_number(text, at, &mut fields.weekyear)?;
-    // `-W` is one literal, so that it fails as a whole.
+    // `-W` is one literal, so it fails as a whole.
     let dash = at;
     let at = literal(text, dash, b'-')
         .and_then(|at| literal(text, at, b'W'))
@@ -469,15 +472,15 @@ fn second_and_on(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
     })
 }
 
-/// One to nine digits of a unit of so many milliseconds.
+/// One to nine digits of a fraction of a unit that is `unit_millis` long.
 fn fraction(fields: &mut Fields, text: &[u8], at: usize, unit_millis: i64) -> Progress {
     let at = literal(text, at, b'.').or_else(|_| literal(text, at, b','))?;
     let digits = digits(text, at, 9);
     if digits.is_empty() {
         return Err(at);
     }
-    // In tenths of a millisecond, each digit's weight cut off on its own: so Joda-Time loses a little of `.999999`
-    // hours, and so must this.
+    // In tenths of a millisecond. Each digit's weight is truncated separately, as in Joda-Time, which loses a little of
+    // `.999999` hours.
     let mut weight = unit_millis * 10;
     let mut tenths = 0;
     for digit in digits {
@@ -488,7 +491,7 @@ fn fraction(fields: &mut Fields, text: &[u8], at: usize, unit_millis: i64) -> Pr
     Ok(at + digits.len())
 }
 
-/// `Z`, or a sign and `hh[mm[ss[SSS]]]`, with the separators of `hh:mm:ss.SSS` or with none of them.
+/// `Z`, or a sign and `hh[mm[ss[SSS]]]`, with all or none of the separators of `hh:mm:ss.SSS`.
 fn offset(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
     if let Ok(at) = literal(text, at, b'Z') {
         fields.offset_millis = 0;
@@ -521,7 +524,7 @@ fn offset(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
     Ok(at)
 }
 
-/// One to three digits of a second.
+/// One to three digits of a fraction of a second.
 fn offset_fraction(text: &[u8], at: usize, separated: bool, millis: &mut i64) -> Progress {
     let start = match text.get(at) {
         Some(b'.' | b',') if separated => at + 1,
@@ -557,7 +560,7 @@ fn two_digits(
     }
 }
 
-/// A letter of either case, or another character.
+/// Matches one character, ignoring ASCII case.
 fn literal(text: &[u8], at: usize, expected: u8) -> Progress {
     match text.get(at) {
         Some(byte) if byte.eq_ignore_ascii_case(&expected) => Ok(at + 1),
@@ -565,7 +568,7 @@ fn literal(text: &[u8], at: usize, expected: u8) -> Progress {
     }
 }
 
-/// Up to `length` digits. Fewer are as good: Joda-Time minds a field's width only when it prints.
+/// Reads up to `length` digits. Accepts fewer, because Joda-Time uses a field's width only for printing.
 fn number(text: &[u8], at: usize, length: usize, value: &mut Option<i32>) -> Progress {
     let digits = digits(text, at, length);
     if digits.is_empty() {
@@ -579,7 +582,7 @@ fn number(text: &[u8], at: usize, length: usize, value: &mut Option<i32>) -> Pro
     Ok(at + digits.len())
 }
 
-/// Up to nine digits, which can't overflow, after a sign or without.
+/// Reads an optional sign and up to nine digits, which can't overflow.
 fn signed_number(text: &[u8], at: usize, value: &mut Option<i32>) -> Progress {
     let sign = match text.get(at) {
         Some(b'-') => -1,
@@ -601,8 +604,8 @@ fn digits(text: &[u8], at: usize, length: usize) -> &[u8] {
     &rest[..count]
 }
 
-/// Days from 1970-01-01 to a date of the proleptic Gregorian calendar. `month` is 1 to 12; a `day` beyond the month
-/// counts on into the next.
+/// Days from 1970-01-01 to a date of the proleptic Gregorian calendar. `month` is 1 to 12. A `day` beyond the end of the
+/// month continues into the next month.
 pub fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     // Howard Hinnant, "chrono-compatible low-level date algorithms": years begin in March, so that the leap day is last.
     let year = if month <= 2 { year - 1 } else { year };
@@ -612,7 +615,7 @@ pub fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
-/// Year, month (1 to 12) and day of the month of so many days from 1970-01-01: the inverse of [`days_from_civil`].
+/// Year, month (1 to 12) and day of the month from days since 1970-01-01. The inverse of [`days_from_civil`].
 pub fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
@@ -627,7 +630,7 @@ pub fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
-/// How many days the month (1 to 12) has.
+/// The number of days in the month (1 to 12).
 pub fn days_in_month(year: i64, month: i64) -> i64 {
     match month {
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
@@ -637,7 +640,7 @@ pub fn days_in_month(year: i64, month: i64) -> i64 {
     }
 }
 
-/// The Monday with which the ISO week-year begins: the one of the week that January 4 is in. Days from 1970-01-01.
+/// The Monday that begins the ISO week-year, in days since 1970-01-01. January 4 is always in the first week.
 fn first_monday(weekyear: i64) -> i64 {
     floor_to_monday(days_from_civil(weekyear, 1, 4))
 }
@@ -647,10 +650,10 @@ fn floor_to_monday(days: i64) -> i64 {
     days - (days + 3).rem_euclid(7)
 }
 
-/// What `date_trunc` truncates to, and `date_add` and `date_diff` count in.
+/// A unit that `date_trunc` truncates to, and that `date_add` and `date_diff` count in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// Nothing is cut off milliseconds.
+    /// The instant itself: nothing is truncated.
     Millisecond,
     /// The start of the second.
     Second,
@@ -670,10 +673,10 @@ pub enum Unit {
     Year,
 }
 
-/// A unit that `date_trunc` doesn't have for that type. Its `Display` is Trino's message.
+/// A unit that `date_trunc` does not have for the type. `Display` gives Trino's message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnitError {
-    /// In small letters, as the message has it.
+    /// In lowercase, as in Trino's message.
     unit: String,
     of: &'static str,
 }
@@ -691,11 +694,11 @@ impl fmt::Display for UnitError {
 impl std::error::Error for UnitError {}
 
 impl Unit {
-    /// The unit of that name, in letters of either case, for `date_trunc(unit, timestamp)`. A query has it once, so
+    /// The unit with this name, ignoring case, for `date_trunc(unit, timestamp)`. A query contains the name once, so
     /// parse it once.
     ///
     /// # Errors
-    /// For any other name; the query fails in Trino too.
+    /// For any other name, which fails the query in Trino too.
     pub fn of_timestamp(name: &str) -> Result<Self, UnitError> {
         let unit = name.to_lowercase();
         Ok(match unit.as_str() {
@@ -717,7 +720,7 @@ impl Unit {
         })
     }
 
-    /// The unit of that name for `date_trunc(unit, date)`, where a day is the shortest.
+    /// The unit with this name for `date_trunc(unit, date)`, where a day is the shortest unit.
     ///
     /// # Errors
     /// As [`Unit::of_timestamp`], and for a unit shorter than a day.
@@ -733,8 +736,8 @@ impl Unit {
         }
     }
 
-    /// The start of the unit that an instant is in; both in milliseconds from 1970-01-01T00:00:00Z, before it too.
-    /// A start before what an `i64` holds (year -292,275,055) is `i64::MIN`.
+    /// The start of the unit that contains the instant. Both are milliseconds since 1970-01-01T00:00:00Z, possibly
+    /// negative. Returns `i64::MIN` for a start that does not fit in an `i64` (year -292,275,055).
     pub fn floor_millis(self, millis: i64) -> i64 {
         let floor = |unit: i64| millis.div_euclid(unit).saturating_mul(unit);
         match self {
@@ -747,8 +750,8 @@ impl Unit {
         }
     }
 
-    /// The first day of the unit that a day is in; both in days from 1970-01-01. Any DATE will do: days further out than
-    /// an `i64` of milliseconds reaches may not.
+    /// The first day of the unit that contains the day. Both are days since 1970-01-01. Every DATE is supported; days
+    /// beyond an `i64` of milliseconds may not be.
     pub fn floor_days(self, days: i64) -> i64 {
         let first_month: fn(i64) -> i64 = match self {
             Self::Week => return floor_to_monday(days),
@@ -762,10 +765,10 @@ impl Unit {
     }
 }
 
-/// `date_trunc(unit, timestamp)` in UTC; both in milliseconds from 1970-01-01T00:00:00Z.
+/// `date_trunc(unit, timestamp)` in UTC. Both instants are milliseconds since 1970-01-01T00:00:00Z.
 ///
 /// # Errors
-/// For a unit that there isn't.
+/// For a unit that does not exist.
 pub fn date_trunc(unit: &str, millis: i64) -> Result<i64, UnitError> {
     Ok(Unit::of_timestamp(unit)?.floor_millis(millis))
 }

@@ -8,15 +8,15 @@ pub mod calendar;
 pub mod time_format;
 pub mod cast;
 
-/// The zeros of the decimal digits in Unicode's first plane, as Java 17 knows them; the nine digits above each of them
-/// follow it. Java's parsers look at UTF-16 units, so that digits of the other planes are none to them.
+/// The zeros of the decimal digits in Unicode's first plane, as Java 17 knows them. The other nine digits follow each
+/// zero. Java's parsers look at UTF-16 units, so they don't recognize digits of the other planes.
 const ZEROS: [u16; 37] = [
     0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66,
     0xde6, 0xe50, 0xed0, 0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90,
     0x1b50, 0x1bb0, 0x1c40, 0x1c50, 0xa620, 0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0xff10,
 ];
 
-/// `Character.digit(char, radix)` for a radix of 10 or 16, which is what `Integer.parseInt` reads with.
+/// `Character.digit(char, radix)` for a radix of 10 or 16, which `Integer.parseInt` uses.
 fn digit(character: char, radix: u32) -> Option<u32> {
     if let Some(value) = character.to_digit(radix) {
         return Some(value);
@@ -33,9 +33,9 @@ fn digit(character: char, radix: u32) -> Option<u32> {
     }
 }
 
-/// Reads the files in `vectors/` and holds the answers here against theirs.
+/// Reads the files in `vectors/` and compares their answers with this crate's.
 ///
-/// A line is tab-separated: a function, its arguments, what came of it (`ok`, `null` or `err`), and the answer or the
+/// A line is tab-separated: a function, its arguments, the outcome (`ok`, `null` or `err`), and the answer or the
 /// message. `\t`, `\n`, `\r`, `\\` and `\u{…}` are escapes, `\N` is Java's `null`, and a DOUBLE is its bits in
 /// hexadecimal. A `#` starts a comment.
 #[cfg(test)]
@@ -49,7 +49,7 @@ pub mod vectors {
     /// The answer, `None` for a NULL, or the message of the error.
     type Answer = Result<Option<String>, String>;
 
-    /// How many lines `file` has, all of which have to agree. Shows up to `shown` of those that don't.
+    /// Checks that all lines of `file` agree, and returns their number. Shows up to `shown` of the differences.
     pub fn check(file: &str, shown: usize) -> usize {
         let lines: Vec<_> = file
             .lines()
@@ -92,7 +92,7 @@ pub mod vectors {
         (found != expected).then(|| format!("{line}\n    found {found:?}"))
     }
 
-    /// The raw parts and the decoded ones, as the vectors have them; Java's NumberFormatException is a NULL here.
+    /// The raw and the decoded parts, in the vectors' format. Java's NumberFormatException is a NULL here.
     fn parts(text: &str) -> String {
         let Some(uri) = Uri::parse(text) else {
             return "null".to_owned();
@@ -266,7 +266,7 @@ mod tests {
         ));
     }
 
-    /// Java throws a `NumberFormatException` out of `new URI`, and Trino lets it fail the query.
+    /// In Java, `new URI` throws a `NumberFormatException`, which fails the query in Trino.
     #[test]
     fn an_oversized_number_in_an_ipv6_literal_is_a_null() {
         assert_eq!(Uri::parse("http://[::99999999999.0.0.1]/"), None);
@@ -284,7 +284,7 @@ mod tests {
         }
     }
 
-    /// The form that has a path of its own is read as the grammar reads it, which an offset of zero leads to.
+    /// The fast path gives the same result as the grammar, which an offset of zero selects.
     #[test]
     fn the_usual_timestamp_is_read_as_the_grammar_reads_it() {
         let mut random = Random(3);
@@ -304,7 +304,8 @@ mod tests {
         }
     }
 
-    /// A truncated instant isn't later than the instant, and is its own start; the ends of an `i64` are no exception.
+    /// A truncated instant is not later than the instant, and truncating it again changes nothing, even at the limits of
+    /// `i64`.
     #[test]
     fn truncation_goes_down_and_stays() {
         let units = [
@@ -333,7 +334,7 @@ mod tests {
         }
     }
 
-    /// A linear congruential generator: Knuth's MMIX, of which the upper bits are taken.
+    /// A linear congruential generator with the constants of Knuth's MMIX. `below` uses the upper bits.
     struct Random(u64);
 
     impl Random {
@@ -350,8 +351,8 @@ mod tests {
         }
     }
 
-    /// The vectors' arguments with characters put in, taken out and exchanged: whatever comes in, the answer is a
-    /// value, a NULL or an error.
+    /// The vectors' arguments with characters inserted, removed and replaced. For any input, the answer is a value, a
+    /// NULL or an error.
     #[test]
     fn no_text_makes_it_panic() {
         let texts: Vec<_> = VECTORS
@@ -398,12 +399,12 @@ mod tests {
             let Parameter {
                 name, raw_value, ..
             } = parameter;
-            // What a URL's query holds can always be decoded.
+            // A parameter of a URL's query can always be decoded.
             assert!(url::decode(name).is_ok(), "{text:?}");
             assert_eq!(url::decode(raw_value), Ok(parameter.value()), "{text:?}");
             assert!(url::extract_parameter(text, name).is_some(), "{text:?}");
         }
-        // What was read before makes no difference.
+        // What was read before must not affect the result.
         let mut queries = Queries::default();
         for url in [
             "https://e.com:443/?",

@@ -1,4 +1,5 @@
-//! The patterns of `date_format`, which are MySQL's, and of `format_datetime`, which are Joda-Time's, in English and UTC.
+//! Time patterns in English and UTC: those of `date_format`, which are MySQL's, and of `format_datetime`, which are
+//! Joda-Time's.
 
 use super::iso8601::{DAY, HOUR, MINUTE, SECOND, civil_from_days, days_from_civil};
 
@@ -26,20 +27,20 @@ const WEEKDAYS: [&str; 7] = [
     "Sunday",
 ];
 
-/// More of one letter than this is a mistake.
+/// Maximum length of a run of one letter. A longer run is an error.
 const MOST_LETTERS: usize = 20;
 
-/// What a pattern makes of an instant, part by part.
+/// A parsed pattern, which formats an instant part by part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimeFormat(Vec<Part>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Literal(String),
-    /// With at least so many digits.
+    /// A number, and its minimum number of digits.
     Number(Number, usize),
     TwoDigitYear,
-    /// So many digits of the second's fraction.
+    /// The fraction of the second, with this many digits.
     Fraction(usize),
     Month,
     ShortMonth,
@@ -68,7 +69,7 @@ impl TimeFormat {
     /// A pattern of `date_format`, such as `%Y-%m-%d`.
     ///
     /// # Errors
-    /// For letters that Trino doesn't take either, and for no pattern at all.
+    /// For letters that Trino refuses too, and for an empty pattern.
     pub fn of_mysql(pattern: &str) -> Result<Self, String> {
         use Number::{
             ClockHour, Day, DayOfYear, Hour, Minute, Month, Second, Week, Weekyear, Year,
@@ -80,7 +81,7 @@ impl TimeFormat {
                 parts.push(Part::Literal(character.into()));
                 continue;
             }
-            // A last % stands for nothing.
+            // A trailing % is ignored.
             let Some(letter) = characters.next() else {
                 break;
             };
@@ -127,14 +128,14 @@ impl TimeFormat {
     /// A pattern of `format_datetime`, such as `yyyy-MM-dd'T'HH:mm`.
     ///
     /// # Errors
-    /// For letters that are not available here, of which Trino takes some, and for no pattern at all.
+    /// For letters that are not supported here, some of which Trino supports, and for an empty pattern.
     pub fn of_joda(pattern: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut rest = pattern;
         while let Some(first) = rest.chars().next() {
             if first == '\'' {
                 rest = &rest[1..];
-                // Two quotes are one, between quotes and elsewhere.
+                // Two quotes are an escaped quote, inside and outside of a quoted literal.
                 if let Some(after) = rest.strip_prefix('\'') {
                     parts.push(Part::Literal("'".into()));
                     rest = after;
@@ -180,7 +181,7 @@ impl TimeFormat {
         }
     }
 
-    /// The text for an instant, in milliseconds from 1970-01-01T00:00:00Z.
+    /// Formats an instant, which is in milliseconds since 1970-01-01T00:00:00Z.
     pub fn text(&self, instant: i64) -> String {
         let moment = Moment::new(instant);
         let mut text = String::new();
@@ -243,7 +244,7 @@ fn push_number(text: &mut String, number: i64, digits: usize) {
     text.push_str(&format!("{:0digits$}", number.abs()));
 }
 
-/// An instant, taken apart.
+/// An instant, split into its calendar fields.
 struct Moment {
     days: i64,
     millisecond_of_day: i64,
@@ -266,7 +267,7 @@ impl Moment {
     }
 
     fn number(&self, number: Number) -> i64 {
-        // The Thursday of a day's week says to which year the week belongs.
+        // A week belongs to the year that its Thursday is in.
         let thursday = self.days - (self.days + 3).rem_euclid(7) + 3;
         let weekyear = civil_from_days(thursday).0;
         match number {
@@ -298,7 +299,7 @@ mod tests {
     use super::super::iso8601::from_iso8601_timestamp;
     use super::*;
 
-    // What Trino makes of more of them is judged by tests/trino.
+    // tests/trino compares more patterns with Trino.
     #[test]
     fn patterns_are_followed() {
         let instant = from_iso8601_timestamp("2027-01-03T00:05:09.120Z").unwrap();

@@ -1,28 +1,27 @@
-//! `java.net.URI(String)`, which is what Trino parses every URL with.
+//! `java.net.URI(String)`, with which Trino parses every URL.
 //!
-//! It is neither RFC 3986 nor the WHATWG standard: it is RFC 2396 with the deviations that JDK 17's
-//! documentation of `java.net.URI` lists. Which URLs it refuses decides which rows have a NULL, so a
-//! crate for one of the other two standards would answer differently for exactly the odd URLs that a
-//! log of a public endpoint is full of.
+//! This is neither RFC 3986 nor the WHATWG standard. It is RFC 2396 with the deviations that JDK 17's documentation of
+//! `java.net.URI` lists. The URLs that it refuses decide which rows have a NULL. A crate for one of the other two
+//! standards would differ for exactly the odd URLs that fill the log of a public endpoint.
 //!
-//! Nothing is allocated: a rollup may do this for every line.
+//! Nothing is allocated, because a rollup may parse a URL for every line.
 
 use wide::u8x16;
 
 use logmill_byte_search::Marks;
 
-/// The parts of a URI, undecoded, as the getters of `java.net.URI` give them; `None` is Java's `null`.
+/// The undecoded parts of a URI, as the getters of `java.net.URI` return them; `None` is Java's `null`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Uri<'a> {
-    /// `getScheme()`, in the case it was written in.
+    /// `getScheme()`, in its original case.
     pub scheme: Option<&'a str>,
-    /// `getHost()`, an IPv6 literal with its brackets. `None` also where the authority is legal but is
-    /// not `[userinfo@]host[:port]` (an underscore in the host, `host:80-`): Java keeps such an authority as
-    /// a "registry-based" one, which has no host.
+    /// `getHost()`; an IPv6 literal has its brackets. `None` also if the authority is legal but not
+    /// `[userinfo@]host[:port]` (an underscore in the host, `host:80-`): Java treats such an authority as registry-based,
+    /// without a host.
     pub host: Option<&'a str>,
-    /// `getPort()`, never negative; `None` is Java's -1. Not limited to 65,535: Java isn't either.
+    /// `getPort()`, never negative; `None` is Java's -1. As in Java, not limited to 65,535.
     pub port: Option<i32>,
-    /// `getRawPath()`: `None` for an opaque URI (`mailto:a@b`), otherwise present, perhaps empty.
+    /// `getRawPath()`: `None` for an opaque URI (`mailto:a@b`), otherwise present but possibly empty.
     pub raw_path: Option<&'a str>,
     /// `getRawQuery()`, without the `?`.
     pub raw_query: Option<&'a str>,
@@ -30,16 +29,16 @@ pub struct Uri<'a> {
     pub raw_fragment: Option<&'a str>,
 }
 
-// What a byte is allowed in. RFC 2396's classes, with RFC 2732's brackets, in the names it gives them.
+// The classes that a byte belongs to: those of RFC 2396, with RFC 2732's brackets, under their names there.
 const SCHEME: u8 = 1;
 const PATH: u8 = 1 << 1;
 const URIC: u8 = 1 << 2;
 const REG_NAME: u8 = 1 << 3;
 const USERINFO: u8 = 1 << 4;
-/// Anything that a server-based authority can hold. `%` is one of them, with nothing said of what follows it,
-/// because it introduces the scope of an IPv6 literal.
+/// Anything that a server-based authority can contain. This includes a `%` whatever follows it, because `%` introduces
+/// the scope of an IPv6 literal.
 const SERVER: u8 = 1 << 5;
-/// The bytes of a host name and its port, for which it is certain that neither `SERVER` nor `REG_NAME` objects.
+/// The bytes of a host name and its port. Both `SERVER` and `REG_NAME` allow all of them.
 const HOST_AND_PORT: u8 = 1 << 6;
 const SCOPE_ID: u8 = 1 << 7;
 
@@ -78,11 +77,11 @@ const fn add(table: &mut [u8; 256], bytes: &[u8], class: u8) {
 }
 
 impl<'a> Uri<'a> {
-    /// Parses `text`; `None` is Java's `URISyntaxException`, which Trino makes a NULL.
+    /// Parses `text`. `None` is Java's `URISyntaxException`, for which Trino returns NULL.
     ///
-    /// One thing is `None` here that is an error of the query in Trino: an IPv6 literal with an embedded IPv4
-    /// number above 2^31 (`http://[::99999999999.0.0.1]/`) has `java.net.URI` throw a `NumberFormatException`,
-    /// which Trino doesn't catch.
+    /// In one case this returns `None` where Trino fails the query: for an IPv6 literal with an embedded IPv4 number
+    /// above 2^31 (`http://[::99999999999.0.0.1]/`), `java.net.URI` throws a `NumberFormatException`, which Trino doesn't
+    /// catch.
     pub fn parse(text: &'a str) -> Option<Self> {
         let (uri, path) = Self::parse_start(text)?;
         match path {
@@ -91,7 +90,8 @@ impl<'a> Uri<'a> {
         }
     }
 
-    /// All up to the path, and where that begins. An opaque URI has none, and is whole.
+    /// Parses everything up to the path, and returns where the path begins. An opaque URI has no path and is parsed
+    /// completely.
     fn parse_start(text: &'a str) -> Option<(Self, Option<usize>)> {
         let bytes = text.as_bytes();
         let end = bytes.len();
@@ -125,7 +125,7 @@ impl<'a> Uri<'a> {
         Some((uri, Some(at)))
     }
 
-    /// What follows: the path, which begins at `start`, a query and a fragment.
+    /// Parses the rest: the path, which begins at `start`, a query and a fragment.
     fn parse_path(mut self, text: &'a str, start: usize) -> Option<Self> {
         let mut marks = Marks::new(text.as_bytes(), start, not_plain_in_path);
         let mut at = scan_on(text, &mut marks, PATH)?;
@@ -140,15 +140,15 @@ impl<'a> Uri<'a> {
     }
 }
 
-/// Finds the queries of many URLs, most of which begin alike.
+/// Finds the queries of many URLs. Remembers the start of the last URL, because most URLs begin alike.
 #[derive(Debug, Default)]
 pub struct Queries {
-    /// What stood before the path of the last URL: a scheme and an authority that are legal.
+    /// The text before the path of the last URL: a legal scheme and authority.
     known: String,
 }
 
 impl Queries {
-    /// `getRawQuery()` of the URL. `None` where it has none or is refused, and so where `url_extract_parameter` is NULL for
+    /// `getRawQuery()` of the URL. `None` if the URL has no query or is refused; `url_extract_parameter` is then NULL for
     /// every name.
     pub fn raw_query<'a>(&mut self, url: &'a str) -> Option<&'a str> {
         let known = self.known.len();
@@ -168,8 +168,8 @@ impl Queries {
     }
 }
 
-/// Where the scheme's `:` is, `Some(None)` where there is no scheme, `None` where there is a `:` too early for
-/// a path to hold it and what is before it is no scheme.
+/// Returns the index of the scheme's `:`, or `Some(None)` if there is no scheme. `None` is an invalid URI: the text
+/// before its first `:` is not a scheme, and the `:` is too early to be part of a path.
 fn scheme_end(bytes: &[u8]) -> Option<Option<usize>> {
     let Some(stop) = bytes
         .iter()
@@ -186,7 +186,7 @@ fn scheme_end(bytes: &[u8]) -> Option<Option<usize>> {
     (bytes[stop] == b':' && bytes[0].is_ascii_alphabetic()).then_some(Some(stop))
 }
 
-/// What is left at `at` has to be nothing, or a fragment that reaches the end.
+/// Parses the fragment at `at`, if any. It must extend to the end; nothing else may follow.
 fn fragment(text: &str, at: usize) -> Option<Option<&str>> {
     let end = text.len();
     if at == end {
@@ -196,15 +196,15 @@ fn fragment(text: &str, at: usize) -> Option<Option<&str>> {
     legal.then(|| Some(&text[at + 1..]))
 }
 
-/// The index from `start` on of the first character that `class` doesn't allow, or the text's end; `None` for a `%` that
-/// two hexadecimal digits don't follow, which Java refuses wherever it stands.
+/// Returns the index of the first character from `start` on that `class` doesn't allow, or the end of the text. `None` is
+/// a `%` without two hexadecimal digits after it, which Java refuses everywhere.
 fn scan(text: &str, start: usize, class: u8) -> Option<usize> {
     let mut marks = Marks::new(text.as_bytes(), start, not_plain);
     scan_on(text, &mut marks, class)
 }
 
-/// [`scan`] from where the marks have got, which are those of [`not_plain`], or of [`not_plain_in_path`] for a class that
-/// allows a `/`.
+/// [`scan`] from the current position of `marks`. These must come from [`not_plain`], or from [`not_plain_in_path`] for a
+/// class that allows a `/`.
 #[inline(always)]
 fn scan_on(text: &str, marks: &mut impl Iterator<Item = usize>, class: u8) -> Option<usize> {
     let bytes = text.as_bytes();
@@ -229,13 +229,13 @@ fn scan_on(text: &str, marks: &mut impl Iterator<Item = usize>, class: u8) -> Op
     Some(bytes.len())
 }
 
-/// Bytes that are not in all the classes that [`scan`] looks for, some of which, therefore, are in none, and `~`.
+/// Matches the bytes that at least one of the classes in [`scan`] doesn't allow, and `~`.
 #[inline(always)]
 fn not_plain(bytes: u8x16) -> u8x16 {
     not_plain_in_path(bytes) | bytes.simd_eq(u8x16::splat(b'/'))
 }
 
-/// The same less `/`, of which a path has some and a query may.
+/// [`not_plain`] without `/`, which a path contains and a query may contain.
 #[inline(always)]
 fn not_plain_in_path(bytes: u8x16) -> u8x16 {
     let or = |bit| bytes | u8x16::splat(bit);
@@ -254,8 +254,8 @@ fn not_plain_in_path(bytes: u8x16) -> u8x16 {
         | is(bytes, b'<')
 }
 
-/// Java's "other" characters, legal wherever an escape is: not ASCII, and neither `Character.isISOControl` nor
-/// `Character.isSpaceChar`. Java asks that of UTF-16 units, but a surrogate is neither.
+/// Java's "other" characters, legal wherever an escape is: non-ASCII, and neither `Character.isISOControl` nor
+/// `Character.isSpaceChar`. Java tests UTF-16 units, which makes no difference: a surrogate is neither.
 fn is_other(character: char) -> bool {
     !matches!(
         character,
@@ -280,14 +280,15 @@ fn authority_end(bytes: &[u8], start: usize) -> usize {
 
 type HostAndPort<'a> = (Option<&'a str>, Option<i32>);
 
-/// A non-empty authority. What doesn't parse as a server's is a registry-based one, if its characters allow that.
+/// Parses a non-empty authority. If it is not server-based, it is registry-based, provided that its characters allow
+/// that.
 fn authority(text: &str) -> Option<HostAndPort<'_>> {
     let end = text.len();
     let plain = text
         .bytes()
         .all(|byte| CLASS[usize::from(byte)] & HOST_AND_PORT != 0);
     let registry = plain || scan(text, 0, REG_NAME)? == end;
-    // All that is legal in a registry-based authority is legal in a server's.
+    // Every character of a registry-based authority is legal in a server-based one.
     let server = registry || scan(text, 0, SERVER)? == end;
     if !server {
         return None;
@@ -298,7 +299,7 @@ fn authority(text: &str) -> Option<HostAndPort<'_>> {
     }
 }
 
-/// `[userinfo@]host[:port]`, to the end of `text`.
+/// Parses `[userinfo@]host[:port]`, which must extend to the end of `text`.
 fn host_and_port(text: &str) -> Option<(&str, Option<i32>)> {
     let (userinfo, server) = text.split_once('@').unwrap_or(("", text));
     if scan(userinfo, 0, USERINFO)? != userinfo.len() {
@@ -323,13 +324,13 @@ fn host_and_port(text: &str) -> Option<(&str, Option<i32>)> {
     Some((host, Some(port.parse().ok()?)))
 }
 
-/// The length of an IPv4 address or of a host name, which a `:` or nothing follows.
+/// The length of an IPv4 address or a host name. A `:` or nothing must follow it.
 fn name_or_ipv4(bytes: &[u8]) -> Option<usize> {
     let length = ipv4(bytes).filter(|length| matches!(bytes.get(*length), None | Some(b':')));
     length.or_else(|| host_name(bytes))
 }
 
-/// The length of the IPv4 address that `bytes` starts with. Java takes any number of leading zeros.
+/// The length of the IPv4 address at the start of `bytes`. Java accepts any number of leading zeros.
 fn ipv4(bytes: &[u8]) -> Option<usize> {
     let length = bytes
         .iter()
@@ -349,8 +350,8 @@ fn ipv4(bytes: &[u8]) -> Option<usize> {
     (numbers == 4).then_some(length)
 }
 
-/// The length of a host name: labels of letters, digits and inner dashes, the last of several one that starts with a
-/// letter, with or without a dot at the end.
+/// The length of a host name: labels of letters, digits and inner dashes, with an optional dot at the end. If there are
+/// several labels, the last must start with a letter.
 fn host_name(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     let mut last_label = None;
@@ -371,7 +372,7 @@ fn host_name(bytes: &[u8]) -> Option<usize> {
     (ends && (label == 0 || bytes[label].is_ascii_alphabetic())).then_some(at)
 }
 
-/// The length of an IPv6 literal with its brackets, and with the `%scope` that may end it.
+/// The length of an IPv6 literal with its brackets, and with the optional `%scope` at its end.
 fn bracketed(text: &str) -> Option<usize> {
     let close = text.find(']')?;
     let literal = &text.as_bytes()[1..close];
@@ -392,14 +393,14 @@ fn bracketed(text: &str) -> Option<usize> {
     is_ipv6(address).then_some(close + 1)
 }
 
-/// Groups of hexadecimal digits with at most one `::` among them, and perhaps an IPv4 address for the last two:
-/// sixteen octets, or fewer with a `::`.
+/// Whether this is an IPv6 address: groups of hexadecimal digits with at most one `::` among them, and optionally an IPv4
+/// address in place of the last two. It has sixteen octets, or fewer with a `::`.
 fn is_ipv6(bytes: &[u8]) -> bool {
     let Some((head, rest)) = hex_groups(bytes) else {
         return false;
     };
     if let Some(tail) = rest.strip_prefix(b"::") {
-        // What stands before `::` may not end in an IPv4 address: it is last, or not at all.
+        // The part before `::` may not end in an IPv4 address, which is legal only at the end.
         return tail_octets(tail).is_some_and(|tail| head + tail < 16);
     }
     match rest {
@@ -409,7 +410,7 @@ fn is_ipv6(bytes: &[u8]) -> bool {
     }
 }
 
-/// The octets that follow `::`.
+/// The number of octets after `::`.
 fn tail_octets(bytes: &[u8]) -> Option<usize> {
     let (octets, rest) = hex_groups(bytes)?;
     let address = match rest {
@@ -421,8 +422,8 @@ fn tail_octets(bytes: &[u8]) -> Option<usize> {
     (ipv4(address) == Some(address.len())).then_some(octets + 4)
 }
 
-/// How many octets the groups at the start of `bytes` are, and what is after them: nothing, or whatever a `::` or the
-/// `:` before an IPv4 address starts. `None` for a group that is too long or is missing after its `:`.
+/// The number of octets in the groups at the start of `bytes`, and the rest, from a `::` or an IPv4 address on.
+/// `None` for a group that is too long, or missing after its `:`.
 fn hex_groups(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let mut octets = 0;
     let mut rest = bytes;

@@ -1,7 +1,7 @@
-//! Trino's `url_*` functions, after `io.trino.operator.scalar.UrlFunctions` of Trino 435.
+//! Trino's `url_*` functions, following `io.trino.operator.scalar.UrlFunctions` of Trino 435.
 //!
-//! A URL that `java.net.URI` refuses makes every `extract_*` a NULL, here `None`. A part that is missing from a URL
-//! that it accepts is an empty string, not a NULL.
+//! If `java.net.URI` refuses a URL, every `extract_*` returns NULL, here `None`. If it accepts the URL, a missing part is
+//! an empty string, not NULL.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +10,7 @@ use super::digit;
 use super::uri::Uri;
 use logmill_byte_search::{Marks, one_of};
 
-/// `url_extract_protocol`: the scheme, in the case it was written in.
+/// `url_extract_protocol`: the scheme, in its original case.
 pub fn extract_protocol(url: &str) -> Option<Cow<'_, str>> {
     Uri::parse(url).map(|uri| Cow::Borrowed(uri.scheme.unwrap_or_default()))
 }
@@ -20,7 +20,7 @@ pub fn extract_host(url: &str) -> Option<Cow<'_, str>> {
     Uri::parse(url).map(|uri| Cow::Borrowed(uri.host.unwrap_or_default()))
 }
 
-/// `url_extract_port`; `None` also where the URL has none. The scheme's usual port isn't filled in.
+/// `url_extract_port`; `None` also if the URL has no port. The scheme's default port isn't filled in.
 pub fn extract_port(url: &str) -> Option<i64> {
     Uri::parse(url)?.port.map(i64::from)
 }
@@ -30,7 +30,7 @@ pub fn extract_path(url: &str) -> Option<Cow<'_, str>> {
     Uri::parse(url).map(|uri| decode_part(uri.raw_path.unwrap_or_default()))
 }
 
-/// `url_extract_query`, percent-decoded; a `+` stays one.
+/// `url_extract_query`, percent-decoded; a `+` is kept.
 pub fn extract_query(url: &str) -> Option<Cow<'_, str>> {
     Uri::parse(url).map(|uri| decode_part(uri.raw_query.unwrap_or_default()))
 }
@@ -40,8 +40,8 @@ pub fn extract_fragment(url: &str) -> Option<Cow<'_, str>> {
     Uri::parse(url).map(|uri| decode_part(uri.raw_fragment.unwrap_or_default()))
 }
 
-/// `url_extract_parameter`: the decoded value of the first parameter of that name, which is compared undecoded;
-/// empty for a name without a `=`, `None` where there is no such name or no query.
+/// `url_extract_parameter`: the decoded value of the first parameter with that name. The value is empty for a name
+/// without a `=`. Names are compared undecoded. `None` if the URL has no such name or no query.
 pub fn extract_parameter<'a>(url: &'a str, name: &str) -> Option<Cow<'a, str>> {
     let parameter =
         parameters(Uri::parse(url)?.raw_query?).find(|parameter| parameter.name == name)?;
@@ -53,17 +53,17 @@ pub fn extract_parameter<'a>(url: &'a str, name: &str) -> Option<Cow<'a, str>> {
 pub struct Parameter<'a> {
     /// Its name, undecoded.
     pub name: &'a str,
-    /// What stands after its first `=`, undecoded; empty for a name without a `=`.
+    /// The text after its first `=`, undecoded; empty for a name without a `=`.
     pub raw_value: &'a str,
-    /// There is a `%` or a `+` in it.
+    /// Whether the parameter contains a `%` or a `+`.
     is_encoded: bool,
 }
 
 impl<'a> Parameter<'a> {
     /// The value, decoded as `url_extract_parameter` does: `+` is a space.
     ///
-    /// In the query of a URL that `java.net.URI` accepts, a `%` is always one that can be decoded. In others it is left
-    /// as it stands.
+    /// In the query of a URL that `java.net.URI` accepts, every `%` can be decoded. Elsewhere, a value that can't be
+    /// decoded is returned unchanged.
     #[inline(always)]
     pub fn value(&self) -> Cow<'a, str> {
         match self.is_encoded {
@@ -73,16 +73,15 @@ impl<'a> Parameter<'a> {
     }
 }
 
-/// The parameters of a raw query in order. An empty query has one, with an empty name: that is what Guava's `Splitter`
-/// makes of it.
+/// The parameters of a raw query, in order. An empty query has one parameter with an empty name, as with Guava's
+/// `Splitter`.
 ///
-/// Someone who wants several parameters walks here once, takes the first of each name, and decodes only the values that
-/// are wanted.
+/// To get several parameters, iterate once, take the first of each name, and decode only the values that are needed.
 pub fn parameters(raw_query: &str) -> impl Iterator<Item = Parameter<'_>> {
     let mut marks = Marks::new(raw_query.as_bytes(), 0, one_of(*b"&=%+"));
     let mut next = Some(0);
     std::iter::from_fn(
-        // Inlined, as a parameter that is handed over in memory is waited for.
+        // Inlined: otherwise the parameter would be returned in memory, and the caller would wait for it.
         #[inline(always)]
         move || {
             let start = next?;
@@ -111,8 +110,8 @@ pub fn parameters(raw_query: &str) -> impl Iterator<Item = Parameter<'_>> {
     )
 }
 
-/// `URI.decode`: what `getPath()`, `getQuery()` and `getFragment()` do to their raw forms, in which every `%` is
-/// known to start an escape.
+/// `URI.decode`, which `getPath()`, `getQuery()` and `getFragment()` apply to their raw forms. Every `%` is known to
+/// start an escape.
 fn decode_part(raw: &str) -> Cow<'_, str> {
     if !raw.contains('%') {
         return Cow::Borrowed(raw);
@@ -123,7 +122,7 @@ fn decode_part(raw: &str) -> Cow<'_, str> {
     while let Some((before, mut escapes)) = rest.split_once('%') {
         decoded.push_str(before);
         octets.clear();
-        // Escapes that touch are decoded together, so that a character may span them.
+        // Adjacent escapes are decoded together, because a character may span them.
         rest = loop {
             let Some(octet) = escapes
                 .get(..2)
@@ -143,16 +142,16 @@ fn decode_part(raw: &str) -> Cow<'_, str> {
     Cow::Owned(decoded)
 }
 
-/// Why `url_decode` fails; its `Display` is the message of Java's `URLDecoder`, which Trino passes on.
+/// The reason that `url_decode` failed. `Display` gives the message of Java's `URLDecoder`, which Trino passes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DecodeError {
     /// Fewer than two characters follow a `%`.
     Incomplete,
-    /// What follows a `%` is a number below zero, for `Integer.parseInt` takes signs.
+    /// A negative number follows a `%`, because `Integer.parseInt` accepts signs.
     Negative,
-    /// What follows a `%` is no hexadecimal number.
+    /// The text after a `%` is not a hexadecimal number.
     Illegal {
-        /// Which of the two UTF-16 units is at fault, 0 or 1.
+        /// Which of the two UTF-16 units is invalid, 0 or 1.
         index: u8,
         /// The two UTF-16 units after the `%`.
         units: [u16; 2],
@@ -168,7 +167,7 @@ impl fmt::Display for DecodeError {
             }
             Self::Negative => write!(formatter, "{illegal} - negative value"),
             Self::Illegal { index, units } => {
-                // Half of a surrogate pair becomes a question mark on its way out of Java.
+                // Java outputs half of a surrogate pair as a question mark.
                 let text: String = char::decode_utf16(*units)
                     .map(|unit| unit.unwrap_or('?'))
                     .collect();
@@ -183,11 +182,11 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-/// `url_decode`: `java.net.URLDecoder` with UTF-8. `+` is a space, malformed UTF-8 becomes U+FFFD.
+/// `url_decode`: `java.net.URLDecoder` with UTF-8. `+` becomes a space, malformed UTF-8 becomes U+FFFD.
 ///
 /// # Errors
-/// For a `%` that no number of two hexadecimal digits follows. That fails the whole query in Trino
-/// (`INVALID_FUNCTION_ARGUMENT`), unlike the same in a URL for `extract_*`.
+/// For a `%` that is not followed by a number of two hexadecimal digits. In Trino this fails the whole query
+/// (`INVALID_FUNCTION_ARGUMENT`), unlike in a URL for `extract_*`.
 pub fn decode(text: &str) -> Result<Cow<'_, str>, DecodeError> {
     if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
         return Ok(Cow::Borrowed(text));
@@ -223,7 +222,7 @@ fn decode_any(text: &str) -> Result<String, DecodeError> {
     Ok(decoded)
 }
 
-/// [`decode_any`], if each `%` introduces two hexadecimal digits and these stand for ASCII, as they nearly always do.
+/// [`decode_any`] for the usual case: each `%` introduces two hexadecimal digits that encode an ASCII character.
 fn decode_ascii(text: &str) -> Option<String> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
@@ -241,10 +240,10 @@ fn decode_ascii(text: &str) -> Option<String> {
     String::from_utf8(decoded).ok()
 }
 
-/// The octet that the two UTF-16 units after a `%` stand for, and what follows them.
+/// The octet that the two UTF-16 units after a `%` encode, and the text after them.
 ///
-/// They go through `Integer.parseInt`, which takes more than `[0-9A-Fa-f]{2}`: `+5`, `-0`, and the digits of all
-/// scripts.
+/// Java parses the units with `Integer.parseInt`, which accepts more than `[0-9A-Fa-f]{2}`: `+5`, `-0`, and the digits of
+/// all scripts.
 fn escaped_octet(escape: &str) -> Result<(u8, &str), DecodeError> {
     if let Some(pair) = escape.as_bytes().get(..2)
         && pair.iter().all(u8::is_ascii_hexdigit)
@@ -275,7 +274,7 @@ fn escaped_octet(escape: &str) -> Result<(u8, &str), DecodeError> {
     Ok((octet as u8, &escape[after..]))
 }
 
-/// `url_encode`: Guava's `urlFormParameterEscaper`. ASCII letters and digits and `-_.*` stay, a space is `+`.
+/// `url_encode`: Guava's `urlFormParameterEscaper`. Keeps ASCII letters and digits and `-_.*`; a space becomes `+`.
 pub fn encode(text: &str) -> String {
     const HEXADECIMAL: &[u8; 16] = b"0123456789ABCDEF";
     let mut encoded = String::with_capacity(text.len());
@@ -295,10 +294,10 @@ pub fn encode(text: &str) -> String {
     encoded
 }
 
-/// Appends `octets` as Java decodes UTF-8: each malformed stretch is one U+FFFD.
+/// Appends `octets` as Java decodes UTF-8: each malformed sequence becomes one U+FFFD.
 ///
-/// It is what `String::from_utf8_lossy` does but for encoded surrogates (`ED A0 80`), of which Java makes one
-/// U+FFFD, and Rust three.
+/// `String::from_utf8_lossy` does the same, except for encoded surrogates (`ED A0 80`), which become one U+FFFD in Java
+/// and three in Rust.
 fn push_utf8(decoded: &mut String, octets: &[u8]) {
     let mut rest = octets;
     loop {
@@ -343,7 +342,7 @@ mod tests {
                 }
             }
         }
-        // Eight of the parts stand for ASCII, or are no escapes.
+        // Eight of the parts decode to ASCII, or contain no escape.
         assert!(decoded_as_ascii >= 8 * 8 * 8, "{decoded_as_ascii}");
     }
 }

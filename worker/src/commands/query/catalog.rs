@@ -1,5 +1,5 @@
-//! The tables of a root, by name. A table is opened when a query names it, so that a query costs what its own tables
-//! cost, and a damaged table fails only the queries that name it.
+//! The tables of a root, by name. A table is opened only when a query names it. A query therefore costs only what its own
+//! tables cost, and a damaged table affects only queries that name it.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -31,7 +31,7 @@ impl Unreadable {
     fn new(root: &Root, name: &str, error: TableError) -> Self {
         let what = format!("the table '{name}'");
         let advice = match &error {
-            // What to do is part of the error.
+            // The error already says what to do.
             TableError::Format { .. } => String::new(),
             _ => format!(
                 "{} Queries of log_files and failed_lines leave it out with WHERE \"table\" <> '{name}'.",
@@ -53,17 +53,17 @@ fn advice(folder: &str) -> String {
     )
 }
 
-/// The tables of a root, and the two that show what ledgers have.
+/// The tables of a root, and the two tables that show the ledgers.
 #[derive(Debug)]
 pub(super) struct Tables {
     root: Root,
     names: Vec<String>,
-    /// Those that the query has opened.
+    /// Tables that the query has opened.
     opened: Mutex<BTreeSet<String>>,
 }
 
 impl Tables {
-    /// Lists the tables, and opens none.
+    /// Lists the tables without opening them.
     pub(super) async fn list(root: &Root) -> Result<Self, TableError> {
         Ok(Self {
             names: root.tables().await?,
@@ -72,7 +72,7 @@ impl Tables {
         })
     }
 
-    /// The error of a query whose data could not be read, for a reason that does not say of which table.
+    /// The error of a query whose data could not be read, if the reason does not say which table it was.
     pub(super) fn unreadable_data(&self, reason: &str) -> Option<Unreadable> {
         let opened = self.opened.lock().ok()?;
         let names: Vec<&str> = opened.iter().map(String::as_str).collect();
@@ -103,7 +103,7 @@ impl Tables {
     }
 }
 
-/// Opens a table for reading. The error names it.
+/// Opens a table for reading. The error contains the table's name.
 pub(super) async fn open(root: &Root, name: &str) -> Result<Version> {
     let opened = root.read(name).await;
     opened.map_err(|error| unreadable(root, name, error))
@@ -124,7 +124,7 @@ impl SchemaProvider for Tables {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        // A table may have been made under one of these names before they were reserved.
+        // A table may have been created under a reserved name before the name was reserved.
         if self.has(name) {
             let version = open(&self.root, name).await?;
             if let Ok(mut opened) = self.opened.lock() {

@@ -1,5 +1,5 @@
-//! `log_files` and `failed_lines`: what the ledgers of all tables have, read while a query runs. A filter on the table or
-//! the log file limits which ledgers, and which shards of them, are read.
+//! `log_files` and `failed_lines`: the ledgers of all tables, read while a query runs. A filter on the table or the log
+//! file limits which ledgers, and which of their shards, are read.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -30,12 +30,12 @@ const TABLE: &str = "table";
 /// The column that names the log file.
 const LOG_FILE: &str = "log_file";
 
-/// What is shown of the ledgers.
+/// The part of the ledgers that is shown.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
     /// One row for each entry.
     LogFiles,
-    /// One row for each failed line that an entry has.
+    /// One row for each failed line in an entry.
     FailedLines,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Ledgers {
 
 impl Ledgers {
     pub(super) fn new(kind: Kind, root: &Root, tables: &[String]) -> Self {
-        // A log file without rejected lines is not in the ledger of rejected_lines, so that one says little.
+        // The ledger of rejected_lines has only log files with rejected lines, so it would add little.
         let tables = tables.iter().filter(|name| *name != REJECTED_LINES);
         Self {
             kind,
@@ -60,7 +60,7 @@ impl Ledgers {
         }
     }
 
-    /// Which values of a column can pass all of these filters.
+    /// What the filters guarantee about the values of columns.
     fn allowed(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<LiteralGuarantee>> {
         let Some(filter) = conjunction(filters.to_vec()) else {
             return Ok(Vec::new());
@@ -78,13 +78,13 @@ fn texts(guarantee: &LiteralGuarantee) -> HashSet<&str> {
         .collect()
 }
 
-/// Whether a value of this column can pass.
+/// Whether a row with this value in this column can pass the filters.
 fn passes(guarantees: &[LiteralGuarantee], column: &str, value: &str) -> bool {
     let mut of_column = guarantees.iter().filter(|each| each.column.name == column);
     of_column.all(|each| (each.guarantee == Guarantee::In) == texts(each).contains(value))
 }
 
-/// The shards of the only log files that can pass; `None` if any can.
+/// The shards of the log files that can pass the filters; `None` if any log file can.
 fn shards(guarantees: &[LiteralGuarantee]) -> Option<HashSet<Shard>> {
     let mut of_log_file = guarantees
         .iter()
@@ -149,7 +149,7 @@ struct Reading {
     schema: SchemaRef,
     root: Root,
     tables: Vec<String>,
-    /// The shards to read; `None`: all.
+    /// The shards to read; `None` for all.
     shards: Option<HashSet<Shard>>,
 }
 
@@ -199,7 +199,7 @@ impl Kind {
         match self {
             Self::LogFiles => {
                 let entry = Entry::schema();
-                // Failed lines are rows of their own, in `failed_lines`.
+                // Failed lines are rows of the table `failed_lines`.
                 let shown = entry.fields().iter();
                 fields.extend(
                     shown

@@ -27,8 +27,8 @@ use catalog::{Tables, Unreadable};
 ///
 /// # Errors
 ///
-/// SQL that is refused, a table that the query names and that can't be read, and what fails while rows are computed or
-/// written. Some rows may have been written by then.
+/// The SQL is refused, a table that the query names can't be read, or computing or writing rows fails. Some rows may have
+/// been written by then.
 pub async fn query(root: &Root, sql: &str, format: Format, out: impl Write + Send) -> Result<()> {
     let statement = statement(sql)?;
     let tables = Tables::list(root).await?;
@@ -74,7 +74,7 @@ fn statement(sql: &str) -> Result<Statement> {
     Ok(statement)
 }
 
-/// An error about a table names the table and says what to do, without what DataFusion says around it.
+/// Replaces an error about a table with one that names the table and says what to do, without DataFusion's context.
 fn plainly(error: anyhow::Error, tables: &Tables) -> anyhow::Error {
     let root = error.downcast_ref().map(DataFusionError::find_root);
     let plain = match root {

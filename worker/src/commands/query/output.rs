@@ -1,4 +1,4 @@
-//! How the rows of a query are written.
+//! Output formats of a query.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -33,7 +33,7 @@ pub enum Format {
     Parquet,
 }
 
-/// Writes rows as they come; only the aligned table waits for the last.
+/// Writes rows as they arrive; only the aligned table waits for the last one.
 pub(super) async fn write(
     schema: SchemaRef,
     mut batches: SendableRecordBatchStream,
@@ -76,7 +76,7 @@ pub(super) async fn write(
             writer.finish()?;
         }
         Format::Parquet => {
-            // As tables' files, so that Athena reads it right: see `table::parquet_file`.
+            // Athena needs the same properties as in the tables' files: see `table::parquet_file`.
             let properties = WriterProperties::builder()
                 .set_statistics_enabled(EnabledStatistics::Chunk)
                 .set_offset_index_disabled(true)
@@ -92,10 +92,10 @@ pub(super) async fn write(
     Ok(())
 }
 
-/// Bytes of a sketch that are shown to a person.
+/// Bytes of a sketch that are shown in output for people.
 const SHOWN_BYTES: usize = 8;
 
-/// Every cell as one line of text that is safe to show. Sketches, which nobody reads, are cut short.
+/// Converts every cell to one line of text that is safe to show. Shortens sketches, which people can't read.
 fn for_people(batch: &RecordBatch) -> Result<RecordBatch> {
     let short = |bytes: &[u8]| match bytes.len() {
         length if length > SHOWN_BYTES => {
@@ -120,7 +120,7 @@ fn for_people(batch: &RecordBatch) -> Result<RecordBatch> {
     })
 }
 
-/// Bytes as hexadecimal digits, and dates as Trino writes them, for formats that have neither.
+/// Converts bytes to hexadecimal digits, and dates to Trino's notation, for formats without these types.
 fn as_text(batch: &RecordBatch) -> Result<RecordBatch> {
     map_columns(batch, |column| match texts_of_dates(column) {
         Some(dates) => Ok(Some(dates)),
@@ -128,8 +128,8 @@ fn as_text(batch: &RecordBatch) -> Result<RecordBatch> {
     })
 }
 
-/// Puts a `'` before each text that a spreadsheet would compute: a visitor's `=HYPERLINK(…)` sends the sheet's cells to
-/// where the visitor likes. Only texts are changed, so that negative numbers stay numbers.
+/// Puts a `'` before each text that a spreadsheet would evaluate: a visitor's `=HYPERLINK(…)` can send the sheet's cells to
+/// any server. Only text columns are changed, so that negative numbers stay numbers.
 fn without_formulas(batch: &RecordBatch) -> Result<RecordBatch> {
     map_columns(batch, |column| {
         let is_text = match column.data_type() {
@@ -151,22 +151,22 @@ fn without_formulas(batch: &RecordBatch) -> Result<RecordBatch> {
     })
 }
 
-/// What a text begins with that a spreadsheet takes for a formula. The last four are the full-width forms of the first,
-/// which spreadsheets in East Asian languages take for the same.
+/// First characters of texts that a spreadsheet takes for formulas. The last four are the full-width forms of the first
+/// four, which spreadsheets in East Asian languages treat the same way.
 const BEGINS_A_FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The texts of a column of dates. `None` if it is of another type. Arrow fails on dates beyond the years ±262,000, of
-/// which a visitor may write one where a rollup keeps dates.
+/// Formats a column of dates as text. `None` for other types. Arrow fails on dates beyond the years ±262,000; a visitor can
+/// send such a date, and a rollup may keep it.
 fn texts_of_dates(column: &dyn Array) -> Option<StringArray> {
     let dates = column.as_primitive_opt::<Date32Type>()?.iter();
     Some(dates.map(|date| date.map(date_to_varchar)).collect())
 }
 
-/// The texts of a column of bytes. `None` if it is of another type.
+/// Formats a column of bytes as text. `None` for other types.
 fn texts_of_binary(
     column: &dyn Array,
     show: impl Fn(&[u8]) -> String,
@@ -182,7 +182,7 @@ fn texts_of_binary(
     Ok(Some(bytes.map(|bytes| bytes.map(&show)).collect()))
 }
 
-/// Replaces columns by the texts that `texts` makes of them. It leaves alone those of which it makes none.
+/// Replaces columns with the text that `texts` returns. Keeps columns for which it returns `None`.
 fn map_columns(
     batch: &RecordBatch,
     texts: impl Fn(&dyn Array) -> Result<Option<StringArray>>,

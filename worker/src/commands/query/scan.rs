@@ -1,4 +1,4 @@
-//! A table's data files, to be read by DataFusion.
+//! A table's data files, as a DataFusion table.
 
 use std::sync::Arc;
 
@@ -30,16 +30,16 @@ use logmill_trino::iso8601::from_iso8601_timestamp;
 
 const MICROSECONDS_PER_MILLISECOND: i64 = 1000;
 
-/// The store that a query finds the root's tables in, each in the folder of its name.
+/// The URL under which queries find the object store of the tables. Each table is in the folder of its name.
 pub(super) fn store_url() -> Result<ObjectStoreUrl> {
     ObjectStoreUrl::parse("logmill://tables")
 }
 
-/// A version of a Delta table, to be read by DataFusion: its files, of which a filter leaves out those whose
-/// partition or statistics say that they have nothing for it.
+/// A version of a Delta table, as a DataFusion table. It skips files whose partition or statistics show that no row can
+/// pass the filter.
 #[derive(Debug)]
 pub(super) struct DeltaScan {
-    /// The table's columns, the partition's at the end.
+    /// The table's columns; the partition column is the last.
     schema: SchemaRef,
     name: String,
     files: Vec<DataFile>,
@@ -55,7 +55,7 @@ impl DeltaScan {
         })
     }
 
-    /// The files that may have rows for these filters.
+    /// The files that may have rows that pass these filters.
     fn files_for(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<PartitionedFile>> {
         let every = vec![true; self.files.len()];
         let kept = match conjunction(filters.to_vec()) {
@@ -89,7 +89,7 @@ impl DeltaScan {
         Ok(files.collect())
     }
 
-    /// The columns that stand in the files.
+    /// The columns that are in the data files: all except the partition column.
     fn file_schema(&self) -> SchemaRef {
         let fields = self
             .schema
@@ -152,8 +152,8 @@ fn date(file: &DataFile) -> Option<i32> {
     varchar_to_date(file.date.as_deref()?).ok()
 }
 
-/// Between what a file's values are, as Delta's log has it. The bounds are exact only in that nothing lies
-/// beyond them, which is all that leaving files out needs.
+/// The statistics of a data file from the Delta log. All values are within the bounds, but the bounds may be wider. This is
+/// sufficient for skipping files.
 fn bounds(schema: &SchemaRef, file: &DataFile) -> Statistics {
     let json: Value = file
         .statistics

@@ -1,5 +1,5 @@
-//! From the dead-letter queue to the work queue: by SQS itself, which moves messages by a task of its own, or message by
-//! message where there is no such task, as in emulators.
+//! Moves messages from the dead-letter queue to the work queue: with SQS's message move task or, where that is not
+//! supported, as in emulators, message by message.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,52 +18,52 @@ use crate::commands::verify::Progress;
 use crate::intake::queue::{Message, Queue, QueueError};
 use crate::retry::Policy;
 
-/// Messages a second that SQS's own task moves at most. It refuses a larger number.
+/// Maximum rate of SQS's message move task, in messages per second. SQS refuses a larger number.
 const TASK_RATE_MAX: u32 = 500;
 
-/// How often a task is asked how far it is.
+/// How often the progress of a move task is polled.
 const POLL: Duration = Duration::from_secs(1);
 
-/// How often a task that was begun may not be listed yet.
+/// Number of polls in which a started task may not be listed yet.
 const UNLISTED_MAX: u32 = 30;
 
-/// For so long messages are hidden while they are moved. Shorter, and those that are left where they are come up again
-/// in a long move; longer, and after a kill they are not seen for that time.
+/// Visibility timeout of messages during a move. If it is shorter, messages that stay in the queue are received again
+/// during a long move. If it is longer, messages stay hidden for that time after a crash.
 const HIDDEN: Duration = Duration::from_secs(300);
 
-/// How long the queue is given to find a message. With no wait it asks only some of its servers, and may say that it
-/// is empty when it is not.
+/// How long a receive request waits for messages. Without a wait, SQS queries only some of its servers, and may report that
+/// the queue is empty when it is not.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// Messages that are held hidden at most. They are given back at the end.
+/// Maximum number of messages held hidden. They are made visible again at the end.
 const HELD_MAX: usize = 10_000;
 
-/// What came of a move.
+/// The results of a move.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Moved {
-    /// Messages that the work queue has got.
+    /// Messages sent to the work queue.
     pub sent: usize,
-    /// Messages that died while this went on: were they sent again, it would have no end.
+    /// Messages that became dead letters during the move. They are not sent again, because that might never end.
     pub died_since: usize,
-    /// Messages that were sent and could not be deleted: they are sent again the next time, and counted once.
+    /// Messages that were sent but could not be deleted. The next move sends them again; they are counted once.
     pub not_deleted: usize,
 }
 
-/// What is in a dead-letter queue.
+/// The contents of a dead-letter queue.
 #[derive(Debug, Default)]
 pub struct Peeked {
-    /// Messages.
+    /// Number of messages.
     pub messages: usize,
-    /// The log files in those that are understood.
+    /// Number of log files in messages that can be parsed.
     pub log_files: usize,
-    /// Messages that are not understood: their ids, and why. They are sent all the same.
+    /// Messages that can't be parsed: id and reason. They are sent nevertheless.
     pub not_understood: Vec<(String, String)>,
-    /// Whether there may be more.
+    /// Whether there may be more messages.
     pub more: bool,
 }
 
-/// Sends all dead letters to the work queue, and takes them out of their own. At every moment each is in at least one of
-/// the two.
+/// Sends all dead letters to the work queue, and deletes them from the dead-letter queue. At any time, each message is in
+/// at least one of the two queues.
 pub async fn move_dead_letters(
     dead: &Queue,
     work: &Queue,
@@ -87,23 +87,24 @@ pub async fn move_dead_letters(
     Ok(moved)
 }
 
-/// A task of SQS's that moves messages.
+/// A message move task of SQS.
 #[derive(Debug, PartialEq, Eq)]
 struct Task {
-    /// Its name, as long as it runs.
+    /// Its handle, which exists while the task runs.
     handle: String,
-    /// When the task before it was started, in milliseconds since 1970.
+    /// When the previous task was started, in milliseconds since 1970.
     after: i64,
 }
 
 impl Task {
-    /// Whether it is this one that is listed. One that has ended has no handle any more, and only one at a time can run.
+    /// Whether `listed` is this task. A task that has ended has no handle, so its start time identifies it: only one task
+    /// can run at a time.
     fn is(&self, listed: &ListMessageMoveTasksResultEntry) -> bool {
         listed.task_handle.as_ref() == Some(&self.handle) || listed.started_timestamp > self.after
     }
 }
 
-/// Has SQS move the messages. `None` if this SQS can't.
+/// Starts a message move task. `None` if this SQS does not support it.
 async fn start_task(
     dead: &Queue,
     work: &Queue,
@@ -138,7 +139,7 @@ async fn start(dead: &Queue, work: &Queue, rate: Option<NonZeroU32>) -> Result<T
     })
 }
 
-/// Whether there is no such operation. Whatever else is wrong, a move by hand would not make it right.
+/// Whether the operation is not supported. Other errors would not be solved by moving messages one by one.
 fn is_unknown(error: &QueueError) -> bool {
     const UNKNOWN: [&str; 4] = [
         "InvalidAction",
@@ -147,11 +148,11 @@ fn is_unknown(error: &QueueError) -> bool {
         "NotImplemented",
     ];
     let code = error.code.as_deref().unwrap_or_default();
-    // Of a second task on the same queue some say that it is unsupported, too.
+    // Some servers also report a second task on the same queue as unsupported.
     UNKNOWN.iter().any(|part| code.contains(part)) && !error.to_string().contains("already")
 }
 
-/// Waits for the task's end. Returns the messages that it has moved.
+/// Waits for the task to end. Returns the number of messages that it moved.
 async fn watch(
     dead: &Queue,
     task: &Task,
@@ -203,10 +204,10 @@ async fn tasks(dead: &Queue) -> Result<Vec<ListMessageMoveTasksResultEntry>, Que
     Ok(answer.results.unwrap_or_default())
 }
 
-/// Messages that were received and are to stay where they are.
+/// Messages that were received and are to stay in the queue.
 #[derive(Default)]
 struct Held {
-    /// The newest receipt of each, by its id.
+    /// The latest receipt handle of each message, by message id.
     receipts: HashMap<String, String>,
 }
 
@@ -215,7 +216,7 @@ impl Held {
         self.receipts.insert(message.id, message.receipt);
     }
 
-    /// Shows them to others again, now and not only when their time is over.
+    /// Makes the messages visible again now, without waiting for their visibility timeout.
     async fn give_back(&self, queue: &Queue) {
         let receipts: Vec<(&str, Duration)> = self
             .receipts
@@ -232,7 +233,7 @@ impl Held {
     }
 }
 
-/// Receives, sends and deletes.
+/// Receives, sends and deletes messages in batches.
 async fn move_each(
     dead: &Queue,
     work: &Queue,
@@ -307,14 +308,14 @@ async fn move_batch(
     if !sent.is_empty() {
         moved.not_deleted += delete(dead, sent).await?;
     }
-    // A refused body would be refused the next time: who has put it there must look at it.
+    // A refused body would be refused again: whoever sent it to the queue must check it.
     if let Some((at, refusal)) = undone.refused.first() {
         bail!("the message {} can't be sent: {refusal}", messages[*at].id);
     }
     undone.failure.map_or(Ok(()), Err)
 }
 
-/// Deletes messages. Returns how many are still there.
+/// Deletes messages. Returns how many could not be deleted.
 async fn delete(queue: &Queue, mut receipts: Vec<&str>) -> Result<usize> {
     let queue = queue.once();
     let mut retries = Policy::REQUEST.begin(format!("deletions from {}", queue.url()));
@@ -342,7 +343,7 @@ async fn delete(queue: &Queue, mut receipts: Vec<&str>) -> Result<usize> {
     }
 }
 
-/// Tells the log files of all dead letters to `each`, and leaves the messages where they are.
+/// Passes the log files of all dead letters to `each`. The messages stay in the queue.
 pub async fn peek_dead_letters(
     dead: &Queue,
     each: &mut dyn FnMut(&LogFile) -> Result<()>,
@@ -472,7 +473,7 @@ mod tests {
         )
     }
 
-    /// An SQS that lists a task of before, and that which is begun as it comes on.
+    /// A fake SQS that lists an earlier task, and the new task in the states `ours`, one per request.
     fn with_tasks(ours: Vec<Value>) -> FakeS3 {
         FakeS3::start(move |before, request| match operation(request).as_str() {
             "StartMessageMoveTask" => Answer::new(200, json!({"TaskHandle": "ours"}).to_string()),
@@ -540,7 +541,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_of_before_is_not_taken_for_ours() {
-        // It was begun, is not listed at first, and has ended before it was seen to run.
+        // The task was started, was not listed at first, and ended before it was seen running.
         let (outcome, count) = watched(vec![Value::Null, Value::Null, task("COMPLETED", 20)]).await;
         assert_eq!((outcome.unwrap(), count.done), (20, 20));
     }
@@ -577,7 +578,7 @@ mod tests {
         }
     }
 
-    /// What is asked of an SQS with one message, of which nothing can be sent, or not be deleted.
+    /// Moves one message through a fake SQS that refuses the operation `refused`. Returns the result and the requests.
     async fn moved_by_hand(refused: &'static str) -> (Result<Moved>, Vec<String>) {
         let sqs = FakeS3::start(move |before, request| {
             let failed = json!({"Failed": [{"Id": "0", "Code": "Refused", "SenderFault": true}], "Successful": []});

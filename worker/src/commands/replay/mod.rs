@@ -1,5 +1,5 @@
-//! `logmill replay`: log files into the queue again, by listing them or from the dead-letter queue. Workers take them
-//! as they take any other, and what the tables have counted is not counted again.
+//! `logmill replay`: sends log files to the queue again, from a listing or from the dead-letter queue. Workers process them
+//! like any others, and log files that the tables have counted are not counted again.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,39 +29,39 @@ use outbox::Outbox;
 /// Which log files to send.
 #[derive(Debug)]
 pub struct Options {
-    /// Where they are: `s3://bucket/prefix`.
+    /// Location of the log files: `s3://bucket/prefix`.
     pub logs: String,
-    /// Their time.
+    /// The time span of the log files.
     pub span: Span,
-    /// The folder of tables. What is in it is not sent.
+    /// The folder of tables. Files in it are not sent.
     pub tables: Option<String>,
-    /// Whether only those are to be sent that the tables have neither counted nor staged.
+    /// Whether to send only log files that the tables have neither counted nor staged.
     pub missing: bool,
-    /// Log files a second; as many as go by default.
+    /// Maximum number of log files per second; unlimited by default.
     pub rate: Option<NonZeroU32>,
-    /// Files that are left out.
+    /// Files to ignore.
     pub ignore: Ignore,
 }
 
-/// What came of it.
+/// The results of a replay.
 #[derive(Debug, Default)]
 pub struct Replayed {
-    /// Whether the queue has got them. If not, that was not asked for.
+    /// Whether this was a dry run: nothing was sent.
     pub is_dry: bool,
-    /// Log files that were sent, or would be.
+    /// Log files that were sent, or would be in a dry run.
     pub sent: usize,
-    /// Log files that the tables have, and that were not sent for it.
+    /// Log files that were not sent because the tables have them.
     pub counted: usize,
-    /// Log files that are set aside for a table, and were not sent for it.
+    /// Log files that were not sent because they are set aside for a table.
     pub set_aside: usize,
-    /// Files that can be no log of a kind that rollups read: how many of each kind.
+    /// Number of skipped files, by kind: rollups don't read them.
     pub skipped: BTreeMap<String, usize>,
-    /// Files that were left out as they are to be ignored.
+    /// Number of files excluded by the ignore patterns.
     pub ignored: usize,
 }
 
-/// Sends the log files of a span, one to a message: when this returns, the queue has all of them. Without a queue each is
-/// only told to `each`.
+/// Sends the log files of a span, one per message. When this returns, the queue has all of them. Every log file is also
+/// passed to `each`; without a queue, nothing else is done.
 pub async fn replay(
     options: &Options,
     queue: Option<&Queue>,
@@ -113,7 +113,8 @@ pub async fn replay(
                 }
             }
         }
-        // What else was listed has gone by now. That these are left out is not to pass as "all is sent".
+        // Everything else that was listed has been sent by now. The error makes sure that the folders that can't be listed
+        // are not overlooked.
         let not_listed = listing.not_listed().into_iter();
         let not_listed: Vec<_> = not_listed
             .filter(|each| !options.ignore.has(&each.log_file))
@@ -132,7 +133,8 @@ pub async fn replay(
     match outbox {
         Some(outbox) if outbox.has_failed() => listed?,
         Some(mut outbox) => {
-            // Also if the listing has failed: what is under way arrives, and how much that is can be said.
+            // Also if listing has failed: requests in progress still complete, and then the number of sent log files is
+            // known.
             let finished = outbox.finish().await;
             replayed.sent = outbox.sent();
             listed.with_context(|| format!("after {} log files were sent", replayed.sent))?;
@@ -145,7 +147,7 @@ pub async fn replay(
 }
 
 impl Replayed {
-    /// Leaves out what the name says to be something else.
+    /// Leaves out files that are not logs according to their names.
     fn logs(&mut self, page: Vec<LogObject>) -> Vec<LogFile> {
         let mut logs = Vec::with_capacity(page.len());
         for found in page {
@@ -157,7 +159,7 @@ impl Replayed {
         logs
     }
 
-    /// Leaves out what the tables have, or don't want.
+    /// Leaves out log files that the tables have or do not read.
     async fn missing(
         &mut self,
         page: Vec<LogObject>,
@@ -170,7 +172,7 @@ impl Replayed {
             match standing {
                 Standing::Missing { .. } => missing.push(found.log_file),
                 Standing::Counted | Standing::Staged | Standing::Changed => self.counted += 1,
-                // To send it again would only have it set aside again.
+                // If it were sent, it would only be set aside again.
                 Standing::SetAside(_) => self.set_aside += 1,
                 Standing::Skipped(what) => self.skip(what),
                 Standing::Unknown => {

@@ -1,5 +1,4 @@
-//! Messages on their way to a queue: ten to a request, several requests at once, no faster than is wanted, and sent
-//! again where the queue has not taken them.
+//! Sends messages to a queue: ten per request, in several concurrent requests, at a limited rate, with retries.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -13,10 +12,10 @@ use tokio::time::{Instant, sleep_until};
 use crate::intake::queue::{Queue, QueueError, Refusal};
 use crate::retry::Policy;
 
-/// Requests that are under way at once: each takes SQS some 20 ms, so that this comes to thousands of messages a second.
+/// Number of concurrent requests. Each takes SQS about 20 ms, so they send thousands of messages per second.
 const REQUESTS_AT_ONCE: usize = 8;
 
-/// Keeps to so many messages a second.
+/// Limits the number of messages per second.
 pub(super) struct Pace {
     rate: Option<NonZeroU32>,
     next: Instant,
@@ -30,30 +29,30 @@ impl Pace {
         }
     }
 
-    /// Messages to a request: no more than a second's, or ten would go at once where one a second is wanted.
+    /// Messages per request: at most one second's worth. Otherwise a rate of one per second would send ten at once.
     pub(super) fn batch(&self) -> usize {
         let rate = self.rate.map_or(BATCH_MAX, |rate| rate.get() as usize);
         rate.min(BATCH_MAX)
     }
 
-    /// Waits until so many messages may go.
+    /// Waits until this many messages may be sent.
     pub(super) async fn wait(&mut self, messages: usize) {
         let Some(rate) = self.rate else { return };
-        // What was not sent in time is not caught up with: that would be a burst.
+        // Delays are not made up for: that would be a burst.
         let begin = self.next.max(Instant::now());
         self.next = begin + Duration::from_secs_f64(messages as f64 / f64::from(rate.get()));
         sleep_until(begin).await;
     }
 }
 
-/// What has not arrived of messages that were sent, by their places.
+/// Messages that were not sent, by their indices.
 #[derive(Debug, Default)]
 pub(super) struct Undone {
-    /// Messages that the queue refuses for good.
+    /// Messages that the queue refuses permanently.
     pub(super) refused: Vec<(usize, Refusal)>,
     /// Messages that were given up.
     pub(super) given_up: Vec<usize>,
-    /// Why they were. The queue would not take others either.
+    /// Why they were given up. The queue would not take other messages either.
     pub(super) failure: Option<anyhow::Error>,
 }
 
@@ -64,8 +63,8 @@ impl Undone {
     }
 }
 
-/// Sends messages, ten at most, and again what has not arrived. One whose answer was lost is sent twice, so that only
-/// messages may be sent by it that do no harm twice.
+/// Sends up to ten messages, and retries those that have not arrived. If a response is lost, a message is sent twice: send
+/// only messages whose duplicates are harmless.
 pub(super) async fn send(queue: &Queue, bodies: &[String], policy: Policy) -> Undone {
     let queue = queue.once();
     let mut undone = Undone::default();
@@ -102,8 +101,8 @@ pub(super) async fn send(queue: &Queue, bodies: &[String], policy: Policy) -> Un
     undone
 }
 
-/// Whether the same request may be answered otherwise later. SQS names what is wrong with the request itself; what has
-/// no name is the network.
+/// Whether the same request may succeed later. If the request is at fault, SQS gives an error code; without a code it is a
+/// network error.
 pub(super) fn may_pass(error: &QueueError) -> bool {
     const PASSING: [&str; 5] = ["Throttl", "Internal", "Unavailable", "OverLimit", "Timeout"];
     error
@@ -112,8 +111,7 @@ pub(super) fn may_pass(error: &QueueError) -> bool {
         .is_none_or(|code| PASSING.iter().any(|part| code.contains(part)))
 }
 
-/// Log files to be sent, each in a message of its own: one that can't be read does not keep others from being
-/// acknowledged.
+/// Log files to be sent, one per message. A log file that can't be read then does not keep others from being acknowledged.
 pub(super) struct Outbox<'a> {
     queue: &'a Queue,
     pace: Pace,
@@ -125,7 +123,7 @@ pub(super) struct Outbox<'a> {
     has_failed: bool,
 }
 
-/// What has become of a request's log files.
+/// The result of one request.
 struct Outcome {
     log_files: Vec<LogFile>,
     undone: Undone,
@@ -145,17 +143,17 @@ impl<'a> Outbox<'a> {
         }
     }
 
-    /// Whether the queue takes nothing. Then nothing more is to be sent.
+    /// Whether the queue has stopped taking messages. Nothing more must be sent then.
     pub(super) fn has_failed(&self) -> bool {
         self.has_failed
     }
 
-    /// Log files that the queue has.
+    /// Number of log files that were sent.
     pub(super) fn sent(&self) -> usize {
         self.sent
     }
 
-    /// Takes a log file to be sent. Returns how many have arrived since.
+    /// Adds a log file to be sent. Returns how many were sent since the last call.
     pub(super) async fn send(&mut self, log_file: LogFile) -> Result<usize> {
         self.waiting.push(log_file);
         match self.waiting.len() < self.pace.batch() {
@@ -164,7 +162,8 @@ impl<'a> Outbox<'a> {
         }
     }
 
-    /// Waits until all have arrived that are ever to. Returns how many have since; the error names those that have not.
+    /// Waits for all requests to complete. Returns how many log files were sent since the last call. The error lists those
+    /// that were not sent.
     pub(super) async fn finish(&mut self) -> Result<usize> {
         let mut arrived = self.flush().await?;
         while !self.under_way.is_empty() {
@@ -202,7 +201,7 @@ impl<'a> Outbox<'a> {
         Ok(arrived)
     }
 
-    /// Waits for the next request's outcome. Returns how many log files have arrived by it.
+    /// Waits for the next request to complete. Returns how many log files it has sent.
     async fn next(&mut self) -> Result<usize> {
         let Some(outcome) = self.under_way.join_next().await else {
             return Ok(0);
@@ -212,7 +211,7 @@ impl<'a> Outbox<'a> {
             return Ok(self.sent - before);
         };
         self.has_failed = true;
-        // What comes after would end the same way, each after the same wait. But what is under way may arrive.
+        // Later requests would fail the same way, each after the same wait. But those in progress may succeed.
         while let Some(outcome) = self.under_way.join_next().await {
             self.add(outcome.context("sending failed")?);
         }
@@ -224,7 +223,7 @@ impl<'a> Outbox<'a> {
         )))
     }
 
-    /// Adds an outcome. Returns why the queue takes nothing, if it does not.
+    /// Adds the result of a request. Returns an error if the queue takes no messages.
     fn add(&mut self, outcome: Outcome) -> Option<anyhow::Error> {
         let Outcome { log_files, undone } = outcome;
         self.sent += log_files.len() - undone.places().count();
@@ -259,7 +258,7 @@ mod tests {
             .collect()
     }
 
-    /// An answer to a batch: what `refuse` gives for a message is the code of its refusal, and whether it is for good.
+    /// The response to a batch. For each refused message, `refuse` returns the error code, and whether it is permanent.
     fn answer(request: &str, refuse: impl Fn(&str) -> Option<(&'static str, bool)>) -> Answer {
         let (mut done, mut failed) = (Vec::new(), Vec::new());
         for (at, body) in bodies(request).iter().enumerate() {
@@ -279,7 +278,7 @@ mod tests {
         )
     }
 
-    /// The SDK does not look at it.
+    /// The SDK does not check it.
     fn md5(_: &str) -> String {
         "0".repeat(32)
     }
@@ -310,7 +309,7 @@ mod tests {
             answer(&request.body, |body| {
                 let mut seen = seen.lock().unwrap();
                 seen.push(body.to_owned());
-                // Each message that has a 7 arrives at its third attempt.
+                // Messages with a 7 arrive at the third attempt.
                 let attempts = seen.iter().filter(|other| *other == body).count();
                 (body.contains('7') && attempts < 3).then_some(("InternalError", false))
             })
@@ -368,7 +367,7 @@ mod tests {
         assert!(error.contains("given up after 8 attempts"), "{error}");
         assert_eq!(sqs.requests().len(), 2 + SOON.attempts as usize);
 
-        // What asking again can't help is not asked again.
+        // Errors that a retry can't resolve are not retried.
         let denied = r#"{"__type":"com.amazonaws.sqs#AccessDeniedException","message":"no"}"#;
         let sqs = FakeS3::start(move |_, _| Answer::new(403, denied));
         let (outcome, _) = send_all(&Queue::at(&sqs.endpoint, "work"), 10).await;
@@ -384,7 +383,7 @@ mod tests {
         for _ in 0..4 {
             pace.wait(10).await;
         }
-        // The first goes at once.
+        // The first batch is sent immediately.
         assert!(
             begin.elapsed() >= Duration::from_millis(300),
             "{:?}",

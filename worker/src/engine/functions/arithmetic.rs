@@ -1,4 +1,4 @@
-//! `+`, `-` and `*` of integers as Trino has them: a result that the type can't hold is an error. DataFusion's wrap around.
+//! `+`, `-` and `*` of integers as in Trino: a result out of range is an error. DataFusion's operators wrap around.
 
 use arrow::array::{Array, ArrayRef, Datum};
 use arrow::compute::kernels::numeric::{add, mul, neg, sub};
@@ -34,7 +34,7 @@ impl Operation {
     }
 }
 
-/// Makes a [`Checked`] of an operation on integers; leaves other expressions as they are.
+/// Replaces an operation on integers with a [`Checked`]; leaves other expressions as they are.
 pub(crate) fn plan(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let (operation, arguments, integer) = match &expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
@@ -118,7 +118,7 @@ impl ScalarUDFImpl for Checked {
 }
 
 impl Checked {
-    /// What Trino says to it, in which are the numbers.
+    /// Trino's error message, which contains the operands.
     fn in_words(&self, integer: &DataType, error: DataFusionError) -> DataFusionError {
         match error.find_root() {
             DataFusionError::ArrowError(arrow, _) => match &**arrow {

@@ -1,4 +1,4 @@
-//! Trino's `try(expression)`: NULL where computing the expression fails.
+//! Trino's `try(expression)`: NULL where the expression fails.
 
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::concat;
@@ -15,12 +15,12 @@ use super::stand_in::StandIn;
 
 const TRY: &str = "try";
 
-/// Stands for `try` between parsing and [`plan`].
+/// Placeholder for `try` between parsing and [`plan`].
 pub(super) fn stand_in() -> StandIn {
     StandIn::new(TRY, 1, None)
 }
 
-/// Makes a [`Try`] of a call of `try`; leaves other expressions as they are.
+/// Replaces a call of `try` with a [`Try`]; leaves other expressions as they are.
 pub(crate) fn plan(
     expr: Expr,
     schema: &DFSchema,
@@ -76,7 +76,7 @@ impl ScalarUDFImpl for Try {
 }
 
 impl Try {
-    /// Computes all rows at once, and by halves those among which one fails.
+    /// Evaluates all rows at once. If a row fails, splits the batch into halves and evaluates each of them.
     fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef> {
         let rows = batch.num_rows();
         let result = self.attempted.exprs[0]

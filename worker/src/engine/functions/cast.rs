@@ -1,5 +1,5 @@
-//! Trino's casts. Arrow's own serve where they agree with Trino's; where they don't, `CAST` and `TRY_CAST`
-//! become a [`Cast`]; and where neither is right, the cast is refused.
+//! Trino's casts. Arrow's casts are used where they agree with Trino's. Where they don't, `CAST` and `TRY_CAST` become a
+//! [`Cast`]. Where neither is right, the cast is refused.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use datafusion::logical_expr::{
 use crate::engine::types::sql;
 use logmill_trino::cast as trino;
 
-/// Makes a [`Cast`] of a cast that Arrow does otherwise than Trino; leaves other expressions as they are.
+/// Replaces a cast that Arrow does differently from Trino with a [`Cast`]; leaves other expressions as they are.
 pub(crate) fn plan(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let (inner, to, attempt) = match &expr {
         Expr::Cast(CastExpr { expr, field }) => (expr, field.data_type(), false),
@@ -28,7 +28,7 @@ pub(crate) fn plan(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         _ => return Ok(Transformed::no(expr)),
     };
     let from = inner.get_type(schema)?;
-    // `TIMESTAMP '2026-11-22 10:00:00'` is a literal, though it is planned as a cast.
+    // `TIMESTAMP '2026-11-22 10:00:00'` is a literal, although it is planned as a cast.
     if matches!((&**inner, to), (Expr::Literal(..), DataType::Timestamp(..))) {
         return Ok(Transformed::no(expr));
     }
@@ -54,11 +54,11 @@ pub(crate) fn plan(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 }
 
 enum Agreement {
-    /// Arrow does it as Trino does.
+    /// Arrow's cast equals Trino's.
     Same,
-    /// It is done here.
+    /// [`Cast`] implements Trino's cast.
     Trinos,
-    /// Nobody does it as Trino does.
+    /// No implementation agrees with Trino.
     None,
 }
 
@@ -96,16 +96,16 @@ fn agreement(from: &DataType, to: &DataType) -> Agreement {
         (Timestamp(..), Date32) | (Date32, Timestamp(..)) | (Timestamp(..), Timestamp(..)) => {
             Agreement::Same
         }
-        // The exact states of sums; rollups that are written can't name the type.
+        // The state of an exact sum. A rollup's SQL can't name this type.
         (from, DataType::Decimal128(38, 0)) if is_integer(from) => Agreement::Trinos,
         (DataType::Decimal128(38, 0), DataType::Int64) => Agreement::Same,
-        // The bytes of sketches, in whichever way a reader of Parquet holds them.
+        // The bytes of sketches, in any of the types that Parquet readers use for them.
         (DataType::BinaryView | DataType::LargeBinary, Binary) => Agreement::Same,
         _ => Agreement::None,
     }
 }
 
-/// What SQL calls a type.
+/// The SQL name of a type.
 pub(crate) fn trino_name(data_type: &DataType) -> String {
     match data_type {
         DataType::Int8 => "tinyint".to_owned(),
@@ -125,7 +125,7 @@ pub(crate) fn trino_name(data_type: &DataType) -> String {
     }
 }
 
-/// A cast as Trino does it, from varchar, double, date or timestamp. With `attempt`, what can't be cast is NULL.
+/// A cast as in Trino, from varchar, double, date or timestamp. With `attempt`, a value that can't be cast becomes NULL.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Cast {
     to: DataType,
@@ -173,7 +173,7 @@ impl ScalarUDFImpl for Cast {
     }
 }
 
-/// Bigints as decimal(38,0). Arrow looks at each value whether it has 38 digits; none has more than 19.
+/// Casts bigints to decimal(38,0). Arrow would check each value for 38 digits; a bigint has at most 19.
 fn exact(bigints: &ArrayRef) -> ArrayRef {
     let values = bigints.as_primitive::<Int64Type>();
     let values: PrimitiveArray<Decimal128Type> = values.unary(i128::from);

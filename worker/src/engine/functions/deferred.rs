@@ -1,7 +1,7 @@
-//! Expressions that a function evaluates itself: when it must, and on the rows for which it must.
+//! Expressions that a function evaluates itself, only when needed and only for the rows that need them.
 //!
-//! A function gets its arguments computed, for all rows. So the planner hands such expressions to the function itself,
-//! and its arguments are only the columns that they need.
+//! DataFusion computes a function's arguments for all rows. The planner therefore hands such expressions to the function
+//! itself, whose arguments are only the columns that the expressions use.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -36,7 +36,7 @@ impl Hash for Deferred {
 }
 
 impl Deferred {
-    /// Plans the expressions. Returns the function's arguments too.
+    /// Plans the expressions. Also returns the function's arguments.
     pub(super) fn plan(
         exprs: Vec<Expr>,
         schema: &DFSchema,
@@ -84,7 +84,7 @@ impl Deferred {
         }
     }
 
-    /// The arguments of a call, as the rows that the expressions are evaluated on.
+    /// The arguments of a call, as rows for the expressions.
     pub(super) fn rows(&self, args: &ScalarFunctionArgs) -> Result<RecordBatch> {
         let columns = args
             .args

@@ -1,5 +1,6 @@
-//! Division by a number like `1024.0`. To Trino that is an exact decimal, and `sent_bytes / 1024.0` is rounded to one digit;
-//! here such a number is a double. Next to a double both compute the same; next to an integer the division is refused.
+//! Division by a decimal literal such as `1024.0`. In Trino the literal is an exact decimal, and `sent_bytes / 1024.0` is
+//! rounded to one digit. Here it is a double. If the other operand is a double, both give the same result; if it is an
+//! integer, the division is refused.
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
@@ -9,7 +10,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
 use super::stand_in::StandIn;
 use crate::engine::types::sql;
 
-/// The name of the call that stands for the division until it is planned; nobody can write it without quotes.
+/// Name of the placeholder call for the division until it is planned. Only a quoted identifier could spell it.
 pub(crate) const EXACT_DIVISION: &str = "exact division";
 
 /// `"exact division"(a, b, '/')`.
@@ -17,7 +18,7 @@ pub(super) fn stand_in() -> StandIn {
     StandIn::new(EXACT_DIVISION, 3, Some(DataType::Float64))
 }
 
-/// Makes it the division that it stands for, or refuses it; leaves other expressions as they are.
+/// Replaces the placeholder with the division, or refuses it; leaves other expressions as they are.
 pub(crate) fn plan(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let arguments = match StandIn::arguments(EXACT_DIVISION, expr) {
         Ok(arguments) => <[Expr; 3]>::try_from(arguments),
@@ -45,7 +46,7 @@ pub(crate) fn plan(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     ))))
 }
 
-/// Whether it is made of integers and literals alone.
+/// Whether the expression consists only of integers and literals.
 fn is_exact(expr: &Expr, schema: &DFSchema) -> Result<bool> {
     Ok(match expr {
         Expr::Literal(..) => true,

@@ -1,4 +1,4 @@
-//! Trino's `greatest` and `least`: NULL if any argument is. A NaN is neither, unless all arguments are.
+//! Trino's `greatest` and `least`: NULL if any argument is NULL. NaN is the result only if all arguments are NaN.
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::compute::kernels::cmp::{gt, lt};
@@ -39,7 +39,7 @@ impl ScalarUDFImpl for Extreme {
         &self.signature
     }
 
-    /// The type that all arguments would be compared in.
+    /// Coerces all arguments to the type in which they are compared.
     fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
         let Some((first, others)) = arguments.split_first() else {
             return plan_err!("{}() needs at least one value", self.name);
@@ -76,7 +76,7 @@ impl ScalarUDFImpl for Extreme {
         let mut extreme = ArrayRef::clone(first);
         let mut all_known = is_not_null(first)?;
         for other in others {
-            // A NULL compares as NULL, and its row is NULL in the end.
+            // A NULL argument compares as NULL; its row becomes NULL below.
             extreme = zip(&self.is_beyond(other, &extreme)?, other, &extreme)?;
             all_known = and(&all_known, &is_not_null(other)?)?;
         }
@@ -86,13 +86,13 @@ impl ScalarUDFImpl for Extreme {
 }
 
 impl Extreme {
-    /// Where the one is to be taken instead of the other.
+    /// The rows in which `one` replaces `other` as the extreme.
     fn is_beyond(&self, one: &ArrayRef, other: &ArrayRef) -> Result<BooleanArray> {
         let is_beyond = match self.is_greatest {
             true => gt(one, other)?,
             false => lt(one, other)?,
         };
-        // To Arrow NaN is the greatest number.
+        // Arrow treats NaN as the greatest number.
         if one.data_type() != &DataType::Float64 {
             return Ok(is_beyond);
         }

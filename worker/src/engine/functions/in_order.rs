@@ -1,5 +1,5 @@
-//! AND and OR whose conditions are computed in order, as in Trino: a condition is only computed for the rows that those
-//! before it leave open. DataFusion's compute all conditions for all rows, so that
+//! AND and OR that evaluate their conditions in order, as Trino does: each condition is evaluated only for the rows that
+//! the earlier ones leave undecided. DataFusion evaluates all conditions for all rows, so that
 //! `received_bytes <> 0 AND sent_bytes / received_bytes > 10` fails.
 
 use arrow::array::{Array, AsArray, BooleanArray};
@@ -18,7 +18,7 @@ use super::deferred::Deferred;
 use super::stand_in::StandIn;
 use crate::engine::fallible::{self, Fallible};
 
-/// The names of the calls that stand for AND and OR until they are planned; nobody can write them without quotes.
+/// Names of the placeholder calls for AND and OR until they are planned. Only quoted identifiers could spell them.
 pub(crate) const ALL_OF: &str = "all of";
 pub(crate) const ANY_OF: &str = "any of";
 
@@ -27,7 +27,7 @@ pub(super) fn stand_ins() -> [StandIn; 2] {
     [ALL_OF, ANY_OF].map(|name| StandIn::variadic(name, DataType::Boolean))
 }
 
-/// Makes an [`InOrder`] of such a call; leaves other expressions as they are.
+/// Replaces a placeholder call with an [`InOrder`]; leaves other expressions as they are.
 pub(crate) fn plan(
     expr: Expr,
     schema: &DFSchema,
@@ -53,7 +53,7 @@ pub(crate) fn plan(
     for (number, condition) in conditions.iter().enumerate() {
         let mut found = Vec::new();
         fallible::in_expression(condition, schema, &mut found)?;
-        // Most likely a condition before it sees to the divisor.
+        // Ignore divisions after the first condition: an earlier condition most likely checks the divisor.
         found.retain(|found| number == 0 || !found.is_division());
         fallible.extend(found);
     }
@@ -77,7 +77,7 @@ struct InOrder {
     fallible: Vec<Fallible>,
 }
 
-/// What can fail in the conditions of a planned AND or OR; `None` of other calls.
+/// The expressions that can fail in the conditions of a planned AND or OR; `None` for other calls.
 pub(crate) fn fallible(call: &ScalarFunction) -> Option<&[Fallible]> {
     let planned: &InOrder = call.func.inner().downcast_ref()?;
     Some(&planned.fallible)
@@ -110,11 +110,11 @@ impl ScalarUDFImpl for InOrder {
         let batch = self.conditions.rows(&args)?;
         let rows = batch.num_rows();
         let is_and = self.name == ALL_OF;
-        // A row is decided once it is FALSE of AND, or TRUE of OR. NULL leaves it open.
+        // AND decides a row as soon as a condition is FALSE, OR as soon as one is TRUE. NULL leaves the row undecided.
         let mut result = BooleanArray::from(vec![is_and; rows]);
         let mut open = BooleanArray::from(vec![true; rows]);
         for condition in &self.conditions.exprs {
-            // NULL or FALSE where a row is decided, which changes nothing there.
+            // The value of a decided row is NULL or FALSE, which does not change its result.
             let value = condition.evaluate_selection(&batch, &open)?;
             let value = value.into_array(rows)?;
             let value = value.as_boolean();
@@ -151,7 +151,7 @@ mod tests {
 
     const TRUTHS: [Option<bool>; 3] = [Some(true), Some(false), None];
 
-    /// Two conditions in every combination, and a divisor that is zero where `fails` says so.
+    /// Every combination of two conditions, with a divisor that is 0 where `fails` returns true.
     fn rows(fails: impl Fn(Option<bool>, Option<bool>) -> bool) -> RecordBatch {
         let pairs = || TRUTHS.iter().flat_map(|a| TRUTHS.iter().map(|b| (*a, *b)));
         let a: BooleanArray = pairs().map(|(a, _)| a).collect();
@@ -167,7 +167,7 @@ mod tests {
         RecordBatch::try_from_iter(columns).unwrap()
     }
 
-    /// `a`, `b` and `1 / divisor = 1`, joined.
+    /// Joins `a`, `b` and `1 / divisor = 1` with the operator `name`.
     fn joined(name: &str, rows: &RecordBatch) -> Result<BooleanArray> {
         let state = rollup_session();
         let schema = DFSchema::try_from(rows.schema())?;
@@ -175,7 +175,7 @@ mod tests {
             col("a"),
             col("b"),
             (lit(1_i64) / col("divisor")).eq(lit(1_i64)),
-            // Without a type of its own.
+            // An untyped NULL.
             lit(ScalarValue::Null),
             try_cast(col("b"), DataType::Boolean),
         ];

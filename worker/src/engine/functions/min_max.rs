@@ -1,6 +1,6 @@
-//! `min` and `max` of floating-point numbers as Trino has them: NaN counts only where there is nothing else, and -0.0 is less
-//! than 0.0. In DataFusion, the first or the last of two such values wins, so that the result depends on the order of lines;
-//! and the minimum of infinities alone is the largest finite number.
+//! `min` and `max` of floating-point numbers as in Trino: NaN counts only if there are no other values, and -0.0 is less
+//! than 0.0. In DataFusion, the first or the last of two such values wins, so the result depends on the order of lines.
+//! Its minimum of only infinities is the largest finite number.
 
 use std::fmt::Debug;
 use std::mem::size_of_val;
@@ -32,7 +32,7 @@ enum Extreme {
     Greatest,
 }
 
-/// The extremes of anything but floating-point numbers are DataFusion's.
+/// `min` and `max`. Types other than floating-point numbers use DataFusion's implementation.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct MinMax {
     usual: Arc<AggregateUDF>,
@@ -136,7 +136,7 @@ macro_rules! float {
 float!(Float32Type, f32);
 float!(Float64Type, f64);
 
-/// The extreme of each group. Each begins as NaN, which any other value replaces.
+/// The extreme of each group. Its initial value is NaN, which any other value replaces.
 fn groups<T: Float + Send>(which: Extreme) -> Box<dyn GroupsAccumulator> {
     let see = move |extreme: &mut T::Native, value: T::Native| {
         if T::replaces(which, value, *extreme) {
@@ -198,7 +198,7 @@ mod tests {
 
     use super::*;
 
-    /// The least and the greatest of values, as one group and without groups.
+    /// The minimum and the maximum of the values, computed both with and without groups.
     fn extremes(values: &[f64]) -> [Option<f64>; 2] {
         [Extreme::Least, Extreme::Greatest].map(|which| {
             let array: ArrayRef = Arc::new(Float64Array::from(values.to_vec()));

@@ -1,5 +1,5 @@
-//! Trino's functions, with Trino's results, as DataFusion functions. What they compute is in
-//! [`logmill_trino`] and [`logmill_sketch`]; here it meets Arrow.
+//! Trino's functions, with Trino's results, as DataFusion functions. [`logmill_trino`] and [`logmill_sketch`] compute the
+//! values; this module adapts them to Arrow.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -32,7 +32,7 @@ mod sum;
 mod min_max;
 mod sketches;
 
-/// The functions of one row that Trino has and DataFusion lacks or computes otherwise.
+/// Scalar functions that DataFusion lacks or computes differently from Trino.
 pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     let own = [
         url::functions(),
@@ -48,13 +48,13 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
         .collect();
     functions.extend(extremes::functions().map(Arc::new));
     functions.push(Arc::new(ScalarUDF::new_from_impl(attempt::stand_in())));
-    // These do as Trino does.
+    // DataFusion's versions of these agree with Trino's.
     functions.push(datafusion::functions::core::coalesce());
     functions.push(datafusion::functions::core::nullif());
     functions
 }
 
-/// Calls that nobody writes: forms of SQL are spelled out in them.
+/// Internal calls that SQL syntax is rewritten to. Users do not write them.
 pub(crate) fn stand_ins() -> Vec<Arc<ScalarUDF>> {
     [named_cast::stand_in(), exact::stand_in()]
         .into_iter()
@@ -76,7 +76,7 @@ pub(crate) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
     functions
 }
 
-/// Turns SQL's own forms, `SUBSTRING(x FROM n)` and `POSITION(x IN y)`, into the functions above.
+/// Maps SQL's special syntax, `SUBSTRING(x FROM n)` and `POSITION(x IN y)`, to the functions above.
 #[derive(Debug)]
 pub(crate) struct TrinoForms;
 
@@ -95,7 +95,7 @@ pub(crate) fn timestamp_type() -> DataType {
     DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
 }
 
-/// A function of one row that computes on whole arrays and depends on nothing else.
+/// A scalar function that computes whole arrays and depends only on its arguments.
 struct Scalar {
     name: &'static str,
     aliases: Vec<String>,
@@ -105,7 +105,7 @@ struct Scalar {
 }
 
 impl Scalar {
-    /// A function of exactly these types. Others are coerced or refused when the SQL is planned.
+    /// A function of exactly these types. Other types are coerced or refused when the SQL is planned.
     fn new(
         name: &'static str,
         arguments: Vec<DataType>,
@@ -115,7 +115,7 @@ impl Scalar {
         Self::overloaded(name, vec![arguments], returns, evaluate)
     }
 
-    /// A function of any of these lists of types.
+    /// A function that accepts any of these lists of types.
     fn overloaded(
         name: &'static str,
         arguments: Vec<Vec<DataType>>,
@@ -144,7 +144,7 @@ impl fmt::Debug for Scalar {
     }
 }
 
-// A name is defined once, so it stands for the whole function.
+// Names are unique, so equal names mean equal functions.
 impl PartialEq for Scalar {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
@@ -198,7 +198,7 @@ fn returns_timestamp(_: &[DataType]) -> DataType {
     timestamp_type()
 }
 
-/// The argument as text. Its type was settled by the signature.
+/// The argument as text. The signature guarantees its type.
 fn text_values(array: &ArrayRef) -> Result<&StringViewArray> {
     match array.as_any().downcast_ref() {
         Some(values) => Ok(values),
@@ -206,7 +206,7 @@ fn text_values(array: &ArrayRef) -> Result<&StringViewArray> {
     }
 }
 
-/// Computes a value from each text; NULL of NULL.
+/// Computes a value from each text. NULL stays NULL.
 fn map_text<T>(
     array: &ArrayRef,
     mut compute: impl FnMut(&str) -> Result<Option<T>>,

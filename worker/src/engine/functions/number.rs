@@ -20,7 +20,7 @@ pub(super) fn functions() -> Vec<Scalar> {
         test("is_infinite", |args| tested(args, f64::is_infinite)),
         rounding("floor", |args| rounded(args, f64::floor)),
         rounding("ceil", |args| rounded(args, f64::ceil)).with_alias("ceiling"),
-        // Away from zero at a half, as Trino's.
+        // Rounds half away from zero, like Trino.
         Scalar::overloaded(
             "round",
             vec![
@@ -68,7 +68,7 @@ fn is_nan() -> Scalar {
     })
 }
 
-/// A function whose result has the type of its argument, and is the argument where that is an integer.
+/// A rounding function. The result has the type of the argument, and an integer is returned unchanged.
 fn rounding(name: &'static str, evaluate: fn(&[ArrayRef]) -> Result<ArrayRef>) -> Scalar {
     let overloads = vec![vec![Int64], vec![Float64]];
     Scalar::overloaded(name, overloads, |arguments| arguments[0].clone(), evaluate)
@@ -106,7 +106,7 @@ fn rounded_to_digits(args: &[ArrayRef]) -> Result<ArrayRef> {
     }
 }
 
-/// Trino's, which computes with a power of ten, and is off where that is.
+/// Rounds like Trino, which scales by a power of ten. Where that power is inexact, so is the result.
 fn round_double(number: f64, digits: i64) -> f64 {
     if !number.is_finite() {
         return number;
@@ -117,7 +117,7 @@ fn round_double(number: f64, digits: i64) -> f64 {
     if scaled.is_infinite() {
         return number;
     }
-    // Java's is 0 of what is no number.
+    // Java rounds NaN to 0.
     let rounded = if scaled.is_nan() { 0.0 } else { scaled.round() };
     sign * (rounded / factor)
 }
@@ -127,7 +127,7 @@ fn power_of_ten(exponent: i64) -> f64 {
     format!("1e{exponent}").parse().unwrap_or(f64::NAN)
 }
 
-/// Away from zero at a half.
+/// Rounds half away from zero.
 fn round_bigint(number: i64, digits: i64) -> Option<i64> {
     if digits >= 0 {
         return Some(number);
@@ -148,7 +148,7 @@ fn tested(args: &[ArrayRef], test: fn(f64) -> bool) -> Result<ArrayRef> {
     Ok(Arc::new(answers))
 }
 
-/// Makes comparisons of doubles false where one is NaN. To Arrow NaN is the largest number, and equal to itself.
+/// Makes comparisons of doubles false where one is NaN. Arrow treats NaN as the largest number, and as equal to itself.
 pub(crate) fn plan_comparison(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     use Operator::{Eq, Gt, GtEq, Lt, LtEq};
     if let Expr::BinaryExpr(BinaryExpr {
@@ -185,8 +185,8 @@ pub(crate) fn plan_comparison(expr: Expr, schema: &DFSchema) -> Result<Transform
     if doubles.is_empty() {
         return Ok(Transformed::no(expr));
     }
-    // A column costs nothing to name again, and so the scan can see what is compared. Anything else is handed to a
-    // function: comparisons nest, and each level would name all below it once more.
+    // A column is cheap to repeat, and the scan can see what is compared. Anything else becomes a function call:
+    // comparisons nest, and each level would repeat everything below it.
     if doubles.iter().any(|side| !matches!(side, Expr::Column(_))) {
         return Ok(Transformed::yes(comparison_of_doubles(expr, schema)?));
     }
@@ -197,7 +197,7 @@ pub(crate) fn plan_comparison(expr: Expr, schema: &DFSchema) -> Result<Transform
     Ok(Transformed::yes(guarded))
 }
 
-/// The comparison, as a call whose arguments are its sides.
+/// The comparison as a function call, with its sides as arguments.
 fn comparison_of_doubles(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     let (name, sides): (_, Vec<Expr>) = match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
@@ -235,7 +235,7 @@ fn comparison_of_doubles(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     Ok(ScalarUDF::new_from_impl(function).call(sides))
 }
 
-/// Doubles compare in Rust as they do in Trino, and not as in Arrow.
+/// Compares doubles as Rust and Trino do, unlike Arrow.
 fn compared(left: &ArrayRef, right: &ArrayRef, compare: fn(f64, f64) -> bool) -> Result<ArrayRef> {
     let rows = left
         .as_primitive::<Float64Type>()

@@ -1,6 +1,6 @@
-//! Trino's sketches as aggregate functions and the functions that read them. A sketch is a value of type
-//! binary, in the bytes that Trino's casts take (see [`logmill_sketch`]). `HyperLogLog` and `tdigest` begin
-//! with different bytes, so that `merge` knows what it has before it.
+//! Trino's sketches as aggregate functions, and the functions that read them. A sketch is a binary value in the format that
+//! Trino's casts take (see [`logmill_sketch`]). `HyperLogLog` and `tdigest` begin with different bytes, so that `merge` can
+//! tell them apart.
 
 use std::fmt::Debug;
 use std::mem::size_of;
@@ -140,7 +140,7 @@ impl Sketch for TDigest {
     }
 }
 
-/// What `merge` has found its first value to be.
+/// The sketch that `merge` builds. The first value determines its kind.
 #[derive(Debug, Default)]
 enum AnySketch {
     #[default]
@@ -152,7 +152,7 @@ enum AnySketch {
 impl Sketch for AnySketch {
     fn merge_bytes(&mut self, bytes: &[u8]) -> std::result::Result<(), SketchError> {
         match self {
-            // Airlift's TDigest has format tag 0, and no HyperLogLog has.
+            // Airlift's TDigest has format tag 0; a HyperLogLog never begins with 0.
             Self::Unknown if bytes.first() == Some(&0) => {
                 *self = Self::TDigest(Box::new(TDigest::from_bytes(bytes)?));
                 Ok(())
@@ -183,7 +183,7 @@ impl Sketch for AnySketch {
     }
 }
 
-/// The group of each row of a batch, and which rows count.
+/// The group of each row of a batch, and a filter for the rows that count.
 #[derive(Clone, Copy)]
 struct Rows<'a> {
     groups: &'a [usize],
@@ -206,7 +206,7 @@ type BoxedGroups = Box<dyn GroupsAccumulator + Sync>;
 
 type AddBatch<G> = fn(&mut G, &ArrayRef, Rows) -> Result<()>;
 
-/// The sets of `approx_set`: what is added to them waits, and is inserted many at a time.
+/// The sets of `approx_set`. Added values are buffered and inserted in batches.
 struct ApproxSets {
     sets: Groups<HyperLogLog>,
     waiting: Waiting,
@@ -270,10 +270,10 @@ impl GroupsAccumulator for ApproxSets {
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        // Groups are numbered anew once some are gone.
+        // Emitting groups renumbers the others, so insert buffered values first.
         self.insert_waiting();
         if matches!(emit_to, EmitTo::All) {
-            // Whoever takes all to make room gets the room too.
+            // A caller that takes all groups to free memory gets the buffer's memory too.
             self.waiting = Waiting::default();
         }
         self.sets.evaluate(emit_to)
@@ -296,7 +296,7 @@ impl GroupsAccumulator for ApproxSets {
     }
 }
 
-/// The state of groups that have one row each.
+/// The states of groups of one row each.
 fn each_row_alone(
     mut groups: impl GroupsAccumulator,
     values: &[ArrayRef],
@@ -363,7 +363,7 @@ impl<S: Sketch> Groups<S> {
         Box::new(Self::new(add))
     }
 
-    /// Adds the rows that count, and are not NULL, to the sketches of their groups.
+    /// Adds the rows that count and are not NULL to the sketches of their groups.
     fn add_rows(
         &mut self,
         values: &dyn Array,
@@ -377,12 +377,12 @@ impl<S: Sketch> Groups<S> {
         Ok(())
     }
 
-    /// Has a place for each of so many groups.
+    /// Grows to `total_groups` groups.
     fn make_room(&mut self, total_groups: usize) {
         self.sketches.resize_with(total_groups, || None);
     }
 
-    /// Changes a group's sketch, and keeps account of its memory.
+    /// Changes a group's sketch, and accounts for its memory.
     fn change<T>(&mut self, group: usize, change: impl FnOnce(&mut S) -> T) -> T {
         let sketch = self.sketches[group].get_or_insert_default();
         let before = sketch.heap_bytes();
@@ -456,7 +456,7 @@ impl<S: Sketch> GroupsAccumulator for Groups<S> {
     }
 }
 
-/// The same for a query without `GROUP BY`: one group that holds everything.
+/// An aggregate in a query without `GROUP BY`: one group holds everything.
 struct OneGroup(BoxedGroups);
 
 impl Debug for OneGroup {
@@ -500,7 +500,7 @@ struct SketchAggregate {
     groups: fn(&DataType) -> Result<BoxedGroups>,
 }
 
-// A name is defined once, so it stands for the whole function.
+// Names are unique, so equal names mean equal functions.
 impl PartialEq for SketchAggregate {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
@@ -524,7 +524,7 @@ impl AggregateUDFImpl for SketchAggregate {
         &self.signature
     }
 
-    /// Of `approx_set`, which hashes a value by its type: integers of all sizes are bigint to Trino.
+    /// Argument types of `approx_set`, which hashes a value by its type. Trino treats integers of all sizes as bigint.
     fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
         match arguments {
             [DataType::Utf8 | DataType::LargeUtf8 | Utf8View] => Ok(vec![Utf8View]),

@@ -1,4 +1,4 @@
-//! Calls that stand for something until the SQL is planned, and are gone then.
+//! Placeholder calls, which exist only until the SQL is planned.
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, exec_err};
@@ -7,7 +7,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 
-/// A call by this name.
+/// A placeholder call with this name.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct StandIn {
     name: &'static str,
@@ -16,7 +16,7 @@ pub(crate) struct StandIn {
 }
 
 impl StandIn {
-    /// It takes so many arguments of any types, and has the type of the first, if it isn't told another.
+    /// Takes this number of arguments of any types. Its type is `returns`, or else that of the first argument.
     pub(super) fn new(name: &'static str, arguments: usize, returns: Option<DataType>) -> Self {
         Self {
             name,
@@ -25,7 +25,7 @@ impl StandIn {
         }
     }
 
-    /// It takes any number of arguments.
+    /// Takes any number of arguments.
     pub(super) fn variadic(name: &'static str, returns: DataType) -> Self {
         Self {
             name,
@@ -34,7 +34,7 @@ impl StandIn {
         }
     }
 
-    /// The arguments, if the expression is a call by this name; else the expression.
+    /// The arguments, if the expression is a call of this name; otherwise the expression.
     pub(super) fn arguments(name: &str, expr: Expr) -> std::result::Result<Vec<Expr>, Expr> {
         match expr {
             Expr::ScalarFunction(ScalarFunction { func, args })

@@ -1,4 +1,4 @@
-//! `sum` as Trino has it: one of bigints that a bigint can't hold is an error. DataFusion's wraps around.
+//! `sum` as in Trino: a sum of bigints that exceeds a bigint is an error. DataFusion's `sum` wraps around.
 
 use std::mem::size_of_val;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(super) fn sum_udaf() -> Arc<AggregateUDF> {
     Arc::new(AggregateUDF::new_from_impl(Sum::default()))
 }
 
-/// Sums of anything but bigints are DataFusion's.
+/// `sum`. Types other than bigint use DataFusion's implementation.
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
 struct Sum {
     wrapping: sum::Sum,
@@ -84,7 +84,7 @@ fn overflow<T>(name: &str) -> Result<T> {
     exec_err!("bigint addition overflow in {name}")
 }
 
-/// One sum over all rows. It may be out of range meanwhile.
+/// One sum over all rows. Intermediate sums may exceed a bigint.
 #[derive(Debug)]
 struct BigintSum {
     name: String,
@@ -128,7 +128,7 @@ impl Accumulator for BigintSum {
     }
 }
 
-/// The sum of each group. What is done for a row can't fail, so it leaves word of what went wrong.
+/// The sum of each group. The function that adds a row can't return an error, so it sets `overflowed`.
 struct BigintSums<F: Fn(&mut i64, i64) + Send + Sync + 'static> {
     sums: PrimitiveGroupsAccumulator<Int64Type, F>,
     overflowed: Arc<AtomicBool>,

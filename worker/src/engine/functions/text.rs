@@ -146,14 +146,14 @@ fn slice(args: &[ArrayRef], slice: fn(&str) -> &str) -> Result<ArrayRef> {
     Ok(Arc::new(values.finish()))
 }
 
-/// Java's `Character.toLowerCase`: one character for one, whatever stands beside it.
+/// Java's `Character.toLowerCase`: maps one character to one, regardless of its neighbors.
 fn lower(text: &str) -> String {
     text.chars()
         .map(|character| character.to_lowercase().next().unwrap_or(character))
         .collect()
 }
 
-/// Java's `Character.toUpperCase`: one character for one, so that `ß` stays.
+/// Java's `Character.toUpperCase`: maps one character to one, so `ß` stays.
 fn upper(text: &str) -> String {
     text.chars()
         .map(|character| {
@@ -166,7 +166,7 @@ fn upper(text: &str) -> String {
         .collect()
 }
 
-/// What Trino's `trim` takes off: Java's `Character.isWhitespace`, which leaves no-break spaces.
+/// The characters that Trino's `trim` removes: Java's `Character.isWhitespace`, which excludes no-break spaces.
 fn is_space(character: char) -> bool {
     match character {
         '\u{1c}'..='\u{1f}' => true,
@@ -175,7 +175,7 @@ fn is_space(character: char) -> bool {
     }
 }
 
-/// What `replace` and `regexp_replace` put in a row in the place of what they find: nothing, if they are not told.
+/// The replacement that `replace` and `regexp_replace` use in a row. It is empty if the call does not give one.
 fn replacement(args: &[ArrayRef], row: usize) -> Result<Option<&str>> {
     let Some(replacements) = args.get(2) else {
         return Ok(Some(""));
@@ -211,8 +211,8 @@ fn replaced(text: &str, search: &str, replacement: &str) -> Result<String> {
     Ok(text.replace(search, replacement))
 }
 
-/// A text that a function has made longer has no more bytes than this. Of a text and a replacement of 8 KB, which fit into one URL,
-/// 64 MB could be made, and of each line of a batch as much.
+/// Size limit for a text that a function has made longer. A text and a replacement of 8 KB each fit into one URL, and could
+/// produce 64 MB for each line of a batch.
 const LONGEST_GROWN_BYTES: usize = 64 * 1024;
 
 /// Fails if a text became too long.
@@ -245,7 +245,7 @@ fn split_part(args: &[ArrayRef]) -> Result<ArrayRef> {
     Ok(Arc::new(values.finish()))
 }
 
-/// The part, or `None` past the last. An empty delimiter splits after each character.
+/// The part at this index, or `None` after the last. An empty delimiter splits after each character.
 fn nth_part<'t>(text: &'t str, delimiter: &str, index: usize) -> Option<&'t str> {
     let mut characters = delimiter.chars();
     match (characters.next(), characters.next()) {
@@ -253,17 +253,17 @@ fn nth_part<'t>(text: &'t str, delimiter: &str, index: usize) -> Option<&'t str>
             let (start, character) = text.char_indices().nth(index)?;
             Some(&text[start..start + character.len_utf8()])
         }
-        // To find a character takes a fraction of what it takes to find a text.
+        // Searching for a character is much faster than searching for a text.
         (Some(delimiter), None) => text.split(delimiter).nth(index),
         _ => text.split(delimiter).nth(index),
     }
 }
 
-/// Padded texts are no longer than this; in Trino they may have two billion characters. Where visitors write the length, a few
-/// digits in each line of a batch make so many characters each: of a million, that was gigabytes.
+/// Length limit of padded texts, in characters; Trino allows two billion. If the length comes from a request, a few digits
+/// per line produce texts of that length. With a million, a batch took gigabytes.
 const LONGEST_PADDED: i64 = 8192;
 
-/// Texts of exactly so many characters, of which the padding is put before or after, or the last are cut off.
+/// Pads or truncates texts to exactly the given number of characters. `join` puts the padding before or after the text.
 fn pad(args: &[ArrayRef], join: fn(&str, String) -> String) -> Result<ArrayRef> {
     let mut values = StringViewBuilder::new();
     let lengths = args[1].as_primitive::<Int64Type>();
@@ -311,7 +311,7 @@ fn substr(args: &[ArrayRef]) -> Result<ArrayRef> {
     Ok(Arc::new(values.finish()))
 }
 
-/// `start` counts from 1, or back from the end when negative; outside the text it gives nothing.
+/// `start` counts from 1, or from the end if negative. Outside of the text the result is empty.
 fn substring(text: &str, start: i64, length: i64) -> &str {
     if start == 0 || length <= 0 {
         return "";
@@ -335,13 +335,13 @@ fn substring(text: &str, start: i64, length: i64) -> &str {
     &rest[..offset_of(rest, length as u64)]
 }
 
-/// Regular expressions that are kept for the next rows and batches, as they are costly to compile.
+/// Number of regular expressions kept for later rows and batches, as compiling them is expensive.
 const KEPT_REGEXES: usize = 16;
 
 thread_local! {
-    /// The regular expressions used last, that of the last row first; for what can't be compiled, why not. A rollup's patterns
-    /// are nearly always literals. Where they are what visitors wrote, theirs alternate with those of others, and rows
-    /// are computed again when one of their batch fails.
+    /// The regular expressions used last, most recent first; if one can't be compiled, the reason. A rollup's patterns
+    /// are nearly always literals. If they come from requests instead, different patterns alternate, and rows are computed
+    /// again when another row of their batch fails.
     static REGEXES: RefCell<VecDeque<(String, Result<Regex, String>)>> = const { RefCell::new(VecDeque::new()) };
 }
 
@@ -368,7 +368,7 @@ fn with_regex<T>(pattern: &str, apply: impl FnOnce(&Regex) -> T) -> Result<T> {
     })
 }
 
-/// Refuses a call whose pattern, if it is a literal, can't be compiled; leaves expressions as they are.
+/// Refuses a call with a literal pattern that can't be compiled; leaves other expressions as they are.
 pub(crate) fn check_pattern(expr: Expr) -> Result<Transformed<Expr>> {
     if let Expr::ScalarFunction(ScalarFunction { func, args }) = &expr
         && func.name().starts_with("regexp_")
@@ -381,7 +381,7 @@ pub(crate) fn check_pattern(expr: Expr) -> Result<Transformed<Expr>> {
     Ok(Transformed::no(expr))
 }
 
-/// The pattern as this engine must be given it: Trino's classes `\w`, `\d` and `\s` are of ASCII, and those in `[[:…:]]` of
+/// Translates a pattern for this engine. In Trino the classes `\w`, `\d` and `\s` are ASCII and those in `[[:…:]]` are
 /// Unicode; here it is the other way round.
 fn translated(pattern: &str) -> String {
     let mut text = String::with_capacity(pattern.len());
@@ -544,14 +544,14 @@ fn regexp_replace(args: &[ArrayRef]) -> Result<ArrayRef> {
     Ok(Arc::new(values.finish()))
 }
 
-/// A part of what matches are replaced by.
+/// A part of a replacement text.
 #[derive(Debug, PartialEq)]
 enum Replacement {
     Text(String),
     Group(usize),
 }
 
-/// `$1` stands for a group, and `\\` takes the next character as it is.
+/// `$1` inserts a group, and `\\` escapes the next character.
 fn replacement_parts(replacement: &str) -> Result<Vec<Replacement>> {
     let mut parts = Vec::new();
     let mut text = String::new();
@@ -638,7 +638,7 @@ mod tests {
                     column(replacement),
                 ]))
             };
-            // What does not grow may be of any length.
+            // A text that does not grow may have any length.
             assert_eq!(call(&long.repeat(2), "a", "b").unwrap(), 2 * long.len());
             assert_eq!(call(&long[..1024], "a", &long[..64]).unwrap(), long.len());
             assert_eq!(call("aba", "", "xy").unwrap(), 11);

@@ -1,4 +1,4 @@
-//! Trino's functions of time. Instants are in UTC: log lines know no other zone.
+//! Trino's functions of time. Instants are in UTC; log lines have no other time zone.
 
 use std::sync::Arc;
 
@@ -140,8 +140,8 @@ fn formatted(name: &'static str, evaluate: fn(&[ArrayRef]) -> Result<ArrayRef>) 
     Scalar::overloaded(name, overloads, returns_text, evaluate)
 }
 
-/// The types that stand for an instant or a day: those of rollups, and of what tables store. An argument becomes what comes first of
-/// those that it can become: a day stays one, and instants are of milliseconds.
+/// The types of instants and days, in rollups and in stored tables. An argument is coerced to the first of these types that
+/// it can become: a day stays a day, and instants are in milliseconds.
 fn instant_types() -> Vec<DataType> {
     vec![
         DataType::Date32,
@@ -201,10 +201,10 @@ fn date_trunc(args: &[ArrayRef]) -> Result<ArrayRef> {
     )?)
 }
 
-/// Days, or instants in milliseconds, as instants in milliseconds.
+/// Converts days, or instants in milliseconds, to instants in milliseconds.
 fn instants(array: &ArrayRef) -> Result<TimestampMillisecondArray> {
     match array.data_type() {
-        // Of days that are far away there may be no such instant; of those near the ends of `i64` nobody has any.
+        // Any `Date32` in milliseconds fits into an `i64`.
         DataType::Date32 => Ok(array
             .as_primitive::<Date32Type>()
             .unary(|day| i64::from(day) * MILLISECONDS_PER_DAY)),
@@ -283,7 +283,7 @@ fn format_times(args: &[ArrayRef], parse: fn(&str) -> Result<TimeFormat>) -> Res
     Ok(Arc::new(texts.finish()))
 }
 
-/// Refuses a call whose pattern is no literal, or one that is not available; leaves expressions as they are.
+/// Refuses a call whose pattern is not a literal or not supported; leaves other expressions as they are.
 pub(crate) fn check_format(expr: Expr) -> Result<Transformed<Expr>> {
     let Expr::ScalarFunction(ScalarFunction { func, args }) = &expr else {
         return Ok(Transformed::no(expr));
@@ -306,7 +306,7 @@ pub(crate) fn check_format(expr: Expr) -> Result<Transformed<Expr>> {
     }
 }
 
-/// The unit is nearly always one literal for all rows.
+/// The unit that was parsed last. It is nearly always one literal for all rows.
 struct LastUnit<'a> {
     parse: fn(&str) -> std::result::Result<Unit, UnitError>,
     last: Option<(&'a str, Unit)>,
@@ -341,12 +341,12 @@ fn from_unixtime(args: &[ArrayRef]) -> Result<ArrayRef> {
     Ok(Arc::new(instants.with_data_type(timestamp_type())))
 }
 
-/// Trino keeps an instant in 52 bits, and a zone in the rest.
+/// Whether Trino can represent the instant: it stores the instant in 52 bits, and the zone in the rest.
 fn is_held(instant: i64) -> bool {
     instant << 12 >> 12 == instant
 }
 
-/// The Thursday of a day's week, which says to which year the week belongs.
+/// The Thursday of a day's week. It determines the year to which the week belongs.
 fn thursday_of(day: i64) -> i64 {
     day - (day + 3).rem_euclid(7) + 3
 }

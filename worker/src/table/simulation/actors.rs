@@ -1,4 +1,4 @@
-//! The actors: what each kind of them does, by the code under test.
+//! The actors. Each kind runs the code under test.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +23,7 @@ use super::scheduler::{DAY, HOUR, MINUTE, Operation, SECOND, Simulation, time};
 use super::store::Store;
 use crate::aws::chain;
 
-/// What an actor does. A number tells those of a kind apart.
+/// What an actor does. The number distinguishes actors of the same kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Role {
     /// Stages log files and acknowledges them.
@@ -32,9 +32,9 @@ pub(super) enum Role {
     Settler(usize),
     Vacuum(usize),
     Reader(usize),
-    /// Tries again what is set aside.
+    /// Retries log files that are set aside.
     Person(usize),
-    /// Brings everything to rest, and looks at what is there.
+    /// Finishes all work, and checks the final state.
     Rest,
 }
 
@@ -57,7 +57,7 @@ impl Env for SimulatedWorld {
         let (actor, is_own) = (self.actor, thread::current().id() == self.thread);
         async move {
             let sleep = Operation::Sleep(duration.as_millis() as u64);
-            // Only the dead get no answer.
+            // Only a killed actor gets no answer.
             let _ = simulation.request(actor, is_own, sleep).await;
         }
         .boxed()
@@ -79,7 +79,7 @@ impl Env for SimulatedWorld {
     }
 }
 
-/// Lives until its work is done or it is killed.
+/// Runs an actor until its work is done or it is killed.
 pub(super) fn live(
     simulation: &Arc<Simulation>,
     actor: usize,
@@ -106,7 +106,7 @@ pub(super) fn live(
     drop(end);
 }
 
-/// Says that an actor's work has ended, even if it panics.
+/// Reports that an actor's work has ended, even if it panics.
 struct End<'s>(&'s Arc<Simulation>, usize);
 
 impl Drop for End<'_> {
@@ -201,7 +201,7 @@ impl Actor {
 
     async fn pause(&mut self, role: Role) {
         let longest = match role {
-            // They come when something is going on that they are for.
+            // These actors are started for an event, and must act while it lasts.
             Role::Committer(8..) | Role::Vacuum(8..) => SECOND,
             Role::Committer(_) => self.horizon / 3,
             _ => self.horizon / 2,
@@ -232,7 +232,7 @@ impl Actor {
         }
     }
 
-    /// Stages what is delivered, until it is staged.
+    /// Stages the delivered log files, retrying until each is staged.
     async fn deliver(&mut self, number: usize) {
         loop {
             let next = {
@@ -286,7 +286,7 @@ impl Actor {
             slots: None,
         };
         let mut file = self.table.staging_file(&LogFile::new(uri))?;
-        // As two sorted runs, as of a log file of many groups.
+        // As two sorted runs, as for a log file with many groups.
         let half = rows.num_rows() / 2;
         file.write(vec![rows.slice(0, half)]).await?;
         file.write(vec![rows.slice(half, rows.num_rows() - half)])
@@ -294,7 +294,7 @@ impl Actor {
         file.stage(&entry).await
     }
 
-    /// A log file's rows, as its rollup would have made them.
+    /// The rows of a log file, as its rollup would produce them.
     fn rows(&self, groups: &Groups) -> RecordBatch {
         let merges = self.table.definition.merges();
         let rows: Vec<(i64, i64, i64)> = groups
@@ -366,7 +366,7 @@ impl Actor {
         }
     }
 
-    /// Reads a version within the shortest grace: all of its files must be there, and hold what they held.
+    /// Reads a version, within the shortest grace: all of its files must exist, with unchanged content.
     async fn read(&mut self) {
         let begun = self.simulation.lock().now;
         let Ok(version) = self.table.version().await else {
@@ -404,7 +404,7 @@ impl Actor {
         }
     }
 
-    /// Puts back some of what is set aside, which does no good, and stages other log files anew, which does.
+    /// Puts back some notes, which does not help, and stages other log files again, which does.
     async fn try_again(&mut self) {
         let tried = async {
             let notes = self.table.notes().read().await?;
@@ -431,7 +431,7 @@ impl Actor {
         }
     }
 
-    /// Stages anew what is set aside, as a person would in the end.
+    /// Stages again the log files that are set aside, as a person would eventually.
     async fn stage_what_is_set_aside(&mut self) -> Result<(), TableError> {
         let left: Vec<String> = {
             let state = self.simulation.lock();
@@ -450,13 +450,14 @@ impl Actor {
         Ok(())
     }
 
-    /// With no more faults: all that was acknowledged comes to be counted, once; and all that is not needed goes.
+    /// Runs without faults: every acknowledged log file must be counted once, and everything that is not needed must be deleted.
     async fn rest(&mut self) {
         self.sleep(3 * DAY).await;
         let end = async {
             self.table.commit_by(&mut Lease::of_nobody()).await?;
             self.stage_what_is_set_aside().await?;
-            // Who was halted for long may have set aside what another had counted meanwhile. `logmill retry` sweeps such notes, too.
+            // A committer that was stalled for long may have set aside a log file that another one counted. `logmill retry`
+            // sweeps such notes too.
             let version = self.table.version().await?;
             self.table.notes().sweep(&version).await?;
             self.table.commit_by(&mut Lease::of_nobody()).await?;
@@ -464,7 +465,7 @@ impl Actor {
             self.table
                 .compact(&mut Lease::of_nobody(), Duration::ZERO)
                 .await?;
-            // What is replaced now goes a grace later, and what nobody refers to later still.
+            // Files replaced now are deleted one grace later, and orphans later still.
             self.sleep(8 * DAY).await;
             self.table.vacuum(MIN_GRACE).await?;
             self.see_nothing_else()?;
@@ -546,7 +547,7 @@ impl Actor {
     }
 }
 
-/// Lines of a log file on which the rollup fails.
+/// Number of lines of a log file on which the rollup fails.
 fn failed_lines(uri: &str) -> i64 {
     (uri.bytes().map(i64::from).sum::<i64>() % 3).max(0)
 }

@@ -1,5 +1,5 @@
-//! The checker: what must hold after every change of the store, seen without the code under test. It reads the
-//! log's JSON and the Parquet files by itself, and knows what each log file holds.
+//! The checker: verifies the invariants after every change of the store, without using the code under test. It parses the
+//! log's JSON and the Parquet files itself, and knows the content of each log file.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -16,18 +16,18 @@ use serde_json::Value;
 use super::TABLE;
 use super::scheduler::{Object, Objects};
 
-/// The status of the row that stands for groups which a slot had no room for.
+/// The status of the fold row: it holds the groups for which a slot had no room.
 const OTHER: i64 = -1;
 
-/// How often each minute and status was requested.
+/// Number of requests per minute and status.
 pub(super) type Groups = BTreeMap<(i64, i64), i64>;
 
-/// What holds, or what is broken; sometimes a word for what has happened.
+/// `Ok`: the invariants hold, possibly with an event to count. `Err`: which invariant is broken.
 pub(super) type Outcome = Result<Option<&'static str>, String>;
 
 pub(super) struct Checker {
     merges: bool,
-    /// What each log file holds.
+    /// The content of each log file.
     truth: HashMap<String, Groups>,
     acknowledged: HashSet<String>,
     /// The number of the newest version.
@@ -35,17 +35,17 @@ pub(super) struct Checker {
     /// The data files of the newest version, under the table's folder.
     pub(super) live: BTreeSet<String>,
     manifest: Option<i64>,
-    /// The ledger's objects of the newest version.
+    /// The ledger objects of the newest version.
     pub(super) ledger_objects: BTreeSet<String>,
-    /// The log files that it has counted.
+    /// The log files that the newest version has counted.
     pub(super) counted: BTreeSet<String>,
-    /// What each version holds: its rows, and how many log files.
+    /// The content of each version: its rows, and the number of log files.
     pub(super) history: Vec<(Groups, usize)>,
     rows: HashMap<(String, u64), Arc<Vec<RecordBatch>>>,
 }
 
 impl Checker {
-    /// Of a table that has been created, and has nothing yet.
+    /// A checker for a table that has been created and is still empty.
     pub(super) fn new(merges: bool, truth: HashMap<String, Groups>) -> Self {
         Self {
             merges,
@@ -61,7 +61,7 @@ impl Checker {
         }
     }
 
-    /// A log file is acknowledged: from now on it must not be lost.
+    /// A log file is acknowledged. From now on it must not be lost.
     pub(super) fn acknowledge(&mut self, uri: &str, objects: &Objects) -> Outcome {
         let repeated = !self.acknowledged.insert(uri.to_owned());
         self.see_not_lost(uri, objects)?;
@@ -75,7 +75,7 @@ impl Checker {
     /// A version was written.
     pub(super) fn version(&mut self, number: u64, bytes: &Bytes, objects: &Objects) -> Outcome {
         if number <= self.newest {
-            // The log's cleanup has removed the version of this number. Readers begin at a later checkpoint.
+            // Log cleanup has removed the version with this number. Readers begin at a later checkpoint.
             return Ok(Some("versions lost"));
         }
         if number > self.newest + 1 {
@@ -254,7 +254,7 @@ impl Checker {
     }
 }
 
-/// These groups, of which those that have no row of their own are in the row of others of their minute, if there is one.
+/// Adds each group that has no row of its own to the fold row of its minute, if there is one.
 fn folded(groups: &Groups, rows: &Groups) -> Groups {
     let mut folded = Groups::new();
     for (&(minute, status), &count) in groups {
@@ -265,7 +265,7 @@ fn folded(groups: &Groups, rows: &Groups) -> Groups {
     folded
 }
 
-/// Where a log file is staged, under the table's folder.
+/// The path of a log file's staged file, under the table's folder.
 fn staged_name(uri: &str) -> String {
     let log_file = LogFile::new(uri);
     format!(

@@ -1,21 +1,21 @@
-//! The simulation: several workers, committers, settlers, vacuums and readers share one store, and whatever can go
-//! wrong does. A seed says everything that happens, so that a seed that fails fails again.
+//! The simulation: several workers, committers, settlers, vacuums and readers share one store, and anything that can go
+//! wrong does. The seed determines everything that happens, so a failing seed fails again.
 //!
 //! | what to run | what it does |
 //! |---|---|
-//! | `cargo test -p logmill --lib simulation` | a thousand seeds, and each guard taken away |
+//! | `cargo test -p logmill --lib simulation` | a thousand seeds, and each guard disabled in turn |
 //! | `LOGMILL_SEEDS=100000 cargo test -p logmill --lib the_protocol_holds` | a longer run |
-//! | `LOGMILL_SEED=17 cargo test -p logmill --lib the_protocol_holds` | one seed, and what happens in it |
+//! | `LOGMILL_SEED=17 cargo test -p logmill --lib the_protocol_holds` | one seed, with a trace of what happens |
 //! | `LOGMILL_WITHOUT=ReadBack LOGMILL_SEED=17 …` | the same without a guard |
 //!
-//! After every change of the store the checker sees whether each log file is in the ledger at most once, whether
-//! the rows are the sum of those log files, whether all files of the table exist, whether what was acknowledged is
-//! counted or staged, and whether each group has one row. Some staged files are stored badly: they must be set aside, and be counted
-//! when their log files are staged anew. Slots have room for a few groups: the others must be in the row
-//! that stands for them, and a group that has a row must keep it. At rest all must be counted, and nothing else be left.
+//! After every change of the store, the checker verifies that each log file is in the ledger at most once, that the rows are
+//! the sum of those log files, that all files of the table exist, that every acknowledged log file is counted or staged, and
+//! that each group has one row. Some staged files are stored badly: they must be set aside, and be counted when their log
+//! files are staged again. Slots have room for a few groups: the other groups must be in the fold row, and a group that has a
+//! row must keep it. At rest, everything must be counted, and nothing else may be left.
 //!
-//! What a seed does not decide: the order in which the kernel's own threads ask for objects of the log at the same
-//! moment. They are answered at once and by what they ask for, so that the order does not matter.
+//! The seed does not determine the order in which the kernel's own threads request objects of the log at the same moment.
+//! They are answered at once, depending only on what they request, so the order does not matter.
 
 #![allow(
     clippy::print_stdout,
@@ -53,10 +53,10 @@ mod store;
 const ROOT: &str = "s3://simulation/tables/";
 const TABLE: &str = "tables/requests";
 
-/// Seeds of an ordinary test run.
+/// Number of seeds in an ordinary test run.
 const SEEDS: u64 = 1000;
 
-/// Seeds among which one must fail without a guard.
+/// Number of seeds of which at least one must fail when a guard is disabled.
 const SEEDS_WITHOUT_GUARD: u64 = 1000;
 
 const GROUPED: &str = "SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, \
@@ -64,7 +64,7 @@ const GROUPED: &str = "SELECT date_trunc('minute', from_iso8601_timestamp(time))
 const KEPT: &str = "SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, \
      elb_status_code AS status FROM alb_access_logs";
 
-/// What is the same for all seeds, and slow to make: the plan of the merge, and the first version of the table.
+/// Shared by all seeds, because it is slow to create: the plan of the merge, and the first version of the table.
 #[derive(Debug)]
 struct Template {
     definition: Arc<Definition>,
@@ -100,26 +100,26 @@ impl Template {
 static GROUPED_TEMPLATE: LazyLock<Arc<Template>> = LazyLock::new(|| Template::new(GROUPED));
 static KEPT_TEMPLATE: LazyLock<Arc<Template>> = LazyLock::new(|| Template::new(KEPT));
 
-/// What a seed has in store.
+/// Everything that a seed determines in advance.
 #[derive(Debug)]
 struct Plan {
     seed: u64,
     without: Option<Guard>,
     template: Arc<Template>,
-    /// What each log file holds, by its URI.
+    /// The content of each log file, by its URI.
     log_files: HashMap<String, Groups>,
-    /// What each worker will get.
+    /// The deliveries to each worker.
     deliveries: Vec<Vec<Delivery>>,
-    /// How long it all takes, in milliseconds.
+    /// Duration of the run, in milliseconds.
     horizon: u64,
-    /// Whether they ask for the lease. If not, all believe to have it.
+    /// Whether the actors ask for the lease. If not, each believes that it holds the lease.
     leased: bool,
-    /// How many of a thousand requests go wrong, and of how many their client dies.
+    /// How many of a thousand requests go wrong, and during how many the client dies.
     faults: u64,
     crashes: u64,
     /// How many of a thousand staged files are stored badly.
     bad: u64,
-    /// The bound of one commit, and of versions between checkpoints.
+    /// The limit of one commit, and of versions between checkpoints.
     bound: usize,
     stall: Option<Stall>,
     rounds: Vec<(Role, u32)>,
@@ -132,14 +132,14 @@ struct Delivery {
     uri: String,
 }
 
-/// One actor halts for very long, at the worst of moments.
+/// One actor stalls for very long, at the worst moment.
 #[derive(Debug, Clone)]
 struct Stall {
     place: Place,
-    /// At the first such moment, or after so many.
+    /// How many such moments to skip first.
     after: u32,
     duration: u64,
-    /// How many versions others write meanwhile.
+    /// Number of versions that others write during the stall.
     versions: u32,
 }
 
@@ -147,9 +147,9 @@ struct Stall {
 enum Place {
     /// A committer's version is under way.
     Version,
-    /// A committer has written its data files, and not yet its version.
+    /// A committer has written its data files, but not yet its version.
     Manifest,
-    /// A vacuum looks for data files.
+    /// A vacuum lists data files.
     List,
 }
 
@@ -221,7 +221,7 @@ impl Plan {
                 plan.deliver(random.below(2) as usize, &uri, random.below(horizon));
             }
         }
-        // In case of a stall: they are to be committed before what is in the hands of the one that halts.
+        // For a stall: to be committed before the log files of the stalled actor.
         for number in 100..106 {
             let uri = plan.new_log_file(number, random);
             plan.deliver(2, &uri, 0);
@@ -237,7 +237,7 @@ impl Plan {
         plan
     }
 
-    /// A log file of one of a few hours of the last days, so that they share hours, days and groups.
+    /// A log file of one of a few recent hours, so that log files share hours, days and groups.
     fn new_log_file(&mut self, number: u64, random: &mut Random) -> String {
         let hours_ago = match number >= 100 {
             true => 60,
@@ -269,7 +269,7 @@ impl Plan {
     }
 }
 
-/// What became of a seed.
+/// The result of a seed.
 struct Report {
     seed: u64,
     failure: Option<String>,
@@ -357,7 +357,7 @@ const GUARDS: [Guard; 8] = [
     Guard::SetAsideVersion,
 ];
 
-/// What must happen in a thousand seeds, or the simulation has gone soft.
+/// Events that must occur within a thousand seeds. Otherwise the simulation has become too weak.
 const MUST_HAPPEN: [&str; 23] = [
     "answers lost",
     "bad objects",

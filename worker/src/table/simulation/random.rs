@@ -1,4 +1,4 @@
-//! Numbers that follow from a seed.
+//! Pseudorandom numbers, determined by a seed.
 
 /// SplitMix64.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ impl Random {
         self.below(many) == 0
     }
 
-    /// True so many times in a thousand.
+    /// True with a probability of `chance` in a thousand.
     pub(super) fn per_mille(&mut self, chance: u64) -> bool {
         self.below(1000) < chance
     }

@@ -1,13 +1,13 @@
 //! The scheduler: one store in memory, one virtual clock, and the order in which the actors' requests are granted.
 //!
-//! Every request of an actor, a sleep too, waits here until the scheduler grants it. It grants one at a time, when
-//! every actor that lives waits for something, so that nothing happens beside it; the one whose time has come first is
-//! next, and how long each takes is a matter of the seed, from milliseconds to days. Then its fate is decided: it is
-//! done, or refused, or done without an answer, or done long after the answer; or its client dies of it.
+//! Every request of an actor, including a sleep, waits here until the scheduler grants it. The scheduler grants one request
+//! at a time, when every living actor is waiting, so that nothing runs concurrently. The request with the earliest time is next.
+//! The seed determines how long each takes, from milliseconds to days. The scheduler then decides its fate: it is done, or
+//! refused, or done without an answer, or done long after the answer; or its client crashes.
 //!
-//! Each incarnation of an actor has a thread of its own, because Delta's kernel blocks the thread that writes a
-//! checkpoint, and its requests come from yet another. An actor waits when its thread is parked, or when such
-//! another thread of it asks for something.
+//! Each incarnation of an actor has its own thread, because Delta's kernel blocks the thread that writes a checkpoint, and
+//! sends its requests from another thread. An actor is waiting when its own thread is parked, or when one of these other
+//! threads has made a request.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -28,15 +28,15 @@ pub(super) const MINUTE: u64 = 60 * SECOND;
 pub(super) const HOUR: u64 = 60 * MINUTE;
 pub(super) const DAY: u64 = 24 * HOUR;
 
-/// When the simulation begins: 2100-01-10T06:00Z. It is so far ahead because delta-rs hides files that were replaced
-/// a week ago by the machine's clock, and a run must not depend on that.
+/// Start of the simulation: 2100-01-10T06:00Z. It is so far ahead because delta-rs hides files that were replaced a week ago,
+/// by the machine's clock, and a run must not depend on that clock.
 pub(super) const BEGIN: u64 = 4_103_222_400_000 + 6 * HOUR;
 
-/// The longest that the PUT of a version may be under way: the one thing that the protocol takes for granted. It
-/// must end well before vacuum takes the version's new files for orphans.
+/// The longest time that the PUT of a version may be under way. This is the protocol's only assumption. It must end well before
+/// vacuum takes the version's new files for orphans.
 const VERSION_UNDER_WAY_MAX: u64 = 2 * DAY;
 
-/// Real time without any request after which the simulation itself is taken to be broken.
+/// Real time without a request after which the simulation is considered stuck.
 const STUCK: Duration = Duration::from_secs(60);
 
 /// An object, as it was written.
@@ -62,7 +62,7 @@ impl Object {
 
 pub(super) type Objects = BTreeMap<Path, Object>;
 
-/// What an actor asks for.
+/// A request of an actor.
 #[derive(Debug, Clone)]
 pub(super) enum Operation {
     Start(Role),
@@ -77,7 +77,7 @@ pub(super) enum Operation {
     Delete(Vec<Path>),
 }
 
-/// What it gets.
+/// The answer to a request.
 #[derive(Debug, Clone)]
 pub(super) enum Answer {
     Done,
@@ -86,25 +86,25 @@ pub(super) enum Answer {
     Listed(Vec<ObjectMeta>),
 }
 
-/// What becomes of a request.
+/// The fate of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Done,
-    /// An error, and it was not done.
+    /// An error; the request was not done.
     Refused,
-    /// S3's transient 409, which object_store reports as a condition that is not met.
+    /// S3's transient 409, which object_store reports as an unmet condition.
     Conflict,
-    /// An error, but it was done.
+    /// An error, although the request was done.
     AnswerLost,
-    /// It was done; the client's own second attempt then found that the condition is not met.
+    /// The request was done; the client's own retry then found the condition unmet.
     DoneAndConflict,
-    /// An error, and it is done later, if its condition is met then.
+    /// An error; the request is done later, if its condition is met then.
     Zombie(u64),
-    /// It is done now, and the answer comes later.
+    /// The request is done now, and the answer arrives later.
     Late(u64),
-    /// A part of it is done, and then comes an error.
+    /// Part of the request is done, followed by an error.
     Half,
-    /// Its client dies, just before or just after.
+    /// The client dies, just before or just after the request is done.
     Crash {
         done: bool,
     },
@@ -113,11 +113,11 @@ enum Fate {
 struct Event {
     actor: Option<usize>,
     operation: Operation,
-    /// `None`: nobody waits for it any more.
+    /// `None` if the requester no longer waits.
     reply: Option<oneshot::Sender<Result<Answer>>>,
-    /// The answer, if it has been done already.
+    /// The answer, if the request has been done already.
     late: Option<Result<Answer>>,
-    /// Whether it comes from the actor's own thread.
+    /// Whether the request comes from the actor's own thread.
     is_own: bool,
 }
 
@@ -130,7 +130,7 @@ struct Actor {
     kill: Option<oneshot::Sender<()>>,
 }
 
-/// A stall that is going on.
+/// A stall in progress.
 struct Stalled {
     actor: usize,
     until: u64,
@@ -142,12 +142,12 @@ pub(super) struct State {
     pub(super) now: u64,
     pub(super) objects: Objects,
     pub(super) checker: Checker,
-    /// How often each kind of thing has happened.
+    /// The number of events of each kind.
     pub(super) counts: BTreeMap<String, u64>,
     pub(super) rounds: HashMap<Role, u32>,
     pub(super) trace: Option<Vec<String>>,
     pub(super) failure: Option<String>,
-    /// No more faults.
+    /// Whether faults have ended.
     pub(super) calm: bool,
     random: Random,
     e_tags: u64,
@@ -160,7 +160,7 @@ pub(super) struct State {
     lease_holder: Option<usize>,
 }
 
-/// All that one seed determines.
+/// Everything that one seed determines.
 pub(super) struct Simulation {
     state: Mutex<State>,
     changed: Condvar,
@@ -229,7 +229,7 @@ impl Simulation {
         self.state.lock().unwrap_or_else(|error| error.into_inner())
     }
 
-    /// Waits until the scheduler grants it.
+    /// Waits until the scheduler grants the request.
     pub(super) async fn request(
         &self,
         actor: usize,
@@ -238,7 +238,7 @@ impl Simulation {
     ) -> Result<Answer> {
         let (reply, answer) = oneshot::channel();
         if self.is_over(actor) {
-            // Its own thread is about to be told. An error would only make it try again.
+            // The actor's own thread is about to be told. An error would only make it retry.
             if is_own {
                 std::future::pending::<()>().await;
             }
@@ -268,7 +268,7 @@ impl Simulation {
         state.actors[actor].over || state.failure.is_some()
     }
 
-    /// Answers a GET on the spot, as most are: what they ask for hardly ever changes. `None`: it must wait its turn.
+    /// Answers a GET immediately. Most are answered so, as the objects hardly ever change. `None`: it must wait its turn.
     pub(super) fn get_at_once(
         &self,
         actor: usize,
@@ -282,7 +282,7 @@ impl Simulation {
         }
         let times = state.gets.entry((actor, path.clone())).or_default();
         *times += 1;
-        // By what is asked for, and not by when: the kernel's threads may ask for several at once.
+        // Depends on what is requested, not on when: the kernel's threads may request several objects at once.
         let mut random = Random::new(
             state.plan.seed ^ hash(path.as_ref()) ^ (actor as u64) << 32 ^ *times << 48,
         );
@@ -299,7 +299,7 @@ impl Simulation {
         self.lock().push_start(role, delay);
     }
 
-    /// The thread of an actor has nothing to do.
+    /// The actor's thread has no work at the moment.
     pub(super) fn parked(&self, actor: usize) {
         self.lock().actors[actor].parked = true;
         self.changed.notify_all();
@@ -351,7 +351,7 @@ impl Simulation {
         }
     }
 
-    /// Waits until every actor waits.
+    /// Waits until every actor is waiting.
     fn quiet(&self) -> MutexGuard<'_, State> {
         let mut state = self.lock();
         while !state.is_quiet() && state.failure.is_none() {
@@ -368,7 +368,7 @@ impl Simulation {
     }
 }
 
-/// An object on a bad disk: nothing is left of it, or half, or a bit is another.
+/// An object on a bad disk: empty, cut in half, or with one bit changed.
 fn damaged(bytes: &Bytes, random: &mut Random) -> Bytes {
     match random.below(3) {
         0 => Bytes::new(),
@@ -396,7 +396,7 @@ pub(super) fn in_table(path: &Path) -> &str {
         .trim_start_matches('/')
 }
 
-/// The number of the version that an object of the log is.
+/// The version number of an object of the log.
 fn version_of(path: &Path) -> Option<u64> {
     let name = in_table(path).strip_prefix("_delta_log/")?;
     name.strip_suffix(".json")?.parse().ok()
@@ -461,7 +461,7 @@ impl State {
         Some(event)
     }
 
-    /// How long it takes until a request arrives, or its client issues it.
+    /// The time until a request arrives, or its client issues it.
     fn delay(&mut self, actor: usize, operation: &Operation) -> u64 {
         if let Operation::Sleep(duration) = operation {
             return *duration;
@@ -487,7 +487,7 @@ impl State {
         delay.min(longest)
     }
 
-    /// If this is the request that the seed's stall is about, how long it takes.
+    /// Begins the seed's stall if it affects this request. Returns its duration.
     fn begin_stall(&mut self, actor: usize, operation: &Operation) -> Option<u64> {
         let stall = self.stall.as_mut()?;
         if !stall.is_at(self.actors[actor].role, operation) {
@@ -511,7 +511,7 @@ impl State {
                 stall.duration / HOUR
             )
         });
-        // Meanwhile the others have something to do.
+        // Give the other actors work during the stall.
         self.push_start(Role::Worker(2), SECOND);
         if stall.versions > 0 {
             self.push_start(Role::Committer(8), MINUTE);
@@ -520,8 +520,8 @@ impl State {
         Some(stall.duration)
     }
 
-    /// Whether this must wait for the end of a stall: after a few versions nobody else looks for staged files or writes
-    /// versions, so that nobody else counts what the one that is stalled has in hand.
+    /// How long this must wait for the end of a stall. After a few versions, no other actor lists staged files or writes
+    /// versions, so that none counts the log files of the stalled actor.
     fn waits_for_stall(&self, event: &Event) -> Option<u64> {
         let stalled = self.stalled.as_ref()?;
         let actor = event.actor?;
@@ -542,7 +542,7 @@ impl State {
             return Fate::Done;
         }
         let random = &mut self.random;
-        // The moments that matter are few among the many requests.
+        // The moments that matter are rare among the many requests.
         let is_version =
             matches!(operation, Operation::Put { path, .. } if version_of(path).is_some());
         let more = if is_version { 4 } else { 1 };
@@ -579,7 +579,7 @@ impl State {
 
     fn grant(&mut self, mut event: Event) {
         if let Some(wait) = self.waits_for_stall(&event) {
-            // A version must not be under way for so long.
+            // The PUT of a version must not be under way that long.
             if matches!(event.operation, Operation::Put { .. }) {
                 return self.answer(event, Err(unreachable_store()));
             }
@@ -605,7 +605,7 @@ impl State {
         self.answer(event, answer);
     }
 
-    /// Gives a request its fate. Returns the answer; `None` if there is none now.
+    /// Applies its fate to a request. Returns the answer; `None` if there is no answer yet.
     fn meet(&mut self, fate: Fate, event: &mut Event) -> Option<Result<Answer>> {
         let operation = event.operation.clone();
         let actor = event.actor;
@@ -679,11 +679,11 @@ impl State {
             return;
         };
         actor.parked = false;
-        // Whoever asked may have given up.
+        // The requester may have given up.
         let _ = reply.send(answer);
     }
 
-    /// The actor's client is no more. What it has under way may still arrive.
+    /// The actor's client dies. Its requests under way may still arrive.
     fn crash(&mut self, actor: usize) {
         let role = self.actors[actor].role;
         self.kill(actor);
@@ -718,7 +718,7 @@ impl State {
                 self.queue.insert(key, event);
             }
         }
-        // It may have ended by itself.
+        // The actor may have ended already.
         let _ = kill.map(|kill| kill.send(()));
     }
 
@@ -852,7 +852,7 @@ impl State {
         self.judge(outcome);
     }
 
-    /// Takes what the checker says.
+    /// Records the checker's outcome.
     pub(super) fn judge(&mut self, outcome: std::result::Result<Option<&'static str>, String>) {
         match outcome {
             Ok(None) => {}

@@ -1,5 +1,5 @@
-//! The object store as one actor sees it. Its requests go to the scheduler, which grants them in the order that the
-//! seed says.
+//! The object store as one actor sees it. Its requests go to the scheduler, which grants them in the order that the seed
+//! determines.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use object_store::{
 
 use super::scheduler::{Answer, Object, Operation, Simulation};
 
-/// Objects deleted by one request, as S3 has it.
+/// Number of objects per delete request, as in S3.
 const DELETED_AT_ONCE: usize = 1000;
 
 /// The store, for one incarnation of an actor.
 pub(super) struct Store {
     pub(super) simulation: Arc<Simulation>,
     pub(super) actor: usize,
-    /// The actor's own thread. Requests from others come from the threads of Delta's kernel.
+    /// The actor's own thread. Requests from other threads come from Delta's kernel.
     pub(super) thread: ThreadId,
 }
 
