@@ -23,6 +23,7 @@ pub struct Waiting {
 
 impl Waiting {
     /// Adds the hash of a value of this group. Returns whether it is time to [`drain`](Self::drain).
+    #[inline]
     pub fn push(&mut self, group: usize, hash: u64) -> bool {
         // Groups fit in 32 bits: there is no memory for more.
         self.keys

@@ -606,6 +606,7 @@ fn digits(text: &[u8], at: usize, length: usize) -> &[u8] {
 
 /// Days from 1970-01-01 to a date of the proleptic Gregorian calendar. `month` is 1 to 12. A `day` beyond the end of the
 /// month continues into the next month.
+#[inline]
 pub fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     // Howard Hinnant, "chrono-compatible low-level date algorithms": years begin in March, so that the leap day is last.
     let year = if month <= 2 { year - 1 } else { year };
@@ -616,6 +617,7 @@ pub fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// Year, month (1 to 12) and day of the month from days since 1970-01-01. The inverse of [`days_from_civil`].
+#[inline]
 pub fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
@@ -738,6 +740,7 @@ impl Unit {
 
     /// The start of the unit that contains the instant. Both are milliseconds since 1970-01-01T00:00:00Z, possibly
     /// negative. Returns `i64::MIN` for a start that does not fit in an `i64` (year -292,275,055).
+    #[inline]
     pub fn floor_millis(self, millis: i64) -> i64 {
         let floor = |unit: i64| millis.div_euclid(unit).saturating_mul(unit);
         match self {
@@ -752,6 +755,7 @@ impl Unit {
 
     /// The first day of the unit that contains the day. Both are days since 1970-01-01. Every DATE is supported; days
     /// beyond an `i64` of milliseconds may not be.
+    #[inline]
     pub fn floor_days(self, days: i64) -> i64 {
         let first_month: fn(i64) -> i64 = match self {
             Self::Week => return floor_to_monday(days),
