@@ -573,14 +573,14 @@ fn writeln_some(
 fn print_maintained(maintained: &Maintained, out: &mut impl Write) -> io::Result<()> {
     let Maintained {
         table,
-        settled,
+        compacted,
         vacuumed,
     } = maintained;
-    match settled {
-        Some(settled) => write!(
+    match compacted {
+        Some(compacted) => write!(
             out,
             "{table}: {} files packed into {}",
-            settled.files, settled.packed
+            compacted.files, compacted.packed
         )?,
         None => write!(
             out,

@@ -8,7 +8,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use support::project;
+use support::{project, rust_files};
 
 /// The modules of `lib.rs`, in order.
 fn modules(source: &Path) -> Vec<String> {
@@ -23,26 +23,16 @@ fn modules(source: &Path) -> Vec<String> {
 
 /// All Rust source files of a module, which is a file or a folder, without those that are compiled for tests alone.
 fn files(source: &Path, module: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut left = vec![source.join(module), source.join(format!("{module}.rs"))];
+    let mut found = rust_files(&source.join(module));
+    found.extend(Some(source.join(format!("{module}.rs"))).filter(|path| path.exists()));
     let mut of_tests = Vec::new();
-    while let Some(path) = left.pop() {
-        if path.is_dir() {
-            left.extend(
-                fs::read_dir(&path)
-                    .unwrap()
-                    .map(|entry| entry.unwrap().path()),
-            );
-        } else if path.extension().is_some_and(|extension| extension == "rs") && path.exists() {
-            let text = fs::read_to_string(&path).unwrap();
-            let folder = path.parent().unwrap();
-            for (place, before) in text.match_indices("#[cfg(test)]\nmod ") {
-                let rest = &text[place + before.len()..];
-                if let Some((name, "")) = rest.lines().next().unwrap().split_once(';') {
-                    of_tests.push(folder.join(name));
-                }
+    for path in &found {
+        let text = fs::read_to_string(path).unwrap();
+        for (place, before) in text.match_indices("#[cfg(test)]\nmod ") {
+            let rest = &text[place + before.len()..];
+            if let Some((name, "")) = rest.lines().next().unwrap().split_once(';') {
+                of_tests.push(path.with_file_name(name));
             }
-            found.push(path);
         }
     }
     found.retain(|path| {

@@ -6,10 +6,9 @@
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use regex::RegexSet;
-use support::project;
+use support::{project, rust_files};
 
 /// The largest share of comment lines that may carry a mark, in percent.
 const MARKED_PERCENT_MAX: usize = 5;
@@ -39,21 +38,6 @@ const MARKS: [&str; 23] = [
     r"\bis gone already\b",
     r"\bas it is there\b",
 ];
-
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => found.extend(rust_files(&path)),
-            false if path.extension().is_some_and(|extension| extension == "rs") => {
-                found.push(path)
-            }
-            false => {}
-        }
-    }
-    found
-}
 
 #[test]
 fn few_comments_read_like_translations() {

@@ -15,7 +15,7 @@ pub struct Maintained {
     /// The table's name.
     pub table: String,
     /// What was compacted; `None` if another process holds the table's lease, and therefore compacts it.
-    pub settled: Option<Compacted>,
+    pub compacted: Option<Compacted>,
     /// What was deleted.
     pub vacuumed: Vacuumed,
 }
@@ -34,17 +34,17 @@ pub async fn maintain(root: &Root, grace: Duration) -> Result<Vec<Result<Maintai
 async fn maintain_table(root: &Root, name: &str, grace: Duration) -> Result<Maintained> {
     let definition = definition(name, &root.read(name).await?).await?;
     let table = root.open_or_create(&definition).await?;
-    let settled = match table.wait_for_lease().await? {
+    let compacted = match table.wait_for_lease().await? {
         Some(mut lease) => {
-            let settled = table.compact(&mut lease, Duration::ZERO).await;
+            let compacted = table.compact(&mut lease, Duration::ZERO).await;
             lease.release().await;
-            Some(settled?)
+            Some(compacted?)
         }
         None => None,
     };
     Ok(Maintained {
         table: name.to_owned(),
-        settled,
+        compacted,
         vacuumed: table.vacuum(grace).await?,
     })
 }

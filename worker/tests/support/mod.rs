@@ -26,6 +26,22 @@ pub fn logmill<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
     command
 }
 
+/// All Rust source files below a folder; none if there is no such folder.
+pub fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(rust_files(&path)),
+            false if path.extension().is_some_and(|extension| extension == "rs") => {
+                found.push(path)
+            }
+            false => {}
+        }
+    }
+    found
+}
+
 /// The project's folder. Asked for when the test runs: clones that share a target directory share what is built.
 pub fn project() -> PathBuf {
     let package = std::env::var("CARGO_MANIFEST_DIR").unwrap();
