@@ -12,8 +12,8 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Float64Type, Int64Type};
 use libfuzzer_sys::fuzz_target;
 use logmill::format::{FORMATS, LogFormat, Rejection, Scan, ScanColumn, recognise};
-use logmill_trino::{cast, iso8601, url};
 use logmill_shared::{LogFile, NamedAs};
+use logmill_trino::{cast, iso8601, url};
 
 fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
