@@ -11,35 +11,27 @@
 //! step 3 leaves open whether the version was written. Nothing is concluded from the error: the table itself has the answer.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::{DataType, TimeUnit};
 use arrow::record_batch::RecordBatch;
-use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use deltalake_core::kernel::{Action, Add, Remove};
-use futures::future::BoxFuture;
-use futures::stream::FuturesOrdered;
-use futures::{FutureExt, StreamExt, TryStreamExt};
+use deltalake_core::kernel::Action;
+use futures::{StreamExt, TryStreamExt};
 use logmill_shared::{LogFileId, Shard};
 
-use super::definition::DATE_COLUMN;
+use super::data_writer::{DataWriter, Files, remove};
 use super::delta_log::Operation;
 use super::env::Guard;
 use super::ledger::Extended;
-use super::merging::{Room, Rooms, rows_of};
-use super::parquet_file::{self, ParquetFile, Size, Use, Written};
+use super::merging::rows_of;
+use super::replaced::touched_files;
 use super::runs::Runs;
 use super::set_aside::Names;
-use super::slot::{Slot, runs};
+use super::slot::Slot;
 use super::staging::{self, Opening, StagedFile, StagedRows};
-use super::statistics::delta_statistics;
-use super::{
-    DataFile, Definition, Entry, HowMuch, Lease, Table, TableError, Version, lease, milliseconds,
-};
+use super::{Definition, Entry, HowMuch, Lease, Table, TableError, Version, lease};
 use crate::memory;
 use crate::retry::{self, Policy, Retries};
 
@@ -50,24 +42,8 @@ const MAX_STAGED_BYTES: u64 = 32 * 1024 * 1024;
 /// Staged files opened concurrently: enough to hide the store's latency.
 const OPENED_AT_ONCE: usize = 16;
 
-/// Data files opened ahead of being read. Each holds the response to one request.
-const OPENED_AHEAD: usize = 8;
-
-/// Data files completed concurrently. Each takes one or two requests.
-const FINISHED_AT_ONCE: usize = 16;
-
-/// Data files open at once in a table that keeps every row, whose rows come in no order. Each file has its own buffers. With a
-/// lower limit, log files that span many days make more files than days.
-const OPEN_MAX: usize = 64;
-
-/// Files with fewer rows are not opened to measure their size in memory: they are small enough whatever they contain.
-const FEW_ROWS: u64 = 2000;
-
 /// Hours or days that one commit writes, unless a single log file has more.
 const SLOTS_MAX: usize = 2000;
-
-/// A slot whose rows take more memory than this accepts no new groups: each commit that touches the slot rewrites it.
-const SLOT_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 
 /// Staged files listed at once, as a multiple of what one commit takes: some of them may be counted already.
 const LISTED_PER_TAKEN: usize = 4;
@@ -495,90 +471,6 @@ impl Table {
             futures::stream::iter(rows).flatten(),
         )))
     }
-
-    /// Measures how much memory the rows of these files take.
-    async fn measured(&self, files: Vec<DataFile>) -> Result<Vec<LiveFile>, TableError> {
-        let measured = futures::stream::iter(files).map(async |file| {
-            let mut size = file.size();
-            // The Delta log has only the compressed size, which visitors can make misleadingly small.
-            if size.rows > FEW_ROWS {
-                let opened = parquet_file::open_live(&self.store, &file).await?;
-                size = opened.size(0..opened.row_groups());
-            }
-            Ok(LiveFile { file, size })
-        });
-        measured.buffered(OPENED_AHEAD).try_collect().await
-    }
-
-    /// The remaining room of the slots that these files belong to. `None` if this many fresh rows fit, even if all of them
-    /// belong to one slot.
-    async fn room(&self, files: &[LiveFile], fresh: Size) -> Result<Option<Rooms>, TableError> {
-        let groups_max = self.env.bound(self.definition.slot_groups_max) as u64;
-        let fits = |size: Size| {
-            size.rows + fresh.rows <= groups_max && size.bytes + fresh.bytes <= SLOT_BYTES_MAX
-        };
-        let none = Size::default();
-        if fits(none) && files.iter().all(|file| fits(file.size)) {
-            return Ok(None);
-        }
-        let mut taken: BTreeMap<Slot, Size> = BTreeMap::new();
-        for LiveFile { file, size } in files {
-            let slot = file.slot()?;
-            if slot != slot.day() || !self.definition.has_hours() {
-                taken.entry(slot).or_default().add(*size);
-                continue;
-            }
-            // A packed day has no sizes for its hours, so count the rows of each.
-            let opened = parquet_file::open_live(&self.store, file).await?;
-            let name = &self.definition.columns[self.definition.slot_column].name;
-            let mut times = opened.column(name)?;
-            let each = size.bytes / size.rows.max(1);
-            while let Some(batch) = times.try_next().await? {
-                let hours = arrow::compute::cast(batch.column(0), &slot_type())
-                    .map_err(|error| TableError::Internal(error.to_string()))?;
-                for (slot, rows) in runs(&hours) {
-                    let rows = rows.len() as u64;
-                    taken.entry(slot).or_default().add(Size {
-                        rows,
-                        bytes: rows * each,
-                    });
-                }
-            }
-        }
-        let left = |size: Size| Room {
-            groups: groups_max.saturating_sub(size.rows),
-            bytes: SLOT_BYTES_MAX.saturating_sub(size.bytes),
-        };
-        Ok(Some(Rooms {
-            of: taken
-                .into_iter()
-                .map(|(slot, size)| (slot, left(size)))
-                .collect(),
-            elsewhere: left(none),
-        }))
-    }
-
-    /// The rows of data files, one file after another, with the partition column if rows have one. Some files are opened
-    /// ahead, because there may be many.
-    pub(super) fn rows_of_files(&self, files: &[DataFile]) -> SendableRecordBatchStream {
-        let definition = Arc::clone(&self.definition);
-        let store = Arc::clone(&self.store);
-        let opened = futures::stream::iter(files.to_vec())
-            .map(move |file| {
-                let (store, definition) = (Arc::clone(&store), Arc::clone(&definition));
-                async move {
-                    let opened = parquet_file::open_live(&store, &file).await;
-                    let rows = opened.and_then(|opened| opened.rows());
-                    let rows = rows.map_err(|error| DataFusionError::External(Box::new(error)))?;
-                    Ok::<_, DataFusionError>(rows_of(&definition, Some(file.date), rows))
-                }
-            })
-            .buffered(OPENED_AHEAD);
-        Box::pin(RecordBatchStreamAdapter::new(
-            self.definition.row_schema(),
-            opened.try_flatten(),
-        ))
-    }
 }
 
 /// Since when this process has been waiting for another's lease, and when that was last logged.
@@ -640,180 +532,4 @@ async fn see_counted(version: &Version, staged: &[StagedFile]) -> Result<(), Tab
             "the version was written, but the table does not have it".to_owned(),
         )),
     }
-}
-
-/// A file that is replaced, and the size of its rows in memory.
-struct LiveFile {
-    file: DataFile,
-    size: Size,
-}
-
-/// The data files of these slots, in the order of slots.
-pub(super) fn touched_files(
-    version: &Version,
-    touched: &BTreeSet<Slot>,
-) -> Result<Vec<DataFile>, TableError> {
-    let mut files = BTreeMap::new();
-    for file in &version.files {
-        let slot = file.slot()?;
-        let is_touched = match slot == slot.day() {
-            // A packed day covers its hours.
-            true => touched.iter().any(|&touched| slot.covers(touched)),
-            false => touched.contains(&slot),
-        };
-        if is_touched && files.insert(slot.start(), file.clone()).is_some() {
-            return Err(TableError::Internal(format!(
-                "two data files for one slot: {}",
-                file.path
-            )));
-        }
-    }
-    Ok(files.into_values().collect())
-}
-
-/// The type of timestamps that [`runs`] can divide into hours.
-fn slot_type() -> DataType {
-    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
-}
-
-/// The action that removes a file from the table.
-pub(super) fn remove(file: DataFile, operation: Operation, now: SystemTime) -> Remove {
-    Remove {
-        path: file.path,
-        data_change: operation.changes_data(),
-        deletion_timestamp: Some(milliseconds(now)),
-        extended_file_metadata: Some(true),
-        partition_values: Some([(DATE_COLUMN.to_owned(), file.date)].into()),
-        size: Some(file.bytes as i64),
-        tags: None,
-        deletion_vector: None,
-        base_row_id: None,
-        default_row_commit_version: None,
-    }
-}
-
-/// How rows are divided into files.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Files {
-    /// One file for each slot.
-    PerSlot,
-    /// A single file for all rows, stored under this slot.
-    One(Slot),
-}
-
-/// Writes rows to data files.
-pub(super) struct DataWriter<'t> {
-    table: &'t Table,
-    files: Files,
-    open: BTreeMap<Slot, ParquetFile>,
-    finishing: FuturesOrdered<BoxFuture<'static, Result<(Slot, Written), TableError>>>,
-    written: Vec<(Slot, Written)>,
-}
-
-impl<'t> DataWriter<'t> {
-    pub(super) fn new(table: &'t Table, files: Files) -> Self {
-        Self {
-            table,
-            files,
-            open: BTreeMap::new(),
-            finishing: FuturesOrdered::new(),
-            written: Vec::new(),
-        }
-    }
-
-    pub(super) async fn write(&mut self, batch: &RecordBatch) -> Result<(), TableError> {
-        let definition = &self.table.definition;
-        let runs = match self.files {
-            Files::PerSlot => runs(batch.column(definition.slot_column)),
-            Files::One(slot) => vec![(slot, 0..batch.num_rows())],
-        };
-        for (slot, range) in runs {
-            // Rows that merge come in the order of slots, so files of earlier slots are complete.
-            if definition.merges() {
-                self.finish_before(slot).await?;
-            } else if self.open.len() == OPEN_MAX
-                && !self.open.contains_key(&slot)
-                && let Some((first, file)) = self.open.pop_first()
-            {
-                self.finish_file(first, file).await?;
-            }
-            let rows = batch.slice(range.start, range.len());
-            let rows = without_date(&rows)?;
-            let file = match self.open.entry(slot) {
-                std::collections::btree_map::Entry::Occupied(open) => open.into_mut(),
-                std::collections::btree_map::Entry::Vacant(vacant) => {
-                    vacant.insert(ParquetFile::create(
-                        &self.table.store,
-                        slot.new_path(self.table.env.unique()),
-                        definition.file_schema(),
-                        Use::Keeping,
-                    )?)
-                }
-            };
-            file.write(&rows).await?;
-        }
-        Ok(())
-    }
-
-    async fn finish_before(&mut self, slot: Slot) -> Result<(), TableError> {
-        while let Some(first) = self.open.first_entry()
-            && *first.key() < slot
-        {
-            let (slot, file) = first.remove_entry();
-            self.finish_file(slot, file).await?;
-        }
-        Ok(())
-    }
-
-    /// Completes a file concurrently with others.
-    async fn finish_file(&mut self, slot: Slot, mut file: ParquetFile) -> Result<(), TableError> {
-        // Flush the rows, so that files waiting to be completed hold none in memory.
-        file.end_row_group().await?;
-        if self.finishing.len() == FINISHED_AT_ONCE
-            && let Some(written) = self.finishing.next().await
-        {
-            self.written.push(written?);
-        }
-        let finish = async move { Ok((slot, file.finish().await?)) };
-        self.finishing.push_back(finish.boxed());
-        Ok(())
-    }
-
-    /// Completes the files, and returns the actions that add them to the table.
-    pub(super) async fn finish(mut self, operation: Operation) -> Result<Vec<Action>, TableError> {
-        while let Some((slot, file)) = self.open.pop_first() {
-            self.finish_file(slot, file).await?;
-        }
-        while let Some(written) = self.finishing.next().await {
-            self.written.push(written?);
-        }
-        let schema = self.table.definition.file_schema();
-        let now = self.table.env.now();
-        let add = |(slot, written): (Slot, Written)| Add {
-            path: written.path.to_string(),
-            partition_values: [(DATE_COLUMN.to_owned(), slot.date())].into(),
-            size: written.bytes as i64,
-            modification_time: milliseconds(now),
-            data_change: operation.changes_data(),
-            stats: Some(delta_statistics(&schema, &written.metadata)),
-            tags: None,
-            deletion_vector: None,
-            base_row_id: None,
-            default_row_commit_version: None,
-            clustering_provider: None,
-        };
-        Ok(self.written.into_iter().map(add).map(Action::Add).collect())
-    }
-}
-
-fn without_date(batch: &RecordBatch) -> Result<RecordBatch, TableError> {
-    let Some((index, _)) = batch.schema_ref().column_with_name(DATE_COLUMN) else {
-        return Ok(batch.clone());
-    };
-    let kept: Vec<usize> = (0..batch.num_columns())
-        .filter(|&column| column != index)
-        .collect();
-    batch
-        .project(&kept)
-        .map_err(|error| TableError::Internal(error.to_string()))
 }

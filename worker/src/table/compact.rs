@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use deltalake_core::kernel::Action;
 use futures::TryStreamExt;
 
-use super::commit::{DataWriter, Files, remove};
+use super::data_writer::{DataWriter, Files, remove};
 use super::delta_log::Operation;
 use super::slot::Slot;
 use super::{DataFile, FORMAT, Lease, Table, TableError, Version, milliseconds};

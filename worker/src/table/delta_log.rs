@@ -13,9 +13,10 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
 use serde::Deserialize;
 
 use super::env::Guard;
+use super::error::is_of_the_disk;
 use super::{
     FIRST_SQL_PROPERTY, FORMAT, FORMAT_PROPERTY, SQL_PROPERTY, Table, TableError, Version,
-    checked_log, is_of_the_disk, milliseconds, retrying,
+    checked_log, milliseconds, retrying,
 };
 use crate::aws::chain;
 

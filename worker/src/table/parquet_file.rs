@@ -178,8 +178,12 @@ fn properties(schema: &SchemaRef, purpose: Use) -> WriterProperties {
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_statistics_enabled(EnabledStatistics::Chunk);
     for field in schema.fields() {
-        // Sketches have no order, and no two are equal: bounds and dictionaries are useless.
-        if field.data_type() == &DataType::Binary {
+        // Bounds and dictionaries are useless for sketches, which have no order and are never equal, and for the exact state
+        // of a sum, as readers filter by the sum itself. Both cost time for each group.
+        if matches!(
+            field.data_type(),
+            DataType::Binary | DataType::Decimal128(38, 0)
+        ) {
             let column = ColumnPath::from(field.name().as_str());
             properties = properties
                 .set_column_dictionary_enabled(column.clone(), false)

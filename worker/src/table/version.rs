@@ -1,0 +1,330 @@
+//! A snapshot of a table: one version of its Delta log, with the data files and the ledger that it names.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use deltalake_core::DeltaTable;
+use deltalake_core::logstore::LogStoreRef;
+use futures::{Stream, StreamExt, TryStreamExt};
+use logmill_shared::{LogFile, LogFileId, Shard};
+use object_store::ObjectStore;
+use object_store::path::Path;
+
+use super::definition::DATE_COLUMN;
+use super::env::Env;
+use super::replaced::touched_files;
+use super::slot::Slot;
+use super::{
+    Definition, Entry, FIRST_SQL_PROPERTY, FORMAT, FORMAT_PROPERTY, SQL_PROPERTY, TableError,
+    delta_log, ledger, parquet_file, root,
+};
+use crate::aws::chain;
+use crate::retry::Policy;
+
+/// A snapshot of a table.
+#[derive(Debug)]
+pub struct Version {
+    pub(super) number: u64,
+    pub(super) delta: DeltaTable,
+    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) format: u32,
+    pub(super) sql: String,
+    pub(super) files: Vec<DataFile>,
+    pub(super) ledger: ledger::Ledger,
+    /// Whether a checkpoint can't be read, so that versions were read instead of it.
+    pub(super) is_without_checkpoint: bool,
+}
+
+/// A data file of a table.
+#[derive(Debug, Clone)]
+pub struct DataFile {
+    /// Its path, relative to the table's folder.
+    pub path: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// The value of the partition column; `None` if it is NULL.
+    pub date: Option<String>,
+    /// When it was added to the table, in milliseconds since 1970.
+    pub modified: i64,
+    /// Its Delta statistics, as JSON.
+    pub statistics: Option<String>,
+}
+
+impl DataFile {
+    /// The number of its rows, and its size in the store.
+    pub(super) fn size(&self) -> parquet_file::Size {
+        let rows = || {
+            let statistics: serde_json::Value =
+                serde_json::from_str(self.statistics.as_deref()?).ok()?;
+            statistics.get("numRecords")?.as_u64()
+        };
+        parquet_file::Size {
+            rows: rows().unwrap_or(0),
+            bytes: self.bytes,
+        }
+    }
+
+    pub(super) fn slot(&self) -> Result<Slot, TableError> {
+        Slot::of_path(&self.path).ok_or_else(|| TableError::NotOurs {
+            path: self.path.clone(),
+            what: "a data file that logmill has not written; tables must not be written or optimized by others"
+                .to_owned(),
+        })
+    }
+}
+
+impl Version {
+    /// Reads the latest version.
+    ///
+    /// # Errors
+    ///
+    /// [`TableError::Damaged`] names the object that prevents reading it.
+    pub(super) async fn read(
+        name: &str,
+        log_store: &LogStoreRef,
+        env: &dyn Env,
+    ) -> Result<Self, TableError> {
+        let store = log_store.object_store(None);
+        let what = format!("reading {name}");
+        let mut races = RACES.begin_with(what, Some(env.unique() as u64));
+        let mut seen: Option<delta_log::Log> = None;
+        loop {
+            let error = match &seen {
+                None => Self::load(name, log_store).await,
+                Some(log) => Self::load_without(name, log_store, log).await,
+            };
+            let error = match error {
+                Ok(version) => return Ok(version),
+                Err(error) => error,
+            };
+            if !error.is_race() {
+                return Err(error.into_damage());
+            }
+            let log = delta_log::Log::look(&store).await?;
+            let is_same = seen.is_some_and(|seen| seen.is_same(&log));
+            let wait = match is_same {
+                true => None,
+                false => races.failed(&error),
+            };
+            let Some(wait) = wait else {
+                return Err(match log.is_of_others(&store).await? {
+                    true => TableError::NotOurs {
+                        path: name.to_owned(),
+                        what: format!("a Delta table, but none of logmill's: {}", chain(&error)),
+                    },
+                    false => log.explained(error),
+                });
+            };
+            env.sleep(wait).await;
+            seen = Some(log);
+        }
+    }
+
+    /// Reads the latest version without the damaged objects of the log that are dispensable.
+    async fn load_without(
+        name: &str,
+        log_store: &LogStoreRef,
+        log: &delta_log::Log,
+    ) -> Result<Self, TableError> {
+        let mut version = Self::load(name, &root::without(log_store, log)?).await?;
+        if let Some((checkpoint, what)) = log.bad_checkpoint() {
+            version.is_without_checkpoint = true;
+            tracing::warn!(
+                table = name, %checkpoint, what,
+                "a checkpoint can't be read; the versions that it stands for are read instead, and the next commit writes another"
+            );
+        }
+        Ok(version)
+    }
+
+    /// Fails if the table is the result of other SQL than this definition's.
+    pub(super) fn see_same(
+        &self,
+        definition: &Definition,
+        log_store: &LogStoreRef,
+    ) -> Result<(), TableError> {
+        // Compare the texts first: parsing the SQL costs a millisecond, and each read of a table comes here.
+        let is_same =
+            self.sql == definition.sql || Definition::identity_of(&self.sql) == definition.identity;
+        match is_same {
+            true => Ok(()),
+            false => Err(TableError::OtherSql {
+                name: definition.name.clone(),
+                url: log_store.root_url().to_string(),
+                stored: self.sql.clone(),
+            }),
+        }
+    }
+
+    async fn load(name: &str, log_store: &LogStoreRef) -> Result<Self, TableError> {
+        let mut delta = DeltaTable::new(Arc::clone(log_store));
+        delta.load().await?;
+        let snapshot = delta.snapshot()?.snapshot();
+        let properties = snapshot.metadata().configuration();
+        let format = match properties.get(FORMAT_PROPERTY) {
+            Some(format) => format.parse().unwrap_or(u32::MAX),
+            None => 1,
+        };
+        if format > FORMAT {
+            return Err(TableError::Format {
+                name: name.to_owned(),
+                format,
+            });
+        }
+        let sql = [SQL_PROPERTY, FIRST_SQL_PROPERTY]
+            .iter()
+            .find_map(|property| properties.get(*property).cloned());
+        let sql = sql.ok_or_else(|| TableError::NotOurs {
+            path: name.to_owned(),
+            what: "a Delta table, but none of logmill's: it does not say which SQL it is the result of".to_owned(),
+        })?;
+        let files = snapshot
+            .file_views(&**log_store, None)
+            .map_ok(|file| {
+                let mut partition: HashMap<String, Option<String>> = file.partition_values_map();
+                DataFile {
+                    path: file.path().into_owned(),
+                    bytes: file.size().unsigned_abs(),
+                    modified: file.modification_time(),
+                    date: partition.remove(DATE_COLUMN).flatten(),
+                    statistics: file.stats(),
+                }
+            })
+            .try_collect()
+            .await?;
+        let ledger_version = snapshot
+            .transaction_version(&**log_store, ledger::APPLICATION)
+            .await?;
+        let store = log_store.object_store(None);
+        let ledger = ledger::Ledger::load(&store, ledger_version).await?;
+        Ok(Self {
+            number: delta.version().unwrap_or_default(),
+            delta,
+            store,
+            format,
+            sql,
+            files,
+            ledger,
+            is_without_checkpoint: false,
+        })
+    }
+
+    /// Checks that all of its data files exist, with the right sizes.
+    ///
+    /// # Errors
+    ///
+    /// [`TableError::Damaged`] names a data file that does not.
+    pub async fn see_files(&self) -> Result<(), TableError> {
+        let mut found: HashMap<String, u64> = HashMap::new();
+        let top = self.store.list_with_delimiter(None).await?;
+        for folder in top.common_prefixes {
+            if folder.as_ref().starts_with("date=") {
+                let mut objects = self.store.list(Some(&folder));
+                while let Some(object) = objects.try_next().await? {
+                    found.insert(object.location.to_string(), object.size);
+                }
+            }
+        }
+        for file in &self.files {
+            let path = Path::from(file.path.as_str());
+            if found.get(path.as_ref()) != Some(&file.bytes) {
+                parquet_file::open_live(&self.store, file).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the data files that a commit with rows in these slots would rewrite.
+    ///
+    /// # Errors
+    ///
+    /// [`TableError::Damaged`] names a file that can't be read. No such commit can succeed.
+    pub(super) async fn see_slots(&self, slots: &BTreeSet<Slot>) -> Result<(), TableError> {
+        for file in touched_files(self, slots)? {
+            let opened = parquet_file::open_live(&self.store, &file).await?;
+            let mut rows = opened.rows().map_err(TableError::into_damage)?;
+            while let Some(rows) = rows.next().await {
+                rows.map_err(TableError::into_damage)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The version number.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The SQL that the table is the result of.
+    pub fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    /// Its data files.
+    pub fn files(&self) -> &[DataFile] {
+        &self.files
+    }
+
+    /// The table's columns, with the partition column last.
+    pub fn schema(&self) -> Result<arrow::datatypes::SchemaRef, TableError> {
+        Ok(self.delta.snapshot()?.snapshot().arrow_schema())
+    }
+
+    /// Which log files of these shards the table has counted.
+    pub async fn counted(
+        &self,
+        shards: impl IntoIterator<Item = &Shard>,
+    ) -> Result<HashSet<LogFileId>, TableError> {
+        self.ledger.counted(&self.store, shards).await
+    }
+
+    /// The ledger's entries for the log files of these shards.
+    pub async fn counted_entries(
+        &self,
+        shards: impl IntoIterator<Item = &Shard>,
+    ) -> Result<HashMap<LogFileId, Entry>, TableError> {
+        let entries = self.ledger.entries_of(&self.store, shards).await?;
+        let counted = entries
+            .into_iter()
+            .map(|entry| (LogFile::new(&entry.log_file).id(), entry));
+        Ok(counted.collect())
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> u64 {
+        self.files.iter().map(|file| file.size().rows).sum()
+    }
+
+    /// The shards of the ledger.
+    pub(crate) fn ledger_shards(&self) -> impl Iterator<Item = &Shard> {
+        self.ledger.shards()
+    }
+
+    /// The ledger's entries for these shards, one shard after another.
+    pub(crate) fn entries_by_shard(
+        self,
+        shards: Vec<Shard>,
+    ) -> impl Stream<Item = Result<Vec<Entry>, TableError>> {
+        let version = Arc::new(self);
+        futures::stream::iter(shards)
+            .map(move |shard| {
+                let version = Arc::clone(&version);
+                async move { version.ledger.entries(&version.store, &shard).await }
+            })
+            .buffered(ledger::SHARDS_AT_ONCE)
+    }
+
+    /// The ledger's entries for every log file that the table has counted.
+    pub async fn entries(&self) -> Result<Vec<Entry>, TableError> {
+        let shards = self.ledger.shards();
+        self.ledger.entries_of(&self.store, shards).await
+    }
+}
+
+/// Attempts to read a table while other processes change it: a few seconds in total.
+const RACES: Policy = Policy {
+    attempts: 6,
+    first_wait: Duration::from_millis(100),
+    longest_wait: Duration::from_secs(1),
+};
