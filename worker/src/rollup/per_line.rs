@@ -415,17 +415,12 @@ impl<'a> Times<'a> {
 
     /// Indices of the rows whose day is outside this range. NULL rows are checked too.
     fn beyond(&self, days: &RangeInclusive<i64>) -> Vec<usize> {
-        let rows = |is_beyond: &dyn Fn(usize) -> bool, rows: usize| {
-            (0..rows).filter(|&row| is_beyond(row)).collect()
-        };
         match *self {
-            Self::Days(values) => {
-                rows(&|row| !days.contains(&i64::from(values[row])), values.len())
-            }
+            Self::Days(values) => rows_where(values, |&day| !days.contains(&i64::from(day))),
             Self::Units(values, per_day) => {
                 let first = days.start().saturating_mul(per_day);
                 let last = (days.end() + 1).saturating_mul(per_day) - 1;
-                rows(&|row| !(first..=last).contains(&values[row]), values.len())
+                rows_where(values, |time| !(first..=last).contains(time))
             }
         }
     }
@@ -444,6 +439,15 @@ impl<'a> Times<'a> {
             Self::Units(values, per_day) => values[row].div_euclid(per_day / 24),
         }
     }
+}
+
+/// The indices of the values for which this holds.
+fn rows_where<T>(values: &[T], is: impl Fn(&T) -> bool) -> Vec<usize> {
+    // Nearly always it holds for none, which a loop without branches finds out several times faster.
+    if !values.iter().fold(false, |any, value| any | is(value)) {
+        return Vec::new();
+    }
+    (0..values.len()).filter(|&row| is(&values[row])).collect()
 }
 
 /// Leaves out rows whose time would add a slot beyond `TYPED_SLOTS_MAX`.

@@ -30,7 +30,7 @@ use parquet::file::metadata::{
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use super::{DataFile, TableError, checksums};
+use super::{DataFile, TableError, checksums, sum_state};
 
 /// A Parquet file that is being written. Until it is finished, nothing exists at its path.
 pub(super) struct ParquetFile {
@@ -178,16 +178,21 @@ fn properties(schema: &SchemaRef, purpose: Use) -> WriterProperties {
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_statistics_enabled(EnabledStatistics::Chunk);
     for field in schema.fields() {
-        // Bounds and dictionaries are useless for sketches, which have no order and are never equal, and for the exact state
-        // of a sum, as readers filter by the sum itself. Both cost time for each group.
-        if matches!(
-            field.data_type(),
-            DataType::Binary | DataType::Decimal128(38, 0)
-        ) {
-            let column = ColumnPath::from(field.name().as_str());
+        let column = |name: &str| ColumnPath::from(name);
+        // Sketches have no order, and no two are equal: bounds and dictionaries are useless.
+        if field.data_type() == &DataType::Binary {
             properties = properties
-                .set_column_dictionary_enabled(column.clone(), false)
-                .set_column_statistics_enabled(column, EnabledStatistics::None);
+                .set_column_dictionary_enabled(column(field.name()), false)
+                .set_column_statistics_enabled(column(field.name()), EnabledStatistics::None);
+        }
+        // Few sums are equal, so dictionaries are useless. Readers filter by the sum, and not by its exact state, so the
+        // state needs no bounds.
+        let state = sum_state(field.name());
+        if schema.column_with_name(&state).is_some() {
+            properties = properties
+                .set_column_dictionary_enabled(column(field.name()), false)
+                .set_column_dictionary_enabled(column(&state), false)
+                .set_column_statistics_enabled(column(&state), EnabledStatistics::None);
         }
     }
     properties.build()

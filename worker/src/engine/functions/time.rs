@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Float64Array, Int64Array, StringViewBuilder,
-    TimestampMillisecondArray,
+    Array, ArrayRef, AsArray, Date32Array, Float64Array, Int64Array, MAX_INLINE_VIEW_LEN,
+    StringViewArray, StringViewBuilder, TimestampMillisecondArray,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Int64Type, TimeUnit, TimestampMillisecondType};
@@ -186,19 +186,31 @@ fn date_trunc(args: &[ArrayRef]) -> Result<ArrayRef> {
         return Ok(Arc::new(truncated.collect::<Result<Date32Array>>()?));
     }
     let instants = milliseconds(&args[1])?;
-    let mut last = LastUnit::new(Unit::of_timestamp);
-    let truncated = units
-        .iter()
-        .zip(&instants)
-        .map(|(unit, instant)| match (unit, instant) {
+    let of_all = only_text(units).and_then(|unit| Unit::of_timestamp(unit).ok());
+    let truncated: TimestampMillisecondArray = if let Some(unit) = of_all {
+        instants.unary(|instant| unit.floor_millis(instant))
+    } else {
+        let mut last = LastUnit::new(Unit::of_timestamp);
+        let rows = units.iter().zip(&instants);
+        let truncated = rows.map(|row| match row {
             (Some(unit), Some(instant)) => Ok(Some(last.unit(unit)?.floor_millis(instant))),
             _ => Ok(None),
         });
-    let truncated = truncated.collect::<Result<TimestampMillisecondArray>>()?;
+        truncated.collect::<Result<_>>()?
+    };
     Ok(cast(
         &truncated.with_data_type(timestamp_type()),
         args[1].data_type(),
     )?)
+}
+
+/// The text that all rows have, if it is one short text, as a literal is.
+fn only_text(texts: &StringViewArray) -> Option<&str> {
+    let first = *texts.views().first()?;
+    // The low 32 bits of a view are the text's length. A view of a short text holds all of it, so equal views are equal texts.
+    let is_short = first as u32 <= MAX_INLINE_VIEW_LEN;
+    let is_only = texts.null_count() == 0 && texts.views().iter().all(|view| *view == first);
+    (is_short && is_only).then(|| texts.value(0))
 }
 
 /// Converts days, or instants in milliseconds, to instants in milliseconds.
