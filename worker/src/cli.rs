@@ -186,7 +186,9 @@ pub(crate) struct ServeArgs {
 }
 
 fn at_once(text: &str) -> Result<NonZeroUsize, String> {
-    let number: NonZeroUsize = text.parse().map_err(|_| "expected a number of at least 1".to_owned())?;
+    let number: NonZeroUsize = text
+        .parse()
+        .map_err(|_| "expected a number of at least 1".to_owned())?;
     match number.get() {
         ..=LOG_FILES_AT_ONCE_MAX => Ok(number),
         _ => Err(format!(

@@ -1,0 +1,282 @@
+//! The texts that people read: help, errors, the output of `check` and `ddl`, and summaries.
+//!
+//! After a change of a text, `INSTA_UPDATE=always cargo test -p logmill --test snapshots` writes the files in `snapshots/`
+//! anew. Read the difference before you commit it.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod support;
+
+use std::fs;
+use std::process::Command;
+
+use support::{Workplace, alb_line, alb_name, logmill, project};
+
+const COMMANDS: [&str; 10] = [
+    "run", "serve", "query", "files", "maintain", "verify", "replay", "retry", "check", "ddl",
+];
+
+const ROLLUP: &str = "SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, target_status_code AS status,
+       count(*) AS requests, sum(sent_bytes) AS sent_bytes, approx_set(client_ip) AS clients
+FROM alb_access_logs
+GROUP BY 1, 2";
+
+/// What a command prints on both streams, and its exit code.
+fn printed(command: &mut Command) -> String {
+    let output = command.env("NO_COLOR", "1").output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    format!(
+        "{}{}exit code {}\n",
+        text(&output.stdout),
+        text(&output.stderr),
+        output.status.code().unwrap()
+    )
+}
+
+/// Compares a text with `snapshots/<name>.snap`. What differs from run to run is replaced.
+fn assert_snapshot(name: &str, place: Option<&Workplace>, text: &str) {
+    let mut settings = insta::Settings::new();
+    // Found when the test runs: clones that share a target directory share what is built.
+    settings.set_snapshot_path(project().join("worker/tests/snapshots"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    if let Some(place) = place {
+        let folder = place.folder.path().to_str().unwrap();
+        settings.add_filter(&regex::escape(folder), "FOLDER");
+    }
+    settings.add_filter(r"in \d+\.\d\d s, \d+\.\d MB/s", "in [seconds], [speed]");
+    settings.add_filter(r"\d+(\.\d+)? (KiB|B)\b", "[size]");
+    settings.bind(|| insta::assert_snapshot!(name, text));
+}
+
+/// A workplace with three log files. One has lines that are not log lines, one is not a log file.
+fn workplace() -> Workplace {
+    let place = Workplace::new();
+    place.rollup("by_minute", ROLLUP);
+    let lines: String = (0..40)
+        .map(|n| {
+            let status = if n % 7 == 0 { 502 } else { 200 };
+            alb_line(
+                10,
+                n * 3,
+                &format!("192.0.2.{}", n % 9),
+                status,
+                "https://a/",
+            )
+        })
+        .collect();
+    place.log(&alb_name(10, 5, 1), &lines);
+    place.log(&alb_name(10, 5, 2), &(lines + "not a log line\n"));
+    place.log("notes.txt", "These are notes.\n");
+    place
+}
+
+#[test]
+fn help() {
+    assert_snapshot("help", None, &printed(&mut logmill(["--help"])));
+    for command in COMMANDS {
+        let text = printed(&mut logmill([command, "--help"]));
+        assert_snapshot(&format!("help_{command}"), None, &text);
+    }
+}
+
+#[test]
+fn errors() {
+    let place = workplace();
+    place.rollup(
+        "wrong",
+        "SELECT count(*) AS n FROM alb_access_logs ORDER BY 1",
+    );
+    let (logs, rollups, tables) = (
+        place.path("logs"),
+        place.path("rollups"),
+        place.path("tables"),
+    );
+    fs::create_dir(place.path("empty")).unwrap();
+    fs::write(place.path("file"), "").unwrap();
+    let (empty, file, wrong) = (
+        place.path("empty"),
+        place.path("file"),
+        place.path("rollups/wrong.sql"),
+    );
+    let missing = place.path("missing");
+    let cases: &[&[&str]] = &[
+        &["run", &missing, "--rollups", &rollups, "--tables", &tables],
+        &["run", &logs, "--rollups", &missing, "--tables", &tables],
+        &["run", &logs, "--rollups", &empty, "--tables", &tables],
+        &["run", &logs, "--rollups", &rollups, "--tables", &file],
+        &["run", &logs, "--rollups", &rollups, "--tables", &logs],
+        &["run", &logs, "--rollups", &rollups, "--tables", "s3://"],
+        &[
+            "run",
+            &logs,
+            "--rollups",
+            &rollups,
+            "--tables",
+            &tables,
+            "--threads",
+            "0",
+        ],
+        &[
+            "run",
+            &logs,
+            "--rollups",
+            &rollups,
+            "--tables",
+            &tables,
+            "--ignore",
+            "[a",
+        ],
+        &["query", "SELECT 1", "--tables", &missing],
+        &["query", "SELECT 1", "--tables", &empty],
+        &["query", "SELECT * FROM nowhere", "--tables", &tables],
+        &["query", "SELEKT", "--tables", &tables],
+        &["query", "DROP TABLE by_minute", "--tables", &tables],
+        &[
+            "verify",
+            "--logs",
+            &logs,
+            "--tables",
+            &tables,
+            "--from",
+            "yesterday",
+        ],
+        &[
+            "verify",
+            "--logs",
+            &logs,
+            "--tables",
+            &tables,
+            "--from",
+            "2026-11-21",
+            "--to",
+            "2026-11-20",
+        ],
+        &["verify", "--logs", &logs, "--tables", &tables],
+        &[
+            "verify",
+            "--logs",
+            &missing,
+            "--tables",
+            &tables,
+            "--from",
+            "2026-11-20",
+        ],
+        &["check", &wrong],
+        &["check", &missing],
+        &["ddl", "--rollups", &rollups, "--tables", &tables],
+        &[
+            "serve",
+            "--rollups",
+            &rollups,
+            "--tables",
+            &tables,
+            "--allow",
+            "s3://logs",
+        ],
+        &[
+            "serve",
+            "--rollups",
+            &rollups,
+            "--tables",
+            &tables,
+            "--allow",
+            "logs",
+            "--queue-url",
+            "x",
+        ],
+        &[
+            "serve",
+            "--rollups",
+            &rollups,
+            "--tables",
+            &tables,
+            "--allow",
+            "s3://logs",
+            "--queue-url",
+            "x",
+        ],
+        &[
+            "replay",
+            "--queue-url",
+            "https://sqs.us-east-1.amazonaws.com/123456789012/q",
+        ],
+        &["maintain", "--tables", &missing],
+        &["retry", "--rollups", &rollups, "--tables", &missing],
+    ];
+    let mut text = String::new();
+    let mut others: Vec<String> = Vec::new();
+    for args in cases {
+        let case = printed(&mut logmill(args.iter().copied()));
+        text.push_str(&format!("$ logmill {}\n{case}\n", args.join(" ")));
+        if !case.ends_with("exit code 1\n")
+            && !case.ends_with("exit code 2\n")
+            && !case.ends_with("exit code 3\n")
+        {
+            others.push(args.join(" "));
+        }
+    }
+    assert_snapshot("errors", Some(&place), &text);
+    assert_eq!(others, Vec::<String>::new(), "these did not fail");
+}
+
+#[test]
+fn check_and_ddl() {
+    let place = workplace();
+    let rollups = project().join("rollups");
+    for name in ["events", "target_health", "top_talkers"] {
+        let file = rollups.join(format!("{name}.sql"));
+        let text = printed(&mut logmill(["check", file.to_str().unwrap()]));
+        assert_snapshot(&format!("check_{name}"), None, &text);
+    }
+    let file = place.path("rollups/by_minute.sql");
+    let sample = printed(&mut logmill([
+        "check",
+        &file,
+        "--sample",
+        &place.path("logs"),
+    ]));
+    assert_snapshot("check_sample", Some(&place), &sample);
+    let rollups = rollups.to_str().unwrap();
+    let ddl = printed(&mut logmill([
+        "ddl",
+        "--rollups",
+        rollups,
+        "--tables",
+        "s3://tables/logmill",
+    ]));
+    assert_snapshot("ddl", None, &ddl);
+}
+
+#[test]
+fn summaries() {
+    let place = workplace();
+    let tables = place.path("tables");
+    let logs = place.path("logs");
+    let mut text = String::new();
+    let mut run = |args: &[&str]| {
+        let printed = printed(&mut logmill(args.iter().copied()));
+        text.push_str(&format!("$ logmill {}\n{printed}\n", args.join(" ")));
+    };
+    let rollups = place.path("rollups");
+    let span = ["--from", "2026-11-20", "--to", "2026-11-21"];
+    let verify = [&["verify", "--logs", &logs, "--tables", &tables], &span[..]].concat();
+    run(&["run", &logs, "--rollups", &rollups, "--tables", &tables]);
+    run(&["run", &logs, "--rollups", &rollups, "--tables", &tables]);
+    run(&verify);
+    place.log(
+        &alb_name(11, 5, 1),
+        &alb_line(11, 1, "192.0.2.1", 200, "https://a/"),
+    );
+    run(&verify);
+    run(&[&verify[..], &["--format", "json"]].concat());
+    run(&["retry", "--rollups", &rollups, "--tables", &tables]);
+    run(&["maintain", "--tables", &tables]);
+    run(&[
+        "query",
+        "SELECT minute, status, requests, sent_bytes FROM by_minute ORDER BY 1, 2",
+        "--tables",
+        &tables,
+    ]);
+    assert_snapshot("summaries", Some(&place), &text);
+}
