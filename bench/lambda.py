@@ -118,10 +118,10 @@ def figures(cold, warm):
     polled, polled_cpu, answered, answered_cpu = zip(*cold)
     return {
         "start to first poll, median": milliseconds(statistics.median(polled)),
-        "start to first poll, most": milliseconds(max(polled)),
+        "start to first poll, maximum": milliseconds(max(polled)),
         "CPU until then, median": milliseconds(statistics.median(polled_cpu)),
         "start to first answer, median": milliseconds(statistics.median(answered)),
-        "start to first answer, most": milliseconds(max(answered)),
+        "start to first answer, maximum": milliseconds(max(answered)),
         "CPU since the poll, median": milliseconds(statistics.median(answered_cpu)),
         "warm invocation, median": milliseconds(statistics.median(warm.times)),
         "warm invocation, p99": milliseconds(statistics.quantiles(warm.times, n=100)[98]),
