@@ -586,21 +586,21 @@ def counts(plain, kind):
 
 
 README = """\
-# Log files to test with
+# Test log files
 
-Written by `make.py`, this page included: change the script, run `python3 testdata/make.py`, and commit what it
-wrote. The lines are invented, in the shapes of real logs; addresses are from the ranges for documentation.
+`make.py` generates these files and this page. To change them, change the script, run `python3 testdata/make.py`, and commit its
+output. The lines are invented and have the format of real logs; addresses are from the ranges for documentation.
 Amounts (`amt`) are multiples of 0.25, so their sums are exact in any order.
 
 A **log line** has 12 fields or more and an ISO-8601 time (field 2 of an application balancer's line, field 1 of a classic
-one's). Of such a line what can't be read is NULL. Every other line is a **rejected line**; an empty line is one of them.
-A connection log's line may have 11 fields, its time is field 1; a network balancer's time is field 3, and has no zone: it is UTC.
+one's). Fields of it that can't be parsed are NULL. Every other line, including an empty one, is a **rejected line**.
+A connection log's line may have 11 fields, and its time is field 1. A network balancer's time is field 3; it has no zone and is UTC.
 A `\\r` before the line end belongs to the line end.
 
 ## `logs/`
 
-Laid out as in S3. The folder's date is the day of delivery; the time in a name is the end of the five minutes (60 for the
-classic balancer's) that the file covers. {total}
+The folders are as in S3. A folder's date is the day of delivery. The time in a name is the end of the five minutes (60 for the
+classic balancer) that the file covers. {total}
 
 `A` is `AWSLogs/{account}/elasticloadbalancing/{region}/2026/11`, `B` is `{account}_elasticloadbalancing_{region}`.
 
@@ -610,7 +610,7 @@ classic balancer's) that the file covers. {total}
 
 ## `unreadable/`
 
-Each has an application balancer's name, and holds some log lines that must not be counted, not even the readable ones.
+Each has an application balancer's name. None of its log lines may be counted, not even the readable ones.
 
 | file | shows |
 |---|---|
@@ -651,7 +651,7 @@ def log_files():
                 "events of the same five minutes from the other node, 34 fields",
                 beacons(rng(2), at("2026-11-20T10:00:00"), 30, fields=34))
     yield entry(key(EVENTS, "20261120T1010Z", "10.0.1.7", "29303142"),
-                "events with odd parameters: doubled, empty, encoded, no numbers, no URI",
+                "events with odd parameters: repeated, empty, encoded, not numbers, not a URI",
                 [beacon(rng(f"odd {i}"), at("2026-11-20T10:05:00") + timedelta(seconds=10 * i), query)
                  for i, query in enumerate(ODD_PARAMETERS)])
     yield entry(key(SHOP, "20261120T1005Z", "10.0.1.7", "b3c4d5e6"),
@@ -682,7 +682,7 @@ def log_files():
                 "the last line has no line end",
                 beacons(rng(11), at("2026-11-20T12:05:00"), 12), last_end=False)
     yield entry(key(SHOP, "20261120T1215Z", "10.0.1.7", "4c5d6e7f"),
-                "lines that are no log lines, and log lines that look as bad",
+                "lines that are not log lines, and log lines that look similar",
                 no_log_lines(rng(12), at("2026-11-20T12:10:00")))
     yield entry(key(SHOP, "20261120T1220Z", "10.0.1.7", "5d6e7f80"), "gzip with no lines", [])
     yield entry(key(SHOP, "20261120T1225Z", "10.0.1.7", "6e7f8091"), "zero bytes, under a name that ends in `.gz`",
@@ -705,12 +705,12 @@ def log_files():
     late = [beacon(rng(18), at("2026-11-20T22:10:00"), "e=purchase&uid=u42&c=DE&amt=99.75&p=web"),
             beacon(rng(19), at("2026-11-20T23:59:59"), "e=view&uid=u43&c=FR&p=ios")]
     yield entry(key(EVENTS, "20261121T0005Z", "10.0.1.7", "c4d5e6f8"),
-                "events of the 21st, and two late ones of the 20th; not in the order of time",
+                "events of the 21st, and two late ones of the 20th; not ordered by time",
                 beacons(rng(20), at("2026-11-21T00:00:00"), 20) + late)
     yield entry(key(SHOP, "20261121T0940Z", "10.0.2.9", "d5e6f709"),
                 "pages and API calls of the 21st, 36 fields",
                 pages(rng(21), at("2026-11-21T09:35:00"), 25, fields=36))
-    yield entry("logs/exports/export-1.txt", "a gzipped log of an application balancer whose name says nothing",
+    yield entry("logs/exports/export-1.txt", "a gzipped log of an application balancer, with a name that does not tell the format",
                 beacons(rng(22), at("2026-11-21T08:00:00"), 10))
     yield entry(f"logs/AWSLogs/{ACCOUNT}/ELBAccessLogTestFile", "not a log file: left out by its name",
                 ["Enable AccessLogs for ELB: shop at 2026-11-20T09:58:12.345Z"], kind=None, pack=bytes)
@@ -721,8 +721,8 @@ def unreadable_files():
     for minute, (tag, shows, damage) in enumerate([
         ("truncated", "cut in the middle", truncated),
         ("corrupt", "one byte of the deflate stream changed: inflating fails", corrupt),
-        ("badcrc", "the text is whole, the checksum at the end is not its own", bad_crc),
-        ("trailing-garbage", "a whole member, then bytes that are no gzip", trailing_garbage),
+        ("badcrc", "the text is complete, but the checksum at the end is wrong", bad_crc),
+        ("trailing-garbage", "a complete member, then bytes that are not gzip", trailing_garbage),
     ]):
         end = f"20261120T13{5 * minute + 5:02}Z"
         name = Path(key(EVENTS, end, "10.0.1.7", tag)).name
@@ -760,7 +760,7 @@ def main():
         region=REGION,
         logs="\n".join(rows),
         unreadable="\n".join(damaged),
-        total=f"In all {total[0]} lines: {total[1]} log lines, {total[2]} rejected.",
+        total=f"{total[0]} lines in total: {total[1]} log lines, {total[2]} rejected.",
     )
     write("README.md", page.encode())
 
