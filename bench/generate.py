@@ -203,12 +203,12 @@ def jobs(out, seed, size, files, whole_hour, five_minutes):
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("out", type=Path, help="a folder; it is made if it does not exist")
+    arguments.add_argument("out", type=Path, help="output folder, created if missing")
     arguments.add_argument("--seed", type=int, default=1)
-    arguments.add_argument("--bytes", type=float, default=1.2e9, help="of text, in all files together")
+    arguments.add_argument("--bytes", type=float, default=1.2e9, help="bytes of text in all files together")
     arguments.add_argument("--files", type=int, default=8)
     spans = arguments.add_mutually_exclusive_group()
-    spans.add_argument("--whole-hour", action="store_true", help="every file spans the hour, not its own part of it")
+    spans.add_argument("--whole-hour", action="store_true", help="every file spans the whole hour, not a part of it")
     spans.add_argument("--five-minutes", action="store_true", help="every file spans the five minutes of its name")
     given = arguments.parse_args()
 

@@ -73,8 +73,8 @@ EVENT = {
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bootstrap", type=Path, help="the function's program")
-    parser.add_argument("--starts", type=int, default=20, help="cold starts")
-    parser.add_argument("--invocations", type=int, default=500, help="of a warm function")
+    parser.add_argument("--starts", type=int, default=20, help="number of cold starts")
+    parser.add_argument("--invocations", type=int, default=500, help="number of invocations of a warm function")
     arguments = parser.parse_args()
 
     machine = machine_of(arguments.bootstrap)
@@ -92,7 +92,7 @@ def machine_of(program):
     with open(program, "rb") as file:
         head = file.read(20)
     if head[:4] != b"\x7fELF":
-        sys.exit(f"{program} is no program for Linux")
+        sys.exit(f"{program} is not a Linux program")
     return MACHINES.get(int.from_bytes(head[18:20], "little"), "unknown")
 
 

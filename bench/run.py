@@ -29,20 +29,20 @@ ROUNDS_OF_A_PAGE_MIN = 3
 def options():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument(
-        "--only", help=f"programs of the main table, or scenarios: {', '.join(page.TABLES)}; with commas between"
+        "--only", help=f"programs of the main table, or scenarios: {', '.join(page.TABLES)}; separated by commas"
     )
     arguments.add_argument("--rounds", type=int, default=5, help="0 only compares the results")
     arguments.add_argument(
-        "--data", type=Path, help="other logs than the generated ones, for what is measured over the hour"
+        "--data", type=Path, help="logs to use instead of the generated hour"
     )
     arguments.add_argument(
-        "--bytes", type=float, default=TEXT_BYTES, help="of text to generate; others than the default's are for trials"
+        "--bytes", type=float, default=TEXT_BYTES, help="bytes of text to generate; use other values than the default only for trials"
     )
     arguments.add_argument(
         "--binary", type=Path, help="a folder with logmill and gunzip, instead of a build"
     )
     arguments.add_argument(
-        "--against", type=Path, help="such a folder of another build, to alternate with the first"
+        "--against", type=Path, help="a folder of another build, to alternate with the first"
     )
     arguments.add_argument("--output", type=Path, help="the folder for the page, instead of docs/")
     return arguments.parse_args()

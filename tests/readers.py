@@ -188,8 +188,8 @@ def check_types(checks, name, schema):
         expected = expected | (dict(is_other=BOOLEAN) if keys else {})
         checks.equal(f"{name}: the documented columns and types", got, expected)
     wrong = [f"{column}: {type}" for column, type in got.items() if not is_portable(type)]
-    wrong += ["the partition is no date"] if got["date"] != DATE else []
-    checks.check(f"{name}: types that every engine has", wrong)
+    wrong += ["the partition is not a date"] if got["date"] != DATE else []
+    checks.check(f"{name}: types that every engine supports", wrong)
 
 
 def is_portable(type):
@@ -216,7 +216,7 @@ class DataFile:
 
 def check_files_exist(checks, folder, files):
     wrong = [f.path for f in files if f.on_disk.stat().st_size != f.bytes]
-    checks.check(f"{folder.name}: {len(files)} files, of the size that the log says", wrong)
+    checks.check(f"{folder.name}: {len(files)} files, of the size in the log", wrong)
     checks.check(f"{folder.name}: none under a hidden name", [f.path for f in files if f.path.startswith("_") or "/_" in f.path])
 
 
@@ -225,10 +225,10 @@ def check_statistics(checks, name, files):
     wrong = []
     for file in files:
         if file.add["num_records"] != file.rows.num_rows:
-            wrong.append(f"{file.path}: {file.add['num_records']} records, and there are {file.rows.num_rows}")
+            wrong.append(f"{file.path}: {file.add['num_records']} records in the log, {file.rows.num_rows} in the file")
         for column in list(file.rows.schema)[:COLUMNS_WITH_STATISTICS]:
             wrong += [f"{file.path}: {column.name} {problem}" for problem in wrong_statistics(file, column)]
-    checks.check(f"{name}: statistics of every column that has an order", wrong)
+    checks.check(f"{name}: statistics of every ordered column", wrong)
 
 
 def wrong_statistics(file, column):

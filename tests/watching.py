@@ -91,15 +91,15 @@ class Watch:
 def check_watch(checks, watch, history):
     reader, totals = type(watch.reader).__name__, watch.totals
     seen = Counter(totals)
-    checks.check(f"{watch.table}: {reader} looked {len(totals)} times without a failure", watch.failures)
+    checks.check(f"{watch.table}: {reader} read {len(totals)} times without a failure", watch.failures)
     known = set(history.totals)
     foreign = [f"{total}: {count} times" for total, count in seen.items() if total not in known]
-    checks.check(f"{watch.table}: {reader} saw {len(seen)} totals, each of which some version had", foreign)
+    checks.check(f"{watch.table}: {reader} saw {len(seen)} totals, each of some version", foreign)
     back = [f"{after} after {before}" for before, after in zip(totals, totals[1:]) if after < before]
     checks.check(f"{watch.table}: {reader} never saw an older version after a newer one", back)
     checks.equal(f"{watch.table}: {reader} saw the last version", totals[-1:], history.totals[-1:])
     few = [] if len(totals) >= FEWEST_LOOKS and len(seen) > 1 else [f"{len(totals)} looks, {len(seen)} totals"]
-    checks.check(f"{watch.table}: {reader} looked often enough to see it change", few)
+    checks.check(f"{watch.table}: {reader} read often enough to see changes", few)
 
 
 # ---- expected results ------------------------------------------------------------------------------------------------
@@ -122,12 +122,12 @@ class History:
                 if "remove" in action:
                     path = action["remove"]["path"]
                     if live.pop(path, None) is None:
-                        self.problems.append(f"version {version} removes what is not there: {path}")
+                        self.problems.append(f"version {version} removes a file that is not in the table: {path}")
             for action in actions:
                 if "add" in action:
                     path = action["add"]["path"]
                     if path in live:
-                        self.problems.append(f"version {version} adds what is there: {path}")
+                        self.problems.append(f"version {version} adds a file that is already in the table: {path}")
                     live[path] = self.file_total(action["add"])
                 if action.get("commitInfo", {}).get("operation") == "OPTIMIZE":
                     self.packings += 1
@@ -152,7 +152,7 @@ class History:
                 self.known[path] = total(pyarrow.parquet.read_table(file, columns=[TABLES[self.table]])[0])
             said = json.loads(add["stats"])["numRecords"]
             if said != self.known[path][0]:
-                self.problems.append(f"{path} is said to have {said} rows: {self.known[path][0]}")
+                self.problems.append(f"{path}: the log says {said} rows, the file has {self.known[path][0]}")
         return self.known[path]
 
     def ledger(self, version):
@@ -175,7 +175,7 @@ class History:
 def check_history(checks, history):
     name = f"{history.table}: {len(history.versions)} versions"
     checks.equal(f"{name}, {history.packings} of them packings, none missing", history.versions, list(range(len(history.versions))))
-    checks.check(f"{name}, each made from the one before it", history.problems)
+    checks.check(f"{name}, each based on the one before it", history.problems)
     lines = [total[LINES[history.table]] for total in history.totals]
     other = [f"{got} lines of {files} log files with {expected}" for got, (expected, files) in zip(lines, history.counted) if got != expected]
     checks.check(f"{name}, each with the lines of the log files in its ledger, at last {history.counted[-1][1]}", other)

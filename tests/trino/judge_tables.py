@@ -126,7 +126,7 @@ def check_steps(checks, trino, logmill, logs, folder):
 def check_types(checks, trino):
     answer = delta(trino, "SELECT * FROM activity LIMIT 1")
     got = dict(zip(answer.columns, answer.types))
-    checks.check("types are those documented", [f"{name}: {got.get(name)}" for name in TYPES if got.get(name) != TYPES[name]])
+    checks.check("types are as documented", [f"{name}: {got.get(name)}" for name in TYPES if got.get(name) != TYPES[name]])
 
 
 def check_pruning(checks, trino):
@@ -200,7 +200,7 @@ def check_sketches(checks, trino):
     """Compares estimates from the table with Trino's own sketches over the raw logs."""
     mine = delta(trino, OF_ROLLUP).rows
     raws = trino.query(OF_RAW, schema="raw").rows
-    checks.check(f"unique users of {len(raws)} days and events: the table's sketches say what Trino's own do",
+    checks.check(f"unique users of {len(raws)} days and events: the table's sketches estimate the same as Trino's own",
                  [f"{one}, Trino {other}" for one, other in zip(mine, raws) if one != other] + ([] if len(mine) == len(raws) else ["rows"]))
     bytes_of = "to_hex(cast(merge(cast(users AS HyperLogLog)) AS varbinary))"
     mine = delta(trino, f"SELECT event, {bytes_of} FROM activity GROUP BY 1 ORDER BY 1").rows
@@ -220,7 +220,7 @@ def check_sketches(checks, trino):
         print(f"        {q:<9}  {exact[min(len(exact) - 1, int(q * len(exact)))]:<8.4g}  {ours:<8.4g}  {trinos:<8.4g}  {errors[0]:.5f}  {errors[1]:.5f}")
         if errors[0] > max(2 * errors[1], 0.005):
             wrong.append(f"{q}: {errors[0]} off, Trino's {errors[1]}")
-    checks.check("quantiles of merged t-digests are about as near to the true ones as Trino's own", wrong)
+    checks.check("quantiles of merged t-digests are about as exact as Trino's own", wrong)
 
 
 def rank_error(values, q, value):
@@ -259,7 +259,7 @@ def tell_cost(checks, trino):
         print(f"        events and users by day, over the {name}: {cost[name][0]:.2f} s, {cost[name][1]} bytes read")
     ratios = [cost["raw logs"][n] / max(cost["rollup"][n], 1e-9) for n in (0, 1)]
     print(f"        the raw logs take {ratios[0]:.1f} times as long, and {ratios[1]:.1f} times the bytes")
-    checks.check("the rollup is cheaper to ask than the raw logs", [] if ratios[1] > 1 else [f"{ratios}"])
+    checks.check("the rollup is cheaper to query than the raw logs", [] if ratios[1] > 1 else [f"{ratios}"])
 
 
 if __name__ == "__main__":

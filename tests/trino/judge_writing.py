@@ -71,7 +71,7 @@ def watch(checks, binary, folder, reader):
     watches = watching.watch([reader], lambda: write(logmill, folder, folder / f"logs-{reader.catalog}"))
     print(f"        {reader.tables.replace(str(folder), '…')}: written in {time.monotonic() - begun:.0f} s")
     histories = watching.check(checks, reader.tables, watches)
-    checks.check("every table was packed meanwhile", [history.table for history in histories if not history.packings])
+    checks.check("every table was packed while it was read", [history.table for history in histories if not history.packings])
     for table in ROLLUPS:
         check_rows(checks, reader.ask, logmill, table, f"below {reader.tables.replace(str(folder), '…')}")
 

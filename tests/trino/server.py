@@ -123,7 +123,7 @@ def java(least):
         if version and int(version[1]) >= least and Path(home, "bin", "java").exists():
             versions.setdefault(int(version[1]), Path(home, "bin", "java"))
     if not versions:
-        raise SystemExit(f"there is no Java {least} here, nor a newer one: set JAVA_HOME, or install it below /usr/lib/jvm")
+        raise SystemExit(f"Java {least} or newer not found: set JAVA_HOME, or install it under /usr/lib/jvm")
     return versions[min(versions)]
 
 
