@@ -2,7 +2,7 @@
 
 from html import escape
 
-WIDTH, LABELS, VALUES = 760, 250, 60  # in pixels; the bars are between the names and room for the last value
+WIDTH, LABELS, VALUES = 760, 250, 60  # in pixels; the bars are between the names and the space for the last value
 BAR, ROW, TOP, BOTTOM = 20, 32, 58, 18
 
 STYLE = """
@@ -24,7 +24,7 @@ STYLE = """
 
 
 def bars(values, title="CPU seconds, relative to decompression alone", own="logmill", line=1.0):
-    """A bar for each name and value, and a line across all of them."""
+    """A bar for each name and value, and a vertical line across all bars."""
     most = max(line, *(value for _, value in values))
     scale = (WIDTH - LABELS - VALUES) / most
     height = TOP + ROW * len(values) + BOTTOM

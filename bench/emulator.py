@@ -3,8 +3,8 @@
 
     python3 bench/emulator.py FOLDER
 
-puts the folder's log files into the bucket `logs`, makes a bucket `tables`, prints the variables of the environment that
-lead to it, as JSON, and goes on until its standard input ends.
+puts the folder's log files into the bucket `logs`, creates a bucket `tables`, prints the environment variables for clients
+as JSON, and runs until its standard input ends.
 """
 
 import json
@@ -24,7 +24,7 @@ REQUIREMENTS = PROJECT / "tests/requirements.txt"
 
 
 def in_venv():
-    """Goes on in an environment with the emulator, which is made if the requirements have changed."""
+    """Restarts this script in a virtual environment with the emulator. Recreates the environment if the requirements have changed."""
     if Path(sys.prefix) == VENV:
         return
     wanted, made_from = REQUIREMENTS.read_text(), VENV / "requirements.txt"

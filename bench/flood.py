@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""What a flood of group keys costs: one hour's log file with so many keys, staged and then committed, each by a process of its own.
+"""Measures a flood of group keys: one hour's log file with many keys, staged and then committed, each in a separate process.
 
     python3 bench/flood.py LOGMILL [LOGMILL…] [--quick] [--minutes 10]
 
-prints a table for each program: memory and time of the process that stages, bytes staged, memory and time of the process that commits,
-and of a commit of one line more. To compare with another version, build its program and name it too. Linux only.
+prints a table for each program: memory and time of staging, bytes staged, memory and time of the commit, and of a second commit
+of one line. To compare versions, pass several programs. Linux only.
 """
 
 import argparse
@@ -62,7 +62,7 @@ def row(program, folder, keys, size, sketches, patience):
     (place / "rollups" / "keys.sql").write_text(
         f"SELECT date_trunc('hour', from_iso8601_timestamp(time)) AS hour, user_agent, {columns} FROM alb_access_logs GROUP BY 1, 2"
     )
-    # The table exists before, so that its lease can be held.
+    # The table is created first, so that its lease can be held.
     write(place / "first", 1, 1, 30)
     cost(program, place, "first", patience)
     write(place / "flood", 2, keys, size)
@@ -91,13 +91,13 @@ def write(logs, node, keys, size):
     logs.mkdir()
     with open(logs / NAME.format(node=node), "w") as out:
         for number in range(keys):
-            # Keys of no order that compress badly.
+            # Unordered keys that compress badly.
             key = os.urandom(size // 2).hex() if size > 1000 else f"{number * 2654435761 % 2**64:020x}{node:010}"
             out.write(LINE.format(minute=number % 60, key=key))
 
 
 def cost(program, place, logs, patience, until_staged=False):
-    """Seconds and peak memory of a run; until its log file is staged, if it can't commit."""
+    """Seconds and peak memory of a run, or until its log file is staged if it can't commit."""
     began = time.monotonic()
     with open(place / "log", "w+b") as log:
         child = subprocess.Popen(
@@ -124,7 +124,7 @@ def cost(program, place, logs, patience, until_staged=False):
 
 
 def memory(pid):
-    """The most memory that a process has had, in MB."""
+    """The peak memory of a process, in MB."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:

@@ -3,10 +3,10 @@
 
     python3 bench/generate.py OUT [--seed N] [--bytes 1.2e9] [--files 8] [--whole-hour | --five-minutes]
 
-Every line has 30 fields and is one event, `GET /e?e=…&uid=…&c=…&amt=…&p=…`: some 750 bytes of text, of which
-gzip leaves a sixth. The lines of a file ascend in time. Together the files hold one hour; each file has its own
-part of it, or with --whole-hour all of it, as if each came from another node. With --five-minutes each file spans
-the five minutes that its name ends, as a balancer's do that has many nodes.
+Every line has 30 fields and is one event, `GET /e?e=…&uid=…&c=…&amt=…&p=…`: about 750 bytes of text, which gzip
+compresses to a sixth. The lines of a file ascend in time. Together the files cover one hour. Each file has its own
+part of it or, with --whole-hour, all of it, as if each came from another node. With --five-minutes each file covers
+the five minutes before the time in its name, as with a load balancer of many nodes.
 
 The same arguments give the same text. Python 3.11, standard library only.
 """
@@ -22,13 +22,13 @@ from pathlib import Path
 
 START = datetime(2026, 11, 20, 10, tzinfo=timezone.utc)
 HOUR_US = 3_600_000_000
-INTERVAL_US = 300_000_000  # a balancer's nodes write a log file each so often
+INTERVAL_US = 300_000_000  # how often each node of a load balancer writes a log file
 
-# The mean length of a line, line end included, measured on what this script writes. It only turns --bytes into
-# a number of lines, so if it is wrong the files are a little larger or smaller than asked for.
+# The mean length of a line including its line end, measured on this script's output. It only converts --bytes to
+# a number of lines, so an error makes the files a little larger or smaller than requested.
 LINE_BYTES = 770
 
-BATCH_LINES = 20_000  # drawn, formatted and compressed at once: some 15 MB of text
+BATCH_LINES = 20_000  # drawn, formatted and compressed at once: about 15 MB of text
 
 EVENTS = "view click scroll search impression add_to_cart login checkout purchase share signup refund".split()
 COUNTRIES = (
@@ -37,7 +37,7 @@ COUNTRIES = (
 ).split()
 SECTIONS = "home garden kitchen shoes sports toys books music travel office pets beauty".split()
 
-# Shares in per mille. The tail is what makes the number of groups: each of these statuses of each event and country.
+# Shares in per mille. The tail determines the number of groups: each of these statuses for each event and country.
 STATUSES = {"204": 831, "200": 130, "400": 12, "403": 5, "404": 8, "429": 6, "500": 3, "502": 2, "503": 2, "504": 1}
 
 USERS = 200_000
@@ -72,8 +72,8 @@ def zipf(count, exponent):
 def people(seed):
     """All users: each has one address, one country and one user agent, as parts of a line.
 
-    The parts are strings so that a line is put together from few pieces. Addresses are from a range that no host
-    on the internet has.
+    The parts are strings, so that few pieces make a line. Addresses are from a range that is not used on the
+    internet.
     """
     rng = random.Random(f"{seed} people")
     countries = rng.choices(COUNTRIES, cum_weights=zipf(len(COUNTRIES), 1.0), k=USERS)
@@ -86,7 +86,7 @@ def people(seed):
 
 
 class Pools:
-    """What lines are drawn from. It is the same for all files, and made once per process."""
+    """The values that lines are drawn from. They are the same for all files, and created once per process."""
 
     def __init__(self, seed):
         rng = random.Random(f"{seed} pools")
@@ -99,7 +99,7 @@ class Pools:
         self.answers, self.answer_weights = self._answers(rng)
 
     def _answers(self, rng):
-        """The three times and the status codes as they stand in the line, and how often each occurs."""
+        """The three times and the status codes as written in the line, and how often each occurs."""
         answers, weights = [], []
         for status, share in STATUSES.items():
             variants = 8 * share
@@ -118,7 +118,7 @@ class Pools:
 
 
 def each_second():
-    """Each second of the hour as the log writes it: in times, and in trace ids."""
+    """Each second of the hour, formatted for times and for trace ids."""
     moments = (START + timedelta(seconds=second) for second in range(HOUR_US // 1_000_000))
     return [(moment.strftime("%Y-%m-%dT%H:%M:%S."), f"{int(moment.timestamp()):08x}") for moment in moments]
 
@@ -176,7 +176,7 @@ def write_file(job):
     with open(path, "wb") as file:
         for first in range(0, count, BATCH_LINES):
             lines = range(first, min(first + BATCH_LINES, count))
-            # Each line falls somewhere into its own share of the time: ascending without sorting.
+            # Each line is at a random place in its own share of the time, so lines ascend without sorting.
             offsets = [begin_us + int((line + part) * step) for line, part in zip(lines, iter(rng.random, None))]
             text = batch(rng, offsets)
             text_bytes += len(text)
@@ -192,7 +192,7 @@ def jobs(out, seed, size, files, whole_hour, five_minutes):
         if five_minutes:
             begin, span = begin // INTERVAL_US * INTERVAL_US, INTERVAL_US
         minutes = -(-(begin + span) // 60_000_000)
-        end = START + timedelta(minutes=-(-minutes // 5) * 5)  # the balancer's intervals are of five minutes
+        end = START + timedelta(minutes=-(-minutes // 5) * 5)  # the load balancer's intervals are five minutes
         tag = f"{random.Random(f'{seed} name {number}').getrandbits(32):08x}"
         node = f"10.0.{1 + number % 3}.{5 + number // 3 % 250}"
         balancer = f"{ACCOUNT}_elasticloadbalancing_{REGION}_app.{BALANCER}.{BALANCER_ID}"
@@ -203,12 +203,12 @@ def jobs(out, seed, size, files, whole_hour, five_minutes):
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("out", type=Path, help="a folder; it is made if it does not exist")
+    arguments.add_argument("out", type=Path, help="output folder, created if missing")
     arguments.add_argument("--seed", type=int, default=1)
-    arguments.add_argument("--bytes", type=float, default=1.2e9, help="of text, in all files together")
+    arguments.add_argument("--bytes", type=float, default=1.2e9, help="bytes of text in all files together")
     arguments.add_argument("--files", type=int, default=8)
     spans = arguments.add_mutually_exclusive_group()
-    spans.add_argument("--whole-hour", action="store_true", help="every file spans the hour, not its own part of it")
+    spans.add_argument("--whole-hour", action="store_true", help="every file spans the whole hour, not a part of it")
     spans.add_argument("--five-minutes", action="store_true", help="every file spans the five minutes of its name")
     given = arguments.parse_args()
 

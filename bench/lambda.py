@@ -4,10 +4,11 @@
     AWS_LC_SYS_NO_JITTER_ENTROPY=1 cargo build --profile lambda -p lambda-dispatch
     python3 bench/lambda.py TARGET/lambda/lambda-dispatch [--starts 20] [--invocations 500]
 
-It runs under Lambda's runtime API, and sends to SQS or to a worker; all three are servers of this script, the latter two
-with TLS, whose certificate is made by `openssl`. They answer at once, so the times are the function's own and the
-kernel's: in a region, each answer of SQS takes some milliseconds more. CPU time is told because Lambda gives a function
-of 128 MB a fourteenth of a CPU. Of a program for another machine only the size is told. Python 3.11, standard library only.
+It runs under Lambda's runtime API, and sends to SQS or to a worker. All three are servers of this script; the latter two
+use TLS with a certificate from `openssl`. They answer at once, so the times are those of the function and the
+kernel: in AWS, each response of SQS takes some milliseconds more. CPU time is reported because Lambda gives a function
+of 128 MB a fourteenth of a CPU. For a program of another architecture, only the size is reported. Python 3.11, standard
+library only.
 """
 
 import argparse
@@ -28,13 +29,13 @@ import time
 import zipfile
 from pathlib import Path
 
-# What ELF calls a machine.
+# ELF's machine numbers.
 MACHINES = {0x3E: "x86_64", 0xB7: "aarch64"}
 
-# Roots as a function finds them: reading some 140 of them is a part of its start.
+# Root certificates as a function finds them: reading about 140 of them is part of its start.
 SYSTEM_ROOTS = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"]
 
-# Seconds that anything may take.
+# Timeout of every step, in seconds.
 PATIENCE = 30
 
 EVENT = {
@@ -72,8 +73,8 @@ EVENT = {
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bootstrap", type=Path, help="the function's program")
-    parser.add_argument("--starts", type=int, default=20, help="cold starts")
-    parser.add_argument("--invocations", type=int, default=500, help="of a warm function")
+    parser.add_argument("--starts", type=int, default=20, help="number of cold starts")
+    parser.add_argument("--invocations", type=int, default=500, help="number of invocations of a warm function")
     arguments = parser.parse_args()
 
     machine = machine_of(arguments.bootstrap)
@@ -91,7 +92,7 @@ def machine_of(program):
     with open(program, "rb") as file:
         head = file.read(20)
     if head[:4] != b"\x7fELF":
-        sys.exit(f"{program} is no program for Linux")
+        sys.exit(f"{program} is not a Linux program")
     return MACHINES.get(int.from_bytes(head[18:20], "little"), "unknown")
 
 
@@ -118,10 +119,10 @@ def figures(cold, warm):
     polled, polled_cpu, answered, answered_cpu = zip(*cold)
     return {
         "start to first poll, median": milliseconds(statistics.median(polled)),
-        "start to first poll, most": milliseconds(max(polled)),
+        "start to first poll, maximum": milliseconds(max(polled)),
         "CPU until then, median": milliseconds(statistics.median(polled_cpu)),
         "start to first answer, median": milliseconds(statistics.median(answered)),
-        "start to first answer, most": milliseconds(max(answered)),
+        "start to first answer, maximum": milliseconds(max(answered)),
         "CPU since the poll, median": milliseconds(statistics.median(answered_cpu)),
         "warm invocation, median": milliseconds(statistics.median(warm.times)),
         "warm invocation, p99": milliseconds(statistics.quantiles(warm.times, n=100)[98]),
@@ -135,7 +136,7 @@ def milliseconds(seconds):
 
 
 def print_table(rows):
-    width = max(map(len, rows))  # a size is the same for all
+    width = max(map(len, rows))  # the size is the same for all targets
     for at, row in enumerate(rows):
         print("| " + " | ".join([*row, *[""] * (width - len(row))]) + " |")
         if at == 0:
@@ -143,7 +144,7 @@ def print_table(rows):
 
 
 class Certificate:
-    """For 127.0.0.1, among the roots that any machine has."""
+    """A certificate for 127.0.0.1, and a file with it and this machine's root certificates."""
 
     def __init__(self, folder):
         self.key, self.certificate, self.roots = (folder / name for name in ("key.pem", "certificate.pem", "roots.pem"))
@@ -166,7 +167,7 @@ class Certificate:
 
 
 class Server:
-    """HTTP/1.1 over connections that are kept. `answer` gets the path and the body, and returns headers and a body."""
+    """HTTP/1.1 with keep-alive. `answer` gets the path and the body, and returns headers and a body."""
 
     def __init__(self, answer, context=None):
         self.answer = answer
@@ -193,7 +194,7 @@ class Server:
                     head = "\r\n".join(["HTTP/1.1 200 OK", *lines, f"Content-Length: {len(body)}", "", ""])
                     connection.sendall(head.encode() + body)
         except (OSError, NothingMore):
-            pass  # the function is gone
+            pass  # the function has ended
 
 
 class NothingMore(Exception):
@@ -251,7 +252,7 @@ class Worker:
 
 
 class Function:
-    """The function in a process of its own, under a runtime API of its own."""
+    """The function in a separate process, with its own runtime API."""
 
     def __init__(self, bootstrap, target):
         self.events = queue.Queue()
@@ -295,7 +296,7 @@ class Function:
         }, event
 
     def invoke(self):
-        """Returns when it was answered. The function has asked for an event before."""
+        """Returns when the event was answered. The function must have polled for an event before."""
         self.events.put(json.dumps(EVENT).encode())
         at, path, body = self.answered.get(timeout=PATIENCE)
         if not path.endswith("/response") or json.loads(body)["sent"] != 1:
@@ -329,7 +330,7 @@ class Function:
         return Warm(times, cpu, int(peak.split()[1]) * 1024)
 
     def cpu(self):
-        """CPU seconds so far: of all threads, where `stat` has them in steps of 10 ms only."""
+        """CPU seconds of all threads so far; `stat` has them only in steps of 10 ms."""
         tasks = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
         return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 

@@ -1,4 +1,4 @@
-"""On what, and with what, something was measured."""
+"""The machine and the versions of a measurement."""
 
 import datetime
 import os
@@ -12,7 +12,7 @@ PAGE = ["docs/performance.md", "docs/performance.svg"]  # written by the benchma
 
 
 def said_by(*command):
-    """The first line that a command says; nothing if there is no such command."""
+    """The first line of a command's output; nothing if the command does not exist."""
     try:
         said = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.splitlines()
     except (OSError, subprocess.CalledProcessError):
@@ -35,7 +35,7 @@ def crate(name):
 
 
 def version(package, requirements):
-    """The version of a Python package that is asked for in a file of the repository."""
+    """The version of a Python package in a requirements file of the repository."""
     lines = (REPOSITORY / requirements).read_text().splitlines()
     return next((line.split("==")[1] for line in lines if line.startswith(f"{package}==")), "unknown")
 
@@ -58,7 +58,7 @@ def logmill(built, built_here):
 
 
 def facts(built, built_here):
-    """Lines of a table: what, and which."""
+    """Rows of a table: name and value."""
     memory_kb = from_proc("/proc/meminfo", "MemTotal").removesuffix(" kB")
     return {
         "measured on": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),

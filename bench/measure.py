@@ -1,4 +1,4 @@
-"""Runs programs and says what they cost."""
+"""Runs programs and measures their costs."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-KEPT_CLEAN = {"PYTHONDONTWRITEBYTECODE": "1"}  # the repository
+KEPT_CLEAN = {"PYTHONDONTWRITEBYTECODE": "1"}  # no bytecode files in the repository
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Cost:
 
 @dataclass
 class Figure:
-    """A median, and the least and the most of all rounds."""
+    """The median, minimum and maximum of all rounds."""
 
     median: float
     least: float
@@ -42,13 +42,13 @@ def figure(costs, of):
 
 
 def ratio(costs, others, of):
-    """The ratio of the medians; the least and the most ratio that a single round has."""
+    """The ratio of the medians, and the minimum and maximum ratio of a single round."""
     each = [getattr(one, of) / getattr(other, of) for one, other in zip(costs, others)]
     return Figure(figure(costs, of).median / figure(others, of).median, min(each), max(each))
 
 
 def run(command, folder, cwd=None, env=None):
-    """Runs the command to its end and returns what it cost; the end of this program if it fails."""
+    """Runs the command and returns its costs. If it fails, exits."""
     log = folder / "log"
     with open(log, "wb") as output:
         began = time.monotonic()
@@ -66,12 +66,12 @@ def run(command, folder, cwd=None, env=None):
     if child.returncode != 0:
         text = log.read_text(errors="replace")
         sys.exit(f"{text[-4000:]}\nexit code {child.returncode}: {' '.join(child.args)[:1000]}")
-    unit = 1 if platform.system() == "Darwin" else 1024  # of ru_maxrss
+    unit = 1 if platform.system() == "Darwin" else 1024  # unit of ru_maxrss
     return Cost(usage.ru_utime + usage.ru_stime, wall_s, usage.ru_maxrss * unit / 1e6)
 
 
 def in_fresh_folder(program, target, keep=None):
-    """Runs the program once in a folder of its own, which goes afterwards. With a folder `keep`, returns its results there."""
+    """Runs the program once in a temporary folder. With a folder `keep`, moves its results there and returns them."""
     kept = {}
     with tempfile.TemporaryDirectory(prefix="bench-", dir=target) as folder:
         out = Path(folder)
@@ -84,7 +84,7 @@ def in_fresh_folder(program, target, keep=None):
 
 
 def in_turn(programs, rounds, target, say):
-    """A B C A B C, so that a slow minute of the machine falls on all of them. Returns the costs by name."""
+    """Runs A B C A B C, so that a slow minute of the machine affects all of them. Returns the costs by name."""
     costs = {program.name: [] for program in programs}
     for number in range(1, rounds + 1):
         for program in programs:

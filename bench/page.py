@@ -1,4 +1,4 @@
-"""Costs as tables of Markdown, and the page of all of them, from page.md."""
+"""Formats costs as Markdown tables, and fills page.md with them."""
 
 import gzip
 import zlib
@@ -11,7 +11,7 @@ import machine
 from measure import Figure, figure, ratio
 from programs import BENCH, THREADS
 
-# What a number is measured against: now to reach, and the aim.
+# Each figure's current target and long-term goal.
 GOALS = {
     "whole job ÷ decompression alone": ("1.25", "below 1.0"),
     "chDB ÷ logmill": ("2", "3"),
@@ -26,7 +26,7 @@ GOALS = {
 
 @dataclass
 class Size:
-    """Of a set of log files."""
+    """The size of a set of log files."""
 
     files: int
     packed_bytes: int
@@ -51,18 +51,18 @@ def size(logs):
 
 @dataclass
 class Measured:
-    """A scenario, and what has come of it."""
+    """A scenario and its results."""
 
     scenario: object
-    counted: dict  # of each table: its groups and lines
-    costs: dict  # of each program, by name
+    counted: dict  # groups and lines, by table
+    costs: dict  # costs, by program
     size: Size
 
     def __getitem__(self, name):
         return self.costs[name]
 
     def table(self):
-        """A line for each program; as a multiple of the floor, if that is among them."""
+        """A row for each program, with its multiple of the floor if that was measured."""
         lines = [
             "| program | CPU s | wall s | peak MB | × decompression | MB/s of text per core |",
             "|---|--:|--:|--:|--:|--:|",
@@ -95,7 +95,7 @@ def five(measured):
 
 def thread_scaling(measured):
     if measured is None:
-        return "Not measured: this machine has but one CPU."
+        return "Not measured: this machine has only one CPU."
     lines = ["| | one thread, wall s | two threads, wall s | one ÷ two |", "|---|--:|--:|--:|"]
     for name, title in (("floor", "decompression alone"), ("logmill", "logmill")):
         one, two = measured[f"{name}-1"], measured[f"{name}-2"]
@@ -107,7 +107,7 @@ def thread_scaling(measured):
 
 
 def per_file(measured, name, of):
-    """Milliseconds of each log file."""
+    """Milliseconds per log file."""
     return figure(measured[name], of) * (1000 / measured.size.files)
 
 
@@ -128,7 +128,7 @@ def start_up(measured):
     return "\n".join(lines)
 
 
-# For each scenario its table.
+# The table of each scenario.
 TABLES = {
     "main": main_table,
     "whole-hour": main_table,
@@ -167,7 +167,7 @@ def goals(measured):
 
 
 def gzipped_bytes(path):
-    """How large a file is when it is sent packed."""
+    """The compressed size of a file."""
     packer, packed = zlib.compressobj(6, zlib.DEFLATED, 31), 0
     with open(path, "rb") as file:
         while chunk := file.read(1 << 20):
@@ -176,7 +176,7 @@ def gzipped_bytes(path):
 
 
 def write(folder, measured, facts, built, rounds):
-    """The page and its chart. Both are complete before the old ones go."""
+    """Writes the page and its chart. Both are complete before they replace the old ones."""
     main, filtered, small_ones = (measured[name] for name in ("main", "filtered", "small"))
     reference = main.counted["reference"]
     text = Template((BENCH / "page.md").read_text()).substitute(

@@ -1,4 +1,4 @@
-"""What must be there before anything is measured: a build, the peers, logs, and S3."""
+"""Prepares a measurement: a build, the peers, logs, and S3."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from programs import BENCH, PEERS_VENV, REPOSITORY, TARGET, Built
 
 TEXT_BYTES = 1.2e9
-SMALL_FILE_BYTES = 1.2e5  # of text; some 20 KB of gzip
+SMALL_FILE_BYTES = 1.2e5  # of text; about 20 KB of gzip
 
 
 def say(what):
@@ -20,7 +20,7 @@ def say(what):
 
 
 def build(folder):
-    """The programs in that folder or, if there is none, those of this repository."""
+    """The programs in this folder or, without a folder, a build of this repository."""
     if folder is None:
         say("building logmill")
         folder = TARGET / "release"
@@ -32,7 +32,7 @@ def build(folder):
     built = Built(folder.resolve())
     for program in (built.logmill, built.gunzip, built.stage):
         if not program.exists():
-            sys.exit(f"{program}: there is no such program")
+            sys.exit(f"{program} not found")
     return built
 
 
@@ -42,7 +42,7 @@ def _cargo(arguments, workspace, target):
 
 
 def install_peers():
-    """The venv, anew if the requirements are not those that it was made from."""
+    """Creates the virtual environment, or recreates it if the requirements have changed."""
     wanted = (BENCH / "peers/requirements.txt").read_text()
     made_from = PEERS_VENV / "requirements.txt"
     if made_from.exists() and made_from.read_text() == wanted:
@@ -56,11 +56,11 @@ def install_peers():
 
 
 def generate(folder, *arguments):
-    """The folder, with logs made by generate.py if it has none."""
+    """Generates logs in the folder if it has none. Returns the folder."""
     if any(folder.glob("*.gz")):
         return folder
     say(f"generating logs in {folder}")
-    # Under another name until it is whole, so that half a data set is never taken for one.
+    # Under a temporary name until it is complete, so that a partial data set is never used.
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     subprocess.run([sys.executable, BENCH / "generate.py", part, *map(str, arguments)], stdout=sys.stderr, check=True)
@@ -72,7 +72,7 @@ def generate(folder, *arguments):
 
 @dataclass
 class Logs:
-    """The sets of log files, each made when it is first asked for. `given` stands in for the first."""
+    """The sets of log files, each generated on first use. `given` replaces the first."""
 
     text_bytes: float = TEXT_BYTES
     given: Path | None = None
@@ -84,7 +84,7 @@ class Logs:
         return self._made("-whole-hour", "--whole-hour")
 
     def small(self):
-        """Many small log files, as many as come to the text that is asked for."""
+        """Small log files, as many as the requested amount of text needs."""
         files = max(10, round(self.text_bytes / SMALL_FILE_BYTES))
         return self._made(f"-small-{files}", "--five-minutes", "--files", files)
 
@@ -99,7 +99,7 @@ class Logs:
 
 @contextmanager
 def s3(logs):
-    """S3 on this machine, with these logs in the bucket `logs`: the variables of the environment that lead to it."""
+    """Starts S3 on this machine, with these logs in the bucket `logs`. Yields the environment variables for clients."""
     say("starting S3")
     command = [sys.executable, BENCH / "emulator.py", logs]
     environment = {**os.environ, "CARGO_TARGET_DIR": str(TARGET), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -107,7 +107,7 @@ def s3(logs):
     try:
         variables = emulator.stdout.readline()
         if not variables:
-            sys.exit("S3 could not be started")
+            sys.exit("S3 did not start")
         yield json.loads(variables)
     finally:
         emulator.stdin.close()

@@ -1,4 +1,4 @@
-"""The programs that are measured: what is run, and where its result is."""
+"""The measured programs: their commands and results."""
 
 import os
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or Path.home() / ".cache/logmil
 PEERS_VENV = TARGET / "bench-venv"
 THREADS = os.cpu_count()
 
-# What peers/check.py compares of each table: sketches as numbers.
+# The query for the values that peers/check.py compares, by table. Sketches become numbers.
 RESULTS = {
     "reference": "SELECT minute, event, country, elb_status_code, events, amount, sent_bytes, "
     "cardinality(users) AS users FROM reference",
@@ -31,9 +31,9 @@ RESULTS = {
 class Program:
     name: str  # on the command line
     title: str  # in a table
-    # The command to time, given a fresh folder to write to.
+    # The measured command, for a new output folder.
     command: Callable[[Path], list]
-    # Brings the results out of that folder: for each table a Parquet file. None if there is nothing to compare.
+    # Extracts the results from that folder as a Parquet file per table. None if there is nothing to compare.
     results: Callable[[Path], dict[str, Path]] | None = None
     cwd: Path | None = None
     env: dict = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Program:
 
 @dataclass
 class Built:
-    """A build: a folder with logmill, gunzip and stage side by side."""
+    """A build: a folder with logmill, gunzip and stage."""
 
     folder: Path
 
@@ -59,14 +59,14 @@ class Built:
 
 
 def floor(built, logs, name="floor", title="decompression alone", threads=THREADS, decoder="flate2"):
-    # From within the folder: ten thousand whole paths are longer than a command line may be.
+    # With relative names: ten thousand absolute paths are too long for a command line.
     names = sorted(path.name for path in logs.glob("*.gz"))
     command = [built.gunzip, "--threads", threads, "--decoder", decoder, *names]
     return Program(name, title, lambda _: command, cwd=logs)
 
 
 def logmill(built, logs, rollups, name="logmill", title="logmill", threads=THREADS, bucket=None, env=None):
-    """`logmill run`. Tables are in a folder or, if a bucket is given, in that, under the fresh folder's name."""
+    """`logmill run`. Tables are in the output folder or, with a bucket, in the bucket under the folder's name."""
     environment = env or {}
     tables = sorted(path.stem for path in rollups.glob("*.sql"))
     place = tables_in(bucket)
@@ -86,13 +86,13 @@ def logmill(built, logs, rollups, name="logmill", title="logmill", threads=THREA
 
 
 def stage(built, logs, rollups, name, title, bucket=None, env=None):
-    """Only the way to staging, on one thread."""
+    """Only up to staging, on one thread."""
     place = tables_in(bucket)
     return Program(name, title, lambda out: [built.stage, rollups, place(out), logs], env=env or {})
 
 
 def tables_in(bucket):
-    """Where tables are, by the fresh folder of a run."""
+    """Returns a function from a run's output folder to the location of its tables."""
     return lambda out: f"{bucket}/{out.name}" if bucket else out / "tables"
 
 
@@ -119,5 +119,5 @@ def peers(logs):
 
 
 def versions():
-    """Of each peer, as it is installed."""
+    """The installed version of each peer."""
     return dict(line.split("==") for line in (BENCH / "peers/requirements.txt").read_text().split())

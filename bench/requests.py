@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""How many requests a commit sends to S3, and what becomes of a run whose tables' bucket breaks.
+"""Measures the requests that a commit sends to S3, and how a run ends whose tables' bucket breaks.
 
     python3 bench/requests.py LOGMILL [LOGMILL…] [--minutes 5]
 
-prints, for each program, the requests of `logmill run` over one more small log file by kind, and, for a bucket that refuses its PUTs,
-the requests and the time until the run ends by itself, and the objects that stay of it. A run that has not ended after the minutes is
-killed, and the table says so. S3 is a server in this process, which answers at once. Only Python's standard library is needed.
+prints, for each program, the requests of `logmill run` over one more small log file by kind. For a bucket that refuses requests, it
+prints the requests and the time until the run ends, and the objects that are left. A run that has not ended after the minutes is
+killed, and the table says so. S3 is a server in this process that answers at once. Python's standard library only.
 """
 
 import argparse
@@ -36,7 +36,7 @@ ROLLUP = (
 
 KINDS = ("LIST", "GET", "HEAD", "PUT", "DELETE")
 
-# What breaks, by name: which requests of the tables' bucket, as a pattern of kind and key, and the answer to them.
+# The failures by name: the failing requests of the tables' bucket, as a pattern of kind and key, and the response.
 BREAKS = {
     "every PUT: 500 InternalError": ("^PUT", 500, "InternalError"),
     "every PUT: 503 SlowDown": ("^PUT", 503, "SlowDown"),
@@ -50,7 +50,7 @@ BREAKS = {
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("programs", metavar="LOGMILL", nargs="+", type=Path, help="programs to measure")
-    parser.add_argument("--break", dest="only", help="only what breaks under a name that has this in it")
+    parser.add_argument("--break", dest="only", help="only failures whose name contains this")
     parser.add_argument("--minutes", type=float, default=5, help="how long a run against a broken bucket may take")
     arguments = parser.parse_args()
     for program in arguments.programs:
@@ -79,12 +79,12 @@ def measure(program, folder, arguments):
     commit.subtract(none)
     print(row("of these for reading, staging and committing it", by_kind(commit)))
     print(row("a run that counts two more", by_kind(two)))
-    print("\nReading, staging and committing one log file, by what is asked for:\n")
+    print("\nReading, staging and committing one log file, by kind of object:\n")
     for (kind, what), count in sorted(commit.items(), key=lambda each: (each[0][1], each[0][0])):
         if count:
             print(f"- {what}: {count} {kind}")
 
-    kept = "| broken | PUTs | all requests | seconds until it ended | exit code | objects that no version has |"
+    kept = "| refused requests | PUTs | all requests | seconds until it ended | exit code | objects in no version |"
     print(f"\n{kept}\n|---|--:|--:|--:|--:|--:|", flush=True)
     said = []
     for name, (where, status, code) in BREAKS.items():
@@ -107,17 +107,17 @@ def measure(program, folder, arguments):
         print(f"| {name} | {puts:,} | {sum(requests.values()):,} | {seconds} | {exit_code} | {len(orphans)} |", flush=True)
         said.append((name, output))
     for name, output in said:
-        print(f"\n{name}; the last lines of what the run said:\n")
+        print(f"\n{name}; the last lines of the output:\n")
         print("\n".join(f"    {line[:300]}" for line in output.strip().splitlines()[-6:]))
 
 
 def is_orphan(key):
-    """A data file, or an object of the ledger: what is staged waits for the next commit, and is none."""
+    """Whether it is a data file or a ledger object. Staged files are not orphans: they wait for the next commit."""
     return not re.search(r"/_(staging|set_aside|lease|delta_log)\b", key)
 
 
 def run(program, folder, s3, patience=120):
-    """Exit code, `None` if it had to be killed, and what it said."""
+    """The exit code (`None` if it was killed) and the output."""
     aws = {
         "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": s3.endpoint,
     }  # fmt: skip
@@ -151,14 +151,14 @@ def row(what, kinds):
 
 
 class S3:
-    """A bucket `logs` and a bucket `tables`, in memory, which counts what it is asked."""
+    """S3 in memory with the buckets `logs` and `tables`. Counts requests."""
 
     def __init__(self):
         self.objects = {}
         self.lock = threading.Lock()
         self.counts = collections.Counter()
-        # The requests that fail: a pattern of kind and key; status and code of the answer. And whether a log file must be
-        # staged for it.
+        # The failing requests (a pattern of kind and key) and the status and code of the response. And whether they fail
+        # only after a log file has been staged.
         self.broken = None
         self.once_staged = False
         server = Server(("127.0.0.1", 0), type("Of", (Answers,), {"s3": self}))
@@ -180,7 +180,7 @@ class S3:
         return etag
 
     def requests_of(self, work):
-        """What was asked, by kind and by what of, while this was done."""
+        """The number of requests during `work`, by kind of request and kind of object."""
         self.counts = collections.Counter()
         work()
         return collections.Counter(self.counts)
@@ -190,16 +190,16 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_):
-        """Whoever asks may hang up before it has all of an answer."""
+        """Clients may disconnect before they have read a response."""
 
 
 def what_of(key):
-    """What a key or a prefix is."""
+    """The kind of object of a key or a prefix."""
     if key.startswith("logs"):
         return "log files"
     table = "rejected_lines " if "rejected_lines/" in key else ""
     found = re.search(r"/(_\w+)", key)
-    return table + (found[1] if found else "data files" if "date=" in key else "the place of tables")
+    return table + (found[1] if found else "data files" if "date=" in key else "the folder of tables")
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
@@ -211,7 +211,7 @@ class Answers(http.server.BaseHTTPRequestHandler):
 
     def setup(self):
         super().setup()
-        # A head and a body are two writes: without this the second waits for the acknowledgement of the first.
+        # TCP_NODELAY: head and body are two writes, and the second would wait for the acknowledgement of the first.
         self.connection.setsockopt(6, 1, 1)
 
     def do(self):

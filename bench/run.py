@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Measures logmill against the bare decompression of its input and against peers, and writes docs/performance.md.
+"""Measures logmill against decompression alone and against peers, and writes docs/performance.md.
 
     python3 bench/run.py                                  all of it, and the page
     python3 bench/run.py --only floor,logmill             programs of the main table, printed
     python3 bench/run.py --only filtered,start-up         other scenarios, printed
-    python3 bench/run.py --only logmill --against FOLDER  this build and another one, in turn
+    python3 bench/run.py --only logmill --against FOLDER  this build and another one, alternating
 
-Builds logmill, makes the data and installs the peers if they are not there yet. Nothing is timed before all results have been
-compared with the truth. The page is written at the very end, and only if nothing was left out. See bench/README.md.
+Builds logmill, generates the data and installs the peers if they are missing. Nothing is timed before all results have been
+checked. The page is written at the very end, and only if everything was measured. See bench/README.md.
 Python 3.11, standard library only.
 """
 
@@ -29,29 +29,29 @@ ROUNDS_OF_A_PAGE_MIN = 3
 def options():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument(
-        "--only", help=f"programs of the main table, or scenarios: {', '.join(page.TABLES)}; with commas between"
+        "--only", help=f"programs of the main table, or scenarios: {', '.join(page.TABLES)}; separated by commas"
     )
     arguments.add_argument("--rounds", type=int, default=5, help="0 only compares the results")
     arguments.add_argument(
-        "--data", type=Path, help="other logs than the generated ones, for what is measured over the hour"
+        "--data", type=Path, help="logs to use instead of the generated hour"
     )
     arguments.add_argument(
-        "--bytes", type=float, default=TEXT_BYTES, help="of text to generate; others than the default's are for trials"
+        "--bytes", type=float, default=TEXT_BYTES, help="bytes of text to generate; use other values than the default only for trials"
     )
     arguments.add_argument(
         "--binary", type=Path, help="a folder with logmill and gunzip, instead of a build"
     )
     arguments.add_argument(
-        "--against", type=Path, help="such a folder of another build, measured in turn with the first"
+        "--against", type=Path, help="a folder of another build, to alternate with the first"
     )
     arguments.add_argument("--output", type=Path, help="the folder for the page, instead of docs/")
     return arguments.parse_args()
 
 
 def page_folder(given):
-    """Where the page goes; None, and why, if there is to be none."""
+    """The folder for the page, or None and the reason."""
     if given.only or given.data or given.against:
-        return None, "not all was measured, or something else"
+        return None, "only a part was measured, or other logs or builds"
     if given.rounds < ROUNDS_OF_A_PAGE_MIN:
         return None, f"fewer than {ROUNDS_OF_A_PAGE_MIN} rounds"
     if given.bytes != TEXT_BYTES and not given.output:
@@ -60,11 +60,11 @@ def page_folder(given):
 
 
 def asked_for(only):
-    """The names of scenarios, and of programs in the main table, that `--only` has: all, without it."""
+    """The scenarios, and the programs of the main table, that `--only` names. Without it, all."""
     if only is None:
         return set(page.TABLES), set(scenarios.MAIN)
     wanted = set(only.split(","))
-    # By name, or by the name's first part: `duckdb` is `duckdb-one` and `duckdb-re`.
+    # By name, or by the name's first part: `duckdb` selects `duckdb-one` and `duckdb-re`.
     found = {name: {name, name.split("-")[0]} & wanted for name in scenarios.MAIN}
     unknown = wanted - set(page.TABLES) - set().union(*found.values())
     if unknown:
@@ -75,10 +75,10 @@ def asked_for(only):
 
 
 def choose(given, built, against, logs, stack):
-    """What is asked for, with its logs made, and S3 started if it is needed."""
+    """The requested scenarios. Generates their logs, and starts S3 if needed."""
     names, programs = asked_for(given.only)
     if THREADS < 2 and "threads" in names:
-        say("threads: not measured, there is but one CPU")
+        say("threads: not measured, because there is only one CPU")
         names.remove("threads")
 
     def small():
@@ -98,13 +98,13 @@ def choose(given, built, against, logs, stack):
 
 def main():
     given = options()
-    asked_for(given.only)  # a wrong name ends here, and not after a build
+    asked_for(given.only)  # reports a wrong name before the build
     folder, no_page = page_folder(given)
     TARGET.mkdir(parents=True, exist_ok=True)
     preparation.install_peers()
     built = preparation.build(given.binary)
     against = given.against and preparation.build(given.against)
-    facts = machine.facts(built, built_here=given.binary is None)  # now: a commit may be made while this measures
+    facts = machine.facts(built, built_here=given.binary is None)  # now, because the repository may change during the measurement
     logs = Logs(given.bytes, given.data and given.data.resolve())
 
     with ExitStack() as stack:
@@ -123,7 +123,7 @@ def main():
         say(f"\nno page: {no_page}")
     else:
         page.write(folder, measured, facts, built, given.rounds)
-        say(f"\n{folder / 'performance.md'} is written")
+        say(f"\n{folder / 'performance.md'} written")
 
 
 if __name__ == "__main__":

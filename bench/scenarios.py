@@ -1,4 +1,4 @@
-"""What is measured: which programs in turn with which, over which logs."""
+"""The scenarios: which programs alternate, over which logs."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ from programs import BENCH, PEERS_VENV, TARGET, Program
 
 ROLLUPS, FIVE, FILTERED = BENCH / "rollups", BENCH / "rollups-five", BENCH / "rollups-filtered"
 MAIN = ["floor", "decoder", "logmill", *(program.name for program in programs.peers(None))]  # the programs of the main table
-START_UPS = 10  # runs a round of what takes only milliseconds
+START_UPS = 10  # runs per round of programs that take only milliseconds
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Scenario:
     runs_a_round: int = 1
 
     def check(self):
-        """Runs each program once, which also brings the logs into the page cache, and ends all here if a result is wrong.
+        """Runs each program once, which also loads the logs into the page cache. Exits if a result is wrong.
 
         Returns the groups and lines of each table.
         """
@@ -57,7 +57,7 @@ def compare(logs, results):
 
 
 def main_table(built, against, logs, names):
-    """One rollup: logmill, and all others that can compute it; of them, those of these names."""
+    """One rollup, by logmill and all others that can compute it, filtered by these names."""
     hour = logs.hour()
     contenders = [
         programs.floor(built, hour),
@@ -72,7 +72,7 @@ def main_table(built, against, logs, names):
 
 
 def whole_hour(built, logs):
-    """Every log file has lines of every minute: a group is in all of them."""
+    """Every log file has lines of every minute, so every group is in all of them."""
     hour = logs.whole_hour()
     return Scenario("whole-hour", hour, [programs.floor(built, hour), programs.logmill(built, hour, ROLLUPS)])
 

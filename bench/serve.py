@@ -4,9 +4,9 @@
     cargo build --release
     python3 bench/serve.py [--log-files 1000] [--clients 1000] [--seconds 20]
 
-S3 and SQS are ministack, on this machine and on the same cores: it is what limits how many log files come through in a
-second, so the figure to go by is the worker's CPU time for each, beside that of `logmill run` over the same log files in a
-folder, with no S3 and no queue: the floor. Needs Python 3.11; what else it needs is installed under the target directory.
+S3 and SQS are ministack, on this machine and the same cores, which limits the throughput. So compare the worker's CPU time per
+log file with that of `logmill run` over the same log files in a folder, without S3 and a queue. Needs Python 3.11; installs
+everything else under the target directory.
 """
 
 import argparse
@@ -84,11 +84,11 @@ class Worker:
     def end(self):
         self.process.send_signal(signal.SIGTERM)
         if self.process.wait(60) != 0:
-            sys.exit("the worker did not end well")
+            sys.exit("the worker did not shut down cleanly")
 
 
 def run_on_disk(logmill, folder, log_files):
-    """CPU seconds of `logmill run` over the log files, beside those of one over a single log file: its start."""
+    """CPU seconds of `logmill run` over the log files, minus those of a run over a single one: its start."""
     def cpu(files, name):
         logs = folder / name
         logs.mkdir()
@@ -141,7 +141,7 @@ async def clients(worker, keys, count, seconds):
             if status == "200":
                 times.append(time.monotonic() - begun)
             elif status == "503":
-                # As it was asked to.
+                # As the response asks.
                 await asyncio.sleep(1)
 
     await asyncio.gather(*(client(number) for number in range(count)))

@@ -1,35 +1,35 @@
-# What deploy and destroy share.
+# Functions that the scripts in this folder share.
 
-# Older versions of the AWS CLI know the region under another name than all else.
+# Older versions of the AWS CLI read only AWS_DEFAULT_REGION.
 export AWS_DEFAULT_REGION=${AWS_DEFAULT_REGION:-${AWS_REGION:-}}
 [ -n "$AWS_DEFAULT_REGION" ] || unset AWS_DEFAULT_REGION
 
 say() { echo "infra: $*" >&2; }
 stop() { say "$@"; exit 1; }
 
-# As AWS calls it.
+# The machine's architecture, by AWS's name.
 own_architecture() {
     case $(uname -m) in
         aarch64 | arm64) echo arm64 ;;
         x86_64) echo x86_64 ;;
-        *) stop "no Lambda and no image for $(uname -m)" ;;
+        *) stop "unsupported architecture $(uname -m)" ;;
     esac
 }
 
-# The hash of a file: a name that changes when it does, and only then.
+# The hash of a file, for a name that changes only with its content.
 hash_of() { openssl dgst -sha256 -r "$1" | cut -c1-16; }
 
-# What infra/Dockerfile makes under this name, for an architecture.
+# Builds a target of infra/Dockerfile for an architecture.
 build_image() {
     local architecture=$1 target=$2
     shift 2
-    command -v docker > /dev/null || stop "Docker builds the workers; without it give --image, or --worker for ec2"
-    say "building $target for $architecture; a quarter of an hour the first time"
+    command -v docker > /dev/null || stop "Docker not found; install it, or use --image, or --worker for ec2"
+    say "building $target for $architecture; takes a quarter of an hour the first time"
     docker buildx build --platform "linux/${architecture/x86_64/amd64}" --file "$here/Dockerfile" --target "$target" "$@" \
         "$here/.." >&2
 }
 
-# One output of a stack; empty if there is no such stack, or no such output.
+# Prints an output of a stack; nothing if the stack or the output does not exist.
 output() {
     local value
     value=$(aws cloudformation describe-stacks --stack-name "$1" --output text \
@@ -39,9 +39,8 @@ output() {
 
 stack_exists() { aws cloudformation describe-stacks --stack-name "$1" > /dev/null 2>&1; }
 
-# The bucket's notifications are one document, of which that with our name as its Id is ours: it is replaced, and the others
-# stay. (A template could do this only for a bucket that it makes itself.) With a kind and the entry's JSON it is set,
-# without them taken away.
+# Sets our entry in the bucket's notifications, or removes it if no kind and JSON are given. The notifications are one document;
+# our entry has our name as its Id, and the others stay unchanged. A template could do this only for a bucket that it creates.
 notify() {
     local bucket=$1 id=$2 kind=${3:-} entry=${4:-} query="" each ours after
     for each in LambdaFunctionConfigurations QueueConfigurations TopicConfigurations; do
@@ -49,7 +48,7 @@ notify() {
         [ "$each" != "$kind" ] || ours=$entry
         query+="{$each: [$each[?Id!='$id'] || \`[]\`, \`[$ours]\`][]}, "
     done
-    # An empty object, which is what says that EventBridge is told, counts as false.
+    # An empty object enables EventBridge, but JMESPath treats it as false.
     query="merge($query EventBridgeConfiguration != null && {EventBridgeConfiguration: EventBridgeConfiguration} || \`{}\`)"
     after=$(aws s3api get-bucket-notification-configuration --bucket "$bucket" --output json --query "$query")
     aws s3api put-bucket-notification-configuration --bucket "$bucket" --notification-configuration "$after"

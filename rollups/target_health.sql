@@ -1,5 +1,5 @@
 -- Status and latency by minute and target group.
--- Read any percentile with value_at_quantile(merge(cast(latency AS tdigest)), 0.99): seconds.
+-- Read any percentile, in seconds, with value_at_quantile(merge(cast(latency AS tdigest)), 0.99).
 SELECT date_trunc('minute', from_iso8601_timestamp(time))                  AS minute,
        split_part(target_group_arn, '/', 2)                                AS target_group,
        elb_status_code / 100                                               AS status_class,

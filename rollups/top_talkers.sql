@@ -1,4 +1,4 @@
--- Who asks most, by hour.
+-- The clients with the most requests, by hour.
 SELECT date_trunc('hour', from_iso8601_timestamp(time))                    AS hour,
        client_ip,
        user_agent,

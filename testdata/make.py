@@ -3,12 +3,12 @@
 
     python3 testdata/make.py
 
-Python 3.11, standard library only. The same script always writes the same bytes: the random numbers are
-seeded per file, and the gzip framing is written here, with no time and no name in it. (The deflate stream
-between the framing is zlib's, so another zlib may pack the same text into other bytes.)
+Python 3.11, standard library only. The script always writes the same bytes: random numbers are seeded per
+file, and the gzip framing is written here, without time and name. (zlib writes the deflate stream, so
+another zlib may compress the same text to other bytes.)
 
-Every line is of our own making. The shapes are those of real logs; names are invented, and addresses come
-from the ranges set aside for documentation.
+All lines are invented, in the format of real logs. Names are invented, and addresses are from the ranges
+for documentation.
 """
 
 import random
@@ -42,8 +42,8 @@ AGENTS = [
     "-",
 ]
 
-# The names of an access log line's fields, in the order of the log, as far as they have one. What AWS has
-# added after field 34 has no known name, and the last four stand for what it will add next.
+# The names of an access log line's fields, in the order of the log. The fields that AWS has added after field 34
+# have no known names, and the last four represent future fields.
 FIELDS = """
     type time elb client target request_processing_time target_processing_time response_processing_time
     elb_status_code target_status_code received_bytes sent_bytes request user_agent ssl_cipher ssl_protocol
@@ -68,7 +68,7 @@ def micros(at):
 
 
 def millis(at):
-    """The log writes request_creation_time with microseconds of which only the milliseconds are known."""
+    """Formats request_creation_time: with microseconds, of which the log knows only the milliseconds."""
     return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03}000Z"
 
 
@@ -85,9 +85,9 @@ def client(rng):
 
 
 def access(rng, moment, fields=30, unquoted=(), **values):
-    """One access log line of a load balancer of type application, cut after so many `fields`.
+    """One access log line of an Application Load Balancer, truncated to this number of `fields`.
 
-    What is not given is as in a plain request to the shop that went well.
+    The defaults are a plain, successful request to the shop.
     """
     created = moment - timedelta(milliseconds=rng.randint(1, 90))
     target = values.get("target", f"10.0.{rng.randint(1, 3)}.{rng.randint(10, 40)}:8080")
@@ -146,7 +146,7 @@ def group(name):
     return f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:targetgroup/{name}/{known[name]}"
 
 
-UNSERVED = {  # nothing behind the balancer has seen the request
+UNSERVED = {  # no target has seen the request
     "target": "-",
     "request_processing_time": "-1",
     "target_processing_time": "-1",
@@ -158,7 +158,7 @@ UNSERVED = {  # nothing behind the balancer has seen the request
 
 
 def beacon(rng, time, query, fields=30, status="204", **values):
-    """One event: a request to `/e` that the balancer answers by itself."""
+    """One event: a request to `/e` that the load balancer answers itself."""
     request = f"GET https://events.example.com:443/e?{query} HTTP/2.0"
     return access(rng, time, fields, **{
         **UNSERVED,
@@ -179,9 +179,9 @@ COUNTRIES = ["DE", "DE", "DE", "US", "US", "FR", "IN", "BR", "JP", "KE"]
 
 
 def parameters(rng):
-    """The parameters of one ordinary event, in any order, some left out.
+    """The parameters of one ordinary event, in any order, some omitted.
 
-    Amounts are multiples of a quarter, so that their sum is the same double in whatever order they are added.
+    Amounts are multiples of a quarter, so that their sum does not depend on the order.
     """
     event = rng.choices(["view", "search", "signup", "purchase"], [6, 3, 1, 2])[0]
     given = [("e", event)]
@@ -203,26 +203,26 @@ ODD_PARAMETERS = [
     "e=signup&uid=u42&c=DE&amt=12.50&p=web",
     "p=web&amt=12.50&c=DE&uid=u42&e=signup",
     "e=view&e=signup&uid=u1&uid=u2&c=DE",  # the first of two counts
-    "e=&uid=&c=&amt=&p=",  # there, but empty
+    "e=&uid=&c=&amt=&p=",  # present, but empty
     "e&uid=u3&c=US",  # a name without `=` is the empty string, not NULL
-    "uid=u4&c=US&p=web",  # no event
+    "uid=u4&c=US&p=web",  # not an event
     "E=view&uid=u5&c=US",  # names are case-sensitive
-    "%65=view&uid=u6&c=US",  # names are compared as they are written
+    "%65=view&uid=u6&c=US",  # names are compared without decoding
     "e=%76iew&uid=u%37&c=%44E",  # values are decoded: view, u7, DE
     "e=view&uid=u+8&c=DE",  # `+` is a space
-    "e=search&uid=u9&c=DE&q=a=b=c",  # only the first `=` divides
+    "e=search&uid=u9&c=DE&q=a=b=c",  # only the first `=` separates
     "e=search&uid=u10&c=DE&q=%E2%82%AC+5",
     "e=search&uid=u10&c=DE&q=%FF%FE",  # bytes that are not UTF-8
     "e=purchase&uid=u11&c=DE&amt=1e2",
     "e=purchase&uid=u11&c=DE&amt=-5.25",
     "e=purchase&uid=u11&c=DE&amt=%2B5.25",
     "e=purchase&uid=u11&c=DE&amt=+7.25",  # a space and 7.25
-    "e=purchase&uid=u11&c=DE&amt=12,50",  # no number
+    "e=purchase&uid=u11&c=DE&amt=12,50",  # not a number
     "e=purchase&uid=u11&c=DE&amt=n%2Fa",
     "e=purchase&&uid=u12&c=DE&amt=3.00&",  # empty pairs
-    "e=view&uid=u13&c=DE;p=web",  # `;` divides nothing
+    "e=view&uid=u13&c=DE;p=web",  # `;` does not separate
     "e=view&uid=u14&c=DE#top&p=web",  # the query ends at `#`
-    "e=view&uid={u15}&c=DE",  # no URI: every url_ function gives NULL
+    "e=view&uid={u15}&c=DE",  # not a URI: every url_ function gives NULL
     "e=view&uid=u|16&c=DE",
     "e=view&uid=u17&c=%zz",
     "e=view&uid=u18&c=D\\x22E",  # a quote, as the log writes it
@@ -245,7 +245,7 @@ def beacons(rng, start, count, seconds=300, **values):
 
 
 def pages(rng, start, count, seconds=300, **values):
-    """Requests of people and of programs to the shop, over three target groups of different speed."""
+    """Requests of people and programs to the shop, for three target groups of different speed."""
     routes = [
         ("web", "GET", "/", 0.02),
         ("web", "GET", "/products/1042?color=red&size=42", 0.03),
@@ -319,7 +319,7 @@ LENGTHS = [12, 17, 25, 27, 29, 30, 33, 34, 36, 40]
 
 
 def lengths(rng, start):
-    """The log has grown over the years, and one file may mix what two generations of nodes have written."""
+    """Lines of all lengths. The log format has grown over the years, and a file may mix the lines of two versions."""
     lines = []
     for i, fields in enumerate(LENGTHS * 2):
         time = start + timedelta(seconds=5 * i)
@@ -352,7 +352,7 @@ def addresses(rng, start):
 
 
 def requests(rng, start):
-    """Requests that break the plain reading of `verb url protocol`, and lists that are not quoted."""
+    """Requests that are not simply `verb url protocol`, and unquoted lists."""
     shop = "https://shop.example.com:443"
     bad = dict(UNSERVED, type="http", elb_status_code="400", matched_rule_priority="-", actions_executed="-")
     lists = ("target_port_list", "target_status_code_list")
@@ -384,7 +384,7 @@ def requests(rng, start):
              request_creation_time="2026-11-20T10:41:07.112000Z"),
         dict(type="grpcs", request=f"POST {shop}/shop.v1.Cart/Add HTTP/2.0", target_group_arn=group("api")),
         dict(type="h2", request=f"GET {shop}/ HTTP/2.0"),
-        dict(type="h3", request=f"GET {shop}/ HTTP/3.0"),  # a type that is not in the guide
+        dict(type="h3", request=f"GET {shop}/ HTTP/3.0"),  # a type that AWS's guide does not list
     ]
     return [access(rng, start + timedelta(seconds=9 * i), **case) for i, case in enumerate(cases)]
 
@@ -404,7 +404,7 @@ def bytes_beyond_ascii(rng, start):
 
 
 def no_log_lines(rng, start):
-    """Lines that are set aside, between others that look as bad and are not."""
+    """Lines that are rejected, between lines that look similar and are valid."""
     def good(seconds, **values):
         return access(rng, start + timedelta(seconds=seconds), **values)
 
@@ -424,7 +424,7 @@ def no_log_lines(rng, start):
         good(5, time="1795176605.123"),
         good(6, time="[20/Nov/2026:12:10:06 +0000]"),
         good(7, time="yesterday"),
-        # From here on each is a log line.
+        # The following are log lines.
         whole[: whole.index("shop.example.com") + 4],  # cut in the request: the quote is never closed
         good(8, elb_status_code="abc", received_bytes="many", sent_bytes="-", request_processing_time="fast"),
         good(9, client="-", target="nowhere", type="?"),
@@ -437,7 +437,7 @@ def no_log_lines(rng, start):
 
 
 def classic(rng, start):
-    """A load balancer of the classic type: HTTP, TCP and what was written before 2015, with 12 fields."""
+    """Lines of a Classic Load Balancer: HTTP, TCP, and lines from before 2015 with 12 fields."""
 
     def one(seconds, backend="10.0.1.21:80", times="0.000073 0.001048 0.000057", status="200 200", sizes="0 29",
             request="GET http://legacy.example.com:80/ HTTP/1.1", rest='"curl/8.16.0" - -'):
@@ -512,14 +512,14 @@ def network(rng, start):
 
 
 def text(lines, end="\n", last_end=True):
-    """The lines as one text; bytes are taken as they are."""
+    """The lines as one text; bytes are not encoded."""
     encoded = [line if isinstance(line, bytes) else line.encode() for line in lines]
     joined = end.encode().join(encoded)
     return joined + end.encode() if encoded and last_end else joined
 
 
 def gzip(plain, members=1):
-    """A gzip file, of several members if wanted, cut without regard to where lines end."""
+    """A gzip file of one or several members, which are cut anywhere in lines."""
     size = max(1, -(-len(plain) // members))
     parts = [plain[start:start + size] for start in range(0, len(plain), size)] or [b""]
     return b"".join(member(part) for part in parts)
@@ -536,7 +536,7 @@ def truncated(whole):
 
 
 def corrupt(whole):
-    """One byte of the deflate stream changed so that inflating fails, instead of giving other text."""
+    """Changes one byte of the deflate stream so that inflating fails, instead of giving other text."""
     for position in range(len(whole) // 2, len(whole) - 8):
         broken = bytearray(whole)
         broken[position] ^= 0xFF
@@ -559,7 +559,7 @@ def trailing_garbage(whole):
 # ---- the page that lists the files -------------------------------------------------------------------------
 
 ISO = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?")
-# The fewest fields that a log line of this kind has, and which of them, from 0, is its time.
+# The minimum number of fields of a log line of this kind, and the index of its time.
 FEWEST_AND_TIME = {"access": (12, 1), "classic": (12, 0), "connection": (11, 0), "network": (18, 2)}
 FIELD = re.compile(rb'"(?:\\.|[^"\\])*"?|[^ ]+')
 
@@ -577,7 +577,7 @@ def is_log_line(line, kind):
 
 
 def counts(plain, kind):
-    """Lines, log lines, rejected lines, as they are read back from the file."""
+    """The numbers of lines, log lines and rejected lines in the file's text."""
     lines = plain.split(b"\n")
     if lines[-1] == b"":
         lines.pop()
@@ -586,21 +586,21 @@ def counts(plain, kind):
 
 
 README = """\
-# Log files to test with
+# Test log files
 
-Written by `make.py`, this page included: change the script, run `python3 testdata/make.py`, and commit what it
-wrote. The lines are invented, in the shapes of real logs; addresses are from the ranges for documentation.
+`make.py` generates these files and this page. To change them, change the script, run `python3 testdata/make.py`, and commit its
+output. The lines are invented and have the format of real logs; addresses are from the ranges for documentation.
 Amounts (`amt`) are multiples of 0.25, so their sums are exact in any order.
 
 A **log line** has 12 fields or more and an ISO-8601 time (field 2 of an application balancer's line, field 1 of a classic
-one's). Of such a line what can't be read is NULL. Every other line is a **rejected line**; an empty line is one of them.
-A connection log's line may have 11 fields, its time is field 1; a network balancer's time is field 3, and has no zone: it is UTC.
+one's). Fields of it that can't be parsed are NULL. Every other line, including an empty one, is a **rejected line**.
+A connection log's line may have 11 fields, and its time is field 1. A network balancer's time is field 3; it has no zone and is UTC.
 A `\\r` before the line end belongs to the line end.
 
 ## `logs/`
 
-Laid out as in S3. The folder's date is the day of delivery; the time in a name is the end of the five minutes (60 for the
-classic balancer's) that the file covers. {total}
+The folders are as in S3. A folder's date is the day of delivery. The time in a name is the end of the five minutes (60 for the
+classic balancer) that the file covers. {total}
 
 `A` is `AWSLogs/{account}/elasticloadbalancing/{region}/2026/11`, `B` is `{account}_elasticloadbalancing_{region}`.
 
@@ -610,7 +610,7 @@ classic balancer's) that the file covers. {total}
 
 ## `unreadable/`
 
-Each has an application balancer's name, and holds some log lines that must not be counted, not even the readable ones.
+Each has an application balancer's name. None of its log lines may be counted, not even the readable ones.
 
 | file | shows |
 |---|---|
@@ -628,14 +628,14 @@ def shown(path):
 
 
 def key(resource, end, node, tag, suffix=".log.gz", prefix=""):
-    """The name that the balancer gives a log file, under the folder of the day of its delivery."""
+    """The name that the load balancer gives a log file, in the folder of its day of delivery."""
     parts = [f"{prefix}{ACCOUNT}", "elasticloadbalancing", REGION, resource.replace("/", "."), end, node, tag]
     folder = f"{KEYS}/{end[0:4]}/{end[4:6]}/{end[6:8]}"
     return f"{folder}/{'_'.join(part for part in parts if part)}{suffix}"
 
 
 def log_files():
-    """Yields path, kind of log, what it shows, its plain text, and the bytes of the file."""
+    """Yields path, kind of log, description, plain text, and the bytes of the file."""
 
     def entry(path, shows, lines, kind="access", pack=gzip, **ends):
         plain = text(lines, **ends)
@@ -651,7 +651,7 @@ def log_files():
                 "events of the same five minutes from the other node, 34 fields",
                 beacons(rng(2), at("2026-11-20T10:00:00"), 30, fields=34))
     yield entry(key(EVENTS, "20261120T1010Z", "10.0.1.7", "29303142"),
-                "events with odd parameters: doubled, empty, encoded, no numbers, no URI",
+                "events with odd parameters: repeated, empty, encoded, not numbers, not a URI",
                 [beacon(rng(f"odd {i}"), at("2026-11-20T10:05:00") + timedelta(seconds=10 * i), query)
                  for i, query in enumerate(ODD_PARAMETERS)])
     yield entry(key(SHOP, "20261120T1005Z", "10.0.1.7", "b3c4d5e6"),
@@ -682,7 +682,7 @@ def log_files():
                 "the last line has no line end",
                 beacons(rng(11), at("2026-11-20T12:05:00"), 12), last_end=False)
     yield entry(key(SHOP, "20261120T1215Z", "10.0.1.7", "4c5d6e7f"),
-                "lines that are no log lines, and log lines that look as bad",
+                "lines that are not log lines, and log lines that look similar",
                 no_log_lines(rng(12), at("2026-11-20T12:10:00")))
     yield entry(key(SHOP, "20261120T1220Z", "10.0.1.7", "5d6e7f80"), "gzip with no lines", [])
     yield entry(key(SHOP, "20261120T1225Z", "10.0.1.7", "6e7f8091"), "zero bytes, under a name that ends in `.gz`",
@@ -705,12 +705,12 @@ def log_files():
     late = [beacon(rng(18), at("2026-11-20T22:10:00"), "e=purchase&uid=u42&c=DE&amt=99.75&p=web"),
             beacon(rng(19), at("2026-11-20T23:59:59"), "e=view&uid=u43&c=FR&p=ios")]
     yield entry(key(EVENTS, "20261121T0005Z", "10.0.1.7", "c4d5e6f8"),
-                "events of the 21st, and two late ones of the 20th; not in the order of time",
+                "events of the 21st, and two late ones of the 20th; not ordered by time",
                 beacons(rng(20), at("2026-11-21T00:00:00"), 20) + late)
     yield entry(key(SHOP, "20261121T0940Z", "10.0.2.9", "d5e6f709"),
                 "pages and API calls of the 21st, 36 fields",
                 pages(rng(21), at("2026-11-21T09:35:00"), 25, fields=36))
-    yield entry("logs/exports/export-1.txt", "a gzipped log of an application balancer whose name says nothing",
+    yield entry("logs/exports/export-1.txt", "a gzipped log of an application balancer, with a name that does not tell the format",
                 beacons(rng(22), at("2026-11-21T08:00:00"), 10))
     yield entry(f"logs/AWSLogs/{ACCOUNT}/ELBAccessLogTestFile", "not a log file: left out by its name",
                 ["Enable AccessLogs for ELB: shop at 2026-11-20T09:58:12.345Z"], kind=None, pack=bytes)
@@ -721,8 +721,8 @@ def unreadable_files():
     for minute, (tag, shows, damage) in enumerate([
         ("truncated", "cut in the middle", truncated),
         ("corrupt", "one byte of the deflate stream changed: inflating fails", corrupt),
-        ("badcrc", "the text is whole, the checksum at the end is not its own", bad_crc),
-        ("trailing-garbage", "a whole member, then bytes that are no gzip", trailing_garbage),
+        ("badcrc", "the text is complete, but the checksum at the end is wrong", bad_crc),
+        ("trailing-garbage", "a complete member, then bytes that are not gzip", trailing_garbage),
     ]):
         end = f"20261120T13{5 * minute + 5:02}Z"
         name = Path(key(EVENTS, end, "10.0.1.7", tag)).name
@@ -760,7 +760,7 @@ def main():
         region=REGION,
         logs="\n".join(rows),
         unreadable="\n".join(damaged),
-        total=f"In all {total[0]} lines: {total[1]} log lines, {total[2]} rejected.",
+        total=f"{total[0]} lines in total: {total[1]} log lines, {total[2]} rejected.",
     )
     write("README.md", page.encode())
 

@@ -1,5 +1,5 @@
-"""Airlift's sketches, written anew from their layouts: a HyperLogLog made of values, as the bytes that Trino stores for
-`approx_set`, and what can be read of a t-digest's bytes. Shares nothing with logmill."""
+"""Airlift's sketches, implemented independently from their layouts: builds a HyperLogLog from values, in the bytes that Trino
+stores for `approx_set`, and reads a t-digest's bytes. Shares no code with logmill."""
 
 import struct
 
@@ -7,7 +7,7 @@ MASK = (1 << 64) - 1
 
 INDEX_BITS = 12
 REGISTERS = 1 << INDEX_BITS
-# A sparse sketch with so many entries would be larger in Java's memory than a dense one.
+# A sparse sketch with this many entries takes more of Java's memory than a dense one.
 DENSE_FROM_ENTRIES = 512
 SPARSE, DENSE = 2, 3
 
@@ -54,7 +54,7 @@ def leading_zeros(x):
 
 
 def hyper_log_log(values):
-    """The sketch of distinct values, in the bytes that Trino stores. None if there are no values, as in SQL."""
+    """The sketch of distinct values, in the bytes that Trino stores. Returns None if there are no values, as in SQL."""
     hashes = [hashed(value) for value in values if value is not None]
     if not hashes:
         return None
@@ -85,7 +85,7 @@ def dense(hashes):
 
 
 def read_tdigest(stored):
-    """A t-digest as (min, max, total weight, means, weights). Raises ValueError if the bytes are none."""
+    """A t-digest as (min, max, total weight, means, weights). Raises ValueError if the bytes are not a t-digest."""
     tag, least, greatest, compression, total, count = struct.unpack_from("<Bddddi", stored)
     if tag != 0 or compression != 100.0 or len(stored) != 37 + 16 * count:
         raise ValueError(f"no t-digest: tag {tag}, compression {compression}, {count} centroids in {len(stored)} bytes")

@@ -1,4 +1,4 @@
-"""Counts checks: prints one line for each, and the closing line with the exit code that goes with it."""
+"""Counts checks: prints one line for each, then a closing line, and returns the exit code."""
 
 ROWS_SHOWN = 5
 
@@ -10,7 +10,7 @@ class Checks:
         self.failed = 0
 
     def check(self, name, differences):
-        """A check passes if its list of differences is empty. Only the first of them are shown."""
+        """A check passes if its list of differences is empty. Only the first few are shown."""
         differences = list(differences)
         if not differences:
             self.passed += 1

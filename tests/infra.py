@@ -1,9 +1,9 @@
-"""Checks infra/, and finds out what it has deployed in what stands for AWS.
+"""Checks infra/, and what it has deployed to an emulator of AWS.
 
-    python3 tests/infra.py permissions                      # are they those of the code's calls?
-    AWS_ENDPOINT_URL=… python3 tests/infra.py combinations  # does each make a change set?
-    AWS_ENDPOINT_URL=… python3 tests/infra.py deployed NAME # the workers' command line, and the buckets
-    AWS_ENDPOINT_URL=… python3 tests/infra.py tell NAME URL # the function tells this worker
+    python3 tests/infra.py permissions                      # compare the policies with the code's calls
+    AWS_ENDPOINT_URL=… python3 tests/infra.py combinations  # create a change set for each
+    AWS_ENDPOINT_URL=… python3 tests/infra.py deployed NAME # print the workers' command line, and the buckets
+    AWS_ENDPOINT_URL=… python3 tests/infra.py tell NAME URL # let the function announce log files to this worker
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main():
 
 
 def client(service):
-    # By itself botocore asks some services elsewhere.
+    # By default, botocore sends some services' requests to another endpoint.
     endpoint = os.environ["AWS_ENDPOINT_URL"]
     return botocore.session.get_session().create_client(service, os.environ["AWS_REGION"], endpoint_url=endpoint)
 
@@ -54,7 +54,7 @@ def template(name):
 
 # --- Permissions ---------------------------------------------------------------------------------------------------
 
-# What each call of an SDK needs. A call that is not here fails the check: say who makes it, and what it needs.
+# The permission for each SDK call. A call that is not listed fails the check: add it with its permission.
 NEEDS = {
     "head_bucket": "s3:ListBucket",
     "list_objects_v2": "s3:ListBucket",
@@ -68,15 +68,15 @@ NEEDS = {
     "start_message_move_task": "sqs:StartMessageMoveTask",
     "list_message_move_tasks": "sqs:ListMessageMoveTasks",
 }
-# Those that `logmill replay` makes, with the permissions of the person who runs it, and no worker.
+# Calls of `logmill replay`, which uses the permissions of the person who runs it. Workers don't make them.
 OF_REPLAY = {
     "send_message_batch",
     "start_message_move_task",
     "list_message_move_tasks",
 }
-# The tables are reached by object_store, of whose requests these are all that the code asks for.
+# The permissions for the requests of object_store, which accesses the tables.
 OF_TABLES = {"s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"}
-# On which the worker's own statements must be.
+# The resources of the worker's statements.
 PLACES = {
     "s3:ListBucket": ["arn:${AWS::Partition}:s3:::${LogBucket}", "arn:${AWS::Partition}:s3:::${TableBucket}"],
     "s3:GetObject": [
@@ -89,7 +89,7 @@ TABLES_ONLY = ["arn:${AWS::Partition}:s3:::${TableBucket}/tables/*"]
 
 
 def permissions(_):
-    """Holds the policies against the calls in the code, both ways."""
+    """Compares the policies with the calls in the code, in both directions."""
     worker = calls("worker/src") | calls("shared/src")
     assert OF_REPLAY <= worker, f"no longer called: {OF_REPLAY - worker}"
     expected = {NEEDS[call] for call in worker - OF_REPLAY} | OF_TABLES
@@ -117,7 +117,7 @@ def permissions(_):
     return {"worker": sorted(expected), "function": sorted(function), "on *": [action for _, action in wildcards]}
 
 
-# What AWS has no resource for.
+# Actions for which AWS has no resource.
 NAMELESS = [
     ("pipeline.yaml", "ec2:AssignPrivateIpAddresses"),
     ("pipeline.yaml", "ec2:CreateNetworkInterface"),
@@ -130,7 +130,7 @@ NAMELESS = [
 
 
 def calls(folder):
-    """The operations of AWS's SDK that the sources ask for: `.operation()`, and then its parameters or that it is sent."""
+    """The SDK operations in the sources: `.operation()`, followed by its parameters or by sending it."""
     operation = re.compile(r"\.([a-z_0-9]+)\(\)\s*\.(?:bucket|queue_url|source_arn|task_handle|send|prefix)\(")
     through_name = re.compile(r"\.(list_objects_v2|list_message_move_tasks|[a-z]+_message[a-z_]*)\(\)")
     found = set()
@@ -144,7 +144,7 @@ def calls(folder):
 
 
 def allowed_by(statements):
-    """Actions and where, for statements that are always there; and actions of those that depend on a parameter."""
+    """Actions and resources of unconditional statements, and actions of statements that depend on a parameter."""
     always, by_choice = {}, set()
     for statement in statements:
         if "Fn::If" in statement:
@@ -158,7 +158,7 @@ def allowed_by(statements):
 
 
 def all_wildcards():
-    """Statements that allow something on everything, in all templates."""
+    """Statements of all templates that allow an action on `*`."""
     for path in sorted(INFRA.glob("*.yaml")):
         for statement in statements_in(template(path.name)):
             if statement.get("Effect") == "Allow" and "*" in as_list(statement.get("Resource", [])):
@@ -187,7 +187,7 @@ CERTIFICATE = "arn:aws:acm:us-east-1:000000000000:certificate/1"
 
 
 def combinations(_):
-    """A change set for each stack of each combination. What they hand on is made up: a change set asks nobody."""
+    """Creates a change set for each stack of each combination. Outputs of other stacks are invented: nothing checks them."""
     made = 0
     for dispatch, compute, logs in itertools.product(["direct", "sqs", "http"], ["ecs", "ec2"], ["", "existing"]):
         http = {"TargetGroup": "arn:tg", "IntakeGroup": "sg-00000002", "TokenArn": "arn:token"} if dispatch == "http" else {}
@@ -243,7 +243,7 @@ def change_set(stack, name, parameters):
 
 
 def deployed(arguments):
-    """How the workers are started, and with which buckets; the function is told where the emulator is."""
+    """Returns the workers' command line and the buckets. Configures the function for the emulator's endpoint."""
     name = arguments.name
     data, pipeline, workers = (outputs(f"{name}-{part}") for part in ("data", "pipeline", "workers"))
     command = of_task(workers) if "Service" in workers else of_instance(f"{name}-workers")
@@ -276,8 +276,8 @@ def of_task(workers):
 
 
 def of_instance(stack_name):
-    """The command line of the systemd unit that an instance's first start writes."""
-    # The emulator's auto-scaling group does not tell its template; the stack does.
+    """The command line of the systemd unit that user data writes."""
+    # The emulator's auto-scaling group does not return its launch template; the stack does.
     stack = client("cloudformation").describe_stack_resource(StackName=stack_name, LogicalResourceId="Template")
     versions = client("ec2").describe_launch_template_versions(
         LaunchTemplateId=stack["StackResourceDetail"]["PhysicalResourceId"], Versions=["$Latest"]
@@ -291,7 +291,7 @@ def of_instance(stack_name):
 
 
 def tell(arguments):
-    """The emulator's load balancer leads nowhere. The token stays the one that is deployed."""
+    """Points the function to the worker, because the emulator's load balancer forwards nothing. Keeps the deployed token."""
     arn = outputs(f"{arguments.name}-pipeline")["NotifiedArn"]
     balancer = outputs(f"{arguments.name}-http")["WorkersUrl"]
     before = set_function(arn, DISPATCH_URL=arguments.url)
@@ -300,7 +300,7 @@ def tell(arguments):
 
 
 def set_function(arn, **changed):
-    """A function has no other way to the emulator, and on AWS needs none. Returns its settings as they were."""
+    """Gives the function the emulator's endpoint, which it does not need on AWS. Returns its previous settings."""
     if ":function:" not in arn:
         return {}
     functions = client("lambda")
@@ -310,7 +310,7 @@ def set_function(arn, **changed):
 
 
 def token(name):
-    """What the task has as a secret, as ECS would hand it to the worker."""
+    """The task's secret, as ECS would pass it to the worker."""
     secret = outputs(f"{name}-http").get("TokenArn") if has_stack(f"{name}-http") else None
     return secret and client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"]
 
@@ -321,7 +321,7 @@ def has_stack(name):
 
 
 def credentials(policy):
-    """Of somebody who may do what a worker may, and nothing else."""
+    """Credentials with exactly a worker's permissions."""
     iam = client("iam")
     iam.create_user(UserName="worker")
     iam.attach_user_policy(UserName="worker", PolicyArn=policy)

@@ -1,5 +1,5 @@
-"""What Trino's SQL takes over from Java, written anew from Java's documentation: which texts are a `java.net.URI`, what
-`java.net.URLDecoder` makes of a parameter, and which texts `Double.parseDouble` reads. Shares nothing with logmill."""
+"""The parts of Trino's SQL that come from Java, implemented independently from Java's documentation: which texts are a
+`java.net.URI`, how `java.net.URLDecoder` decodes, and which texts `Double.parseDouble` parses. Shares no code with logmill."""
 
 import ipaddress
 import math
@@ -8,7 +8,7 @@ import unicodedata
 from urllib.parse import unquote_to_bytes
 
 UNRESERVED = r"A-Za-z0-9\-_.!~*'()"
-# "Other" characters of java.net.URI: beyond ASCII, and neither control nor space; the latter `is_uri` sees to.
+# "Other" characters of java.net.URI: not ASCII, not control, not space. `is_uri` checks the spaces.
 OTHER = "\u0080-\U0010ffff"
 ESCAPED = "%[0-9A-Fa-f]{2}"
 
@@ -22,13 +22,13 @@ QUERY = some(r";/?:@&=+$,\[\]")
 REGISTRY_NAME = some("$,;:@&=+")
 USER_INFO = some(";:&=+$,")
 SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*")
-# RFC 2396, appendix B, but that a colon ends a scheme even of no letters.
+# RFC 2396, appendix B, except that a colon ends even an empty scheme.
 PARTS = re.compile(r"(?:(?P<scheme>[^:/?#]*):)?(?P<rest>[^#]*)(?:#(?P<fragment>.*))?", re.DOTALL)
 HIERARCHICAL = re.compile(r"(?://(?P<authority>[^/?]*))?(?P<path>[^?]*)(?:\?(?P<query>.*))?", re.DOTALL)
 
 
 def split_uri(text):
-    """Path and query of a URI, both raw, None for the one that is missing. None if the text is no URI."""
+    """Path and query of a URI, both raw; None for a missing one. Returns None if the text is not a URI."""
     if any(ord(c) >= 0x80 and unicodedata.category(c) in ("Cc", "Zs", "Zl", "Zp") for c in text):
         return None
     parts = PARTS.fullmatch(text)
@@ -49,7 +49,7 @@ def split_uri(text):
 
 
 def is_authority(text):
-    """Whether it is a name of some registry, or a server with an IPv6 address, which has brackets."""
+    """Whether it is a registry name, or a server with an IPv6 address in brackets."""
     if REGISTRY_NAME.fullmatch(text):
         return True
     server = re.fullmatch(r"(?:(?P<user>[^@]*)@)?\[(?P<address>[0-9A-Fa-f:.]+(?:%\w+)?)\](?::(?P<port>[0-9]*))?", text)
@@ -70,7 +70,7 @@ def is_ipv6(text):
 
 
 def decode(text):
-    """The text with its percent escapes taken for UTF-8. What is no UTF-8 becomes U+FFFD: a surrogate, in Java, only one."""
+    """Decodes percent escapes as UTF-8. Invalid UTF-8 becomes U+FFFD; as in Java, a surrogate becomes only one."""
     return re.sub(b"\xed[\xa0-\xbf][\x80-\xbf]", "\ufffd".encode(), unquote_to_bytes(text)).decode(errors="replace")
 
 
@@ -80,7 +80,7 @@ def url_extract_path(url):
 
 
 def url_extract_parameter(url, name):
-    """The decoded value of the first parameter of that name; names are compared as they are written."""
+    """The decoded value of the first parameter with this name. Names are compared without decoding."""
     uri = url is not None and split_uri(url)
     if not uri or uri[1] is None:
         return None

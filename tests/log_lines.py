@@ -1,5 +1,5 @@
-"""Log files as DuckDB sees them: every line of a folder of logs, split into fields by one regular expression, under the names
-and types that AWS's Athena guide gives them. Python only inflates the files and replaces bytes that are no UTF-8."""
+"""Reads log files with DuckDB: splits every line of a folder of logs into fields with one regular expression, with the names
+and types of AWS's Athena guide. Python only decompresses the files and replaces bytes that are not UTF-8."""
 
 import gzip
 import re
@@ -11,12 +11,12 @@ import java
 
 MAX_LINE_BYTES = 256 * 1024
 
-# A field and the space after it, which a line is given at its end too. A quoted field ends with a quote before a space, unless a
-# backslash escapes the quote; one that never ends takes the rest of the line.
+# A field and the space after it; a space is appended to each line. A quoted field ends with a quote before a space, unless a
+# backslash escapes the quote. An unterminated one extends to the end of the line.
 FIELD = r'(?s)"(?:[^"\\]|\\.|"+(?:[^ "\\]|\\.))*(?:"+ |$)|[^ ]* '
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)"
 
-# Each column, and the SQL that makes it of `f`, the line's fields, of which the first is 1.
+# Each column, and the SQL that computes it from `f`, the line's fields, counted from 1.
 ALB_COLUMNS = {
     "type": "text(f[1])",
     "time": "text(f[2])",
@@ -96,7 +96,7 @@ MACROS = r"""
 
 
 def kind(log_file, lines):
-    """The log table of a file, by its name or, where that says nothing, by its lines. None for what is no access log, or empty."""
+    """The log table of a file, by its name or else by its lines. None if it is not an access log, or empty."""
     name = log_file.name
     if lines == [""] or re.search(r"(conn_log[_.]|health_check_log).*_elasticloadbalancing_|LogTestFile$", name):
         return None
@@ -113,7 +113,7 @@ def kind(log_file, lines):
 
 
 def load(logs, texts):
-    """A DuckDB with the tables log_files, lines, alb_access_logs and elb_logs. `texts` is a folder for plain texts."""
+    """A DuckDB database with the tables log_files, lines, alb_access_logs and elb_logs. `texts` is a folder for plain text."""
     db = duckdb.connect()
     db.execute("SET TimeZone = 'UTC'; SET integer_division = true")
     add_trino_functions(db)
@@ -176,7 +176,7 @@ def split_lines(db):
 
 
 def add_trino_functions(db):
-    """The functions of Trino's that rollups use and that DuckDB lacks, or has otherwise."""
+    """Adds the functions of Trino that rollups use and that DuckDB lacks or defines differently."""
     for name, function, arguments, result in [
         ("url_extract_path", java.url_extract_path, ["VARCHAR"], "VARCHAR"),
         ("url_extract_parameter", java.url_extract_parameter, ["VARCHAR", "VARCHAR"], "VARCHAR"),

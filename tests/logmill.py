@@ -1,4 +1,4 @@
-"""Calls the program under test, as a user does."""
+"""Runs the program under test, as a user does."""
 
 import subprocess
 import tempfile
@@ -13,7 +13,7 @@ class Logmill:
         self.tables = tables if str(tables).startswith("s3://") else Path(tables).resolve()
 
     def call(self, *arguments):
-        """Runs a command over the tables. Its failure ends the test."""
+        """Runs a command over the tables. If it fails, the test ends."""
         command = [self.binary, *arguments, "--tables", self.tables]
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
         if done.returncode:
@@ -29,7 +29,7 @@ class Logmill:
         return self.rows("files")
 
     def rows(self, *arguments):
-        """What a command answers, as an Arrow table."""
+        """The output of a command, as an Arrow table."""
         with tempfile.TemporaryDirectory() as folder:
             answer = Path(folder, "answer.parquet")
             self.call(*arguments, "--format", "parquet", "--output", answer)

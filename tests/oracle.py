@@ -1,12 +1,12 @@
-"""Proves that tables are exactly what their SQL returns over the raw log lines: logmill rolls up a folder of logs, DuckDB runs
-the same SQL over lines that it has read and split itself, and every row and column is compared. So are rejected lines and
-the list of counted log files.
+"""Proves that tables are exactly what their SQL returns over the raw log lines. logmill rolls up a folder of logs, DuckDB runs
+the same SQL over lines that it has read and split itself, and every row and column is compared. Rejected lines and the list
+of counted log files are compared too.
 
     python3 tests/oracle.py LOGMILL LOGS_DIR [--rollups DIR]
 
-Counts, texts, times, extremes and the bytes of HyperLogLog sketches must be the same. Sums of doubles may differ by
-1e-9 of themselves, as they depend on the order; quantiles read from t-digests, in rank, by the weight that one centroid may have
-there; estimates read from large HyperLogLog sketches by five standard errors.
+Counts, texts, times, extremes and the bytes of HyperLogLog sketches must be equal. Sums of doubles depend on the order, so they may
+differ by a relative 1e-9. Quantiles of t-digests may differ in rank by the weight that one centroid may have there. Estimates of
+large HyperLogLog sketches may differ by five standard errors.
 """
 
 import argparse
@@ -33,7 +33,7 @@ SUM_TOLERANCE = 1e-9
 COMPRESSION = 100
 RANK_TOLERANCE_MIN = 0.005
 QUANTILES = [0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99]
-# A sketch of fewer values than this keeps them apart: its estimate is their number.
+# A sketch of fewer values than this is exact.
 EXACT_BELOW = 500
 CARDINALITY_TOLERANCE = 5 * 1.04 / math.sqrt(airlift.REGISTERS)
 KEPT_LINE_BYTES = 8 * 1024
@@ -66,7 +66,7 @@ def parse_arguments():
 
 
 def collect_rollups(folder, into):
-    """Copies the rollups to one folder, as logmill takes but one."""
+    """Copies the rollups to one folder, because logmill accepts only one."""
     into.mkdir()
     found = folder.glob("*.sql") if folder else (path for glob in ROLLUPS for path in REPOSITORY.glob(glob))
     return [Path(shutil.copy(path, into)) for path in sorted(found)]
@@ -98,7 +98,7 @@ def check_rollup(checks, logmill, db, rollup):
 
 
 def plain(row):
-    """DuckDB's maps as dictionaries, its sums of integers as integers."""
+    """Converts DuckDB's maps to dictionaries, and its sums of integers to integers."""
     return {name: dict(value) if is_map(value) else value for name, value in row.items()}
 
 
@@ -107,7 +107,7 @@ def is_map(value):
 
 
 def by_key(rows, keys):
-    """Rows by their group key, and the keys that more than one row has."""
+    """Rows by their group key, and duplicate keys."""
     found, doubled = {}, []
     for row in rows:
         key = tuple(row[name] for name in keys)
@@ -123,7 +123,7 @@ def differing_keys(stored, truth):
 
 
 def differing_multisets(stored, truth, names):
-    """Rows of a table without keys that are more or fewer than they should be."""
+    """Compares the rows of a table without keys: additional and missing rows."""
     count = defaultdict(int)
     for rows, sign in [(stored, 1), (truth, -1)]:
         for row in rows:
@@ -149,12 +149,12 @@ def same_sum(stored, truth):
 
 
 def same_hyper_log_log(stored, truth):
-    """The stored bytes are those of a sketch made here of the distinct values."""
+    """Checks that the stored bytes are those of a sketch built here from the distinct values."""
     return stored == airlift.hyper_log_log(truth or {})
 
 
 def same_tdigest(stored, truth):
-    """The stored digest holds as many values, of the same sum, between the same bounds."""
+    """Checks that the stored digest has the same number of values, the same sum, and the same bounds."""
     values = [float(value) for value in truth or [] if value is not None]
     if stored is None or not values:
         return stored is None and not values
@@ -177,18 +177,18 @@ def shown(value):
 
 
 def check_date(checks, rollup, rows):
-    """The partition is the UTC day of the first time among the group keys."""
+    """Checks that the partition is the UTC day of the first time among the group keys."""
     times = [name for name in rollup.keys if any(isinstance(row[name], datetime) for row in rows.values())]
     if times:
         wrong = [row for row in rows.values() if row["date"] != row[times[0]].astimezone(timezone.utc).date()]
         checks.check(f"{rollup.name}.date: the day of {times[0]}", wrong)
 
 
-# ---- what is read from sketches --------------------------------------------------------------------------------------
+# ---- estimates from sketches -----------------------------------------------------------------------------------------
 
 
 def check_cardinality(checks, logmill, rollup, column, truth):
-    """Estimates of each group and of all groups together, against the number of distinct values."""
+    """Compares the estimates of each group and of all groups with the number of distinct values."""
     keys = ", ".join(rollup.keys)
     groups = logmill.query(f"SELECT {keys}, cardinality(cast({column} AS HyperLogLog)) AS n FROM {rollup.name}")
     estimates, _ = by_key(groups.to_pylist(), rollup.keys)
@@ -212,8 +212,8 @@ def near(estimate, exact):
 
 
 def check_quantiles(checks, logmill, db, rollup, column, truth):
-    """Quantiles of merged digests, one for each value of the rollup's first key that is no time: for each of QUANTILES the answer
-    lies between the exact quantiles of a slightly smaller and a slightly larger rank."""
+    """Checks quantiles of merged digests, one for each value of the rollup's first key that is not a time. For each of QUANTILES,
+    the answer must be between the exact quantiles of a slightly smaller and a slightly larger rank."""
     by = next(name for name in rollup.keys if not any(is_time(row[name]) for row in truth.values()))
     values = defaultdict(list)
     for row in truth.values():
@@ -238,14 +238,14 @@ def is_time(value):
 
 
 def is_between(value, low, high):
-    """Bounds that interpolation has made of equal values may be off in their last digit."""
+    """Bounds that were interpolated from equal values may be off in their last digit."""
     if value is None or low is None:
         return value is low
     return low <= value <= high or math.isclose(value, low, rel_tol=1e-12) or math.isclose(value, high, rel_tol=1e-12)
 
 
 def exact_bounds(db, values):
-    """Two exact quantiles for each of QUANTILES, around it."""
+    """Two exact quantiles for each of QUANTILES: one below and one above."""
     bounds = [bound for q in QUANTILES for bound in (q - rank_tolerance(q, len(values)), q + rank_tolerance(q, len(values)))]
     clamped = [min(1.0, max(0.0, bound)) for bound in bounds]
     db.register("exact", pa.table({"value": pa.array(values, pa.float64())}))
@@ -254,7 +254,7 @@ def exact_bounds(db, values):
 
 
 def rank_tolerance(q, count):
-    """The share of all values that Airlift lets one centroid stand for at this rank, at least half a percent; and one value."""
+    """The share of all values that Airlift allows one centroid at this rank, at least half a percent, plus one value."""
     count = max(count, 1)
     centroid = q * (1 - q) * (4 * math.log(max(count / COMPRESSION, 1)) + 24) / COMPRESSION
     return max(centroid, RANK_TOLERANCE_MIN) + 1 / count
@@ -264,7 +264,7 @@ def rank_tolerance(q, count):
 
 
 def check_rejected_lines(checks, logmill, db, rollups):
-    """Rejected lines are those of the log files that some rollup reads, each with where it stands and why it is none."""
+    """Checks that rejected lines are those of the log files that some rollup reads, each with its place and reason."""
     expected = db.execute(
         """
         SELECT log_file, line_number, rejected AS reason, line,
@@ -286,7 +286,7 @@ def check_rejected_lines(checks, logmill, db, rollups):
 
 
 def same_rejection(got, expected):
-    """The reason has the word by which it is known here; of a long line the beginning is kept."""
+    """Checks that the reason contains the expected word, and that a long line is truncated."""
     kept = expected["line"].encode()[:KEPT_LINE_BYTES].decode(errors="ignore")
     return (got["line"], got["date"]) == (kept, expected["date"]) and expected["reason"] in got["reason"]
 
@@ -296,7 +296,7 @@ def tables_read(rollups):
 
 
 def check_log_files(checks, logmill, db, rollups):
-    """`logmill files` has every log file that a rollup reads, once for each table."""
+    """Checks that `logmill files` lists every log file that a rollup reads, once for each table."""
     expected = db.execute(
         """
         SELECT log_file, log_files.log_table, bytes, text_bytes, count(line_number) AS lines, count(rejected) AS rejected_lines,
@@ -317,7 +317,7 @@ def check_log_files(checks, logmill, db, rollups):
         checks.check(f"files: the {len(truth)} log files of {rollup.name}, with lines, bytes and times", wrong)
     others = {row["table"] for row in listed} - {rollup.name for rollup in rollups}
     checks.check("files: no other tables", sorted(others - {"rejected_lines"}))
-    checks.check("files: each has a version of its own", [row for row in listed if not row["etag"]])
+    checks.check("files: each has a version", [row for row in listed if not row["etag"]])
 
 
 if __name__ == "__main__":

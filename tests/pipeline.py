@@ -1,11 +1,11 @@
-"""Builds in AWS, or what stands for it, a way for log files from a bucket to workers, and tells what is left on it.
+"""Builds a path for notifications from a bucket to workers, in AWS or an emulator, and reports what is left on it.
 
     AWS_ENDPOINT_URL=http://127.0.0.1:4566 … python3 tests/pipeline.py build s3 lambda sqs --bootstrap FILE
     AWS_ENDPOINT_URL=http://127.0.0.1:4566 … python3 tests/pipeline.py look
 
-A way begins at the bucket, and each station tells the next: `s3 sqs`, `s3 sns sqs`, `s3 sns-raw sqs` (SNS without its
-envelope), `s3 eventbridge sqs`, and `lambda` before the last. A way that ends with `lambda` goes on by HTTP. Both
-commands print JSON. No resource policies: the emulator lets everybody in.
+A path begins at the bucket, and each station notifies the next: `s3 sqs`, `s3 sns sqs`, `s3 sns-raw sqs` (SNS without its
+envelope), `s3 eventbridge sqs`, and `lambda` before the last. A path that ends with `lambda` continues over HTTP. Both
+commands print JSON. There are no resource policies: the emulator does not require them.
 """
 
 import argparse
@@ -23,7 +23,7 @@ DEAD_LETTERS = "dead-letters"
 FUNCTION = "lambda-dispatch"
 FUNCTION_FAILURES = "lambda-dispatch-failures"
 
-# Deliveries of a message, until it is a dead letter.
+# Number of deliveries before a message becomes a dead letter.
 RECEIVES_MAX = 3
 
 SESSION = botocore.session.get_session()
@@ -44,12 +44,12 @@ def main():
 
 
 def client(service):
-    # botocore has another name for it than the other SDKs.
+    # botocore uses another name than the other SDKs.
     return SESSION.create_client(service, region_name=os.environ["AWS_REGION"])
 
 
 def build(arguments):
-    """From the end to the beginning, as each station must know the next. The queue's URL, if there is one."""
+    """Builds from the end to the beginning, because each station must know the next. Returns the queue's URL, if any."""
     first, *stations = arguments.way
     assert first == "s3", "a way begins at the bucket"
     following = None
@@ -84,10 +84,10 @@ def function(following, arguments):
         variables = {"DISPATCH_URL": arguments.dispatch_url, "DISPATCH_TOKEN": arguments.dispatch_token}
     else:
         variables = {"QUEUE_URL": queue_url(QUEUE)}
-    # A function has no other way to the emulator, and on AWS needs none.
+    # The function needs the emulator's endpoint; on AWS it needs none.
     variables["AWS_ENDPOINT_URL"] = os.environ["AWS_ENDPOINT_URL"]
 
-    # By a bucket, since a program with its debug information may be more than a request takes.
+    # Through a bucket, because a program with debug information may exceed the size limit of a request.
     code = {"S3Bucket": "code", "S3Key": "lambda-dispatch.zip"}
     s3 = client("s3")
     s3.create_bucket(Bucket=code["S3Bucket"])
@@ -107,7 +107,7 @@ def function(following, arguments):
 
 
 def package(bootstrap):
-    """The function's program as Lambda wants it. Not compressed: it doesn't go far."""
+    """The function's program as a zip for Lambda. Not compressed, because it stays on this machine."""
     entry = zipfile.ZipInfo("bootstrap")
     entry.external_attr = 0o755 << 16
     package = io.BytesIO()
@@ -137,7 +137,7 @@ def rule(following, arguments):
 
 
 def notify(station, arn):
-    """Switches the bucket's notifications on. S3 sends a test event to a queue or a topic then."""
+    """Enables the bucket's notifications. S3 then sends a test event to a queue or topic."""
     created = {"Events": ["s3:ObjectCreated:*"]}
     configuration = {
         "sqs": {"QueueConfigurations": [{"QueueArn": arn, **created}]},
@@ -161,7 +161,7 @@ STATIONS = {
 
 
 def look(arguments):
-    """How many messages each queue has, wherever they are in it, and what the function has logged."""
+    """The number of messages in each queue, visible or not, and the function's log."""
     queues = {name: messages(name) for name in (QUEUE, DEAD_LETTERS, FUNCTION_FAILURES)}
     return {"messages": queues, "function": function_log()}
 
@@ -182,7 +182,7 @@ def messages(name):
 
 
 def function_log():
-    """Its own lines, each a JSON object, without those that Lambda adds."""
+    """The function's own log lines, each a JSON object, without Lambda's."""
     logs = client("logs")
     try:
         pages = logs.get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{FUNCTION}")

@@ -1,7 +1,6 @@
-"""Proves that tables are what other engines take them for: each table is read by Polars, by the deltalake package, by DuckDB's
-Delta extension and by logmill itself, and all four must have the same rows of the same types. Then what no engine
-checks: the protocol, one row per group key, sorted files that share no hour, true statistics, and nothing read from under a
-name that begins with `_`.
+"""Proves that other engines read the tables correctly: Polars, the deltalake package, DuckDB's Delta extension and logmill
+itself must return the same rows of the same types. Then checks what no engine checks: the protocol, one row per group key,
+sorted files that share no hour, correct statistics, and that nothing is read under names that begin with `_`.
 
     python3 tests/readers.py LOGMILL TABLES_ROOT
 """
@@ -25,14 +24,14 @@ from logmill import Logmill
 TIME, DATE = pa.timestamp("us", tz="UTC"), pa.date32()
 TEXT, INT, LONG, DOUBLE, BYTES, BOOLEAN = pa.string(), pa.int32(), pa.int64(), pa.float64(), pa.binary(), pa.bool_()
 
-# Delta Lake's default: readers look at the statistics of the first columns alone.
+# Delta Lake's default: readers use statistics only of the first columns.
 COLUMNS_WITH_STATISTICS = 32
 
-# What stands beside a sum of integers: its exact state.
+# The exact state of a sum of integers.
 EXACT = pa.decimal128(38, 0)
 
-# The group keys of the repository's rollups, in their order, and the types of all columns. One more is in each table that merges:
-# `is_other`, of which every row here is false.
+# The group keys of the repository's rollups, in their order, and the types of all columns. Each table that merges also has
+# `is_other`, which is false in every row here.
 TABLES = {
     "events": (
         ["minute", "event", "country"],
@@ -119,7 +118,7 @@ def read_with_duckdb(folder, logmill):
 
 
 def delta_extension():
-    """The file that the package duckdb-ext-delta has put beside DuckDB's own."""
+    """The file that the package duckdb-ext-delta has installed beside DuckDB."""
     packages = Path(duckdb.__file__).parent.parent
     return next(packages.glob(f"duckdb_ext/extensions/v{duckdb.__version__}/*/delta.duckdb_extension"))
 
@@ -137,7 +136,7 @@ READERS = {
 
 
 def check_readers(checks, logmill, folder):
-    """All readers have the same columns and rows. Returns the rows."""
+    """Checks that all readers return the same columns and rows. Returns the rows."""
     tables = {reader: uniform(read(folder, logmill)) for reader, read in READERS.items()}
     reference = tables["logmill"]
     for reader, table in tables.items():
@@ -147,7 +146,7 @@ def check_readers(checks, logmill, folder):
 
 
 def uniform(table):
-    """The table with Arrow's plain types in place of wide and view ones, in one order of columns and rows."""
+    """The table with Arrow's plain types instead of large and view types, and with sorted columns and rows."""
     types = {pa.large_string(): TEXT, pa.string_view(): TEXT, pa.large_binary(): BYTES, pa.binary_view(): BYTES}
     names = sorted(table.column_names)
     schema = pa.schema([(name, types.get(type_of(table, name), type_of(table, name))) for name in names])
@@ -171,7 +170,7 @@ def differences(table, reference):
     return [f"{row}, expected {other}" for row, other in pairs if row != other]
 
 
-# ---- what the table says of itself -----------------------------------------------------------------------------------
+# ---- metadata of the table -------------------------------------------------------------------------------------------
 
 
 def check_protocol(checks, name, table):
@@ -189,8 +188,8 @@ def check_types(checks, name, schema):
         expected = expected | (dict(is_other=BOOLEAN) if keys else {})
         checks.equal(f"{name}: the documented columns and types", got, expected)
     wrong = [f"{column}: {type}" for column, type in got.items() if not is_portable(type)]
-    wrong += ["the partition is no date"] if got["date"] != DATE else []
-    checks.check(f"{name}: types that every engine has", wrong)
+    wrong += ["the partition is not a date"] if got["date"] != DATE else []
+    checks.check(f"{name}: types that every engine supports", wrong)
 
 
 def is_portable(type):
@@ -207,7 +206,7 @@ class DataFile:
         self.bytes = add["size_bytes"]
         self.add = add
         self.on_disk = folder / add["path"]
-        # As a file: as a path, its folder would be taken for a column.
+        # As a file object: with a path, its folder would be parsed as a column.
         with open(self.on_disk, "rb") as file:
             self.rows = pa.parquet.read_table(file)
 
@@ -217,19 +216,19 @@ class DataFile:
 
 def check_files_exist(checks, folder, files):
     wrong = [f.path for f in files if f.on_disk.stat().st_size != f.bytes]
-    checks.check(f"{folder.name}: {len(files)} files, of the size that the log says", wrong)
+    checks.check(f"{folder.name}: {len(files)} files, of the size in the log", wrong)
     checks.check(f"{folder.name}: none under a hidden name", [f.path for f in files if f.path.startswith("_") or "/_" in f.path])
 
 
 def check_statistics(checks, name, files):
-    """Rows and NULLs are counted right, and each column has bounds that its values are within."""
+    """Checks the counts of rows and NULLs, and that each column's values are within its bounds."""
     wrong = []
     for file in files:
         if file.add["num_records"] != file.rows.num_rows:
-            wrong.append(f"{file.path}: {file.add['num_records']} records, and there are {file.rows.num_rows}")
+            wrong.append(f"{file.path}: {file.add['num_records']} records in the log, {file.rows.num_rows} in the file")
         for column in list(file.rows.schema)[:COLUMNS_WITH_STATISTICS]:
             wrong += [f"{file.path}: {column.name} {problem}" for problem in wrong_statistics(file, column)]
-    checks.check(f"{name}: statistics of every column that has an order", wrong)
+    checks.check(f"{name}: statistics of every ordered column", wrong)
 
 
 def wrong_statistics(file, column):
@@ -248,7 +247,7 @@ def wrong_statistics(file, column):
         yield f"is not within {low!r} to {high!r}: {min(present)!r} to {max(present)!r}"
 
 
-# ---- what makes it logmill's -----------------------------------------------------------------------------------------
+# ---- logmill's own guarantees ----------------------------------------------------------------------------------------
 
 
 def check_one_row_per_key(checks, name, rows, keys):
@@ -258,7 +257,7 @@ def check_one_row_per_key(checks, name, rows, keys):
 
 
 def check_order(checks, name, files, keys):
-    """Each file is sorted by group key, NULL first and texts by their bytes, which is the order of their characters too."""
+    """Checks that each file is sorted by group key, NULL first and texts by bytes, which is also the order of their characters."""
     wrong = []
     for file in files:
         rows = list(zip(*([(v is not None, v) for v in file.rows[key].to_pylist()] for key in keys)))
@@ -267,7 +266,7 @@ def check_order(checks, name, files, keys):
 
 
 def check_hours(checks, name, files, time):
-    """No hour, or day, is in two files, and each is in the partition of its day."""
+    """Checks that no hour or day is in two files, and that each is in the partition of its day."""
     hours, wrong = Counter(), []
     for file in files:
         if time == "date":
@@ -281,7 +280,7 @@ def check_hours(checks, name, files, time):
 
 
 def check_hidden_names(checks, logmill):
-    """Data planted under names that begin with `_`, in a copy of the tables, is seen by no reader."""
+    """Checks that no reader sees data under names that begin with `_`, in a copy of the tables."""
     with tempfile.TemporaryDirectory(prefix="logmill-readers-") as copy:
         shutil.copytree(logmill.tables, copy, dirs_exist_ok=True)
         copied = Logmill(logmill.binary, copy)

@@ -1,5 +1,5 @@
-"""A rollup's SQL as DuckDB understands it, and what its text says of its columns. The text stays Trino's but for the few calls
-that DuckDB has under other names; the two sketches become what they are sketches of: all values, or each distinct one."""
+"""Translates a rollup's SQL for DuckDB, and parses its columns. The text stays Trino's, except the few calls that have other
+names in DuckDB. The two sketches are replaced by what they summarise: all values, or each distinct value."""
 
 import re
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Column:
 
     @property
     def aggregate(self):
-        """The name of the aggregate function that it is a call of."""
+        """The name of the aggregate function that is called."""
         return None if self.is_key else self.expression.partition("(")[0].strip().lower()
 
 
@@ -65,7 +65,7 @@ def column(item, is_key):
 
 
 def select_items(select, log_table, db):
-    """The items of a SELECT: its text cut at the commas that are in no brackets and no quotes."""
+    """The items of a SELECT: its text, split at commas outside of brackets and quotes."""
     if select.strip() == "*":
         return [f'"{row[0]}"' for row in db.execute(f"DESCRIBE {log_table}").fetchall()]
     items, depth, quoted = [""], 0, False

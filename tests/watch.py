@@ -1,5 +1,5 @@
-"""Watches tables on S3 while they are written: four readers look again and again. When standard input is closed they
-look once more, and what they saw is judged (see watching.py).
+"""Watches tables on S3 while they are written: four readers read them repeatedly. When standard input is closed, they
+read once more, and the results are checked (see watching.py).
 
     AWS_ENDPOINT_URL=http://127.0.0.1:4566 … python3 tests/watch.py LOGMILL s3://BUCKET/TABLES
 """

@@ -1,8 +1,8 @@
-"""Looks at tables again and again while they are written, and says whether what was seen was right.
+"""Reads tables repeatedly while they are written, and checks what was read.
 
-The versions of each table are worked out from Delta's log alone, and every total that a reader has seen must be one that some
-version had; none may go back in time, fail, or miss the end. And each version must have exactly the lines of the log files that
-the ledger has in it: a log file is counted whole or not at all.
+The versions of each table are computed from Delta's log alone. Every total that a reader has seen must be the total of some
+version; no reader may go back in time, fail, or miss the last version. Each version must have exactly the lines of the log files
+in its ledger: a log file is counted completely or not at all.
 """
 
 import json
@@ -17,21 +17,21 @@ import pyarrow.compute
 import pyarrow.fs
 import pyarrow.parquet
 
-# What is totalled: a version's total is its number of rows and the sum of this column over them.
+# A version's total is its number of rows and the sum of this column.
 TABLES = {"by_minute": "requests", "every_row": "sent_bytes"}
 
 # Which of the two is the number of lines.
 LINES = {"by_minute": 1, "every_row": 0}
 
-# A reader that has looked less often has hardly been there.
+# A reader with fewer reads has not tested much.
 FEWEST_LOOKS = 10
 
-# Seconds between two looks, for the writers to get on meanwhile.
+# Seconds between two reads, so that the writers can progress.
 PAUSE = 0.5
 
 
 def watch(readers, write):
-    """Lets the readers look at the tables while `write` runs, and once more when it has ended. Returns what each has seen."""
+    """Lets the readers read the tables while `write` runs, and once more afterwards. Returns what each has seen."""
     over = threading.Event()
     watches = [Watch(reader, table) for reader in readers for table in TABLES]
     threads = [threading.Thread(target=watch.run, args=[over]) for watch in watches]
@@ -61,12 +61,12 @@ def total(column):
     return len(column), pyarrow.compute.sum(column, min_count=0).as_py()
 
 
-# ---- what they see ---------------------------------------------------------------------------------------------------
+# ---- readers ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Watch:
-    """One reader, looking at one table."""
+    """One reader of one table."""
 
     reader: object
     table: str
@@ -76,7 +76,7 @@ class Watch:
     def run(self, over):
         store, folder = place(self.reader.tables, self.table)
         first = f"{folder}/_delta_log/{0:020}.json"
-        # Before there is a table nobody can read it, and each reader says so in its own way.
+        # Before the table exists, each reader fails in its own way.
         while not over.is_set() and store.get_file_info(first).type == pyarrow.fs.FileType.NotFound:
             time.sleep(0.1)
         last = False
@@ -91,28 +91,28 @@ class Watch:
 def check_watch(checks, watch, history):
     reader, totals = type(watch.reader).__name__, watch.totals
     seen = Counter(totals)
-    checks.check(f"{watch.table}: {reader} looked {len(totals)} times without a failure", watch.failures)
+    checks.check(f"{watch.table}: {reader} read {len(totals)} times without a failure", watch.failures)
     known = set(history.totals)
     foreign = [f"{total}: {count} times" for total, count in seen.items() if total not in known]
-    checks.check(f"{watch.table}: {reader} saw {len(seen)} totals, each of which some version had", foreign)
+    checks.check(f"{watch.table}: {reader} saw {len(seen)} totals, each of some version", foreign)
     back = [f"{after} after {before}" for before, after in zip(totals, totals[1:]) if after < before]
     checks.check(f"{watch.table}: {reader} never saw an older version after a newer one", back)
     checks.equal(f"{watch.table}: {reader} saw the last version", totals[-1:], history.totals[-1:])
     few = [] if len(totals) >= FEWEST_LOOKS and len(seen) > 1 else [f"{len(totals)} looks, {len(seen)} totals"]
-    checks.check(f"{watch.table}: {reader} looked often enough to see it change", few)
+    checks.check(f"{watch.table}: {reader} read often enough to see changes", few)
 
 
-# ---- what was there to be seen ---------------------------------------------------------------------------------------
+# ---- expected results ------------------------------------------------------------------------------------------------
 
 
 class History:
-    """The total of each version of a table, from Delta's log and the data files that it names."""
+    """The total of each version of a table, from Delta's log and its data files."""
 
     def __init__(self, tables, table):
         self.table = table
         self.store, self.folder = place(tables, table)
         self.versions, self.totals, self.problems = [], [], []
-        # The lines and the log files that the ledger has at each version.
+        # The lines and log files in the ledger of each version.
         self.counted = []
         self.packings = 0
         self.known = {}
@@ -122,12 +122,12 @@ class History:
                 if "remove" in action:
                     path = action["remove"]["path"]
                     if live.pop(path, None) is None:
-                        self.problems.append(f"version {version} removes what is not there: {path}")
+                        self.problems.append(f"version {version} removes a file that is not in the table: {path}")
             for action in actions:
                 if "add" in action:
                     path = action["add"]["path"]
                     if path in live:
-                        self.problems.append(f"version {version} adds what is there: {path}")
+                        self.problems.append(f"version {version} adds a file that is already in the table: {path}")
                     live[path] = self.file_total(action["add"])
                 if action.get("commitInfo", {}).get("operation") == "OPTIMIZE":
                     self.packings += 1
@@ -152,11 +152,11 @@ class History:
                 self.known[path] = total(pyarrow.parquet.read_table(file, columns=[TABLES[self.table]])[0])
             said = json.loads(add["stats"])["numRecords"]
             if said != self.known[path][0]:
-                self.problems.append(f"{path} is said to have {said} rows: {self.known[path][0]}")
+                self.problems.append(f"{path}: the log says {said} rows, the file has {self.known[path][0]}")
         return self.known[path]
 
     def ledger(self, version):
-        """The accepted lines of the log files that this manifest leads to, and how many log files there are."""
+        """The accepted lines of the log files of this manifest, and the number of log files."""
         shards = [f"{entry['shard']}/{entry['object']}.parquet" for entry in self.ledger_rows(f"{version}.parquet")]
         log_files = [log_file for shard in shards for log_file in self.ledger_rows(shard)]
         return sum(log_file["lines"] - log_file["rejected_lines"] for log_file in log_files), len(log_files)
@@ -175,7 +175,7 @@ class History:
 def check_history(checks, history):
     name = f"{history.table}: {len(history.versions)} versions"
     checks.equal(f"{name}, {history.packings} of them packings, none missing", history.versions, list(range(len(history.versions))))
-    checks.check(f"{name}, each made from the one before it", history.problems)
+    checks.check(f"{name}, each based on the one before it", history.problems)
     lines = [total[LINES[history.table]] for total in history.totals]
     other = [f"{got} lines of {files} log files with {expected}" for got, (expected, files) in zip(lines, history.counted) if got != expected]
     checks.check(f"{name}, each with the lines of the log files in its ledger, at last {history.counted[-1][1]}", other)
@@ -184,7 +184,7 @@ def check_history(checks, history):
 
 
 def place(tables, table):
-    """Where a table is, for pyarrow: it is no reader of Delta tables, and so says nothing but what is there."""
+    """The location of a table for pyarrow, which does not interpret Delta tables and so reports only the files."""
     if not tables.startswith("s3://"):
         return pyarrow.fs.LocalFileSystem(), f"{tables}/{table}"
     endpoint = urlsplit(os.environ["AWS_ENDPOINT_URL"])

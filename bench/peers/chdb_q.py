@@ -1,7 +1,7 @@
 """The reference rollup in chDB, the ClickHouse library.
 
-`csv` reads all fields, as CSV with spaces. `line` reads whole lines and splits only the first 260 bytes, which is
-faster and holds only where the fields wanted begin in there.
+`csv` reads all fields, as CSV with spaces. `line` reads whole lines and splits only the first 260 bytes. It is
+faster, and correct only if all needed fields begin there.
 """
 
 import chdb

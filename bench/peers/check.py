@@ -1,6 +1,6 @@
-"""Compares results with the truth: `python check.py DATA TABLE=RESULT.parquet…`, exit code 1 if one disagrees.
+"""Compares results with the expected ones: `python check.py DATA TABLE=RESULT.parquet…`, exit code 1 if one disagrees.
 
-What the truth about a table is, and how near a result must come to it, is in truth.py. A NULL is the empty text or 0: the
+truth.py has the expected result of each table, and the tolerances. A NULL counts as the empty text or 0, because the
 peers differ there. The last line of the output is JSON: for each table its groups and lines.
 """
 
@@ -18,7 +18,7 @@ BLANK = {"VARCHAR": "''", "BIGINT": "0", "DOUBLE": "0"}  # instead of NULL
 
 
 def disagreements(connection, table, result):
-    """What is wrong with the result, in words, and how far each estimate is off."""
+    """Describes what is wrong with the result, and how far off each estimate is."""
     truth = TRUTHS[table]
     types = dict(connection.execute(f"SELECT column_name, column_type FROM (DESCRIBE {table})").fetchall())
     columns = ", ".join(
@@ -39,7 +39,7 @@ def disagreements(connection, table, result):
         off = f"abs({table}.{name} - result.{name}) > {CLOSE_MAX} * greatest(1, abs({table}.{name}))"
         counts[f"with other {name}"] = f"count(*) FILTER ({off})"
     errors = [
-        # Of a number that may be small, like seconds: of the larger of the two.
+        # For numbers that may be small, such as seconds: relative to the larger of the two.
         f"coalesce(avg(abs({table}.{name} - result.{name}) / nullif(greatest({table}.{name}, result.{name}), 0)), 0)"
         for name in truth.estimates
     ]

@@ -1,4 +1,4 @@
-"""What the peers share: the columns of a log line, and the command line `python PEER.py [VARIANT] DATA OUT`."""
+"""Shared by the peers: the columns of a log line, and the command line `python PEER.py [VARIANT] DATA OUT`."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ COLUMNS = """
     actions_executed redirect_url error_reason target_port_list target_status_code_list classification
     classification_reason conn_trace_id
 """.split()
-NUMBERS = {"elb_status_code", "sent_bytes"}  # all others stay text: what isn't used is not worth converting
+NUMBERS = {"elb_status_code", "sent_bytes"}  # all others stay text: converting unused columns would cost time
 
 THREADS = os.cpu_count()
 

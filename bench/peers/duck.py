@@ -1,7 +1,7 @@
 """The reference rollup in DuckDB: its CSV reader with a space as the delimiter, then SQL.
 
-`re` takes each parameter by a regular expression of its own. `one` takes all four by a single one, which is
-faster and holds only where every URL has them in this order.
+`re` extracts each parameter with its own regular expression. `one` extracts all four with a single one. It is
+faster, and correct only if every URL has them in this order.
 """
 
 import duckdb

@@ -1,7 +1,7 @@
-"""The truth about each table that is measured: its rollup in DuckDB, counted exactly, users one by one.
+"""The expected result of each measured table: its rollup in DuckDB, with exact counts of users.
 
-A rollup's SQL is over `lines`, the raw fields as text. Texts and integers must be the same in a result, what is in `close`
-to a millionth, what is in `estimates`, as it comes from sketches, to 5 % in the mean over all groups.
+A rollup's SQL is over `lines`, the raw fields as text. Texts and integers must be equal. Columns in `close` must agree to a
+millionth. Columns in `estimates` come from sketches, and must agree to 5 % on average over all groups.
 """
 
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ HOUR = "CAST(time[1:13] || ':00' AS TIMESTAMP)"
 AMOUNT = f"coalesce(sum(TRY_CAST({parameter('amt')} AS DOUBLE)), 0)"
 USERS = f"count(DISTINCT nullif({parameter('uid')}, ''))"
 
-# Only where there are enough: what the middle of few numbers is, everybody defines otherwise.
+# Only with enough values: definitions of the median differ for few values.
 HALF = "median(target_processing_time::DOUBLE) FILTER (target_processing_time::DOUBLE >= 0)"
 
 

@@ -1,4 +1,4 @@
--- Groups without a time, which are kept by day, and the aggregates that no example has.
+-- Groups without a time, which are stored by day, and the aggregates that no example rollup has.
 SELECT elb,
        type,
        count(target_port)                                                   AS served,

@@ -1,4 +1,4 @@
--- The classic balancer's log.
+-- Logs of Classic Load Balancers.
 SELECT date_trunc('hour', from_iso8601_timestamp("timestamp"))              AS hour,
        elb_response_code,
        request_verb,

@@ -1,2 +1,2 @@
--- Every log line, with every column that the log has.
+-- Every log line, with all columns.
 SELECT * FROM alb_access_logs

@@ -1,5 +1,5 @@
-"""Log lines that an expression may stumble over: texts, numbers, dates and times that are odd, in a URL's parameters and in the
-fields of their own. Each is known by its trace id."""
+"""Log lines that are difficult for expressions: odd texts, numbers, dates and times, in a URL's parameters and in separate
+fields. The trace id identifies each line."""
 
 import gzip
 from pathlib import Path
@@ -41,7 +41,7 @@ QUOTED = set(
     " target_status_code_list classification classification_reason".split()
 )
 
-# What a request asks for, after the verb.
+# The request after the verb.
 URLS = [
     "https://shop.example.com:443/",
     "https://shop.example.com:443/e?e=view&uid=42&c=DE",
@@ -73,7 +73,7 @@ URLS = [
     "/only/a/path?e=path",
 ]
 
-# Values of the parameter n: what a cast to a number, a boolean or a date must make something of.
+# Values of the parameter n, for casts to numbers, booleans and dates.
 VALUES = (
     "0 1 -1 42 007 %2B5 -0 1.5 2.5 -2.5 -0.0 .5 1. 1e3 1E-3 1e400 -1e400 NaN nan Infinity -Infinity inf 0x10 0x1p3 1d 1_000"
     " 127 128 -128 32767 32768 2147483647 2147483648 -2147483648 9223372036854775807 9223372036854775808 -9223372036854775808"
@@ -82,7 +82,7 @@ VALUES = (
     " %E2%88%921"
 ).split()
 
-# Values of the parameter t: what a time must be made of.
+# Values of the parameter t, for conversions to times.
 TIMES = [
     "2026-11-20T10:00:00Z",
     "2026-11-20T10:00:00.123456Z",
@@ -107,7 +107,7 @@ TIMES = [
     "yesterday",
 ]
 
-# Values of the parameter z: times that are not in UTC. No log has any.
+# Values of the parameter z: times that are not in UTC. Real logs have none.
 ZONED_TIMES = ["2026-11-20T10:00:00%2B05:30", "2021-01-03T23:30:00-02:00"]
 
 AGENTS = [
@@ -139,7 +139,7 @@ AGENTS = [
     "x" * 300,
 ]
 
-# Fields of their own that are odd.
+# Odd values of other fields.
 FIELDS = [
     {"target": "-", "target_processing_time": "-1", "request_processing_time": "-1", "response_processing_time": "-1",
      "elb_status_code": "502", "target_status_code": "-", "target_port_list": "-", "target_status_code_list": "-"},
@@ -182,8 +182,8 @@ def text(fields):
 
 
 def write(folder, beyond_bigint=True):
-    """Two log files with every other line each, so that their rows must be merged, and one of a classic balancer. Returns how
-    many lines the two have. What is `beyond_bigint` is what a sum can't hold."""
+    """Writes two log files with alternating lines, so that their rows must be merged, and one of a Classic Load Balancer. Returns
+    the number of lines of the two. `beyond_bigint` adds values whose sum exceeds bigint."""
     (Path(folder) / "alb").mkdir(parents=True)
     (Path(folder) / "elb").mkdir()
     name = "123456789012_elasticloadbalancing_us-east-2_legacy_20261120T1100Z_192.0.2.44_8091a2b3.log"

@@ -1,5 +1,5 @@
-"""Expressions over a line of `alb_access_logs`, each judged as a column of a rollup: what logmill makes of it must be what Trino
-makes of it. AGGREGATES are judged by group. N, T, E and P stand for what the awkward lines carry."""
+"""Expressions over a line of `alb_access_logs`, each tested as a column of a rollup: logmill must return what Trino returns.
+AGGREGATES are compared by group. N, T, E and P are the parameters of the awkward lines."""
 
 N = "url_extract_parameter(request_url, 'n')"
 T = "url_extract_parameter(request_url, 't')"
@@ -148,7 +148,7 @@ TIMES = (
     ]
 )
 
-# Counting from one time to another, and on from one.
+# Differences of times, and additions to times.
 COUNTS = "-13 0 1 400".split()
 TIMES += (
     [f"date_diff('{unit}', {ODD_INSTANT}, {INSTANT})" for unit in UNITS]
@@ -193,7 +193,7 @@ ROUNDED = (
     + ["user_agent <> '-' AND lpad(user_agent, length(user_agent) - 2, ' ') = 'x'", f"{E} = 'x' AND date_add('day', {WHOLE}, {INSTANT}) = {INSTANT}"]
 )
 
-# What people write, too: other types and functions, which a rollup may not know.
+# Other types and functions that people write, and that rollups may not support.
 OTHERS = [
     "split(user_agent, ' ')", "split(user_agent, ' ')[1]", "element_at(split(user_agent, '/'), 2)", "cardinality(split(user_agent, ' '))",
     "json_extract_scalar(user_agent, '$.a')", "regexp_replace(user_agent, '[0-9]+', 'N')", "regexp_replace(user_agent, 'a')",
@@ -210,7 +210,7 @@ OTHERS = [
     "bar(0.5, 10)", "date '2026-11-20'", "time '10:00:00'", "cast('10:00' AS time)", "\"type\"", "\"TYPE\"", "TYPE", "a.type",
 ]
 
-# Of many, nested, and with NaN among them.
+# Of many arguments, nested, and with NaN.
 OTHERS += [
     "greatest(elb_status_code, client_port, 300)", "least(sent_bytes, received_bytes, 100, NULL)", f"greatest({NUMBER}, 1e0, -1e0)",
     f"greatest(1e0, {NUMBER})", f"least(1e0, {NUMBER}, 5e0)", f"least({NUMBER}, {NUMBER})", f"greatest(-0e0, {NUMBER} * 0e0)", "greatest(type)",
@@ -223,7 +223,7 @@ OTHERS += [
     f"is_finite({NUMBER}) AND round({WHOLE}, -19) = 0", "mod(sent_bytes, 1.5)",
 ]
 
-# A text is no number to Trino, and a number no text, whatever DataFusion would cast.
+# In Trino a text is not a number, and a number is not a text, whatever DataFusion would cast.
 OTHERS += [
     "target_status_code >= 500", "try_cast(target_status_code AS integer) >= 500", "500 = target_status_code", "elb_status_code <> 'x'",
     "elb_status_code IN (200, '404')", "target_status_code IN ('200', 404)", "elb_status_code BETWEEN '1' AND 2", "type IS DISTINCT FROM 5",
@@ -263,7 +263,7 @@ AGGREGATES = [
     "max(sent_bytes) - min(sent_bytes)", "round(sum(target_processing_time))", "coalesce(sum(target_port), 0)",
 ]
 
-# Rows that a WHERE leaves.
+# Conditions of a WHERE.
 CONDITIONS = [
     "elb_status_code = 200", "elb_status_code <> 200", "NOT elb_status_code = 200", f"{E} = 'n' AND cast({N} AS varchar) <> '1'",
     "target_port IS NULL", f"{NUMBER} > 0", f"{NUMBER} <> 1", f"NOT ({NUMBER} > 0)", f"{E} LIKE '%e%'", f"{E} IN ('view', 'n')",

@@ -1,9 +1,9 @@
-"""Trino 435, which Athena's engine v3 computes as, reads a packed day of several row groups.
+"""Trino 435, to which Athena's engine v3 is close, reads a packed day of several row groups.
 
     python3 tests/trino/judge_row_groups.py LOGMILL CACHE
 
-It reads the file through the Hive connector, whose Parquet reader is the Delta Lake connector's too. Filters on two columns that leave
-nothing of one row group must not end the file: before version 436 they did where a file has a column index.
+It reads the file through the Hive connector, which has the same Parquet reader as the Delta Lake connector. If filters on two columns
+exclude a whole row group, Trino must still read the rest of the file. Before version 436 it did not, if a file had a column index.
 """
 
 import gzip
@@ -36,7 +36,7 @@ WITH (format = 'PARQUET', external_location = '{}')
 """
 BEGIN = datetime(2026, 11, 20, 8)
 MINUTES = 9 * 60
-# A row group of a million rows holds four hours: the first has pages with failures, and pages from ten o'clock on, which are others.
+# A row group of a million rows holds four hours. The first has pages with failures, and other pages from ten o'clock on.
 LINES_OF_A_MINUTE = 4200
 LINE = 'h2 {}:30.000000Z app/shop/50 192.0.2.1:1 - 0 0 0 {} - 1 1 "GET https://h:443/e?uid=u{:08} HTTP/2.0" "-" - -\n'
 
@@ -77,7 +77,7 @@ def judge(checks, cache, table):
     checks.check(f"a day is one file of several row groups: {groups}", [] if len(groups) == 1 and groups[0] > 2 else groups)
     columns = pyarrow.parquet.ParquetFile(packed[0]).metadata.row_group(0)
     indexed = [columns.column(n).path_in_schema for n in range(columns.num_columns) if columns.column(n).has_column_index]
-    checks.check("no column has an index of its pages", indexed)
+    checks.check("no column has a column index", indexed)
 
     moments = [BEGIN + timedelta(minutes=minute) for minute in range(MINUTES)]
     questions = {

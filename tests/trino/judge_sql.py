@@ -1,11 +1,11 @@
-"""Trino 435 judges the SQL of rollups: each expression of expressions.py is a column of a rollup over awkward log lines, and what
-logmill makes of it must be what Trino makes of it over the same lines, read by AWS's own DDL.
+"""Compares the SQL of rollups with Trino 435: each expression of expressions.py is a column of a rollup over awkward log lines, and
+logmill must return what Trino returns over the same lines, read with AWS's own DDL.
 
     python3 tests/trino/judge_sql.py LOGMILL CACHE
 
-There are these outcomes. *equal*: the same values, or both can't compute it, or neither knows it. *refused*: Trino knows it, and logmill says what is not
-to be had when the rollup is loaded. *listed*: another result, or one where Trino has none; docs/sql.md says so, and has
-the expression among its differences. Anything else is a failure, and so is a listed difference that is none.
+The outcomes are: *equal*: the same values, or both fail, or neither supports it. *refused*: Trino supports it, and logmill refuses it with a message
+when the rollup is loaded. *listed*: another result, or a result where Trino has none, and docs/sql.md lists the expression
+under its differences. Anything else is a failure, and so is a listed difference that no longer differs.
 """
 
 import math
@@ -41,7 +41,7 @@ SUM_TOLERANCE = 1e-12
 
 @dataclass
 class Trial:
-    """An expression, and what each of the two says to it: a refusal, a failure, or values by key."""
+    """An expression, and its result in each of the two: a refusal, a failure, or values by key."""
 
     expression: str
     sql: str
@@ -52,11 +52,11 @@ class Trial:
     trino_type: str = ""
     refusal: str = ""
     failure: str = ""
-    unstorable: bool = False  # lines are left out because their time is beyond what a table can store, and for no other reason
+    unstorable: bool = False  # whether lines are left out only because a table can't store their time
     trino_error: str = ""
 
     def outcome(self):
-        """What it is, and what there is to say of it."""
+        """The outcome, and a description."""
         if self.refusal:
             return ("equal", "neither knows it") if self.trino_error else ("refused", self.refusal)
         if self.failure and self.trino_error:
@@ -85,7 +85,7 @@ def is_unstorable(value):
 
 def same(ours, trinos, expression):
     if expression.startswith("tdigest_agg(") and ours and trinos:
-        # Where centroids lie depends on the order of values; judge_tables.py judges what is read of them.
+        # The places of centroids depend on the order of values. judge_tables.py checks the quantiles.
         return digested(ours) == digested(trinos)
     if isinstance(ours, float) and isinstance(trinos, (int, float)) or isinstance(trinos, float) and isinstance(ours, int):
         ours, trinos = float(ours), float(trinos)
@@ -94,7 +94,7 @@ def same(ours, trinos, expression):
 
 
 def digested(digest):
-    """A t-digest's least and greatest value, their number, and their mean."""
+    """A t-digest's minimum and maximum, the number of values, and their mean."""
     least, greatest, total, means, weights = airlift.read_tdigest(digest)
     return least, greatest, total, sum(weights), f"{math.fsum(map(math.prod, zip(means, weights))) / total:.9e}"
 
@@ -137,13 +137,13 @@ def main():
 
 
 def run_examples(binary, folder):
-    """The rows of every rollup that the repository has, by the file with its SQL."""
+    """The rows of all rollups in the repository, by the rollup's file."""
     rollups = folder / "examples"
     rollups.mkdir()
     for glob in ["rollups/*.sql", "bench/rollups/*.sql", "tests/rollups/*.sql"]:
         for path in sorted(REPOSITORY.glob(glob)):
             (rollups / path.name).write_text(path.read_text())
-    # A sum that fails in Trino fails whole.
+    # In Trino, a sum that overflows fails the whole query.
     awkward.write(folder / "examples-logs", beyond_bigint=False)
     logmill = Logmill(binary, folder / "examples-tables")
     logmill.run(folder / "examples-logs", rollups)
@@ -151,7 +151,7 @@ def run_examples(binary, folder):
 
 
 def check_examples(checks, trino, examples):
-    """Trino runs the same text over the raw lines. Where it has groups without a time, logmill's are of each day."""
+    """Runs the same SQL in Trino over the raw lines. If the groups have no time, logmill's are per day."""
     for path, ours in examples.items():
         sql = path.read_text().strip()
         first = trino.query(f"SELECT * FROM ({sql}) LIMIT 0", schema="examples")
@@ -198,7 +198,7 @@ def make_trials():
 
 
 def ask_logmill(binary, folder, trials):
-    """Each rollup is checked, and tried by itself, as a line on which one fails is left out; those that fail on none are run together."""
+    """Checks each rollup, and runs it alone, because a line on which it fails is left out. Rollups without failures run together."""
     rollups = folder / "all"
     rollups.mkdir()
     for number, trial in enumerate(trials):
@@ -207,7 +207,7 @@ def ask_logmill(binary, folder, trials):
     def check(number):
         place = rollups / f"t{number}.sql"
         done = subprocess.run([binary, "check", place, "--sample", folder / "logs"], capture_output=True, text=True, check=False)
-        # Its columns are told before it is tried.
+        # The columns are printed before the sample is read.
         if found := re.search(r"^  value +(\S+(?: \S+)*?)  ", done.stdout, re.MULTILINE):
             trials[number].our_type = found[1]
             failed = re.search(r"^fails on [\d,]+ lines, which it leaves out:\n((?:  .*\n)*)", done.stdout, re.MULTILINE)
@@ -223,7 +223,7 @@ def ask_logmill(binary, folder, trials):
     work = [(f"t{number}", trial) for number, trial in enumerate(trials) if not trial.refusal and (trial.unstorable or not trial.failure)]
     groups = {}
     for name, trial in work:
-        # Rows of one kind are columns of one rollup; a condition is a rollup by itself, and so is what leaves lines out.
+        # Expressions of one kind are columns of one rollup. A condition is a separate rollup, and so is an expression that leaves lines out.
         is_alone = trial.unstorable or trial.expression.startswith("WHERE ")
         groups.setdefault((tuple(trial.keys), name if is_alone else ""), []).append((name, trial))
     (folder / "rollups").mkdir()
@@ -251,13 +251,13 @@ def ask_logmill(binary, folder, trials):
 
 
 def as_python(value):
-    """Days and times of years that Python doesn't have are as Trino shows them."""
+    """Days and times of years that Python doesn't support stay as Trino formats them."""
     try:
         return value.as_py()
     except (OverflowError, ValueError):
         per_second = {"date32[day]": 0, "timestamp[us, tz=UTC]": 1_000_000}[str(value.type)]
         days, rest = divmod(value.value, 86_400 * per_second) if per_second else (value.value, 0)
-        # A calendar is the same after 400 years.
+        # The calendar repeats after 400 years.
         cycles, day = divmod(days + 719_162, 146_097)
         day = date.fromordinal(day + 1)
         year = day.year + 400 * cycles
@@ -273,7 +273,7 @@ def as_python(value):
 
 
 def ask_trino(trino, trials):
-    """Many expressions in one query, as long as none of them fails; one that does is asked for by itself."""
+    """Runs many expressions in one query. If one fails, each runs in a separate query."""
     rows = [trial for trial in trials if trial.keys == ["line"] and not trial.expression.startswith("WHERE ")]
     groups = [trial for trial in trials if trial.keys != ["line"]]
     conditions = [trial for trial in trials if trial.expression.startswith("WHERE ")]
@@ -306,11 +306,11 @@ def ask_together(trino, template, trials):
 
 
 def as_stored(expression):
-    """Trino shows a sketch only as the bytes that it stores."""
+    """Casts sketches to varbinary, because Trino shows only their bytes."""
     return f"cast({expression} AS varbinary)" if re.match(r"(approx_set|tdigest_agg)\(", expression) else expression
 
 
-# ---- what they come to -----------------------------------------------------------------------------------------------
+# ---- results ---------------------------------------------------------------------------------------------------------
 
 
 def report(checks, trials, lines):
@@ -323,7 +323,7 @@ def report(checks, trials, lines):
         if outcome == "differs":
             outcome = "listed" if is_listed else "differs"
         elif is_listed:
-            outcome, words = "differs", "docs/sql.md lists it as a difference, and it is none"
+            outcome, words = "differs", "docs/sql.md lists it as a difference, but the results are equal"
         counts[outcome] += 1
         if outcome == "differs":
             differing.append(f"{trial.expression}: {words}")

@@ -1,10 +1,10 @@
-"""Trino 476 reads logmill's tables through its Delta Lake connector, after each commit and packed, and judges sketches.
+"""Trino 476 reads logmill's tables through its Delta Lake connector, after each commit and after compaction, and checks sketches.
 
     python3 tests/trino/judge_tables.py LOGMILL CACHE
 
-What Trino reads is what `logmill query` reads, at every step; types are those documented; what a query for one hour reads is told and
-bounded; what `logmill ddl` prints runs; and what is read from sketches is what Trino's own sketches over the raw
-logs say. The cost of a question over the raw logs and over the rollup is printed.
+At every step, Trino must read what `logmill query` reads, with the documented types. The amount that a query for one hour reads is printed
+and limited. The output of `logmill ddl` must run. Estimates from sketches must agree with Trino's own sketches over the raw
+logs. The cost of a query over the raw logs and over the rollup is printed.
 """
 
 import bisect
@@ -46,7 +46,7 @@ TYPES = {
     "hour": "timestamp with time zone", "event": "varchar", "elb_status_code": "integer", "events": "bigint", "amount": "double",
     "first_seen": "varchar", "last_day": "date", "any_failed": "boolean", "users": "varbinary", "latency": "varbinary", "date": "date",
 }
-# The same question, asked of the raw logs and of the rollup.
+# The same query, over the raw logs and over the rollup.
 OF_RAW = """
 SELECT date(from_iso8601_timestamp(time)) AS day, url_extract_parameter(request_url, 'e') AS event, count(*) AS events,
        cardinality(approx_set(url_extract_parameter(request_url, 'uid'))) AS users
@@ -98,7 +98,7 @@ def main():
 
 
 def at_other_hours(logs):
-    """The generated logs are of one hour. The last two of them become those of another hour and of another day."""
+    """The generated logs are of one hour. Moves the last two to another hour and to another day."""
     for log, (name, time) in zip(logs[-2:], [("20261120T1305Z", b"2026-11-20T13:"), ("20261121T0205Z", b"2026-11-21T02:")]):
         moved = log.with_name(re.sub(r"_\d{8}T\d{4}Z_", f"_{name}_", log.name))
         moved.write_bytes(gzip.compress(gzip.decompress(log.read_bytes()).replace(b"2026-11-20T10:", time), mtime=0))
@@ -112,7 +112,7 @@ def delta(trino, sql):
 
 
 def check_steps(checks, trino, logmill, logs, folder):
-    """What Trino reads after each commit, and after packing."""
+    """Compares what Trino reads after each commit and after compaction."""
     trino.query("CREATE SCHEMA delta.logmill WITH (location = 'local:///schema')")
     for number, log in enumerate(logs):
         logmill.run(log, folder / "rollups")
@@ -126,7 +126,7 @@ def check_steps(checks, trino, logmill, logs, folder):
 def check_types(checks, trino):
     answer = delta(trino, "SELECT * FROM activity LIMIT 1")
     got = dict(zip(answer.columns, answer.types))
-    checks.check("types are those documented", [f"{name}: {got.get(name)}" for name in TYPES if got.get(name) != TYPES[name]])
+    checks.check("types are as documented", [f"{name}: {got.get(name)}" for name in TYPES if got.get(name) != TYPES[name]])
 
 
 def check_pruning(checks, trino):
@@ -148,8 +148,8 @@ def check_pruning(checks, trino):
 
 
 def check_packed_day(checks, trino, binary, folder):
-    """What a query for an hour reads of a day in a file for each hour, and of one that is packed. Inside a file readers go by the
-    bounds of row groups, and this day is one."""
+    """Measures what a query for an hour reads of a day with a file per hour, and of a packed day. Inside a file, readers use the
+    bounds of row groups, and this day has only one."""
     (folder / "packed").mkdir()
     (folder / "packed" / "addresses.sql").write_text(ADDRESSES)
     logs = folder / "packed-logs"
@@ -165,7 +165,7 @@ def check_packed_day(checks, trino, binary, folder):
 
 
 def check_hours(checks, trino, state, shares):
-    """Fails if more than these shares of the day's rows are read."""
+    """Fails if a larger share of the day's rows is read."""
     files = delta(trino, 'SELECT count(DISTINCT "$path") FROM addresses').rows[0][0]
     whole = delta(trino, SUM_OF_ADDRESSES)
     for name, share in shares.items():
@@ -185,7 +185,7 @@ def check_hours(checks, trino, state, shares):
 
 
 def write_hour(logs, hour):
-    """A log file of which every line is a group of its own."""
+    """A log file in which every line is a separate group."""
     lines = []
     for number in range(LINES_OF_AN_HOUR):
         client = f"10.{number % 7}.{number // 250 % 250}.{number % 250}:41000"
@@ -197,10 +197,10 @@ def write_hour(logs, hour):
 
 
 def check_sketches(checks, trino):
-    """From the table, and by Trino's own sketches over the raw logs."""
+    """Compares estimates from the table with Trino's own sketches over the raw logs."""
     mine = delta(trino, OF_ROLLUP).rows
     raws = trino.query(OF_RAW, schema="raw").rows
-    checks.check(f"unique users of {len(raws)} days and events: the table's sketches say what Trino's own do",
+    checks.check(f"unique users of {len(raws)} days and events: the table's sketches estimate the same as Trino's own",
                  [f"{one}, Trino {other}" for one, other in zip(mine, raws) if one != other] + ([] if len(mine) == len(raws) else ["rows"]))
     bytes_of = "to_hex(cast(merge(cast(users AS HyperLogLog)) AS varbinary))"
     mine = delta(trino, f"SELECT event, {bytes_of} FROM activity GROUP BY 1 ORDER BY 1").rows
@@ -220,7 +220,7 @@ def check_sketches(checks, trino):
         print(f"        {q:<9}  {exact[min(len(exact) - 1, int(q * len(exact)))]:<8.4g}  {ours:<8.4g}  {trinos:<8.4g}  {errors[0]:.5f}  {errors[1]:.5f}")
         if errors[0] > max(2 * errors[1], 0.005):
             wrong.append(f"{q}: {errors[0]} off, Trino's {errors[1]}")
-    checks.check("quantiles of merged t-digests are about as near to the true ones as Trino's own", wrong)
+    checks.check("quantiles of merged t-digests are about as exact as Trino's own", wrong)
 
 
 def rank_error(values, q, value):
@@ -230,8 +230,8 @@ def rank_error(values, q, value):
 
 
 def check_ddl(checks, trino, binary, folder):
-    """The queries run on Trino as they are, and find what is there on a day of the logs. How a table is made known is Athena's own, so
-    here it is another call."""
+    """Runs the printed queries on Trino without changes: they must find rows on a day of the logs. Registering a table is specific to
+    Athena, so Trino uses another call."""
     printed = server.run([binary, "ddl", "--rollups", folder / "rollups", "--tables", "s3://bucket/tables", "--database", "logmill"])
     statements = [re.sub(r"(?m)^--.*\n?", "", part).strip() for part in printed.split(";")]
     queries = [statement for statement in statements if statement.startswith("SELECT")]
@@ -247,7 +247,7 @@ def check_ddl(checks, trino, binary, folder):
 
 
 def tell_cost(checks, trino):
-    """An analyst's question, of both: seconds and bytes, medians of three."""
+    """Measures the same query over both: seconds and bytes, medians of three."""
     cost = {}
     for name, ask in [("raw logs", lambda: trino.query(OF_RAW, schema="raw")), ("rollup", lambda: delta(trino, OF_ROLLUP))]:
         seconds, answers = [], []
@@ -259,7 +259,7 @@ def tell_cost(checks, trino):
         print(f"        events and users by day, over the {name}: {cost[name][0]:.2f} s, {cost[name][1]} bytes read")
     ratios = [cost["raw logs"][n] / max(cost["rollup"][n], 1e-9) for n in (0, 1)]
     print(f"        the raw logs take {ratios[0]:.1f} times as long, and {ratios[1]:.1f} times the bytes")
-    checks.check("the rollup is cheaper to ask than the raw logs", [] if ratios[1] > 1 else [f"{ratios}"])
+    checks.check("the rollup is cheaper to query than the raw logs", [] if ratios[1] > 1 else [f"{ratios}"])
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Trino 476 reads tables through its Delta Lake connector again and again while they are written: in a folder, and on S3, which
-is ministack on this machine. There a table is where the DDL of `logmill ddl` says that it is.
+"""Trino 476 reads tables through its Delta Lake connector repeatedly while they are written, in a folder and on S3, which is
+ministack on this machine. On S3, the DDL of `logmill ddl` gives the location of a table.
 
     python3 tests/trino/judge_writing.py LOGMILL CACHE
 
-Log files come one after another; two `logmill run` at a time count them, and `logmill maintain` packs and vacuums
-without a pause. Each read must be of a state that some version had (see ../watching.py). At the end Trino reads, row by
-row, what `logmill query` reads.
+Log files arrive one after another; two concurrent `logmill run` count them, and `logmill maintain` compacts and vacuums
+without a pause. Each read must return the state of some version (see ../watching.py). At the end, Trino must read the same
+rows as `logmill query`.
 """
 
 import gzip
@@ -71,19 +71,19 @@ def watch(checks, binary, folder, reader):
     watches = watching.watch([reader], lambda: write(logmill, folder, folder / f"logs-{reader.catalog}"))
     print(f"        {reader.tables.replace(str(folder), '…')}: written in {time.monotonic() - begun:.0f} s")
     histories = watching.check(checks, reader.tables, watches)
-    checks.check("every table was packed meanwhile", [history.table for history in histories if not history.packings])
+    checks.check("every table was packed while it was read", [history.table for history in histories if not history.packings])
     for table in ROLLUPS:
         check_rows(checks, reader.ask, logmill, table, f"below {reader.tables.replace(str(folder), '…')}")
 
 
 def locations(binary, folder, tables):
-    """Where Athena is told that each table is."""
+    """The location of each table in the DDL for Athena."""
     printed = server.run([binary, "ddl", "--rollups", folder / "rollups", "--tables", tables])
     return dict(re.findall(r"CREATE EXTERNAL TABLE \w+\.(\w+)\nLOCATION '([^']+)'", printed))
 
 
 class Trino:
-    """A reader, which must be told once that a table is there."""
+    """A reader, with which each table must be registered once."""
 
     def __init__(self, trino, catalog, tables, locations):
         self.trino, self.catalog, self.tables, self.locations = trino, catalog, tables, locations
@@ -107,7 +107,7 @@ class Trino:
 
 
 def write(logmill, folder, logs):
-    """Returns when all log files are counted and packed."""
+    """Returns when all log files are counted and the days are packed."""
     logs.mkdir()
     put_log_file(logs, 0)
     logmill.run(logs, folder / "rollups")
@@ -143,7 +143,7 @@ def write(logmill, folder, logs):
 
 
 def put_log_file(logs, number):
-    """One with lines of some hours, as every commit is to merge, and of which some are no lines."""
+    """A log file with lines of several hours, so that every commit merges. Some lines are not log lines."""
     lines = []
     for line in range(LINES):
         hour, minute = 9 + (number + line) % HOURS, (7 * number + line) % 60
@@ -155,7 +155,7 @@ def put_log_file(logs, number):
     minute = 5 * (number % 12)
     hour = 9 + number // 12
     name = f"123456789012_elasticloadbalancing_us-east-2_app.shop.50dc6c495c0c9188_20261120T{hour:02}{minute:02}Z_10.0.1.7_{number:08x}.log.gz"
-    # Beside the folder until it is whole: one that is listed, and then gone, would fail a run.
+    # Written outside of the folder and then moved: a listed file that disappears would fail a run.
     part = logs.with_name(f"{logs.name}.part")
     part.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
     part.rename(logs / name)

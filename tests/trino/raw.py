@@ -1,4 +1,4 @@
-"""The raw logs as Athena has them: AWS's own DDL, in the words of Trino's Hive connector, over a bucket of this machine."""
+"""The raw logs as in Athena: AWS's own DDL, translated for Trino's Hive connector, over a bucket of an emulator."""
 
 import os
 import subprocess
@@ -42,7 +42,7 @@ BUCKET = "logs"
 
 
 def create_table(table, location):
-    """`string` and `int` are Hive's words."""
+    """Replaces Hive's type names `string` and `int`."""
     columns, regex = TABLES[table]
     columns = [column.split() for column in columns.replace("\n", " ").split(",")]
     typed = ", ".join(f'"{name}" {TYPES.get(type_, type_)}' for name, type_ in columns)
@@ -66,7 +66,7 @@ class Bucket:
                 self.client.put_object(Bucket=BUCKET, Key=f"{prefix}/{path.relative_to(folder)}", Body=path.read_bytes())
 
     def environment(self):
-        """What makes this bucket's server the S3 of a program."""
+        """Environment variables that make a program use this server as S3."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_REGION": "us-east-1",
@@ -75,7 +75,7 @@ class Bucket:
         }
 
     def file_system(self):
-        """Trino's own client of S3, and a metastore in the bucket too."""
+        """Trino's own S3 client, with a metastore in the bucket too."""
         return {
             "hive.metastore": "file",
             "hive.metastore.catalog.dir": f"s3://{BUCKET}/metastore",
@@ -95,7 +95,7 @@ class Bucket:
 
 @contextmanager
 def bucket():
-    """ministack, for as long as it is wanted."""
+    """Runs ministack for the duration of the context."""
     port = server.free_port()
     with tempfile.TemporaryDirectory(prefix="logmill-s3-") as folder:
         environment = {

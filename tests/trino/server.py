@@ -1,8 +1,8 @@
-"""Real Trinos, from Maven Central, on 127.0.0.1: fetched once into a cache, started for a test, and gone with it.
+"""Real Trino servers from Maven Central on 127.0.0.1: fetched once into a cache, started for a test, and stopped with it.
 
-Two of them. Trino 435 is what Athena's engine v3 computes as; it reads raw logs through the Hive connector, from S3, as its
-connector for local files is not published apart from the whole. Trino 476 is published whole, and reads tables through the
-Delta Lake connector, from folders and S3; it needs Java 24. A Trino that doesn't start is an error.
+There are two. Trino 435 is the version that Athena's engine v3 is close to. It reads raw logs through the Hive connector from S3, because
+its connector for local files is not published separately. Trino 476 is published as a whole, and reads tables through the
+Delta Lake connector from folders and S3; it needs Java 24. If a Trino doesn't start, that is an error.
 """
 
 import base64
@@ -42,7 +42,7 @@ PLUGINS_476 = ("lib/", "plugin/hive/", "plugin/delta-lake/")
 
 
 def fetched(name, cache, fetch):
-    """The folder that `fetch` has filled, which is kept whole or not at all."""
+    """The folder that `fetch` has filled. It is kept only if it is complete."""
     folder = cache / name
     if not folder.exists():
         started = time.monotonic()
@@ -57,7 +57,7 @@ def fetched(name, cache, fetch):
 
 
 def fetch_435(folder, scratch):
-    """The engine with all that it depends on, and the Hive connector."""
+    """The engine with its dependencies, and the Hive connector."""
     maven(scratch, COPY_DEPENDENCIES, "-f", HERE / "pom.xml", f"-DoutputDirectory={folder / 'lib'}", "-DincludeScope=runtime")
     with zipfile.ZipFile(artifact(scratch, *HIVE_435)) as archive:
         archive.extractall(scratch / "hive")
@@ -68,7 +68,7 @@ def fetch_435(folder, scratch):
 
 
 def fetch_476(folder, scratch):
-    """Of the whole server the engine and two connectors. A file that several have is in the archive once, and linked to."""
+    """Extracts the engine and two connectors of the whole server. The archive has shared files only once, with links."""
     archive = artifact(scratch, *SERVER_476)
     with tarfile.open(archive) as members:
         members = [(member.name, member.linkname if member.islnk() else member.name) for member in members if not member.isdir()]
@@ -100,7 +100,7 @@ def artifact(scratch, name, version, packaging, sha256):
 
 
 def maven(scratch, *arguments):
-    """With a repository of its own, which goes: what is in it is large, and kept unpacked."""
+    """Uses a temporary Maven repository, because its content is large and is kept unpacked."""
     run(["mvn", "--batch-mode", "--quiet", "--strict-checksums", f"-Dmaven.repo.local={scratch / 'repository'}", *arguments], cwd=scratch)
 
 
@@ -112,7 +112,7 @@ def run(command, **options):
 
 
 def java(least):
-    """A Java of at least this version, and the oldest of those, as each Trino was tested with what was there then."""
+    """The oldest Java of at least this version, because each Trino was tested with the Java of its time."""
     homes = [os.environ.get("JAVA_HOME", "")] + sorted(map(str, Path("/usr/lib/jvm").glob("*")))
     if found := shutil.which("java"):
         homes.append(str(Path(found).resolve().parent.parent))
@@ -123,7 +123,7 @@ def java(least):
         if version and int(version[1]) >= least and Path(home, "bin", "java").exists():
             versions.setdefault(int(version[1]), Path(home, "bin", "java"))
     if not versions:
-        raise SystemExit(f"there is no Java {least} here, nor a newer one: set JAVA_HOME, or install it below /usr/lib/jvm")
+        raise SystemExit(f"Java {least} or newer not found: set JAVA_HOME, or install it under /usr/lib/jvm")
     return versions[min(versions)]
 
 
@@ -146,7 +146,7 @@ def trino_476(cache, catalogs):
 
 @contextmanager
 def server(home, java, main, options, catalogs):
-    """`catalogs` are the properties of each catalog, by its name."""
+    """`catalogs` has the properties of each catalog, by name."""
     with tempfile.TemporaryDirectory(prefix="logmill-trino-") as folder:
         folder, port = Path(folder), free_port()
         properties = {
@@ -171,7 +171,7 @@ def server(home, java, main, options, catalogs):
             "node.data-dir": folder,
             "jdk.attach.allowAttachSelf": "true",
         }
-        # Trino asks for the UTC that Athena runs in by way of its machine's zone.
+        # Athena runs in UTC; Trino takes its time zone from the machine.
         command = [java, f"-Xmx{HEAP}", "-Duser.timezone=UTC", *options, *(f"-D{key}={value}" for key, value in system.items())]
         command += ["-cp", f"{home / 'lib'}{os.pathsep}{home / 'lib' / '*'}", main]
         log = folder / "server.log"
@@ -205,11 +205,11 @@ def free_port():
         return listener.getsockname()[1]
 
 
-# ---- asked -----------------------------------------------------------------------------------------------------------
+# ---- queries ---------------------------------------------------------------------------------------------------------
 
 
 class TrinoError(Exception):
-    """What Trino says is wrong with a query, or went wrong with it."""
+    """Trino's error of a query."""
 
 
 @dataclass
@@ -235,7 +235,7 @@ class Trino:
             return False
 
     def query(self, sql, catalog="logs", schema="default"):
-        """For some seconds after its start the server does not know that it may itself read a catalog."""
+        """Runs a query. Retries at first: for some seconds after its start, the server does not know its own catalogs."""
         deadline = time.monotonic() + LONGEST_START_SECONDS
         while True:
             try:
@@ -273,7 +273,7 @@ class Trino:
 
 
 def plain(value, kind):
-    """A value of Trino's JSON as Python has it."""
+    """Converts a value of Trino's JSON to Python."""
     if value is None:
         return None
     if kind.replace(" ", "") == "decimal(38,0)":
@@ -292,5 +292,5 @@ def plain(value, kind):
             moment = datetime.fromisoformat(value.removesuffix(" UTC").replace(" +", "+").replace(" -", "-"))
             return moment.replace(tzinfo=moment.tzinfo or timezone.utc)
     except ValueError:
-        pass  # Python's years have four digits, and none is negative.
+        pass  # Python supports only years of four digits, and no negative ones.
     return value
