@@ -319,7 +319,8 @@ pub(crate) struct ReplayArgs {
     pub(crate) tables: Option<String>,
     /// Move all messages of this dead-letter queue to the work queue instead.
     ///
-    /// By a task of SQS, which goes on if this is stopped; message by message where there is no such task.
+    /// By a task of SQS, which goes on if this is stopped. SQS takes only a queue that the redrive policy of
+    /// another names.
     #[arg(long, value_name = "URL", conflicts_with_all = ["logs", "from", "to", "missing", "tables"])]
     pub(crate) dead_letters: Option<String>,
     /// Only print what would be sent. (To look at dead letters hides them for some seconds.)

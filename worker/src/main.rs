@@ -15,8 +15,8 @@ use logmill::commands::{check, ddl, replay, serve, verify};
 use logmill::feeds::Trouble;
 use logmill::intake::http::Token;
 use logmill::intake::ignore::Ignore;
-use logmill::intake::queue::Queue;
 use logmill::intake::span::Span;
+use logmill::intake::sqs_queue::SqsQueue;
 use logmill::log_file::reading::Reading;
 use logmill::rollup::Rollup;
 use logmill::table::Root;
@@ -280,13 +280,13 @@ async fn resend(args: ReplayArgs) -> Result<()> {
         Ok(())
     };
     let work = match &args.queue_url {
-        Some(url) => Some(Queue::open(url).await?),
+        Some(url) => Some(SqsQueue::open(url).await?),
         None => None,
     };
     let mut bar = LogFilesBar::default();
     let said = match (&args.dead_letters, args.logs) {
         (Some(dead), _) => {
-            let dead = Queue::open(dead).await?;
+            let dead = SqsQueue::open(dead).await?;
             match work.filter(|_| !args.dry_run) {
                 Some(work) => replay::move_dead_letters(&dead, &work, args.rate, &mut bar)
                     .await?

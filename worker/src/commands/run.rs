@@ -15,6 +15,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::aws::chain;
+use crate::commands::progress::Progress;
+use crate::commit_pace::{self, CommitPace};
 use crate::feeds::{Feeds, RollupTable, Trouble};
 use crate::intake::copies::{Copy, Names};
 use crate::intake::ignore::Ignore;
@@ -22,7 +24,6 @@ use crate::intake::listing;
 use crate::intake::log_object::{Listed, LogObject};
 use crate::log_file::reading::Reading;
 use crate::memory;
-use crate::pace::{self, Pace};
 use crate::pipeline::{
     self, LOG_FILES_AT_ONCE_MAX, Limits, Outcome, PipelineError, Source, Staged,
 };
@@ -134,18 +135,6 @@ pub struct TableSummary {
     pub bytes: u64,
 }
 
-/// Receives the progress of a run.
-pub trait Progress: Send {
-    /// Reading begins: the number of log files and their total size in bytes.
-    fn begin(&mut self, log_files: usize, bytes: u64);
-    /// A log file has been processed.
-    fn advance(&mut self, log_file_bytes: u64, text_bytes: u64);
-    /// All log files have been read, and the last commit is in progress.
-    fn committing(&mut self);
-    /// The run is over.
-    fn end(&mut self);
-}
-
 /// Runs every rollup over every log file that its table has not counted.
 pub async fn run(
     rollups: Loaded,
@@ -178,10 +167,8 @@ pub(crate) async fn run_over(
     };
     let found = summary.take(listed, &options.ignore);
     let to_do = to_do(found, &feeds, &mut summary).await?;
-    progress.begin(
-        to_do.len(),
-        to_do.iter().map(|to_do| to_do.found.bytes).sum(),
-    );
+    progress.found(to_do.len());
+    progress.found_bytes(to_do.iter().map(|to_do| to_do.found.bytes).sum());
 
     let begin = Instant::now();
     let threads = match options.threads {
@@ -485,7 +472,7 @@ async fn gather(
         })
     };
     let mut committing: Option<JoinHandle<(Counted, Duration)>> = None;
-    let mut pace = Pace::new(pace::INTERVAL);
+    let mut pace = CommitPace::new(commit_pace::INTERVAL);
     let mut last_commit = Instant::now();
     let mut staged = 0;
     while let Some((found, result)) = results.recv().await {
@@ -529,7 +516,8 @@ async fn gather(
                 summary.failed.push((found.log_file.to_string(), reason));
             }
         }
-        progress.advance(found.bytes, text_bytes);
+        progress.done(1);
+        progress.done_bytes(found.bytes, text_bytes);
         if committing.as_ref().is_some_and(JoinHandle::is_finished)
             && let Some(finished) = committing.take()
         {

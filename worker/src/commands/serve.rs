@@ -25,8 +25,8 @@ use crate::feeds::{Feed, Feeds, RollupTable, Trouble};
 use crate::intake::allowed_locations::AllowedLocations;
 use crate::intake::disposition::{Disposition, NotStaged};
 use crate::intake::ignore::Ignore;
-use crate::intake::queue::Queue;
-use crate::intake::{Stage, StageOutcome, http, sqs};
+use crate::intake::sqs_queue::SqsQueue;
+use crate::intake::{Stage, StageOutcome, consumer, http};
 use crate::maintenance::{self, MaintenanceEvent};
 use crate::memory;
 use crate::metrics::{LeftAlone, Metrics};
@@ -115,7 +115,7 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
     let (mut working, mut answering) = (Task::new(), Task::new());
     let close = CancellationToken::new();
     if let Some(queue) = queue {
-        let settings = sqs::Settings {
+        let settings = consumer::Settings {
             visibility: options.visibility,
             messages_max: held_max,
             log_files_at_once: at_once,
@@ -123,7 +123,7 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
             buckets: worker.places.buckets(),
         };
         let (worker, metrics, stop) = (Arc::clone(&worker), Arc::clone(&metrics), stop.clone());
-        working.spawn(sqs::take(queue, settings, worker, metrics, stop));
+        working.spawn(consumer::consume(queue, settings, worker, metrics, stop));
     }
     if let Some(listener) = listener {
         let settings = http::Settings {
@@ -155,7 +155,7 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
 /// Everything that a worker needs, opened and checked.
 struct Opened {
     worker: Arc<Worker>,
-    queue: Option<Queue>,
+    queue: Option<SqsQueue>,
     listener: Option<TcpListener>,
 }
 
@@ -169,9 +169,10 @@ async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Resu
     }
     let rollups = Rollup::load_folder(&options.rollups).await?;
     let queue = match &options.queue_url {
-        Some(url) => Some(open_queue(url).await?),
+        Some(url) => Some(SqsQueue::open(url).await?),
         None => None,
     };
+    queue.iter().for_each(SqsQueue::check_redrive_policy);
     let places = AllowedLocations::open(options.allowed.clone()).await?;
     let listener = match options.listen {
         Some(address) => {
@@ -221,28 +222,6 @@ async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Resu
         queue,
         listener,
     })
-}
-
-/// With a `maxReceiveCount` below this, messages that short-lived workers held become dead letters.
-const FEW_RECEIVES: u64 = 3;
-
-async fn open_queue(url: &str) -> Result<Queue> {
-    let queue = Queue::open(url).await?;
-    match queue.receives_max() {
-        None => tracing::warn!(
-            queue_url = url,
-            "the queue has no redrive policy: what can't be read will be tried until its retention is over, \
-             and then be lost; give it a dead-letter queue"
-        ),
-        Some(few) if few < FEW_RECEIVES => tracing::warn!(
-            queue_url = url,
-            maxReceiveCount = few,
-            "messages become dead letters soon: a worker that ends gives back what it holds, and each time \
-             counts; let the queue's redrive policy allow for five"
-        ),
-        Some(_) => {}
-    }
-    Ok(queue)
 }
 
 /// Tasks that run until they are told to stop.
