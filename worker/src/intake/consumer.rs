@@ -662,16 +662,17 @@ mod tests {
         });
         let received =
             |state: &State| -> u32 { state.messages.iter().map(|each| each.receive_count).sum() };
-        scene.until(|state| received(state) == 4).await;
+        // Four failures are an outage. The next message was waited for before it began.
+        scene.until(|state| received(state) == 5).await;
         sleep(SECOND / 2).await;
         assert_eq!(
             received(&scene.queue.state()),
-            4,
+            5,
             "the queue keeps the others"
         );
         // The next probe ends the outage.
         *scene.stage.outcome.lock().unwrap() = is_staged;
-        let state = scene.until(|state| state.messages.len() == 4).await;
+        let state = scene.until(|state| state.messages.len() == 5).await;
         assert!(state.messages.iter().all(|each| each.receive_count == 1));
         scene.stop().await;
     }
