@@ -323,8 +323,8 @@ pub(crate) struct ReplayArgs {
     pub(crate) tables: Option<String>,
     /// Move all messages of this dead-letter queue to the work queue instead.
     ///
-    /// An SQS message move task does it, which continues if this command is stopped. Where SQS has no such task, messages
-    /// are moved one by one.
+    /// An SQS message move task moves them, and continues if this command is stopped. The queue must be the dead-letter
+    /// queue in the redrive policy of another queue.
     #[arg(long, value_name = "URL", conflicts_with_all = ["logs", "from", "to", "missing", "tables"])]
     pub(crate) dead_letters: Option<String>,
     /// Only print what would be sent. (Looking at dead letters makes them invisible for some seconds.)

@@ -3,7 +3,7 @@
 //! A table remembers the SQL that it is the result of, and is fed by that SQL. A rollup's file creates a table that does
 //! not exist yet, but changes no existing one. An error in one rollup or table does not stop the others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use futures::future::join_all;
@@ -75,8 +75,8 @@ pub struct Trouble {
 pub struct Feeds {
     /// The tables of rollups.
     pub tables: Vec<Arc<Feed>>,
-    /// The rollup in each table's file, if it is valid.
-    files: Vec<Option<Arc<Rollup>>>,
+    /// The rollups in files that are valid, by the table's name.
+    files: HashMap<String, Arc<Rollup>>,
     /// The table of lines that are not log lines.
     pub rejected_lines: Arc<Table>,
 }
@@ -115,7 +115,6 @@ impl Feeds {
         {
             return Err(first);
         }
-        let mut files: Vec<Option<Arc<Rollup>>> = rollups.iter().cloned().map(Some).collect();
         for wrong in wrong {
             let mut what = format!("its rollup is wrong: {}", wrong.reason);
             if there.contains(&wrong.name) {
@@ -126,7 +125,6 @@ impl Feeds {
                 };
                 what.push_str(&fed);
                 feeds.push(Arc::new(feed));
-                files.push(None);
             }
             troubles.push(Trouble {
                 table: wrong.name,
@@ -134,9 +132,10 @@ impl Feeds {
                 is_failure: true,
             });
         }
+        let by_name = |rollup: Arc<Rollup>| (rollup.definition().name.clone(), rollup);
         let feeds = Self {
             tables: feeds,
-            files,
+            files: rollups.into_iter().map(by_name).collect(),
             rejected_lines: Arc::new(rejected_lines),
         };
         Ok((feeds, troubles))
@@ -147,7 +146,7 @@ impl Feeds {
         self.tables.iter().filter_map(|feed| feed.fed())
     }
 
-    /// Opens one of the tables again, by its index, in its present state: it may have been removed, recreated or repaired.
+    /// Opens one of the tables again, by its name, in its present state: it may have been removed, recreated or repaired.
     ///
     /// # Errors
     ///
@@ -155,15 +154,14 @@ impl Feeds {
     pub async fn reopened(
         &self,
         root: &Root,
-        number: usize,
+        name: &str,
     ) -> Result<(Feed, Option<Trouble>), TableError> {
-        match &self.files[number] {
+        match self.files.get(name) {
             Some(rollup) => {
                 let opened = open(root, rollup).await?;
                 Ok((opened.feed, opened.trouble))
             }
             None => {
-                let name = self.tables[number].name();
                 let (feed, what) = by_its_own_sql(root, name).await?;
                 let trouble = Trouble {
                     table: name.to_owned(),

@@ -23,7 +23,7 @@ mod aws;
 mod text_files;
 pub mod terminal;
 pub mod memory;
-pub mod pace;
+pub mod commit_pace;
 mod without_values;
 
 pub mod log_file;

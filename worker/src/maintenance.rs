@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::chain;
-use crate::pace::Pace;
+use crate::commit_pace::CommitPace;
 use crate::table::{Committed, HowMuch, Lease, Table, TableError};
 
 /// How often the lease holder checks for due work, and renews the lease.
@@ -51,7 +51,7 @@ pub async fn keep(
 ) {
     let mut keeper = Maintenance {
         table,
-        pace: Pace::new(interval),
+        pace: CommitPace::new(interval),
         next_commit: Instant::now(),
         commits_begun: None,
         next_housekeeping: Instant::now() + HOUSEKEEPING_INTERVAL,
@@ -86,7 +86,7 @@ pub async fn keep(
 /// When work on a table is due. It outlives a lease, which may be lost repeatedly.
 struct Maintenance<'a> {
     table: &'a Table,
-    pace: Pace,
+    pace: CommitPace,
     next_commit: Instant,
     /// When the first of several consecutive commits began. They are consecutive if one commit does not take all staged
     /// files.

@@ -6,16 +6,25 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use logmill_shared::LogFile;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
-use crate::table::HowMuch;
+use crate::aws::chain;
+use crate::metrics::Metrics;
+use crate::table::{HowMuch, Root};
+
+/// Minimum time between two counts for one table. Each count lists the notes of the table.
+const INTERVAL: Duration = Duration::from_mins(1);
+
+/// Minimum time between warnings about set-aside log files of one table: a rollup that fails on one log file is likely to
+/// fail on all.
+const WARNING_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The known state of tables, by name. Tables that are not in it most likely have nothing set aside.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct SetAsideWatch {
-    /// Minimum time between two checks of one table.
-    interval: Duration,
     tables: Mutex<HashMap<String, Known>>,
     changed: Notify,
 }
@@ -26,24 +35,30 @@ struct Known {
     /// A log file has been set aside since the last check.
     has_changed: bool,
     looked: Option<Instant>,
+    warned: Option<Instant>,
 }
 
 impl SetAsideWatch {
-    pub(crate) fn new(interval: Duration) -> Self {
-        Self {
-            interval,
-            tables: Mutex::default(),
-            changed: Notify::new(),
+    /// Records that this worker has set aside a log file for the table, and warns of it now and then.
+    pub(crate) fn set_aside(&self, log_file: &LogFile, table: &str, reason: &str) {
+        if self.changed_at(Instant::now(), table) {
+            tracing::warn!(%log_file, table, reason, "set aside for the table, as others may be; `logmill retry` tries again");
         }
     }
 
-    /// Records that this worker has set aside a log file for the table.
-    pub(crate) fn changed(&self, table: &str) {
-        self.tables()
-            .entry(table.to_owned())
-            .or_default()
-            .has_changed = true;
+    /// Records a change. Returns whether to warn of it.
+    fn changed_at(&self, now: Instant, table: &str) -> bool {
+        let mut tables = self.tables();
+        let known = tables.entry(table.to_owned()).or_default();
+        known.has_changed = true;
         self.changed.notify_one();
+        let is_due = known
+            .warned
+            .is_none_or(|warned| now.duration_since(warned) >= WARNING_INTERVAL);
+        if is_due {
+            known.warned = Some(now);
+        }
+        is_due
     }
 
     /// Records what was just found to be set aside for the table.
@@ -52,31 +67,50 @@ impl SetAsideWatch {
     }
 
     fn seen_at(&self, now: Instant, table: &str, how_much: HowMuch) {
-        let known = Known {
-            log_files: how_much.log_files,
-            has_changed: false,
-            looked: Some(now),
-        };
-        self.tables().insert(table.to_owned(), known);
+        let mut tables = self.tables();
+        let known = tables.entry(table.to_owned()).or_default();
+        known.log_files = how_much.log_files;
+        known.has_changed = false;
+        known.looked = Some(now);
+    }
+
+    /// Counts the log files that are set aside for tables: soon after this worker has set one aside, and periodically while
+    /// there are any. The count also shows when another process has put them back.
+    pub(crate) async fn watch(&self, root: &Root, metrics: &Metrics, stop: &CancellationToken) {
+        while stop.run_until_cancelled(self.is_due()).await.is_some() {
+            for table in self.due_at(Instant::now()) {
+                let look = async { root.notes(&table)?.how_much().await };
+                match look.await {
+                    Ok(how_much) => {
+                        self.seen(&table, how_much);
+                        metrics.set_aside(&table, how_much);
+                    }
+                    // The table stays due.
+                    Err(error) => {
+                        tracing::warn!(
+                            table,
+                            error = chain(&error),
+                            "what is set aside is not known"
+                        );
+                    }
+                }
+            }
+        }
     }
 
     /// Waits until a table may be due.
-    pub(crate) async fn is_due(&self) {
+    async fn is_due(&self) {
         // Both outcomes are fine.
-        let _ = timeout(self.interval, self.changed.notified()).await;
+        let _ = timeout(INTERVAL, self.changed.notified()).await;
     }
 
     /// Returns the tables to check now. They count as checked even if the check fails.
-    pub(crate) fn due(&self) -> Vec<String> {
-        self.due_at(Instant::now())
-    }
-
     fn due_at(&self, now: Instant) -> Vec<String> {
         let mut due = Vec::new();
         for (table, known) in self.tables().iter_mut() {
             let is_rested = known
                 .looked
-                .is_none_or(|looked| now.duration_since(looked) >= self.interval);
+                .is_none_or(|looked| now.duration_since(looked) >= INTERVAL);
             if is_rested && (known.has_changed || known.log_files > 0) {
                 known.looked = Some(now);
                 due.push(table.clone());
@@ -94,8 +128,6 @@ impl SetAsideWatch {
 mod tests {
     use super::*;
 
-    const INTERVAL: Duration = Duration::from_secs(60);
-
     fn how_much(log_files: usize) -> HowMuch {
         HowMuch {
             log_files,
@@ -105,7 +137,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_table_is_looked_at_at_once_then_seldom_and_until_nothing_is_set_aside() {
-        let watch = SetAsideWatch::new(INTERVAL);
+        let watch = SetAsideWatch::default();
         let begun = Instant::now();
         let due_after = |seconds| watch.due_at(begun + Duration::from_secs(seconds));
         let seen_after = |seconds, log_files| {
@@ -116,7 +148,7 @@ mod tests {
             );
         };
         assert!(due_after(0).is_empty());
-        watch.changed("a");
+        assert!(watch.changed_at(begun, "a"));
         watch.is_due().await;
         assert!(begun.elapsed() < INTERVAL);
         assert_eq!(due_after(0), ["a"]);
@@ -124,9 +156,10 @@ mod tests {
 
         // The notes are not listed each time, no matter how much is set aside.
         for _ in 0..100 {
-            watch.changed("a");
+            assert!(!watch.changed_at(begun, "a"), "one warning is enough");
             assert!(due_after(59).is_empty());
         }
+        assert!(watch.changed_at(begun + WARNING_INTERVAL, "a"));
         assert_eq!(due_after(60), ["a"]);
         seen_after(60, 2);
 

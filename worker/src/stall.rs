@@ -1,12 +1,20 @@
 //! Detects log files that make no progress. A thread that hangs can't be stopped. But the announcement of its log file can
 //! be returned, so that it becomes a dead letter instead of staying hidden.
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use anyhow::{Result, bail};
+use logmill_shared::LogFile;
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::intake::disposition::{Disposition, NotStaged};
+use crate::metrics::Metrics;
 
 /// Counts the bytes read of a log file. They measure its progress, because lines are computed while they are read.
 #[derive(Debug, Clone, Default)]
@@ -27,7 +35,7 @@ impl ReadCount {
     }
 
     /// Returns when nothing has been read for `limit`.
-    pub(crate) async fn stalls(&self, limit: Duration) {
+    async fn stalls(&self, limit: Duration) {
         let mut before = None;
         loop {
             let now = self.0.load(Ordering::Relaxed);
@@ -45,6 +53,77 @@ impl<R: Read> Read for Counted<R> {
         let read = self.reader.read(buffer)?;
         self.count.0.fetch_add(read as u64, Ordering::Relaxed);
         Ok(read)
+    }
+}
+
+/// Log files that hang. The thread of such a log file can't be stopped, and keeps its permit.
+pub(crate) struct Stalls {
+    /// How long a log file may make no progress.
+    after: Duration,
+    turns: usize,
+    now: AtomicUsize,
+    /// Cancelled when stalled log files hold all permits.
+    are_all: CancellationToken,
+}
+
+impl Stalls {
+    /// `turns` is the number of permits.
+    pub(crate) fn new(turns: usize, after: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            after,
+            turns,
+            now: AtomicUsize::new(0),
+            are_all: CancellationToken::new(),
+        })
+    }
+
+    /// Returns when nothing has been read of a log file for too long.
+    pub(crate) async fn stalls(&self, read: &ReadCount) {
+        read.stalls(self.after).await;
+    }
+
+    /// Counts a log file as stalled until its thread ends.
+    pub(crate) fn add<T: Send + 'static>(
+        self: &Arc<Self>,
+        log_file: &LogFile,
+        thread: JoinHandle<T>,
+        metrics: &Metrics,
+    ) -> NotStaged {
+        let (stalls, log_file) = (Arc::clone(self), log_file.clone());
+        let now = stalls.now.fetch_add(1, Ordering::SeqCst) + 1;
+        let after_s = stalls.after.as_secs();
+        tracing::error!(
+            %log_file, after_s, stalled = now, turns = stalls.turns,
+            "log file stalled: nothing of it was read for so long; its announcement is given back, and its turn stays taken"
+        );
+        if now == stalls.turns {
+            stalls.are_all.cancel();
+        }
+        let gauge = metrics.stalled_log_file();
+        tokio::spawn(async move {
+            // Nothing uses the result any more. If the log file is staged after all, it still counts once.
+            let _ = thread.await;
+            drop(gauge);
+            stalls.now.fetch_sub(1, Ordering::SeqCst);
+            tracing::info!(%log_file, "stalled log file has ended after all");
+        });
+        NotStaged {
+            name: "stalled",
+            reason: Cow::Owned(format!("nothing of it was read for {after_s} seconds")),
+            disposition: Disposition::Retry,
+        }
+    }
+
+    /// Fails when stalled log files hold all permits: only a restart of the process helps.
+    pub(crate) async fn all_stalled(self: Arc<Self>, stop: CancellationToken) -> Result<()> {
+        match stop.run_until_cancelled(self.are_all.cancelled()).await {
+            None => Ok(()),
+            Some(()) => bail!(
+                "all {} log files at once have stalled; the worker must be started again. The log names them: remove or \
+                 replace what is not to be read",
+                self.turns
+            ),
+        }
     }
 }
 

@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use logmill::commit_pace;
 use logmill::feeds::RollupTable;
 use logmill::maintenance::{self, MaintenanceEvent};
-use logmill::pace;
 use logmill::pipeline::{self, Limits, Source};
 use logmill::rollup::Rollup;
 use logmill::table::{RejectedLines, Root, Table};
@@ -178,7 +178,7 @@ async fn fleet_of(workers: u64, duration: Duration) -> Result<(), Failure> {
         tasks.spawn_blocking(stage);
         let (delays, until) = (Arc::clone(&delays), stop.clone());
         tasks.spawn(async move {
-            maintenance::keep(&bench.each.table, pace::INTERVAL, &until, |news| {
+            maintenance::keep(&bench.each.table, commit_pace::INTERVAL, &until, |news| {
                 let MaintenanceEvent::Committed(committed, _) = news else {
                     return;
                 };

@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 use anyhow::{Result, bail};
 use indicatif::{HumanBytes, HumanCount};
 
+use crate::commands::progress::Progress;
 use crate::commands::query::{self, Format};
-use crate::commands::run::{self, Options, Progress, Summary};
+use crate::commands::run::{self, Options, Summary};
 use crate::engine::functions::cast::trino_name;
 use crate::intake::ignore::Ignore;
 use crate::rollup::{Fallible, Rollup, TYPED_SLOTS_MAX};

@@ -1,5 +1,7 @@
-//! The commands, one module each. [`completeness`] is shared by `verify` and `replay`.
+//! The commands, one module each. [`completeness`] is shared by `verify` and `replay`, [`progress`] by all that go
+//! through log files.
 
+pub mod progress;
 pub mod maintain;
 pub mod completeness;
 pub mod run;

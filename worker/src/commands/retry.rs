@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
 
-use crate::commands::run::{self, Options, Progress, Summary};
+use crate::commands::progress::Progress;
+use crate::commands::run::{self, Options, Summary};
 use crate::intake::listing;
 use crate::intake::log_object::Listed;
 use crate::rollup::Loaded;

@@ -15,14 +15,15 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::aws::chain;
-use crate::feeds::{Feeds, RollupTable, Trouble};
+use crate::commands::progress::Progress;
+use crate::commit_pace::{self, CommitPace};
+use crate::feeds::{Feed, Feeds, RollupTable, Trouble};
 use crate::intake::copies::{Copy, Names};
 use crate::intake::ignore::Ignore;
 use crate::intake::listing;
 use crate::intake::log_object::{Listed, LogObject};
 use crate::log_file::reading::Reading;
 use crate::memory;
-use crate::pace::{self, Pace};
 use crate::pipeline::{
     self, LOG_FILES_AT_ONCE_MAX, Limits, Outcome, PipelineError, Source, Staged,
 };
@@ -134,18 +135,6 @@ pub struct TableSummary {
     pub bytes: u64,
 }
 
-/// Receives the progress of a run.
-pub trait Progress: Send {
-    /// Reading begins: the number of log files and their total size in bytes.
-    fn begin(&mut self, log_files: usize, bytes: u64);
-    /// A log file has been processed.
-    fn advance(&mut self, log_file_bytes: u64, text_bytes: u64);
-    /// All log files have been read, and the last commit is in progress.
-    fn committing(&mut self);
-    /// The run is over.
-    fn end(&mut self);
-}
-
 /// Runs every rollup over every log file that its table has not counted.
 pub async fn run(
     rollups: Loaded,
@@ -178,10 +167,8 @@ pub(crate) async fn run_over(
     };
     let found = summary.take(listed, &options.ignore);
     let to_do = to_do(found, &feeds, &mut summary).await?;
-    progress.begin(
-        to_do.len(),
-        to_do.iter().map(|to_do| to_do.found.bytes).sum(),
-    );
+    progress.found(to_do.len());
+    progress.found_bytes(to_do.iter().map(|to_do| to_do.found.bytes).sum());
 
     let begin = Instant::now();
     let threads = match options.threads {
@@ -287,10 +274,10 @@ impl Summary {
     }
 }
 
-/// A log file and the indices of the tables that have neither counted nor staged it.
+/// A log file and the tables that have neither counted nor staged it.
 struct ToDo {
     found: LogObject,
-    tables: Vec<usize>,
+    tables: Vec<Arc<Feed>>,
 }
 
 fn not_read(table: String, error: &TableError) -> Trouble {
@@ -303,7 +290,8 @@ fn not_read(table: String, error: &TableError) -> Trouble {
 
 /// The counted and staged log files of a table.
 struct Known<'f> {
-    feed: &'f RollupTable,
+    table: &'f Arc<Feed>,
+    fed: &'f RollupTable,
     counted: HashMap<LogFileId, Entry>,
     staged: HashSet<LogFileId>,
 }
@@ -312,57 +300,52 @@ struct Known<'f> {
 /// files are staged for it, and its commits will check.
 async fn to_do(found: Vec<LogObject>, feeds: &Feeds, summary: &mut Summary) -> Result<Vec<ToDo>> {
     let shards: HashSet<Shard> = found.iter().map(|found| found.log_file.shard()).collect();
-    let known = feeds.tables.iter().map(async |feed| {
-        let feed = feed.fed()?;
+    let fed = feeds.tables.iter();
+    let fed = fed.filter_map(|table| Some((table, table.fed()?)));
+    let known = fed.map(async |(table, fed)| {
         let read = async {
-            let counted = feed.table.version().await?.counted_entries(&shards).await?;
-            Ok::<_, TableError>((counted, feed.table.staged().await?))
+            let counted = fed.table.version().await?.counted_entries(&shards).await?;
+            Ok::<_, TableError>((counted, fed.table.staged().await?))
         };
-        Some((feed, read.await))
+        (table, fed, read.await)
     });
-    let mut tables: Vec<Option<Known>> = Vec::new();
-    for known in join_all(known).await {
-        let Some((feed, read)) = known else {
-            tables.push(None);
-            continue;
-        };
+    let mut tables: Vec<Known> = Vec::new();
+    for (table, fed, read) in join_all(known).await {
         let (counted, staged) = read.unwrap_or_else(|error| {
-            summary.trouble(not_read(feed.table.definition().name.clone(), &error));
+            summary.trouble(not_read(table.name().to_owned(), &error));
             Default::default()
         });
-        tables.push(Some(Known {
-            feed,
+        tables.push(Known {
+            table,
+            fed,
             counted,
             staged,
-        }));
+        });
     }
-    let fed = || {
-        tables
-            .iter()
-            .enumerate()
-            .filter_map(|(at, known)| Some((at, known.as_ref()?)))
-    };
-    let counted = fed().flat_map(|(_, known)| known.counted.values());
+    let counted = tables.iter().flat_map(|known| known.counted.values());
     summary.find_copies(&found, counted);
     let mut to_do = Vec::new();
     for found in found {
         let id = found.log_file.id();
-        let entries: Vec<&Entry> = fed()
-            .filter_map(|(_, known)| known.counted.get(&id))
+        let entries: Vec<&Entry> = tables
+            .iter()
+            .filter_map(|known| known.counted.get(&id))
             .collect();
         if entries.iter().any(|entry| entry.etag != found.etag) {
             summary.changed.push(found.log_file.to_string());
         }
         // The ledger entry tells the format. Tables over another format will never count this log file.
         let reads = |known: &Known| match entries.first() {
-            Some(entry) => known.feed.rollup.format().table == entry.log_table,
+            Some(entry) => known.fed.rollup.format().table == entry.log_table,
             None => true,
         };
-        let missing =
-            || fed().filter(|(_, known)| reads(known) && !known.counted.contains_key(&id));
-        let not_staged: Vec<usize> = missing()
-            .filter(|(_, known)| !known.staged.contains(&id))
-            .map(|(at, _)| at)
+        let missing = || {
+            let tables = tables.iter();
+            tables.filter(|known| reads(known) && !known.counted.contains_key(&id))
+        };
+        let not_staged: Vec<Arc<Feed>> = missing()
+            .filter(|known| !known.staged.contains(&id))
+            .map(|known| Arc::clone(known.table))
             .collect();
         if missing().next().is_none() {
             summary.log_files += 1;
@@ -393,9 +376,11 @@ impl Workshop {
     }
 
     async fn stage(&self, to_do: &ToDo) -> Result<Outcome, PipelineError> {
-        let rollups = to_do.tables.iter();
-        let rollups = rollups.filter_map(|&at| self.feeds.tables[at].fed());
-        let rollups: Vec<&RollupTable> = rollups.collect();
+        let rollups: Vec<&RollupTable> = to_do
+            .tables
+            .iter()
+            .filter_map(|table| table.fed())
+            .collect();
         let source = Source {
             log_file: to_do.found.log_file.clone(),
             bytes: to_do.found.bytes,
@@ -485,7 +470,7 @@ async fn gather(
         })
     };
     let mut committing: Option<JoinHandle<(Counted, Duration)>> = None;
-    let mut pace = Pace::new(pace::INTERVAL);
+    let mut pace = CommitPace::new(commit_pace::INTERVAL);
     let mut last_commit = Instant::now();
     let mut staged = 0;
     while let Some((found, result)) = results.recv().await {
@@ -529,7 +514,8 @@ async fn gather(
                 summary.failed.push((found.log_file.to_string(), reason));
             }
         }
-        progress.advance(found.bytes, text_bytes);
+        progress.done(1);
+        progress.done_bytes(found.bytes, text_bytes);
         if committing.as_ref().is_some_and(JoinHandle::is_finished)
             && let Some(finished) = committing.take()
         {

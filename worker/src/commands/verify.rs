@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 
 use crate::commands::completeness::{Ledgers, Standing, not_read};
+use crate::commands::progress::Progress;
 use crate::format::Recognised;
 use crate::intake::copies::{Copy, Names};
 use crate::intake::ignore::Ignore;
@@ -42,16 +43,6 @@ pub struct Options {
     pub span: Span,
     /// Files to ignore.
     pub ignore: Ignore,
-}
-
-/// Receives the progress of a command that goes through a listing.
-pub trait Progress: Send {
-    /// Reports how many more log files have been listed.
-    fn found(&mut self, log_files: usize);
-    /// Reports how many more log files have been processed.
-    fn done(&mut self, log_files: usize);
-    /// The command is over.
-    fn end(&mut self);
 }
 
 /// The state of the log files of a span.
@@ -423,13 +414,6 @@ mod tests {
     impl Progress for NoProgress {
         fn found(&mut self, _: usize) {}
         fn done(&mut self, _: usize) {}
-        fn end(&mut self) {}
-    }
-
-    impl run::Progress for NoProgress {
-        fn begin(&mut self, _: usize, _: u64) {}
-        fn advance(&mut self, _: u64, _: u64) {}
-        fn committing(&mut self) {}
         fn end(&mut self) {}
     }
 

@@ -10,12 +10,17 @@ mod folder;
 pub mod listing;
 pub mod disposition;
 pub mod allowed_locations;
-mod visibility;
 mod failures;
-mod outages;
-mod connections;
 pub mod queue;
-pub mod sqs;
+pub mod sqs_queue;
+#[cfg(test)]
+mod memory_queue;
+pub(crate) mod message;
+mod visibility;
+mod deletions;
+mod outages;
+pub(crate) mod consumer;
+mod connections;
 pub mod http;
 
 use std::future::Future;

@@ -1,54 +1,61 @@
-//! An SQS queue: its batch operations, with a result for each message. What to do with the messages is decided elsewhere.
+//! What the worker needs of a queue, in SQS's terms. A receive hides a message from other receivers for its visibility
+//! timeout. A message that is not deleted in that time becomes visible again, and is delivered again. So the messages of a
+//! worker that dies are not lost, and each message may be delivered more than once.
 
-use std::collections::HashMap;
-use std::error::Error;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::fmt;
+use std::time::Duration;
 
-use aws_sdk_sqs::Client;
-use aws_sdk_sqs::config::Builder;
-use aws_sdk_sqs::config::http::HttpResponse;
-use aws_sdk_sqs::config::retry::RetryConfig;
-use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_sqs::types::{
-    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry,
-    DeleteMessageBatchRequestEntry, MessageSystemAttributeName, QueueAttributeName,
-    SendMessageBatchRequestEntry,
-};
-use logmill_shared::sqs::{BATCH_MAX, QueueUrl, QueueUrlError};
+use super::message::ReceivedMessage;
 
-use crate::aws;
-use crate::retry::Policy;
+/// A standard queue with a visibility timeout for each message.
+///
+/// Batch operations take up to [`BATCH_MAX`](logmill_shared::sqs::BATCH_MAX) messages, by the receipt handles of their latest
+/// receive. They return the indices that failed: `Ok` alone does not mean that anything was done.
+pub(crate) trait Queue: Clone + fmt::Debug + Send + Sync + 'static {
+    /// The same queue for callers that retry requests about messages themselves: each request is sent once.
+    fn once(&self) -> Self;
 
-/// A queue that has answered at least once.
-#[derive(Debug, Clone)]
-pub struct Queue {
-    client: Client,
-    /// The retry policy for requests about messages.
-    retries: RetryConfig,
-    url: String,
-    arn: String,
-    receives_max: Option<u64>,
+    /// The redrive policy's `maxReceiveCount`: how often a message is received before it goes to the dead-letter queue, if
+    /// there is one.
+    fn max_receive_count(&self) -> Option<u64>;
+
+    /// Receives up to `max` messages, waiting at most `wait` for the first one (SQS's limit is 20 s).
+    ///
+    /// `Ok` promises that each message is in flight: invisible to other receivers until `visibility` has passed since the
+    /// queue answered. It does not promise that a message was never delivered before. No messages do not mean that the queue
+    /// is empty. If the answer is lost, the messages stay invisible until their visibility timeout ends.
+    fn receive(
+        &self,
+        max: usize,
+        wait: Duration,
+        visibility: Duration,
+    ) -> impl Future<Output = Result<Vec<ReceivedMessage>, QueueError>> + Send;
+
+    /// Sets the visibility timeout of messages in flight, counted from now. Zero makes a message visible at once.
+    ///
+    /// For each index that is not returned, `Ok` promises that the message is invisible for this time. A message whose
+    /// visibility timeout has ended is refused for good: another receiver may have it.
+    fn change_visibility(
+        &self,
+        receipts: &[(&str, Duration)],
+    ) -> impl Future<Output = Result<Vec<(usize, Refusal)>, QueueError>> + Send;
+
+    /// Deletes messages.
+    ///
+    /// For each index that is not returned, `Ok` promises that the queue has accepted the deletion. It does not promise that
+    /// the message is never delivered again: SQS may still have a copy, or another receiver may have it.
+    fn delete(
+        &self,
+        receipts: &[&str],
+    ) -> impl Future<Output = Result<Vec<(usize, Refusal)>, QueueError>> + Send;
 }
 
-/// A message that has been received and is in flight.
-#[derive(Debug, Clone)]
-pub(crate) struct Message {
-    pub(crate) id: String,
-    pub(crate) body: String,
-    /// The receipt handle of this receive, needed to delete the message or to change its visibility timeout.
-    pub(crate) receipt: String,
-    /// The receive count, including this receive.
-    pub(crate) receive_count: u32,
-    /// When it was sent.
-    pub(crate) sent: SystemTime,
-}
-
-/// Why a request to the queue failed.
+/// Why a request to a queue failed.
 #[derive(Debug, thiserror::Error)]
 #[error("the queue {url}: {reason}")]
 pub struct QueueError {
-    url: String,
-    reason: String,
+    pub(super) url: String,
+    pub(super) reason: String,
     /// SQS's error code, if SQS has answered.
     pub(crate) code: Option<String>,
 }
@@ -57,374 +64,7 @@ pub struct QueueError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub(crate) struct Refusal {
-    reason: String,
+    pub(super) reason: String,
     /// Whether a retry would fail too.
     pub(crate) is_final: bool,
-}
-
-impl Queue {
-    /// Checks that the queue exists and can be used.
-    pub async fn open(url: &str) -> Result<Self, QueueError> {
-        let wrong = |reason: String| QueueError {
-            url: url.to_owned(),
-            reason,
-            code: None,
-        };
-        let parsed: QueueUrl = url
-            .trim()
-            .parse()
-            .map_err(|error: QueueUrlError| wrong(error.to_string()))?;
-        let config = aws::sdk_config().await;
-        let client = aws::sqs_client(config, &parsed).map_err(|error| wrong(error.to_string()))?;
-        let mut queue = Self {
-            client,
-            retries: Policy::REQUEST.of_sdk(),
-            url: parsed.as_str().to_owned(),
-            arn: String::new(),
-            receives_max: None,
-        };
-        let mut attributes = queue.attributes().await?;
-        queue.arn = attributes
-            .remove(&QueueAttributeName::QueueArn)
-            .unwrap_or_default();
-        queue.receives_max = attributes
-            .get(&QueueAttributeName::RedrivePolicy)
-            .and_then(|policy| receives_max(policy));
-        Ok(queue)
-    }
-
-    /// A queue at a given endpoint, for tests. Nothing is checked, and no request is retried.
-    #[cfg(test)]
-    pub(crate) fn at(endpoint: &str, name: &str) -> Self {
-        use aws_sdk_sqs::config::{BehaviorVersion, Config, Credentials, Region};
-
-        let config = Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(Region::new("us-east-2"))
-            .endpoint_url(endpoint)
-            .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
-            .retry_config(RetryConfig::disabled());
-        Self {
-            client: Client::from_conf(config.build()),
-            retries: RetryConfig::disabled(),
-            url: format!("{endpoint}/1/{name}"),
-            arn: format!("arn:aws:sqs:us-east-2:1:{name}"),
-            receives_max: None,
-        }
-    }
-
-    /// The same queue for callers that retry requests about messages themselves: each request is sent once.
-    pub(crate) fn once(&self) -> Self {
-        Self {
-            retries: Policy::once(),
-            ..self.clone()
-        }
-    }
-
-    fn retrying(&self) -> Builder {
-        Builder::new().retry_config(self.retries.clone())
-    }
-
-    async fn attributes(&self) -> Result<HashMap<QueueAttributeName, String>, QueueError> {
-        let answer = self
-            .client
-            .get_queue_attributes()
-            .queue_url(&self.url)
-            .attribute_names(QueueAttributeName::All)
-            .send()
-            .await
-            .map_err(|error| self.error(&error, "sqs:GetQueueAttributes"))?;
-        Ok(answer.attributes.unwrap_or_default())
-    }
-
-    /// Its URL.
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// Its Amazon Resource Name.
-    pub fn arn(&self) -> &str {
-        &self.arn
-    }
-
-    /// The redrive policy's `maxReceiveCount`: how often a message is received before it goes to the dead-letter queue, if
-    /// there is one.
-    pub(crate) fn receives_max(&self) -> Option<u64> {
-        self.receives_max
-    }
-
-    /// The client, for operations that only one caller needs.
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
-    }
-
-    /// Receives up to `max` messages, waiting at most `wait` (SQS's limit is 20 s). `visibility` is their visibility
-    /// timeout.
-    pub(crate) async fn receive(
-        &self,
-        max: usize,
-        wait: Duration,
-        visibility: Duration,
-    ) -> Result<Vec<Message>, QueueError> {
-        let answer = self
-            .client
-            .receive_message()
-            .queue_url(&self.url)
-            .max_number_of_messages(max.min(BATCH_MAX) as i32)
-            .wait_time_seconds(wait.as_secs() as i32)
-            .visibility_timeout(visibility.as_secs() as i32)
-            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
-            .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
-            .customize()
-            .config_override(self.retrying())
-            .send()
-            .await
-            .map_err(|error| self.error(&error, "sqs:ReceiveMessage"))?;
-        let messages = answer.messages.unwrap_or_default();
-        Ok(messages.into_iter().map(Message::new).collect())
-    }
-
-    /// Deletes up to ten messages. Returns the indices into `receipts` that failed.
-    pub(crate) async fn delete(
-        &self,
-        receipts: &[&str],
-    ) -> Result<Vec<(usize, Refusal)>, QueueError> {
-        let entries = receipts.iter().enumerate().map(|(at, receipt)| {
-            DeleteMessageBatchRequestEntry::builder()
-                .id(at.to_string())
-                .receipt_handle(*receipt)
-                .build()
-        });
-        let answer = self
-            .client
-            .delete_message_batch()
-            .queue_url(&self.url)
-            .set_entries(Some(self.built(entries)?))
-            .customize()
-            .config_override(self.retrying())
-            .send()
-            .await
-            .map_err(|error| self.error(&error, "sqs:DeleteMessage"))?;
-        let done = answer.successful.iter().map(|done| done.id.as_str());
-        Ok(undone(receipts.len(), done, &answer.failed))
-    }
-
-    /// Sets the visibility timeout of up to ten messages. Returns the indices that failed.
-    pub(crate) async fn hide(
-        &self,
-        receipts: &[(&str, Duration)],
-    ) -> Result<Vec<(usize, Refusal)>, QueueError> {
-        let entries = receipts.iter().enumerate().map(|(at, (receipt, time))| {
-            ChangeMessageVisibilityBatchRequestEntry::builder()
-                .id(at.to_string())
-                .receipt_handle(*receipt)
-                .visibility_timeout(time.as_secs() as i32)
-                .build()
-        });
-        let answer = self
-            .client
-            .change_message_visibility_batch()
-            .queue_url(&self.url)
-            .set_entries(Some(self.built(entries)?))
-            .customize()
-            .config_override(self.retrying())
-            .send()
-            .await
-            .map_err(|error| self.error(&error, "sqs:ChangeMessageVisibility"))?;
-        let done = answer.successful.iter().map(|done| done.id.as_str());
-        Ok(undone(receipts.len(), done, &answer.failed))
-    }
-
-    /// Sends up to ten messages. Returns the indices of the messages that SQS did not accept.
-    pub(crate) async fn send(
-        &self,
-        bodies: &[String],
-    ) -> Result<Vec<(usize, Refusal)>, QueueError> {
-        let entries = bodies.iter().enumerate().map(|(at, body)| {
-            SendMessageBatchRequestEntry::builder()
-                .id(at.to_string())
-                .message_body(body)
-                .build()
-        });
-        let answer = self
-            .client
-            .send_message_batch()
-            .queue_url(&self.url)
-            .set_entries(Some(self.built(entries)?))
-            .customize()
-            .config_override(self.retrying())
-            .send()
-            .await
-            .map_err(|error| self.error(&error, "sqs:SendMessage"))?;
-        let done = answer.successful.iter().map(|done| done.id.as_str());
-        Ok(undone(bodies.len(), done, &answer.failed))
-    }
-
-    fn built<T>(
-        &self,
-        entries: impl Iterator<Item = Result<T, aws_sdk_sqs::error::BuildError>>,
-    ) -> Result<Vec<T>, QueueError> {
-        entries
-            .collect::<Result<_, _>>()
-            .map_err(|error| QueueError {
-                url: self.url.clone(),
-                reason: error.to_string(),
-                code: None,
-            })
-    }
-
-    /// `needs` is the permission that the request requires.
-    pub(crate) fn error<E>(&self, error: &SdkError<E, HttpResponse>, needs: &str) -> QueueError
-    where
-        E: Error + ProvideErrorMetadata + 'static,
-    {
-        let code = error.code().map(str::to_owned);
-        let reason = match (&code, error.raw_response()) {
-            (Some(code), _) if code.contains("NonExistentQueue") || code == "QueueDoesNotExist" => {
-                "there is no such queue; look at its URL and region".to_owned()
-            }
-            (Some(code), _) if code.contains("KmsAccessDenied") => format!(
-                "access is denied; the AWS credentials need kms:Decrypt and kms:GenerateDataKey on the queue's key ({code})"
-            ),
-            (Some(code), _) if code.contains("AccessDenied") => {
-                format!("access is denied; the AWS credentials need {needs} on it ({code})")
-            }
-            (Some(code), _) => match error.message() {
-                Some(message) => format!("SQS answers {code} \"{message}\""),
-                None => format!("SQS answers {code}"),
-            },
-            (None, Some(answer)) => format!("SQS answers {}", answer.status().as_u16()),
-            (None, None) => aws::unanswered("SQS", error),
-        };
-        QueueError {
-            url: self.url.clone(),
-            reason,
-            code,
-        }
-    }
-}
-
-impl Message {
-    fn new(message: aws_sdk_sqs::types::Message) -> Self {
-        let number =
-            |name| -> Option<u64> { message.attributes.as_ref()?.get(&name)?.parse().ok() };
-        let sent = number(MessageSystemAttributeName::SentTimestamp);
-        let received = number(MessageSystemAttributeName::ApproximateReceiveCount);
-        Self {
-            receive_count: received.map_or(1, |count| count.try_into().unwrap_or(u32::MAX)),
-            sent: sent.map_or_else(SystemTime::now, |sent| {
-                UNIX_EPOCH + Duration::from_millis(sent)
-            }),
-            id: message.message_id.unwrap_or_default(),
-            body: message.body.unwrap_or_default(),
-            receipt: message.receipt_handle.unwrap_or_default(),
-        }
-    }
-}
-
-/// The `maxReceiveCount` of a redrive policy. It is written as a number or as a string.
-fn receives_max(policy: &str) -> Option<u64> {
-    let policy: serde_json::Value = serde_json::from_str(policy).ok()?;
-    let count = policy.get("maxReceiveCount")?;
-    count.as_u64().or_else(|| count.as_str()?.parse().ok())
-}
-
-/// The entries of a batch that failed. SQS answers a batch with success even if every entry failed.
-fn undone<'a>(
-    count: usize,
-    done: impl Iterator<Item = &'a str>,
-    failed: &[BatchResultErrorEntry],
-) -> Vec<(usize, Refusal)> {
-    let at = |id: &str| id.parse::<usize>().ok();
-    let mut is_done = vec![false; count];
-    for at in done.filter_map(at) {
-        if let Some(is_done) = is_done.get_mut(at) {
-            *is_done = true;
-        }
-    }
-    let undone = (0..count).filter(|&place| !is_done[place]);
-    undone
-        .map(|place| {
-            let refusal = match failed.iter().find(|failed| at(&failed.id) == Some(place)) {
-                Some(failed) => Refusal {
-                    reason: match &failed.message {
-                        Some(message) => format!("SQS says {}: {message}", failed.code),
-                        None => format!("SQS says {}", failed.code),
-                    },
-                    is_final: failed.sender_fault,
-                },
-                None => Refusal {
-                    reason: "SQS does not say whether it was done".to_owned(),
-                    is_final: false,
-                },
-            };
-            (place, refusal)
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_batch_does_not_confirm_is_undone() {
-        let failed = BatchResultErrorEntry::builder()
-            .id("2")
-            .code("ReceiptHandleIsInvalid")
-            .sender_fault(true)
-            .build()
-            .unwrap();
-        let undone = undone(4, ["0", "7", "x"].into_iter(), &[failed]);
-        let told: Vec<_> = undone
-            .iter()
-            .map(|(at, refusal)| (*at, refusal.is_final, refusal.to_string()))
-            .collect();
-        let unsaid = "SQS does not say whether it was done".to_owned();
-        let said = "SQS says ReceiptHandleIsInvalid".to_owned();
-        let expected = [
-            (1, false, unsaid.clone()),
-            (2, true, said),
-            (3, false, unsaid),
-        ];
-        assert_eq!(told, expected);
-    }
-
-    #[test]
-    fn a_redrive_policy_says_how_often() {
-        let policy =
-            |count| format!("{{\"deadLetterTargetArn\":\"a\",\"maxReceiveCount\":{count}}}");
-        assert_eq!(receives_max(&policy("5")), Some(5));
-        assert_eq!(receives_max(&policy("\"5\"")), Some(5));
-        assert_eq!(receives_max("{}"), None);
-    }
-
-    /// A queue made by `once` sends each request once. For any other queue, only the SDK retries.
-    #[tokio::test]
-    async fn a_request_is_repeated_by_one_layer() {
-        const POLICY: Policy = Policy {
-            attempts: 4,
-            first_wait: Duration::from_millis(1),
-            longest_wait: Duration::from_millis(5),
-        };
-        let sqs = crate::fake_s3::FakeS3::start(|_, _| crate::fake_s3::Answer::new(503, "{}"));
-        let mut queue = Queue::at(&sqs.endpoint, "work");
-        queue.retries = POLICY.of_sdk();
-        assert!(queue.delete(&["receipt"]).await.is_err());
-        assert_eq!(sqs.requests().len(), 4);
-        assert!(queue.once().delete(&["receipt"]).await.is_err());
-        assert_eq!(sqs.requests().len(), 5);
-    }
-
-    #[tokio::test]
-    async fn what_is_no_standard_queue_is_refused() {
-        for (url, why) in [
-            ("arn:aws:sqs:eu-west-1:1:logs", "an ARN"),
-            ("logs", "no URL of a queue"),
-            ("https://sqs.eu-west-1.amazonaws.com/1/logs.fifo", "FIFO"),
-        ] {
-            let error = Queue::open(url).await.unwrap_err().to_string();
-            assert!(error.contains(why) && error.contains(url), "{error}");
-        }
-    }
 }

@@ -8,7 +8,7 @@ use futures::future::join_all;
 use logmill_shared::sqs::BATCH_MAX;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::queue::{Message, Queue};
+use super::queue::Queue;
 
 /// The visibility timeout is extended when less than this fraction of it is left.
 const RENEWED_BELOW: f64 = 2.0 / 3.0;
@@ -20,23 +20,25 @@ const REQUEST: u32 = 6;
 
 /// All messages in flight here. Each stays invisible to other workers until it is done.
 #[derive(Debug)]
-pub(super) struct VisibilityExtender {
-    queue: Queue,
+pub(super) struct VisibilityExtender<Q> {
+    queue: Q,
     /// The visibility timeout. With a longer one, a message whose worker has died waits longer for the next worker. With a
     /// shorter one, more requests are needed to extend it.
     timeout: Duration,
+    /// When the visibility timeout of each message ends, by receipt handle.
     held: Mutex<HashMap<String, Instant>>,
 }
 
-/// A message whose visibility timeout is extended until this is dropped. SQS may make it visible earlier.
+/// Keeps a message invisible until this is dropped. The queue may make it visible earlier.
 #[derive(Debug)]
-pub(super) struct InFlightMessage {
-    visibility: Arc<VisibilityExtender>,
-    pub(super) message: Message,
+pub(super) struct ExtendedVisibility<Q: Queue> {
+    extender: Arc<VisibilityExtender<Q>>,
+    receipt: String,
 }
 
-impl VisibilityExtender {
-    pub(super) fn new(queue: Queue, timeout: Duration) -> Arc<Self> {
+impl<Q: Queue> VisibilityExtender<Q> {
+    /// `queue` must send each request once: a request that failed is repeated here.
+    pub(super) fn new(queue: Q, timeout: Duration) -> Arc<Self> {
         Arc::new(Self {
             queue,
             timeout,
@@ -45,12 +47,16 @@ impl VisibilityExtender {
     }
 
     /// Takes over a message that has been invisible since `received`.
-    pub(super) fn keep(self: &Arc<Self>, message: Message, received: Instant) -> InFlightMessage {
+    pub(super) fn extend(
+        self: &Arc<Self>,
+        receipt: &str,
+        received: Instant,
+    ) -> ExtendedVisibility<Q> {
         let until = received + self.timeout;
-        self.held().insert(message.receipt.clone(), until);
-        InFlightMessage {
-            visibility: Arc::clone(self),
-            message,
+        self.held().insert(receipt.to_owned(), until);
+        ExtendedVisibility {
+            extender: Arc::clone(self),
+            receipt: receipt.to_owned(),
         }
     }
 
@@ -77,7 +83,7 @@ impl VisibilityExtender {
             .iter()
             .map(|receipt| (receipt.as_str(), self.timeout))
             .collect();
-        let request = timeout(self.timeout / REQUEST, self.queue.hide(&batch));
+        let request = timeout(self.timeout / REQUEST, self.queue.change_visibility(&batch));
         let unchanged = match request.await {
             Ok(Ok(unchanged)) => unchanged,
             Ok(Err(error)) => {
@@ -115,26 +121,26 @@ impl VisibilityExtender {
     }
 }
 
-impl InFlightMessage {
+impl<Q: Queue> ExtendedVisibility<Q> {
     /// Whether the message is certainly still invisible to other workers. Only then does deleting it affect no other
-    /// worker. If in doubt, first asks SQS to extend the visibility timeout.
+    /// worker. If in doubt, first asks the queue to extend the visibility timeout.
     pub(super) async fn is_hidden(&self) -> bool {
         if !self.is_surely_hidden() {
-            let receipt = self.message.receipt.clone();
-            self.visibility.renew_batch(&[receipt]).await;
+            let receipt = self.receipt.clone();
+            self.extender.renew_batch(&[receipt]).await;
         }
         self.is_surely_hidden()
     }
 
     fn is_surely_hidden(&self) -> bool {
-        let held = self.visibility.held();
-        let until = held.get(&self.message.receipt);
+        let held = self.extender.held();
+        let until = held.get(&self.receipt);
         until.is_some_and(|until| Instant::now() < *until)
     }
 }
 
-impl Drop for InFlightMessage {
+impl<Q: Queue> Drop for ExtendedVisibility<Q> {
     fn drop(&mut self) {
-        self.visibility.held().remove(&self.message.receipt);
+        self.extender.held().remove(&self.receipt);
     }
 }

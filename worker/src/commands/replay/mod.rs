@@ -10,13 +10,13 @@ use indicatif::HumanCount;
 use logmill_shared::LogFile;
 
 use crate::commands::completeness::{Ledgers, Standing};
-use crate::commands::verify::Progress;
+use crate::commands::progress::Progress;
 use crate::format::{Recognised, by_name};
 use crate::intake::ignore::Ignore;
 use crate::intake::listing::{Listing, refuse_tables_as_logs};
 use crate::intake::log_object::LogObject;
-use crate::intake::queue::Queue;
 use crate::intake::span::Span;
+use crate::intake::sqs_queue::SqsQueue;
 use crate::table::Root;
 
 mod outbox;
@@ -64,7 +64,7 @@ pub struct Replayed {
 /// passed to `each`; without a queue, nothing else is done.
 pub async fn replay(
     options: &Options,
-    queue: Option<&Queue>,
+    queue: Option<&SqsQueue>,
     each: &mut dyn FnMut(&LogFile) -> Result<()>,
     progress: &mut dyn Progress,
 ) -> Result<Replayed> {

@@ -10,19 +10,20 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::intake::queue::{Queue, QueueError, Refusal};
+use crate::intake::sqs_queue::SqsQueue;
 use crate::retry::Policy;
 
 /// Number of concurrent requests. Each takes SQS about 20 ms, so they send thousands of messages per second.
 const REQUESTS_AT_ONCE: usize = 8;
 
 /// Limits the number of messages per second.
-pub(super) struct Pace {
+struct RateLimit {
     rate: Option<NonZeroU32>,
     next: Instant,
 }
 
-impl Pace {
-    pub(super) fn new(rate: Option<NonZeroU32>) -> Self {
+impl RateLimit {
+    fn new(rate: Option<NonZeroU32>) -> Self {
         Self {
             rate,
             next: Instant::now(),
@@ -30,13 +31,13 @@ impl Pace {
     }
 
     /// Messages per request: at most one second's worth. Otherwise a rate of one per second would send ten at once.
-    pub(super) fn batch(&self) -> usize {
+    fn batch(&self) -> usize {
         let rate = self.rate.map_or(BATCH_MAX, |rate| rate.get() as usize);
         rate.min(BATCH_MAX)
     }
 
     /// Waits until this many messages may be sent.
-    pub(super) async fn wait(&mut self, messages: usize) {
+    async fn wait(&mut self, messages: usize) {
         let Some(rate) = self.rate else { return };
         // Delays are not made up for: that would be a burst.
         let begin = self.next.max(Instant::now());
@@ -47,17 +48,17 @@ impl Pace {
 
 /// Messages that were not sent, by their indices.
 #[derive(Debug, Default)]
-pub(super) struct Undone {
+struct Undone {
     /// Messages that the queue refuses permanently.
-    pub(super) refused: Vec<(usize, Refusal)>,
+    refused: Vec<(usize, Refusal)>,
     /// Messages that were given up.
-    pub(super) given_up: Vec<usize>,
+    given_up: Vec<usize>,
     /// Why they were given up. The queue would not take other messages either.
-    pub(super) failure: Option<anyhow::Error>,
+    failure: Option<anyhow::Error>,
 }
 
 impl Undone {
-    pub(super) fn places(&self) -> impl Iterator<Item = usize> {
+    fn places(&self) -> impl Iterator<Item = usize> {
         let refused = self.refused.iter().map(|(at, _)| *at);
         refused.chain(self.given_up.iter().copied())
     }
@@ -65,7 +66,7 @@ impl Undone {
 
 /// Sends up to ten messages, and retries those that have not arrived. If a response is lost, a message is sent twice: send
 /// only messages whose duplicates are harmless.
-pub(super) async fn send(queue: &Queue, bodies: &[String], policy: Policy) -> Undone {
+async fn send(queue: &SqsQueue, bodies: &[String], policy: Policy) -> Undone {
     let queue = queue.once();
     let mut undone = Undone::default();
     let mut left: Vec<usize> = (0..bodies.len()).collect();
@@ -103,7 +104,7 @@ pub(super) async fn send(queue: &Queue, bodies: &[String], policy: Policy) -> Un
 
 /// Whether the same request may succeed later. If the request is at fault, SQS gives an error code; without a code it is a
 /// network error.
-pub(super) fn may_pass(error: &QueueError) -> bool {
+fn may_pass(error: &QueueError) -> bool {
     const PASSING: [&str; 5] = ["Throttl", "Internal", "Unavailable", "OverLimit", "Timeout"];
     error
         .code
@@ -113,8 +114,8 @@ pub(super) fn may_pass(error: &QueueError) -> bool {
 
 /// Log files to be sent, one per message. A log file that can't be read then does not keep others from being acknowledged.
 pub(super) struct Outbox<'a> {
-    queue: &'a Queue,
-    pace: Pace,
+    queue: &'a SqsQueue,
+    limit: RateLimit,
     waiting: Vec<LogFile>,
     under_way: JoinSet<Outcome>,
     policy: Policy,
@@ -130,10 +131,10 @@ struct Outcome {
 }
 
 impl<'a> Outbox<'a> {
-    pub(super) fn new(queue: &'a Queue, rate: Option<NonZeroU32>) -> Self {
+    pub(super) fn new(queue: &'a SqsQueue, rate: Option<NonZeroU32>) -> Self {
         Self {
             queue,
-            pace: Pace::new(rate),
+            limit: RateLimit::new(rate),
             waiting: Vec::with_capacity(BATCH_MAX),
             under_way: JoinSet::new(),
             policy: Policy::REQUEST,
@@ -156,7 +157,7 @@ impl<'a> Outbox<'a> {
     /// Adds a log file to be sent. Returns how many were sent since the last call.
     pub(super) async fn send(&mut self, log_file: LogFile) -> Result<usize> {
         self.waiting.push(log_file);
-        match self.waiting.len() < self.pace.batch() {
+        match self.waiting.len() < self.limit.batch() {
             true => Ok(0),
             false => self.flush().await,
         }
@@ -188,7 +189,7 @@ impl<'a> Outbox<'a> {
         while self.under_way.len() >= REQUESTS_AT_ONCE {
             arrived += self.next().await?;
         }
-        self.pace.wait(log_files.len()).await;
+        self.limit.wait(log_files.len()).await;
         let (queue, policy) = (self.queue.clone(), self.policy);
         self.under_way.spawn(async move {
             let bodies: Vec<String> = log_files
@@ -287,7 +288,7 @@ mod tests {
         LogFile::in_bucket("logs", &format!("{number}.log"))
     }
 
-    async fn send_all(queue: &Queue, count: usize) -> (Result<usize>, usize) {
+    async fn send_all(queue: &SqsQueue, count: usize) -> (Result<usize>, usize) {
         let mut outbox = Outbox::new(queue, None);
         outbox.policy = SOON;
         let mut arrived = 0;
@@ -314,7 +315,7 @@ mod tests {
                 (body.contains('7') && attempts < 3).then_some(("InternalError", false))
             })
         });
-        let (outcome, sent) = send_all(&Queue::at(&sqs.endpoint, "work"), 95).await;
+        let (outcome, sent) = send_all(&SqsQueue::at(&sqs.endpoint, "work"), 95).await;
         assert_eq!((outcome.unwrap(), sent), (95, 95));
         let mut asked: Vec<String> = sqs
             .requests()
@@ -339,7 +340,7 @@ mod tests {
                     .then_some(("InvalidMessageContents", true))
             })
         });
-        let (outcome, sent) = send_all(&Queue::at(&sqs.endpoint, "work"), 30).await;
+        let (outcome, sent) = send_all(&SqsQueue::at(&sqs.endpoint, "work"), 30).await;
         let error = format!("{:#}", outcome.unwrap_err());
         assert_eq!(sent, 29);
         assert!(error.contains("29 log files were sent"), "{error}");
@@ -356,7 +357,7 @@ mod tests {
             true => Answer::new(503, ""),
             false => answer(&request.body, |_| None),
         });
-        let (outcome, sent) = send_all(&Queue::at(&sqs.endpoint, "work"), 30).await;
+        let (outcome, sent) = send_all(&SqsQueue::at(&sqs.endpoint, "work"), 30).await;
         let error = format!("{:#}", outcome.unwrap_err());
         assert_eq!(sent, 20);
         assert!(
@@ -370,18 +371,18 @@ mod tests {
         // Errors that a retry can't resolve are not retried.
         let denied = r#"{"__type":"com.amazonaws.sqs#AccessDeniedException","message":"no"}"#;
         let sqs = FakeS3::start(move |_, _| Answer::new(403, denied));
-        let (outcome, _) = send_all(&Queue::at(&sqs.endpoint, "work"), 10).await;
+        let (outcome, _) = send_all(&SqsQueue::at(&sqs.endpoint, "work"), 10).await;
         let error = format!("{:#}", outcome.unwrap_err());
         assert!(error.contains("need sqs:SendMessage"), "{error}");
         assert_eq!(sqs.requests().len(), 1);
     }
 
     #[tokio::test]
-    async fn a_pace_is_no_faster_than_its_rate() {
+    async fn no_more_is_sent_than_the_rate_allows() {
         let begin = Instant::now();
-        let mut pace = Pace::new(NonZeroU32::new(100));
+        let mut limit = RateLimit::new(NonZeroU32::new(100));
         for _ in 0..4 {
-            pace.wait(10).await;
+            limit.wait(10).await;
         }
         // The first batch is sent immediately.
         assert!(
@@ -389,11 +390,11 @@ mod tests {
             "{:?}",
             begin.elapsed()
         );
-        assert_eq!(Pace::new(NonZeroU32::new(3)).batch(), 3);
+        assert_eq!(RateLimit::new(NonZeroU32::new(3)).batch(), 3);
         assert_eq!(
             (
-                Pace::new(NonZeroU32::new(99)).batch(),
-                Pace::new(None).batch()
+                RateLimit::new(NonZeroU32::new(99)).batch(),
+                RateLimit::new(None).batch()
             ),
             (10, 10)
         );

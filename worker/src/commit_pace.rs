@@ -15,12 +15,12 @@ const REST: u32 = 9;
 
 /// Decides when a commit is due.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub struct CommitPace {
     shortest: Duration,
     last_cost: Duration,
 }
 
-impl Pace {
+impl CommitPace {
     /// At low load, commits are at least `shortest` apart.
     pub fn new(shortest: Duration) -> Self {
         Self {
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn commits_become_rarer_when_they_cost_more() {
-        let mut pace = Pace::new(INTERVAL);
+        let mut pace = CommitPace::new(INTERVAL);
         let seconds = Duration::from_secs;
         assert!(!pace.is_due(0, seconds(100)));
         assert!(pace.is_due(1, seconds(30)));

@@ -1,4 +1,4 @@
-//! Log files announced through an SQS queue. A message stays in flight while its log files are staged, and is deleted once
+//! Log files announced through a queue. A message stays in flight while its log files are staged, and is deleted once
 //! all of them are.
 //!
 //! A message whose log files can't all be staged stays in the queue. Its visibility timeout grows with each attempt, until
@@ -12,21 +12,22 @@ use std::time::Duration;
 use anyhow::Result;
 use futures::StreamExt;
 use futures::future::join_all;
-use logmill_shared::notification::{self, Announced, Notification};
+use logmill_shared::notification::{Announced, Notification};
 use logmill_shared::sqs::BATCH_MAX;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::deletions::{Deletion, delete};
 use super::disposition::{Dependency, Disposition};
 use super::failures::Failures;
+use super::message::{Delivery, InFlightMessage, ReceivedMessage};
 use super::outages::{Outages, pause};
-use super::queue::{Message, Queue};
-use super::visibility::{InFlightMessage, VisibilityExtender};
+use super::queue::Queue;
+use super::visibility::VisibilityExtender;
 use super::{Stage, StageOutcome, stage_all};
 use crate::metrics::{MessageOutcome, Metrics};
-use crate::retry::Policy;
 
 /// The wait time of a receive request: SQS's limit. With a shorter one, an idle worker sends more requests. The wait is at
 /// most `1 / POLLS_HIDDEN` of the visibility timeout, because it is not known how much of that is left when messages
@@ -38,9 +39,6 @@ const POLLS_HIDDEN: u32 = 3;
 /// cancelled, the messages that it returns would stay invisible although no worker has them.
 const LAST_POLL: Duration = Duration::from_secs(2);
 
-/// How long a message waits for others, so that they are deleted with one request.
-const DELETE_LINGER: Duration = Duration::from_millis(50);
-
 /// The visibility timeout after a failure, which doubles with each attempt. A missing or unavailable log file gets some
 /// time to come back. An unreadable one soon reaches the dead-letter queue, where a person sees it.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -50,46 +48,39 @@ const LONGEST_AGAIN_UNREADABLE: Duration = Duration::from_secs(30);
 /// In an outage, each message should use as few attempts as possible.
 const AGAIN_IN_OUTAGE: Duration = Duration::from_mins(1);
 
-/// The retry policy for deletions. A message that is not deleted is received again, which changes nothing.
-const DELETE: Policy = Policy {
-    attempts: 3,
-    first_wait: Duration::from_millis(200),
-    longest_wait: Duration::from_secs(1),
-};
-
 /// Settings of the queue intake.
 #[derive(Debug, Clone, Copy)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The SQS visibility timeout. It is extended for as long as a message is being processed.
-    pub visibility: Duration,
+    pub(crate) visibility: Duration,
     /// The maximum number of messages in flight.
-    pub messages_max: usize,
+    pub(crate) messages_max: usize,
     /// Log files of one message that are staged concurrently.
-    pub log_files_at_once: usize,
+    pub(crate) log_files_at_once: usize,
     /// How long the messages in flight may still take once shutdown begins.
-    pub grace: Duration,
+    pub(crate) grace: Duration,
     /// The number of buckets that log files may be in. While all of them are down, no messages are received.
-    pub buckets: usize,
+    pub(crate) buckets: usize,
 }
 
-/// The intake from one queue.
-struct Intake<S> {
+/// The consumer of one queue.
+struct Consumer<Q: Queue, S> {
     /// For requests in a loop: each is sent once.
-    once: Queue,
+    once: Q,
     /// For all other requests.
-    queue: Queue,
+    queue: Q,
     settings: Settings,
     stage: S,
-    visibility: Arc<VisibilityExtender>,
-    deletions: mpsc::Sender<Deletion>,
+    visibility: Arc<VisibilityExtender<Q>>,
+    deletions: mpsc::Sender<Deletion<Q>>,
     metrics: Arc<Metrics>,
     outages: Outages,
 }
 
 /// Stages what the queue announces until `stop` is cancelled, then finishes the messages in flight within the grace
 /// period. When this returns, no message is held: unfinished ones are visible to other workers again.
-pub async fn take<S: Stage>(
-    queue: Queue,
+pub(crate) async fn consume<Q: Queue, S: Stage>(
+    queue: Q,
     settings: Settings,
     stage: S,
     metrics: Arc<Metrics>,
@@ -105,7 +96,7 @@ pub async fn take<S: Stage>(
         let visibility = Arc::clone(&visibility);
         async move { visibility.renew().await }
     });
-    let intake = Arc::new(Intake {
+    let consumer = Arc::new(Consumer {
         once,
         queue,
         settings,
@@ -117,7 +108,7 @@ pub async fn take<S: Stage>(
     });
     let mut in_hand = InHand::default();
     let ended = tokio::select! {
-        () = Arc::clone(&intake).draw(&mut in_hand, &stop) => None,
+        () = Arc::clone(&consumer).draw(&mut in_hand, &stop) => None,
         Some(ended) = renewing.join_next() => Some(ended),
         Some(ended) = deleting.join_next() => Some(ended),
     };
@@ -131,7 +122,7 @@ pub async fn take<S: Stage>(
     while let Ok(true) = timeout_at(deadline, in_hand.next_ends()).await {}
     // The visibility timeout of a message that is given back must not be extended again.
     renewing.shutdown().await;
-    intake.give_back(in_hand).await;
+    consumer.give_back(in_hand).await;
     match ended {
         None => Ok(()),
         Some(ended) => Ok(ended?),
@@ -172,7 +163,7 @@ impl InHand {
     }
 }
 
-impl<S: Stage> Intake<S> {
+impl<Q: Queue, S: Stage> Consumer<Q, S> {
     /// Receives messages while there is room for them.
     async fn draw(self: Arc<Self>, in_hand: &mut InHand, stop: &CancellationToken) {
         let room = Arc::new(Semaphore::new(self.settings.messages_max));
@@ -220,11 +211,10 @@ impl<S: Stage> Intake<S> {
             };
             failures = 0;
             for (message, permit) in messages.into_iter().zip(permits) {
-                let receipt = message.receipt.clone();
-                let hidden = self.visibility.keep(message, begun);
-                let intake = Arc::clone(&self);
+                let receipt = message.delivery.receipt.clone();
+                let consumer = Arc::clone(&self);
                 in_hand.begin(receipt, async move {
-                    intake.take_message(hidden, is_probe).await;
+                    consumer.take_message(message, begun, is_probe).await;
                     drop(permit);
                 });
             }
@@ -245,55 +235,78 @@ impl<S: Stage> Intake<S> {
         true
     }
 
-    /// Processes one message, from staging to deletion. A probe is tried in spite of outages.
-    async fn take_message(&self, hidden: InFlightMessage, is_probe: bool) {
-        let in_flight = self.metrics.message_in_flight();
-        let outcome = self.stage_all(&hidden.message, is_probe).await;
-        let age = hidden.message.sent.elapsed().unwrap_or_default();
-        let received = match outcome {
-            Ok(()) if !hidden.is_hidden().await => {
-                // The log files are staged. The worker that now has the message will stage them again.
-                tracing::warn!(
-                    message_id = hidden.message.id,
-                    "message no longer held; left to who has it now"
-                );
-                MessageOutcome::Lost
-            }
-            Ok(()) => {
-                self.metrics.message_done(age);
-                match self.delete(&hidden).await {
-                    true => MessageOutcome::Deleted,
-                    false => MessageOutcome::Lost,
+    /// Takes one message through all its states. A probe is tried in spite of outages.
+    async fn take_message(&self, message: ReceivedMessage, received: Instant, is_probe: bool) {
+        let _in_flight = self.metrics.message_in_flight();
+        let outcome = match message.understand() {
+            Ok(message) => {
+                let (message, notification) = message.begin(&self.visibility, received);
+                match self.stage_all(&message, notification, is_probe).await {
+                    Ok(()) => self.finish(message).await,
+                    Err(again) => {
+                        let delivery = message.delivery.clone();
+                        // Its visibility timeout must not be extended again.
+                        drop(message);
+                        self.give_up(&delivery, again).await
+                    }
                 }
             }
-            Err(again) => {
-                let receipt = hidden.message.receipt.clone();
-                drop(hidden);
-                // If this fails, the message becomes visible when its visibility timeout ends.
-                if let Err(error) = self.queue.hide(&[(&receipt, again)]).await {
-                    tracing::debug!(%error, "message left to its visibility timeout");
-                }
-                MessageOutcome::Returned
+            Err((delivery, error)) => {
+                self.tell(&delivery, "not_understood", 0, "", &error.to_string());
+                self.metrics.failed("not_understood");
+                let again = again(&Disposition::Reject, delivery.receive_count);
+                self.give_up(&delivery, again).await
             }
         };
-        self.metrics.message(received);
-        drop(in_flight);
+        self.metrics.message(outcome);
+    }
+
+    /// Deletes a message whose log files are all staged, if it is still this worker's.
+    async fn finish(&self, message: InFlightMessage<Q>) -> MessageOutcome {
+        let age = message.delivery.sent.elapsed().unwrap_or_default();
+        let message = match message.done().await {
+            Ok(message) => message,
+            Err(delivery) => {
+                // The worker that now has the message will stage its log files again.
+                tracing::warn!(
+                    message_id = delivery.message_id,
+                    "message no longer held; left to who has it now"
+                );
+                return MessageOutcome::Lost;
+            }
+        };
+        self.metrics.message_done(age);
+        let (deleted, is_deleted) = oneshot::channel();
+        let sent = self.deletions.send(Deletion { message, deleted }).await;
+        match sent.is_ok() && is_deleted.await.unwrap_or(false) {
+            true => MessageOutcome::Deleted,
+            false => MessageOutcome::Lost,
+        }
+    }
+
+    /// Leaves a message to the queue's redrive policy. It becomes visible after `again`.
+    async fn give_up(&self, delivery: &Delivery, again: Duration) -> MessageOutcome {
+        let receipts = [(delivery.receipt.as_str(), again)];
+        // If this fails, the message becomes visible when its visibility timeout ends.
+        if let Err(error) = self.queue.change_visibility(&receipts).await {
+            tracing::debug!(%error, "message left to its visibility timeout");
+        }
+        MessageOutcome::Returned
     }
 
     /// Stages all log files of a message. On failure, logs the reasons and returns the visibility timeout for the next
     /// attempt.
-    async fn stage_all(&self, message: &Message, is_probe: bool) -> Result<(), Duration> {
+    async fn stage_all(
+        &self,
+        message: &InFlightMessage<Q>,
+        notification: Notification,
+        is_probe: bool,
+    ) -> Result<(), Duration> {
+        let delivery = &message.delivery;
         let Notification {
             log_files,
             left_out,
-        } = match notification::parse(&message.body) {
-            Ok(notification) => notification,
-            Err(error) => {
-                self.tell(message, "not_understood", 0, "", &error.to_string());
-                self.metrics.failed("not_understood");
-                return Err(again(&Disposition::Reject, message.receive_count));
-            }
-        };
+        } = notification;
         for part in &left_out {
             tracing::debug!(uri = part.uri, why = %part.why, "left out");
             self.metrics.left_out(part.why.name());
@@ -319,7 +332,7 @@ impl<S: Stage> Intake<S> {
             }
         }
         failures.each_reason(|name, count, first, reason| {
-            self.tell(message, name, count, first, reason);
+            self.tell(delivery, name, count, first, reason);
         });
         failures
             .outages()
@@ -328,15 +341,17 @@ impl<S: Stage> Intake<S> {
             let (count, first) = (held_back.len(), first.log_file.uri());
             self.metrics.failed("held_back");
             let reason = "its bucket is out of order; other messages tell why";
-            match self.is_last_attempt(message) {
-                true => self.tell(message, "held_back", count, first, reason),
-                false => tracing::debug!(message_id = message.id, count, first, "held back"),
+            match self.is_last_attempt(delivery) {
+                true => self.tell(delivery, "held_back", count, first, reason),
+                false => {
+                    tracing::debug!(message_id = delivery.message_id, count, first, "held back")
+                }
             }
             return Err(LONGEST_AGAIN);
         }
         match failures.worst() {
             None => Ok(()),
-            Some(worst) => Err(again(worst, message.receive_count)),
+            Some(worst) => Err(again(worst, delivery.receive_count)),
         }
     }
 
@@ -357,15 +372,15 @@ impl<S: Stage> Intake<S> {
     }
 
     /// Whether the redrive policy moves the message to the dead-letter queue if this attempt fails.
-    fn is_last_attempt(&self, message: &Message) -> bool {
-        let max = self.queue.receives_max();
-        max.is_some_and(|max| u64::from(message.receive_count) >= max)
+    fn is_last_attempt(&self, delivery: &Delivery) -> bool {
+        let max = self.queue.max_receive_count();
+        max.is_some_and(|max| u64::from(delivery.receive_count) >= max)
     }
 
     /// Logs why log files of a message are not staged, and whether this was the message's last attempt.
-    fn tell(&self, message: &Message, name: &str, log_files: usize, first: &str, reason: &str) {
-        let (message_id, receive_count) = (&*message.id, message.receive_count);
-        match self.is_last_attempt(message) {
+    fn tell(&self, delivery: &Delivery, name: &str, log_files: usize, first: &str, reason: &str) {
+        let (message_id, receive_count) = (&*delivery.message_id, delivery.receive_count);
+        match self.is_last_attempt(delivery) {
             true => tracing::error!(
                 message_id,
                 receive_count,
@@ -387,14 +402,6 @@ impl<S: Stage> Intake<S> {
         }
     }
 
-    /// Deletes a message. Returns whether it was deleted.
-    async fn delete(&self, hidden: &InFlightMessage) -> bool {
-        let (done, is_done) = oneshot::channel();
-        let receipt = hidden.message.receipt.clone();
-        let sent = self.deletions.send(Deletion { receipt, done }).await;
-        sent.is_ok() && is_done.await.unwrap_or(false)
-    }
-
     /// Makes the messages that are still in flight visible to other workers.
     async fn give_back(&self, mut in_hand: InHand) {
         in_hand.forget_ended();
@@ -405,7 +412,7 @@ impl<S: Stage> Intake<S> {
             .map(|receipt| (receipt.as_str(), Duration::ZERO))
             .collect();
         let batches = receipts.chunks(BATCH_MAX).map(async |batch| {
-            match self.queue.hide(batch).await {
+            match self.queue.change_visibility(batch).await {
                 Ok(refused) => {
                     let given_back = batch.len() - refused.len();
                     tracing::info!(messages = given_back, "messages given back");
@@ -435,80 +442,251 @@ async fn wait(pause: Duration, stop: &CancellationToken) {
     let _ = timeout(pause, stop.cancelled()).await;
 }
 
-/// A message to delete, and where to report the result.
-struct Deletion {
-    receipt: String,
-    done: oneshot::Sender<bool>,
-}
-
-/// Deletes messages, up to ten per request.
-async fn delete(queue: Queue, mut deletions: mpsc::Receiver<Deletion>) {
-    let mut requests = JoinSet::new();
-    while let Some(first) = deletions.recv().await {
-        let mut batch = vec![first];
-        let linger = sleep_until(Instant::now() + DELETE_LINGER);
-        tokio::pin!(linger);
-        while batch.len() < BATCH_MAX {
-            tokio::select! {
-                biased;
-                next = deletions.recv() => match next {
-                    Some(next) => batch.push(next),
-                    None => break,
-                },
-                () = &mut linger => break,
-            }
-        }
-        // Concurrent with the next batch, so that a retry does not delay it.
-        requests.spawn(delete_batch(queue.clone(), batch));
-        while requests.try_join_next().is_some() {}
-    }
-}
-
-async fn delete_batch(queue: Queue, mut batch: Vec<Deletion>) {
-    let mut retries = DELETE.begin("deleting messages");
-    loop {
-        let receipts: Vec<&str> = batch.iter().map(|each| each.receipt.as_str()).collect();
-        let refused = queue.delete(&receipts).await;
-        let mut left = Vec::new();
-        for (at, deletion) in batch.into_iter().enumerate() {
-            let refusal = match &refused {
-                Ok(refused) => refused
-                    .iter()
-                    .find(|(refused, _)| *refused == at)
-                    .map(|(_, refusal)| (refusal.to_string(), refusal.is_final)),
-                Err(error) => Some((error.to_string(), false)),
-            };
-            match refusal {
-                None => {
-                    // The task that waits for the result may have been stopped.
-                    let _ = deletion.done.send(true);
-                }
-                Some((why, true)) => not_deleted(deletion, &why),
-                Some((why, false)) => left.push((deletion, why)),
-            }
-        }
-        let Some((_, why)) = left.first() else { return };
-        if !retries.wait(why).await {
-            for (deletion, why) in left {
-                not_deleted(deletion, &why);
-            }
-            return;
-        }
-        batch = left.into_iter().map(|(deletion, _)| deletion).collect();
-    }
-}
-
-fn not_deleted(deletion: Deletion, why: &str) {
-    tracing::warn!(
-        why,
-        "message not deleted; it will come again, and change nothing"
-    );
-    let _ = deletion.done.send(false);
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use tokio::task::JoinHandle;
+    use tokio::time::sleep;
+
     use super::*;
+    use crate::intake::disposition::NotStaged;
+    use crate::intake::memory_queue::{MemoryQueue, State};
+    use logmill_shared::{LogFile, notification};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Returns whether log files can be staged, by their URI.
+    type Outcome = fn(&str) -> Result<StageOutcome, NotStaged>;
+
+    /// Takes some time to stage a log file, and records which are staged.
+    #[derive(Clone)]
+    struct Recorder {
+        takes: Duration,
+        outcome: Arc<Mutex<Outcome>>,
+        staged: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Stage for Recorder {
+        async fn stage(&self, log_file: &LogFile) -> Result<StageOutcome, NotStaged> {
+            sleep(self.takes).await;
+            let outcome = (*self.outcome.lock().unwrap())(log_file.uri());
+            if outcome.is_ok() {
+                self.staged.lock().unwrap().push(log_file.uri().to_owned());
+            }
+            outcome
+        }
+    }
+
+    /// A consumer, its queue, and what it stages.
+    struct Scene {
+        queue: MemoryQueue,
+        stage: Recorder,
+        stop: CancellationToken,
+        consumer: JoinHandle<Result<()>>,
+    }
+
+    impl Scene {
+        /// `bodies` are in the queue when the consumer starts.
+        fn new(bodies: &[String], takes: Duration, outcome: Outcome) -> Self {
+            let queue = MemoryQueue::new(3);
+            bodies.iter().for_each(|body| queue.send(body));
+            let stage = Recorder {
+                takes,
+                outcome: Arc::new(Mutex::new(outcome)),
+                staged: Arc::default(),
+            };
+            let settings = Settings {
+                visibility: 2 * SECOND,
+                messages_max: 1,
+                log_files_at_once: 1,
+                grace: 5 * SECOND,
+                buckets: 1,
+            };
+            let (metrics, stop) = (Arc::default(), CancellationToken::new());
+            let consumer = consume(
+                queue.clone(),
+                settings,
+                stage.clone(),
+                metrics,
+                stop.clone(),
+            );
+            Self {
+                queue,
+                stage,
+                stop,
+                consumer: tokio::spawn(consumer),
+            }
+        }
+
+        fn staged(&self) -> usize {
+            self.stage.staged.lock().unwrap().len()
+        }
+
+        /// Waits until the queue is in the wanted state.
+        async fn until(&self, is_so: impl Fn(&State) -> bool) -> State {
+            for _ in 0..1000 {
+                let state = self.queue.state();
+                if is_so(&state) {
+                    return state;
+                }
+                sleep(SECOND / 100).await;
+            }
+            panic!("{:?}", self.queue.state());
+        }
+
+        async fn stop(self) {
+            self.stop.cancel();
+            self.consumer.await.unwrap().unwrap();
+        }
+    }
+
+    fn message(log_files: &[&str]) -> String {
+        let log_files: Vec<LogFile> = log_files
+            .iter()
+            .map(|name| LogFile::in_bucket("logs", name))
+            .collect();
+        notification::message(&log_files)
+    }
+
+    fn is_staged(_: &str) -> Result<StageOutcome, NotStaged> {
+        Ok(StageOutcome::Staged)
+    }
+
+    fn fails(disposition: Disposition) -> Result<StageOutcome, NotStaged> {
+        Err(NotStaged {
+            name: "failed",
+            reason: "why".into(),
+            disposition,
+        })
+    }
+
+    #[tokio::test]
+    async fn a_message_is_deleted_after_its_log_files_are_staged_and_not_before() {
+        let scene = Scene::new(&[message(&["a", "b", "c"])], SECOND / 10, is_staged);
+        while scene.staged() < 3 {
+            assert_eq!(scene.queue.state().messages.len(), 1);
+            sleep(SECOND / 100).await;
+        }
+        scene.until(|state| state.messages.is_empty()).await;
+        scene.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_message_whose_log_file_fails_becomes_visible_later() {
+        let scene = Scene::new(&[message(&["a", "b"])], SECOND / 100, |uri| {
+            match uri.ends_with('a') {
+                true => fails(Disposition::Retry),
+                false => is_staged(uri),
+            }
+        });
+        let given_up = |state: &State| state.messages[0].invisible > 9 * SECOND;
+        let state = scene.until(given_up).await;
+        assert!(state.messages[0].invisible <= AGAIN);
+        assert_eq!(state.messages[0].receive_count, 1);
+        assert_eq!(
+            scene.staged(),
+            1,
+            "the other log file is staged all the same"
+        );
+        *scene.stage.outcome.lock().unwrap() = is_staged;
+        scene.queue.make_visible();
+        scene.until(|state| state.messages.is_empty()).await;
+        scene.stop().await;
+    }
+
+    #[tokio::test]
+    async fn what_is_not_understood_is_left_to_the_redrive_policy() {
+        let poison = "no notification".to_owned();
+        let bodies = [poison.clone(), message(&["a"])];
+        let scene = Scene::new(&bodies, Duration::ZERO, is_staged);
+        for receive_count in 1..=3 {
+            let given_up = |state: &State| {
+                let is_poison = |body: &str| body == poison;
+                let mut messages = state.messages.iter();
+                messages.any(|each| {
+                    is_poison(&each.body)
+                        && each.receive_count == receive_count
+                        && each.invisible <= 4 * SECOND
+                        && each.is_changed
+                })
+            };
+            scene.until(given_up).await;
+            scene.queue.make_visible();
+        }
+        let state = scene.until(|state| state.messages.is_empty()).await;
+        assert_eq!(state.dead, [poison]);
+        assert_eq!(scene.staged(), 1);
+        scene.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_message_is_invisible_for_as_long_as_it_is_worked_on() {
+        let scene = Scene::new(&[message(&["a"])], 3 * SECOND, is_staged);
+        scene
+            .until(|state| state.messages[0].receive_count == 1)
+            .await;
+        while scene.staged() == 0 {
+            let state = scene.queue.state();
+            assert!(state.messages.iter().all(|each| !each.invisible.is_zero()));
+            sleep(SECOND / 20).await;
+        }
+        scene.until(|state| state.messages.is_empty()).await;
+        scene.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_message_that_another_worker_has_is_not_deleted() {
+        let scene = Scene::new(&[message(&["a"])], 2 * SECOND, is_staged);
+        scene
+            .until(|state| state.messages[0].receive_count == 1)
+            .await;
+        scene.queue.make_visible();
+        let other = scene.queue.receive(1, SECOND, 60 * SECOND).await.unwrap();
+        assert_eq!(other.len(), 1);
+        while scene.staged() == 0 {
+            sleep(SECOND / 20).await;
+        }
+        let queue = scene.queue.clone();
+        scene.stop().await;
+        assert_eq!(queue.state().messages.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn in_an_outage_one_message_is_tried_now_and_then() {
+        let bodies: Vec<String> = (0..10)
+            .map(|number| message(&[&number.to_string()]))
+            .collect();
+        let scene = Scene::new(&bodies, Duration::ZERO, |_| {
+            fails(Disposition::BackOff(Dependency::All))
+        });
+        let received =
+            |state: &State| -> u32 { state.messages.iter().map(|each| each.receive_count).sum() };
+        // Four failures are an outage. The next message was waited for before it began.
+        scene.until(|state| received(state) == 5).await;
+        sleep(SECOND / 2).await;
+        assert_eq!(
+            received(&scene.queue.state()),
+            5,
+            "the queue keeps the others"
+        );
+        // The next probe ends the outage.
+        *scene.stage.outcome.lock().unwrap() = is_staged;
+        let state = scene.until(|state| state.messages.len() == 5).await;
+        assert!(state.messages.iter().all(|each| each.receive_count == 1));
+        scene.stop().await;
+    }
+
+    #[tokio::test]
+    async fn what_is_in_flight_at_shutdown_is_given_back() {
+        let scene = Scene::new(&[message(&["a"])], 60 * SECOND, is_staged);
+        scene
+            .until(|state| state.messages[0].receive_count == 1)
+            .await;
+        let queue = scene.queue.clone();
+        scene.stop().await;
+        assert!(queue.state().messages[0].invisible.is_zero());
+    }
 
     #[test]
     fn what_fails_again_is_tried_more_rarely() {

@@ -1,0 +1,208 @@
+//! `logmill serve`: a long-running worker. It stages log files that are announced by a queue or over HTTP. For each table
+//! whose lease it holds, it commits what any worker has staged.
+
+mod tables;
+mod stager;
+mod shutdown;
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use logmill_shared::notification::Allowed;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::feeds::Feeds;
+use crate::intake::allowed_locations::AllowedLocations;
+use crate::intake::ignore::Ignore;
+use crate::intake::sqs_queue::SqsQueue;
+use crate::intake::{consumer, http};
+use crate::memory;
+use crate::metrics::Metrics;
+use crate::pipeline::{LOG_FILES_AT_ONCE_MAX, Limits};
+use crate::rollup::Rollup;
+use crate::stall::Stalls;
+use crate::table::Root;
+
+use shutdown::{Tasks, drain};
+use stager::Stager;
+use tables::Tables;
+
+/// Log files staged concurrently, per core. A small log file mostly waits for S3. A large one keeps a core busy by itself;
+/// more of them only cost memory, about 20 MB each.
+const LOG_FILES_PER_CORE: usize = 4;
+
+/// Messages or requests that wait, for each log file being staged: enough that the next one is ready when one finishes.
+const WAITING_PER_LOG_FILE: usize = 1;
+
+/// Configuration of a worker.
+pub struct Options {
+    /// The folder of rollups: a path, or `s3://bucket/prefix`.
+    pub rollups: String,
+    /// The folder of tables.
+    pub tables: String,
+    /// Locations that log files may be read from.
+    pub allowed: Vec<Allowed>,
+    /// Files to ignore.
+    pub ignore: Ignore,
+    /// The queue that announces log files.
+    pub queue_url: Option<String>,
+    /// SQS visibility timeout; extended while a message is being processed.
+    pub visibility: Duration,
+    /// Address that the HTTP server listens on.
+    pub listen: Option<SocketAddr>,
+    /// The token that callers need to announce log files over HTTP.
+    pub token: Option<http::Token>,
+    /// Log files staged concurrently; by default a multiple of the number of cores.
+    pub log_files_at_once: Option<NonZeroUsize>,
+    /// Maximum decompressed size of a log file, in bytes.
+    pub max_log_file_bytes: u64,
+    /// How long work in progress may take after shutdown begins.
+    pub grace: Duration,
+    /// How long a log file may make no progress before its announcement is returned.
+    pub stalled_after: Duration,
+    /// Time between commits at low load; `None` for a worker that only stages.
+    pub commit_interval: Option<Duration>,
+}
+
+/// Runs until `stop` is cancelled, then finishes work in progress within the grace period. Fails at startup if there is a
+/// problem with the queue, a rollup, a bucket or the tables.
+pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
+    let at_once = match options.log_files_at_once {
+        Some(at_once) => at_once.get(),
+        None => {
+            let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+            (LOG_FILES_PER_CORE * cores).min(LOG_FILES_AT_ONCE_MAX)
+        }
+    };
+    let held_max = at_once * (1 + WAITING_PER_LOG_FILE);
+    let metrics = Arc::new(Metrics::default());
+    let opened = open(&options, at_once, &metrics);
+    let Some(opened) = stop.run_until_cancelled(opened).await else {
+        tracing::info!("stopped before all was opened");
+        return Ok(());
+    };
+    let Opened {
+        stager,
+        queue,
+        listener,
+    } = opened?;
+    let tables = Arc::clone(&stager.tables);
+    let listen = match &listener {
+        Some(listener) => Some(listener.local_addr()?.to_string()),
+        None => None,
+    };
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        rollups = tables.served().len(),
+        tables = options.tables,
+        queue_url = options.queue_url,
+        listen,
+        log_files_at_once = at_once,
+        commits = options.commit_interval.is_some(),
+        "serving"
+    );
+
+    let (mut working, mut answering) = (Tasks::new(), Tasks::new());
+    let close = CancellationToken::new();
+    if let Some(queue) = queue {
+        let settings = consumer::Settings {
+            visibility: options.visibility,
+            messages_max: held_max,
+            log_files_at_once: at_once,
+            grace: options.grace,
+            buckets: stager.places.buckets(),
+        };
+        let (stager, metrics, stop) = (Arc::clone(&stager), Arc::clone(&metrics), stop.clone());
+        working.spawn(consumer::consume(queue, settings, stager, metrics, stop));
+    }
+    if let Some(listener) = listener {
+        let settings = http::Settings {
+            token: options.token,
+            requests_max: held_max,
+            log_files_at_once: at_once,
+        };
+        let (stager, metrics) = (Arc::clone(&stager), Arc::clone(&metrics));
+        let http = http::Http::new(settings, stager, metrics, stop.clone());
+        answering.spawn(http.listen(listener, close.clone()));
+    }
+    for table in tables.served() {
+        working.spawn(Arc::clone(&tables).watch(Arc::clone(table), stop.clone()));
+        if let Some(interval) = options.commit_interval {
+            working.spawn(Arc::clone(&tables).keep(Arc::clone(table), interval, stop.clone()));
+        }
+    }
+    if let Some(interval) = options.commit_interval {
+        working.spawn(Arc::clone(&tables).keep_rejected_lines(interval, stop.clone()));
+    }
+    working.spawn(Arc::clone(&tables).watch_set_aside(stop.clone()));
+    working.spawn(Arc::clone(&stager.stalls).all_stalled(stop.clone()));
+    drain(working, answering, stop, close, options.grace).await
+}
+
+/// Everything that a worker needs, opened and checked.
+struct Opened {
+    stager: Arc<Stager>,
+    queue: Option<SqsQueue>,
+    listener: Option<TcpListener>,
+}
+
+async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Result<Opened> {
+    let announces_by_http = options.listen.is_some() && options.token.is_some();
+    if options.queue_url.is_none() && !announces_by_http {
+        bail!(
+            "nothing announces log files: give --queue-url, or --listen and, in DISPATCH_TOKEN, the token that \
+             callers must show"
+        );
+    }
+    let rollups = Rollup::load_folder(&options.rollups).await?;
+    let queue = match &options.queue_url {
+        Some(url) => Some(SqsQueue::open(url).await?),
+        None => None,
+    };
+    queue.iter().for_each(SqsQueue::check_redrive_policy);
+    let places = AllowedLocations::open(options.allowed.clone()).await?;
+    let listener = match options.listen {
+        Some(address) => {
+            let listener = TcpListener::bind(address).await;
+            Some(listener.with_context(|| format!("{address}: can't listen there"))?)
+        }
+        None => None,
+    };
+    let root = Root::create(&options.tables).await?;
+    let (feeds, troubles) = Feeds::open(&root, rollups).await?;
+    let tables = Tables::new(root, feeds, &troubles, metrics);
+    let rollups = tables.served().len();
+    if rollups == 0 {
+        bail!("there is no rollup that can be run; what is wrong with each is said above");
+    }
+    let memory = memory::Staging::new(at_once, rollups);
+    if memory.log_files < at_once {
+        tracing::warn!(
+            log_files_at_once = memory.log_files,
+            rollups,
+            "fewer log files at once than configured: memory does not allow for more"
+        );
+    }
+    let stager = Arc::new(Stager {
+        tables,
+        places,
+        ignore: options.ignore.clone(),
+        turns: Arc::new(Semaphore::new(memory.log_files)),
+        stalls: Stalls::new(memory.log_files, options.stalled_after),
+        limits: Limits {
+            text_bytes: options.max_log_file_bytes,
+            group_bytes: memory.groups,
+        },
+        metrics: Arc::clone(metrics),
+    });
+    Ok(Opened {
+        stager,
+        queue,
+        listener,
+    })
+}

@@ -1,0 +1,160 @@
+//! Stages announced log files: each takes its turn, and is then staged for all tables on a thread of its own.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use logmill_shared::LogFile;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::tables::Tables;
+use crate::feeds::{Feed, RollupTable};
+use crate::intake::allowed_locations::AllowedLocations;
+use crate::intake::disposition::NotStaged;
+use crate::intake::ignore::Ignore;
+use crate::intake::{Stage, StageOutcome};
+use crate::metrics::{LeftAlone, Metrics};
+use crate::pipeline::{self, Limits, Outcome, PipelineError, Source, Staged};
+use crate::stall::{ReadCount, Stalls};
+
+/// Stages announced log files.
+pub(super) struct Stager {
+    pub(super) tables: Arc<Tables>,
+    pub(super) places: AllowedLocations,
+    pub(super) ignore: Ignore,
+    /// One permit for each log file that may be staged concurrently.
+    pub(super) turns: Arc<Semaphore>,
+    pub(super) stalls: Arc<Stalls>,
+    pub(super) limits: Limits,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Stager {
+    /// Looks up an announced log file and stages it for all tables.
+    async fn take(self: &Arc<Self>, log_file: &LogFile) -> Result<Outcome, NotStaged> {
+        let begun = Instant::now();
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        self.metrics.step("wait", begun.elapsed());
+        let in_flight = self.metrics.log_file_in_flight();
+        let begun = Instant::now();
+        let found = self.places.look_up(log_file).await?;
+        self.metrics.step("look_up", begun.elapsed());
+
+        let (stager, runtime) = (Arc::clone(self), Handle::current());
+        let read = ReadCount::default();
+        let counted = read.clone();
+        let mut staged = tokio::task::spawn_blocking(move || {
+            // The thread runs to its end even if the caller has stopped waiting. It holds its permit until then.
+            let _turn = (turn, in_flight);
+            let source = Source {
+                log_file: found.log_file.clone(),
+                bytes: found.bytes,
+                etag: found.etag.clone(),
+                open: || Ok(counted.of(found.open()?)),
+            };
+            runtime.block_on(stager.stage_for_all(source))
+        });
+        let staged = tokio::select! {
+            staged = &mut staged => staged,
+            () = self.stalls.stalls(&read) => {
+                return Err(self.stalls.add(log_file, staged, &self.metrics));
+            }
+        };
+        match staged {
+            Ok(staged) => staged.map_err(|error| error.disposed(log_file)),
+            Err(panic) => Err(NotStaged::by_panic(panic)),
+        }
+    }
+
+    /// Stages a log file for the tables in their current state. Sets it aside for tables that can't be used.
+    async fn stage_for_all<R: Read>(
+        &self,
+        source: Source<impl Fn() -> io::Result<R>>,
+    ) -> Result<Outcome, PipelineError> {
+        let log_file = source.log_file.clone();
+        let feeds: Vec<Arc<Feed>> = self
+            .tables
+            .served()
+            .iter()
+            .map(|table| table.now())
+            .collect();
+        let fed: Vec<&RollupTable> = feeds.iter().filter_map(|feed| feed.fed()).collect();
+        let rejected_lines = self.tables.rejected_lines();
+        let mut outcome = pipeline::stage(source, &fed, rejected_lines, self.limits).await?;
+        for feed in &feeds {
+            let Feed::Unfed(unfed) = &**feed else {
+                continue;
+            };
+            let set_aside = match &mut outcome {
+                Outcome::Staged(staged) => &mut staged.set_aside,
+                // The log format that the table reads is unknown: this may be a log for it.
+                Outcome::NotRead(_) => {
+                    outcome = Outcome::Staged(Staged::default());
+                    match &mut outcome {
+                        Outcome::Staged(staged) => &mut staged.set_aside,
+                        _ => continue,
+                    }
+                }
+                Outcome::Skipped(_) | Outcome::Unrecognised(_) => continue,
+            };
+            unfed.notes.set_aside(&log_file, &unfed.reason).await?;
+            set_aside.push((unfed.table.clone(), unfed.reason.clone()));
+        }
+        Ok(outcome)
+    }
+}
+
+impl Stage for Arc<Stager> {
+    async fn stage(&self, log_file: &LogFile) -> Result<StageOutcome, NotStaged> {
+        if self.ignore.has(log_file) {
+            tracing::debug!(%log_file, "ignored");
+            self.metrics.left_alone(LeftAlone::Ignored);
+            return Ok(StageOutcome::Skipped);
+        }
+        match self.take(log_file).await {
+            Ok(Outcome::Staged(staged)) => {
+                let Staged {
+                    reading,
+                    spent,
+                    failed_lines,
+                    set_aside,
+                    by_second_opinion,
+                } = staged;
+                if by_second_opinion {
+                    self.metrics.second_opinion();
+                }
+                tracing::debug!(%log_file, lines = reading.lines, "staged");
+                self.metrics.staged(&reading, &spent);
+                for (table, lines) in failed_lines {
+                    tracing::debug!(%log_file, %table, lines, "rollup fails on lines; they are left out of it");
+                    self.metrics.failed_lines(&table, lines);
+                }
+                for (table, reason) in set_aside {
+                    self.metrics.failed("set_aside");
+                    self.tables.set_aside.set_aside(log_file, &table, &reason);
+                }
+                Ok(StageOutcome::Staged)
+            }
+            Ok(Outcome::NotRead(format)) => {
+                tracing::debug!(%log_file, format = format.table, "skipped: no rollup reads it");
+                self.metrics.left_alone(LeftAlone::Skipped);
+                Ok(StageOutcome::Skipped)
+            }
+            Ok(Outcome::Skipped(what)) => {
+                tracing::debug!(%log_file, what, "skipped");
+                self.metrics.left_alone(LeftAlone::Skipped);
+                Ok(StageOutcome::Skipped)
+            }
+            Ok(Outcome::Unrecognised(what)) => {
+                tracing::info!(%log_file, what, "unrecognised: of no known kind, and left alone; --ignore leaves such files out");
+                self.metrics.left_alone(LeftAlone::Unrecognised);
+                Ok(StageOutcome::Skipped)
+            }
+            Err(error) => {
+                self.metrics.not_staged(error.name);
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The tables that a worker serves, as they are now: a table may be removed, recreated or repaired while the worker runs.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::aws::chain;
+use crate::feeds::{Feed, Feeds, Trouble};
+use crate::maintenance::{self, MaintenanceEvent};
+use crate::metrics::Metrics;
+use crate::set_aside_watch::SetAsideWatch;
+use crate::table::{Root, Table};
+
+/// How often a worker checks whether a table is still the one that it opened.
+const WATCH_INTERVAL: Duration = Duration::from_mins(5);
+
+/// All tables of a worker.
+pub(super) struct Tables {
+    root: Root,
+    /// The tables as they were at startup.
+    feeds: Feeds,
+    served: Vec<Arc<ServedTable>>,
+    /// Number of set-aside log files of each table, as last seen by this worker.
+    pub(super) set_aside: SetAsideWatch,
+    metrics: Arc<Metrics>,
+}
+
+/// A table, which may be replaced by another of the same name.
+pub(super) struct ServedTable {
+    now: RwLock<Arc<Feed>>,
+}
+
+impl ServedTable {
+    /// The table in its current state.
+    pub(super) fn now(&self) -> Arc<Feed> {
+        Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn replace(&self, feed: Feed) {
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(feed);
+    }
+}
+
+impl Tables {
+    /// `troubles` are those of opening the tables.
+    pub(super) fn new(
+        root: Root,
+        feeds: Feeds,
+        troubles: &[Trouble],
+        metrics: &Arc<Metrics>,
+    ) -> Arc<Self> {
+        for feed in &feeds.tables {
+            metrics.trouble(feed.name(), false);
+        }
+        for trouble in troubles {
+            tell(trouble, metrics);
+        }
+        let served = feeds.tables.iter().cloned().map(RwLock::new);
+        Arc::new(Self {
+            served: served.map(|now| Arc::new(ServedTable { now })).collect(),
+            root,
+            feeds,
+            set_aside: SetAsideWatch::default(),
+            metrics: Arc::clone(metrics),
+        })
+    }
+
+    /// The tables of rollups.
+    pub(super) fn served(&self) -> &[Arc<ServedTable>] {
+        &self.served
+    }
+
+    pub(super) fn rejected_lines(&self) -> &Table {
+        &self.feeds.rejected_lines
+    }
+
+    /// Commits, compacts and vacuums a table.
+    pub(super) async fn keep(
+        self: Arc<Self>,
+        table: Arc<ServedTable>,
+        interval: Duration,
+        stop: CancellationToken,
+    ) -> Result<()> {
+        while !stop.is_cancelled() {
+            match table.now().fed() {
+                Some(fed) => {
+                    self.keep_table(&fed.table, interval, &stop).await;
+                    if !stop.is_cancelled() {
+                        self.reopen(&table).await;
+                    }
+                }
+                // `watch` reopens it.
+                None => pause(interval, &stop).await,
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits, compacts and vacuums the table of rejected lines.
+    pub(super) async fn keep_rejected_lines(
+        self: Arc<Self>,
+        interval: Duration,
+        stop: CancellationToken,
+    ) -> Result<()> {
+        let table = self.rejected_lines();
+        while !stop.is_cancelled() {
+            self.keep_table(table, interval, &stop).await;
+            // The table may have been removed.
+            if !stop.is_cancelled()
+                && let Err(error) = self.root.open_or_create(table.definition()).await
+            {
+                tracing::error!(error = chain(&error), "rejected_lines can't be opened");
+                pause(interval, &stop).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn keep_table(&self, table: &Table, interval: Duration, stop: &CancellationToken) {
+        let name = &table.definition().name;
+        maintenance::keep(table, interval, stop, |news| match news {
+            MaintenanceEvent::Lease(is_held) => self.metrics.lease(name, is_held),
+            MaintenanceEvent::Committed(committed, took) => {
+                self.metrics.committed(name, &committed, took)
+            }
+            MaintenanceEvent::SetAside(how_much) => {
+                self.set_aside.seen(name, how_much);
+                self.metrics.set_aside(name, how_much);
+            }
+            MaintenanceEvent::Failed => self.metrics.upkeep_failed(name),
+        })
+        .await;
+    }
+
+    /// Checks periodically whether a table is still the one that was opened. Commits to a replaced table set aside what was
+    /// staged for the old one; an early check keeps this to few log files.
+    pub(super) async fn watch(
+        self: Arc<Self>,
+        table: Arc<ServedTable>,
+        stop: CancellationToken,
+    ) -> Result<()> {
+        loop {
+            pause(WATCH_INTERVAL, &stop).await;
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+            let is_another = match table.now().fed() {
+                Some(fed) => match fed.table.version().await {
+                    Ok(_) => false,
+                    Err(error) => error.is_another(),
+                },
+                None => true,
+            };
+            if is_another {
+                self.reopen(&table).await;
+            }
+        }
+    }
+
+    /// Counts what is set aside for the tables.
+    pub(super) async fn watch_set_aside(self: Arc<Self>, stop: CancellationToken) -> Result<()> {
+        let (root, metrics) = (&self.root, &self.metrics);
+        self.set_aside.watch(root, metrics, &stop).await;
+        Ok(())
+    }
+
+    /// Opens a table in its current state.
+    async fn reopen(&self, table: &ServedTable) {
+        let before = table.now();
+        let name = before.name();
+        match self.feeds.reopened(&self.root, name).await {
+            Ok((feed, trouble)) => {
+                match &trouble {
+                    Some(trouble) => tell(trouble, &self.metrics),
+                    None => {
+                        self.metrics.trouble(name, false);
+                        tracing::info!(table = name, "table opened anew");
+                    }
+                }
+                table.replace(feed);
+            }
+            Err(error) => {
+                self.metrics.trouble(name, true);
+                tracing::error!(table = name, error = chain(&error), "table can't be opened");
+            }
+        }
+    }
+}
+
+/// Waits for `duration`, or until `stop` is cancelled.
+async fn pause(duration: Duration, stop: &CancellationToken) {
+    // Both outcomes are fine.
+    let _ = timeout(duration, stop.cancelled()).await;
+}
+
+/// Logs a problem with a rollup or a table, and sets its metric.
+fn tell(trouble: &Trouble, metrics: &Metrics) {
+    let Trouble {
+        table,
+        what,
+        is_failure,
+    } = trouble;
+    metrics.trouble(table, true);
+    match is_failure {
+        true => tracing::error!(%table, what, "trouble with a table; the others go on"),
+        false => tracing::warn!(%table, what, "the rollup's file is not what the table is fed by"),
+    }
+}

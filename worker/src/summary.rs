@@ -1,0 +1,244 @@
+//! Prints what a command has done.
+
+use std::io::{self, Write};
+
+use indicatif::{HumanBytes, HumanCount};
+use logmill::commands::maintain::Maintained;
+use logmill::commands::retry::PutBack;
+use logmill::commands::run::Summary;
+use logmill::commands::verify;
+use logmill::feeds::Trouble;
+use logmill::log_file::reading::Reading;
+use logmill::terminal::escaped;
+
+/// Maximum number of reasons printed for set-aside log files.
+const SHOWN_SET_ASIDE: usize = 10;
+
+pub(crate) fn print_put_back(done: &PutBack, out: &mut impl Write) -> io::Result<()> {
+    if done.set_aside.is_empty() {
+        return writeln!(out, "nothing is set aside");
+    }
+    for (table, before) in &done.set_aside {
+        let still = done.still.get(table).map_or(&[][..], Vec::as_slice);
+        writeln!(
+            out,
+            "table      {table}: {before} set aside before, {} still:",
+            still.len()
+        )?;
+        for (log_file, reason) in still.iter().take(SHOWN_SET_ASIDE) {
+            writeln!(
+                out,
+                "             {}: {}",
+                escaped(log_file),
+                escaped(reason)
+            )?;
+        }
+    }
+    print_summary(&done.summary, out)
+}
+
+pub(crate) fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
+    let Reading {
+        text_bytes,
+        lines,
+        rejected_lines,
+        ..
+    } = summary.reading;
+    let count = |count: usize| HumanCount(count as u64);
+    let seconds = summary.elapsed.as_secs_f64();
+    writeln!(out, "log files  {} counted", count(summary.counted))?;
+    let mut line = |count: usize, what: &str| match count {
+        0 => Ok(()),
+        _ => writeln!(out, "           {} {what}", HumanCount(count as u64)),
+    };
+    line(summary.counted_before, "counted before")?;
+    line(
+        summary.changed.len(),
+        "changed since they were counted; the changes are not counted",
+    )?;
+    for (what, skipped) in &summary.skipped {
+        line(*skipped, &format!("skipped: {what}"))?;
+    }
+    line(summary.ignored, "ignored")?;
+    line(summary.failed.len(), "failed, and not counted:")?;
+    let named = |(name, reason): (&str, &str)| {
+        format!("             {}: {}", escaped(name), escaped(reason))
+    };
+    for (log_file, reason) in &summary.failed {
+        writeln!(out, "{}", named((log_file, reason)))?;
+    }
+    writeln_some(
+        out,
+        verify::UNRECOGNISED,
+        summary
+            .unrecognised
+            .iter()
+            .map(|(log_file, what)| named((log_file, what))),
+    )?;
+    writeln_some(
+        out,
+        verify::COPIES,
+        summary
+            .copies
+            .iter()
+            .map(|copy| named((&copy.log_file, &format!("a copy of {}", copy.copy_of)))),
+    )?;
+    writeln_some(
+        out,
+        "read by flate2, as logmill's own gzip decoder refuses them; please report this as a bug:",
+        summary
+            .by_second_opinion
+            .iter()
+            .map(|log_file| format!("             {}", escaped(log_file))),
+    )?;
+    if summary.log_files + summary.counted == 0 && summary.failed.is_empty() {
+        writeln!(out, "           there is no log file that a rollup reads")?;
+    }
+    for (table, set_aside) in &summary.set_aside {
+        let (log_file, reason) = &set_aside.first;
+        writeln!(
+            out,
+            "           {} set aside for {table}, and not counted by it; `logmill retry` tries again:",
+            count(set_aside.log_files)
+        )?;
+        writeln!(
+            out,
+            "             {}: {}",
+            escaped(log_file),
+            escaped(reason)
+        )?;
+    }
+    writeln!(
+        out,
+        "lines      {}, of which {} rejected",
+        HumanCount(lines),
+        HumanCount(rejected_lines)
+    )?;
+    if rejected_lines > 0 {
+        writeln!(out, "           (they are in the table rejected_lines)")?;
+    }
+    for (table, lines) in &summary.failed_lines {
+        let lines = HumanCount(*lines);
+        writeln!(
+            out,
+            "           {lines} on which the rollup {table} fails: it leaves them out"
+        )?;
+    }
+    if !summary.failed_lines.is_empty() {
+        writeln!(
+            out,
+            "           (they are in failed_lines: logmill query 'SELECT * FROM failed_lines')"
+        )?;
+    }
+    writeln!(
+        out,
+        "text       {} in {seconds:.2} s, {:.1} MB/s",
+        HumanBytes(text_bytes),
+        text_bytes as f64 / 1e6 / seconds.max(1e-9)
+    )?;
+    for table in &summary.tables {
+        writeln!(
+            out,
+            "table      {}: {} rows in {} {}, {}",
+            table.name,
+            HumanCount(table.rows),
+            count(table.files),
+            if table.files == 1 { "file" } else { "files" },
+            HumanBytes(table.bytes)
+        )?;
+        let lost = summary.lost.get(&table.name).copied().unwrap_or_default();
+        if lost.sums > 0 {
+            let sums = HumanCount(lost.sums);
+            writeln!(
+                out,
+                "           {sums} sums are beyond bigint and NULL; the columns that end in __sum have them"
+            )?;
+        }
+        if lost.other_rows > 0 {
+            let rows = HumanCount(lost.other_rows);
+            writeln!(
+                out,
+                "           {rows} rows, with is_other, stand for groups that a full hour had no room for"
+            )?;
+        }
+    }
+    for trouble in &summary.troubles {
+        let Trouble { table, what, .. } = trouble;
+        let word = if trouble.is_failure {
+            "trouble"
+        } else {
+            "warning"
+        };
+        writeln!(out, "{word}    {table}: {}", escaped(what))?;
+    }
+    out.flush()
+}
+
+/// Maximum number of names printed for a list.
+const SHOWN_NAMES: usize = 10;
+
+/// Prints the number of lines, and the first of them.
+fn writeln_some(
+    out: &mut impl Write,
+    what: &str,
+    lines: impl ExactSizeIterator<Item = String>,
+) -> io::Result<()> {
+    let count = lines.len();
+    if count == 0 {
+        return Ok(());
+    }
+    writeln!(out, "           {} {what}", HumanCount(count as u64))?;
+    for line in lines.take(SHOWN_NAMES) {
+        writeln!(out, "{line}")?;
+    }
+    match count.saturating_sub(SHOWN_NAMES) {
+        0 => Ok(()),
+        more => writeln!(out, "             and {} more", HumanCount(more as u64)),
+    }
+}
+
+pub(crate) fn print_maintained(maintained: &Maintained, out: &mut impl Write) -> io::Result<()> {
+    let Maintained {
+        table,
+        compacted,
+        vacuumed,
+    } = maintained;
+    match compacted {
+        Some(compacted) => write!(
+            out,
+            "{table}: {} files packed into {}",
+            compacted.files, compacted.packed
+        )?,
+        None => write!(
+            out,
+            "{table}: packing left to the worker that has its lease"
+        )?,
+    }
+    writeln!(
+        out,
+        "; deleted {} data files and {} ledger objects ({}), {} files of the log",
+        vacuumed.data_files,
+        vacuumed.ledger_objects,
+        HumanBytes(vacuumed.bytes),
+        vacuumed.log_files
+    )?;
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_reasons_are_shown_as_one_line_of_text() {
+        let summary = Summary {
+            failed: vec![("s3://logs/a\nb\u{1b}[2J".to_owned(), "\u{9b}2J".to_owned())],
+            ..Summary::default()
+        };
+        let mut out = Vec::new();
+        print_summary(&summary, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let failed = "\n             s3://logs/a\\nb\\u{1b}[2J: \\u{9b}2J\n";
+        assert!(text.contains(failed), "{text}");
+    }
+}
