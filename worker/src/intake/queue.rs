@@ -14,10 +14,10 @@ use aws_sdk_sqs::types::{
     DeleteMessageBatchRequestEntry, MessageSystemAttributeName, QueueAttributeName,
     SendMessageBatchRequestEntry,
 };
+use logmill_object_io::Policy;
 use logmill_shared::sqs::{BATCH_MAX, QueueUrl, QueueUrlError};
 
 use crate::aws;
-use crate::retry::Policy;
 
 /// A queue that has answered at least once.
 #[derive(Debug, Clone)]

@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::Result;
 use futures::StreamExt;
 use futures::future::join_all;
+use logmill_object_io::Policy;
 use logmill_shared::notification::{self, Announced, Notification};
 use logmill_shared::sqs::BATCH_MAX;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -26,7 +27,6 @@ use super::queue::{Message, Queue};
 use super::visibility::{InFlightMessage, VisibilityExtender};
 use super::{Stage, StageOutcome, stage_all};
 use crate::metrics::{MessageOutcome, Metrics};
-use crate::retry::Policy;
 
 /// The wait time of a receive request: SQS's limit. With a shorter one, an idle worker sends more requests. The wait is at
 /// most `1 / POLLS_HIDDEN` of the visibility timeout, because it is not known how much of that is left when messages

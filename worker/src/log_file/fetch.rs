@@ -10,11 +10,11 @@ use bytes::{Buf, Bytes};
 use futures::channel::mpsc::{Receiver, Sender, channel};
 use futures::executor::block_on;
 use futures::{SinkExt, StreamExt};
+use logmill_object_io::Policy;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use crate::aws::{self, S3Error, S3ErrorKind};
-use crate::retry::Policy;
 
 /// Chunks that may wait to be read. A chunk is one buffer of the HTTP client, at most about 400 KB. The limit is small
 /// enough that each core's log file takes a few megabytes, and large enough that the download continues while a batch is

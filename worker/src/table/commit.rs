@@ -24,11 +24,13 @@ use deltalake_core::kernel::{Action, Add, Remove};
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 use futures::{FutureExt, StreamExt, TryStreamExt};
+use logmill_object_io::lease::POLL_INTERVAL;
+use logmill_object_io::{Policy, Retries};
 use logmill_shared::{LogFileId, Shard};
 
 use super::definition::DATE_COLUMN;
 use super::delta_log::Operation;
-use super::env::Guard;
+use super::guards::Guard;
 use super::ledger::Extended;
 use super::merging::{Room, Rooms, rows_of};
 use super::parquet_file::{self, ParquetFile, Size, Use, Written};
@@ -38,10 +40,9 @@ use super::slot::{Slot, runs};
 use super::staging::{self, Opening, StagedFile, StagedRows};
 use super::statistics::delta_statistics;
 use super::{
-    DataFile, Definition, Entry, HowMuch, Lease, Table, TableError, Version, lease, milliseconds,
+    DataFile, Definition, Entry, HowMuch, Lease, Table, TableError, Version, milliseconds,
 };
 use crate::memory;
-use crate::retry::{self, Policy, Retries};
 
 /// Limits of one commit, so that its memory does not grow with the backlog. The next commit takes the rest.
 const MAX_STAGED_FILES: usize = 1000;
@@ -171,12 +172,12 @@ impl Table {
                 return committed;
             }
             // The holder of the lease leaves set-aside files in staging, so don't wait for them.
-            let set_aside = Names::list(&self.store, &*self.env).await?;
+            let set_aside = Names::list(&self.store, self.guards).await?;
             if staging::list(&self.store, 1, &set_aside).await?.is_empty() {
                 break;
             }
             waited.tell(&self.definition.name, self.env.now());
-            self.env.sleep(lease::POLL).await;
+            self.env.sleep(POLL_INTERVAL).await;
         }
         Ok(Committed::default())
     }
@@ -312,7 +313,9 @@ impl Table {
 
         let mut lost = Lost::default();
         let mut actions = self.write_data(version, files, &mut lost, lease).await?;
-        let ledger = version.ledger.extended(&self.store, &*self.env, by_shard);
+        let ledger = version
+            .ledger
+            .extended(&self.store, &*self.env, self.guards, by_shard);
         let Extended {
             transaction,
             copies,
@@ -324,7 +327,7 @@ impl Table {
             .await?;
 
         let version = self.version().await?;
-        if self.env.keeps(Guard::ReadBack) {
+        if self.guards.keep(Guard::ReadBack) {
             see_counted(&version, &staged).await?;
         }
         staging::delete(&self.store, &staged).await?;
@@ -346,7 +349,7 @@ impl Table {
     /// Fails if more time than [`DEADLINE`] has passed since `begun`.
     pub(super) fn check_deadline(&self, begun: SystemTime) -> Result<(), TableError> {
         let taken = self.env.now().duration_since(begun).unwrap_or_default();
-        if taken > DEADLINE && self.env.keeps(Guard::Deadline) {
+        if taken > DEADLINE && self.guards.keep(Guard::Deadline) {
             return Err(TableError::Unknown(format!(
                 "it has taken {} s, and its new files may be gone",
                 taken.as_secs()
@@ -361,13 +364,13 @@ impl Table {
         &self,
         version: &Version,
     ) -> Result<(Vec<StagedFile>, bool, Option<Names>), TableError> {
-        let files_max = self.env.bound(MAX_STAGED_FILES);
+        let files_max = self.guards.bound(MAX_STAGED_FILES);
         let listed_max = LISTED_PER_TAKEN * files_max;
         let mut staged = staging::list(&self.store, listed_max, &Names::default()).await?;
         if staged.is_empty() {
             return Ok((staged, false, None));
         }
-        let set_aside = Names::list(&self.store, &*self.env).await?;
+        let set_aside = Names::list(&self.store, self.guards).await?;
         let mut more_staged = staged.len() == listed_max;
         let listed = staged.len();
         staged.retain(|file| !set_aside.cover(file));
@@ -377,7 +380,7 @@ impl Table {
             more_staged = staged.len() == listed_max;
         }
         let shards: BTreeSet<&Shard> = staged.iter().map(|file| &file.shard).collect();
-        let counted = match self.env.keeps(Guard::LedgerCheck) {
+        let counted = match self.guards.keep(Guard::LedgerCheck) {
             true => version.counted(shards).await?,
             false => HashSet::new(),
         };
@@ -513,7 +516,7 @@ impl Table {
     /// The remaining room of the slots that these files belong to. `None` if this many fresh rows fit, even if all of them
     /// belong to one slot.
     async fn room(&self, files: &[LiveFile], fresh: Size) -> Result<Option<Rooms>, TableError> {
-        let groups_max = self.env.bound(self.definition.slot_groups_max) as u64;
+        let groups_max = self.guards.bound(self.definition.slot_groups_max) as u64;
         let fits = |size: Size| {
             size.rows + fresh.rows <= groups_max && size.bytes + fresh.bytes <= SLOT_BYTES_MAX
         };
@@ -598,12 +601,10 @@ impl Waited {
     fn tell(&mut self, table: &str, now: SystemTime) {
         let since = |moment| now.duration_since(moment).unwrap_or_default();
         if since(self.told) >= WORTH_A_WORD {
-            retry::log_wait(
-                &format!(
-                    "another process holds the lease of {table}, and is to commit what is staged"
-                ),
-                since(self.since),
+            let what = format!(
+                "another process holds the lease of {table}, and is to commit what is staged"
             );
+            tracing::warn!(what, waited_s = since(self.since).as_secs(), "waiting");
             self.told = now;
         }
     }

@@ -18,6 +18,8 @@ use datafusion::error::DataFusionError;
 use deltalake_core::logstore::LogStoreRef;
 use deltalake_core::{DeltaTable, DeltaTableError};
 use futures::{Stream, StreamExt, TryStreamExt};
+use logmill_object_io::durable_folder::NotWritten;
+use logmill_object_io::{Env, LeaseFile, Policy, is_retryable};
 use logmill_shared::{LogFile, LogFileId, Shard};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
@@ -26,13 +28,9 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::aws::chain;
-use crate::retry::Policy;
 
-mod env;
-mod s3;
-mod retrying;
+mod guards;
 mod checked_log;
-mod durable_folder;
 mod root;
 mod merge_rule;
 pub(crate) mod definition;
@@ -63,8 +61,8 @@ pub use compact::Compacted;
 use definition::DATE_COLUMN;
 pub use definition::{Column, Definition, SLOT_GROUPS_MAX};
 pub use failed_lines::{FailedLine, FailedLines};
-pub use lease::Lease;
 pub use ledger::Entry;
+pub use logmill_object_io::Lease;
 pub use merge_rule::MergeRule;
 pub(crate) use merge_rule::sum_state;
 pub use rejected_lines::RejectedLines;
@@ -74,7 +72,7 @@ pub(crate) use staging::StagingFile;
 pub use vacuum::{MAX_GRACE, MIN_GRACE, Vacuumed};
 pub use waiting::Waiting;
 
-use env::Env;
+use guards::Guards;
 use slot::Slot;
 
 /// The format of tables that this version writes. It also reads and stages for tables of older formats; its first commit
@@ -216,7 +214,7 @@ impl TableError {
 
     /// Whether a retry may succeed: another process was at work, or the store could not be reached.
     pub fn is_transient(&self) -> bool {
-        self.is_race() || self.has_cause(retrying::may_pass)
+        self.is_race() || self.has_cause(is_retryable)
     }
 
     /// The damaged object, if damage is the cause.
@@ -262,8 +260,8 @@ impl TableError {
             let object_store::Error::Generic { source, .. } = cause else {
                 return false;
             };
-            let not_written: Option<&durable_folder::NotWritten> = source.downcast_ref();
-            not_written.is_some_and(durable_folder::NotWritten::is_of_its_folder)
+            let not_written: Option<&NotWritten> = source.downcast_ref();
+            not_written.is_some_and(NotWritten::is_of_its_folder)
         })
     }
 
@@ -329,8 +327,9 @@ pub struct Table {
     log_store: LogStoreRef,
     store: Arc<dyn ObjectStore>,
     merge: Option<Arc<merging::Merge>>,
-    lease: lease::Kind,
+    lease: LeaseFile,
     env: Arc<dyn Env>,
+    guards: Guards,
 }
 
 impl Table {
@@ -357,7 +356,7 @@ impl Table {
 
     /// The log files that are staged and not set aside.
     pub async fn staged(&self) -> Result<HashSet<LogFileId>, TableError> {
-        let staged = staging::list_all(&self.store, &*self.env).await?;
+        let staged = staging::list_all(&self.store, self.guards).await?;
         Ok(staged.into_iter().map(|staged| staged.id).collect())
     }
 }

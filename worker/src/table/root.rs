@@ -9,6 +9,7 @@ use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::SaveMode;
 use futures::{StreamExt, TryStreamExt};
+use logmill_object_io::{DurableFolder, Env, RetryingStore, SystemEnv, durable_folder};
 use object_store::ObjectStore;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
@@ -18,13 +19,12 @@ use url::Url;
 use super::checked_log::CheckedLog;
 use super::definition::DATE_COLUMN;
 use super::delta_log::Log;
-use super::durable_folder::{self, DurableFolder};
-use super::env::{Env, SystemEnv};
-use super::retrying::Retrying;
+use super::guards::Guards;
 use super::{
     Definition, FORMAT, FORMAT_PROPERTY, Notes, SQL_PROPERTY, Table, TableError, Version, Waiting,
-    lease, merging, s3,
+    lease, merging,
 };
+use crate::aws;
 
 /// Folders inspected concurrently: enough to hide the store's latency.
 const LISTED_AT_ONCE: usize = 16;
@@ -66,10 +66,10 @@ impl Root {
                 let bucket = url
                     .host_str()
                     .ok_or_else(|| root_error(place, "it names no bucket"))?;
-                let store = s3::bucket(bucket, url.path().trim_start_matches('/')).await;
+                let store = aws::object_store(bucket, url.path().trim_start_matches('/')).await;
                 let store = store.map_err(|error| root_error(place, format!("{error:#}")))?;
                 let parts: Arc<dyn MultipartStore> = Arc::clone(&store) as _;
-                let store = Retrying::new(store, Some(parts), Arc::clone(&env));
+                let store = RetryingStore::new(store, Some(parts), Arc::clone(&env));
                 (url, Arc::new(store))
             }
             false => {
@@ -152,7 +152,7 @@ impl Root {
     /// The location can't hold tables.
     pub fn notes(&self, table: &str) -> Result<Notes, TableError> {
         let store = self.log_store(table)?.object_store(None);
-        Ok(Notes::new(store, Arc::clone(&self.env)))
+        Ok(Notes::new(store, Arc::clone(&self.env), Guards::default()))
     }
 
     /// Lists what waits to be counted by a table. The table need not be readable.
@@ -187,10 +187,12 @@ impl Root {
                 .map(|merge| Some(Arc::new(merge))),
             false => Ok(None),
         };
+        let (store, env) = (log_store.object_store(None), Arc::clone(&self.env));
         Ok(Table {
-            store: log_store.object_store(None),
-            lease: lease::Kind::of(log_store.root_url()),
-            env: Arc::clone(&self.env),
+            lease: lease::of(log_store.root_url(), Arc::clone(&store), Arc::clone(&env)),
+            store,
+            env,
+            guards: Guards::default(),
             merge: merge?,
             definition,
             log_store,

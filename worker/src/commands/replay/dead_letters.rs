@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, bail};
 use aws_sdk_sqs::types::ListMessageMoveTasksResultEntry;
 use indicatif::HumanCount;
+use logmill_object_io::Policy;
 use logmill_shared::sqs::BATCH_MAX;
 use logmill_shared::{LogFile, notification};
 use tokio::time::sleep;
@@ -16,7 +17,6 @@ use tokio::time::sleep;
 use super::outbox::{self, Pace};
 use crate::commands::verify::Progress;
 use crate::intake::queue::{Message, Queue, QueueError};
-use crate::retry::Policy;
 
 /// Maximum rate of SQS's message move task, in messages per second. SQS refuses a larger number.
 const TASK_RATE_MAX: u32 = 500;
