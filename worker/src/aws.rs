@@ -20,6 +20,7 @@ use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_runtime_api::client::retries::RequestAttempts;
 use logmill_object_io::{Policy, log_failure, s3};
 use logmill_shared::sqs::QueueUrl;
+use logmill_shared::{causes, chain};
 use object_store::aws::AmazonS3;
 use tokio::sync::OnceCell;
 
@@ -343,25 +344,6 @@ pub(crate) fn unanswered(service: &str, error: &(dyn Error + 'static)) -> String
         ),
         None => format!("{service} can't be asked: {}", chain(error)),
     }
-}
-
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
-}
-
-/// An error and its causes in one line. The SDK's own format prints pages of Rust structures.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = String::new();
-    for cause in causes(error).map(|cause| cause.to_string()) {
-        if text.contains(&cause) {
-            continue;
-        }
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&cause);
-    }
-    text
 }
 
 #[cfg(test)]

@@ -17,7 +17,6 @@
 
 #![warn(missing_docs, unreachable_pub)]
 
-mod s3_uri;
 mod aws;
 mod text_files;
 pub mod terminal;

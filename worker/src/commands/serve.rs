@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use logmill_shared::LogFile;
 use logmill_shared::notification::Allowed;
+use logmill_shared::{LogFile, chain};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -20,7 +20,6 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::aws::chain;
 use crate::feeds::{Feed, Feeds, RollupTable, Trouble};
 use crate::intake::allowed_locations::AllowedLocations;
 use crate::intake::disposition::{Disposition, NotStaged};

@@ -9,6 +9,7 @@ use deltalake_core::kernel::{Action, CommitInfo, MetadataExt, StructType};
 use deltalake_core::logstore::commit_uri_from_version;
 use futures::{StreamExt, TryStreamExt};
 use logmill_object_io::is_retryable;
+use logmill_shared::chain;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
 use serde::Deserialize;
@@ -18,7 +19,6 @@ use super::{
     FIRST_SQL_PROPERTY, FORMAT, FORMAT_PROPERTY, SQL_PROPERTY, Table, TableError, Version,
     checked_log, is_of_the_disk, milliseconds,
 };
-use crate::aws::chain;
 
 /// Versions between two checkpoints. A reader reads the latest checkpoint and every version after it.
 const CHECKPOINT_INTERVAL: usize = 20;

@@ -20,14 +20,12 @@ use deltalake_core::{DeltaTable, DeltaTableError};
 use futures::{Stream, StreamExt, TryStreamExt};
 use logmill_object_io::durable_folder::NotWritten;
 use logmill_object_io::{Env, LeaseFile, Policy, is_retryable};
-use logmill_shared::{LogFile, LogFileId, Shard};
+use logmill_shared::{LogFile, LogFileId, Shard, chain};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 use parquet::errors::ParquetError;
 use sha2::{Digest, Sha256};
 use url::Url;
-
-use crate::aws::chain;
 
 mod guards;
 mod checked_log;

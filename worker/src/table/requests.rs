@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use logmill_object_io::{Env, Policy, RetryingStore, SystemEnv};
-use logmill_shared::LogFile;
+use logmill_shared::{LogFile, chain};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
@@ -220,7 +220,7 @@ impl Scene {
         *self.env.waited.lock().unwrap() = Duration::ZERO;
         let error = self.table().commit().await.unwrap_err();
         let (kinds, all) = self.store.counted();
-        let error = format!("{:#}", anyhow::Error::new(error));
+        let error = chain(&error);
         (error, kinds, all)
     }
 

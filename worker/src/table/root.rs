@@ -10,6 +10,7 @@ use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::SaveMode;
 use futures::{StreamExt, TryStreamExt};
 use logmill_object_io::{DurableFolder, Env, RetryingStore, SystemEnv, durable_folder};
+use logmill_shared::S3Uri;
 use object_store::ObjectStore;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
@@ -41,7 +42,7 @@ pub struct Root {
 impl Root {
     /// Opens the location at a path or an `s3://` URL. Creates the folder if it does not exist.
     pub async fn create(place: &str) -> Result<Self, TableError> {
-        if !is_s3(place) {
+        if let Ok(None) = S3Uri::parse(place) {
             durable_folder::create_folder(FilePath::new(place)).map_err(|error| {
                 let advice = durable_folder::advice(error.kind());
                 root_error(place, format!("{error}{advice}"))
@@ -53,8 +54,9 @@ impl Root {
     /// Opens the location at an existing path or an `s3://` URL.
     pub async fn open(place: &str) -> Result<Self, TableError> {
         let env: Arc<dyn Env> = Arc::new(SystemEnv);
-        let (url, store): (Url, Arc<dyn ObjectStore>) = match is_s3(place) {
-            true => {
+        let uri = S3Uri::parse(place).map_err(|error| root_error(place, error))?;
+        let (url, store): (Url, Arc<dyn ObjectStore>) = match uri {
+            Some(uri) => {
                 if place.contains(['?', '#', '%', ' ']) {
                     return Err(root_error(
                         place,
@@ -63,16 +65,13 @@ impl Root {
                 }
                 let url = Url::parse(&format!("{}/", place.trim_end_matches('/')))
                     .map_err(|error| root_error(place, error))?;
-                let bucket = url
-                    .host_str()
-                    .ok_or_else(|| root_error(place, "it names no bucket"))?;
-                let store = aws::object_store(bucket, url.path().trim_start_matches('/')).await;
+                let store = aws::object_store(uri.bucket, url.path().trim_start_matches('/')).await;
                 let store = store.map_err(|error| root_error(place, format!("{error:#}")))?;
                 let parts: Arc<dyn MultipartStore> = Arc::clone(&store) as _;
                 let store = RetryingStore::new(store, Some(parts), Arc::clone(&env));
                 (url, Arc::new(store))
             }
-            false => {
+            None => {
                 let folder = folder(place)?;
                 let url = Url::from_directory_path(&folder)
                     .map_err(|()| root_error(place, "it has no absolute path"))?;
@@ -233,11 +232,6 @@ pub(super) fn without(log_store: &LogStoreRef, log: &Log) -> Result<LogStoreRef,
         url,
         &StorageConfig::default(),
     ))
-}
-
-/// Whether a location is an S3 URL.
-fn is_s3(place: &str) -> bool {
-    place.starts_with("s3://")
 }
 
 fn folder(place: &str) -> Result<PathBuf, TableError> {

@@ -11,7 +11,7 @@ use arrow::datatypes::DataType;
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryStreamExt};
 use logmill_object_io::{Env, LeaseFile, RetryingStore, SystemEnv};
-use logmill_shared::LogFile;
+use logmill_shared::{LogFile, chain};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use tokio::sync::oneshot;
@@ -23,7 +23,6 @@ use super::checker::{Groups, add_rows};
 use super::random::Random;
 use super::scheduler::{DAY, HOUR, MINUTE, Operation, SECOND, Simulation, time};
 use super::store::Store;
-use crate::aws::chain;
 
 /// What an actor does. The number distinguishes actors of the same kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
