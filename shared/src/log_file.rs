@@ -7,8 +7,7 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-/// The prefix of the URI of an object in S3.
-pub(crate) const S3: &str = "s3://";
+use crate::s3_uri::S3Uri;
 
 /// One log file: an S3 object or a local file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,13 +24,13 @@ impl LogFile {
 
     /// An object in S3, by its key as S3 stores it.
     pub fn in_bucket(bucket: &str, key: &str) -> Self {
-        Self::new(format!("{S3}{bucket}/{key}"))
+        Self::new(S3Uri { bucket, key }.to_string())
     }
 
     /// The bucket and the key of an object in S3; `None` for any other URI.
     pub fn bucket_and_key(&self) -> Option<(&str, &str)> {
-        let (bucket, key) = self.uri.strip_prefix(S3)?.split_once('/')?;
-        (!bucket.is_empty() && !key.is_empty()).then_some((bucket, key))
+        let S3Uri { bucket, key } = S3Uri::parse(&self.uri).ok()??;
+        (!key.is_empty()).then_some((bucket, key))
     }
 
     /// The URI as it was given.

@@ -2,6 +2,7 @@
 //! loaded once, and S3 errors that say what to do. Nothing here is called if all files are local.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -17,11 +18,11 @@ use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_runtime_api::client::retries::RequestAttempts;
-use aws_types::service_config::ServiceConfigKey;
+use logmill_object_io::{Policy, log_failure, s3};
 use logmill_shared::sqs::QueueUrl;
+use logmill_shared::{causes, chain};
+use object_store::aws::AmazonS3;
 use tokio::sync::OnceCell;
-
-use crate::retry::{self, Policy};
 
 /// Timeout for the first byte of a response. The SDK has no default timeout, and a connection that hangs would block a log
 /// file forever. After the first byte, the SDK's stalled stream protection takes over.
@@ -47,20 +48,6 @@ pub(crate) async fn sdk_config() -> &'static SdkConfig {
     CONFIG.get_or_init(load).await
 }
 
-/// The S3 endpoint if it is not that of AWS: `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, or the profile's.
-pub(crate) fn s3_endpoint(config: &SdkConfig) -> Option<String> {
-    let key = ServiceConfigKey::builder()
-        .service_id("S3")
-        .env("AWS_ENDPOINT_URL")
-        .profile("endpoint_url")
-        .build()
-        .ok()?;
-    let of_s3 = config
-        .service_config()
-        .and_then(|config| config.load_config(key));
-    of_s3.or_else(|| config.endpoint_url().map(str::to_owned))
-}
-
 /// Creates an SQS client. The queue's URL determines the endpoint and the region, which may differ from the buckets'
 /// region.
 pub(crate) fn sqs_client(config: &SdkConfig, queue: &QueueUrl) -> Result<aws_sdk_sqs::Client> {
@@ -83,9 +70,21 @@ pub(crate) fn sqs_client(config: &SdkConfig, queue: &QueueUrl) -> Result<aws_sdk
     Ok(aws_sdk_sqs::Client::from_conf(config.build()))
 }
 
+/// Opens a bucket for tables. First checks that it exists and that the prefix may be listed, so that a mistake is reported now
+/// rather than after an hour of work.
+pub(crate) async fn object_store(bucket: &str, prefix: &str) -> Result<Arc<AmazonS3>> {
+    let config = sdk_config().await;
+    let request = s3_client(config)?.list_objects_v2();
+    let request = request.bucket(bucket).prefix(prefix).max_keys(1);
+    if let Err(error) = request.send().await {
+        bail!(S3Error::new(&error, bucket, "s3:ListBucket"));
+    }
+    Ok(s3::bucket(config, bucket)?)
+}
+
 /// Creates an S3 client. Without a region requests can't be signed, and the SDK would report this only at the first
 /// request.
-pub(crate) fn s3_client(config: &SdkConfig) -> Result<Client> {
+fn s3_client(config: &SdkConfig) -> Result<Client> {
     if config.region().is_none() {
         bail!("no AWS region is configured; set AWS_REGION to the bucket's");
     }
@@ -97,7 +96,7 @@ pub(crate) async fn bucket(config: &SdkConfig, bucket: &str) -> Result<Client> {
     let region = region_of(config, bucket).await?;
     let mut builder = s3_config(config);
     // For an emulator the configured region is kept, whatever region its buckets report.
-    if s3_endpoint(config).is_none() {
+    if s3::endpoint(config).is_none() {
         builder = builder.region(Region::new(region));
     }
     if std::env::var(REQUEST_PAYER).is_ok_and(|payer| payer == "requester") {
@@ -131,7 +130,7 @@ async fn region_of(config: &SdkConfig, bucket: &str) -> Result<String> {
 
 fn s3_config(config: &SdkConfig) -> aws_sdk_s3::config::Builder {
     // By default the SDK uses the host name `<bucket>.<host>`, which most emulators don't support.
-    let path_style = s3_endpoint(config).is_some();
+    let path_style = s3::endpoint(config).is_some();
     aws_sdk_s3::config::Builder::from(config)
         .force_path_style(path_style)
         .interceptor(LogRetries)
@@ -165,7 +164,7 @@ impl Intercept for LogRetries {
             Some(status) => format!("status {status}: {}", chain(error)),
             None => chain(error),
         };
-        retry::log_failure(
+        log_failure(
             &what,
             attempts.map_or(1, |made| made.attempts()),
             cause,
@@ -347,25 +346,6 @@ pub(crate) fn unanswered(service: &str, error: &(dyn Error + 'static)) -> String
     }
 }
 
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
-}
-
-/// An error and its causes in one line. The SDK's own format prints pages of Rust structures.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = String::new();
-    for cause in causes(error).map(|cause| cause.to_string()) {
-        if text.contains(&cause) {
-            continue;
-        }
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&cause);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -401,15 +381,5 @@ mod tests {
     fn a_region_must_be_there() {
         let error = s3_client(&SdkConfig::builder().build()).unwrap_err();
         assert!(error.to_string().contains("AWS_REGION"), "{error}");
-    }
-
-    #[test]
-    fn an_endpoint_is_the_configured_one() {
-        let config = SdkConfig::builder().endpoint_url("http://127.0.0.1:1");
-        assert_eq!(
-            s3_endpoint(&config.build()).as_deref(),
-            Some("http://127.0.0.1:1")
-        );
-        assert_eq!(s3_endpoint(&SdkConfig::builder().build()), None);
     }
 }

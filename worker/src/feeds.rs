@@ -7,8 +7,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use futures::future::join_all;
+use logmill_shared::chain;
 
-use crate::aws::chain;
 use crate::rollup::{Loaded, Rollup};
 use crate::table::{Notes, RejectedLines, Root, Table, TableError};
 

@@ -17,8 +17,6 @@
 
 #![warn(missing_docs, unreachable_pub)]
 
-mod retry;
-mod s3_uri;
 mod aws;
 mod text_files;
 pub mod terminal;

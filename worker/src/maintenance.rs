@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
+use logmill_shared::chain;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::aws::chain;
 use crate::commit_pace::CommitPace;
 use crate::table::{Committed, HowMuch, Lease, Table, TableError};
 

@@ -11,9 +11,9 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::aws::chain;
 use crate::metrics::Metrics;
 use crate::table::{HowMuch, Root};
+use logmill_shared::chain;
 
 /// Minimum time between two counts for one table. Each count lists the notes of the table.
 const INTERVAL: Duration = Duration::from_mins(1);

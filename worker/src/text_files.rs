@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use logmill_shared::S3Uri;
 
 use crate::aws::{self, S3Error};
-use crate::s3_uri::S3Uri;
 
 /// A text file that was read.
 pub(crate) struct TextFile {
@@ -110,7 +110,8 @@ async fn of_bucket(
             let got = get.send().await;
             let got = got.map_err(|error| S3Error::new(&error, place.bucket, "s3:GetObject"))?;
             let bytes = got.body.collect().await.with_context(|| key.clone())?;
-            let place = format!("s3://{}/{key}", place.bucket);
+            let (bucket, key) = (place.bucket, key.as_str());
+            let place = S3Uri { bucket, key }.to_string();
             files.push(match String::from_utf8(bytes.to_vec()) {
                 Ok(text) => Ok(TextFile { place, name, text }),
                 Err(error) => Err(Unread {

@@ -842,7 +842,7 @@ fn folders_that_may_only_be_read_are_named_and_their_tables_can_be_read() {
     let name = log(&place, 12);
     let stranger = Stranger::to(&place, &["tables"]);
     let printed = fail(&mut stranger.command(&place.run_command()), 3);
-    let said = "Permission denied (os error 13). logmill must be allowed to write there";
+    let said = "Permission denied (os error 13). the program must be allowed to write there";
     assert!(printed.contains(said), "{printed}");
     assert!(printed.contains(&place.path("tables")), "{printed}");
     assert!(printed.contains(&name), "{printed}");
@@ -882,7 +882,7 @@ fn a_tables_folder_that_may_only_be_read_stands_alone() {
     let name = log(&place, 12);
     let stranger = Stranger::to(&place, &["tables/by_hour"]);
     let printed = fail(&mut stranger.command(&place.run_command()), 3);
-    let said = "Permission denied (os error 13). logmill must be allowed to write there";
+    let said = "Permission denied (os error 13). the program must be allowed to write there";
     assert!(printed.contains(said), "{printed}");
     assert!(printed.contains(&place.path("tables/by_hour")), "{printed}");
     assert!(printed.contains(&name), "{printed}");

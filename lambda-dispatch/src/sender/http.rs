@@ -6,8 +6,7 @@ use std::time::{Duration, SystemTime};
 use aws_sdk_sqs::primitives::{DateTime, DateTimeFormat};
 use futures::StreamExt;
 use futures::stream;
-use logmill_shared::LogFile;
-use logmill_shared::notification;
+use logmill_shared::{LogFile, chain, notification};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
@@ -151,18 +150,6 @@ async fn beginning(mut answer: Response) -> String {
     bytes.truncate(ANSWER_BYTES_MAX);
     let text = String::from_utf8_lossy(&bytes);
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

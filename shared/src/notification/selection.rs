@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::log_file::{LogFile, S3};
+use crate::log_file::LogFile;
+use crate::s3_uri::S3Uri;
 
 /// How the keys of log files begin and end, to tell them from the other objects in a bucket. A selection saves work, but
 /// [`Allowed`] decides what may be read.
@@ -68,27 +69,20 @@ impl FromStr for Allowed {
     type Err = NotAllowable;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let no_bucket = || NotAllowable(text.to_owned());
-        let rest = text.strip_prefix(S3).ok_or_else(no_bucket)?;
-        let (bucket, folder) = rest.split_once('/').unwrap_or((rest, ""));
-        if bucket.is_empty() {
-            return Err(no_bucket());
+        match S3Uri::parse(text) {
+            Ok(Some(uri)) => Ok(Self {
+                bucket: uri.bucket.to_owned(),
+                folder: uri.folder(),
+            }),
+            _ => Err(NotAllowable(text.to_owned())),
         }
-        let slash = if folder.is_empty() || folder.ends_with('/') {
-            ""
-        } else {
-            "/"
-        };
-        Ok(Self {
-            bucket: bucket.to_owned(),
-            folder: format!("{folder}{slash}"),
-        })
     }
 }
 
 impl fmt::Display for Allowed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{S3}{}/{}", self.bucket, self.folder)
+        let (bucket, key) = (self.bucket.as_str(), self.folder.as_str());
+        S3Uri { bucket, key }.fmt(f)
     }
 }
 

@@ -5,7 +5,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Announced, BUCKET_BYTES_MAX, KEY_BYTES_MAX, Notification, NotificationError, Reason};
-use crate::log_file::{LogFile, S3};
+use crate::log_file::LogFile;
+use crate::s3_uri::S3Uri;
 
 /// The version of the dispatcher's message. It changes when an older worker would misunderstand a newer message, but not
 /// for a field that may be ignored.
@@ -141,7 +142,7 @@ pub(super) fn read(
         read_event_bridge(message, wrapped, notification)
     } else if message.get("Event").and_then(Value::as_str) == Some("s3:TestEvent") {
         let TestEvent { bucket } = part("the test event", message)?;
-        notification.leave_out(&format!("{S3}{bucket}"), Reason::TestEvent);
+        notification.leave_out(&format!("{}{bucket}", S3Uri::SCHEME), Reason::TestEvent);
         Ok(())
     } else if has("TopicArn") || (has("Type") && has("Message")) {
         let sns = part("the message of SNS", message)?;
@@ -341,7 +342,7 @@ fn check(bucket: &str, key: &str) -> Result<(), NotificationError> {
         (_, ..=KEY_BYTES_MAX) => "the bucket's name is longer than any",
         _ => "its key is longer than any",
     };
-    Err(no_object(&format!("{S3}{bucket}/{key}"), why))
+    Err(no_object(&S3Uri { bucket, key }.to_string(), why))
 }
 
 fn no_object(uri: &str, why: &'static str) -> NotificationError {

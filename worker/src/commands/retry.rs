@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
+use logmill_shared::chain;
 
 use crate::commands::progress::Progress;
 use crate::commands::run::{self, Options, Summary};
@@ -76,7 +77,7 @@ pub async fn put_back(
                 listed.found.extend(each.found);
                 listed.not_listed.extend(each.not_listed);
             }
-            Err(error) => gone.push((uri, format!("{:#}", anyhow::Error::new(error)))),
+            Err(error) => gone.push((uri, chain(&error))),
         }
     }
     done.summary = run::run_over(listed, rollups, &root, options, progress).await?;

@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures::future::join_all;
-use logmill_shared::{LogFile, LogFileId, Shard};
+use logmill_shared::{LogFile, LogFileId, Shard, chain};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::aws::chain;
 use crate::commands::progress::Progress;
 use crate::commit_pace::{self, CommitPace};
 use crate::feeds::{Feed, Feeds, RollupTable, Trouble};

@@ -7,6 +7,7 @@ use std::fmt;
 use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt};
 use indicatif::HumanCount;
+use logmill_shared::chain;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
@@ -260,7 +261,7 @@ async fn look_into(
 fn look(found: &LogObject) -> Result<Recognised, String> {
     let look = pipeline::look(&found.log_file, || found.open(), MAX_TEXT_BYTES);
     let looked = Handle::current().block_on(look);
-    looked.map_err(|error| format!("{:#}", anyhow::Error::new(error)))
+    looked.map_err(|error| chain(&error))
 }
 
 impl Report {

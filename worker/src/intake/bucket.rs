@@ -6,11 +6,10 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Error;
 use aws_sdk_s3::types::Object;
-use logmill_shared::LogFile;
+use logmill_shared::{LogFile, S3Uri};
 
 use super::log_object::{LogObject, ObjectLocation};
 use crate::aws::S3Error;
-use crate::s3_uri::S3Uri;
 
 /// Lists the object with this key or, if there is none, everything below the folder of this name. Objects below `except`
 /// are left out.
@@ -71,9 +70,8 @@ pub(super) const NOTHING_THERE: &str =
 /// The prefix of keys to leave out, if `except` is inside `place`.
 pub(super) fn left_out(place: S3Uri<'_>, except: Option<S3Uri<'_>>) -> Option<String> {
     except
-        .filter(|except| except.bucket == place.bucket)
+        .filter(|except| except.is_within(place))
         .map(|except| except.folder())
-        .filter(|except| except.starts_with(&place.folder()))
 }
 
 /// The object with exactly this key. It is listed rather than requested by its key, because listing needs the same

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::message::DoneMessage;
 use super::queue::Queue;
-use crate::retry::Policy;
+use logmill_object_io::Policy;
 
 /// How long a message waits for others, so that they are deleted with one request.
 const DELETE_LINGER: Duration = Duration::from_millis(50);

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use glob::{MatchOptions, Pattern};
-use logmill_shared::LogFile;
+use logmill_shared::{LogFile, S3Uri};
 use url::Url;
 
 use crate::text_files::{self, TextFile};
@@ -66,7 +66,7 @@ impl Ignore {
     fn of(patterns: &[(String, &str)]) -> Result<Self> {
         let mut ignore = Self::default();
         for (place, pattern) in patterns {
-            let path = pattern.strip_prefix("s3://").unwrap_or(pattern);
+            let path = pattern.strip_prefix(S3Uri::SCHEME).unwrap_or(pattern);
             let path = path.strip_prefix("file://").unwrap_or(path);
             let below = if path.ends_with('/') { "**" } else { "" };
             let (set, glob) = match path.contains('/') {

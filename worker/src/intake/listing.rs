@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use aws_sdk_s3::Client;
+use logmill_shared::S3Uri;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinHandle;
 
@@ -12,7 +13,6 @@ use super::span::Span;
 use super::walk::Walk;
 use super::{bucket, folder};
 use crate::aws;
-use crate::s3_uri::S3Uri;
 
 /// A place that can't be listed.
 #[derive(Debug, thiserror::Error)]
@@ -68,9 +68,7 @@ pub struct SamePlace {
 /// If the place of the log files is the tables' place or lies inside it.
 pub fn refuse_tables_as_logs(logs: &str, tables: &str) -> Result<(), SamePlace> {
     let is_within = match (S3Uri::parse(logs), S3Uri::parse(tables)) {
-        (Ok(Some(logs)), Ok(Some(tables))) => {
-            logs.bucket == tables.bucket && logs.folder().starts_with(&tables.folder())
-        }
+        (Ok(Some(logs)), Ok(Some(tables))) => logs.is_within(tables),
         (Ok(None), Ok(None)) if !logs.is_empty() && !tables.is_empty() => {
             folder::canonical(Path::new(logs)).starts_with(folder::canonical(Path::new(tables)))
         }
@@ -197,6 +195,8 @@ async fn walk(
 mod tests {
     use std::fs;
 
+    use logmill_shared::chain;
+
     use super::*;
     use crate::intake::span::parse_time;
 
@@ -220,7 +220,7 @@ mod tests {
         assert!(found[1].etag.starts_with("7-"));
         assert!(list(&[path("missing")], &path("")).await.is_err());
         let error = list(&["s3:///key".to_owned()], "").await.unwrap_err();
-        let error = format!("{:#}", anyhow::Error::new(error));
+        let error = chain(&error);
         assert!(error.contains("no bucket in it"), "{error}");
     }
 

@@ -19,7 +19,7 @@ use logmill_shared::sqs::{BATCH_MAX, QueueUrl, QueueUrlError};
 use super::message::{Delivery, ReceivedMessage};
 use super::queue::{Queue, QueueError, Refusal};
 use crate::aws;
-use crate::retry::Policy;
+use logmill_object_io::Policy;
 
 /// With a `maxReceiveCount` below this, messages that short-lived workers held become dead letters.
 const FEW_RECEIVES: u64 = 3;

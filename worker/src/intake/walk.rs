@@ -7,13 +7,12 @@ use aws_sdk_s3::types::Object;
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use logmill_shared::LogFile;
+use logmill_shared::{LogFile, S3Uri};
 
 use super::bucket::{self, NOTHING_THERE};
 use super::log_object::{LogObject, NotListed, Page, Pages};
 use super::span::{self, Span};
 use crate::aws::S3Error;
-use crate::s3_uri::S3Uri;
 
 /// Folders that are listed concurrently. A request takes S3 about a tenth of a second and returns a thousand keys. With
 /// eight at once, a reader of ledgers can't keep up.
@@ -151,6 +150,8 @@ impl Walk<'_> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+
+    use logmill_shared::chain;
 
     use super::super::listing::{Listing, ListingError};
     use super::super::span::parse_time;
@@ -318,7 +319,7 @@ mod tests {
         let day = span("2025-05-05", "2025-05-06");
         let failed = async |s3: &FakeS3, place: &str| {
             let error = listed(s3, place, "", day).await.unwrap_err();
-            format!("{:#}", anyhow::Error::new(error))
+            chain(&error)
         };
         assert!(failed(&s3, "s3://logs/q").await.contains(NOTHING_THERE));
 

@@ -10,11 +10,12 @@ use bytes::{Buf, Bytes};
 use futures::channel::mpsc::{Receiver, Sender, channel};
 use futures::executor::block_on;
 use futures::{SinkExt, StreamExt};
+use logmill_object_io::Policy;
+use logmill_shared::chain;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use crate::aws::{self, S3Error, S3ErrorKind};
-use crate::retry::Policy;
+use crate::aws::{S3Error, S3ErrorKind};
 
 /// Chunks that may wait to be read. A chunk is one buffer of the HTTP client, at most about 400 KB. The limit is small
 /// enough that each core's log file takes a few megabytes, and large enough that the download continues while a batch is
@@ -184,12 +185,12 @@ impl Download {
                 Ok(chunk) => chunk,
                 // All bytes have arrived, so the checksum must be wrong.
                 Err(error) if self.offset == self.object.bytes => {
-                    return Err(Problem::Damaged(aws::chain(&error)));
+                    return Err(Problem::Damaged(chain(&error)));
                 }
                 Err(error) => {
                     return Err(Problem::Broken(format!(
                         "the stream broke: {}",
-                        aws::chain(&error)
+                        chain(&error)
                     )));
                 }
             };

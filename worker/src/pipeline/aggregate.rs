@@ -7,10 +7,9 @@ use datafusion::error::DataFusionError;
 use futures::channel::mpsc::{Receiver, Sender, channel};
 use futures::future::try_join_all;
 use futures::{FutureExt, StreamExt};
-use logmill_shared::LogFile;
+use logmill_shared::{LogFile, chain};
 
 use super::PipelineError;
-use crate::aws::chain;
 use crate::feeds::RollupTable;
 use crate::format::ScanColumn;
 use crate::table::{FailedLines, StagingFile, TableError};

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::try_join;
 use logmill_gzip::Decoder;
-use logmill_shared::LogFile;
+use logmill_shared::{LogFile, chain};
 
 use crate::feeds::RollupTable;
 use crate::format::{Recognised, by_name};
@@ -69,7 +69,7 @@ pub async fn stage<R: Read>(
         staged.by_second_opinion = true;
         tracing::warn!(
             log_file = %source.log_file,
-            reason = format!("{:#}", anyhow::Error::new(refusal)),
+            reason = chain(&refusal),
             "gzip decoders disagree: flate2 reads to the end, with every checksum right, what logmill's own decoder refuses; \
              the log file is counted as flate2 reads it; please report this as a bug"
         );
@@ -179,7 +179,7 @@ mod tests {
             group_bytes: 1 << 20,
         };
         let outcome = stage(source, &rollups, &tables.rejected_lines, limits).await;
-        let outcome = outcome.map_err(|error| format!("{:#}", anyhow::Error::new(error)));
+        let outcome = outcome.map_err(|error| chain(&error));
         let open = || Ok(Cursor::new(bytes.clone()));
         let looked = look(&LogFile::new(uri), open, 1 << 20).await;
         assert_eq!(

@@ -5,9 +5,9 @@ use std::io;
 
 use datafusion::error::DataFusionError;
 use logmill_gzip::GunzipError;
-use logmill_shared::LogFile;
+use logmill_shared::{LogFile, chain};
 
-use crate::aws::{S3ErrorKind, chain};
+use crate::aws::S3ErrorKind;
 use crate::format::LogFormat;
 use crate::intake::disposition::{Dependency, Disposition, NotStaged};
 use crate::log_file::fetch;

@@ -7,8 +7,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use datafusion::common::DataFusionError;
 use futures::stream::BoxStream;
+use logmill_shared::chain;
 
-use crate::aws::chain;
 use crate::engine;
 use crate::format::{LogFormat, Prefilter, ScanColumn};
 use crate::table::definition::{DATE_COLUMN, FAILED_LINES, LOG_FILES, REJECTED_LINES};

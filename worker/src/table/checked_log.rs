@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, TryStreamExt};
+use logmill_object_io::in_memory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
@@ -21,7 +22,6 @@ use object_store::{
 use serde_json::{Value, json};
 
 use super::checksums;
-use super::retrying::whole;
 
 /// The key in a version's `commitInfo` with the CRC-32 of the lines that follow it.
 const KEY: &str = "logmill";
@@ -165,24 +165,14 @@ impl ObjectStore for CheckedLog {
             }
             return Ok(found);
         }
-        let (meta, range, attributes) = (
-            found.meta.clone(),
-            found.range.clone(),
-            found.attributes.clone(),
-        );
-        let object: Bytes = found.bytes().await?;
+        let (found, object) = in_memory(found).await?;
         match is_checkpoint {
             true => checksums::check_file(&object).map_err(|error| DamagedObject {
                 what: format!("is damaged: {error}"),
             })?,
             false => check(&object)?,
         }
-        Ok(GetResult {
-            payload: whole(object),
-            meta,
-            range,
-            attributes,
-        })
+        Ok(found)
     }
 
     async fn put_opts(

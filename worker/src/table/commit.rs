@@ -19,11 +19,13 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use deltalake_core::kernel::Action;
 use futures::{StreamExt, TryStreamExt};
+use logmill_object_io::lease::POLL_INTERVAL;
+use logmill_object_io::{Policy, Retries};
 use logmill_shared::{LogFileId, Shard};
 
 use super::data_writer::{DataWriter, Files, remove};
 use super::delta_log::Operation;
-use super::env::Guard;
+use super::guards::Guard;
 use super::ledger::Extended;
 use super::merging::rows_of;
 use super::replaced::touched_files;
@@ -31,9 +33,8 @@ use super::runs::Runs;
 use super::set_aside::Names;
 use super::slot::Slot;
 use super::staging::{self, Opening, StagedFile, StagedRows};
-use super::{Definition, Entry, HowMuch, Lease, Table, TableError, Version, lease};
+use super::{Definition, Entry, HowMuch, Lease, Table, TableError, Version};
 use crate::memory;
-use crate::retry::{self, Policy, Retries};
 
 /// Limits of one commit, so that its memory does not grow with the backlog. The next commit takes the rest.
 const MAX_STAGED_FILES: usize = 1000;
@@ -147,12 +148,12 @@ impl Table {
                 return committed;
             }
             // The holder of the lease leaves set-aside files in staging, so don't wait for them.
-            let set_aside = Names::list(&self.store, &*self.env).await?;
+            let set_aside = Names::list(&self.store, self.guards).await?;
             if staging::list(&self.store, 1, &set_aside).await?.is_empty() {
                 break;
             }
             waited.tell(&self.definition.name, self.env.now());
-            self.env.sleep(lease::POLL).await;
+            self.env.sleep(POLL_INTERVAL).await;
         }
         Ok(Committed::default())
     }
@@ -288,7 +289,9 @@ impl Table {
 
         let mut lost = Lost::default();
         let mut actions = self.write_data(version, files, &mut lost, lease).await?;
-        let ledger = version.ledger.extended(&self.store, &*self.env, by_shard);
+        let ledger = version
+            .ledger
+            .extended(&self.store, &*self.env, self.guards, by_shard);
         let Extended {
             transaction,
             copies,
@@ -300,7 +303,7 @@ impl Table {
             .await?;
 
         let version = self.version().await?;
-        if self.env.keeps(Guard::ReadBack) {
+        if self.guards.keep(Guard::ReadBack) {
             see_counted(&version, &staged).await?;
         }
         staging::delete(&self.store, &staged).await?;
@@ -322,7 +325,7 @@ impl Table {
     /// Fails if more time than [`DEADLINE`] has passed since `begun`.
     pub(super) fn check_deadline(&self, begun: SystemTime) -> Result<(), TableError> {
         let taken = self.env.now().duration_since(begun).unwrap_or_default();
-        if taken > DEADLINE && self.env.keeps(Guard::Deadline) {
+        if taken > DEADLINE && self.guards.keep(Guard::Deadline) {
             return Err(TableError::Unknown(format!(
                 "it has taken {} s, and its new files may be gone",
                 taken.as_secs()
@@ -337,13 +340,13 @@ impl Table {
         &self,
         version: &Version,
     ) -> Result<(Vec<StagedFile>, bool, Option<Names>), TableError> {
-        let files_max = self.env.bound(MAX_STAGED_FILES);
+        let files_max = self.guards.bound(MAX_STAGED_FILES);
         let listed_max = LISTED_PER_TAKEN * files_max;
         let mut staged = staging::list(&self.store, listed_max, &Names::default()).await?;
         if staged.is_empty() {
             return Ok((staged, false, None));
         }
-        let set_aside = Names::list(&self.store, &*self.env).await?;
+        let set_aside = Names::list(&self.store, self.guards).await?;
         let mut more_staged = staged.len() == listed_max;
         let listed = staged.len();
         staged.retain(|file| !set_aside.cover(file));
@@ -353,7 +356,7 @@ impl Table {
             more_staged = staged.len() == listed_max;
         }
         let shards: BTreeSet<&Shard> = staged.iter().map(|file| &file.shard).collect();
-        let counted = match self.env.keeps(Guard::LedgerCheck) {
+        let counted = match self.guards.keep(Guard::LedgerCheck) {
             true => version.counted(shards).await?,
             false => HashSet::new(),
         };
@@ -490,12 +493,10 @@ impl Waited {
     fn tell(&mut self, table: &str, now: SystemTime) {
         let since = |moment| now.duration_since(moment).unwrap_or_default();
         if since(self.told) >= WORTH_A_WORD {
-            retry::log_wait(
-                &format!(
-                    "another process holds the lease of {table}, and is to commit what is staged"
-                ),
-                since(self.since),
+            let what = format!(
+                "another process holds the lease of {table}, and is to commit what is staged"
             );
+            tracing::warn!(what, waited_s = since(self.since).as_secs(), "waiting");
             self.told = now;
         }
     }

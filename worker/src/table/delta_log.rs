@@ -8,17 +8,18 @@ use deltalake_core::checkpoints::{cleanup_expired_logs_for, create_checkpoint};
 use deltalake_core::kernel::{Action, CommitInfo, MetadataExt, StructType};
 use deltalake_core::logstore::commit_uri_from_version;
 use futures::{StreamExt, TryStreamExt};
+use logmill_object_io::is_retryable;
+use logmill_shared::chain;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
 use serde::Deserialize;
 
-use super::env::Guard;
 use super::error::is_of_the_disk;
+use super::guards::Guard;
 use super::{
     FIRST_SQL_PROPERTY, FORMAT, FORMAT_PROPERTY, SQL_PROPERTY, Table, TableError, Version,
-    checked_log, milliseconds, retrying,
+    checked_log, milliseconds,
 };
-use crate::aws::chain;
 
 /// Versions between two checkpoints. A reader reads the latest checkpoint and every version after it.
 const CHECKPOINT_INTERVAL: usize = 20;
@@ -87,9 +88,9 @@ impl Table {
                 .await;
             match written {
                 Ok(_) => return Ok(()),
-                Err(_) if !self.env.keeps(Guard::ExactVersion) => next += 1,
+                Err(_) if !self.guards.keep(Guard::ExactVersion) => next += 1,
                 // The store could not be reached after several attempts. Starting over now would only multiply them.
-                Err(error) if retrying::may_pass(&error) => return Err(error.into()),
+                Err(error) if is_retryable(&error) => return Err(error.into()),
                 Err(error) => return Err(TableError::Unknown(error.to_string())),
             }
         }
@@ -135,7 +136,7 @@ impl Table {
     /// Writes a checkpoint if the last one is old. Only the time that reading takes depends on it.
     pub(super) async fn checkpoint_if_due(&self, version: &Version) -> Result<(), TableError> {
         let last = last_checkpoint(&self.store).await?.unwrap_or(0);
-        let interval = self.env.bound(CHECKPOINT_INTERVAL) as u64;
+        let interval = self.guards.bound(CHECKPOINT_INTERVAL) as u64;
         let number = version.number();
         // The hint may be left from an earlier table in this place. A damaged checkpoint should be replaced soon.
         let is_wrong = last > number || version.is_without_checkpoint;

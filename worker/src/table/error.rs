@@ -2,10 +2,12 @@
 
 use datafusion::error::DataFusionError;
 use deltalake_core::DeltaTableError;
+use logmill_object_io::durable_folder::NotWritten;
+use logmill_object_io::is_retryable;
 use object_store::path::Path;
 use parquet::errors::ParquetError;
 
-use super::{FORMAT, durable_folder, retrying};
+use super::FORMAT;
 
 /// What went wrong with a table.
 #[derive(Debug, thiserror::Error)]
@@ -128,7 +130,7 @@ impl TableError {
 
     /// Whether a retry may succeed: another process was at work, or the store could not be reached.
     pub fn is_transient(&self) -> bool {
-        self.is_race() || self.has_cause(retrying::may_pass)
+        self.is_race() || self.has_cause(is_retryable)
     }
 
     /// The damaged object, if damage is the cause.
@@ -174,8 +176,8 @@ impl TableError {
             let object_store::Error::Generic { source, .. } = cause else {
                 return false;
             };
-            let not_written: Option<&durable_folder::NotWritten> = source.downcast_ref();
-            not_written.is_some_and(durable_folder::NotWritten::is_of_its_folder)
+            let not_written: Option<&NotWritten> = source.downcast_ref();
+            not_written.is_some_and(NotWritten::is_of_its_folder)
         })
     }
 

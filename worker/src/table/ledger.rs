@@ -16,12 +16,13 @@ use arrow::datatypes::{
 };
 use deltalake_core::kernel::Transaction;
 use futures::{StreamExt, TryStreamExt};
+use logmill_object_io::Env;
 use logmill_shared::{LogFile, LogFileId, Shard};
 use object_store::ObjectStore;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
-use super::env::{Env, Guard};
+use super::guards::{Guard, Guards};
 use super::parquet_file::{self, Opened, ParquetFile, Use};
 use super::{FailedLine, TableError, milliseconds};
 
@@ -327,6 +328,7 @@ impl Ledger {
         &self,
         store: &Arc<dyn ObjectStore>,
         env: &dyn Env,
+        guards: Guards,
         fresh: BTreeMap<Shard, Vec<Entry>>,
     ) -> Result<Extended, TableError> {
         let written: Vec<ExtendedShard> = futures::stream::iter(fresh)
@@ -347,7 +349,7 @@ impl Ledger {
             ("object", Arc::new(objects) as Arc<dyn Array>),
         ])
         .map_err(|error| TableError::Internal(error.to_string()))?;
-        let version = match env.keeps(Guard::UniqueManifest) {
+        let version = match guards.keep(Guard::UniqueManifest) {
             true => unique_version(env),
             false => self.version.unwrap_or(0) + 1,
         };
@@ -468,8 +470,8 @@ fn not_a_ledger(path: &Path) -> TableError {
 mod tests {
     use object_store::memory::InMemory;
 
-    use super::super::env::SystemEnv;
     use super::*;
+    use logmill_object_io::SystemEnv;
 
     fn entry(uri: &str) -> Entry {
         Entry {
@@ -503,7 +505,7 @@ mod tests {
         let ledger = Ledger::load(&store, None).await.unwrap();
         let first = BTreeMap::from([(one.clone(), vec![entry("s3://b/1")])]);
         let version = ledger
-            .extended(&store, &SystemEnv, first)
+            .extended(&store, &SystemEnv, Guards::default(), first)
             .await
             .unwrap()
             .transaction
@@ -515,7 +517,7 @@ mod tests {
             (two.clone(), vec![entry("s3://b/3")]),
         ]);
         let next = ledger
-            .extended(&store, &SystemEnv, more)
+            .extended(&store, &SystemEnv, Guards::default(), more)
             .await
             .unwrap()
             .transaction

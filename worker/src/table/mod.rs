@@ -16,6 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use deltalake_core::logstore::LogStoreRef;
 use futures::StreamExt;
+use logmill_object_io::{Env, LeaseFile};
 use logmill_shared::{LogFile, LogFileId, Shard};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
@@ -23,11 +24,8 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 mod error;
-mod env;
-mod s3;
-mod retrying;
+mod guards;
 mod checked_log;
-mod durable_folder;
 mod root;
 mod merge_rule;
 pub(crate) mod definition;
@@ -61,8 +59,8 @@ pub use compact::Compacted;
 pub use definition::{Column, Definition, SLOT_GROUPS_MAX};
 pub use error::TableError;
 pub use failed_lines::{FailedLine, FailedLines};
-pub use lease::Lease;
 pub use ledger::Entry;
+pub use logmill_object_io::Lease;
 pub use merge_rule::MergeRule;
 pub(crate) use merge_rule::sum_state;
 pub use rejected_lines::RejectedLines;
@@ -73,7 +71,7 @@ pub use vacuum::{MAX_GRACE, MIN_GRACE, Vacuumed};
 pub use version::{DataFile, Version};
 pub use waiting::Waiting;
 
-use env::Env;
+use guards::Guards;
 
 /// The format of tables that this version writes. It also reads and stages for tables of older formats; its first commit
 /// upgrades them.
@@ -100,8 +98,9 @@ pub struct Table {
     log_store: LogStoreRef,
     store: Arc<dyn ObjectStore>,
     merge: Option<Arc<merging::Merge>>,
-    lease: lease::Kind,
+    lease: LeaseFile,
     env: Arc<dyn Env>,
+    guards: Guards,
 }
 
 impl Table {
@@ -128,7 +127,7 @@ impl Table {
 
     /// The log files that are staged and not set aside.
     pub async fn staged(&self) -> Result<HashSet<LogFileId>, TableError> {
-        let staged = staging::list_all(&self.store, &*self.env).await?;
+        let staged = staging::list_all(&self.store, self.guards).await?;
         Ok(staged.into_iter().map(|staged| staged.id).collect())
     }
 }

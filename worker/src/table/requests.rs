@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
-use logmill_shared::LogFile;
+use logmill_object_io::{Env, Policy, RetryingStore, SystemEnv};
+use logmill_shared::{LogFile, chain};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
@@ -19,12 +20,9 @@ use object_store::{
 };
 use url::Url;
 
-use super::env::{Env, SystemEnv};
-use super::retrying::Retrying;
 use super::{RejectedLines, Root, Table};
 use crate::feeds::RollupTable;
 use crate::pipeline::{self, Limits, Source};
-use crate::retry::Policy;
 use crate::rollup::Rollup;
 
 const ATTEMPTS: usize = Policy::REQUEST.attempts as usize;
@@ -167,7 +165,7 @@ impl Scene {
             asked: Mutex::default(),
         });
         let env = Arc::new(Hurried::default());
-        let retrying = Retrying::new(Arc::clone(&store) as _, None, Arc::clone(&env) as _);
+        let retrying = RetryingStore::new(Arc::clone(&store) as _, None, Arc::clone(&env) as _);
         let url = Url::parse("memory:///").unwrap();
         let root = Root::in_env(url, Arc::new(retrying), Arc::clone(&env) as _);
         let sql = "SELECT elb, count(*) AS lines FROM alb_access_logs GROUP BY 1";
@@ -222,7 +220,7 @@ impl Scene {
         *self.env.waited.lock().unwrap() = Duration::ZERO;
         let error = self.table().commit().await.unwrap_err();
         let (kinds, all) = self.store.counted();
-        let error = format!("{:#}", anyhow::Error::new(error));
+        let error = chain(&error);
         (error, kinds, all)
     }
 

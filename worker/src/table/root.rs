@@ -9,6 +9,8 @@ use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::SaveMode;
 use futures::{StreamExt, TryStreamExt};
+use logmill_object_io::{DurableFolder, Env, RetryingStore, SystemEnv, durable_folder};
+use logmill_shared::S3Uri;
 use object_store::ObjectStore;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
@@ -18,13 +20,12 @@ use url::Url;
 use super::checked_log::CheckedLog;
 use super::definition::DATE_COLUMN;
 use super::delta_log::Log;
-use super::durable_folder::{self, DurableFolder};
-use super::env::{Env, SystemEnv};
-use super::retrying::Retrying;
+use super::guards::Guards;
 use super::{
     Definition, FORMAT, FORMAT_PROPERTY, Notes, SQL_PROPERTY, Table, TableError, Version, Waiting,
-    lease, merging, s3,
+    lease, merging,
 };
+use crate::aws;
 
 /// Folders inspected concurrently: enough to hide the store's latency.
 const LISTED_AT_ONCE: usize = 16;
@@ -41,7 +42,7 @@ pub struct Root {
 impl Root {
     /// Opens the location at a path or an `s3://` URL. Creates the folder if it does not exist.
     pub async fn create(place: &str) -> Result<Self, TableError> {
-        if !is_s3(place) {
+        if let Ok(None) = S3Uri::parse(place) {
             durable_folder::create_folder(FilePath::new(place)).map_err(|error| {
                 let advice = durable_folder::advice(error.kind());
                 root_error(place, format!("{error}{advice}"))
@@ -53,8 +54,9 @@ impl Root {
     /// Opens the location at an existing path or an `s3://` URL.
     pub async fn open(place: &str) -> Result<Self, TableError> {
         let env: Arc<dyn Env> = Arc::new(SystemEnv);
-        let (url, store): (Url, Arc<dyn ObjectStore>) = match is_s3(place) {
-            true => {
+        let uri = S3Uri::parse(place).map_err(|error| root_error(place, error))?;
+        let (url, store): (Url, Arc<dyn ObjectStore>) = match uri {
+            Some(uri) => {
                 if place.contains(['?', '#', '%', ' ']) {
                     return Err(root_error(
                         place,
@@ -63,16 +65,13 @@ impl Root {
                 }
                 let url = Url::parse(&format!("{}/", place.trim_end_matches('/')))
                     .map_err(|error| root_error(place, error))?;
-                let bucket = url
-                    .host_str()
-                    .ok_or_else(|| root_error(place, "it names no bucket"))?;
-                let store = s3::bucket(bucket, url.path().trim_start_matches('/')).await;
+                let store = aws::object_store(uri.bucket, url.path().trim_start_matches('/')).await;
                 let store = store.map_err(|error| root_error(place, format!("{error:#}")))?;
                 let parts: Arc<dyn MultipartStore> = Arc::clone(&store) as _;
-                let store = Retrying::new(store, Some(parts), Arc::clone(&env));
+                let store = RetryingStore::new(store, Some(parts), Arc::clone(&env));
                 (url, Arc::new(store))
             }
-            false => {
+            None => {
                 let folder = folder(place)?;
                 let url = Url::from_directory_path(&folder)
                     .map_err(|()| root_error(place, "it has no absolute path"))?;
@@ -152,7 +151,7 @@ impl Root {
     /// The location can't hold tables.
     pub fn notes(&self, table: &str) -> Result<Notes, TableError> {
         let store = self.log_store(table)?.object_store(None);
-        Ok(Notes::new(store, Arc::clone(&self.env)))
+        Ok(Notes::new(store, Arc::clone(&self.env), Guards::default()))
     }
 
     /// Lists what waits to be counted by a table. The table need not be readable.
@@ -187,10 +186,12 @@ impl Root {
                 .map(|merge| Some(Arc::new(merge))),
             false => Ok(None),
         };
+        let (store, env) = (log_store.object_store(None), Arc::clone(&self.env));
         Ok(Table {
-            store: log_store.object_store(None),
-            lease: lease::Kind::of(log_store.root_url()),
-            env: Arc::clone(&self.env),
+            lease: lease::of(log_store.root_url(), Arc::clone(&store), Arc::clone(&env)),
+            store,
+            env,
+            guards: Guards::default(),
             merge: merge?,
             definition,
             log_store,
@@ -231,11 +232,6 @@ pub(super) fn without(log_store: &LogStoreRef, log: &Log) -> Result<LogStoreRef,
         url,
         &StorageConfig::default(),
     ))
-}
-
-/// Whether a location is an S3 URL.
-fn is_s3(place: &str) -> bool {
-    place.starts_with("s3://")
 }
 
 fn folder(place: &str) -> Result<PathBuf, TableError> {

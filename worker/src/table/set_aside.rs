@@ -16,12 +16,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::{StreamExt, TryStreamExt};
+use logmill_object_io::Env;
 use logmill_shared::{LogFile, LogFileId, Shard};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 
-use super::env::{Env, Guard};
+use super::guards::{Guard, Guards};
 use super::staging::StagedFile;
 use super::{Table, TableError, Version, delete, in_shard, milliseconds};
 
@@ -116,7 +117,7 @@ pub(super) struct Names {
 impl Names {
     pub(super) async fn list(
         store: &Arc<dyn ObjectStore>,
-        env: &dyn Env,
+        guards: Guards,
     ) -> Result<Self, TableError> {
         let objects = store.list(Some(&Path::from(FOLDER)));
         let all: Vec<Name> = objects
@@ -125,7 +126,7 @@ impl Names {
             .await?;
         let versions = all.iter().filter_map(|name| {
             let version = name.version.clone()?;
-            let is_exact = env.keeps(Guard::SetAsideVersion);
+            let is_exact = guards.keep(Guard::SetAsideVersion);
             Some((name.id, is_exact.then_some(version)))
         });
         Ok(Self {
@@ -158,11 +159,12 @@ impl Names {
 pub struct Notes {
     store: Arc<dyn ObjectStore>,
     env: Arc<dyn Env>,
+    guards: Guards,
 }
 
 impl Notes {
-    pub(super) fn new(store: Arc<dyn ObjectStore>, env: Arc<dyn Env>) -> Self {
-        Self { store, env }
+    pub(super) fn new(store: Arc<dyn ObjectStore>, env: Arc<dyn Env>, guards: Guards) -> Self {
+        Self { store, env, guards }
     }
 
     /// All log files that are set aside, the oldest first.
@@ -171,7 +173,7 @@ impl Notes {
     ///
     /// The notes can't be listed or read.
     pub async fn read(&self) -> Result<Vec<SetAside>, TableError> {
-        let names = Names::list(&self.store, &*self.env).await?.all;
+        let names = Names::list(&self.store, self.guards).await?.all;
         let notes = futures::stream::iter(names).map(async |name| {
             let path = name.path();
             let text = match self.store.get(&path).await {
@@ -208,7 +210,7 @@ impl Notes {
     ///
     /// The notes can't be listed.
     pub async fn how_much(&self) -> Result<HowMuch, TableError> {
-        let names = Names::list(&self.store, &*self.env).await?;
+        let names = Names::list(&self.store, self.guards).await?;
         Ok(names.how_much(self.env.now(), &[]))
     }
 
@@ -227,7 +229,7 @@ impl Notes {
     ///
     /// The notes can't be listed or deleted, or the ledger can't be read.
     pub async fn sweep(&self, version: &Version) -> Result<usize, TableError> {
-        let names = Names::list(&self.store, &*self.env).await?.all;
+        let names = Names::list(&self.store, self.guards).await?.all;
         let shards: HashSet<Shard> = names.iter().map(|name| name.shard.clone()).collect();
         let counted = version.counted(&shards).await?;
         let done = names.iter().filter(|name| counted.contains(&name.id));
@@ -275,7 +277,7 @@ impl Notes {
 impl Table {
     /// The table's notes.
     pub fn notes(&self) -> Notes {
-        Notes::new(Arc::clone(&self.store), Arc::clone(&self.env))
+        Notes::new(Arc::clone(&self.store), Arc::clone(&self.env), self.guards)
     }
 
     /// Sets aside the staged file of a log file.

@@ -18,7 +18,7 @@ use logmill_shared::{LogFile, LogFileId, Shard};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 
-use super::env::Env;
+use super::guards::Guards;
 use super::ledger::Entry;
 use super::merging::{self, conform};
 use super::parquet_file::{self, Opened, ParquetFile, Use};
@@ -270,9 +270,9 @@ pub(super) async fn list(
 /// Lists all staged files that are not set aside.
 pub(super) async fn list_all(
     store: &Arc<dyn ObjectStore>,
-    env: &dyn Env,
+    guards: Guards,
 ) -> Result<Vec<StagedFile>, TableError> {
-    let set_aside = Names::list(store, env).await?;
+    let set_aside = Names::list(store, guards).await?;
     list(store, usize::MAX, &set_aside).await
 }
 

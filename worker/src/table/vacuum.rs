@@ -21,7 +21,7 @@ use object_store::{ObjectMeta, ObjectStore};
 use walkdir::WalkDir;
 
 use super::commit::DEADLINE;
-use super::env::Guard;
+use super::guards::Guard;
 use super::{Table, TableError, Version, delete, folder, ledger, milliseconds};
 
 /// How long objects that no version refers to are kept, because a commit in progress may have written them. It must be longer
@@ -73,12 +73,12 @@ impl Table {
             ledger: newest_ledger(&objects, &version),
             live: live(&version),
             replaced: self.replaced(&version).await?,
-            grace: match self.env.keeps(Guard::ReplacedGrace) {
+            grace: match self.guards.keep(Guard::ReplacedGrace) {
                 // The log has the time at which a commit removed a file. The commit may have landed up to a deadline later.
                 true => milliseconds(begun - grace - DEADLINE),
                 false => i64::MAX,
             },
-            orphan_grace: match self.env.keeps(Guard::OrphanGrace) {
+            orphan_grace: match self.guards.keep(Guard::OrphanGrace) {
                 true => milliseconds(begun - ORPHAN_GRACE),
                 false => i64::MAX,
             },

@@ -7,20 +7,20 @@ use std::time::Duration;
 use deltalake_core::DeltaTable;
 use deltalake_core::logstore::LogStoreRef;
 use futures::{Stream, StreamExt, TryStreamExt};
+use logmill_object_io::Env;
 use logmill_shared::{LogFile, LogFileId, Shard};
 use object_store::ObjectStore;
 use object_store::path::Path;
 
 use super::definition::DATE_COLUMN;
-use super::env::Env;
 use super::replaced::touched_files;
 use super::slot::Slot;
 use super::{
     Definition, Entry, FIRST_SQL_PROPERTY, FORMAT, FORMAT_PROPERTY, SQL_PROPERTY, TableError,
     delta_log, ledger, parquet_file, root,
 };
-use crate::aws::chain;
-use crate::retry::Policy;
+use logmill_object_io::Policy;
+use logmill_shared::chain;
 
 /// A snapshot of a table.
 #[derive(Debug)]

@@ -4,10 +4,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
+use logmill_object_io::Env;
 use logmill_shared::{LogFileId, Shard};
 use object_store::ObjectStore;
 
-use super::env::Env;
+use super::guards::Guards;
 use super::set_aside::Notes;
 use super::slot::Slot;
 use super::staging::{self, Opening, StagedFile};
@@ -34,9 +35,11 @@ impl Waiting {
         store: Arc<dyn ObjectStore>,
         env: Arc<dyn Env>,
     ) -> Result<Self, TableError> {
-        let staged = staging::list_all(&store, &*env).await?;
+        let staged = staging::list_all(&store, Guards::default()).await?;
         let staged = staged.into_iter().map(|file| (file.id, file));
-        let notes = Notes::new(Arc::clone(&store), env).read().await?;
+        let notes = Notes::new(Arc::clone(&store), env, Guards::default())
+            .read()
+            .await?;
         Ok(Self {
             store,
             staged: staged.collect(),

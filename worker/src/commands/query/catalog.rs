@@ -9,6 +9,7 @@ use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::common::Result;
 use datafusion::datasource::TableType;
 use datafusion::error::DataFusionError;
+use logmill_shared::chain;
 
 use super::ledgers::{Kind, Ledgers};
 use super::scan::DeltaScan;
@@ -38,7 +39,7 @@ impl Unreadable {
                 advice(&format!("{}{name}/", root.url()))
             ),
         };
-        let reason = format!("{:#}", anyhow::Error::new(error));
+        let reason = chain(&error);
         Self {
             what,
             reason,

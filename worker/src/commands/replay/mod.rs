@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 
 use anyhow::{Context, Result, bail};
 use indicatif::HumanCount;
-use logmill_shared::LogFile;
+use logmill_shared::{LogFile, S3Uri};
 
 use crate::commands::completeness::{Ledgers, Standing};
 use crate::commands::progress::Progress;
@@ -68,7 +68,7 @@ pub async fn replay(
     each: &mut dyn FnMut(&LogFile) -> Result<()>,
     progress: &mut dyn Progress,
 ) -> Result<Replayed> {
-    if !options.logs.starts_with("s3://") {
+    if let Ok(None) = S3Uri::parse(&options.logs) {
         bail!(
             "{}: a queue's log files are in S3; write s3://bucket/prefix, or use `logmill run` for a folder",
             options.logs

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use logmill_object_io::Policy;
 use logmill_shared::sqs::BATCH_MAX;
 use logmill_shared::{LogFile, notification};
 use tokio::task::JoinSet;
@@ -11,7 +12,6 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::intake::queue::{Queue, QueueError, Refusal};
 use crate::intake::sqs_queue::SqsQueue;
-use crate::retry::Policy;
 
 /// Number of concurrent requests. Each takes SQS about 20 ms, so they send thousands of messages per second.
 const REQUESTS_AT_ONCE: usize = 8;

@@ -7,12 +7,12 @@ use anyhow::Result;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::aws::chain;
 use crate::feeds::{Feed, Feeds, Trouble};
 use crate::maintenance::{self, MaintenanceEvent};
 use crate::metrics::Metrics;
 use crate::set_aside_watch::SetAsideWatch;
 use crate::table::{Root, Table};
+use logmill_shared::chain;
 
 /// How often a worker checks whether a table is still the one that it opened.
 const WATCH_INTERVAL: Duration = Duration::from_mins(5);

@@ -10,18 +10,19 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryStreamExt};
-use logmill_shared::LogFile;
+use logmill_object_io::{Env, LeaseFile, RetryingStore, SystemEnv};
+use logmill_shared::{LogFile, chain};
+use object_store::memory::InMemory;
+use object_store::path::Path;
 use tokio::sync::oneshot;
 use url::Url;
 
-use super::super::env::{Env, Guard};
-use super::super::retrying::Retrying;
+use super::super::guards::Guards;
 use super::super::{Entry, Lease, MIN_GRACE, Root, Table, TableError, lease};
 use super::checker::{Groups, add_rows};
 use super::random::Random;
 use super::scheduler::{DAY, HOUR, MINUTE, Operation, SECOND, Simulation, time};
 use super::store::Store;
-use crate::aws::chain;
 
 /// What an actor does. The number distinguishes actors of the same kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,14 +70,6 @@ impl Env for SimulatedWorld {
         let mut random = Random::new(seed ^ (self.actor as u64) << 32 ^ number << 44);
         u128::from(random.next()) << 64 | u128::from(random.next())
     }
-
-    fn bound(&self, usual: usize) -> usize {
-        usual.min(self.simulation.lock().plan.bound)
-    }
-
-    fn keeps(&self, guard: Guard) -> bool {
-        self.simulation.lock().plan.without != Some(guard)
-    }
 }
 
 /// Runs an actor until its work is done or it is killed.
@@ -115,6 +108,13 @@ impl Drop for End<'_> {
     }
 }
 
+/// A stale lease, held by a process that has since been replaced. It is one of another store, which excludes nobody here.
+async fn stale_lease() -> Lease {
+    let other = Arc::new(InMemory::new());
+    let lease = LeaseFile::in_store(other, Path::from("_lease"), Arc::new(SystemEnv));
+    lease.try_acquire().await.unwrap().unwrap()
+}
+
 struct Actor {
     simulation: Arc<Simulation>,
     table: Table,
@@ -138,11 +138,15 @@ impl Actor {
             thread,
         });
         let patient = Arc::clone(&env) as Arc<dyn Env>;
-        let store = Arc::new(Retrying::new(store, None, patient));
-        let (template, seed, horizon, leased) = {
+        let store = Arc::new(RetryingStore::new(store, None, patient));
+        let (template, guards, seed, horizon, leased) = {
             let plan = &simulation.lock().plan;
             (
                 Arc::clone(&plan.template),
+                Guards {
+                    without: plan.without,
+                    bound: Some(plan.bound),
+                },
                 plan.seed,
                 plan.horizon,
                 plan.leased,
@@ -154,13 +158,16 @@ impl Actor {
             Arc::clone(&env) as Arc<dyn Env>,
         );
         let log_store = root.log_store(&template.definition.name).unwrap();
+        let store = log_store.object_store(None);
+        let patient = Arc::clone(&env) as Arc<dyn Env>;
         let table = Table {
             definition: Arc::clone(&template.definition),
-            store: log_store.object_store(None),
-            lease: lease::Kind::of(log_store.root_url()),
+            lease: lease::of(log_store.root_url(), Arc::clone(&store), patient),
+            store,
             merge: template.merge.clone(),
             log_store,
             env,
+            guards,
         };
         Self {
             simulation,
@@ -328,7 +335,7 @@ impl Actor {
     async fn commit(&mut self) {
         let committed = match self.leased {
             true => self.table.commit().await,
-            false => self.table.commit_by(&mut Lease::of_nobody()).await,
+            false => self.table.commit_by(&mut stale_lease().await).await,
         };
         if let Err(error) = committed {
             self.report("commit", &error);
@@ -338,7 +345,7 @@ impl Actor {
     async fn lease(&self) -> Option<Lease> {
         match self.leased {
             true => self.table.try_lease().await.ok().flatten(),
-            false => Some(Lease::of_nobody()),
+            false => Some(stale_lease().await),
         }
     }
 
@@ -454,16 +461,16 @@ impl Actor {
     async fn rest(&mut self) {
         self.sleep(3 * DAY).await;
         let end = async {
-            self.table.commit_by(&mut Lease::of_nobody()).await?;
+            self.table.commit_by(&mut stale_lease().await).await?;
             self.stage_what_is_set_aside().await?;
             // A committer that was stalled for long may have set aside a log file that another one counted. `logmill retry`
             // sweeps such notes too.
             let version = self.table.version().await?;
             self.table.notes().sweep(&version).await?;
-            self.table.commit_by(&mut Lease::of_nobody()).await?;
+            self.table.commit_by(&mut stale_lease().await).await?;
             self.see_all_counted()?;
             self.table
-                .compact(&mut Lease::of_nobody(), Duration::ZERO)
+                .compact(&mut stale_lease().await, Duration::ZERO)
                 .await?;
             // Files replaced now are deleted one grace later, and orphans later still.
             self.sleep(8 * DAY).await;

@@ -27,12 +27,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Instant;
 
+use logmill_object_io::SystemEnv;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use url::Url;
 
-use super::env::{Guard, SystemEnv};
+use super::guards::Guard;
 use super::merging::Merge;
 use super::{Definition, Root};
 use crate::rollup::Rollup;

@@ -17,8 +17,7 @@ use object_store::{
     PutResult, Result, UploadPart,
 };
 
-use super::env::Env;
-use crate::retry::{Policy, Retries};
+use crate::{Env, Policy, Retries};
 
 /// Number of objects per delete request.
 const DELETED_AT_ONCE: usize = 1000;
@@ -26,15 +25,16 @@ const DELETED_AT_ONCE: usize = 1000;
 /// A store that retries requests while the bucket can't be reached or is overloaded. A folder needs no retries: if its disk
 /// refuses a request, it refuses it again.
 #[derive(Clone)]
-pub(super) struct Retrying {
+pub struct RetryingStore {
     store: Arc<dyn ObjectStore>,
     /// The same store, if the parts of an upload can be retried.
     parts: Option<Arc<dyn MultipartStore>>,
     env: Arc<dyn Env>,
 }
 
-impl Retrying {
-    pub(super) fn new(
+impl RetryingStore {
+    /// Retries the requests to `store`. `parts` is the same store, if it can retry each part of an upload.
+    pub fn new(
         store: Arc<dyn ObjectStore>,
         parts: Option<Arc<dyn MultipartStore>>,
         env: Arc<dyn Env>,
@@ -49,7 +49,7 @@ impl Retrying {
 
     /// Waits before the next attempt. Returns whether there is one.
     async fn wait(&self, retries: &mut Retries, error: &Error) -> bool {
-        if !may_pass(error) {
+        if !is_retryable(error) {
             return false;
         }
         let wait = retries.failed(error);
@@ -105,14 +105,14 @@ impl Retrying {
 }
 
 /// Whether retrying the same request may succeed.
-pub(super) fn may_pass(error: &Error) -> bool {
+pub fn is_retryable(error: &Error) -> bool {
     matches!(error, Error::Generic { .. })
 }
 
-impl fmt::Debug for Retrying {
+impl fmt::Debug for RetryingStore {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_tuple("Retrying")
+            .debug_tuple("RetryingStore")
             .field(&self.store)
             .finish()
     }
@@ -124,14 +124,14 @@ impl fmt::Debug for Upload {
     }
 }
 
-impl fmt::Display for Retrying {
+impl fmt::Display for RetryingStore {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.store.fmt(formatter)
     }
 }
 
 #[async_trait]
-impl ObjectStore for Retrying {
+impl ObjectStore for RetryingStore {
     async fn put_opts(
         &self,
         path: &Path,
@@ -169,18 +169,7 @@ impl ObjectStore for Retrying {
             if options.head {
                 return Ok(found);
             }
-            let (meta, range, attributes) = (
-                found.meta.clone(),
-                found.range.clone(),
-                found.attributes.clone(),
-            );
-            let payload = whole(found.bytes().await?);
-            Ok(GetResult {
-                payload,
-                meta,
-                range,
-                attributes,
-            })
+            Ok(in_memory(found).await?.0)
         };
         self.again("GET", path, attempt).await
     }
@@ -199,7 +188,7 @@ impl ObjectStore for Retrying {
                     let deleted: Vec<Result<Path>> =
                         store.store.delete_stream(all.boxed()).collect().await;
                     let failed = deleted.iter().filter_map(|deleted| deleted.as_ref().err());
-                    let again = match failed.into_iter().find(|error| may_pass(error)) {
+                    let again = match failed.into_iter().find(|error| is_retryable(error)) {
                         Some(error) => store.wait(&mut retries, error).await,
                         None => false,
                     };
@@ -241,14 +230,31 @@ impl ObjectStore for Retrying {
     }
 }
 
-/// An object that is in memory.
-pub(super) fn whole(bytes: Bytes) -> GetResultPayload {
-    GetResultPayload::Stream(futures::stream::once(async { Ok(bytes) }).boxed())
+/// Reads all of an answer. Returns the same answer with its bytes in memory, and the bytes.
+///
+/// # Errors
+///
+/// The stream broke.
+pub async fn in_memory(found: GetResult) -> Result<(GetResult, Bytes)> {
+    let (meta, range, attributes) = (
+        found.meta.clone(),
+        found.range.clone(),
+        found.attributes.clone(),
+    );
+    let bytes = found.bytes().await?;
+    let payload = futures::stream::iter([Ok(bytes.clone())]).boxed();
+    let found = GetResult {
+        payload: GetResultPayload::Stream(payload),
+        meta,
+        range,
+        attributes,
+    };
+    Ok((found, bytes))
 }
 
 /// An object that is uploaded in parts.
 struct Upload {
-    store: Retrying,
+    store: RetryingStore,
     parts: Arc<dyn MultipartStore>,
     path: Path,
     id: MultipartId,

@@ -1,27 +1,33 @@
 //! `s3://bucket/key`, with the key exactly as in S3: nothing in it is percent-encoded, and `//`, `..`, `?` and `#` are
 //! ordinary characters. URL parsers would change all of these.
 
-/// The beginning of every S3 URI.
-const SCHEME: &str = "s3://";
+use std::fmt;
 
 /// An object, or a prefix of object keys, in a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct S3Uri<'a> {
+pub struct S3Uri<'a> {
     /// The bucket's name.
-    pub(crate) bucket: &'a str,
+    pub bucket: &'a str,
     /// A key or the prefix of keys. Empty for the whole bucket.
-    pub(crate) key: &'a str,
+    pub key: &'a str,
 }
 
 /// An S3 URI without a bucket.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no bucket in it; write s3://bucket/prefix")]
-pub(crate) struct NoBucket;
+pub struct NoBucket;
 
 impl<'a> S3Uri<'a> {
+    /// The beginning of every S3 URI.
+    pub const SCHEME: &'static str = "s3://";
+
     /// Returns `None` if the text is a path instead of an S3 URI.
-    pub(crate) fn parse(text: &'a str) -> Result<Option<Self>, NoBucket> {
-        let Some(rest) = text.strip_prefix(SCHEME) else {
+    ///
+    /// # Errors
+    ///
+    /// The text is an S3 URI without a bucket.
+    pub fn parse(text: &'a str) -> Result<Option<Self>, NoBucket> {
+        let Some(rest) = text.strip_prefix(Self::SCHEME) else {
             return Ok(None);
         };
         let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
@@ -32,12 +38,23 @@ impl<'a> S3Uri<'a> {
     }
 
     /// The key prefix of all objects in this folder.
-    pub(crate) fn folder(&self) -> String {
+    pub fn folder(&self) -> String {
         match self.key {
             "" => String::new(),
             key if key.ends_with('/') => key.to_owned(),
             key => format!("{key}/"),
         }
+    }
+
+    /// Whether this folder is the folder `other` or lies inside it.
+    pub fn is_within(&self, other: S3Uri<'_>) -> bool {
+        self.bucket == other.bucket && self.folder().starts_with(&other.folder())
+    }
+}
+
+impl fmt::Display for S3Uri<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}/{}", Self::SCHEME, self.bucket, self.key)
     }
 }
 

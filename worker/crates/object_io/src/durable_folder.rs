@@ -31,7 +31,7 @@ use object_store::{
 use tempfile::NamedTempFile;
 
 /// Makes files and folders durable.
-pub(super) trait Sync: Debug + Send + std::marker::Sync {
+trait Sync: Debug + Send + std::marker::Sync {
     /// Returns once this file, or the names in this folder, are on the disk.
     fn sync(&self, file: &File, path: &Path) -> io::Result<()>;
 }
@@ -48,14 +48,14 @@ impl Sync for Disk {
 
 /// The store. Locations are paths from the root of the disk, as in [`LocalFileSystem`].
 #[derive(Debug)]
-pub(super) struct DurableFolder {
+pub struct DurableFolder {
     files: LocalFileSystem,
     writer: Arc<Writer>,
 }
 
 impl DurableFolder {
     /// A store for the files below this folder, which must exist.
-    pub(super) fn new(root: &Path) -> Self {
+    pub fn new(root: &Path) -> Self {
         Self::with_sync(root, Arc::new(Disk))
     }
 
@@ -71,7 +71,11 @@ impl DurableFolder {
 }
 
 /// Creates this folder and its missing ancestors, and syncs their names.
-pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
+///
+/// # Errors
+///
+/// A folder can't be created or synced.
+pub fn create_folder(folder: &Path) -> io::Result<()> {
     let folder = std::path::absolute(folder)?;
     let missing = folder.ancestors().take_while(|folder| !folder.exists());
     let parents: Vec<&Path> = missing.filter_map(Path::parent).collect();
@@ -109,7 +113,7 @@ impl Writer {
         let folder = folder_of(path)?;
         self.create_folder(folder)?;
         match temporary(folder, path) {
-            // The table has been deleted in the meantime.
+            // The folder has been deleted in the meantime.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.lasting().retain(|folder| folder.exists());
                 self.create_folder(folder)?;
@@ -167,7 +171,8 @@ fn folder_of(path: &Path) -> io::Result<&Path> {
         .ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
-/// A new file beside `path`. `object_store` does not list its name, and vacuum recognizes it.
+/// A new file beside `path`. `object_store` does not list its name, and a program that cleans up after a killed writer can
+/// recognize it.
 fn temporary(folder: &Path, path: &Path) -> io::Result<NamedTempFile> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let number = uuid::Uuid::new_v4().as_u128() as u64;
@@ -196,7 +201,7 @@ fn store_error(path: &Path, error: io::Error) -> Error {
 /// an object that can't be read.
 #[derive(Debug, thiserror::Error)]
 #[error("can't write {path}: {what}{}", advice(*kind))]
-pub(super) struct NotWritten {
+pub struct NotWritten {
     path: String,
     what: String,
     kind: io::ErrorKind,
@@ -217,14 +222,14 @@ impl NotWritten {
     }
 
     /// Whether the problem is this file's own folder, rather than the disk.
-    pub(super) fn is_of_its_folder(&self) -> bool {
+    pub fn is_of_its_folder(&self) -> bool {
         use io::ErrorKind::{IsADirectory, NotADirectory, PermissionDenied};
         matches!(self.kind, IsADirectory | NotADirectory | PermissionDenied)
     }
 }
 
 /// What a user can do about a disk error.
-pub(super) fn advice(kind: io::ErrorKind) -> &'static str {
+pub fn advice(kind: io::ErrorKind) -> &'static str {
     use io::ErrorKind::{
         FileTooLarge, IsADirectory, NotADirectory, PermissionDenied, QuotaExceeded,
         ReadOnlyFilesystem, StorageFull,
@@ -235,7 +240,7 @@ pub(super) fn advice(kind: io::ErrorKind) -> &'static str {
             ". Files may not be so large there: raise the limit (ulimit -f), and try again"
         }
         PermissionDenied => {
-            ". logmill must be allowed to write there: see who owns the folder, and its mode"
+            ". the program must be allowed to write there: see who owns the folder, and its mode"
         }
         ReadOnlyFilesystem => {
             ". The disk is mounted to be read only: mount it to be written, and try again"
@@ -470,9 +475,9 @@ mod tests {
     #[tokio::test]
     async fn a_file_is_on_the_disk_before_it_has_its_name_and_the_name_before_the_answer() {
         let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().canonicalize().unwrap().join("tables");
+        let root = folder.path().canonicalize().unwrap().join("root");
         create_folder(&root).unwrap();
-        let path = root.join("events/_staging/a.parquet");
+        let path = root.join("outer/inner/a");
         let notes = Arc::new(Notes {
             file: path.clone(),
             ..Notes::default()
@@ -482,16 +487,16 @@ mod tests {
 
         store.put(&location, "rows".into()).await.unwrap();
         let expected = [
-            note("events", false),
-            note("tables", false),
+            note("outer", false),
+            note("root", false),
             note("file of 4 bytes", false),
-            note("_staging", true),
+            note("inner", true),
         ];
         assert_eq!(notes.take(), expected);
 
         // The folders are known from now on.
         store.put(&location, "more".into()).await.unwrap();
-        let expected = [note("file of 4 bytes", true), note("_staging", true)];
+        let expected = [note("file of 4 bytes", true), note("inner", true)];
         assert_eq!(notes.take(), expected);
 
         fs::remove_file(&path).unwrap();
@@ -505,16 +510,16 @@ mod tests {
         }
         assert_eq!(notes.take(), []);
         upload.complete().await.unwrap();
-        let expected = [note("file of 9 bytes", false), note("_staging", true)];
+        let expected = [note("file of 9 bytes", false), note("inner", true)];
         assert_eq!(notes.take(), expected);
         assert_eq!(fs::read(&path).unwrap(), b"many rows");
 
-        let copy = Location::from_absolute_path(root.join("events/copy")).unwrap();
+        let copy = Location::from_absolute_path(root.join("outer/copy")).unwrap();
         store.copy(&location, &copy).await.unwrap();
-        assert_eq!(notes.take(), [note("events", true)]);
+        assert_eq!(notes.take(), [note("outer", true)]);
 
-        // The table is deleted.
-        fs::remove_dir_all(root.join("events")).unwrap();
+        // The folder is deleted.
+        fs::remove_dir_all(root.join("outer")).unwrap();
         store.put(&location, "rows".into()).await.unwrap();
         assert_eq!(notes.take().len(), 4);
     }

@@ -1,45 +1,46 @@
 //! Retries: one policy, applied by one layer around each request. Nested retries multiply: with twenty attempts of twenty
 //! attempts of ten, one broken PUT takes three quarters of an hour.
 //!
-//! So every request is retried by exactly one layer. If repeating the request is enough, it is the AWS SDK
-//! ([`Policy::of_sdk`]). If more than the request has to be repeated, such as a stream that resumes where it broke or the
-//! rest of a batch, it is [`Retries`], and the SDK tries only once.
+//! So every request is retried by exactly one layer. For a request of `object_store` it is [`crate::RetryingStore`]. For
+//! one of the AWS SDK it is the SDK ([`Policy::of_sdk`]), if repeating the request is enough. If more than the request has to
+//! be repeated, such as a stream that resumes where it broke or the rest of a batch, it is [`Retries`], and the SDK tries
+//! only once.
 
 use std::fmt::Display;
 use std::time::Duration;
 
-use aws_config::retry::RetryConfig;
+use aws_smithy_types::retry::RetryConfig;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::sleep;
 
 /// The number of attempts, and the waits between them.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Policy {
+pub struct Policy {
     /// Number of attempts, including the first. With fewer, a service that restarts fails the requests that wait for it.
     /// With more, a request that will never succeed delays those behind it.
-    pub(crate) attempts: u32,
+    pub attempts: u32,
     /// The wait before the second attempt. It doubles each time. Jitter of up to the same duration is added, so that
     /// clients that failed together do not retry together.
-    pub(crate) first_wait: Duration,
+    pub first_wait: Duration,
     /// The longest wait, without jitter.
-    pub(crate) longest_wait: Duration,
+    pub longest_wait: Duration,
 }
 
 impl Policy {
     /// For a request to S3 or SQS: it survives an outage of about 15 seconds, and gives up within about 30.
-    pub(crate) const REQUEST: Self = Self {
+    pub const REQUEST: Self = Self {
         attempts: 7,
         first_wait: Duration::from_millis(250),
         longest_wait: Duration::from_secs(8),
     };
 
     /// Starts counting attempts. `what` names the operation in the log.
-    pub(crate) fn begin(self, what: impl Display) -> Retries {
+    pub fn begin(self, what: impl Display) -> Retries {
         self.begin_with(what, None)
     }
 
     /// Like [`Policy::begin`]. With a seed, the waits are deterministic.
-    pub(crate) fn begin_with(self, what: impl Display, seed: Option<u64>) -> Retries {
+    pub fn begin_with(self, what: impl Display, seed: Option<u64>) -> Retries {
         Retries {
             what: what.to_string(),
             policy: self,
@@ -50,7 +51,7 @@ impl Policy {
     }
 
     /// This policy for the AWS SDK, which also slows down when AWS throttles.
-    pub(crate) fn of_sdk(self) -> RetryConfig {
+    pub fn of_sdk(self) -> RetryConfig {
         RetryConfig::adaptive()
             .with_max_attempts(self.attempts)
             .with_initial_backoff(self.first_wait)
@@ -58,7 +59,7 @@ impl Policy {
     }
 
     /// For requests that the caller retries.
-    pub(crate) fn once() -> RetryConfig {
+    pub fn once() -> RetryConfig {
         RetryConfig::adaptive().with_max_attempts(1)
     }
 
@@ -78,7 +79,7 @@ impl Policy {
 
 /// Attempts at one operation. Each failure is logged with its cause.
 #[derive(Debug)]
-pub(crate) struct Retries {
+pub struct Retries {
     what: String,
     policy: Policy,
     seed: Option<u64>,
@@ -88,7 +89,7 @@ pub(crate) struct Retries {
 
 impl Retries {
     /// Waits after a failed attempt. Returns `false` without waiting if that was the last one.
-    pub(crate) async fn wait(&mut self, cause: impl Display) -> bool {
+    pub async fn wait(&mut self, cause: impl Display) -> bool {
         match self.failed(cause) {
             Some(wait) => {
                 sleep(wait).await;
@@ -99,7 +100,7 @@ impl Retries {
     }
 
     /// Returns the wait before the next attempt. `None` if the failed attempt was the last one.
-    pub(crate) fn failed(&mut self, cause: impl Display) -> Option<Duration> {
+    pub fn failed(&mut self, cause: impl Display) -> Option<Duration> {
         self.failures += 1;
         let wait = self.waits.next()?;
         log_failure(&self.what, self.failures, &cause, Some(wait));
@@ -107,7 +108,7 @@ impl Retries {
     }
 
     /// Starts counting again, because there was some progress.
-    pub(crate) fn start_over(&mut self) {
+    pub fn start_over(&mut self) {
         self.waits = self.policy.waits(self.seed);
         self.failures = 0;
     }
@@ -118,18 +119,13 @@ const WORTH_A_WARNING: u32 = 3;
 
 /// Logs the `failures`-th failed attempt in a row. With `wait`, the next attempt follows after that time. Without it, the
 /// AWS SDK decides whether there is one.
-pub(crate) fn log_failure(what: &str, failures: u32, cause: impl Display, wait: Option<Duration>) {
+pub fn log_failure(what: &str, failures: u32, cause: impl Display, wait: Option<Duration>) {
     let wait_ms = wait.map(|wait| wait.as_millis() as u64);
     let next = if wait.is_some() { "; retrying" } else { "" };
     match failures < WORTH_A_WARNING {
         true => tracing::debug!(what, failures, wait_ms, %cause, "attempt failed{next}"),
         false => tracing::warn!(what, failures, wait_ms, %cause, "attempt failed{next}"),
     }
-}
-
-/// Logs how long something has been waited for. Nothing has failed.
-pub(crate) fn log_wait(what: &str, waited: Duration) {
-    tracing::warn!(what, waited_s = waited.as_secs(), "waiting");
 }
 
 #[cfg(test)]

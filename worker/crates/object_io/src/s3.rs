@@ -1,46 +1,51 @@
-//! An S3 bucket for tables: accessed through `object_store`, with the credentials, the region and the endpoint that the
-//! AWS SDK has found.
+//! An S3 bucket as an `object_store`, with the credentials, the region and the endpoint that the AWS SDK has found.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_types::SdkConfig;
+use aws_types::service_config::ServiceConfigKey;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredential};
 use object_store::{CredentialProvider, RetryConfig};
 use tokio::sync::Mutex;
 
-use crate::aws::{S3Error, s3_client, s3_endpoint, sdk_config};
+/// A bucket that can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum BucketError {
+    /// The SDK has found no region.
+    #[error("no AWS region is configured; set AWS_REGION to the bucket's")]
+    NoRegion,
+    /// The SDK has no provider of credentials.
+    #[error("there are no AWS credentials")]
+    NoCredentials,
+    /// The store's settings are invalid.
+    #[error(transparent)]
+    Store(#[from] object_store::Error),
+}
 
-/// The bucket with this name. First checks that it exists and that the prefix may be listed, so that a mistake is
-/// reported now rather than after an hour of work.
-pub(super) async fn bucket(name: &str, prefix: &str) -> Result<Arc<AmazonS3>> {
-    let config = sdk_config().await;
-    let request = s3_client(config)?.list_objects_v2();
-    let request = request.bucket(name).prefix(prefix).max_keys(1);
-    if let Err(error) = request.send().await {
-        bail!(S3Error::new(&error, name, "s3:ListBucket"));
-    }
-    let region = config
-        .region()
-        .context("no AWS region is configured; set AWS_REGION to the bucket's")?;
-    let credentials = config
-        .credentials_provider()
-        .context("there are no AWS credentials")?;
+/// The bucket with this name. It sends each request once; a [`RetryingStore`](crate::RetryingStore) around it retries them.
+/// Sends no request itself.
+///
+/// # Errors
+///
+/// The configuration has no region or no credentials, or an invalid endpoint.
+pub fn bucket(config: &SdkConfig, name: &str) -> Result<Arc<AmazonS3>, BucketError> {
+    let region = config.region().ok_or(BucketError::NoRegion)?;
+    let credentials = config.credentials_provider();
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(name)
         .with_region(region.as_ref())
-        // Only `retrying.rs` retries requests.
         .with_retry(RetryConfig {
             max_retries: 0,
             ..RetryConfig::default()
         })
         .with_credentials(Arc::new(SdkCredentials {
-            provider: credentials,
+            provider: credentials.ok_or(BucketError::NoCredentials)?,
             cached: Mutex::default(),
         }));
-    if let Some(endpoint) = s3_endpoint(config) {
+    if let Some(endpoint) = endpoint(config) {
         builder = builder
             .with_allow_http(endpoint.starts_with("http://"))
             .with_endpoint(endpoint);
@@ -49,6 +54,20 @@ pub(super) async fn bucket(name: &str, prefix: &str) -> Result<Arc<AmazonS3>> {
         builder = builder.with_endpoint(format!("https://s3.{region}.amazonaws.com.cn"));
     }
     Ok(Arc::new(builder.build()?))
+}
+
+/// The S3 endpoint if it is not that of AWS: `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, or the profile's.
+pub fn endpoint(config: &SdkConfig) -> Option<String> {
+    let key = ServiceConfigKey::builder()
+        .service_id("S3")
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build()
+        .ok()?;
+    let of_s3 = config
+        .service_config()
+        .and_then(|config| config.load_config(key));
+    of_s3.or_else(|| config.endpoint_url().map(str::to_owned))
 }
 
 /// Caches the SDK's credentials for `object_store`, which asks for them with every request. Otherwise each request would
@@ -139,5 +158,21 @@ mod tests {
             }
             assert_eq!(credentials.get_credential().await.unwrap().key_id, asked);
         }
+    }
+
+    #[test]
+    fn an_endpoint_is_the_configured_one() {
+        let config = SdkConfig::builder().endpoint_url("http://127.0.0.1:1");
+        assert_eq!(
+            endpoint(&config.build()).as_deref(),
+            Some("http://127.0.0.1:1")
+        );
+        assert_eq!(endpoint(&SdkConfig::builder().build()), None);
+    }
+
+    #[test]
+    fn a_region_must_be_there() {
+        let error = bucket(&SdkConfig::builder().build(), "logs").unwrap_err();
+        assert!(error.to_string().contains("AWS_REGION"), "{error}");
     }
 }

@@ -1,0 +1,60 @@
+//! What only the simulation changes: the guards of the protocol, and limits in the code.
+
+/// Guards that exactly-once depends on, each a line or two of code. The simulation disables each in turn and must find a
+/// violation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guard {
+    /// A commit drops log files that the ledger already has.
+    LedgerCheck,
+    /// A commit is written as exactly the version after the one that it is based on, or not at all.
+    ExactVersion,
+    /// Staged files are deleted only after a freshly read ledger contains them.
+    ReadBack,
+    /// A commit that took too long is not written: vacuum may have taken its new files for orphans.
+    Deadline,
+    /// Files that no version refers to are kept until they are old: they may belong to a commit in progress.
+    OrphanGrace,
+    /// Replaced files are kept for readers of older versions.
+    ReplacedGrace,
+    /// Two attempts to commit never write a manifest with the same name.
+    UniqueManifest,
+    /// A note sets aside one version of a staged file: the log file may be staged again.
+    SetAsideVersion,
+}
+
+/// The guards and limits of a table. Outside tests it has no fields, all guards are on, and limits are the usual ones.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Guards {
+    /// The guard that is off.
+    #[cfg(test)]
+    pub(super) without: Option<Guard>,
+    /// The largest limit.
+    #[cfg(test)]
+    pub(super) bound: Option<usize>,
+}
+
+#[cfg(not(test))]
+impl Guards {
+    /// Whether this guard is on.
+    pub(super) fn keep(self, _: Guard) -> bool {
+        true
+    }
+
+    /// A limit in the code.
+    pub(super) fn bound(self, usual: usize) -> usize {
+        usual
+    }
+}
+
+#[cfg(test)]
+impl Guards {
+    /// Whether this guard is on. Only the simulation disables a guard, to verify that it finds the violation.
+    pub(super) fn keep(self, guard: Guard) -> bool {
+        self.without != Some(guard)
+    }
+
+    /// A limit in the code. The simulation has smaller limits, so that a few log files reach them.
+    pub(super) fn bound(self, usual: usize) -> usize {
+        self.bound.map_or(usual, |bound| usual.min(bound))
+    }
+}
