@@ -25,8 +25,8 @@ struct Inner {
 struct Stored {
     body: String,
     receive_count: u32,
-    /// The receipt handle of the latest receive.
-    receipt: String,
+    /// The receipt handles of all receives.
+    receipts: Vec<String>,
     visible_from: Instant,
     is_changed: bool,
 }
@@ -61,7 +61,7 @@ impl MemoryQueue {
         self.inner.lock().unwrap().messages.push(Stored {
             body: body.to_owned(),
             receive_count: 0,
-            receipt: String::new(),
+            receipts: Vec::new(),
             visible_from: Instant::now(),
             is_changed: false,
         });
@@ -108,13 +108,14 @@ impl MemoryQueue {
         let received = visible.take(max).map(|each| {
             *receives += 1;
             each.receive_count += 1;
-            each.receipt = receives.to_string();
+            let receipt = receives.to_string();
+            each.receipts.push(receipt.clone());
             each.visible_from = now + visibility;
             each.is_changed = false;
             ReceivedMessage {
                 delivery: Delivery {
                     message_id: each.body.clone(),
-                    receipt: each.receipt.clone(),
+                    receipt,
                     receive_count: each.receive_count,
                     sent: SystemTime::now(),
                 },
@@ -159,7 +160,7 @@ impl Queue for MemoryQueue {
         let mut refused = Vec::new();
         for (at, (receipt, timeout)) in receipts.iter().enumerate() {
             let mut messages = inner.messages.iter_mut();
-            match messages.find(|each| each.receipt == *receipt && each.visible_from > now) {
+            match messages.find(|each| is_latest(each, receipt) && each.visible_from > now) {
                 Some(message) => {
                     message.visible_from = now + *timeout;
                     message.is_changed = true;
@@ -177,11 +178,24 @@ impl Queue for MemoryQueue {
     }
 
     async fn delete(&self, receipts: &[&str]) -> Result<Vec<(usize, Refusal)>, QueueError> {
-        // As by SQS, a deletion by the handle of an earlier receive is accepted, and does nothing.
-        let mut inner = self.inner.lock().unwrap();
-        inner
+        // SQS may also delete a message by the handle of an earlier receive, although another receiver has it.
+        let is_deleted = |each: &Stored| {
+            each.receipts
+                .iter()
+                .any(|receipt| receipts.contains(&receipt.as_str()))
+        };
+        self.inner
+            .lock()
+            .unwrap()
             .messages
-            .retain(|each| !receipts.contains(&each.receipt.as_str()));
+            .retain(|each| !is_deleted(each));
         Ok(Vec::new())
     }
+}
+
+fn is_latest(message: &Stored, receipt: &str) -> bool {
+    message
+        .receipts
+        .last()
+        .is_some_and(|latest| latest == receipt)
 }
