@@ -70,7 +70,7 @@ fn main() -> ExitCode {
 fn start_log(is_worker: bool) {
     let unless_told = match is_worker {
         true => "warn,logmill=info",
-        false => "off,logmill::retry=warn",
+        false => "off,logmill_object_io::retry=warn,logmill::table::lease=warn",
     };
     let filter = EnvFilter::try_from_env("LOGMILL_LOG");
     let log = tracing_subscriber::fmt()

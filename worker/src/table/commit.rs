@@ -26,6 +26,7 @@ use logmill_shared::{LogFileId, Shard};
 use super::data_writer::{DataWriter, Files, remove};
 use super::delta_log::Operation;
 use super::guards::Guard;
+use super::lease::Waited;
 use super::ledger::Extended;
 use super::merging::rows_of;
 use super::replaced::touched_files;
@@ -56,9 +57,6 @@ const RACES: Policy = Policy {
     first_wait: Duration::from_millis(10),
     longest_wait: Duration::from_secs(3),
 };
-
-/// How long to wait for another process's lease before logging it, and the interval between such log lines.
-const WORTH_A_WORD: Duration = Duration::from_secs(15);
 
 /// A commit that has taken longer than this is not written: vacuum could have taken its new files for those of a crashed
 /// commit, and deleted them. Vacuum waits for [`super::vacuum::ORPHAN_GRACE`], which is far longer.
@@ -473,32 +471,6 @@ impl Table {
             self.definition.row_schema(),
             futures::stream::iter(rows).flatten(),
         )))
-    }
-}
-
-/// Since when this process has been waiting for another's lease, and when that was last logged.
-struct Waited {
-    since: SystemTime,
-    told: SystemTime,
-}
-
-impl Waited {
-    fn new(now: SystemTime) -> Self {
-        Self {
-            since: now,
-            told: now,
-        }
-    }
-
-    fn tell(&mut self, table: &str, now: SystemTime) {
-        let since = |moment| now.duration_since(moment).unwrap_or_default();
-        if since(self.told) >= WORTH_A_WORD {
-            let what = format!(
-                "another process holds the lease of {table}, and is to commit what is staged"
-            );
-            tracing::warn!(what, waited_s = since(self.since).as_secs(), "waiting");
-            self.told = now;
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! version. Correctness does not depend on it: two processes that both believe that they hold it do no harm.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use logmill_object_io::{Env, Lease, LeaseFile};
 use object_store::ObjectStore;
@@ -11,6 +12,9 @@ use url::Url;
 use super::{Table, TableError, folder};
 
 const NAME: &str = "_lease";
+
+/// How long to wait for another process's lease before logging it, and the interval between such log lines.
+const WORTH_A_WORD: Duration = Duration::from_secs(15);
 
 /// The lease of the table at this URL: a lock on a file if the table is in a folder, and an object in its store otherwise.
 pub(super) fn of(table: &Url, store: Arc<dyn ObjectStore>, env: Arc<dyn Env>) -> LeaseFile {
@@ -29,5 +33,31 @@ impl Table {
     /// Takes the table's lease once its holder releases it or has died. `None`: the holder is alive.
     pub async fn wait_for_lease(&self) -> Result<Option<Lease>, TableError> {
         Ok(self.lease.acquire().await?)
+    }
+}
+
+/// Since when this process has been waiting for another's lease, and when that was last logged.
+pub(super) struct Waited {
+    since: SystemTime,
+    told: SystemTime,
+}
+
+impl Waited {
+    pub(super) fn new(now: SystemTime) -> Self {
+        Self {
+            since: now,
+            told: now,
+        }
+    }
+
+    pub(super) fn tell(&mut self, table: &str, now: SystemTime) {
+        let since = |moment| now.duration_since(moment).unwrap_or_default();
+        if since(self.told) >= WORTH_A_WORD {
+            let what = format!(
+                "another process holds the lease of {table}, and is to commit what is staged"
+            );
+            tracing::warn!(what, waited_s = since(self.since).as_secs(), "waiting");
+            self.told = now;
+        }
     }
 }
