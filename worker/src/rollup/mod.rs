@@ -22,6 +22,7 @@ mod states;
 mod planning_error;
 mod plan;
 mod per_line;
+mod checks;
 mod prefilter;
 
 pub use crate::engine::fallible::Fallible;
