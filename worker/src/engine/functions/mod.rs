@@ -17,7 +17,8 @@ use datafusion::logical_expr::{
 
 mod url;
 pub(crate) mod time;
-pub(crate) mod text;
+mod text;
+pub(crate) mod regexp;
 pub(crate) mod number;
 pub(crate) mod cast;
 mod extremes;
@@ -31,6 +32,7 @@ pub(crate) mod arithmetic;
 mod sum;
 mod min_max;
 mod sketches;
+mod sketch_groups;
 
 /// Scalar functions that DataFusion lacks or computes differently from Trino.
 pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
@@ -38,6 +40,7 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
         url::functions(),
         time::functions(),
         text::functions(),
+        regexp::functions(),
         number::functions(),
         sketches::scalar_functions(),
     ];
