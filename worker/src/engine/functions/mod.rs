@@ -29,6 +29,7 @@ mod stand_in;
 pub(crate) mod named_cast;
 pub(crate) mod exact;
 pub(crate) mod arithmetic;
+mod adapted;
 mod sum;
 mod min_max;
 mod sketches;
