@@ -8,7 +8,7 @@ use arrow::datatypes::{
     TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
 use datafusion::common::{Result, exec_err, internal_err};
-use logmill_trino::iso8601::{civil_from_days, days_from_civil};
+use logmill_trino::civil::{civil_from_days, days_from_civil};
 
 use crate::engine::fallible;
 

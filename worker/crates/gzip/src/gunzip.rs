@@ -36,10 +36,7 @@ pub enum GunzipError {
         reason: String,
     },
     /// The text is longer than the limit, for example because the file is a decompression bomb.
-    #[error(
-        "it expands to more than {limit} bytes (reached at byte {offset} of the file); \
-         raise --max-log-file-bytes if that is right"
-    )]
+    #[error("it expands to more than {limit} bytes (reached at byte {offset} of the file)")]
     TooLarge {
         /// Bytes of the file that had been consumed.
         offset: u64,
