@@ -124,6 +124,10 @@ impl Rollup {
     }
 
     /// Loads the rollup in one file.
+    ///
+    /// # Errors
+    ///
+    /// If the file can't be read, its name can't be a table's name, or its SQL can't be a rollup.
     pub async fn load(path: &Path) -> Result<Self, RollupError> {
         let file = TextFile::on_disk(path).map_err(|source| RollupError::Read {
             place: path.display().to_string(),

@@ -43,7 +43,11 @@ pub struct Rollup {
 }
 
 impl Rollup {
-    /// Creates a rollup from SQL. The error explains the problem and what to do about it.
+    /// Creates a rollup from SQL.
+    ///
+    /// # Errors
+    ///
+    /// If the SQL can't be a rollup. The error explains the problem and what to do about it.
     pub async fn from_sql(name: &str, sql: &str) -> Result<Self, String> {
         let groups_max = settings::groups_max(sql)?;
         let mut parsed = parse(sql)?;

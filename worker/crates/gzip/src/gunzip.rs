@@ -117,6 +117,10 @@ pub fn open<'a>(
 
 impl LogText<'_> {
     /// Reads until at least [`TEXT_BYTES`] are unread, or until the text ends.
+    ///
+    /// # Errors
+    ///
+    /// If the file can't be read, its gzip stream is damaged, or the text is longer than the limit.
     pub fn fill(&mut self) -> Result<(), GunzipError> {
         let kept = self
             .unread
