@@ -13,7 +13,7 @@ use arrow::datatypes::{Float64Type, Int64Type};
 use libfuzzer_sys::fuzz_target;
 use logmill::format::{FORMATS, LogFormat, Rejection, Scan, ScanColumn, recognise};
 use logmill_shared::{LogFile, NamedAs};
-use logmill_trino::{cast, iso8601, url};
+use logmill_trino::{calendar, cast, iso8601, url};
 
 fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
@@ -166,7 +166,7 @@ fn check_functions(text: &str) {
             "quarter",
             "year",
         ] {
-            let _ = iso8601::date_trunc(unit, millis);
+            let _ = calendar::date_trunc(unit, millis);
         }
     }
     // A log line's time has to be written in full.

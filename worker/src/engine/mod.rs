@@ -34,6 +34,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use futures::stream;
 
 mod types;
+mod sql_text;
 pub(crate) mod functions;
 pub(crate) mod fallible;
 pub(crate) mod zones;
@@ -168,7 +169,7 @@ pub(crate) async fn plan(state: &SessionState, statement: Statement) -> Result<L
                     .transform_data(|expr| functions::cast::plan(expr, &schema))?
                     .transform_data(|expr| functions::exact::plan(expr, &schema))?
                     .transform_data(|expr| functions::arithmetic::plan(expr, &schema))?
-                    .transform_data(functions::text::check_pattern)?
+                    .transform_data(functions::regexp::check_pattern)?
                     .transform_data(functions::time::check_format)?
                     .transform_data(|expr| functions::number::plan_comparison(expr, &schema))?
                     .transform_data(|expr| functions::in_order::plan(expr, &schema, state))?

@@ -50,7 +50,10 @@ pub enum PipelineError {
     Open(#[from] io::Error),
     /// The bytes can't be read as text. Unless the read itself failed, a retry helps only if the file changes.
     #[error("can't be read")]
-    Unreadable(#[from] GunzipError),
+    Unreadable(#[source] GunzipError),
+    /// The text is longer than `--max-log-file-bytes`. A retry helps only if the file or the limit changes.
+    #[error("can't be read: {0}; raise --max-log-file-bytes if that is right")]
+    TooLarge(GunzipError),
     /// The name is that of a log file, but no line is a log line. A retry helps only if the file changes.
     #[error(
         "it is named as a log file of {table}, but none of its lines is a log line; it looks like {what}. Upload the whole \
@@ -75,6 +78,15 @@ pub enum PipelineError {
     Staging(#[from] TableError),
 }
 
+impl From<GunzipError> for PipelineError {
+    fn from(error: GunzipError) -> Self {
+        match error {
+            GunzipError::TooLarge { .. } => Self::TooLarge(error),
+            error => Self::Unreadable(error),
+        }
+    }
+}
+
 impl PipelineError {
     /// Decides what to do about the log file.
     pub(crate) fn disposed(self, log_file: &LogFile) -> NotStaged {
@@ -83,7 +95,9 @@ impl PipelineError {
             return NotStaged::by_s3(kind, log_file, chain(&self));
         }
         let (name, disposition) = match &self {
-            Self::Open(_) | Self::Unreadable(_) => ("unreadable", Disposition::Reject),
+            Self::Open(_) | Self::Unreadable(_) | Self::TooLarge(_) => {
+                ("unreadable", Disposition::Reject)
+            }
             Self::NoLog { .. } => ("no_log", Disposition::Reject),
             Self::Disk { .. } => ("disk", Disposition::BackOff(Dependency::All)),
             Self::Staging(TableError::NotOurs { .. } | TableError::Internal(_)) => {

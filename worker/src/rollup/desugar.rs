@@ -5,18 +5,94 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CaseWhen, CastKind, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, UnaryOperator, Value, ValueWithSpan,
-    visit_expressions,
+    FunctionArgumentList, FunctionArguments, Ident, ObjectNamePart, UnaryOperator, Value,
+    ValueWithSpan, VisitorMut, visit_expressions,
 };
 
+use super::aggregates::function_name;
+use super::allow;
+use super::by_scan::ByScan;
 use crate::engine::functions::exact::EXACT_DIVISION;
 use crate::engine::functions::in_order::{ALL_OF, ANY_OF};
+use crate::engine::functions::named_cast::NAMED_CAST;
+use crate::format::LogFormat;
+
+/// Rewrites each expression of a query after its parts.
+pub(super) struct Desugar {
+    pub(super) by_scan: ByScan,
+}
+
+impl Desugar {
+    pub(super) fn new(format: &'static LogFormat) -> Self {
+        Self {
+            by_scan: ByScan::new(format),
+        }
+    }
+
+    fn rewrite(&mut self, expr: &mut Expr) -> Result<(), String> {
+        if let Expr::Cast { .. } = expr {
+            *expr = match self.by_scan.column(expr) {
+                Some(column) => column,
+                None => named_cast(take(expr)),
+            };
+            return Ok(());
+        }
+        spell_out(expr)?;
+        if let Expr::Function(function) = expr
+            && !is_placeholder(function)
+        {
+            allow::check_known(&function_name(function))?;
+            if let Some(column) = self.by_scan.column(expr) {
+                *expr = column;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl VisitorMut for Desugar {
+    type Break = String;
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<String> {
+        gather_conditions(expr);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<String> {
+        match self.rewrite(expr) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(message) => ControlFlow::Break(message),
+        }
+    }
+}
+
+/// Whether the call is an internal placeholder until planning.
+fn is_placeholder(function: &Function) -> bool {
+    match function.name.0.as_slice() {
+        [ObjectNamePart::Identifier(name)] => {
+            [NAMED_CAST, EXACT_DIVISION, ALL_OF, ANY_OF].contains(&name.value.as_str())
+        }
+        _ => false,
+    }
+}
+
+/// Wraps the cast in a call that has the target type among its arguments.
+fn named_cast(cast: Expr) -> Expr {
+    let to = match &cast {
+        Expr::Cast {
+            kind, data_type, ..
+        } => format!("{kind:?} {data_type}"),
+        other => other.to_string(),
+    };
+    let to = Expr::value(Value::SingleQuotedString(to));
+    call(NAMED_CAST, Some('"'), vec![cast, to])
+}
 
 /// Rewrites one expression whose parts are already rewritten. The error explains the problem and what to do about it.
 ///
 /// Each part is moved into the new form and never copied: forms nest, and two copies at each level would be a million at
 /// twenty levels.
-pub(super) fn spell_out(expr: &mut Expr) -> Result<(), String> {
+fn spell_out(expr: &mut Expr) -> Result<(), String> {
     match expr {
         Expr::Like {
             pattern,
@@ -25,7 +101,7 @@ pub(super) fn spell_out(expr: &mut Expr) -> Result<(), String> {
         } => spell_pattern(pattern, escape_char.take()),
         Expr::BinaryOp { .. } | Expr::Extract { .. } | Expr::Function(_) => {
             let spelled = match take(expr) {
-                Expr::BinaryOp { left, op, right } => spelled_operation(left, op, right),
+                Expr::BinaryOp { left, op, right } => spelled_operation(*left, op, *right),
                 Expr::Extract { field, expr, .. } => {
                     call(&field.to_string().to_lowercase(), None, vec![*expr])
                 }
@@ -73,13 +149,32 @@ fn nested(expr: Expr) -> Expr {
     Expr::Nested(Box::new(expr))
 }
 
-fn spelled_operation(left: Box<Expr>, op: BinaryOperator, right: Box<Expr>) -> Expr {
+fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+    Expr::BinaryOp {
+        left: Box::new(left),
+        op,
+        right: Box::new(right),
+    }
+}
+
+/// `CASE WHEN condition THEN result ELSE otherwise END`.
+fn case(condition: Expr, result: Expr, otherwise: Option<Box<Expr>>) -> Expr {
+    Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: vec![CaseWhen { condition, result }],
+        else_result: otherwise,
+    }
+}
+
+fn spelled_operation(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
     let is_division = matches!(op, BinaryOperator::Divide | BinaryOperator::Modulo);
     if is_division && (is_decimal(&left) || is_decimal(&right)) {
         let op = Expr::value(Value::SingleQuotedString(op.to_string()));
-        return call(EXACT_DIVISION, Some('"'), vec![*left, *right, op]);
+        return call(EXACT_DIVISION, Some('"'), vec![left, right, op]);
     }
-    Expr::BinaryOp { left, op, right }
+    binary(left, op, right)
 }
 
 fn spell_pattern(pattern: &mut Expr, escape: Option<ValueWithSpan>) -> Result<(), String> {
@@ -104,7 +199,7 @@ fn spell_pattern(pattern: &mut Expr, escape: Option<ValueWithSpan>) -> Result<()
 
 /// Turns a chain of conditions joined by AND or OR into one call before its parts are rewritten, so that [`spell_out`]
 /// sees them together.
-pub(super) fn gather_conditions(expr: &mut Expr) {
+fn gather_conditions(expr: &mut Expr) {
     let (chain, name) = match expr {
         Expr::BinaryOp {
             op: BinaryOperator::And,
@@ -138,18 +233,13 @@ pub(super) fn gather_conditions(expr: &mut Expr) {
 /// Joins conditions by `operator`. A condition may be computed only if those before it do not decide the result, but AND
 /// and OR compute all of them. So if a condition may fail, the call named `in_order` joins them instead.
 fn joined(conditions: Vec<Expr>, operator: BinaryOperator, in_order: &str) -> Expr {
-    let and = |left: Expr, right: Expr| Expr::BinaryOp {
-        left: Box::new(left),
-        op: operator.clone(),
-        right: Box::new(right),
-    };
     // Conditions that can't fail are computed together with the one before them.
     let mut steps: Vec<Expr> = Vec::new();
     for condition in conditions {
         match steps.pop() {
             None => steps.push(condition),
             Some(step) if may_fail(&condition) => steps.extend([step, condition]),
-            Some(step) => steps.push(and(step, condition)),
+            Some(step) => steps.push(binary(step, operator.clone(), condition)),
         }
     }
     match steps.len() {
@@ -159,21 +249,18 @@ fn joined(conditions: Vec<Expr>, operator: BinaryOperator, in_order: &str) -> Ex
 }
 
 fn spelled_call(mut function: Function) -> Result<Expr, String> {
-    let name = function.name.to_string().to_ascii_lowercase();
-    let is_form = |name: &str, arguments: usize| {
-        let unquoted = name.trim_matches('"');
-        match unquoted {
-            ALL_OF | ANY_OF => unquoted != name,
-            "if" => arguments == 2 || arguments == 3,
-            "mod" => arguments == 2,
-            _ => false,
-        }
+    let name = function_name(&function);
+    let unquoted = name.trim_matches('"');
+    let is_form = |arguments: usize| match unquoted {
+        ALL_OF | ANY_OF => unquoted != name,
+        "if" => arguments == 2 || arguments == 3,
+        "mod" => arguments == 2,
+        "concat" => arguments > 1,
+        _ => false,
     };
     let args = match &mut function.args {
-        FunctionArguments::List(list) if is_form(&name, list.args.len()) => {
-            std::mem::take(&mut list.args)
-        }
-        _ => return Ok(Expr::Function(function)),
+        FunctionArguments::List(list) if is_form(list.args.len()) => std::mem::take(&mut list.args),
+        _ => return Ok(Expr::Function(spelled_aggregate(function, &name))),
     };
     let mut exprs = Vec::with_capacity(args.len());
     for arg in args {
@@ -182,37 +269,50 @@ fn spelled_call(mut function: Function) -> Result<Expr, String> {
             other => return Err(format!("{name}: {other} is no argument of it")),
         }
     }
+    if unquoted == ALL_OF {
+        return Ok(joined(exprs, BinaryOperator::And, ALL_OF));
+    }
+    if unquoted == ANY_OF {
+        return Ok(joined(exprs, BinaryOperator::Or, ANY_OF));
+    }
     let mut exprs = exprs.into_iter();
-    let mut next = || exprs.next().map(Box::new);
-    Ok(match name.trim_matches('"') {
-        ALL_OF => joined(exprs.collect(), BinaryOperator::And, ALL_OF),
-        ANY_OF => joined(exprs.collect(), BinaryOperator::Or, ANY_OF),
-        "if" => match (next(), next()) {
-            (Some(condition), Some(result)) => Expr::Case {
-                case_token: AttachedToken::empty(),
-                end_token: AttachedToken::empty(),
-                operand: None,
-                conditions: vec![CaseWhen {
-                    condition: *condition,
-                    result: *result,
-                }],
-                else_result: next(),
-            },
-            _ => return Err("if takes two or three arguments".to_owned()),
-        },
-        _ => match (next(), next()) {
-            (Some(dividend), Some(divisor)) => {
-                let (dividend, divisor) = (nested(*dividend), nested(*divisor));
-                let modulo = BinaryOperator::Modulo;
-                nested(spelled_operation(
-                    Box::new(dividend),
-                    modulo,
-                    Box::new(divisor),
-                ))
-            }
-            _ => return Err("mod takes two arguments".to_owned()),
-        },
+    let (Some(first), Some(second)) = (exprs.next(), exprs.next()) else {
+        return Err(format!("{name} takes two arguments"));
+    };
+    Ok(match unquoted {
+        "if" => case(first, second, exprs.next().map(Box::new)),
+        "mod" => nested(spelled_operation(
+            nested(first),
+            BinaryOperator::Modulo,
+            nested(second),
+        )),
+        // In Trino, `concat` is NULL if any part is NULL, like `||` and unlike DataFusion's `concat`.
+        _ => {
+            let concat = |left, right| binary(left, BinaryOperator::StringConcat, right);
+            nested(exprs.fold(concat(first, second), concat))
+        }
     })
+}
+
+/// Replaces aggregates that DataFusion lacks.
+fn spelled_aggregate(mut function: Function, name: &str) -> Function {
+    match name {
+        "every" => function.name = vec![Ident::new("bool_and")].into(),
+        "count_if" => {
+            function.name = vec![Ident::new("count")].into();
+            if let FunctionArguments::List(list) = &mut function.args
+                && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(condition))) =
+                    list.args.first_mut()
+            {
+                // `count` counts the lines where this is not NULL.
+                let one = Expr::value(Value::Number("1".into(), false));
+                let counted = case(take(condition), one, None);
+                list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(counted))];
+            }
+        }
+        _ => {}
+    }
+    function
 }
 
 /// The text of a string literal.

@@ -6,27 +6,21 @@
 //! can fail in them.
 
 use std::collections::HashSet;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, new_empty_array,
 };
 use arrow::compute::{concat_batches, filter_record_batch, prep_null_mask_filter};
-use arrow::datatypes::{
-    DataType, Date32Type, Field, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit,
-    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType,
-};
-use datafusion::common::{DFSchema, DataFusionError, Result, exec_err, internal_err};
+use arrow::datatypes::{Field, Int64Type, Schema, SchemaRef};
+use datafusion::common::{DFSchema, DataFusionError, Result, internal_err};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 
-use crate::engine::fallible;
+use super::checks::{Check, Times};
 use crate::table::FailedLines;
-use logmill_trino::iso8601::{civil_from_days, days_from_civil};
 
 /// The number of hours or days that a log file may touch in a table whose times visitors write. Each costs the commit a
 /// file. With too few, events that are delivered late are lost to the rollup; with too many, one visitor can cause a year
@@ -35,15 +29,6 @@ pub(crate) const TYPED_SLOTS_MAX: usize = 100;
 
 /// Columns at the end of a batch that identify the line of a row: its number and its text.
 const LINE_COLUMNS: usize = 2;
-
-/// A requirement on a computed value beyond its type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Check {
-    /// A finite double: t-digests accept no others.
-    Finite,
-    /// A time in the years 1 to 9999, the range that Delta's readers support.
-    Storable,
-}
 
 /// A value to compute for each line.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,11 +47,6 @@ impl Computed {
             only_where: None,
         }
     }
-}
-
-/// The check that values of this type need before a table stores them.
-pub(super) fn stored_check(data_type: &DataType) -> Option<Check> {
-    fallible::has_unstorable_values(data_type).then_some(Check::Storable)
 }
 
 #[derive(Debug)]
@@ -346,108 +326,6 @@ fn as_filter(condition: &ArrayRef) -> Result<BooleanArray> {
         0 => condition.clone(),
         _ => prep_null_mask_filter(condition),
     })
-}
-
-impl Check {
-    /// Fails if a value of the column violates the check in a row where it matters.
-    fn see(self, column: &ArrayRef, matters: Option<&BooleanArray>) -> Result<()> {
-        let matters = |row: usize| matters.is_none_or(|matters| matters.value(row));
-        match self {
-            Self::Finite => {
-                let numbers = column.as_primitive::<Float64Type>().iter().enumerate();
-                for (row, number) in numbers {
-                    if let Some(number) = number.filter(|number| !number.is_finite())
-                        && matters(row)
-                    {
-                        return exec_err!("a t-digest can't take {number}");
-                    }
-                }
-            }
-            Self::Storable => {
-                let storable = days_from_civil(1, 1, 1)..=days_from_civil(9999, 12, 31);
-                let times = Times::of(column)?;
-                for row in times.beyond(&storable) {
-                    if column.is_valid(row) && matters(row) {
-                        let (year, month, day) = civil_from_days(times.day(row));
-                        return exec_err!(
-                            "a table can't store the date {year:04}-{month:02}-{day:02}: its readers know the years 1 to 9999"
-                        );
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The values of a time column.
-enum Times<'a> {
-    /// Days since 1970.
-    Days(&'a [i32]),
-    /// Time since 1970 in some unit, and the number of these units in a day.
-    Units(&'a [i64], i64),
-}
-
-impl<'a> Times<'a> {
-    fn of(column: &'a ArrayRef) -> Result<Self> {
-        use DataType::{Date32, Timestamp};
-        let day = 86_400;
-        Ok(match column.data_type() {
-            Date32 => Self::Days(column.as_primitive::<Date32Type>().values()),
-            Timestamp(TimeUnit::Second, _) => {
-                Self::Units(column.as_primitive::<TimestampSecondType>().values(), day)
-            }
-            Timestamp(TimeUnit::Millisecond, _) => {
-                let values = column.as_primitive::<TimestampMillisecondType>().values();
-                Self::Units(values, 1000 * day)
-            }
-            Timestamp(TimeUnit::Microsecond, _) => {
-                let values = column.as_primitive::<TimestampMicrosecondType>().values();
-                Self::Units(values, 1_000_000 * day)
-            }
-            Timestamp(TimeUnit::Nanosecond, _) => {
-                let values = column.as_primitive::<TimestampNanosecondType>().values();
-                Self::Units(values, 1_000_000_000 * day)
-            }
-            other => return internal_err!("a time is {other}"),
-        })
-    }
-
-    /// Indices of the rows whose day is outside this range. NULL rows are checked too.
-    fn beyond(&self, days: &RangeInclusive<i64>) -> Vec<usize> {
-        match *self {
-            Self::Days(values) => rows_where(values, |&day| !days.contains(&i64::from(day))),
-            Self::Units(values, per_day) => {
-                let first = days.start().saturating_mul(per_day);
-                let last = (days.end() + 1).saturating_mul(per_day) - 1;
-                rows_where(values, |time| !(first..=last).contains(time))
-            }
-        }
-    }
-
-    fn day(&self, row: usize) -> i64 {
-        match *self {
-            Self::Days(values) => i64::from(values[row]),
-            Self::Units(values, per_day) => values[row].div_euclid(per_day),
-        }
-    }
-
-    /// The slot that a row belongs to: its hour, or its day if only the day is known.
-    fn slot(&self, row: usize) -> i64 {
-        match *self {
-            Self::Days(values) => i64::from(values[row]),
-            Self::Units(values, per_day) => values[row].div_euclid(per_day / 24),
-        }
-    }
-}
-
-/// The indices of the values for which this holds.
-fn rows_where<T>(values: &[T], is: impl Fn(&T) -> bool) -> Vec<usize> {
-    // Nearly always it holds for none, which a loop without branches finds out several times faster.
-    if !values.iter().fold(false, |any, value| any | is(value)) {
-        return Vec::new();
-    }
-    (0..values.len()).filter(|&row| is(&values[row])).collect()
 }
 
 /// Leaves out rows whose time would add a slot beyond `TYPED_SLOTS_MAX`.

@@ -16,7 +16,8 @@ use futures::stream::{BoxStream, Fuse};
 use futures::{StreamExt, TryStreamExt};
 use tokio::sync::Mutex;
 
-use super::per_line::{Check, Computed, PerLine, SeenLines, stored_check};
+use super::checks::{Check, stored_check};
+use super::per_line::{Computed, PerLine, SeenLines};
 use crate::engine::fallible::{self, Fallible};
 use crate::engine::{self, StreamPlan};
 use crate::table::FailedLines;

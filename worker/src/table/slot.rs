@@ -10,7 +10,7 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Date32Type, TimeUnit, TimestampMicrosecondType};
 use object_store::path::Path;
 
-use logmill_trino::iso8601::{civil_from_days, days_from_civil};
+use logmill_trino::civil::{civil_from_days, days_from_civil};
 
 const MICROSECONDS_PER_HOUR: i64 = 3_600_000_000;
 const HOURS_PER_DAY: i64 = 24;

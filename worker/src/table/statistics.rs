@@ -6,7 +6,7 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::statistics::Statistics;
 use serde_json::{Map, Value, json};
 
-use logmill_trino::iso8601::civil_from_days;
+use logmill_trino::civil::civil_from_days;
 
 const MICROSECONDS_PER_MILLISECOND: i64 = 1000;
 const MILLISECONDS_PER_DAY: i64 = 86_400_000;

@@ -36,10 +36,7 @@ pub enum GunzipError {
         reason: String,
     },
     /// The text is longer than the limit, for example because the file is a decompression bomb.
-    #[error(
-        "it expands to more than {limit} bytes (reached at byte {offset} of the file); \
-         raise --max-log-file-bytes if that is right"
-    )]
+    #[error("it expands to more than {limit} bytes (reached at byte {offset} of the file)")]
     TooLarge {
         /// Bytes of the file that had been consumed.
         offset: u64,
@@ -120,6 +117,10 @@ pub fn open<'a>(
 
 impl LogText<'_> {
     /// Reads until at least [`TEXT_BYTES`] are unread, or until the text ends.
+    ///
+    /// # Errors
+    ///
+    /// If the file can't be read, its gzip stream is damaged, or the text is longer than the limit.
     pub fn fill(&mut self) -> Result<(), GunzipError> {
         let kept = self
             .unread

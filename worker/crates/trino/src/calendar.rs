@@ -1,12 +1,139 @@
-//! `date_add` and `date_diff`: Joda-Time's calendar in UTC, proleptic Gregorian. Instants are milliseconds from
-//! 1970-01-01T00:00:00Z.
+//! `date_trunc`, `date_add` and `date_diff`: Joda-Time's calendar in UTC, proleptic Gregorian. Instants are milliseconds
+//! since 1970-01-01T00:00:00Z.
 
-use super::iso8601::{
-    DAY, HOUR, MINUTE, SECOND, Unit, civil_from_days, days_from_civil, days_in_month,
+use std::fmt;
+
+use super::civil::{
+    DAY, HOUR, MINUTE, SECOND, civil_from_days, days_from_civil, days_in_month, floor_to_monday,
 };
 
 /// Where February 29 starts in a leap year, and March 1 in another year, in milliseconds.
 const FEBRUARY_29: i64 = (31 + 28) * DAY;
+
+/// A unit that `date_trunc` truncates to, and that `date_add` and `date_diff` count in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// The instant itself: nothing is truncated.
+    Millisecond,
+    /// The start of the second.
+    Second,
+    /// The start of the minute.
+    Minute,
+    /// The start of the hour.
+    Hour,
+    /// 00:00 of the day.
+    Day,
+    /// 00:00 of the week's Monday.
+    Week,
+    /// 00:00 of the first day of the month.
+    Month,
+    /// 00:00 of January, April, July or October 1.
+    Quarter,
+    /// 00:00 of January 1.
+    Year,
+}
+
+/// A unit that `date_trunc` does not have for the type. `Display` gives Trino's message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitError {
+    /// In lowercase, as in Trino's message.
+    unit: String,
+    of: &'static str,
+}
+
+impl fmt::Display for UnitError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "'{}' is not a valid {} field",
+            self.unit, self.of
+        )
+    }
+}
+
+impl std::error::Error for UnitError {}
+
+impl Unit {
+    /// The unit with this name, ignoring case, for `date_trunc(unit, timestamp)`. A query contains the name once, so
+    /// parse it once.
+    ///
+    /// # Errors
+    /// For any other name, which fails the query in Trino too.
+    pub fn of_timestamp(name: &str) -> Result<Self, UnitError> {
+        let unit = name.to_lowercase();
+        Ok(match unit.as_str() {
+            "millisecond" => Self::Millisecond,
+            "second" => Self::Second,
+            "minute" => Self::Minute,
+            "hour" => Self::Hour,
+            "day" => Self::Day,
+            "week" => Self::Week,
+            "month" => Self::Month,
+            "quarter" => Self::Quarter,
+            "year" => Self::Year,
+            _ => {
+                return Err(UnitError {
+                    unit,
+                    of: "TIMESTAMP",
+                });
+            }
+        })
+    }
+
+    /// The unit with this name for `date_trunc(unit, date)`, where a day is the shortest unit.
+    ///
+    /// # Errors
+    /// As [`Unit::of_timestamp`], and for a unit shorter than a day.
+    pub fn of_date(name: &str) -> Result<Self, UnitError> {
+        match Self::of_timestamp(name) {
+            Ok(Self::Millisecond | Self::Second | Self::Minute | Self::Hour) | Err(_) => {
+                Err(UnitError {
+                    unit: name.to_lowercase(),
+                    of: "DATE",
+                })
+            }
+            unit => unit,
+        }
+    }
+
+    /// The start of the unit that contains the instant. Both are milliseconds since 1970-01-01T00:00:00Z, possibly
+    /// negative. Returns `i64::MIN` for a start that does not fit in an `i64` (year -292,275,055).
+    #[inline]
+    pub fn floor_millis(self, millis: i64) -> i64 {
+        let floor = |unit: i64| millis.div_euclid(unit).saturating_mul(unit);
+        match self {
+            Self::Millisecond => millis,
+            Self::Second => floor(SECOND),
+            Self::Minute => floor(MINUTE),
+            Self::Hour => floor(HOUR),
+            Self::Day => floor(DAY),
+            _ => self.floor_days(millis.div_euclid(DAY)).saturating_mul(DAY),
+        }
+    }
+
+    /// The first day of the unit that contains the day. Both are days since 1970-01-01. Every DATE is supported; days
+    /// beyond an `i64` of milliseconds may not be.
+    #[inline]
+    pub fn floor_days(self, days: i64) -> i64 {
+        let first_month: fn(i64) -> i64 = match self {
+            Self::Week => return floor_to_monday(days),
+            Self::Month => |month| month,
+            Self::Quarter => |month| month - (month - 1) % 3,
+            Self::Year => |_| 1,
+            _ => return days,
+        };
+        let (year, month, _) = civil_from_days(days);
+        days_from_civil(year, first_month(month), 1)
+    }
+}
+
+/// `date_trunc(unit, timestamp)` in UTC. Both instants are milliseconds since 1970-01-01T00:00:00Z.
+///
+/// # Errors
+/// For a unit that does not exist.
+pub fn date_trunc(unit: &str, millis: i64) -> Result<i64, UnitError> {
+    Ok(Unit::of_timestamp(unit)?.floor_millis(millis))
+}
 
 /// Adds `count` units. A day that the month doesn't have becomes its last day. Returns `None` if the result does not fit
 /// in an `i64`, or for more units than Trino accepts.

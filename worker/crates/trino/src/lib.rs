@@ -3,9 +3,11 @@
 
 pub mod uri;
 pub mod url;
+pub mod civil;
 pub mod iso8601;
 pub mod calendar;
 pub mod time_format;
+mod double_text;
 pub mod cast;
 
 /// The zeros of the decimal digits in Unicode's first plane, as Java 17 knows them. The other nine digits follow each
@@ -43,8 +45,8 @@ pub mod vectors {
     use std::borrow::Cow;
     use std::fmt::Display;
 
-    use super::iso8601::{self, Unit};
-    use super::{cast, uri::Uri, url};
+    use super::calendar::{self, Unit};
+    use super::{cast, iso8601, uri::Uri, url};
 
     /// The answer, `None` for a NULL, or the message of the error.
     type Answer = Result<Option<String>, String>;
@@ -132,7 +134,7 @@ pub mod vectors {
             "decode" => shown(url::decode(first)),
             "encode" => Ok(Some(url::encode(first))),
             "iso" => shown(iso8601::from_iso8601_timestamp(first)),
-            "date_trunc" => shown(iso8601::date_trunc(first, number())),
+            "date_trunc" => shown(calendar::date_trunc(first, number())),
             "date_trunc_date" => shown(Unit::of_date(first).map(|unit| unit.floor_days(number()))),
             "double" => shown(cast::varchar_to_double(first).map(|value| {
                 let value = if value.is_nan() { f64::NAN } else { value };
@@ -146,7 +148,7 @@ pub mod vectors {
             "date" => shown(cast::varchar_to_date(first)),
             "date_varchar" => Ok(Some(cast::date_to_varchar(number() as i32))),
             "dvarchar" => Ok(Some(cast::double_to_varchar(double()))),
-            "djava" => Ok(Some(cast::java_double(double()))),
+            "djava" => Ok(Some(super::double_text::java_double(double()))),
             "dbigint" => shown(cast::double_to_bigint(double())),
             "dinteger" => shown(cast::double_to_integer(double())),
             "dsmallint" => shown(cast::double_to_smallint(double())),
@@ -210,9 +212,9 @@ pub mod vectors {
 
 #[cfg(test)]
 mod tests {
-    use super::iso8601::{
-        Timestamps, Unit, civil_from_days, days_from_civil, days_in_month, from_iso8601_timestamp,
-    };
+    use super::calendar::Unit;
+    use super::civil::{civil_from_days, days_from_civil, days_in_month};
+    use super::iso8601::{Timestamps, from_iso8601_timestamp};
     use super::uri::{Queries, Uri};
     use super::url::Parameter;
     use super::{cast, url, vectors};

@@ -1,7 +1,7 @@
 //! Time patterns in English and UTC: those of `date_format`, which are MySQL's, and of `format_datetime`, which are
 //! Joda-Time's.
 
-use super::iso8601::{DAY, HOUR, MINUTE, SECOND, civil_from_days, days_from_civil};
+use super::civil::{DAY, HOUR, MINUTE, SECOND, civil_from_days, days_from_civil};
 
 const MONTHS: [&str; 12] = [
     "January",

@@ -17,7 +17,7 @@ use datafusion::logical_expr::{
     Volatility,
 };
 
-use crate::engine::types::sql;
+use crate::engine::sql_text::sql;
 use logmill_trino::cast as trino;
 
 /// Replaces a cast that Arrow does differently from Trino with a [`Cast`]; leaves other expressions as they are.

@@ -8,7 +8,7 @@ use datafusion::common::{DFSchema, Result, plan_err};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
 
 use super::stand_in::StandIn;
-use crate::engine::types::sql;
+use crate::engine::sql_text::sql;
 
 /// Name of the placeholder call for the division until it is planned. Only a quoted identifier could spell it.
 pub(crate) const EXACT_DIVISION: &str = "exact division";

@@ -7,23 +7,20 @@ use std::mem::size_of_val;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, ArrowPrimitiveType, AsArray};
-use arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type};
+use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
-use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::utils::AggregateOrderSensitivity;
-use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, SetMonotonicity,
-    Signature, StatisticsArgs,
-};
+use datafusion::logical_expr::function::AccumulatorArgs;
+use datafusion::logical_expr::{Accumulator, AggregateUDF, GroupsAccumulator};
 use datafusion_functions_aggregate_common::aggregate::groups_accumulator::prim_op::PrimitiveGroupsAccumulator;
+
+use super::adapted::{Accumulators, adapted};
 
 pub(super) fn min_max_udafs() -> [Arc<AggregateUDF>; 2] {
     [
-        (min_udaf(), Extreme::Least),
-        (max_udaf(), Extreme::Greatest),
+        adapted(min_udaf(), Extreme::Least),
+        adapted(max_udaf(), Extreme::Greatest),
     ]
-    .map(|(usual, extreme)| Arc::new(AggregateUDF::new_from_impl(MinMax { usual, extreme })))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,79 +29,21 @@ enum Extreme {
     Greatest,
 }
 
-/// `min` and `max`. Types other than floating-point numbers use DataFusion's implementation.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct MinMax {
-    usual: Arc<AggregateUDF>,
-    extreme: Extreme,
-}
-
-impl AggregateUDFImpl for MinMax {
-    fn name(&self) -> &str {
-        self.usual.name()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.usual.signature()
-    }
-
-    fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
-        self.usual.coerce_types(arguments)
-    }
-
-    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
-        self.usual.return_type(arguments)
-    }
-
-    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        self.usual.inner().state_fields(args)
-    }
-
-    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+impl Accumulators for Extreme {
+    fn one(&self, args: &AccumulatorArgs) -> Option<Box<dyn Accumulator>> {
         match args.return_field.data_type() {
-            DataType::Float32 => Ok(Box::new(One::<Float32Type>::new(self.extreme))),
-            DataType::Float64 => Ok(Box::new(One::<Float64Type>::new(self.extreme))),
-            _ => self.usual.accumulator(args),
+            DataType::Float32 => Some(Box::new(One::<Float32Type>::new(*self))),
+            DataType::Float64 => Some(Box::new(One::<Float64Type>::new(*self))),
+            _ => None,
         }
     }
 
-    fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
-        self.usual.groups_accumulator_supported(args)
-    }
-
-    fn create_groups_accumulator(
-        &self,
-        args: AccumulatorArgs,
-    ) -> Result<Box<dyn GroupsAccumulator>> {
+    fn groups(&self, args: &AccumulatorArgs) -> Option<Box<dyn GroupsAccumulator>> {
         match args.return_field.data_type() {
-            DataType::Float32 => Ok(groups::<Float32Type>(self.extreme)),
-            DataType::Float64 => Ok(groups::<Float64Type>(self.extreme)),
-            _ => self.usual.create_groups_accumulator(args),
+            DataType::Float32 => Some(groups::<Float32Type>(*self)),
+            DataType::Float64 => Some(groups::<Float64Type>(*self)),
+            _ => None,
         }
-    }
-
-    fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        self.usual.create_sliding_accumulator(args)
-    }
-
-    fn is_descending(&self) -> Option<bool> {
-        self.usual.is_descending()
-    }
-
-    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
-        self.usual.order_sensitivity()
-    }
-
-    fn reverse_expr(&self) -> ReversedUDAF {
-        ReversedUDAF::Identical
-    }
-
-    fn value_from_stats(&self, statistics: &StatisticsArgs) -> Option<ScalarValue> {
-        self.usual.value_from_stats(statistics)
-    }
-
-    fn set_monotonicity(&self, data_type: &DataType) -> SetMonotonicity {
-        self.usual.inner().set_monotonicity(data_type)
     }
 }
 

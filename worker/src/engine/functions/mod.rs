@@ -17,7 +17,8 @@ use datafusion::logical_expr::{
 
 mod url;
 pub(crate) mod time;
-pub(crate) mod text;
+mod text;
+pub(crate) mod regexp;
 pub(crate) mod number;
 pub(crate) mod cast;
 mod extremes;
@@ -28,9 +29,11 @@ mod stand_in;
 pub(crate) mod named_cast;
 pub(crate) mod exact;
 pub(crate) mod arithmetic;
+mod adapted;
 mod sum;
 mod min_max;
 mod sketches;
+mod sketch_groups;
 
 /// Scalar functions that DataFusion lacks or computes differently from Trino.
 pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
@@ -38,6 +41,7 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
         url::functions(),
         time::functions(),
         text::functions(),
+        regexp::functions(),
         number::functions(),
         sketches::scalar_functions(),
     ];

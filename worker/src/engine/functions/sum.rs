@@ -1,82 +1,41 @@
 //! `sum` as in Trino: a sum of bigints that exceeds a bigint is an error. DataFusion's `sum` wraps around.
+//!
+//! Queries need this. A rollup sums bigints as decimals (`rollup/states.rs`), and bigint sums only merge its counts.
 
 use std::mem::size_of_val;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray};
-use arrow::datatypes::{DataType, FieldRef, Int64Type};
+use arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::functions_aggregate::sum;
-use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::utils::AggregateOrderSensitivity;
-use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, Signature,
-};
+use datafusion::logical_expr::function::AccumulatorArgs;
+use datafusion::logical_expr::{Accumulator, AggregateUDF, EmitTo, GroupsAccumulator};
 use datafusion_functions_aggregate_common::aggregate::groups_accumulator::prim_op::PrimitiveGroupsAccumulator;
 
+use super::adapted::{Accumulators, adapted};
+
 pub(super) fn sum_udaf() -> Arc<AggregateUDF> {
-    Arc::new(AggregateUDF::new_from_impl(Sum::default()))
+    adapted(sum::sum_udaf(), CheckedBigints)
 }
 
-/// `sum`. Types other than bigint use DataFusion's implementation.
-#[derive(Debug, Default, PartialEq, Eq, Hash)]
-struct Sum {
-    wrapping: sum::Sum,
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct CheckedBigints;
+
+impl CheckedBigints {
+    fn is_checked(args: &AccumulatorArgs) -> bool {
+        args.return_field.data_type() == &DataType::Int64 && !args.is_distinct
+    }
 }
 
-fn is_checked(args: &AccumulatorArgs) -> bool {
-    args.return_field.data_type() == &DataType::Int64 && !args.is_distinct
-}
-
-impl AggregateUDFImpl for Sum {
-    fn name(&self) -> &str {
-        self.wrapping.name()
+impl Accumulators for CheckedBigints {
+    fn one(&self, args: &AccumulatorArgs) -> Option<Box<dyn Accumulator>> {
+        Self::is_checked(args).then(|| Box::new(BigintSum::new(args.name)) as _)
     }
 
-    fn signature(&self) -> &Signature {
-        self.wrapping.signature()
-    }
-
-    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
-        self.wrapping.return_type(arguments)
-    }
-
-    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        self.wrapping.state_fields(args)
-    }
-
-    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        match is_checked(&args) {
-            true => Ok(Box::new(BigintSum::new(args.name))),
-            false => self.wrapping.accumulator(args),
-        }
-    }
-
-    fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
-        self.wrapping.groups_accumulator_supported(args)
-    }
-
-    fn create_groups_accumulator(
-        &self,
-        args: AccumulatorArgs,
-    ) -> Result<Box<dyn GroupsAccumulator>> {
-        match is_checked(&args) {
-            true => Ok(Box::new(bigint_sums(args.name))),
-            false => self.wrapping.create_groups_accumulator(args),
-        }
-    }
-
-    fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        self.wrapping.create_sliding_accumulator(args)
-    }
-
-    fn reverse_expr(&self) -> ReversedUDAF {
-        self.wrapping.reverse_expr()
-    }
-
-    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
-        self.wrapping.order_sensitivity()
+    fn groups(&self, args: &AccumulatorArgs) -> Option<Box<dyn GroupsAccumulator>> {
+        Self::is_checked(args).then(|| Box::new(bigint_sums(args.name)) as _)
     }
 }
 

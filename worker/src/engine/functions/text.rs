@@ -1,17 +1,12 @@
 //! Trino's functions of text. Positions count characters, from 1.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringViewBuilder};
 use arrow::datatypes::DataType::{Int64, Utf8View};
 use arrow::datatypes::Int64Type;
-use datafusion::common::tree_node::Transformed;
-use datafusion::common::{Result, exec_datafusion_err, exec_err, plan_err};
-use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::{Expr, ScalarUDF};
-use regex::Regex;
+use datafusion::common::{Result, exec_err};
+use datafusion::logical_expr::ScalarUDF;
 
 use super::{Scalar, map_text, returns_bigint, returns_boolean, returns_text, text_values};
 
@@ -75,24 +70,6 @@ pub(super) fn functions() -> Vec<Scalar> {
         ),
         substr_function(),
         strpos_function(),
-        Scalar::new(
-            "regexp_like",
-            vec![Utf8View, Utf8View],
-            returns_boolean,
-            regexp_like,
-        ),
-        Scalar::overloaded(
-            "regexp_extract",
-            vec![vec![Utf8View, Utf8View], vec![Utf8View, Utf8View, Int64]],
-            returns_text,
-            regexp_extract,
-        ),
-        Scalar::overloaded(
-            "regexp_replace",
-            vec![vec![Utf8View, Utf8View], vec![Utf8View, Utf8View, Utf8View]],
-            returns_text,
-            regexp_replace,
-        ),
     ]
 }
 
@@ -176,7 +153,7 @@ fn is_space(character: char) -> bool {
 }
 
 /// The replacement that `replace` and `regexp_replace` use in a row. It is empty if the call does not give one.
-fn replacement(args: &[ArrayRef], row: usize) -> Result<Option<&str>> {
+pub(super) fn replacement(args: &[ArrayRef], row: usize) -> Result<Option<&str>> {
     let Some(replacements) = args.get(2) else {
         return Ok(Some(""));
     };
@@ -216,7 +193,7 @@ fn replaced(text: &str, search: &str, replacement: &str) -> Result<String> {
 const LONGEST_GROWN_BYTES: usize = 64 * 1024;
 
 /// Fails if a text became too long.
-fn check_grown(text: &str, bytes: usize) -> Result<()> {
+pub(super) fn check_grown(text: &str, bytes: usize) -> Result<()> {
     match bytes > LONGEST_GROWN_BYTES.max(text.len()) {
         true => {
             exec_err!("a replacement would make a text longer than {LONGEST_GROWN_BYTES} bytes")
@@ -335,254 +312,6 @@ fn substring(text: &str, start: i64, length: i64) -> &str {
     &rest[..offset_of(rest, length as u64)]
 }
 
-/// Number of regular expressions kept for later rows and batches, as compiling them is expensive.
-const KEPT_REGEXES: usize = 16;
-
-thread_local! {
-    /// The regular expressions used last, most recent first; if one can't be compiled, the reason. A rollup's patterns
-    /// are nearly always literals. If they come from requests instead, different patterns alternate, and rows are computed
-    /// again when another row of their batch fails.
-    static REGEXES: RefCell<VecDeque<(String, Result<Regex, String>)>> = const { RefCell::new(VecDeque::new()) };
-}
-
-fn with_regex<T>(pattern: &str, apply: impl FnOnce(&Regex) -> T) -> Result<T> {
-    REGEXES.with_borrow_mut(|kept| {
-        let is_it = |(other, _): &(String, _)| other == pattern;
-        if !kept.front().is_some_and(is_it) {
-            let entry = match kept.iter().position(is_it) {
-                Some(at) => kept.remove(at),
-                None => None,
-            };
-            let entry = entry.unwrap_or_else(|| {
-                let compiled = compile(pattern).map_err(|error| error.message().into_owned());
-                (pattern.to_owned(), compiled)
-            });
-            kept.push_front(entry);
-            kept.truncate(KEPT_REGEXES);
-        }
-        match kept.front() {
-            Some((_, Ok(regex))) => Ok(apply(regex)),
-            Some((_, Err(why))) => exec_err!("{why}"),
-            None => exec_err!("no regular expression"),
-        }
-    })
-}
-
-/// Refuses a call with a literal pattern that can't be compiled; leaves other expressions as they are.
-pub(crate) fn check_pattern(expr: Expr) -> Result<Transformed<Expr>> {
-    if let Expr::ScalarFunction(ScalarFunction { func, args }) = &expr
-        && func.name().starts_with("regexp_")
-        && let Some(Expr::Literal(pattern, _)) = args.get(1)
-        && let Some(Some(pattern)) = pattern.try_as_str()
-        && let Err(error) = compile(pattern)
-    {
-        return plan_err!("{}", error.message());
-    }
-    Ok(Transformed::no(expr))
-}
-
-/// Translates a pattern for this engine. In Trino the classes `\w`, `\d` and `\s` are ASCII and those in `[[:…:]]` are
-/// Unicode; here it is the other way round.
-fn translated(pattern: &str) -> String {
-    let mut text = String::with_capacity(pattern.len());
-    let mut rest = pattern;
-    let mut depth = 0;
-    while let Some(character) = rest.chars().next() {
-        if let Some(name) = rest.strip_prefix("[:").filter(|_| depth > 0) {
-            let class = POSIX_CLASSES.iter().find(|(posix, _)| {
-                name.starts_with(posix) && name[posix.len()..].starts_with(":]")
-            });
-            if let Some((posix, unicode)) = class {
-                text.push_str(unicode);
-                rest = &name[posix.len() + 2..];
-                continue;
-            }
-        }
-        rest = &rest[character.len_utf8()..];
-        match character {
-            '\\' => {
-                let Some(escaped) = rest.chars().next() else {
-                    text.push(character);
-                    break;
-                };
-                rest = &rest[escaped.len_utf8()..];
-                match (escaped, depth > 0) {
-                    ('w', true) => text.push_str("0-9A-Za-z_"),
-                    ('d', true) => text.push_str("0-9"),
-                    ('s', true) => text.push_str(r"\t-\r "),
-                    ('w', false) => text.push_str("[0-9A-Za-z_]"),
-                    ('d', false) => text.push_str("[0-9]"),
-                    ('s', false) => text.push_str(r"[\t-\r ]"),
-                    ('W', _) => text.push_str("[^0-9A-Za-z_]"),
-                    ('D', _) => text.push_str("[^0-9]"),
-                    ('S', _) => text.push_str(r"[^\t-\r ]"),
-                    _ => text.extend([character, escaped]),
-                }
-                continue;
-            }
-            '[' => depth += 1,
-            ']' if depth > 0 => depth -= 1,
-            _ => {}
-        }
-        text.push(character);
-    }
-    text
-}
-
-const POSIX_CLASSES: [(&str, &str); 7] = [
-    ("alpha", r"\p{Alphabetic}"),
-    ("digit", r"\p{Nd}"),
-    ("alnum", r"\p{Alphabetic}\p{Nd}"),
-    ("upper", r"\p{Uppercase}"),
-    ("lower", r"\p{Lowercase}"),
-    ("space", r"\p{White_Space}"),
-    ("punct", r"\p{P}"),
-];
-
-fn compile(pattern: &str) -> Result<Regex> {
-    Regex::new(&translated(pattern)).map_err(|error| {
-        exec_datafusion_err!(
-            "the regular expression '{pattern}' is not supported: {error} \
-             (look-around and back-references are not)"
-        )
-    })
-}
-
-fn regexp_like(args: &[ArrayRef]) -> Result<ArrayRef> {
-    let mut answers = Vec::with_capacity(args[0].len());
-    for (text, pattern) in text_values(&args[0])?.iter().zip(text_values(&args[1])?) {
-        answers.push(match (text, pattern) {
-            (Some(text), Some(pattern)) => Some(with_regex(pattern, |regex| regex.is_match(text))?),
-            _ => None,
-        });
-    }
-    Ok(Arc::new(BooleanArray::from(answers)))
-}
-
-fn regexp_extract(args: &[ArrayRef]) -> Result<ArrayRef> {
-    let mut values = StringViewBuilder::new();
-    let groups = args.get(2).map(|groups| groups.as_primitive::<Int64Type>());
-    for (row, (text, pattern)) in text_values(&args[0])?
-        .iter()
-        .zip(text_values(&args[1])?)
-        .enumerate()
-    {
-        let group = match groups {
-            Some(groups) => groups.is_valid(row).then(|| groups.value(row)),
-            None => Some(0),
-        };
-        let (Some(text), Some(pattern), Some(group)) = (text, pattern, group) else {
-            values.append_null();
-            continue;
-        };
-        let found = with_regex(pattern, |regex| {
-            let Some(group) = usize::try_from(group)
-                .ok()
-                .filter(|group| *group < regex.captures_len())
-            else {
-                return exec_err!(
-                    "Pattern has {} groups. Cannot access group {group}",
-                    regex.captures_len() - 1
-                );
-            };
-            Ok(if group == 0 {
-                regex.find(text)
-            } else {
-                regex
-                    .captures(text)
-                    .and_then(|captures| captures.get(group))
-            }
-            .map(|found| found.as_str()))
-        })??;
-        values.append_option(found);
-    }
-    Ok(Arc::new(values.finish()))
-}
-
-fn regexp_replace(args: &[ArrayRef]) -> Result<ArrayRef> {
-    let mut values = StringViewBuilder::new();
-    for (row, (text, pattern)) in text_values(&args[0])?
-        .iter()
-        .zip(text_values(&args[1])?)
-        .enumerate()
-    {
-        let replacement = replacement(args, row)?;
-        let (Some(text), Some(pattern), Some(replacement)) = (text, pattern, replacement) else {
-            values.append_null();
-            continue;
-        };
-        let replacement = replacement_parts(replacement)?;
-        let replaced = with_regex(pattern, |regex| {
-            if let Some(Replacement::Group(group)) = replacement.iter().find(
-                |part| matches!(part, Replacement::Group(group) if *group >= regex.captures_len()),
-            ) {
-                return exec_err!("Illegal replacement sequence: unknown group {group}");
-            }
-            let mut replaced = String::with_capacity(text.len());
-            let mut rest = 0;
-            for captures in regex.captures_iter(text) {
-                let whole = captures.get_match();
-                replaced.push_str(&text[rest..whole.start()]);
-                rest = whole.end();
-                for part in &replacement {
-                    match part {
-                        Replacement::Text(text) => replaced.push_str(text),
-                        Replacement::Group(group) => {
-                            replaced
-                                .push_str(captures.get(*group).map_or("", |found| found.as_str()));
-                        }
-                    }
-                }
-                check_grown(text, replaced.len())?;
-            }
-            replaced.push_str(&text[rest..]);
-            check_grown(text, replaced.len())?;
-            Ok(replaced)
-        })??;
-        values.append_value(replaced);
-    }
-    Ok(Arc::new(values.finish()))
-}
-
-/// A part of a replacement text.
-#[derive(Debug, PartialEq)]
-enum Replacement {
-    Text(String),
-    Group(usize),
-}
-
-/// `$1` inserts a group, and `\\` escapes the next character.
-fn replacement_parts(replacement: &str) -> Result<Vec<Replacement>> {
-    let mut parts = Vec::new();
-    let mut text = String::new();
-    let mut characters = replacement.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '\\' => match characters.next() {
-                Some(escaped) => text.push(escaped),
-                None => return exec_err!("Illegal replacement sequence: {replacement}"),
-            },
-            '$' => {
-                let Some(digit) = characters.next().and_then(|digit| digit.to_digit(10)) else {
-                    return exec_err!(
-                        "the replacement '{replacement}' is not supported: a $ must stand before the number of a group"
-                    );
-                };
-                if characters.peek().is_some_and(char::is_ascii_digit) {
-                    return exec_err!(
-                        "the replacement '{replacement}' is not supported: groups up to 9 are"
-                    );
-                }
-                parts.push(Replacement::Text(std::mem::take(&mut text)));
-                parts.push(Replacement::Group(digit as usize));
-            }
-            _ => text.push(character),
-        }
-    }
-    parts.push(Replacement::Text(text));
-    Ok(parts)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -614,23 +343,12 @@ mod tests {
     }
 
     #[test]
-    fn classes_are_of_ascii_and_posix_classes_of_unicode() {
-        assert_eq!(
-            translated(r"\w+[^\s\d]\\w\p{L}"),
-            r"[0-9A-Za-z_]+[^\t-\r 0-9]\\w\p{L}"
-        );
-        assert!(!compile(r"^\w+$").unwrap().is_match("naïve"));
-        assert!(compile(r"^[\W]$").unwrap().is_match("ï"));
-        assert!(compile("^[[:alpha:]]+$").unwrap().is_match("日本"));
-    }
-
-    #[test]
     fn texts_grow_within_bounds() {
         let column =
             |text: &str| -> ArrayRef { Arc::new(arrow::array::StringViewArray::from(vec![text])) };
         let made = |made: Result<ArrayRef>| made.map(|made| made.as_string_view().value(0).len());
         let long = "a".repeat(LONGEST_GROWN_BYTES);
-        for function in [replace, regexp_replace] {
+        for function in [replace, crate::engine::functions::regexp::regexp_replace] {
             let call = |text: &str, search: &str, replacement: &str| {
                 made(function(&[
                     column(text),
@@ -660,36 +378,6 @@ mod tests {
         };
         assert_eq!(pad(LONGEST_PADDED).unwrap(), 8192);
         assert!(pad(LONGEST_PADDED + 1).is_err());
-    }
-
-    #[test]
-    fn kept_regular_expressions_are_told_apart() {
-        for round in 0..3 {
-            for number in 0..2 * KEPT_REGEXES {
-                let matches = with_regex(&format!("^{number}$"), |regex| {
-                    [number, number + 1].map(|text| regex.is_match(&text.to_string()))
-                });
-                assert_eq!(matches.unwrap(), [true, false], "{round}");
-                let error = with_regex(&format!("({number}"), |_| ()).unwrap_err();
-                assert!(
-                    error
-                        .message()
-                        .contains(&format!("'({number}' is not supported"))
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn replacements_name_groups() {
-        let parts = replacement_parts(r"a$1\$").unwrap();
-        let expected = [
-            Replacement::Text("a".to_owned()),
-            Replacement::Group(1),
-            Replacement::Text("$".to_owned()),
-        ];
-        assert_eq!(parts, expected);
-        assert!(replacement_parts("$x").is_err());
     }
 
     #[test]

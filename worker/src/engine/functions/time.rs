@@ -16,9 +16,9 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use super::{
     Scalar, map_text, returns_bigint, returns_text, returns_timestamp, text_values, timestamp_type,
 };
-use logmill_trino::calendar;
-use logmill_trino::iso8601::{self, Unit, UnitError};
+use logmill_trino::calendar::{self, Unit, UnitError};
 use logmill_trino::time_format::TimeFormat;
+use logmill_trino::{civil, iso8601};
 
 const MILLISECONDS_PER_DAY: i64 = 86_400_000;
 
@@ -106,20 +106,20 @@ pub(super) fn functions() -> Vec<Scalar> {
         .with_alias("dow"),
         part("day_of_year", |args| {
             civil(args, |date, day| {
-                day - iso8601::days_from_civil(date.year, 1, 1) + 1
+                day - civil::days_from_civil(date.year, 1, 1) + 1
             })
         })
         .with_alias("doy"),
         part("week", |args| {
             civil(args, |_, day| {
                 let thursday = thursday_of(day);
-                let (year, ..) = iso8601::civil_from_days(thursday);
-                (thursday - iso8601::days_from_civil(year, 1, 1)) / 7 + 1
+                let (year, ..) = civil::civil_from_days(thursday);
+                (thursday - civil::days_from_civil(year, 1, 1)) / 7 + 1
             })
         })
         .with_alias("week_of_year"),
         part("year_of_week", |args| {
-            civil(args, |_, day| iso8601::civil_from_days(thursday_of(day)).0)
+            civil(args, |_, day| civil::civil_from_days(thursday_of(day)).0)
         })
         .with_alias("yow"),
         part("hour", |args| clock(args, |of_day| of_day / 3_600_000)),
@@ -374,7 +374,7 @@ fn civil(args: &[ArrayRef], part: fn(Civil, i64) -> i64) -> Result<ArrayRef> {
     let days: &Date32Array = days.as_primitive::<Date32Type>();
     let parts: Int64Array = days.unary(|day| {
         let day = i64::from(day);
-        let (year, month, of_month) = iso8601::civil_from_days(day);
+        let (year, month, of_month) = civil::civil_from_days(day);
         let date = Civil {
             year,
             month,

@@ -1,0 +1,124 @@
+//! Expressions as SQL text, for error messages.
+
+use arrow::datatypes::DataType;
+use datafusion::logical_expr::expr::{Case, Cast, ScalarFunction, TryCast};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
+
+use super::functions::cast::trino_name;
+use super::functions::exact::EXACT_DIVISION;
+use super::functions::in_order::{ALL_OF, ANY_OF};
+use super::functions::named_cast::NAMED_CAST;
+
+fn is_comparison(op: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
+    matches!(
+        op,
+        Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom
+    )
+}
+
+fn list(exprs: &[Expr]) -> String {
+    exprs.iter().map(sql).collect::<Vec<_>>().join(", ")
+}
+
+/// The expression as SQL, as a user may have written it.
+pub(crate) fn sql(expr: &Expr) -> String {
+    let not = |negated: bool| if negated { "NOT " } else { "" };
+    match expr {
+        Expr::Column(column) => column.name.clone(),
+        Expr::Alias(alias) => sql(&alias.expr),
+        Expr::Literal(literal, _) => match literal.try_as_str() {
+            Some(Some(text)) => format!("'{}'", text.replace('\'', "''")),
+            _ => literal.to_string(),
+        },
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let side = |side: &Expr| match side {
+                Expr::BinaryExpr(inner)
+                    if inner.op.precedence() <= op.precedence()
+                        || (is_comparison(inner.op) && is_comparison(*op)) =>
+                {
+                    format!("({})", sql(side))
+                }
+                side => sql(side),
+            };
+            format!("{} {op} {}", side(left), side(right))
+        }
+        Expr::Between(between) => format!(
+            "{} {}BETWEEN {} AND {}",
+            sql(&between.expr),
+            not(between.negated),
+            sql(&between.low),
+            sql(&between.high)
+        ),
+        Expr::InList(in_list) => format!(
+            "{} {}IN ({})",
+            sql(&in_list.expr),
+            not(in_list.negated),
+            list(&in_list.list)
+        ),
+        Expr::Like(like) => format!(
+            "{} {}LIKE {}",
+            sql(&like.expr),
+            not(like.negated),
+            sql(&like.pattern)
+        ),
+        Expr::Not(inner) => format!("NOT {}", sql(inner)),
+        Expr::IsNull(inner) => format!("{} IS NULL", sql(inner)),
+        Expr::IsNotNull(inner) => format!("{} IS NOT NULL", sql(inner)),
+        Expr::Negative(inner) => format!("-{}", sql(inner)),
+        Expr::Cast(Cast { expr, field }) => match (&**expr, field.data_type()) {
+            (Expr::Literal(..), DataType::Date32) => format!("DATE {}", sql(expr)),
+            (Expr::Literal(..), DataType::Timestamp(..)) => format!("TIMESTAMP {}", sql(expr)),
+            (_, to) => format!("cast({} AS {})", sql(expr), trino_name(to)),
+        },
+        Expr::TryCast(TryCast { expr, field }) => {
+            format!(
+                "try_cast({} AS {})",
+                sql(expr),
+                trino_name(field.data_type())
+            )
+        }
+        Expr::Case(case) => case_sql(case),
+        Expr::ScalarFunction(call) => call_sql(call),
+        Expr::AggregateFunction(call) => {
+            format!("{}({})", call.func.name(), list(&call.params.args))
+        }
+        other => other.human_display().to_string(),
+    }
+}
+
+fn case_sql(case: &Case) -> String {
+    let operand = case
+        .expr
+        .as_ref()
+        .map(|operand| format!(" {}", sql(operand)));
+    let branches: String = case
+        .when_then_expr
+        .iter()
+        .map(|(when, then)| format!(" WHEN {} THEN {}", sql(when), sql(then)))
+        .collect();
+    let otherwise = case
+        .else_expr
+        .as_ref()
+        .map(|value| format!(" ELSE {}", sql(value)));
+    format!(
+        "CASE{}{branches}{} END",
+        operand.unwrap_or_default(),
+        otherwise.unwrap_or_default()
+    )
+}
+
+fn call_sql(call: &ScalarFunction) -> String {
+    match (call.name(), call.args.as_slice()) {
+        (NAMED_CAST, [cast, _]) => sql(cast),
+        (EXACT_DIVISION, [left, right, op]) => {
+            format!("{} {} {}", sql(left), sql(op).replace('\'', ""), sql(right))
+        }
+        (name @ (ALL_OF | ANY_OF), args) => {
+            let operator = if name == ALL_OF { " AND " } else { " OR " };
+            let conditions: Vec<String> = args.iter().map(sql).collect();
+            format!("({})", conditions.join(operator))
+        }
+        (name, args) => format!("{name}({})", list(args)),
+    }
+}

@@ -1,0 +1,109 @@
+//! The arguments of function calls.
+
+use arrow::datatypes::DataType;
+use datafusion::common::{Result, plan_err};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{Expr, ExprSchemable, TypeSignature};
+
+use super::{Check, Kind, kind_of};
+use crate::engine::functions::cast::trino_name;
+use crate::engine::functions::in_order::{ALL_OF, ANY_OF};
+use crate::engine::sql_text::sql;
+
+impl Check<'_> {
+    pub(super) fn check_call(&self, whole: &Expr, call: &ScalarFunction) -> Result<()> {
+        match call.name() {
+            "coalesce" | "greatest" | "least" => {
+                return self.check_alike(whole, &mut call.args.iter());
+            }
+            ALL_OF | ANY_OF => {
+                return call
+                    .args
+                    .iter()
+                    .try_for_each(|condition| self.check_condition(condition));
+            }
+            "nullif" => {
+                return match call.args.as_slice() {
+                    [left, right] => self.check_compared(whole, left, right, None),
+                    _ => Ok(()),
+                };
+            }
+            _ => {}
+        }
+        let signature = &call.func.signature().type_signature;
+        self.check_arguments(whole, call.name(), signature, &call.args)?;
+        // Athena's `round` takes an integer, and does not accept a bigint.
+        match call.args.as_slice() {
+            [_, digits] if call.name() == "round" && !self.is_integer(digits)? => plan_err!(
+                "{}: the digits are {}, and Athena takes an integer: write cast({} AS integer)",
+                sql(whole),
+                self.type_name(digits)?,
+                sql(digits)
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks a call of a function that takes exact types. DataFusion checks the number of arguments.
+    fn check_arguments(
+        &self,
+        whole: &Expr,
+        name: &str,
+        signature: &TypeSignature,
+        args: &[Expr],
+    ) -> Result<()> {
+        let overloads: Vec<&[DataType]> = match signature {
+            TypeSignature::Exact(parameters) => vec![parameters],
+            TypeSignature::OneOf(overloads) => overloads
+                .iter()
+                .filter_map(|overload| match overload {
+                    TypeSignature::Exact(parameters) => Some(parameters.as_slice()),
+                    _ => None,
+                })
+                .collect(),
+            _ => return Ok(()),
+        };
+        let mut wrong = None;
+        for parameters in overloads
+            .iter()
+            .filter(|parameters| parameters.len() == args.len())
+        {
+            let mut misfit = None;
+            for (parameter, arg) in parameters.iter().zip(args) {
+                if !fits(parameter, &arg.get_type(self.schema)?) {
+                    misfit = Some((parameter, arg));
+                    break;
+                }
+            }
+            match misfit {
+                None => return Ok(()),
+                Some(misfit) => wrong = Some(misfit),
+            }
+        }
+        let Some((parameter, arg)) = wrong else {
+            return Ok(());
+        };
+        let (to, arg_sql) = (trino_name(parameter), sql(arg));
+        let advice = match (kind_of(parameter), self.kind(arg)?) {
+            (Kind::Text, _) => format!("write cast({arg_sql} AS varchar)"),
+            (Kind::Time, Kind::Text) => format!("write from_iso8601_timestamp({arg_sql})"),
+            (_, Kind::Text) => format!("write try_cast({arg_sql} AS {to})"),
+            _ => format!("cast it to {to}"),
+        };
+        plan_err!(
+            "{}: {name} takes {to} where {arg_sql} is {}: {advice}",
+            sql(whole),
+            self.type_name(arg)?
+        )
+    }
+}
+
+/// Whether Athena accepts a value of the argument type for the parameter without a cast.
+fn fits(parameter: &DataType, argument: &DataType) -> bool {
+    match (kind_of(parameter), kind_of(argument)) {
+        (_, Kind::Unknown) => true,
+        (Kind::Number, Kind::Number) => !parameter.is_integer() || argument.is_integer(),
+        (Kind::Time, Kind::Time) => parameter != &DataType::Date32 || argument == &DataType::Date32,
+        (parameter, argument) => parameter == argument,
+    }
+}

@@ -1,0 +1,205 @@
+use crate::rollup::Rollup;
+
+async fn loaded(expression: &str) -> Result<Rollup, String> {
+    let sql = format!("SELECT {expression} AS x FROM alb_access_logs");
+    Rollup::from_sql("t", &sql).await
+}
+
+const TIME: &str = "from_iso8601_timestamp(time)";
+
+#[tokio::test]
+async fn what_athena_refuses_for_its_types_is_refused_with_what_to_write() {
+    let cases = [
+        (
+            "target_status_code >= 500",
+            "target_status_code >= 500 compares varchar with integer, which Athena refuses: \
+          write try_cast(target_status_code AS integer) >= 500",
+        ),
+        (
+            "target_status_code = 200",
+            "write try_cast(target_status_code AS integer) = 200",
+        ),
+        (
+            "500 <= target_status_code",
+            "write 500 <= try_cast(target_status_code AS integer)",
+        ),
+        (
+            "target_status_code = 3000000000",
+            "try_cast(target_status_code AS bigint)",
+        ),
+        (
+            "target_status_code = 1e0",
+            "try_cast(target_status_code AS double)",
+        ),
+        (
+            "elb_status_code = '200'",
+            "compares integer with varchar, which Athena refuses: write elb_status_code = 200",
+        ),
+        (
+            "elb_status_code <> 'x'",
+            "cast one to the type of the other",
+        ),
+        (
+            "elb_status_code IS DISTINCT FROM '200'",
+            "compares integer with varchar",
+        ),
+        (
+            "elb_status_code IN (200, '404')",
+            "write 404 in place of '404'",
+        ),
+        (
+            "target_status_code NOT IN ('200', 404)",
+            "write try_cast(target_status_code AS integer) in place of target_status_code",
+        ),
+        (
+            "target_status_code BETWEEN 200 AND 299",
+            "compares varchar with integer",
+        ),
+        ("sent_bytes BETWEEN 1 AND '2'", "write 2 in place of '2'"),
+        (
+            "nullif(target_status_code, 0)",
+            "compares varchar with integer",
+        ),
+        (
+            "CASE target_status_code WHEN 200 THEN 1 END",
+            "compares varchar with integer",
+        ),
+        (
+            "CASE WHEN sent_bytes > 0 THEN 'x' ELSE 0 END",
+            "is varchar or integer",
+        ),
+        (
+            "if(sent_bytes > 0, sent_bytes, '-')",
+            "is bigint or varchar",
+        ),
+        ("coalesce(target_port, '-')", "is integer or varchar"),
+        ("coalesce(NULL, type, 0)", "is varchar or integer"),
+        ("greatest(type, 1)", "varchar"),
+        ("CASE WHEN sent_bytes THEN 1 END", "boolean"),
+        ("if(elb_status_code, 1)", "boolean"),
+        ("sent_bytes > 0 AND elb_status_code", ""),
+        ("sent_bytes > 0 AND 1 / elb_status_code", "boolean"),
+        ("NOT sent_bytes", "boolean"),
+        ("(sent_bytes > 0) = 1", "compares boolean with integer"),
+        ("(sent_bytes > 0) = 'true'", "write (sent_bytes > 0) = true"),
+        (
+            &format!("{TIME} >= '2026-11-20T10:00:00Z'"),
+            "TIMESTAMP '2026-11-20 10:00:00 UTC'",
+        ),
+        (
+            &format!("{TIME} > 5"),
+            "compares timestamp with time zone with integer",
+        ),
+        (
+            "time >= TIMESTAMP '2026-11-20 10:00:00 UTC'",
+            "write from_iso8601_timestamp(time) >= ",
+        ),
+        (&format!("date({TIME}) = '2026-11-20'"), "DATE '2026-11-20'"),
+        ("user_agent + 1", ""),
+        ("user_agent * user_agent", ""),
+        ("-user_agent", ""),
+        (&format!("date({TIME}) + 1"), ""),
+        ("client_port || ''", "write cast(client_port AS varchar)"),
+        ("user_agent || NULL", "untyped NULL"),
+        (
+            "concat(user_agent, sent_bytes)",
+            "write cast(sent_bytes AS varchar)",
+        ),
+        (
+            "elb_status_code LIKE '5%'",
+            "write cast(elb_status_code AS varchar)",
+        ),
+        (
+            "lower(elb_status_code)",
+            "lower takes varchar where elb_status_code is integer",
+        ),
+        ("substr(sent_bytes, 1)", "write cast(sent_bytes AS varchar)"),
+        ("substr(user_agent, '2')", ""),
+        ("abs(target_status_code)", ""),
+        (
+            "starts_with(user_agent, 5)",
+            "starts_with takes varchar where 5 is integer",
+        ),
+        ("hour(time)", "there is no hour(varchar)"),
+        (
+            "round(sent_bytes * 1e0, length(type))",
+            "write cast(length(type) AS integer)",
+        ),
+        ("lower(trim(sent_bytes) || 'x')", "btrim takes varchar"),
+    ];
+    for (expression, says) in cases {
+        match loaded(expression).await {
+            Ok(_) => panic!("{expression}: is taken"),
+            Err(message) => assert!(message.contains(says), "{expression}: {message}"),
+        }
+    }
+    for (aggregate, says) in [
+        (
+            "sum(target_status_code)",
+            "there is no sum(varchar) here: there is sum(bigint), sum(double)",
+        ),
+        ("sum(type = 'x')", "there is no sum(boolean)"),
+        ("bool_or(elb_status_code)", "there is bool_or(boolean)"),
+        ("tdigest_agg(type)", "there is tdigest_agg(double)"),
+        ("count(*) FILTER (WHERE elb_status_code)", "boolean"),
+        ("count_if(elb_status_code)", "boolean"),
+        ("sum(if(type = 5, 1, 0))", "compares varchar with integer"),
+    ] {
+        let sql = format!("SELECT elb, {aggregate} AS x FROM alb_access_logs GROUP BY 1");
+        let message = Rollup::from_sql("t", &sql).await.unwrap_err();
+        assert!(message.contains(says), "{aggregate}: {message}");
+    }
+    let sql =
+        "SELECT elb, count(*) AS n FROM alb_access_logs WHERE target_status_code >= 500 GROUP BY 1";
+    let message = Rollup::from_sql("t", sql).await.unwrap_err();
+    assert!(
+        message.contains("compares varchar with integer"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn what_athena_casts_by_itself_is_taken() {
+    for expression in [
+        "elb_status_code = 1.5 OR sent_bytes > elb_status_code OR target_processing_time > 1",
+        "elb_status_code IN (1, 2.5, NULL) AND type IN ('x', NULL)",
+        "coalesce(target_port, 0) + 1 > sent_bytes",
+        "CASE WHEN type = 'x' THEN 1 WHEN type = 'y' THEN NULL ELSE 2.5 END",
+        "if(sent_bytes > 1, 1)",
+        "nullif(type, NULL) = '-'",
+        "(type IS DISTINCT FROM NULL) AND type LIKE NULL",
+        &format!("{TIME} >= TIMESTAMP '2026-11-20 10:00:00'"),
+        &format!("{TIME} >= DATE '2026-11-20'"),
+        &format!("date({TIME}) <= {TIME}"),
+        &format!("coalesce(try({TIME}), {TIME})"),
+        &format!("date_diff('second', cast({TIME} AS date), {TIME})"),
+        &format!("{TIME} + INTERVAL '1' HOUR - INTERVAL '1' DAY"),
+        "to_unixtime(DATE '2026-11-20')",
+        "round(target_processing_time, -2) + round(sent_bytes, if(type = 'x', 1, 2))",
+        "round(sent_bytes, cast(length(type) AS integer))",
+        "is_nan(sent_bytes) AND NULL AND (NULL OR true)",
+        "cast(elb_status_code AS varchar) || '' || cast(NULL AS varchar)",
+        "sqrt(elb_status_code) + abs(client_port) - sent_bytes / 2e0",
+        "sent_bytes + NULL",
+        "date_format(DATE '2026-11-20', '%Y')",
+        "url_extract_port(request_url) = 80",
+        "BIGINT '5' > 3 AND (sent_bytes > 0) = true",
+    ] {
+        if let Err(message) = loaded(expression).await {
+            panic!("{expression}: {message}");
+        }
+    }
+    for aggregate in [
+        "sum(1)",
+        "sum(1.5)",
+        "max(type = 'x')",
+        "tdigest_agg(sent_bytes)",
+        "bool_or(NULL)",
+        "count_if(NULL)",
+    ] {
+        let sql = format!("SELECT elb, {aggregate} AS x FROM alb_access_logs GROUP BY 1");
+        if let Err(message) = Rollup::from_sql("t", &sql).await {
+            panic!("{aggregate}: {message}");
+        }
+    }
+}

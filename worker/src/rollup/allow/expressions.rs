@@ -1,0 +1,250 @@
+//! Expressions, each by itself.
+
+use datafusion::sql::sqlparser::ast::{CaseWhen, CeilFloorKind, DateTimeField, Expr, Ident};
+
+use super::operators::{check_binary, check_distinct_from, check_unary};
+use super::values::{check_cast, check_extract, check_interval, check_typed_string, check_value};
+use super::{NO_STRUCTURES, ONE_GROUPING, check_name, foreign, functions, missing, subquery};
+use crate::engine::zones;
+use crate::format::LogFormat;
+
+/// Checks one expression, but not its parts.
+pub(super) fn check(expr: &Expr, table: &Ident, format: &LogFormat) -> Result<(), String> {
+    zones::check_expression(expr)?;
+    match expr {
+        Expr::Identifier(name) => check_column(name, format),
+        Expr::CompoundIdentifier(names) => check_qualified(expr, names, table, format),
+        Expr::Value(value) => check_value(&value.value),
+        Expr::Nested(_) | Expr::IsNull(_) | Expr::IsNotNull(_) => Ok(()),
+        Expr::IsDistinctFrom(_, right) | Expr::IsNotDistinctFrom(_, right) => {
+            check_distinct_from(expr, right)
+        }
+        Expr::InList {
+            expr: _,
+            list,
+            negated: _,
+        } => match list.is_empty() {
+            true => foreign(expr, "IN needs at least one value"),
+            false => Ok(()),
+        },
+        Expr::Between {
+            expr: _,
+            negated: _,
+            low: _,
+            high: _,
+        } => Ok(()),
+        Expr::BinaryOp { left, op, right } => check_binary(expr, left, op, right),
+        Expr::UnaryOp { op, expr: operand } => check_unary(expr, op, operand),
+        Expr::Like {
+            negated: _,
+            any,
+            expr: _,
+            pattern: _,
+            escape_char: _,
+        } => match any {
+            true => foreign(expr, "write one LIKE for each pattern, joined by OR"),
+            false => Ok(()),
+        },
+        Expr::Cast {
+            kind,
+            expr: value,
+            data_type,
+            array,
+            format,
+        } => check_cast(expr, kind, value, data_type, !array && format.is_none()),
+        Expr::TypedString(typed) => check_typed_string(expr, typed),
+        Expr::Extract {
+            field,
+            syntax,
+            expr: value,
+        } => check_extract(expr, field, syntax, value),
+        Expr::Ceil { expr: value, field } => check_rounding(expr, "ceil", value, field),
+        Expr::Floor { expr: value, field } => check_rounding(expr, "floor", value, field),
+        Expr::Position { expr: _, r#in: _ } => Ok(()),
+        Expr::Substring {
+            expr: value,
+            substring_from,
+            substring_for,
+            special: _,
+            shorthand: _,
+        } => match (substring_from, substring_for) {
+            (Some(_), _) => Ok(()),
+            (None, Some(count)) => foreign(expr, &format!("write substr({value}, 1, {count})")),
+            (None, None) => foreign(expr, "write substr(x, start, length)"),
+        },
+        Expr::Trim {
+            trim_where,
+            trim_what,
+            expr: _,
+            trim_characters,
+        } => match trim_where.is_some() || trim_what.is_some() || trim_characters.is_some() {
+            true => missing(
+                expr,
+                "trim(x), ltrim(x) and rtrim(x) take off white space; regexp_replace(x, '^a+|a+$') takes off each a",
+            ),
+            false => Ok(()),
+        },
+        Expr::Interval(interval) => check_interval(expr, interval),
+        Expr::Case {
+            case_token: _,
+            end_token: _,
+            operand: _,
+            conditions,
+            else_result: _,
+        } => {
+            for CaseWhen {
+                condition: _,
+                result: _,
+            } in conditions
+            {}
+            Ok(())
+        }
+        Expr::Function(function) => functions::check_function(function),
+        Expr::IsTrue(_)
+        | Expr::IsNotTrue(_)
+        | Expr::IsFalse(_)
+        | Expr::IsNotFalse(_)
+        | Expr::IsUnknown(_)
+        | Expr::IsNotUnknown(_)
+        | Expr::ILike { .. }
+        | Expr::SimilarTo { .. }
+        | Expr::RLike { .. }
+        | Expr::AnyOp { .. }
+        | Expr::AllOp { .. }
+        | Expr::Convert { .. }
+        | Expr::AtTimeZone { .. }
+        | Expr::InSubquery { .. }
+        | Expr::Exists { .. }
+        | Expr::Subquery(_)
+        | Expr::GroupingSets(_)
+        | Expr::Cube(_)
+        | Expr::Rollup(_)
+        | Expr::Collate { .. }
+        | Expr::Prefixed { .. }
+        | Expr::IsNormalized { .. }
+        | Expr::InUnnest { .. }
+        | Expr::Overlay { .. }
+        | Expr::MatchAgainst { .. }
+        | Expr::OuterJoin(_)
+        | Expr::Prior(_)
+        | Expr::CompoundFieldAccess { .. }
+        | Expr::JsonAccess { .. }
+        | Expr::Tuple(_)
+        | Expr::Struct { .. }
+        | Expr::Named { .. }
+        | Expr::Dictionary(_)
+        | Expr::Map(_)
+        | Expr::Array(_)
+        | Expr::Lambda(_)
+        | Expr::MemberOf(_)
+        | Expr::Wildcard(_)
+        | Expr::QualifiedWildcard(..) => refuse(expr),
+    }
+}
+
+/// Refuses an expression that no rollup may use, with what to write instead.
+fn refuse(expr: &Expr) -> Result<(), String> {
+    let write = |advice: &str| foreign(expr, &format!("write {advice}"));
+    match expr {
+        Expr::IsTrue(inner) => write(&format!("coalesce({inner}, false)")),
+        Expr::IsNotTrue(inner) => write(&format!("NOT coalesce({inner}, false)")),
+        Expr::IsFalse(inner) => write(&format!("NOT coalesce({inner}, true)")),
+        Expr::IsNotFalse(inner) => write(&format!("coalesce({inner}, true)")),
+        Expr::IsUnknown(inner) => write(&format!("{inner} IS NULL")),
+        Expr::IsNotUnknown(inner) => write(&format!("{inner} IS NOT NULL")),
+        Expr::ILike {
+            expr: text,
+            pattern,
+            ..
+        } => write(&format!(
+            "lower({text}) LIKE lower({pattern}), with the pattern as one literal in lower case"
+        )),
+        Expr::SimilarTo {
+            expr: text,
+            pattern,
+            ..
+        }
+        | Expr::RLike {
+            expr: text,
+            pattern,
+            ..
+        } => write(&format!("regexp_like({text}, {pattern})")),
+        Expr::AnyOp { left, .. } | Expr::AllOp { left, .. } => missing(
+            expr,
+            &format!("write {left} IN (…), or comparisons joined by AND or OR"),
+        ),
+        Expr::Convert { expr: value, .. } => write(&format!("CAST({value} AS type)")),
+        Expr::AtTimeZone { .. } => Err(format!(
+            "{expr}: days and hours are in UTC here, and no other zone"
+        )),
+        Expr::InSubquery { .. } | Expr::Exists { .. } | Expr::Subquery(_) => subquery(expr),
+        Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => Err(ONE_GROUPING.to_owned()),
+        Expr::Collate { expr: value, .. } => foreign(
+            expr,
+            &format!("texts are compared byte by byte; write {value} alone"),
+        ),
+        Expr::Prefixed { value, .. } | Expr::OuterJoin(value) | Expr::Prior(value) => {
+            write(&format!("{value} alone"))
+        }
+        Expr::IsNormalized { .. } => foreign(expr, "there is nothing like it here"),
+        Expr::InUnnest { expr: value, .. } => write(&format!("{value} IN (…)")),
+        Expr::Overlay { .. } => {
+            foreign(expr, "join the parts with || and substr(x, start, length)")
+        }
+        Expr::MatchAgainst { .. } => write("LIKE or regexp_like"),
+        Expr::Wildcard(_) | Expr::QualifiedWildcard(..) => {
+            foreign(expr, "* is an output column by itself, or count(*)")
+        }
+        _ => missing(expr, NO_STRUCTURES),
+    }
+}
+
+fn check_rounding(
+    expr: &Expr,
+    function: &str,
+    value: &Expr,
+    field: &CeilFloorKind,
+) -> Result<(), String> {
+    match field {
+        CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) => Ok(()),
+        CeilFloorKind::DateTimeField(_) | CeilFloorKind::Scale(_) => {
+            foreign(expr, &format!("write {function}({value})"))
+        }
+    }
+}
+
+fn check_qualified(
+    expr: &Expr,
+    names: &[Ident],
+    table: &Ident,
+    format: &LogFormat,
+) -> Result<(), String> {
+    let [qualifier, name] = names else {
+        return Err(format!("{expr}: write the column's name alone"));
+    };
+    check_name(qualifier)?;
+    if !qualifier.value.eq_ignore_ascii_case(&table.value) {
+        return Err(format!(
+            "{expr}: the table is called {table} here; write {name} alone, or {table}.{name}"
+        ));
+    }
+    check_column(name, format)
+}
+
+fn check_column(name: &Ident, format: &LogFormat) -> Result<(), String> {
+    check_name(name)?;
+    let known = |column: &str| column.eq_ignore_ascii_case(&name.value);
+    match format.columns.iter().any(|column| known(column.name)) {
+        true => Ok(()),
+        false => Err(format!(
+            "there is no column {name} in {}: it has {}",
+            format.table,
+            format
+                .columns
+                .iter()
+                .map(|column| column.name)
+                .collect::<Vec<_>>()
+                .join(", ")
+        )),
+    }
+}

@@ -1,0 +1,139 @@
+//! Calls of functions and aggregates.
+
+use datafusion::sql::sqlparser::ast::{
+    DuplicateTreatment, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, ObjectNamePart,
+};
+
+use super::{foreign, missing, subquery};
+use crate::engine;
+use crate::rollup::aggregates::{function_name, is_aggregate_name};
+
+/// Refuses functions that neither Athena's functions here nor its aggregates have.
+pub(in crate::rollup) fn check_known(name: &str) -> Result<(), String> {
+    if is_aggregate_name(name) || engine::has_function(name) {
+        return Ok(());
+    }
+    Err(format!(
+        "the function {name} is not known here; there are {}",
+        engine::function_names().join(", ")
+    ))
+}
+
+pub(super) fn check_function(function: &Function) -> Result<(), String> {
+    let Function {
+        name,
+        uses_odbc_syntax,
+        parameters,
+        args,
+        filter,
+        null_treatment,
+        over,
+        within_group,
+    } = function;
+    // Calls that represent SQL syntax have names that can only be written in quotes.
+    let [
+        ObjectNamePart::Identifier(Ident {
+            value: _,
+            quote_style: None,
+            span: _,
+        }),
+    ] = name.0.as_slice()
+    else {
+        return Err(format!(
+            "{function}: write the function's name alone, and without quotes"
+        ));
+    };
+    if over.is_some() {
+        return Err(format!(
+            "{function} is a window function: compute it when you query"
+        ));
+    }
+    if *uses_odbc_syntax {
+        return foreign(function, "write the function without { fn … }");
+    }
+    if *parameters != FunctionArguments::None {
+        return foreign(
+            function,
+            "write all arguments between one pair of parentheses",
+        );
+    }
+    if !within_group.is_empty() {
+        return Err(format!(
+            "{function}: WITHIN GROUP has no effect on an aggregate that merges; leave it out"
+        ));
+    }
+    if null_treatment.is_some() {
+        return Err(format!(
+            "{function}: IGNORE NULLS and RESPECT NULLS are for windows; leave them out"
+        ));
+    }
+    let name = function_name(function);
+    let is_aggregate = is_aggregate_name(&name);
+    if filter.is_some() && !is_aggregate {
+        return foreign(
+            function,
+            "FILTER is for aggregates; write CASE WHEN … THEN … END",
+        );
+    }
+    match args {
+        FunctionArguments::List(list) => check_arguments(function, list, &name, is_aggregate),
+        FunctionArguments::Subquery(_) => subquery(function),
+        // For example `current_date`, a function that rollups lack.
+        FunctionArguments::None => Ok(()),
+    }
+}
+
+fn check_arguments(
+    function: &Function,
+    list: &FunctionArgumentList,
+    name: &str,
+    is_aggregate: bool,
+) -> Result<(), String> {
+    let FunctionArgumentList {
+        duplicate_treatment,
+        args,
+        clauses,
+    } = list;
+    match duplicate_treatment {
+        Some(DuplicateTreatment::Distinct) if is_aggregate => {
+            return Err(format!(
+                "{function}: DISTINCT does not add up over log files"
+            ));
+        }
+        Some(_) if !is_aggregate => {
+            return foreign(
+                function,
+                "DISTINCT and ALL are for aggregates; leave them out",
+            );
+        }
+        _ => {}
+    }
+    if !clauses.is_empty() {
+        return Err(format!(
+            "{function}: write nothing after the arguments: ORDER BY, LIMIT, HAVING and the like have no effect here"
+        ));
+    }
+    for arg in args {
+        match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(_)) => {}
+            FunctionArg::Unnamed(FunctionArgExpr::Wildcard) if name == "count" => {}
+            FunctionArg::Unnamed(
+                FunctionArgExpr::Wildcard
+                | FunctionArgExpr::QualifiedWildcard(_)
+                | FunctionArgExpr::WildcardWithOptions(_),
+            ) => return foreign(function, "* stands in count(*) alone"),
+            FunctionArg::Named {
+                name: _,
+                arg: _,
+                operator: _,
+            }
+            | FunctionArg::ExprNamed {
+                name: _,
+                arg: _,
+                operator: _,
+            } => return missing(function, "write the arguments without their names"),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,309 @@
+//! The parts of a query: one SELECT with its output columns, FROM, WHERE and GROUP BY, and nothing else.
+
+use datafusion::sql::sqlparser::ast::{
+    Distinct, Ident, ObjectNamePart, Query, Select, SelectFlavor, SetExpr, TableAlias, TableFactor,
+    WildcardAdditionalOptions,
+};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer, Whitespace};
+
+use super::check_name;
+
+/// Refuses comments that the parser reads differently from Athena: it executes `/*! … */`, and lets comments nest. Neither
+/// leaves a trace in the syntax tree.
+pub(in crate::rollup) fn check_comments(sql: &str) -> Result<(), String> {
+    // This dialect treats `/*!` as a comment, so that it is visible here. Text that can't be tokenized is left to the
+    // parser to refuse.
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize();
+    for token in tokens.unwrap_or_default() {
+        if let Token::Whitespace(Whitespace::MultiLineComment(comment)) = token {
+            if comment.starts_with('!') {
+                return Err(format!(
+                    "the comment /*{comment}*/ is code to some engines and a comment to Athena: leave it out, or begin it \
+                     without !"
+                ));
+            }
+            if comment.contains("/*") {
+                return Err(
+                    "a comment within a comment ends at the first */ in Athena: use -- for one of them"
+                        .to_owned(),
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The query's SELECT, if the query has nothing else.
+pub(in crate::rollup) fn check_query(query: &mut Query) -> Result<&mut Select, String> {
+    check_clauses(query)?;
+    let select = match &mut *query.body {
+        SetExpr::Select(select) => select,
+        SetExpr::SetOperation { op, .. } => {
+            return Err(format!(
+                "{op} can't be merged: make each SELECT a rollup of its own"
+            ));
+        }
+        SetExpr::Query(_)
+        | SetExpr::Values(_)
+        | SetExpr::Insert(_)
+        | SetExpr::Update(_)
+        | SetExpr::Delete(_)
+        | SetExpr::Merge(_)
+        | SetExpr::Table(_) => {
+            return Err("it is no SELECT: write one SELECT statement".to_owned());
+        }
+    };
+    check_select(select)?;
+    Ok(select)
+}
+
+/// Refuses anything around the SELECT, such as WITH and ORDER BY.
+fn check_clauses(query: &Query) -> Result<(), String> {
+    let Query {
+        with,
+        body: _,
+        order_by,
+        limit_clause,
+        fetch,
+        locks,
+        for_clause,
+        settings,
+        format_clause,
+        pipe_operators,
+    } = query;
+    if with.is_some() {
+        return Err("WITH can't be merged: write the SELECT over the log table itself".to_owned());
+    }
+    if let Some(operator) = pipe_operators.first() {
+        return Err(format!(
+            "|> {operator} is not Athena's: write the whole query as one SELECT"
+        ));
+    }
+    if order_by.is_some() {
+        return Err(
+            "ORDER BY has no place here: the table is kept sorted by its group keys; \
+                    order the rows when you query it"
+                .to_owned(),
+        );
+    }
+    if limit_clause.is_some() || fetch.is_some() {
+        return Err(
+            "LIMIT, OFFSET and FETCH can't be merged, as every log file would be cut on its own: \
+                    limit the rows when you query the table"
+                .to_owned(),
+        );
+    }
+    if let Some(lock) = locks.first() {
+        return Err(format!(
+            "{lock} has no effect here, as log files are only read: leave it out"
+        ));
+    }
+    if let Some(clause) = for_clause {
+        return Err(format!("{clause} is not Athena's: leave it out"));
+    }
+    if settings.is_some() {
+        return Err("SETTINGS is not Athena's: leave it out".to_owned());
+    }
+    if let Some(clause) = format_clause {
+        return Err(format!(
+            "{clause} is not Athena's: leave it out; a table is in Delta Lake's format"
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses anything in a SELECT besides its output columns, FROM, WHERE and GROUP BY.
+fn check_select(select: &Select) -> Result<(), String> {
+    let Select {
+        select_token: _,
+        optimizer_hints,
+        distinct,
+        having,
+        named_window,
+        qualify,
+        window_before_qualify: _,
+        projection,
+        from: _,
+        selection: _,
+        group_by: _,
+        select_modifiers,
+        top,
+        top_before_distinct: _,
+        exclude,
+        into,
+        lateral_views,
+        prewhere,
+        connect_by,
+        cluster_by,
+        distribute_by,
+        sort_by,
+        value_table_mode,
+        flavor,
+    } = select;
+    if let Some(distinct) = distinct {
+        return Err(match distinct {
+            Distinct::All => "SELECT ALL is what SELECT is: leave ALL out".to_owned(),
+            Distinct::Distinct | Distinct::On(_) => {
+                "SELECT DISTINCT can't be merged: name the columns in GROUP BY instead".to_owned()
+            }
+        });
+    }
+    if having.is_some() {
+        return Err(
+            "HAVING can't be merged, as a group that is small in one log file may be large in \
+                    all of them: filter the groups when you query the table"
+                .to_owned(),
+        );
+    }
+    if qualify.is_some() || !named_window.is_empty() {
+        return Err("windows can't be merged: compute them when you query the table".to_owned());
+    }
+    if let Some(hint) = optimizer_hints.first() {
+        return Err(format!(
+            "the hint {hint} has no effect here nor in Athena: leave it out"
+        ));
+    }
+    if *flavor != SelectFlavor::Standard {
+        return Err("FROM before SELECT is not Athena's: write SELECT … FROM …".to_owned());
+    }
+    if let Some(modifiers) = select_modifiers {
+        return Err(format!("SELECT{modifiers} is not Athena's: leave it out"));
+    }
+    if let Some(top) = top {
+        return Err(format!(
+            "{top} can't be merged, as every log file would be cut on its own: limit the rows when you query the table"
+        ));
+    }
+    if let Some(mode) = value_table_mode {
+        return Err(format!(
+            "SELECT {mode} is not Athena's: write SELECT and the columns"
+        ));
+    }
+    if exclude.is_some() {
+        return Err("SELECT … EXCLUDE is not Athena's: name the columns to keep".to_owned());
+    }
+    if let Some(into) = into {
+        return Err(format!(
+            "{into} has no place here: the table is named after the rollup's file"
+        ));
+    }
+    if projection.is_empty() {
+        return Err("SELECT has no columns: name them, or write SELECT *".to_owned());
+    }
+    if !lateral_views.is_empty() {
+        return Err(
+            "LATERAL VIEW is not Athena's, and a log line has no arrays: leave it out".to_owned(),
+        );
+    }
+    if let Some(condition) = prewhere {
+        return Err(format!("PREWHERE is not Athena's: write WHERE {condition}"));
+    }
+    if !connect_by.is_empty() {
+        return Err(
+            "CONNECT BY and START WITH are not Athena's: a rollup sees each log line by itself"
+                .to_owned(),
+        );
+    }
+    if !(cluster_by.is_empty() && distribute_by.is_empty() && sort_by.is_empty()) {
+        return Err(
+            "CLUSTER BY, DISTRIBUTE BY and SORT BY have no place here: the table is kept sorted by its group keys"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+/// The name by which expressions may refer to the table, if FROM has a table and nothing else.
+pub(in crate::rollup) fn table_in_from(relation: &TableFactor) -> Result<&Ident, String> {
+    let TableFactor::Table {
+        name,
+        alias,
+        args,
+        with_hints,
+        version,
+        with_ordinality,
+        partitions,
+        json_path,
+        sample,
+        index_hints,
+    } = relation
+    else {
+        return Err("it must read a log table itself in FROM, no subquery".to_owned());
+    };
+    if sample.is_some() {
+        return Err("TABLESAMPLE can't be merged: every log file counts whole".to_owned());
+    }
+    if version.is_some() {
+        return Err(format!(
+            "{relation}: a log table has no versions to travel to: write the table's name alone"
+        ));
+    }
+    if !partitions.is_empty() {
+        return Err(format!(
+            "{relation}: a rollup reads every log file: write the table's name alone, and a WHERE"
+        ));
+    }
+    if args.is_some()
+        || !with_hints.is_empty()
+        || *with_ordinality
+        || json_path.is_some()
+        || !index_hints.is_empty()
+    {
+        return Err(format!(
+            "{relation}: a log table takes no arguments and no hints: write its name alone"
+        ));
+    }
+    for part in &name.0 {
+        if let ObjectNamePart::Identifier(part) = part {
+            check_name(part)?;
+        }
+    }
+    let Some(TableAlias {
+        explicit: _,
+        name: alias,
+        columns,
+        at,
+    }) = alias
+    else {
+        return match name.0.last() {
+            Some(ObjectNamePart::Identifier(table)) => Ok(table),
+            Some(ObjectNamePart::Function(_)) | None => {
+                Err(format!("{relation}: write the table's name itself"))
+            }
+        };
+    };
+    if !columns.is_empty() || at.is_some() {
+        return Err(format!(
+            "{relation}: a log table's columns keep their names: write the table's name, and an alias at most"
+        ));
+    }
+    // sqlparser takes FINAL for an alias. In Athena it is one too, and has no effect.
+    if alias.quote_style.is_none() && alias.value.eq_ignore_ascii_case("final") {
+        return Err("FINAL is not Athena's: leave it out".to_owned());
+    }
+    check_name(alias).map(|()| alias)
+}
+
+/// Refuses options after `*`.
+pub(in crate::rollup) fn check_wildcard(options: &WildcardAdditionalOptions) -> Result<(), String> {
+    let WildcardAdditionalOptions {
+        wildcard_token: _,
+        opt_ilike,
+        opt_exclude,
+        opt_except,
+        opt_replace,
+        opt_rename,
+        opt_alias,
+    } = options;
+    let is_plain = opt_ilike.is_none()
+        && opt_exclude.is_none()
+        && opt_except.is_none()
+        && opt_replace.is_none()
+        && opt_rename.is_none()
+        && opt_alias.is_none();
+    match is_plain {
+        true => Ok(()),
+        false => Err(format!("'*{options}' is not Athena's: name the columns")),
+    }
+}

@@ -1,0 +1,154 @@
+//! Loads rollups from files, of which each has one rollup.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Rollup;
+use crate::table::definition::{FAILED_LINES, LOG_FILES, REJECTED_LINES};
+use crate::text_files::{self, TextFile, Unread};
+use logmill_shared::chain;
+
+/// The extension of a rollup's file.
+const ENDING: &str = ".sql";
+
+/// An error in a rollup, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum RollupError {
+    /// The rollup can't be read.
+    #[error("{place}: can't be read")]
+    Read {
+        /// The file, folder or object.
+        place: String,
+        /// Why not.
+        source: anyhow::Error,
+    },
+    /// A folder without rollups.
+    #[error("{0}: there is no .sql file in it; a rollup is a file <table>.sql with one SELECT")]
+    None(String),
+    /// The file's name can't be a table's name.
+    #[error(
+        "{place}: the file's name is the table's, and '{name}' can't be one: \
+         use a lower-case letter, then letters, digits and _, and none of rejected_lines, failed_lines and log_files"
+    )]
+    Name {
+        /// The file.
+        place: String,
+        /// Its name without the ending.
+        name: String,
+    },
+    /// SQL that is not understood, or that can't be merged.
+    #[error("{place}: {message}")]
+    Sql {
+        /// The file.
+        place: String,
+        /// The error.
+        message: String,
+    },
+}
+
+/// The rollups of a folder.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Rollups that can be run.
+    pub rollups: Vec<Arc<Rollup>>,
+    /// Rollups that can't be run.
+    pub wrong: Vec<Wrong>,
+}
+
+impl<R: Into<Arc<Rollup>>> From<Vec<R>> for Loaded {
+    fn from(rollups: Vec<R>) -> Self {
+        Self {
+            rollups: rollups.into_iter().map(Into::into).collect(),
+            wrong: Vec::new(),
+        }
+    }
+}
+
+impl Loaded {
+    /// The rollups, if all of them can be run.
+    ///
+    /// # Errors
+    ///
+    /// The error of the first rollup that can't be run.
+    pub fn all(self) -> Result<Vec<Arc<Rollup>>, String> {
+        match self.wrong.into_iter().next() {
+            Some(wrong) => Err(wrong.reason),
+            None => Ok(self.rollups),
+        }
+    }
+}
+
+/// A rollup's file that can't be used.
+#[derive(Debug)]
+pub struct Wrong {
+    /// The file's name without its ending.
+    pub name: String,
+    /// The error, with the file's location.
+    pub reason: String,
+}
+
+impl Rollup {
+    /// Loads every `.sql` file of a folder, sorted by name. The folder is a path or `s3://bucket/prefix`.
+    ///
+    /// # Errors
+    ///
+    /// If the folder can't be read or has no rollups. Errors of single files are in [`Loaded`] instead.
+    pub async fn load_folder(folder: &str) -> Result<Loaded, RollupError> {
+        let files = text_files::read(folder, |name| name.ends_with(ENDING)).await;
+        let files = files.map_err(|source| RollupError::Read {
+            place: folder.to_owned(),
+            source,
+        })?;
+        if files.is_empty() {
+            return Err(RollupError::None(folder.to_owned()));
+        }
+        let mut loaded = Loaded::default();
+        for file in files {
+            let (name, rollup) = match file {
+                Ok(file) => (file.name.clone(), Self::of_file(file).await),
+                Err(Unread {
+                    place,
+                    name,
+                    source,
+                }) => (name, Err(RollupError::Read { place, source })),
+            };
+            match rollup {
+                Ok(rollup) => loaded.rollups.push(Arc::new(rollup)),
+                Err(error) => loaded.wrong.push(Wrong {
+                    name: name.trim_end_matches(ENDING).to_owned(),
+                    reason: chain(&error),
+                }),
+            }
+        }
+        Ok(loaded)
+    }
+
+    /// Loads the rollup in one file.
+    ///
+    /// # Errors
+    ///
+    /// If the file can't be read, its name can't be a table's name, or its SQL can't be a rollup.
+    pub async fn load(path: &Path) -> Result<Self, RollupError> {
+        let file = TextFile::on_disk(path).map_err(|source| RollupError::Read {
+            place: path.display().to_string(),
+            source,
+        })?;
+        Self::of_file(file).await
+    }
+
+    async fn of_file(file: TextFile) -> Result<Self, RollupError> {
+        let TextFile { place, name, text } = file;
+        // The command `check` accepts a file of any name.
+        let name = Path::new(&name).file_stem().unwrap_or_default();
+        let name = name.to_string_lossy().into_owned();
+        let plain = name.starts_with(|first: char| first.is_ascii_lowercase())
+            && name
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        if !plain || [REJECTED_LINES, FAILED_LINES, LOG_FILES].contains(&name.as_str()) {
+            return Err(RollupError::Name { place, name });
+        }
+        let rollup = Self::from_sql(&name, &text).await;
+        rollup.map_err(|message| RollupError::Sql { place, message })
+    }
+}
