@@ -6,7 +6,7 @@
 #![allow(clippy::print_stdout)]
 
 use anyhow::{Result, bail};
-use logmill::feeds::{Feeds, RollupTable};
+use logmill::feeds::Feeds;
 use logmill::intake::listing;
 use logmill::pipeline::{self, Limits, Outcome, Source};
 use logmill::rollup::Rollup;
@@ -30,7 +30,6 @@ async fn main() -> Result<()> {
         .await?
         .found;
     let staged = tokio::task::spawn_blocking(move || {
-        let each: Vec<&RollupTable> = opened.fed().collect();
         let mut staged = 0;
         for found in found {
             let source = Source {
@@ -39,7 +38,7 @@ async fn main() -> Result<()> {
                 etag: found.etag.clone(),
                 open: || found.open(),
             };
-            let staging = pipeline::stage(source, &each, &opened.rejected_lines, LIMITS);
+            let staging = pipeline::stage(source, &opened.tables, LIMITS);
             if let Outcome::Staged(..) = tokio::runtime::Handle::current().block_on(staging)? {
                 staged += 1;
             }

@@ -10,7 +10,8 @@ use futures::future::join_all;
 use logmill_shared::chain;
 
 use crate::rollup::{Loaded, Rollup};
-use crate::table::{Notes, RejectedLines, Root, Table, TableError};
+use crate::table::definition::REJECTED_LINES;
+use crate::table::{Definition, Notes, RejectedLines, Root, Table, TableError};
 
 /// A rollup and the table that it produces.
 #[derive(Debug)]
@@ -36,7 +37,9 @@ pub struct Unfed {
 #[derive(Debug)]
 pub enum Feed {
     /// By a rollup.
-    Fed(RollupTable),
+    Rollup(RollupTable),
+    /// By the lines that are not log lines: the built-in table `rejected_lines`.
+    RejectedLines(Table),
     /// The table can't be fed. Log files are set aside for it.
     Unfed(Unfed),
 }
@@ -45,16 +48,26 @@ impl Feed {
     /// The table's name.
     pub fn name(&self) -> &str {
         match self {
-            Self::Fed(fed) => &fed.table.definition().name,
+            Self::Rollup(RollupTable { table, .. }) | Self::RejectedLines(table) => {
+                &table.definition().name
+            }
             Self::Unfed(unfed) => &unfed.table,
         }
     }
 
-    /// The table and its rollup, if it is fed.
-    pub fn fed(&self) -> Option<&RollupTable> {
+    /// The table, if it is fed.
+    pub fn table(&self) -> Option<&Table> {
         match self {
-            Self::Fed(fed) => Some(fed),
+            Self::Rollup(RollupTable { table, .. }) | Self::RejectedLines(table) => Some(table),
             Self::Unfed(_) => None,
+        }
+    }
+
+    /// The table and its rollup, if a rollup feeds it.
+    pub fn rollup(&self) -> Option<&RollupTable> {
+        match self {
+            Self::Rollup(rollup) => Some(rollup),
+            Self::RejectedLines(_) | Self::Unfed(_) => None,
         }
     }
 }
@@ -73,12 +86,10 @@ pub struct Trouble {
 /// Everything that log files are staged for.
 #[derive(Debug)]
 pub struct Feeds {
-    /// The tables of rollups.
+    /// The tables of rollups, followed by the table of rejected lines.
     pub tables: Vec<Arc<Feed>>,
     /// The rollups in files that are valid, by the table's name.
     files: HashMap<String, Arc<Rollup>>,
-    /// The table of lines that are not log lines.
-    pub rejected_lines: Arc<Table>,
 }
 
 impl Feeds {
@@ -91,16 +102,7 @@ impl Feeds {
     pub async fn open(root: &Root, loaded: Loaded) -> Result<(Self, Vec<Trouble>), TableError> {
         let Loaded { rollups, wrong } = loaded;
         let there: BTreeSet<String> = root.tables().await?.into_iter().collect();
-        let rejected_lines = RejectedLines::definition();
-        let rejected_lines = match root.open_or_create(&rejected_lines).await {
-            Ok(table) => table,
-            Err(error @ TableError::Damaged { .. }) => {
-                tracing::warn!(error = chain(&error), "the table rejected_lines is damaged");
-                root.table(&rejected_lines).await?
-            }
-            Err(error) => return Err(error),
-        };
-        let opened = rollups.iter().map(|rollup| open(root, rollup));
+        let opened = rollups.iter().map(|rollup| open_rollup(root, rollup));
         let mut feeds = Vec::new();
         let mut troubles = Vec::new();
         let mut errors = Vec::new();
@@ -119,7 +121,7 @@ impl Feeds {
             let mut what = format!("its rollup is wrong: {}", wrong.reason);
             if there.contains(&wrong.name) {
                 let (feed, more) = by_its_own_sql(root, &wrong.name).await?;
-                let fed = match feed.fed() {
+                let fed = match feed.table() {
                     Some(_) => "; the table is fed by the SQL that it remembers".to_owned(),
                     None => format!("; {more}"),
                 };
@@ -132,18 +134,22 @@ impl Feeds {
                 is_failure: true,
             });
         }
+        if !feeds.is_empty() {
+            let rejected_lines = open_rejected_lines(root).await?;
+            feeds.push(Arc::new(rejected_lines.feed));
+            troubles.extend(rejected_lines.trouble);
+        }
         let by_name = |rollup: Arc<Rollup>| (rollup.definition().name.clone(), rollup);
         let feeds = Self {
             tables: feeds,
             files: rollups.into_iter().map(by_name).collect(),
-            rejected_lines: Arc::new(rejected_lines),
         };
         Ok((feeds, troubles))
     }
 
-    /// The tables that are fed, with their rollups.
-    pub fn fed(&self) -> impl Iterator<Item = &RollupTable> {
-        self.tables.iter().filter_map(|feed| feed.fed())
+    /// The tables that rollups feed, with their rollups.
+    pub fn rollups(&self) -> impl Iterator<Item = &RollupTable> {
+        self.tables.iter().filter_map(|feed| feed.rollup())
     }
 
     /// Opens one of the tables again, by its name, in its present state: it may have been removed, recreated or repaired.
@@ -156,27 +162,25 @@ impl Feeds {
         root: &Root,
         name: &str,
     ) -> Result<(Feed, Option<Trouble>), TableError> {
-        match self.files.get(name) {
-            Some(rollup) => {
-                let opened = open(root, rollup).await?;
-                Ok((opened.feed, opened.trouble))
-            }
+        let opened = match self.files.get(name) {
+            Some(rollup) => open_rollup(root, rollup).await?,
+            None if name == REJECTED_LINES => open_rejected_lines(root).await?,
             None => {
                 let (feed, what) = by_its_own_sql(root, name).await?;
                 let trouble = Trouble {
                     table: name.to_owned(),
                     what,
-                    is_failure: feed.fed().is_none(),
+                    is_failure: feed.table().is_none(),
                 };
-                Ok((feed, Some(trouble)))
+                return Ok((feed, Some(trouble)));
             }
-        }
+        };
+        Ok((opened.feed, opened.trouble))
     }
 
-    /// Every table that is fed, followed by the table of rejected lines.
-    pub fn all(&self) -> impl Iterator<Item = &Table> {
-        let of_rollups = self.fed().map(|each| &each.table);
-        of_rollups.chain([&*self.rejected_lines])
+    /// Every table that is fed.
+    pub fn fed(&self) -> impl Iterator<Item = &Table> {
+        self.tables.iter().filter_map(|feed| feed.table())
     }
 }
 
@@ -188,13 +192,16 @@ struct Opened {
     error: Option<TableError>,
 }
 
-/// Opens the table of a rollup.
+/// Opens a table, or creates it.
 ///
 /// # Errors
 ///
 /// If the table has a newer format than this program knows, or the location of the tables is invalid.
-async fn open(root: &Root, rollup: &Arc<Rollup>) -> Result<Opened, TableError> {
-    let definition = rollup.definition();
+async fn open(
+    root: &Root,
+    definition: &Arc<Definition>,
+    feed: impl Fn(Table) -> Feed,
+) -> Result<Opened, TableError> {
     let name = definition.name.clone();
     let trouble = |what, is_failure| {
         Some(Trouble {
@@ -206,7 +213,7 @@ async fn open(root: &Root, rollup: &Arc<Rollup>) -> Result<Opened, TableError> {
     let error = match root.open_or_create(definition).await {
         Ok(table) => {
             return Ok(Opened {
-                feed: fed(rollup, table),
+                feed: feed(table),
                 trouble: None,
                 error: None,
             });
@@ -217,7 +224,7 @@ async fn open(root: &Root, rollup: &Arc<Rollup>) -> Result<Opened, TableError> {
         TableError::Format { .. } => Err(error),
         TableError::OtherSql { .. } => {
             let (feed, what) = by_its_own_sql(root, &name).await?;
-            let is_failure = feed.fed().is_none();
+            let is_failure = feed.table().is_none();
             Ok(Opened {
                 feed,
                 trouble: trouble(what, is_failure),
@@ -235,15 +242,26 @@ async fn open(root: &Root, rollup: &Arc<Rollup>) -> Result<Opened, TableError> {
         }),
         // Staged files wait until the table can be read again. The commit then checks whether the table has the same SQL.
         error => Ok(Opened {
-            feed: fed(rollup, root.table(definition).await?),
+            feed: feed(root.table(definition).await?),
             trouble: trouble(chain(&error), true),
             error: Some(error),
         }),
     }
 }
 
+/// Opens the table of a rollup.
+async fn open_rollup(root: &Root, rollup: &Arc<Rollup>) -> Result<Opened, TableError> {
+    let feed = |table| fed(rollup, table);
+    open(root, rollup.definition(), feed).await
+}
+
+/// Opens the table of rejected lines.
+async fn open_rejected_lines(root: &Root) -> Result<Opened, TableError> {
+    open(root, &RejectedLines::definition(), Feed::RejectedLines).await
+}
+
 fn fed(rollup: &Arc<Rollup>, table: Table) -> Feed {
-    Feed::Fed(RollupTable {
+    Feed::Rollup(RollupTable {
         rollup: Arc::clone(rollup),
         table,
     })

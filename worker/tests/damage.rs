@@ -13,7 +13,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use logmill::feeds::{Feeds, RollupTable};
+use logmill::feeds::Feeds;
 use logmill::pipeline::{self, Limits, Outcome, Source};
 use logmill::rollup::Rollup;
 use logmill::table::Root;
@@ -123,8 +123,8 @@ impl Stager {
     /// Commits what is staged for the table `by_hour`.
     fn commit(&self) {
         let mut fed = self.feeds.fed();
-        let by_hour = fed.find(|fed| fed.table.definition().name == "by_hour");
-        let committed = self.runtime.block_on(by_hour.unwrap().table.commit());
+        let by_hour = fed.find(|table| table.definition().name == "by_hour");
+        let committed = self.runtime.block_on(by_hour.unwrap().commit());
         assert!(!committed.unwrap().entries.is_empty());
     }
 
@@ -145,8 +145,7 @@ impl Stager {
             text_bytes: 1 << 30,
             group_bytes: 1 << 20,
         };
-        let rollups: Vec<&RollupTable> = self.feeds.fed().collect();
-        let staged = pipeline::stage(source, &rollups, &self.feeds.rejected_lines, limits);
+        let staged = pipeline::stage(source, &self.feeds.tables, limits);
         let staged = self.runtime.block_on(staged);
         assert!(matches!(staged.unwrap(), Outcome::Staged(_)));
     }

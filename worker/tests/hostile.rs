@@ -32,7 +32,7 @@ use arrow::datatypes::DataType;
 use hostile::lines::{Balancer, HostileLog, ORDINARY, OVERFLOWING};
 use hostile::rollups::{ROLLUPS, WIDE};
 use logmill::commands::query::{Format, query};
-use logmill::feeds::{Feeds, RollupTable};
+use logmill::feeds::Feeds;
 use logmill::pipeline::{self, Limits, Outcome, Source};
 use logmill::rollup::Rollup;
 use logmill::table::{Root, Table};
@@ -181,10 +181,8 @@ async fn staged(
         open: move || Ok(Cursor::new(text.clone())),
     };
     let tables = Arc::clone(tables);
-    let staged = guarded(async move || {
-        let rollups: Vec<&RollupTable> = tables.fed().skip(which.start).take(which.len()).collect();
-        pipeline::stage(source, &rollups, &tables.rejected_lines, LIMITS).await
-    });
+    let staged =
+        guarded(async move || pipeline::stage(source, &tables.tables[which], LIMITS).await);
     let staged = staged.await?;
     Ok(staged.map_err(|error| format!("{:#}", anyhow::Error::new(error))))
 }
@@ -208,10 +206,10 @@ async fn stage(tables: &Arc<Feeds>, made: &Made, faults: &mut Faults) {
 
 async fn commit(tables: &Arc<Feeds>, faults: &mut Faults) {
     let mut commits = Vec::new();
-    for at in 0..=tables.tables.len() {
+    for at in 0..tables.tables.len() {
         let tables = Arc::clone(tables);
         commits.push(tokio::spawn(guarded(async move || {
-            let table = tables.all().nth(at).unwrap();
+            let table = tables.fed().nth(at).unwrap();
             let committed = table.commit().await;
             let name = table.definition().name.clone();
             committed
@@ -317,7 +315,7 @@ async fn check_rows(
     faults: &mut Faults,
 ) {
     let mut counted: HashMap<&str, Counted> = HashMap::new();
-    for ((name, sql), each) in ROLLUPS.iter().zip(tables.fed()) {
+    for ((name, sql), each) in ROLLUPS.iter().zip(tables.rollups()) {
         let batches = live_rows(&each.table, folder).await;
         let (rows, ordinary) = count(&batches, is_kept(sql));
         let mut table = Counted {

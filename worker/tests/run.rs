@@ -693,6 +693,42 @@ fn rejected_lines_are_set_aside_with_their_place_and_reason() {
 }
 
 #[test]
+fn the_table_of_rejected_lines_is_a_table_like_others() {
+    let place = Workplace::new();
+    place.rollup("by_minute", BY_MINUTE);
+    let good = alb_line(10, 1, "192.0.2.1", 200, "https://shop.example:443/");
+    place.log(&alb_name(10, 5, 1), &[&good, "<html>\n"].concat());
+    place.log(&alb_name(10, 5, 2), &good);
+    place.run();
+    let rejected = || place.query("SELECT line_number, line FROM rejected_lines");
+    assert_eq!(rejected(), ["2,<html>"]);
+
+    // A table that was removed is built anew, from the log files that have rows in it.
+    let folder = std::path::PathBuf::from(place.path("tables/rejected_lines"));
+    fs::remove_dir_all(&folder).unwrap();
+    let printed = place.run();
+    assert!(
+        printed.contains("lines      2, of which 1 rejected"),
+        "{printed}"
+    );
+    assert_eq!(rejected(), ["2,<html>"]);
+    assert_eq!(place.query("SELECT sum(requests) FROM by_minute"), ["2"]);
+
+    // A table that cannot take rows costs the others nothing.
+    let version = folder.join("_delta_log/00000000000000000000.json");
+    let text = fs::read_to_string(&version).unwrap();
+    let foreign = text.replace("logmill.", "other.");
+    for entry in fs::read_dir(folder.join("_delta_log")).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    fs::write(&version, foreign).unwrap();
+    place.log(&alb_name(10, 5, 3), &[&good, "<html>\n"].concat());
+    let printed = fail(&mut place.run_command(), 3);
+    assert!(printed.contains("rejected_lines"), "{printed}");
+    assert_eq!(place.query("SELECT sum(requests) FROM by_minute"), ["3"]);
+}
+
+#[test]
 fn mistakes_are_named() {
     let place = Workplace::new();
     let printed = fail(&mut place.run_command(), 1);

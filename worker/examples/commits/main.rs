@@ -15,11 +15,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use logmill::commit_pace;
-use logmill::feeds::RollupTable;
+use logmill::feeds::Feeds;
 use logmill::maintenance::{self, MaintenanceEvent};
 use logmill::pipeline::{self, Limits, Source};
 use logmill::rollup::Rollup;
-use logmill::table::{RejectedLines, Root, Table};
+use logmill::table::{Root, Table};
 use logmill_shared::LogFile;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -71,23 +71,20 @@ fn main() -> Result<(), Failure> {
 async fn table(store: SlowStore) -> Result<Bench, Failure> {
     let root = Root::in_store(Url::parse("memory:///tables/")?, Arc::new(store));
     let rollup = Rollup::from_sql("by_url", SQL).await?;
-    let table = root.open_or_create(rollup.definition()).await?;
-    let rejected_lines = root.open_or_create(&RejectedLines::definition()).await?;
-    Ok(Bench {
-        each: RollupTable {
-            rollup: Arc::new(rollup),
-            table,
-        },
-        rejected_lines,
-    })
+    let (feeds, _) = Feeds::open(&root, vec![rollup].into()).await?;
+    Ok(Bench { feeds })
 }
 
 struct Bench {
-    each: RollupTable,
-    rejected_lines: Table,
+    feeds: Feeds,
 }
 
 impl Bench {
+    fn table(&self) -> &Table {
+        let mut tables = self.feeds.fed();
+        tables.next().expect("the table of the rollup")
+    }
+
     async fn stage(&self, log_file: LogFile, text: impl Read + Clone) -> Result<(), Failure> {
         let source = Source {
             log_file,
@@ -95,8 +92,7 @@ impl Bench {
             etag: "etag".to_owned(),
             open: || Ok(text.clone()),
         };
-        let rollups = [&self.each];
-        pipeline::stage(source, &rollups, &self.rejected_lines, LIMITS).await?;
+        pipeline::stage(source, &self.feeds.tables, LIMITS).await?;
         Ok(())
     }
 }
@@ -178,7 +174,7 @@ async fn fleet_of(workers: u64, duration: Duration) -> Result<(), Failure> {
         tasks.spawn_blocking(stage);
         let (delays, until) = (Arc::clone(&delays), stop.clone());
         tasks.spawn(async move {
-            maintenance::keep(&bench.each.table, commit_pace::INTERVAL, &until, |news| {
+            maintenance::keep(bench.table(), commit_pace::INTERVAL, &until, |news| {
                 let MaintenanceEvent::Committed(committed, _) = news else {
                     return;
                 };
@@ -260,15 +256,15 @@ async fn slot() -> Result<(), Failure> {
             rest: Cursor::default(),
         };
         bench.stage(log_file(0), lines).await?;
-        bench.each.table.commit().await?;
+        bench.table().commit().await?;
         let text: String = (0..1000)
             .map(|n| line(n * (groups / 1000), groups))
             .collect();
         bench.stage(log_file(1), Cursor::new(text)).await?;
         let begin = Instant::now();
-        bench.each.table.commit().await?;
+        bench.table().commit().await?;
         let taken = begin.elapsed().as_secs_f64();
-        let version = bench.each.table.version().await?;
+        let version = bench.table().version().await?;
         assert_eq!(version.rows(), groups);
         let bytes: u64 = version.files().iter().map(|file| file.bytes).sum();
         println!(

@@ -21,10 +21,10 @@ use arrow::util::display::array_value_to_string;
 use generate::{MAGNITUDE, Made};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use logmill::commands::query::{Format, query};
-use logmill::feeds::RollupTable;
+use logmill::feeds::Feeds;
 use logmill::pipeline::{self, Limits, Outcome, Source};
 use logmill::rollup::Rollup;
-use logmill::table::{Definition, MergeRule, RejectedLines, Root, Table};
+use logmill::table::{Definition, MergeRule, Root};
 use logmill_shared::LogFile;
 use logmill_sketch::TDigest;
 use object_store::memory::InMemory;
@@ -108,13 +108,9 @@ struct Contents {
 /// Runs a rollup over log files, with a commit after each.
 async fn table_of(rollup: &Arc<Rollup>, log_files: &[Vec<&str>], made: &Made) -> Contents {
     let root = root();
-    let rejected_lines = rejected_lines().await;
-    let table = root.open_or_create(rollup.definition()).await;
-    let table = table.unwrap_or_else(|error| fail("creating the table", &error, made));
-    let each = RollupTable {
-        rollup: Arc::clone(rollup),
-        table,
-    };
+    let feeds = Feeds::open(&root, vec![Arc::clone(rollup)].into()).await;
+    let (feeds, _) = feeds.unwrap_or_else(|error| fail("creating the tables", &error, made));
+    let table = feeds.fed().next().expect("the table of the rollup");
     for (number, lines) in log_files.iter().enumerate() {
         let text = lines.join("\n");
         let source = Source {
@@ -125,16 +121,16 @@ async fn table_of(rollup: &Arc<Rollup>, log_files: &[Vec<&str>], made: &Made) ->
             etag: "1".to_owned(),
             open: || Ok(Cursor::new(&text)),
         };
-        match pipeline::stage(source, &[&each], &rejected_lines, LIMITS).await {
+        match pipeline::stage(source, &feeds.tables, LIMITS).await {
             Ok(Outcome::Staged(_)) => {}
             Ok(other) => panic!("{other:?}: {}", made.sql),
             Err(error) => fail("staging", &error, made),
         }
-        if let Err(error) = each.table.commit().await {
+        if let Err(error) = table.commit().await {
             fail("the commit", &error, made);
         }
     }
-    let version = each.table.version().await;
+    let version = table.version().await;
     let version = version.unwrap_or_else(|error| fail("reading the table", &error, made));
     let entries = version.entries().await;
     let entries = entries.unwrap_or_else(|error| fail("reading the ledger", &error, made));
@@ -161,11 +157,6 @@ fn fail(what: &str, error: &dyn std::error::Error, made: &Made) -> ! {
 fn root() -> Root {
     let url = Url::parse("memory:///tables/").expect("a URL");
     Root::in_store(url, Arc::new(InMemory::new()))
-}
-
-async fn rejected_lines() -> Table {
-    let rejected_lines = root().open_or_create(&RejectedLines::definition()).await;
-    rejected_lines.expect("the table of rejected lines")
 }
 
 /// The table's rows, as a reader gets them.

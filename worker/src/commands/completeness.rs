@@ -404,12 +404,11 @@ mod tests {
             etag: found.etag.clone(),
             open: || found.open(),
         };
-        let rollups: Vec<_> = tables.fed().collect();
         let limits = pipeline::Limits {
             text_bytes: 1 << 20,
             group_bytes: 1 << 20,
         };
-        pipeline::stage(source, &rollups, &tables.rejected_lines, limits)
+        pipeline::stage(source, &tables.tables, limits)
             .await
             .unwrap();
     }
@@ -445,25 +444,13 @@ mod tests {
             assert_eq!(scene.standing(&found).await, missing(&all, false));
             stage(&found, &tables).await;
             assert_eq!(scene.standing(&found).await, Standing::Staged);
-            tables.tables[0]
-                .fed()
-                .unwrap()
-                .table
-                .commit()
-                .await
-                .unwrap();
+            tables.tables[0].table().unwrap().commit().await.unwrap();
             assert_eq!(
                 scene.standing(&found).await,
                 Standing::Staged,
                 "not for all yet"
             );
-            tables.tables[1]
-                .fed()
-                .unwrap()
-                .table
-                .commit()
-                .await
-                .unwrap();
+            tables.tables[1].table().unwrap().commit().await.unwrap();
             assert_eq!(scene.standing(&found).await, Standing::Counted);
             let changed = scene.log(name, &ALB.repeat(2)).await;
             assert_eq!(scene.standing(&changed).await, Standing::Changed);

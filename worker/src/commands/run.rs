@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::commands::progress::Progress;
 use crate::commit_pace::{self, CommitPace};
-use crate::feeds::{Feed, Feeds, RollupTable, Trouble};
+use crate::feeds::{Feed, Feeds, Trouble};
 use crate::intake::copies::{Copy, Names};
 use crate::intake::ignore::Ignore;
 use crate::intake::listing;
@@ -27,7 +27,6 @@ use crate::pipeline::{
     self, LOG_FILES_AT_ONCE_MAX, Limits, Outcome, PipelineError, Source, Staged,
 };
 use crate::rollup::Loaded;
-use crate::table::definition::REJECTED_LINES;
 use crate::table::{Entry, Lost, Root, TableError};
 
 /// Configuration of a run.
@@ -175,7 +174,7 @@ pub(crate) async fn run_over(
         None => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
     };
     let threads = threads.min(LOG_FILES_AT_ONCE_MAX);
-    let memory = memory::Staging::new(threads, feeds.fed().count());
+    let memory = memory::Staging::new(threads, feeds.rollups().count());
     let threads = memory.log_files;
     let workshop = Arc::new(Workshop {
         next: AtomicUsize::new(0),
@@ -206,7 +205,7 @@ pub(crate) async fn run_over(
         worker.context("a worker failed")?;
     }
 
-    for table in workshop.feeds.all() {
+    for table in workshop.feeds.fed() {
         let name = table.definition().name.clone();
         match table.version().await {
             Ok(version) => summary.tables.push(TableSummary {
@@ -289,8 +288,7 @@ fn not_read(table: String, error: &TableError) -> Trouble {
 
 /// The counted and staged log files of a table.
 struct Known<'f> {
-    table: &'f Arc<Feed>,
-    fed: &'f RollupTable,
+    feed: &'f Arc<Feed>,
     counted: HashMap<LogFileId, Entry>,
     staged: HashSet<LogFileId>,
 }
@@ -300,23 +298,22 @@ struct Known<'f> {
 async fn to_do(found: Vec<LogObject>, feeds: &Feeds, summary: &mut Summary) -> Result<Vec<ToDo>> {
     let shards: HashSet<Shard> = found.iter().map(|found| found.log_file.shard()).collect();
     let fed = feeds.tables.iter();
-    let fed = fed.filter_map(|table| Some((table, table.fed()?)));
-    let known = fed.map(async |(table, fed)| {
+    let fed = fed.filter_map(|feed| Some((feed, feed.table()?)));
+    let known = fed.map(async |(feed, table)| {
         let read = async {
-            let counted = fed.table.version().await?.counted_entries(&shards).await?;
-            Ok::<_, TableError>((counted, fed.table.staged().await?))
+            let counted = table.version().await?.counted_entries(&shards).await?;
+            Ok::<_, TableError>((counted, table.staged().await?))
         };
-        (table, fed, read.await)
+        (feed, read.await)
     });
     let mut tables: Vec<Known> = Vec::new();
-    for (table, fed, read) in join_all(known).await {
+    for (feed, read) in join_all(known).await {
         let (counted, staged) = read.unwrap_or_else(|error| {
-            summary.trouble(not_read(table.name().to_owned(), &error));
+            summary.trouble(not_read(feed.name().to_owned(), &error));
             Default::default()
         });
         tables.push(Known {
-            table,
-            fed,
+            feed,
             counted,
             staged,
         });
@@ -333,10 +330,12 @@ async fn to_do(found: Vec<LogObject>, feeds: &Feeds, summary: &mut Summary) -> R
         if entries.iter().any(|entry| entry.etag != found.etag) {
             summary.changed.push(found.log_file.to_string());
         }
-        // The ledger entry tells the format. Tables over another format will never count this log file.
-        let reads = |known: &Known| match entries.first() {
-            Some(entry) => known.fed.rollup.format().table == entry.log_table,
-            None => true,
+        // A ledger entry tells the format, and whether there are rejected lines. Tables over another format will never count
+        // this log file.
+        let reads = |known: &Known| match (entries.first(), known.feed.rollup()) {
+            (None, _) => true,
+            (Some(entry), Some(rollup)) => rollup.rollup.format().table == entry.log_table,
+            (Some(entry), None) => entry.rejected_lines > 0,
         };
         let missing = || {
             let tables = tables.iter();
@@ -344,12 +343,12 @@ async fn to_do(found: Vec<LogObject>, feeds: &Feeds, summary: &mut Summary) -> R
         };
         let not_staged: Vec<Arc<Feed>> = missing()
             .filter(|known| !known.staged.contains(&id))
-            .map(|known| Arc::clone(known.table))
+            .map(|known| Arc::clone(known.feed))
             .collect();
-        if missing().next().is_none() {
-            summary.log_files += 1;
+        if missing().all(|known| known.feed.rollup().is_none()) {
             summary.counted_before += 1;
-        } else if not_staged.is_empty() {
+        }
+        if not_staged.is_empty() {
             summary.log_files += 1;
         } else {
             to_do.push(ToDo {
@@ -375,25 +374,22 @@ impl Workshop {
     }
 
     async fn stage(&self, to_do: &ToDo) -> Result<Outcome, PipelineError> {
-        let rollups: Vec<&RollupTable> = to_do
-            .tables
-            .iter()
-            .filter_map(|table| table.fed())
-            .collect();
         let source = Source {
             log_file: to_do.found.log_file.clone(),
             bytes: to_do.found.bytes,
             etag: to_do.found.etag.clone(),
             open: || to_do.found.open(),
         };
-        let rejected_lines = &self.feeds.rejected_lines;
-        pipeline::stage(source, &rollups, rejected_lines, self.limits).await
+        pipeline::stage(source, &to_do.tables, self.limits).await
     }
 
     /// Commits what is staged for all tables. A failure of one table does not affect the others.
     async fn commit(&self) -> Counted {
         let mut counted = Counted::default();
-        for table in self.feeds.all() {
+        for feed in &self.feeds.tables {
+            let Some(table) = feed.table() else {
+                continue;
+            };
             let name = &table.definition().name;
             let committed = match table.commit().await {
                 Ok(committed) => committed,
@@ -411,7 +407,7 @@ impl Workshop {
             counted
                 .set_aside
                 .extend(set_aside.map(|(log_file, reason)| (name.clone(), log_file, reason)));
-            if name != REJECTED_LINES {
+            if feed.rollup().is_some() {
                 let entries = committed.entries.into_iter();
                 counted
                     .log_files

@@ -20,40 +20,40 @@ const BATCHES_IN_FLIGHT: usize = 1;
 
 /// The result of a rollup over a log file: the file to stage and the failed lines, or the reason why the rollup fails on
 /// the whole log file.
-pub(super) type RolledUp = Result<(StagingFile, FailedLines), String>;
+pub(super) type Aggregated = Result<(StagingFile, FailedLines), String>;
 
 /// Runs all rollups over the batches that are sent to the returned senders, one sender per rollup.
-pub(super) fn roll_up_all<'a>(
+pub(super) fn aggregate_all<'a>(
     rollups: &'a [&RollupTable],
     log_file: &'a LogFile,
     columns: &'a [ScanColumn],
     group_bytes: usize,
 ) -> (
     Vec<Sender<RecordBatch>>,
-    impl Future<Output = Result<Vec<RolledUp>, PipelineError>>,
+    impl Future<Output = Result<Vec<Aggregated>, PipelineError>>,
 ) {
     let mut senders = Vec::with_capacity(rollups.len());
-    let mut rolled_up = Vec::with_capacity(rollups.len());
+    let mut aggregated = Vec::with_capacity(rollups.len());
     for each in rollups {
         let (sender, receiver) = channel(BATCHES_IN_FLIGHT);
         senders.push(sender);
-        rolled_up.push(roll_up(each, log_file, columns, receiver, group_bytes));
+        aggregated.push(aggregate(each, log_file, columns, receiver, group_bytes));
     }
-    (senders, try_join_all(rolled_up))
+    (senders, try_join_all(aggregated))
 }
 
 /// Runs one rollup over a log file's batches. Returns an error only if all rollups are affected: the disk is full, or
 /// tables can't be written.
-async fn roll_up(
+async fn aggregate(
     each: &RollupTable,
     log_file: &LogFile,
     columns: &[ScanColumn],
     batches: Receiver<RecordBatch>,
     group_bytes: usize,
-) -> Result<RolledUp, PipelineError> {
-    let rolled_up = rows_of(each, log_file, columns, batches, group_bytes);
-    let error = match without_panic(rolled_up).await {
-        Ok(Ok(rolled_up)) => return Ok(Ok(rolled_up)),
+) -> Result<Aggregated, PipelineError> {
+    let aggregated = rows_of(each, log_file, columns, batches, group_bytes);
+    let error = match without_panic(aggregated).await {
+        Ok(Ok(aggregated)) => return Ok(Ok(aggregated)),
         Ok(Err(error)) => error,
         Err(panic) => return Ok(Err(panic)),
     };

@@ -9,15 +9,16 @@ mod aggregate;
 mod put;
 
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::try_join;
 use logmill_gzip::Decoder;
 use logmill_shared::{LogFile, chain};
 
-use crate::feeds::RollupTable;
-use crate::format::{Recognised, by_name};
-use crate::log_file::reading::{Reading, Spent};
+use crate::feeds::{Feed, RollupTable, Unfed};
+use crate::format::{LogFormat, Recognised, by_name};
+use crate::log_file::reading::Spent;
 use crate::table::Table;
 
 pub use outcome::{Outcome, PipelineError, Staged};
@@ -48,7 +49,7 @@ pub struct Limits {
     pub group_bytes: usize,
 }
 
-/// Stages a log file for these rollups. It reads and computes without yielding, so it needs its own thread.
+/// Stages a log file for these tables. It reads and computes without yielding, so it needs its own thread.
 ///
 /// # Errors
 ///
@@ -56,14 +57,13 @@ pub struct Limits {
 #[tracing::instrument(name = "log_file", skip_all, fields(uri = %source.log_file))]
 pub async fn stage<R: Read>(
     source: Source<impl Fn() -> io::Result<R>>,
-    rollups: &[&RollupTable],
-    rejected_lines: &Table,
+    feeds: &[Arc<Feed>],
     limits: Limits,
 ) -> Result<Outcome, PipelineError> {
     if let Some(Recognised::Other(kind)) = by_name(source.log_file.named_as()) {
         return Ok(Outcome::Skipped(kind.to_owned()));
     }
-    let attempt = async |decoder| stage_by(decoder, &source, rollups, rejected_lines, limits).await;
+    let attempt = async |decoder| stage_by(decoder, &source, feeds, limits).await;
     let (mut outcome, refusal) = read::with_second_opinion(attempt).await?;
     if let (Outcome::Staged(staged), Some(refusal)) = (&mut outcome, refusal) {
         staged.by_second_opinion = true;
@@ -77,11 +77,11 @@ pub async fn stage<R: Read>(
     Ok(outcome)
 }
 
+/// The whole way of a log file: open it, aggregate its lines, stage the results.
 async fn stage_by<R: Read>(
     decoder: Decoder,
     source: &Source<impl Fn() -> io::Result<R>>,
-    rollups: &[&RollupTable],
-    rejected_lines: &Table,
+    feeds: &[Arc<Feed>],
     limits: Limits,
 ) -> Result<Outcome, PipelineError> {
     let begun = Instant::now();
@@ -90,42 +90,58 @@ async fn stage_by<R: Read>(
         Ok(log) => log,
         Err(no_log) => return Ok(no_log),
     };
-    let (format, claim) = (log.format, log.claim);
-    let of_format = |each: &&RollupTable| each.rollup.format() == format;
-    let rollups: Vec<&RollupTable> = rollups.iter().copied().filter(of_format).collect();
-    if rollups.is_empty() {
-        return Ok(Outcome::NotRead(format));
-    }
-
-    let (scan, columns) = read::scan_for(format, &rollups);
-    let (batches, rolled_up) =
-        aggregate::roll_up_all(&rollups, &source.log_file, &columns, limits.group_bytes);
-    let scanned = read::scan_lines(log, scan, batches, &source.log_file, rejected_lines);
-    let (mut scanned, rolled_up) = try_join(scanned, rolled_up).await?;
-    if let (false, Some(what)) = (scanned.is_log, claim) {
-        let table = format.table;
-        return Err(PipelineError::NoLog { table, what });
-    }
+    let Some(readers) = Readers::of(feeds, log.format) else {
+        return Ok(Outcome::NotRead(log.format));
+    };
+    let (scan, columns) = read::scan_for(log.format, &readers.rollups);
+    let (batches, results) = aggregate::aggregate_all(
+        &readers.rollups,
+        &source.log_file,
+        &columns,
+        limits.group_bytes,
+    );
+    let scanned = read::scan_lines(log, scan, batches, &source.log_file, readers.rejected_lines);
+    let (scanned, results) = try_join(scanned, results).await?;
 
     // The whole file has been read, and it is a log. Only now is anything staged.
     let read = begun.elapsed();
-    let puts = put::put_all(source, format, &mut scanned, &rollups, rolled_up).await?;
-    Ok(Outcome::Staged(Staged {
-        reading: Reading {
-            bytes: source.bytes,
-            text_bytes: scanned.text_bytes,
-            lines: scanned.lines,
-            rejected_lines: scanned.rejected_lines,
-        },
-        spent: Spent {
-            fetch,
-            compute: read.saturating_sub(fetch),
-            put: begun.elapsed().saturating_sub(read),
-        },
-        failed_lines: puts.failed_lines,
-        set_aside: puts.set_aside,
-        by_second_opinion: false,
-    }))
+    let mut staged = put::put_all(source, scanned, &readers, results).await?;
+    staged.spent = Spent {
+        fetch,
+        compute: read.saturating_sub(fetch),
+        put: begun.elapsed().saturating_sub(read),
+    };
+    Ok(Outcome::Staged(staged))
+}
+
+/// The tables that a log file is staged for.
+struct Readers<'f> {
+    rollups: Vec<&'f RollupTable>,
+    rejected_lines: Option<&'f Table>,
+    unfed: Vec<&'f Unfed>,
+}
+
+impl<'f> Readers<'f> {
+    /// Those of the tables that read this format. The format of a table that can't be fed is unknown, so it may read any.
+    /// Returns `None` if there are tables of rollups, but no rollup reads the format.
+    fn of(feeds: &'f [Arc<Feed>], format: &'static LogFormat) -> Option<Self> {
+        let mut readers = Self {
+            rollups: Vec::new(),
+            rejected_lines: None,
+            unfed: Vec::new(),
+        };
+        let mut reads_other_formats = false;
+        for feed in feeds {
+            match &**feed {
+                Feed::Rollup(each) if each.rollup.format() == format => readers.rollups.push(each),
+                Feed::Rollup(_) => reads_other_formats = true,
+                Feed::RejectedLines(table) => readers.rejected_lines = Some(table),
+                Feed::Unfed(unfed) => readers.unfed.push(unfed),
+            }
+        }
+        let has_none = readers.rollups.is_empty() && readers.unfed.is_empty();
+        (!(has_none && reads_other_formats)).then_some(readers)
+    }
 }
 
 #[cfg(test)]
@@ -167,7 +183,6 @@ mod tests {
         let sql = "SELECT elb, count(*) AS lines FROM alb_access_logs GROUP BY 1";
         let rollup = Rollup::from_sql("by_elb", sql).await.unwrap();
         let tables = Feeds::open(&root, vec![rollup].into()).await.unwrap().0;
-        let rollups: Vec<_> = tables.fed().collect();
         let source = Source {
             log_file: LogFile::new(uri),
             bytes: bytes.len() as u64,
@@ -178,7 +193,7 @@ mod tests {
             text_bytes: 1 << 20,
             group_bytes: 1 << 20,
         };
-        let outcome = stage(source, &rollups, &tables.rejected_lines, limits).await;
+        let outcome = stage(source, &tables.tables, limits).await;
         let outcome = outcome.map_err(|error| chain(&error));
         let open = || Ok(Cursor::new(bytes.clone()));
         let looked = look(&LogFile::new(uri), open, 1 << 20).await;
@@ -187,7 +202,7 @@ mod tests {
             outcome.is_ok(),
             "what looks says what stages"
         );
-        let table = &rollups[0].table;
+        let table = tables.tables[0].table().unwrap();
         let staged = table.staged().await.unwrap().len();
         (outcome, staged)
     }
@@ -338,7 +353,6 @@ mod tests {
             let broken = Rollup::from_sql("broken", sql).await.unwrap();
             let feeds = Feeds::open(&root, vec![whole, broken].into()).await;
             let feeds = feeds.unwrap().0;
-            let rollups: Vec<_> = feeds.fed().collect();
             let log_file = LogFile::new(NAME);
             let source = Source {
                 log_file: log_file.clone(),
@@ -350,17 +364,17 @@ mod tests {
                 text_bytes: 1 << 30,
                 group_bytes: 1 << 20,
             };
-            let outcome = stage(source, &rollups, &feeds.rejected_lines, limits).await;
+            let outcome = stage(source, &feeds.tables, limits).await;
             let Outcome::Staged(staged) = outcome.unwrap() else {
                 panic!("not staged");
             };
             let reason = "a bug of logmill: the store is broken".to_owned();
             assert_eq!(staged.set_aside, [("broken".to_owned(), reason.clone())]);
-            let ids = rollups[0].table.staged().await.unwrap();
+            let ids = feeds.tables[0].table().unwrap().staged().await.unwrap();
             assert!(ids.contains(&log_file.id()));
             let waiting = root.waiting("broken").await.unwrap();
             assert_eq!(waiting.set_aside(log_file.id()), Some(reason.as_str()));
-            let committed = rollups[0].table.commit().await.unwrap();
+            let committed = feeds.tables[0].table().unwrap().commit().await.unwrap();
             assert_eq!(committed.entries.len(), 1);
         }
     }

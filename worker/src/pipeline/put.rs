@@ -3,55 +3,66 @@
 use futures::future::try_join_all;
 use logmill_shared::LogFile;
 
-use super::aggregate::{RolledUp, of_one_table, without_panic};
+use super::aggregate::{Aggregated, of_one_table, without_panic};
 use super::read::Scanned;
-use super::{PipelineError, Source};
-use crate::feeds::RollupTable;
-use crate::format::LogFormat;
-use crate::table::{Entry, StagingFile, Table, TableError};
-
-/// The result for all tables.
-#[derive(Default)]
-pub(super) struct Puts {
-    /// Tables whose rollup fails on some lines, with the number of these lines.
-    pub(super) failed_lines: Vec<(String, u64)>,
-    /// Tables for which the log file is set aside, with the reason.
-    pub(super) set_aside: Vec<(String, String)>,
-}
+use super::{PipelineError, Readers, Source, Staged};
+use crate::log_file::reading::Reading;
+use crate::table::{Entry, FailedLines, Notes, StagingFile, Table, TableError};
 
 /// Stages a log file's rejected lines, and then the rollups' results. The results are staged concurrently, because a
-/// disk's sync and a PUT to S3 are mostly waiting.
+/// disk's sync and a PUT to S3 are mostly waiting. Sets the log file aside for tables that can't be fed.
 pub(super) async fn put_all<O>(
     source: &Source<O>,
-    format: &LogFormat,
-    scanned: &mut Scanned,
-    rollups: &[&RollupTable],
-    rolled_up: Vec<RolledUp>,
-) -> Result<Puts, PipelineError> {
+    scanned: Scanned,
+    readers: &Readers<'_>,
+    results: Vec<Aggregated>,
+) -> Result<Staged, PipelineError> {
     let log_file = &source.log_file;
-    let entry = entry(log_file, format, source.bytes, source.etag.clone(), scanned);
-    // Before the rollups' rows: a log file that every rollup has is never read again, so its rejected lines would be lost.
-    if let Some(rejected) = scanned.rejected.take() {
-        rejected.stage(&entry).await?;
+    let entry = entry(source, &scanned);
+    let mut puts = Vec::new();
+    // Before the rollups' rows: a log file that every rollup has may never be read again, so its rejected lines would be lost.
+    if let (Some(table), Some(rejected)) = (readers.rejected_lines, scanned.rejected) {
+        let rejected = rejected.map(|staging| (staging, FailedLines::default()));
+        puts.push((
+            &table.definition().name,
+            put(table, log_file, &entry, rejected).await?,
+        ));
     }
-    let each = rollups.iter().zip(rolled_up);
-    let put = each.map(|(each, rolled_up)| put(&each.table, log_file, &entry, rolled_up));
-    let put = try_join_all(put).await?;
-    let mut puts = Puts::default();
+    let tables = || readers.rollups.iter().map(|each| &each.table);
+    let each = tables().zip(results);
+    let each = each.map(|(table, result)| put(table, log_file, &entry, result));
+    let names = tables().map(|table| &table.definition().name);
+    puts.extend(names.zip(try_join_all(each).await?));
+    for unfed in &readers.unfed {
+        let reason = unfed.reason.clone();
+        puts.push((
+            &unfed.table,
+            set_aside(&unfed.notes, log_file, reason).await?,
+        ));
+    }
+
+    let mut staged = Staged {
+        reading: Reading {
+            bytes: source.bytes,
+            text_bytes: scanned.text_bytes,
+            lines: scanned.lines,
+            rejected_lines: scanned.rejected_lines,
+        },
+        ..Staged::default()
+    };
     let mut not_put = None;
-    for (each, put) in rollups.iter().zip(put) {
-        let name = &each.table.definition().name;
+    for (table, put) in puts {
         match put {
             Put::Staged(0) => {}
-            Put::Staged(failed) => puts.failed_lines.push((name.clone(), failed)),
-            Put::SetAside(reason) => puts.set_aside.push((name.clone(), reason)),
+            Put::Staged(failed) => staged.failed_lines.push((table.clone(), failed)),
+            Put::SetAside(reason) => staged.set_aside.push((table.clone(), reason)),
             Put::Neither(error) => not_put = not_put.or(Some(error)),
         }
     }
     match not_put {
         // The other tables have their rows, but the log file must be retried.
         Some(error) => Err(error.into()),
-        None => Ok(puts),
+        None => Ok(staged),
     }
 }
 
@@ -70,9 +81,9 @@ async fn put(
     table: &Table,
     log_file: &LogFile,
     entry: &Entry,
-    rolled_up: RolledUp,
+    result: Aggregated,
 ) -> Result<Put, PipelineError> {
-    let reason = match rolled_up {
+    let reason = match result {
         Ok((staging, failed)) => {
             let count = failed.count;
             let entry = Entry {
@@ -87,7 +98,16 @@ async fn put(
         }
         Err(reason) => reason,
     };
-    match table.notes().set_aside(log_file, &reason).await {
+    set_aside(&table.notes(), log_file, reason).await
+}
+
+/// Sets a log file aside for a table. Returns an error if no table can be written.
+async fn set_aside(
+    notes: &Notes,
+    log_file: &LogFile,
+    reason: String,
+) -> Result<Put, PipelineError> {
+    match notes.set_aside(log_file, &reason).await {
         Ok(()) => Ok(Put::SetAside(reason)),
         Err(error) if error.is_of_its_folder() => Ok(Put::Neither(error)),
         Err(error) => Err(error.into()),
@@ -106,18 +126,12 @@ async fn stage_rows(
     }
 }
 
-fn entry(
-    log_file: &LogFile,
-    format: &LogFormat,
-    bytes: u64,
-    etag: String,
-    scanned: &Scanned,
-) -> Entry {
+fn entry<O>(source: &Source<O>, scanned: &Scanned) -> Entry {
     Entry {
-        log_file: log_file.uri().to_owned(),
-        log_table: format.table.to_owned(),
-        bytes: bytes as i64,
-        etag,
+        log_file: source.log_file.uri().to_owned(),
+        log_table: scanned.format.table.to_owned(),
+        bytes: source.bytes as i64,
+        etag: source.etag.clone(),
         text_bytes: scanned.text_bytes as i64,
         lines: scanned.lines as i64,
         rejected_lines: scanned.rejected_lines as i64,

@@ -9,6 +9,7 @@ use futures::channel::mpsc::Sender;
 use logmill_gzip::Decoder;
 use logmill_shared::LogFile;
 
+use super::aggregate::of_one_table;
 use super::{Outcome, PipelineError, Source};
 use crate::feeds::RollupTable;
 use crate::format::{
@@ -159,35 +160,42 @@ fn prefilters(rollups: &[&RollupTable]) -> Option<Vec<Prefilter>> {
     prefilters.collect()
 }
 
-/// The result of scanning a log file's lines.
-#[derive(Default)]
+/// The result of scanning the lines of a log.
 pub(super) struct Scanned {
-    /// Whether any line has the full shape of a log line.
-    pub(super) is_log: bool,
+    pub(super) format: &'static LogFormat,
     pub(super) text_bytes: u64,
     pub(super) lines: u64,
     pub(super) rejected_lines: u64,
     /// Times of the earliest and the latest line, in milliseconds since 1970.
     pub(super) times: Option<(i64, i64)>,
-    pub(super) rejected: Option<StagingFile>,
+    /// The rejected lines, if there are any, or why the table of rejected lines can't take them.
+    pub(super) rejected: Option<Result<StagingFile, String>>,
 }
 
 /// Turns lines into batches, and sends each to every rollup.
+///
+/// # Errors
+///
+/// Also if no line of the file is a log line.
 pub(super) async fn scan_lines(
     log: OpenLog<'_>,
     mut scan: Scan,
     mut rollups: Vec<Sender<RecordBatch>>,
     log_file: &LogFile,
-    rejected_lines: &Table,
+    rejected_lines: Option<&Table>,
 ) -> Result<Scanned, PipelineError> {
     let OpenLog {
         mut lines,
         format,
-        claim,
+        mut claim,
     } = log;
     let mut scanned = Scanned {
-        is_log: claim.is_none(),
-        ..Scanned::default()
+        format,
+        text_bytes: 0,
+        lines: 0,
+        rejected_lines: 0,
+        times: None,
+        rejected: None,
     };
     let mut rejected = RejectedLines::new(log_file);
     let mut chunks = 0;
@@ -204,7 +212,7 @@ pub(super) async fn scan_lines(
                     scanned.lines += 1;
                     match scan.push(line) {
                         Ok(time) => {
-                            scanned.is_log = scanned.is_log || has_shape(format, line);
+                            claim = claim.filter(|_| !has_shape(format, line));
                             let (first, last) = scanned.times.unwrap_or((time, time));
                             scanned.times = Some((first.min(time), last.max(time)));
                         }
@@ -216,12 +224,8 @@ pub(super) async fn scan_lines(
                 }
             }
         }
-        if let Some(rows) = rejected.take()? {
-            let staging = match &mut scanned.rejected {
-                Some(staging) => staging,
-                none => none.insert(rejected_lines.staging_file(log_file)?),
-            };
-            staging.write(vec![rows]).await?;
+        if let (Some(rows), Some(table)) = (rejected.take()?, rejected_lines) {
+            keep_rejected(&mut scanned.rejected, rows, table, log_file).await?;
         }
         chunks += 1;
         if scan.rows() >= BATCH_ROWS_MIN || chunks == BATCH_CHUNKS_MAX {
@@ -231,7 +235,36 @@ pub(super) async fn scan_lines(
     }
     send(&mut scan, &mut rollups).await;
     scanned.text_bytes = lines.text_bytes();
-    Ok(scanned)
+    match claim {
+        None => Ok(scanned),
+        Some(what) => Err(PipelineError::NoLog {
+            table: format.table,
+            what,
+        }),
+    }
+}
+
+/// Keeps rejected lines until the log file is staged. If their table can't take them, the log file will be set aside for it,
+/// and the rollups go on.
+async fn keep_rejected(
+    kept: &mut Option<Result<StagingFile, String>>,
+    rows: RecordBatch,
+    table: &Table,
+    log_file: &LogFile,
+) -> Result<(), PipelineError> {
+    let kept = match kept {
+        Some(kept) => kept,
+        none => none.insert(match table.staging_file(log_file) {
+            Ok(staging) => Ok(staging),
+            Err(error) => Err(of_one_table(error)?),
+        }),
+    };
+    if let Ok(staging) = kept
+        && let Err(error) = staging.write(vec![rows]).await
+    {
+        *kept = Err(of_one_table(error)?);
+    }
+    Ok(())
 }
 
 /// Sends the rows since the last batch to every rollup.

@@ -20,8 +20,8 @@ use object_store::{
 };
 use url::Url;
 
-use super::{RejectedLines, Root, Table};
-use crate::feeds::RollupTable;
+use super::{Root, Table};
+use crate::feeds::Feeds;
 use crate::pipeline::{self, Limits, Source};
 use crate::rollup::Rollup;
 
@@ -152,8 +152,7 @@ impl Env for Hurried {
 struct Scene {
     store: Arc<Counting>,
     env: Arc<Hurried>,
-    fed: RollupTable,
-    rejected_lines: Table,
+    feeds: Feeds,
     staged: usize,
 }
 
@@ -170,24 +169,16 @@ impl Scene {
         let root = Root::in_env(url, Arc::new(retrying), Arc::clone(&env) as _);
         let sql = "SELECT elb, count(*) AS lines FROM alb_access_logs GROUP BY 1";
         let rollup = Rollup::from_sql("t", sql).await.unwrap();
-        let table = root.open_or_create(rollup.definition()).await.unwrap();
         Self {
             store,
             env,
-            fed: RollupTable {
-                rollup: Arc::new(rollup),
-                table,
-            },
-            rejected_lines: root
-                .open_or_create(&RejectedLines::definition())
-                .await
-                .unwrap(),
+            feeds: Feeds::open(&root, vec![rollup].into()).await.unwrap().0,
             staged: 0,
         }
     }
 
     fn table(&self) -> &Table {
-        &self.fed.table
+        &self.feeds.rollups().next().unwrap().table
     }
 
     async fn stage(&mut self) {
@@ -207,7 +198,7 @@ impl Scene {
             text_bytes: 1 << 20,
             group_bytes: 1 << 20,
         };
-        pipeline::stage(source, &[&self.fed], &self.rejected_lines, limits)
+        pipeline::stage(source, &self.feeds.tables, limits)
             .await
             .unwrap();
     }

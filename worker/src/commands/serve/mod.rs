@@ -98,7 +98,7 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
     };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        rollups = tables.served().len(),
+        rollups = tables.rollups(),
         tables = options.tables,
         queue_url = options.queue_url,
         listen,
@@ -135,9 +135,6 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
         if let Some(interval) = options.commit_interval {
             working.spawn(Arc::clone(&tables).keep(Arc::clone(table), interval, stop.clone()));
         }
-    }
-    if let Some(interval) = options.commit_interval {
-        working.spawn(Arc::clone(&tables).keep_rejected_lines(interval, stop.clone()));
     }
     working.spawn(Arc::clone(&tables).watch_set_aside(stop.clone()));
     working.spawn(Arc::clone(&stager.stalls).all_stalled(stop.clone()));
@@ -176,7 +173,7 @@ async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Resu
     let root = Root::create(&options.tables).await?;
     let (feeds, troubles) = Feeds::open(&root, rollups).await?;
     let tables = Tables::new(root, feeds, &troubles, metrics);
-    let rollups = tables.served().len();
+    let rollups = tables.rollups();
     if rollups == 0 {
         bail!("there is no rollup that can be run; what is wrong with each is said above");
     }

@@ -1,6 +1,5 @@
 //! Stages announced log files: each takes its turn, and is then staged for all tables on a thread of its own.
 
-use std::io::{self, Read};
 use std::sync::Arc;
 
 use logmill_shared::LogFile;
@@ -9,13 +8,12 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::tables::Tables;
-use crate::feeds::{Feed, RollupTable};
 use crate::intake::allowed_locations::AllowedLocations;
 use crate::intake::disposition::NotStaged;
 use crate::intake::ignore::Ignore;
 use crate::intake::{Stage, StageOutcome};
 use crate::metrics::{LeftAlone, Metrics};
-use crate::pipeline::{self, Limits, Outcome, PipelineError, Source, Staged};
+use crate::pipeline::{self, Limits, Outcome, Source, Staged};
 use crate::stall::{ReadCount, Stalls};
 
 /// Stages announced log files.
@@ -53,7 +51,8 @@ impl Stager {
                 etag: found.etag.clone(),
                 open: || Ok(counted.of(found.open()?)),
             };
-            runtime.block_on(stager.stage_for_all(source))
+            let feeds = stager.tables.now();
+            runtime.block_on(pipeline::stage(source, &feeds, stager.limits))
         });
         let staged = tokio::select! {
             staged = &mut staged => staged,
@@ -65,43 +64,6 @@ impl Stager {
             Ok(staged) => staged.map_err(|error| error.disposed(log_file)),
             Err(panic) => Err(NotStaged::by_panic(panic)),
         }
-    }
-
-    /// Stages a log file for the tables in their current state. Sets it aside for tables that can't be used.
-    async fn stage_for_all<R: Read>(
-        &self,
-        source: Source<impl Fn() -> io::Result<R>>,
-    ) -> Result<Outcome, PipelineError> {
-        let log_file = source.log_file.clone();
-        let feeds: Vec<Arc<Feed>> = self
-            .tables
-            .served()
-            .iter()
-            .map(|table| table.now())
-            .collect();
-        let fed: Vec<&RollupTable> = feeds.iter().filter_map(|feed| feed.fed()).collect();
-        let rejected_lines = self.tables.rejected_lines();
-        let mut outcome = pipeline::stage(source, &fed, rejected_lines, self.limits).await?;
-        for feed in &feeds {
-            let Feed::Unfed(unfed) = &**feed else {
-                continue;
-            };
-            let set_aside = match &mut outcome {
-                Outcome::Staged(staged) => &mut staged.set_aside,
-                // The log format that the table reads is unknown: this may be a log for it.
-                Outcome::NotRead(_) => {
-                    outcome = Outcome::Staged(Staged::default());
-                    match &mut outcome {
-                        Outcome::Staged(staged) => &mut staged.set_aside,
-                        _ => continue,
-                    }
-                }
-                Outcome::Skipped(_) | Outcome::Unrecognised(_) => continue,
-            };
-            unfed.notes.set_aside(&log_file, &unfed.reason).await?;
-            set_aside.push((unfed.table.clone(), unfed.reason.clone()));
-        }
-        Ok(outcome)
     }
 }
 

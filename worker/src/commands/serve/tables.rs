@@ -68,13 +68,20 @@ impl Tables {
         })
     }
 
-    /// The tables of rollups.
+    /// All tables.
     pub(super) fn served(&self) -> &[Arc<ServedTable>] {
         &self.served
     }
 
-    pub(super) fn rejected_lines(&self) -> &Table {
-        &self.feeds.rejected_lines
+    /// All tables in their current state.
+    pub(super) fn now(&self) -> Vec<Arc<Feed>> {
+        self.served.iter().map(|table| table.now()).collect()
+    }
+
+    /// The number of tables that are the results of rollups.
+    pub(super) fn rollups(&self) -> usize {
+        let of_lines = |feed: &&Arc<Feed>| matches!(***feed, Feed::RejectedLines(_));
+        self.served.len() - self.feeds.tables.iter().filter(of_lines).count()
     }
 
     /// Commits, compacts and vacuums a table.
@@ -85,35 +92,15 @@ impl Tables {
         stop: CancellationToken,
     ) -> Result<()> {
         while !stop.is_cancelled() {
-            match table.now().fed() {
+            match table.now().table() {
                 Some(fed) => {
-                    self.keep_table(&fed.table, interval, &stop).await;
+                    self.keep_table(fed, interval, &stop).await;
                     if !stop.is_cancelled() {
                         self.reopen(&table).await;
                     }
                 }
                 // `watch` reopens it.
                 None => pause(interval, &stop).await,
-            }
-        }
-        Ok(())
-    }
-
-    /// Commits, compacts and vacuums the table of rejected lines.
-    pub(super) async fn keep_rejected_lines(
-        self: Arc<Self>,
-        interval: Duration,
-        stop: CancellationToken,
-    ) -> Result<()> {
-        let table = self.rejected_lines();
-        while !stop.is_cancelled() {
-            self.keep_table(table, interval, &stop).await;
-            // The table may have been removed.
-            if !stop.is_cancelled()
-                && let Err(error) = self.root.open_or_create(table.definition()).await
-            {
-                tracing::error!(error = chain(&error), "rejected_lines can't be opened");
-                pause(interval, &stop).await;
             }
         }
         Ok(())
@@ -147,8 +134,8 @@ impl Tables {
             if stop.is_cancelled() {
                 return Ok(());
             }
-            let is_another = match table.now().fed() {
-                Some(fed) => match fed.table.version().await {
+            let is_another = match table.now().table() {
+                Some(fed) => match fed.version().await {
                     Ok(_) => false,
                     Err(error) => error.is_another(),
                 },
