@@ -41,8 +41,8 @@ pub(super) fn plain_words(error: &DataFusionError) -> String {
                 .filter(|line| !OTHER_TYPES.iter().any(|other| line.contains(other)))
                 .collect();
             format!(
-                "there is no {call} here: there is {}",
-                candidates.join(", ")
+                "{call} is not supported: use {}",
+                candidates.join(" or ")
             )
         }
         None => message,
