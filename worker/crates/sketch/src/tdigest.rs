@@ -354,18 +354,18 @@ impl TDigest {
         };
 
         if !(self.compression.is_finite() && self.compression >= COMPRESSION_MIN) {
-            return refuse(format!("compression {}", self.compression));
+            return refuse(format!("invalid compression {}", self.compression));
         }
         for (i, Centroid { mean, weight }) in self.centroids.iter().enumerate() {
             if !mean.is_finite() || !weight.is_finite() || *weight <= 0.0 {
-                return refuse(format!("centroid {i} has mean {mean} and weight {weight}"));
+                return refuse(format!("centroid {i} has the mean {mean} and the weight {weight}"));
             }
         }
         let sum: f64 = self.centroids.iter().map(|centroid| centroid.weight).sum();
         let adds_up = (self.total_weight - sum).abs() <= TOTAL_WEIGHT_TOLERANCE * sum;
         if !adds_up {
             return refuse(format!(
-                "total weight {}, of centroids {sum}",
+                "the total weight is {}, but the centroids weigh {sum}",
                 self.total_weight
             ));
         }
@@ -375,7 +375,7 @@ impl TDigest {
             _ => min.is_finite() && max.is_finite() && min <= max,
         };
         if !ordered {
-            return refuse(format!("minimum {min} and maximum {max}"));
+            return refuse(format!("invalid minimum {min} and maximum {max}"));
         }
         Ok(())
     }

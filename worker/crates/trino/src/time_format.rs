@@ -168,7 +168,7 @@ impl TimeFormat {
             let letters = &rest[..count];
             rest = &rest[count..];
             parts.push(joda_part(first, count).ok_or_else(|| {
-                format!("{letters} in the pattern '{pattern}' is not available here")
+                format!("{letters} in the pattern '{pattern}' is not supported")
             })?);
         }
         Self::of_parts(parts)
