@@ -728,7 +728,9 @@ fn a_full_disk_is_named_and_once_there_is_room_all_is_counted_once() {
     }
     for disk in FullDisk::all() {
         let said = match disk {
-            FullDisk::Limited => "File too large (os error 27). The file exceeds the limit for the size of files",
+            FullDisk::Limited => {
+                "File too large (os error 27). The file exceeds the limit for the size of files"
+            }
             FullDisk::Mounted => {
                 "No space left on device (os error 28). The disk is full: free some space on it, and try again"
             }

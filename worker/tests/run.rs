@@ -488,7 +488,9 @@ fn times_that_visitors_write_touch_a_bounded_number_of_hours() {
     let reason = "SELECT DISTINCT reason FROM failed_lines";
     assert_eq!(
         place.query(reason),
-        ["the time of the line is beyond the limit of 100 hours or days that one log file may touch"]
+        [
+            "the time of the line is beyond the limit of 100 hours or days that one log file may touch"
+        ]
     );
 }
 
@@ -728,7 +730,10 @@ fn mistakes_are_named() {
     );
     assert!(printed.contains("nowhere: can't be listed"), "{printed}");
     let printed = fail(&mut logmill(["query", "SELECT 1", "--tables", &nowhere]), 1);
-    assert!(printed.contains("cannot be used as the location of tables"), "{printed}");
+    assert!(
+        printed.contains("cannot be used as the location of tables"),
+        "{printed}"
+    );
 }
 
 #[test]

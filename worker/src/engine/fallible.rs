@@ -301,9 +301,9 @@ fn function(call: &ScalarFunction, expr: &Expr, schema: &DFSchema) -> Result<Opt
             let fits = literal(1).is_some_and(|length| (0..=8192).contains(&length));
             match fits && is_text(2) {
                 true => None,
-                false => Some(
-                    "a length out of range or an empty padding text fails: write literals",
-                ),
+                false => {
+                    Some("a length out of range or an empty padding text fails: write literals")
+                }
             }
         }
         "regexp_extract" => match literal(2) {

@@ -59,7 +59,8 @@ const UNMERGEABLE: &[(&str, &str)] = &[
 ];
 const DISTINCT_ADVICE: &str =
     "keep approx_set(x) AS name, and read it with cardinality(merge(cast(name AS HyperLogLog)))";
-const VARIANCE_ADVICE: &str = "keep sum(x), sum(x * x) and count(x), and compute the result when you query the table";
+const VARIANCE_ADVICE: &str =
+    "keep sum(x), sum(x * x) and count(x), and compute the result when you query the table";
 const VALUE_ADVICE: &str = "make the value a group key, or keep its min(x) or max(x)";
 
 pub(super) fn function_name(function: &Function) -> String {
@@ -105,7 +106,9 @@ pub(super) fn merge_rule(column: &str, expr: &Expr) -> Result<MergeRule, String>
     };
     let name = function_name(function);
     if function.over.is_some() {
-        return refused("it is a window function, which would have the rows of one log file only; compute it when you query the table");
+        return refused(
+            "it is a window function, which would have the rows of one log file only; compute it when you query the table",
+        );
     }
     if let Some((_, advice)) = UNMERGEABLE.iter().find(|(other, _)| *other == name) {
         return refused(&format!(
@@ -189,6 +192,8 @@ mod tests {
         assert!(with("elb, count(*) AS \"N°\"").contains("not supported by every engine"));
         assert!(with("elb, count(*) AS elb").contains("two output columns"));
         assert!(with("elb, row_number() OVER () AS r").contains("window"));
-        assert!(with("frobnicate(elb) AS x, count(*) AS n").contains("frobnicate is not supported"));
+        assert!(
+            with("frobnicate(elb) AS x, count(*) AS n").contains("frobnicate is not supported")
+        );
     }
 }

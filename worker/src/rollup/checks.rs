@@ -37,7 +37,9 @@ impl Check {
                     if let Some(number) = number.filter(|number| !number.is_finite())
                         && matters(row)
                     {
-                        return exec_err!("{number} cannot be added to a t-digest: it is not finite");
+                        return exec_err!(
+                            "{number} cannot be added to a t-digest: it is not finite"
+                        );
                     }
                 }
             }

@@ -191,7 +191,9 @@ fn spell_pattern(pattern: &mut Expr, escape: Option<ValueWithSpan>) -> Result<()
         Some(Value::SingleQuotedString(escape)) if escape.chars().count() == 1 => {
             escape.chars().next()
         }
-        Some(_) => return Err("LIKE … ESCAPE: the escape must be a literal of one character".to_owned()),
+        Some(_) => {
+            return Err("LIKE … ESCAPE: the escape must be a literal of one character".to_owned());
+        }
     };
     *pattern = Expr::value(Value::SingleQuotedString(with_backslashes(&text, escape)?));
     Ok(())
@@ -266,7 +268,11 @@ fn spelled_call(mut function: Function) -> Result<Expr, String> {
     for arg in args {
         match arg {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => exprs.push(expr),
-            other => return Err(format!("{name}: the argument {other} is not supported; write an expression")),
+            other => {
+                return Err(format!(
+                    "{name}: the argument {other} is not supported; write an expression"
+                ));
+            }
         }
     }
     if unquoted == ALL_OF {

@@ -71,7 +71,8 @@ impl Rollup {
             });
         }
         let slot_column = columns.iter().position(|column| column.name == slot);
-        let slot_column = slot_column.ok_or("the rollup has no column that says to which hour or day a row belongs")?;
+        let slot_column = slot_column
+            .ok_or("the rollup has no column that says to which hour or day a row belongs")?;
         Ok(Self {
             definition: Arc::new(Definition {
                 name: name.to_owned(),

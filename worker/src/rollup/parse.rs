@@ -115,7 +115,8 @@ fn format_of(select: &Select) -> Result<&'static LogFormat, String> {
     if !joins.is_empty() {
         return Err(
             "JOIN cannot be merged: a rollup is computed for one log file at a time. \
-             Write the rollup over the log table alone, and join when you query the table".to_owned(),
+             Write the rollup over the log table alone, and join when you query the table"
+                .to_owned(),
         );
     }
     let TableFactor::Table { name, .. } = relation else {

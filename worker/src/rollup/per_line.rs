@@ -271,7 +271,12 @@ fn add_steps(plan: &LogicalPlan, state: &SessionState, steps: &mut Vec<Step>) ->
         LogicalPlan::EmptyRelation(empty) if !empty.produce_one_row => {
             steps.push(Step::Nothing(Arc::clone(empty.schema.inner())));
         }
-        other => return internal_err!("a plan node between the lines and the groups is not supported: {}", other.display()),
+        other => {
+            return internal_err!(
+                "a plan node between the lines and the groups is not supported: {}",
+                other.display()
+            );
+        }
     }
     Ok(())
 }
@@ -320,7 +325,10 @@ fn with_carried(
 /// Turns a condition's result into a filter in which NULL counts as false.
 fn as_filter(condition: &ArrayRef) -> Result<BooleanArray> {
     let Some(condition) = condition.as_boolean_opt() else {
-        return internal_err!("a condition has the type {}, not boolean", condition.data_type());
+        return internal_err!(
+            "a condition has the type {}, not boolean",
+            condition.data_type()
+        );
     };
     Ok(match condition.null_count() {
         0 => condition.clone(),

@@ -97,7 +97,8 @@ fn without_page_index(group: RowGroupMetaData) -> Result<RowGroupMetaData, Parqu
 
 /// Checks a file in memory against the checksums in its footer, if it has any.
 pub(super) fn check_file(file: &Bytes) -> Result<(), ParquetError> {
-    let start = footer_start(file).ok_or_else(|| ParquetError::EOF("the file has no footer".to_owned()))?;
+    let start =
+        footer_start(file).ok_or_else(|| ParquetError::EOF("the file has no footer".to_owned()))?;
     check_footer(&file[start..])?;
     let metadata = ParquetMetaDataReader::new().parse_and_finish(file)?;
     Reading::of(&metadata)?.check_whole(file)
@@ -198,8 +199,8 @@ impl Reading {
             return Ok(Self::default());
         };
         let stored = stored.value.as_deref().unwrap_or_default();
-        let stored: Stored =
-            serde_json::from_str(stored).map_err(|_| damaged("the list of checksums in the footer"))?;
+        let stored: Stored = serde_json::from_str(stored)
+            .map_err(|_| damaged("the list of checksums in the footer"))?;
         let mut sum = crc32fast::Hasher::new();
         for KeyValue { key, value } in values() {
             if key.starts_with(OURS) && key != KEY {

@@ -502,7 +502,8 @@ async fn see_counted(version: &Version, staged: &[StagedFile]) -> Result<(), Tab
     match staged.iter().all(|file| counted.contains(&file.id)) {
         true => Ok(()),
         false => Err(TableError::Unknown(
-            "the version was written, but the ledger of the latest version lacks its log files".to_owned(),
+            "the version was written, but the ledger of the latest version lacks its log files"
+                .to_owned(),
         )),
     }
 }

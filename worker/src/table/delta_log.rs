@@ -314,7 +314,9 @@ impl Log {
     /// Turns an error into one that says why the log can't be read, if the inspection has found a reason.
     pub(super) fn explained(self, error: TableError) -> TableError {
         if self.objects.is_empty() {
-            let what = "the table's folder has no log; the table has been removed, or was never created".to_owned();
+            let what =
+                "the table's folder has no log; the table has been removed, or was never created"
+                    .to_owned();
             return TableError::Delta(DeltaTableError::NotATable(what));
         }
         match self.damage {

@@ -171,8 +171,9 @@ impl StagedFile {
         };
         let log_file = LogFile::new(&entry.log_file);
         if (log_file.id(), &log_file.shard()) != (self.id, &self.shard) {
-            let reason =
-                format!("the staged file belongs to {log_file}, but has the name of another log file");
+            let reason = format!(
+                "the staged file belongs to {log_file}, but has the name of another log file"
+            );
             return Ok(Opening::unusable(None, reason));
         }
         let identity = opened.get(DEFINITION_KEY);

@@ -111,7 +111,10 @@ impl Version {
                 return Err(match log.is_of_others(&store).await? {
                     true => TableError::NotOurs {
                         path: name.to_owned(),
-                        what: format!("logmill has not written this Delta table: {}", chain(&error)),
+                        what: format!(
+                            "logmill has not written this Delta table: {}",
+                            chain(&error)
+                        ),
                     },
                     false => log.explained(error),
                 });
@@ -177,7 +180,8 @@ impl Version {
             .find_map(|property| properties.get(*property).cloned());
         let sql = sql.ok_or_else(|| TableError::NotOurs {
             path: name.to_owned(),
-            what: "logmill has not written this Delta table: the SQL is missing in its properties".to_owned(),
+            what: "logmill has not written this Delta table: the SQL is missing in its properties"
+                .to_owned(),
         })?;
         let files = snapshot
             .file_views(&**log_store, None)

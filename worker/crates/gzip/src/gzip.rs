@@ -99,10 +99,14 @@ impl Gunzip {
             _system,
         ] = header.take::<10>()?;
         if [magic1, magic2] != MAGIC {
-            return Err(corrupt("the bytes after a gzip member are not a gzip member"));
+            return Err(corrupt(
+                "the bytes after a gzip member are not a gzip member",
+            ));
         }
         if method != DEFLATE || flags & RESERVED != 0 {
-            return Err(corrupt("unknown compression method or flag in a gzip header"));
+            return Err(corrupt(
+                "unknown compression method or flag in a gzip header",
+            ));
         }
         if flags & FEXTRA != 0 {
             let length = u16::from_le_bytes(header.take()?);

@@ -242,9 +242,7 @@ pub fn advice(kind: io::ErrorKind) -> &'static str {
         PermissionDenied => {
             ". logmill needs permission to write there: check the owner and the mode of the folder"
         }
-        ReadOnlyFilesystem => {
-            ". The disk is mounted read-only: mount it writable, and try again"
-        }
+        ReadOnlyFilesystem => ". The disk is mounted read-only: mount it writable, and try again",
         IsADirectory | NotADirectory => {
             ". A file has the name of a folder, or a folder the name of a file: remove or rename it"
         }

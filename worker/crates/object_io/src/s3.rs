@@ -18,7 +18,9 @@ pub enum BucketError {
     #[error("no AWS region is configured; set AWS_REGION to the bucket's region")]
     NoRegion,
     /// The SDK has no provider of credentials.
-    #[error("no AWS credentials are configured; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with an IAM role")]
+    #[error(
+        "no AWS credentials are configured; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with an IAM role"
+    )]
     NoCredentials,
     /// The store's settings are invalid.
     #[error(transparent)]

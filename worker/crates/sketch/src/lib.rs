@@ -44,7 +44,9 @@ pub enum SketchError {
     #[error("cannot add {value} to a TDigest: it is not finite")]
     Value { value: f64 },
     /// A TDigest's weights must be finite and above 0, and so must their sum.
-    #[error("cannot add a value of weight {weight} to a TDigest of weight {total_weight}: weights and their sum must be finite and above 0")]
+    #[error(
+        "cannot add a value of weight {weight} to a TDigest of weight {total_weight}: weights and their sum must be finite and above 0"
+    )]
     Weight { weight: f64, total_weight: f64 },
     /// Weights far below 1 defeat the TDigest's compaction (airlift throws an AssertionError).
     #[error(

@@ -258,7 +258,9 @@ impl Cast {
         let units_per_second = match unit {
             TimeUnit::Millisecond => 1000,
             TimeUnit::Microsecond => 1_000_000,
-            other => return exec_err!("a cast from a timestamp of the unit {other:?} is not supported"),
+            other => {
+                return exec_err!("a cast from a timestamp of the unit {other:?} is not supported");
+            }
         };
         let mut texts = StringViewBuilder::new();
         for instant in cast(value, &DataType::Int64)?.as_primitive::<Int64Type>() {

@@ -42,7 +42,10 @@ pub(super) fn check(expr: &Expr, table: &Ident, format: &LogFormat) -> Result<()
             pattern: _,
             escape_char: _,
         } => match any {
-            true => foreign(expr, "write one LIKE for each pattern, and join them with OR"),
+            true => foreign(
+                expr,
+                "write one LIKE for each pattern, and join them with OR",
+            ),
             false => Ok(()),
         },
         Expr::Cast {
@@ -189,9 +192,10 @@ fn refuse(expr: &Expr) -> Result<(), String> {
         }
         Expr::IsNormalized { .. } => foreign(expr, "leave it out; rollups have no function for it"),
         Expr::InUnnest { expr: value, .. } => write(&format!("{value} IN (…)")),
-        Expr::Overlay { .. } => {
-            foreign(expr, "join the parts of the text with || and substr(x, start, length)")
-        }
+        Expr::Overlay { .. } => foreign(
+            expr,
+            "join the parts of the text with || and substr(x, start, length)",
+        ),
         Expr::MatchAgainst { .. } => write("LIKE or regexp_like"),
         Expr::Wildcard(_) | Expr::QualifiedWildcard(..) => {
             foreign(expr, "write * only as an output column or in count(*)")
@@ -221,7 +225,9 @@ fn check_qualified(
     format: &LogFormat,
 ) -> Result<(), String> {
     let [qualifier, name] = names else {
-        return Err(format!("{expr} has more than one qualifier: write the column's name alone"));
+        return Err(format!(
+            "{expr} has more than one qualifier: write the column's name alone"
+        ));
     };
     check_name(qualifier)?;
     if !qualifier.value.eq_ignore_ascii_case(&table.value) {

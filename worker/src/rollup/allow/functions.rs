@@ -53,10 +53,7 @@ pub(super) fn check_function(function: &Function) -> Result<(), String> {
         return foreign(function, "write the function without { fn … }");
     }
     if *parameters != FunctionArguments::None {
-        return foreign(
-            function,
-            "write all arguments in one pair of parentheses",
-        );
+        return foreign(function, "write all arguments in one pair of parentheses");
     }
     if !within_group.is_empty() {
         return Err(format!(

@@ -21,8 +21,7 @@ mod values;
 pub(super) use functions::check_known;
 pub(super) use query::{check_comments, check_query, check_wildcard, table_in_from};
 
-pub(super) const ONE_GROUPING: &str =
-    "ROLLUP, CUBE, GROUPING SETS and WITH TOTALS are not supported: a table has one grouping. Write a rollup for each grouping";
+pub(super) const ONE_GROUPING: &str = "ROLLUP, CUBE, GROUPING SETS and WITH TOTALS are not supported: a table has one grouping. Write a rollup for each grouping";
 const NO_STRUCTURES: &str = "a rollup computes only with numbers, text, booleans and times. \
      Leave out arrays, rows, maps, JSON, lambdas and binary values";
 
@@ -35,7 +34,9 @@ pub(super) fn check_name(name: &Ident) -> Result<(), String> {
     } = name;
     match quote_style {
         None | Some('"') => Ok(()),
-        Some(_) => Err(format!("Athena does not support the quotes of {name}: write \"{value}\"")),
+        Some(_) => Err(format!(
+            "Athena does not support the quotes of {name}: write \"{value}\""
+        )),
     }
 }
 
@@ -63,7 +64,9 @@ fn foreign<T>(construct: impl Display, advice: &str) -> Result<T, String> {
 }
 
 fn missing<T>(construct: impl Display, advice: &str) -> Result<T, String> {
-    Err(format!("{construct} is not supported in a rollup: {advice}"))
+    Err(format!(
+        "{construct} is not supported in a rollup: {advice}"
+    ))
 }
 
 fn subquery(construct: impl Display) -> Result<(), String> {

@@ -199,7 +199,9 @@ fn check_select(select: &Select) -> Result<(), String> {
         );
     }
     if let Some(condition) = prewhere {
-        return Err(format!("PREWHERE is not Athena SQL: write WHERE {condition}"));
+        return Err(format!(
+            "PREWHERE is not Athena SQL: write WHERE {condition}"
+        ));
     }
     if !connect_by.is_empty() {
         return Err(
@@ -232,10 +234,16 @@ pub(in crate::rollup) fn table_in_from(relation: &TableFactor) -> Result<&Ident,
         index_hints,
     } = relation
     else {
-        return Err("FROM must name a log table itself: a subquery or a function is not supported".to_owned());
+        return Err(
+            "FROM must name a log table itself: a subquery or a function is not supported"
+                .to_owned(),
+        );
     };
     if sample.is_some() {
-        return Err("TABLESAMPLE is not supported: every log file is counted as a whole. Leave it out".to_owned());
+        return Err(
+            "TABLESAMPLE is not supported: every log file is counted as a whole. Leave it out"
+                .to_owned(),
+        );
     }
     if version.is_some() {
         return Err(format!(
@@ -271,9 +279,9 @@ pub(in crate::rollup) fn table_in_from(relation: &TableFactor) -> Result<&Ident,
     else {
         return match name.0.last() {
             Some(ObjectNamePart::Identifier(table)) => Ok(table),
-            Some(ObjectNamePart::Function(_)) | None => {
-                Err(format!("{relation} is not the name of a table: write the log table's name"))
-            }
+            Some(ObjectNamePart::Function(_)) | None => Err(format!(
+                "{relation} is not the name of a table: write the log table's name"
+            )),
         };
     };
     if !columns.is_empty() || at.is_some() {

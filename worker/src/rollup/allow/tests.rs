@@ -382,7 +382,10 @@ const EXPRESSIONS: &[(&str, &str)] = &[
     ("lower(elb) OVER ()", "window"),
     ("lower(DISTINCT elb)", "only to aggregates"),
     ("lower(ALL elb)", "only to aggregates"),
-    ("lower(elb) FILTER (WHERE true)", "FILTER applies only to aggregates"),
+    (
+        "lower(elb) FILTER (WHERE true)",
+        "FILTER applies only to aggregates",
+    ),
     ("lower(elb) IGNORE NULLS", "IGNORE NULLS"),
     ("lower(elb IGNORE NULLS)", "nothing after the arguments"),
     ("lower(elb) WITHIN GROUP (ORDER BY elb)", "WITHIN GROUP"),

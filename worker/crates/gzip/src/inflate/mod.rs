@@ -282,7 +282,9 @@ impl Inflate {
             self.bits.take(taken_bits(entry));
             let (length, times) = match entry >> 16 {
                 16 if known == 0 => {
-                    return Err(Damage::Corrupt("the first code length of a dynamic block repeats a code length before it"));
+                    return Err(Damage::Corrupt(
+                        "the first code length of a dynamic block repeats a code length before it",
+                    ));
                 }
                 16 => (lengths[known - 1], 3 + self.bits.take(2) as usize),
                 17 => (0, 3 + self.bits.take(3) as usize),
@@ -293,7 +295,9 @@ impl Inflate {
             known += times;
         }
         if known > literals + distances {
-            return Err(Damage::Corrupt("too many repetitions of a code length in a dynamic block"));
+            return Err(Damage::Corrupt(
+                "too many repetitions of a code length in a dynamic block",
+            ));
         }
         if lengths[END_OF_BLOCK] == 0 {
             return Err(Damage::Corrupt("no end-of-block code in a dynamic block"));

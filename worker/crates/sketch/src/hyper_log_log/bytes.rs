@@ -183,7 +183,9 @@ impl<'a> EncodedDense<'a> {
         }
         for (bucket, value) in self.overflows() {
             if bucket >= buckets(self.index_bits) {
-                return Err(malformed(format!("overflow of bucket {bucket}, which does not exist")));
+                return Err(malformed(format!(
+                    "overflow of bucket {bucket}, which does not exist"
+                )));
             }
             if self.delta(bucket) != DELTA_MAX {
                 return Err(malformed(format!(

@@ -331,16 +331,10 @@ fn says_what_is_wrong_with_bytes() {
     let cases = [
         ("", "malformed HyperLogLog: 0 bytes instead of 4"),
         ("02", "malformed HyperLogLog: 1 bytes instead of 4"),
-        (
-            "03 0c",
-            "malformed HyperLogLog: 2 bytes instead of 4",
-        ),
+        ("03 0c", "malformed HyperLogLog: 2 bytes instead of 4"),
         ("07 0c", "not a HyperLogLog: format tag 0x07"),
         ("00 0c 0000", "not a HyperLogLog: format tag 0x00"),
-        (
-            "02 0c 0100",
-            "malformed HyperLogLog: 4 bytes instead of 8",
-        ),
+        ("02 0c 0100", "malformed HyperLogLog: 4 bytes instead of 8"),
         (
             "02 0c 0000 00",
             "malformed HyperLogLog: 5 bytes instead of 4",
