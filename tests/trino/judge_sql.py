@@ -213,7 +213,7 @@ def ask_logmill(binary, folder, trials):
             failed = re.search(r"^fails on [\d,]+ lines, which it leaves out:\n((?:  .*\n)*)", done.stdout, re.MULTILINE)
             reasons = [reason.strip() for reason in failed[1].splitlines()] if failed else []
             trials[number].failure = done.stderr.strip() if done.returncode else "; ".join(reasons)
-            trials[number].unstorable = bool(reasons) and all(reason.startswith("a table can't store") for reason in reasons)
+            trials[number].unstorable = bool(reasons) and all(reason.startswith("a table cannot store") for reason in reasons)
         else:
             trials[number].refusal = done.stderr.strip().removeprefix(f"logmill: {place}: ")
 

@@ -239,7 +239,7 @@ fn a_damaged_staged_file_is_set_aside_and_counted_when_its_log_file_is_read_agai
                     printed.contains("1 set aside for by_hour"),
                     "{harm:?}: {printed}"
                 );
-                assert!(printed.contains("what is staged"), "{harm:?}: {printed}");
+                assert!(printed.contains("the staged file"), "{harm:?}: {printed}");
             }
         }
         assert_eq!(total(&place, "by_client"), "9", "{harm:?}");
@@ -427,7 +427,7 @@ fn rows_of_other_sql_are_never_committed_to_a_table_that_was_made_anew() {
     of_before.stage(&place, &name);
     fs::rename(Path::new(&logs).join(&name), &aside).unwrap();
     let printed = fail(&mut place.run_command(), 3);
-    let said = "it was staged for other SQL than the table is the result of";
+    let said = "the staged file was computed with different SQL than the table";
     assert!(printed.contains(said), "{printed}");
     assert_eq!(total(&place, "by_hour"), before);
     fs::rename(&aside, Path::new(&logs).join(&name)).unwrap();
@@ -727,9 +727,11 @@ fn a_full_disk_is_named_and_once_there_is_room_all_is_counted_once() {
     }
     for disk in FullDisk::all() {
         let said = match disk {
-            FullDisk::Limited => "File too large (os error 27). Files may not be so large there",
+            FullDisk::Limited => {
+                "File too large (os error 27). The file exceeds the limit for the size of files"
+            }
             FullDisk::Mounted => {
-                "No space left on device (os error 28). The disk is full: make room on it, and try again"
+                "No space left on device (os error 28). The disk is full: free some space on it, and try again"
             }
         };
         let mut failed = 0;
@@ -841,7 +843,7 @@ fn folders_that_may_only_be_read_are_named_and_their_tables_can_be_read() {
     let name = log(&place, 12);
     let stranger = Stranger::to(&place, &["tables"]);
     let printed = fail(&mut stranger.command(&place.run_command()), 3);
-    let said = "Permission denied (os error 13). the program must be allowed to write there";
+    let said = "Permission denied (os error 13). logmill needs permission to write there";
     assert!(printed.contains(said), "{printed}");
     assert!(printed.contains(&place.path("tables")), "{printed}");
     assert!(printed.contains(&name), "{printed}");
@@ -881,7 +883,7 @@ fn a_tables_folder_that_may_only_be_read_stands_alone() {
     let name = log(&place, 12);
     let stranger = Stranger::to(&place, &["tables/by_hour"]);
     let printed = fail(&mut stranger.command(&place.run_command()), 3);
-    let said = "Permission denied (os error 13). the program must be allowed to write there";
+    let said = "Permission denied (os error 13). logmill needs permission to write there";
     assert!(printed.contains(said), "{printed}");
     assert!(printed.contains(&place.path("tables/by_hour")), "{printed}");
     assert!(printed.contains(&name), "{printed}");

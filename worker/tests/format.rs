@@ -113,8 +113,8 @@ fn a_table_of_a_newer_format_is_refused() {
         .replace("\"logmill.format\":\"2\"", "\"logmill.format\":\"3\"");
     fs::write(format!("{log}/00000000000000000003.json"), newer).unwrap();
 
-    let refusal = "the table 'by_minute' has format 3, and this version of logmill knows formats up to 2: \
-                   use the version that wrote it, or a newer one";
+    let refusal = "the table 'by_minute' has format 3, and this version of logmill supports formats up to 2: \
+                   use the version that wrote the table, or a newer one";
     for mut command in [
         place.run_command(),
         query_command(&place.path("tables"), "SELECT * FROM by_minute"),

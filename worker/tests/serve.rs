@@ -714,7 +714,7 @@ fn what_is_wrong_is_told_at_the_start() {
     };
     refused(replaced(5, "s3://no-such-logs"), "no-such-logs");
     refused(replaced(3, "s3://no-such-tables/t"), "no-such-tables");
-    refused(replaced(1, "s3://logs/rollups"), "there is no .sql file");
+    refused(replaced(1, "s3://logs/rollups"), "no .sql file found");
     // One rollup that is wrong stops no other; but without any there is nothing to do.
     let nothing_right = Workplace::new();
     nothing_right.rollup("bad", "SELECT avg(sent_bytes) FROM alb_access_logs");

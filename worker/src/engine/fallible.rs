@@ -113,7 +113,7 @@ pub struct Fallible {
     pub advice: &'static str,
 }
 
-const DIVISION: &str = "a division by 0 fails: write nullif(…, 0) for the divisor";
+const DIVISION: &str = "division by 0 fails: write nullif(…, 0) as the divisor";
 
 impl Fallible {
     /// Whether it is a division, which fails only if the divisor is 0.
@@ -189,7 +189,7 @@ fn stored(
     {
         found.push(Fallible {
             expression: unwrapped(expr).to_string(),
-            advice: "a time outside of the years 1 to 9999 can't be stored: leave such lines out in WHERE",
+            advice: "a time outside the years 1 to 9999 cannot be stored: exclude such lines with WHERE",
         });
     }
     Ok(())
@@ -265,7 +265,7 @@ fn advice(expr: &Expr, schema: &DFSchema) -> Result<Option<&'static str>> {
     })
 }
 
-const CAST: &str = "what can't be cast fails: write try_cast, which gives NULL";
+const CAST: &str = "a value that cannot be cast fails: write try_cast, which returns NULL";
 const ARITHMETIC: &str =
     "a result beyond the range of its type fails: write try(…), or cast to double";
 
@@ -295,21 +295,21 @@ fn function(call: &ScalarFunction, expr: &Expr, schema: &DFSchema) -> Result<Opt
         "date_trunc" if is_text(0) => None,
         "split_part" => match literal(2) {
             Some(1..) => None,
-            _ => Some("an index below 1 fails: write a number"),
+            _ => Some("an index below 1 fails: write the index as a number"),
         },
         "lpad" | "rpad" => {
             let fits = literal(1).is_some_and(|length| (0..=8192).contains(&length));
             match fits && is_text(2) {
                 true => None,
-                false => Some(
-                    "a length out of range fails, and so does padding with nothing: write literals",
-                ),
+                false => {
+                    Some("a length out of range or an empty padding text fails: write literals")
+                }
             }
         }
         "regexp_extract" => match literal(2) {
             Some(0) => None,
             _ if args.len() == 2 => None,
-            _ => Some("a group that the pattern doesn't have fails: write try(…)"),
+            _ => Some("a group that the pattern does not have fails: write try(…)"),
         },
         "regexp_replace" | "replace" if args.len() == 2 => None,
         "replace" | "regexp_replace" if is_short_literal(args.get(2)) => None,
@@ -317,13 +317,13 @@ fn function(call: &ScalarFunction, expr: &Expr, schema: &DFSchema) -> Result<Opt
             "a text that grows beyond 65,536 bytes fails: write a short literal as the replacement",
         ),
         "from_iso8601_timestamp" => {
-            Some("a text that is no time fails: write try(from_iso8601_timestamp(…))")
+            Some("a text that is not a time fails: write try(from_iso8601_timestamp(…))")
         }
-        "url_decode" => Some("a broken escape fails: write try(url_decode(…))"),
+        "url_decode" => Some("an invalid escape sequence fails: write try(url_decode(…))"),
         "from_unixtime" | "date_add" | "date_diff" => {
             Some("a time beyond the range of its type fails: write try(…)")
         }
-        _ => Some("it can fail for some values: write try(…)"),
+        _ => Some("the function fails for some values: write try(…)"),
     })
 }
 

@@ -352,7 +352,8 @@ impl PartitionStream for FromTask {
             .get_extension::<Input>()
             .and_then(|input| input.0.lock().ok()?.take());
         input.unwrap_or_else(|| {
-            let missing = DataFusionError::Internal("the plan was run without its rows".to_owned());
+            let missing =
+                DataFusionError::Internal("the plan was run without input rows".to_owned());
             Box::pin(RecordBatchStreamAdapter::new(
                 Arc::clone(&self.schema),
                 stream::once(async { Err(missing) }),

@@ -16,7 +16,7 @@ pub(crate) fn check(statement: &Statement) -> Result<(), String> {
             .iter()
             .any(|name| set.contains(name))
         {
-            return Err(format!("{statement}: {IN_UTC}, whatever is set"));
+            return Err(format!("{statement} is not supported: {IN_UTC}"));
         }
     }
     let found = visit_expressions(statement, |expr| match check_expression(expr) {
@@ -29,7 +29,7 @@ pub(crate) fn check(statement: &Statement) -> Result<(), String> {
     }
 }
 
-const IN_UTC: &str = "days and hours are in UTC here";
+const IN_UTC: &str = "days and hours are always in UTC";
 
 /// Checks one expression, without its parts.
 pub(crate) fn check_expression(expr: &Expr) -> Result<(), String> {
@@ -82,8 +82,8 @@ pub(crate) fn check_expression(expr: &Expr) -> Result<(), String> {
 
 fn no_zones(expr: &Expr, instant: &str) -> Result<(), String> {
     Err(format!(
-        "{expr}: {IN_UTC}, and AT TIME ZONE is not available yet. Write date_add('hour', -5, {instant}) for the days and hours of a \
-         place five hours behind UTC, or ask Athena for those of a zone with summer time"
+        "{expr} is not supported: {IN_UTC}. Write date_add('hour', -5, {instant}) for the days and hours of a time zone five \
+         hours behind UTC. For a time zone with daylight saving time, query in Athena"
     ))
 }
 
@@ -105,7 +105,7 @@ fn check_text(expr: &Expr, data_type: &DataType, text: &str) -> Result<(), Strin
     match is_utc(zone_of(text)) {
         true => Ok(()),
         false => Err(format!(
-            "{expr}: {IN_UTC}, and other zones are not available yet: write the time in UTC, as \
+            "{expr} is not supported: {IN_UTC}. Write the time in UTC, as in \
              TIMESTAMP '2026-11-20 10:00:00 UTC'"
         )),
     }
@@ -168,7 +168,7 @@ mod tests {
             "SET datafusion.execution.time_zone = 'America/New_York'",
         ] {
             let message = checked(sql).expect_err(sql);
-            assert!(message.contains("in UTC here"), "{message}");
+            assert!(message.contains("always in UTC"), "{message}");
         }
     }
 

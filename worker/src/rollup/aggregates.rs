@@ -26,11 +26,11 @@ const MERGEABLE: &[(&str, MergeRule)] = &[
 const UNMERGEABLE: &[(&str, &str)] = &[
     (
         "avg",
-        "keep sum(x) and count(x) as two columns, and divide the one by the other when you query",
+        "keep sum(x) and count(x) as two columns, and divide one by the other when you query the table",
     ),
     (
         "geometric_mean",
-        "keep sum(ln(x)) and count(x), and compute it when you query",
+        "keep sum(ln(x)) and count(x), and compute the mean when you query the table",
     ),
     ("approx_distinct", DISTINCT_ADVICE),
     (
@@ -54,12 +54,13 @@ const UNMERGEABLE: &[(&str, &str)] = &[
     ("map_agg", VALUE_ADVICE),
     (
         "merge",
-        "it merges sketches, and log lines have none: use approx_set(x) or tdigest_agg(x)",
+        "merge takes sketches, which log lines do not have; write approx_set(x) or tdigest_agg(x)",
     ),
 ];
 const DISTINCT_ADVICE: &str =
     "keep approx_set(x) AS name, and read it with cardinality(merge(cast(name AS HyperLogLog)))";
-const VARIANCE_ADVICE: &str = "keep sum(x), sum(x * x) and count(x), and compute it when you query";
+const VARIANCE_ADVICE: &str =
+    "keep sum(x), sum(x * x) and count(x), and compute the result when you query the table";
 const VALUE_ADVICE: &str = "make the value a group key, or keep its min(x) or max(x)";
 
 pub(super) fn function_name(function: &Function) -> String {
@@ -86,7 +87,7 @@ pub(super) fn is_aggregate(expr: &Expr) -> bool {
 pub(super) fn merge_rule(column: &str, expr: &Expr) -> Result<MergeRule, String> {
     let refused = |reason: &str| {
         Err(format!(
-            "the output column '{column}' can't be merged: {reason}"
+            "the output column '{column}' cannot be merged: {reason}"
         ))
     };
     let expr = match expr {
@@ -95,8 +96,8 @@ pub(super) fn merge_rule(column: &str, expr: &Expr) -> Result<MergeRule, String>
     };
     let no_aggregate = || match is_aggregate(expr) {
         true => refused(
-            "it computes with the results of aggregates; give each aggregate a column of its own, and \
-             compute with the columns when you query",
+            "it is computed from the results of aggregates; give each aggregate a column of its own, and \
+             compute with these columns when you query the table",
         ),
         false => refused("it is neither a group key nor an aggregate; add it to GROUP BY"),
     };
@@ -105,11 +106,13 @@ pub(super) fn merge_rule(column: &str, expr: &Expr) -> Result<MergeRule, String>
     };
     let name = function_name(function);
     if function.over.is_some() {
-        return refused("it is a window function; compute it when you query the table");
+        return refused(
+            "it is a window function, which would have the rows of one log file only; compute it when you query the table",
+        );
     }
     if let Some((_, advice)) = UNMERGEABLE.iter().find(|(other, _)| *other == name) {
         return refused(&format!(
-            "the {name} of all log files can't be had from the {name} of each; {advice}"
+            "the {name} of all log files cannot be computed from the {name} of each log file; {advice}"
         ));
     }
     let Some((_, rule)) = MERGEABLE.iter().find(|(other, _)| *other == name) else {
@@ -118,12 +121,12 @@ pub(super) fn merge_rule(column: &str, expr: &Expr) -> Result<MergeRule, String>
     if let FunctionArguments::List(list) = &function.args {
         if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) {
             return refused(&format!(
-                "{name}(DISTINCT …) of each log file does not add up; {DISTINCT_ADVICE}"
+                "a value may occur in several log files, so the results of {name}(DISTINCT …) cannot be added; {DISTINCT_ADVICE}"
             ));
         }
         if !list.clauses.is_empty() {
             return refused(
-                "ORDER BY inside an aggregate has no effect on one that merges; leave it out",
+                "ORDER BY inside an aggregate has no effect on a merged result; leave it out",
             );
         }
     }
@@ -177,7 +180,7 @@ mod tests {
     fn what_cannot_merge_is_refused_with_advice() {
         let with =
             |select: &str| refusal(&format!("SELECT {select} FROM alb_access_logs GROUP BY 1"));
-        assert!(with("elb, avg(sent_bytes) AS a").contains("'a' can't be merged"));
+        assert!(with("elb, avg(sent_bytes) AS a").contains("'a' cannot be merged"));
         assert!(with("elb, avg(sent_bytes) AS a").contains("sum(x) and count(x)"));
         assert!(with("elb, count(DISTINCT client_ip) AS c").contains("approx_set"));
         assert!(with("elb, approx_distinct(client_ip) AS c").contains("approx_set"));
@@ -186,9 +189,11 @@ mod tests {
         assert!(with("elb, abs(sum(sent_bytes)) AS a").contains("column of its own"));
         assert!(with("elb, client_ip").contains("add it to GROUP BY"));
         assert!(with("elb, count(*)").contains("has no name"));
-        assert!(with("elb, count(*) AS \"N°\"").contains("not every engine"));
+        assert!(with("elb, count(*) AS \"N°\"").contains("not supported by every engine"));
         assert!(with("elb, count(*) AS elb").contains("two output columns"));
         assert!(with("elb, row_number() OVER () AS r").contains("window"));
-        assert!(with("frobnicate(elb) AS x, count(*) AS n").contains("frobnicate is not known"));
+        assert!(
+            with("frobnicate(elb) AS x, count(*) AS n").contains("frobnicate is not supported")
+        );
     }
 }

@@ -37,7 +37,9 @@ impl Check {
                     if let Some(number) = number.filter(|number| !number.is_finite())
                         && matters(row)
                     {
-                        return exec_err!("a t-digest can't take {number}");
+                        return exec_err!(
+                            "{number} cannot be added to a t-digest: it is not finite"
+                        );
                     }
                 }
             }
@@ -48,7 +50,7 @@ impl Check {
                     if column.is_valid(row) && matters(row) {
                         let (year, month, day) = civil_from_days(times.day(row));
                         return exec_err!(
-                            "a table can't store the date {year:04}-{month:02}-{day:02}: its readers know the years 1 to 9999"
+                            "a table cannot store the date {year:04}-{month:02}-{day:02}: readers of the table support the years 1 to 9999"
                         );
                     }
                 }
@@ -87,7 +89,7 @@ impl<'a> Times<'a> {
                 let values = column.as_primitive::<TimestampNanosecondType>().values();
                 Self::Units(values, 1_000_000_000 * day)
             }
-            other => return internal_err!("a time is {other}"),
+            other => return internal_err!("expected a date or a timestamp, got {other}"),
         })
     }
 

@@ -181,7 +181,7 @@ fn spell_pattern(pattern: &mut Expr, escape: Option<ValueWithSpan>) -> Result<()
     let Some(text) = literal(pattern) else {
         return match escape {
             Some(_) => Err(format!(
-                "LIKE {pattern} ESCAPE: the pattern must be a literal"
+                "LIKE {pattern} with ESCAPE: the pattern must be a literal"
             )),
             None => Ok(()),
         };
@@ -191,7 +191,9 @@ fn spell_pattern(pattern: &mut Expr, escape: Option<ValueWithSpan>) -> Result<()
         Some(Value::SingleQuotedString(escape)) if escape.chars().count() == 1 => {
             escape.chars().next()
         }
-        Some(_) => return Err("LIKE … ESCAPE: the escape must be one character".to_owned()),
+        Some(_) => {
+            return Err("LIKE … ESCAPE: the escape must be a literal of one character".to_owned());
+        }
     };
     *pattern = Expr::value(Value::SingleQuotedString(with_backslashes(&text, escape)?));
     Ok(())
@@ -266,7 +268,11 @@ fn spelled_call(mut function: Function) -> Result<Expr, String> {
     for arg in args {
         match arg {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => exprs.push(expr),
-            other => return Err(format!("{name}: {other} is no argument of it")),
+            other => {
+                return Err(format!(
+                    "{name}: the argument {other} is not supported; write an expression"
+                ));
+            }
         }
     }
     if unquoted == ALL_OF {
@@ -338,7 +344,7 @@ fn with_backslashes(pattern: &str, escape: Option<char>) -> Result<String, Strin
                 }
                 _ => {
                     return Err(format!(
-                        "LIKE '{pattern}': the escape {character} must be followed by %, _ or itself"
+                        "LIKE '{pattern}': the escape character {character} must be followed by %, _ or itself"
                     ));
                 }
             }

@@ -15,7 +15,7 @@ const ENDING: &str = ".sql";
 #[derive(Debug, thiserror::Error)]
 pub enum RollupError {
     /// The rollup can't be read.
-    #[error("{place}: can't be read")]
+    #[error("{place}: cannot be read")]
     Read {
         /// The file, folder or object.
         place: String,
@@ -23,12 +23,12 @@ pub enum RollupError {
         source: anyhow::Error,
     },
     /// A folder without rollups.
-    #[error("{0}: there is no .sql file in it; a rollup is a file <table>.sql with one SELECT")]
+    #[error("{0}: no .sql file found; write each rollup as a file <table>.sql with one SELECT")]
     None(String),
     /// The file's name can't be a table's name.
     #[error(
-        "{place}: the file's name is the table's, and '{name}' can't be one: \
-         use a lower-case letter, then letters, digits and _, and none of rejected_lines, failed_lines and log_files"
+        "{place}: a table has the name of its rollup's file, and '{name}' is not a valid name. Begin with a lower-case \
+         letter, and use only lower-case letters, digits and _. The names rejected_lines, failed_lines and log_files are reserved"
     )]
     Name {
         /// The file.

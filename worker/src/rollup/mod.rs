@@ -71,7 +71,8 @@ impl Rollup {
             });
         }
         let slot_column = columns.iter().position(|column| column.name == slot);
-        let slot_column = slot_column.ok_or("it has no time that says where its rows belong")?;
+        let slot_column = slot_column
+            .ok_or("the rollup has no column that says to which hour or day a row belongs")?;
         Ok(Self {
             definition: Arc::new(Definition {
                 name: name.to_owned(),
@@ -199,7 +200,7 @@ fn stored_type(name: &str, data_type: &DataType) -> Result<DataType, String> {
         | DataType::Decimal128(38, 0) => data_type.clone(),
         other => {
             return Err(format!(
-                "the output column '{name}' has the type {other}, which a table can't store: \
+                "the output column '{name}' has the type {other}, which a table cannot store: \
                  cast it to varchar, bigint or double"
             ));
         }

@@ -35,15 +35,15 @@ pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
         Parser::parse_sql(&GenericDialect {}, sql).map_err(|error| error.to_string())?;
     let mut statement = match statements.len() {
         1 => statements.remove(0),
-        0 => return Err("there is no SQL in it: write one SELECT statement".to_owned()),
+        0 => return Err("the rollup has no SQL: write one SELECT statement".to_owned()),
         n => {
             return Err(format!(
-                "it has {n} statements: write one SELECT, and one file per rollup"
+                "the rollup has {n} statements: write one SELECT statement, and one file for each rollup"
             ));
         }
     };
     let Statement::Query(query) = &mut statement else {
-        return Err("it is no query: write one SELECT statement".to_owned());
+        return Err("the statement is not a query: write one SELECT statement".to_owned());
     };
     let select = allow::check_query(query)?;
     let format = format_of(select)?;
@@ -81,7 +81,7 @@ fn output_columns(
         let name = column_name(position, item)?;
         if columns.iter().any(|(other, _)| *other == name) {
             return Err(format!(
-                "two output columns are named '{name}': give one another name"
+                "two output columns are named '{name}': rename one of them"
             ));
         }
         let rule = match aggregates {
@@ -109,17 +109,19 @@ fn format_of(select: &Select) -> Result<&'static LogFormat, String> {
     let tables = FORMATS.map(|format| format.table).join(", ");
     let [TableWithJoins { relation, joins }] = select.from.as_slice() else {
         return Err(format!(
-            "it must read exactly one log table in FROM: one of {tables}"
+            "FROM must name exactly one log table: one of {tables}"
         ));
     };
     if !joins.is_empty() {
         return Err(
-            "JOIN can't be merged: roll up the log table, and join when you query".to_owned(),
+            "JOIN cannot be merged: a rollup is computed for one log file at a time. \
+             Write the rollup over the log table alone, and join when you query the table"
+                .to_owned(),
         );
     }
     let TableFactor::Table { name, .. } = relation else {
         return Err(format!(
-            "it must read a log table itself in FROM, no subquery: one of {tables}"
+            "FROM must name a log table itself, and not a subquery or a function: one of {tables}"
         ));
     };
     let table = match name.0.as_slice() {
@@ -127,14 +129,14 @@ fn format_of(select: &Select) -> Result<&'static LogFormat, String> {
         _ => name.to_string(),
     };
     LogFormat::of_table(&table)
-        .ok_or_else(|| format!("there is no log table '{table}': FROM takes one of {tables}"))
+        .ok_or_else(|| format!("there is no log table '{table}': FROM must name one of {tables}"))
 }
 
 /// The name by which the SELECT refers to its table.
 fn table_of(select: &Select) -> Result<&Ident, String> {
     match select.from.as_slice() {
         [from] => allow::table_in_from(&from.relation),
-        _ => Err("it must read exactly one log table in FROM".to_owned()),
+        _ => Err("FROM must name exactly one log table".to_owned()),
     }
 }
 
@@ -150,7 +152,7 @@ fn expand_wildcard(select: &mut Select, format: &LogFormat) -> Result<(), String
                 }))
             }
             SelectItem::QualifiedWildcard(..) | SelectItem::ExprWithAliases { .. } => {
-                return Err(format!("'{item}' is not understood: name the columns"));
+                return Err(format!("'{item}' is not supported: name the columns"));
             }
             item => items.push(item),
         }
@@ -162,7 +164,7 @@ fn expand_wildcard(select: &mut Select, format: &LogFormat) -> Result<(), String
 pub(super) fn expr_of(item: &SelectItem) -> &Expr {
     match item {
         SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => expr,
-        _ => unreachable!("wildcards were spelled out, and other items refused"),
+        _ => unreachable!("wildcards have been expanded, and other items refused"),
     }
 }
 
@@ -188,7 +190,7 @@ fn column_name(position: usize, item: &SelectItem) -> Result<String, String> {
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if !plain {
         return Err(format!(
-            "the output column '{name}' has a name that not every engine takes: use a letter, then \
+            "the name of the output column '{name}' is not supported by every engine: begin with a letter, and use only \
              letters, digits and _"
         ));
     }
@@ -209,7 +211,7 @@ pub(super) fn column_of(expr: &Expr) -> Option<String> {
 fn group_keys(select: &Select, format: &LogFormat) -> Result<Vec<usize>, String> {
     let GroupByExpr::Expressions(expressions, modifiers) = &select.group_by else {
         return Err(
-            "GROUP BY ALL is not Athena's: name the group keys, as in GROUP BY 1, 2".to_owned(),
+            "GROUP BY ALL is not Athena SQL: name the group keys, as in GROUP BY 1, 2".to_owned(),
         );
     };
     if !modifiers.is_empty() {
@@ -233,7 +235,7 @@ fn group_key(select: &Select, expression: &Expr, format: &LogFormat) -> Result<u
             .filter(|n| (1..=items.len()).contains(n));
         return position.map(|position| position - 1).ok_or_else(|| {
             format!(
-                "GROUP BY {number} points at no output column: there are {}",
+                "GROUP BY {number} does not refer to an output column: the number of output columns is {}",
                 items.len()
             )
         });
@@ -264,14 +266,14 @@ fn not_in_select(items: &[SelectItem], expression: &Expr, format: &LogFormat) ->
         });
         if let Some(position) = aliased {
             return format!(
-                "GROUP BY {name}: Athena does not know output names there; write GROUP BY {}",
+                "GROUP BY {name}: Athena does not accept the alias of an output column there. Write GROUP BY {}",
                 position + 1
             );
         }
     }
     format!(
-        "GROUP BY {expression} is not among the output columns, and rows can only be merged by keys that \
-         the table has: add it to SELECT"
+        "GROUP BY {expression} is not an output column, and rows can only be merged by group keys that the table has: \
+         add it to SELECT"
     )
 }
 
@@ -320,7 +322,7 @@ mod tests {
         );
         assert!(
             refusal("SELECT elb, count(*) AS n FROM alb_access_logs GROUP BY 3")
-                .contains("no output column")
+                .contains("does not refer to an output column")
         );
         assert!(refusal("SELECT elb FROM alb_access_logs JOIN elb_logs ON true").contains("JOIN"));
         assert!(refusal("SELECT elb FROM (SELECT elb FROM alb_access_logs)").contains("subquery"));
@@ -335,7 +337,7 @@ mod tests {
         assert!(refusal("WITH a AS (SELECT 1) SELECT elb FROM alb_access_logs").contains("WITH"));
         assert!(refusal("").contains("no SQL"));
         assert!(refusal("SELECT 1; SELECT 2").contains("2 statements"));
-        assert!(refusal("DROP TABLE x").contains("no query"));
+        assert!(refusal("DROP TABLE x").contains("not a query"));
         assert!(refusal("SELEC elb").contains("Line: 1"));
     }
 }

@@ -227,7 +227,7 @@ fn add_steps(plan: &LogicalPlan, state: &SessionState, steps: &mut Vec<Step>) ->
     match plan {
         LogicalPlan::TableScan(scan) => {
             if !scan.filters.is_empty() || scan.fetch.is_some() {
-                return internal_err!("the scan of lines filters by itself");
+                return internal_err!("the scan of lines has a filter or a limit");
             }
             if let Some(projection) = &scan.projection {
                 let source = DFSchema::try_from(scan.source.schema())?;
@@ -271,7 +271,12 @@ fn add_steps(plan: &LogicalPlan, state: &SessionState, steps: &mut Vec<Step>) ->
         LogicalPlan::EmptyRelation(empty) if !empty.produce_one_row => {
             steps.push(Step::Nothing(Arc::clone(empty.schema.inner())));
         }
-        other => return internal_err!("lines are not read by {}", other.display()),
+        other => {
+            return internal_err!(
+                "a plan node between the lines and the groups is not supported: {}",
+                other.display()
+            );
+        }
     }
     Ok(())
 }
@@ -320,7 +325,10 @@ fn with_carried(
 /// Turns a condition's result into a filter in which NULL counts as false.
 fn as_filter(condition: &ArrayRef) -> Result<BooleanArray> {
     let Some(condition) = condition.as_boolean_opt() else {
-        return internal_err!("a condition is {}", condition.data_type());
+        return internal_err!(
+            "a condition has the type {}, not boolean",
+            condition.data_type()
+        );
     };
     Ok(match condition.null_count() {
         0 => condition.clone(),
@@ -354,7 +362,7 @@ fn within_slots(
         return Ok(rows);
     }
     let reason = format!(
-        "its time would be one hour or day more than the {TYPED_SLOTS_MAX} that a log file may touch"
+        "the time of the line is beyond the limit of {TYPED_SLOTS_MAX} hours or days that one log file may touch"
     );
     let mut kept = vec![true; rows.num_rows()];
     for row in beyond {

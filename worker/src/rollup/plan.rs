@@ -162,7 +162,7 @@ fn aggregate_of(plan: &LogicalPlan) -> Result<Option<Aggregate>> {
         if let LogicalPlan::Aggregate(aggregate) = node
             && found.replace(aggregate.clone()).is_some()
         {
-            return internal_err!("a rollup aggregates once");
+            return internal_err!("the plan of a rollup has more than one aggregate node");
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
@@ -212,7 +212,7 @@ async fn groups_over_lines(
     for expr in &aggregate.aggr_expr {
         let (relation, name) = expr.qualified_name();
         let Expr::AggregateFunction(call) = expr.clone().unalias() else {
-            return internal_err!("{expr} is no aggregate");
+            return internal_err!("{expr} is not an aggregate");
         };
         let call = columns.take_arguments(call, input)?;
         aggr_expr.push(Expr::AggregateFunction(call).alias_qualified(relation, name));

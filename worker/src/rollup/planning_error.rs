@@ -40,10 +40,7 @@ pub(super) fn plain_words(error: &DataFusionError) -> String {
                 .filter(|line| !line.is_empty())
                 .filter(|line| !OTHER_TYPES.iter().any(|other| line.contains(other)))
                 .collect();
-            format!(
-                "there is no {call} here: there is {}",
-                candidates.join(", ")
-            )
+            format!("{call} is not supported: use {}", candidates.join(" or "))
         }
         None => message,
     };

@@ -19,8 +19,8 @@ pub(super) fn groups_max(sql: &str) -> Result<Option<usize>, String> {
             Some(number @ 1..) => groups_max = Some(number),
             _ => {
                 return Err(format!(
-                    "'{DIRECTIVE} {directive}' is not understood: write '{DIRECTIVE} groups_max = 500000', the groups that \
-                     an hour (or a day) has room for"
+                    "'{DIRECTIVE} {directive}' is not a valid setting: write '{DIRECTIVE} groups_max = 500000', the maximum \
+                     number of groups in an hour (or a day)"
                 ));
             }
         }

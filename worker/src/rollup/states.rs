@@ -58,8 +58,8 @@ fn time_key(parsed: &ParsedRollup, types: &Schema) -> Result<Option<usize>, Stri
         && time_key.is_some_and(|key| types.field(key).data_type() == &DataType::Date32);
     if date_column.is_some() && !date_is_key {
         return Err(
-            "the output column 'date' would hide the one that the table is partitioned by: \
-                    give it another name, or make it the first time among the group keys and a DATE"
+            "the output column 'date' would hide the column that the table is partitioned by: \
+                    rename the output column, or make it the first time among the group keys, with the type DATE"
                 .to_owned(),
         );
     }
@@ -97,7 +97,7 @@ fn keep_exact_sums(parsed: &mut ParsedRollup, sums: &[usize]) -> Result<(), Stri
         let state = sum_state(&name);
         if parsed.columns.iter().any(|(other, _)| *other == state) {
             return Err(format!(
-                "the output column '{state}' would hide the exact sum that is kept of '{name}': give it another name"
+                "the output column '{state}' would hide the column with the exact sum of '{name}': rename it"
             ));
         }
         let Some(select) = select_of(&mut parsed.statement) else {
@@ -152,8 +152,8 @@ fn check_is_other(parsed: &ParsedRollup) -> Result<(), String> {
     let mut names = parsed.columns.iter().map(|(name, _)| name);
     match names.any(|name| name == IS_OTHER_COLUMN) {
         true => Err(format!(
-            "the output column '{IS_OTHER_COLUMN}' would hide the one that says which row stands for the groups \
-             that an hour has no room for: give it another name"
+            "the output column '{IS_OTHER_COLUMN}' would hide the column that marks the row for all groups beyond the limit \
+             of an hour: rename it"
         )),
         false => Ok(()),
     }

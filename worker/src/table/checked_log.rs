@@ -62,7 +62,7 @@ pub(super) fn check(text: &[u8]) -> Result<(), DamagedObject> {
         .next()
         .and_then(|first| serde_json::from_slice(first).ok());
     let Some(first) = first else {
-        return damaged("is not the JSON that was written");
+        return damaged("is not valid JSON");
     };
     let sealed = first["commitInfo"][KEY]["crc32"].as_u64();
     if let Some(sealed) = sealed {
@@ -75,7 +75,7 @@ pub(super) fn check(text: &[u8]) -> Result<(), DamagedObject> {
     let is_json = |line: &[u8]| line.is_empty() || serde_json::from_slice::<Value>(line).is_ok();
     match lines.all(is_json) {
         true => Ok(()),
-        false => damaged("is cut off, or is not the JSON that was written"),
+        false => damaged("is cut off, or is not valid JSON"),
     }
 }
 
@@ -150,7 +150,7 @@ impl ObjectStore for CheckedLog {
         if self.hidden.contains(path) {
             return Err(Error::NotFound {
                 path: path.to_string(),
-                source: "it is damaged, and not read".into(),
+                source: "the object may be damaged, and is not read".into(),
             });
         }
         let is_checkpoint = is_checkpoint(path);
@@ -255,7 +255,7 @@ fn sealed(payload: PutPayload) -> PutPayload {
     match checksums::with_checksums(&file) {
         Ok(sealed) => sealed.into(),
         Err(error) => {
-            tracing::debug!(%error, "a checkpoint gets no checksums");
+            tracing::debug!(%error, "no checksums added to a checkpoint, because it cannot be parsed");
             file.into()
         }
     }

@@ -73,7 +73,7 @@ pub(super) fn with_checksums(file: &Bytes) -> Result<Vec<u8>, ParquetError> {
     );
     let rows_end = groups.iter().map(|group| range(group).end).max();
     let rows = file.get(..rows_end.unwrap_or(MAGIC.len() as u64) as usize);
-    let rows = rows.ok_or_else(|| ParquetError::EOF("row groups are cut off".to_owned()))?;
+    let rows = rows.ok_or_else(|| ParquetError::EOF("the row groups are cut off".to_owned()))?;
     let metadata = ParquetMetaData::new(of_file, groups);
     let mut footer = Vec::new();
     ParquetMetaDataWriter::new(&mut footer, &metadata).finish()?;
@@ -97,7 +97,8 @@ fn without_page_index(group: RowGroupMetaData) -> Result<RowGroupMetaData, Parqu
 
 /// Checks a file in memory against the checksums in its footer, if it has any.
 pub(super) fn check_file(file: &Bytes) -> Result<(), ParquetError> {
-    let start = footer_start(file).ok_or_else(|| ParquetError::EOF("no footer".to_owned()))?;
+    let start =
+        footer_start(file).ok_or_else(|| ParquetError::EOF("the file has no footer".to_owned()))?;
     check_footer(&file[start..])?;
     let metadata = ParquetMetaDataReader::new().parse_and_finish(file)?;
     Reading::of(&metadata)?.check_whole(file)
@@ -121,7 +122,7 @@ pub(super) fn check_footer(footer: &[u8]) -> Result<(), ParquetError> {
     zeroed[at.clone()].copy_from_slice(NO_SEAL);
     match format!("{:08x}", crc32fast::hash(&zeroed)).as_bytes() == &footer[at] {
         true => Ok(()),
-        false => Err(damaged("its footer")),
+        false => Err(damaged("the footer")),
     }
 }
 
@@ -198,8 +199,8 @@ impl Reading {
             return Ok(Self::default());
         };
         let stored = stored.value.as_deref().unwrap_or_default();
-        let stored: Stored =
-            serde_json::from_str(stored).map_err(|_| damaged("the checksums in its footer"))?;
+        let stored: Stored = serde_json::from_str(stored)
+            .map_err(|_| damaged("the list of checksums in the footer"))?;
         let mut sum = crc32fast::Hasher::new();
         for KeyValue { key, value } in values() {
             if key.starts_with(OURS) && key != KEY {
@@ -208,7 +209,7 @@ impl Reading {
         }
         let groups = metadata.row_groups();
         if sum.finalize() != stored.values || groups.len() != stored.row_groups.len() {
-            return Err(damaged("its footer"));
+            return Err(damaged("the footer"));
         }
         let row_groups = groups.iter().map(range).zip(stored.row_groups).collect();
         Ok(Self { row_groups })

@@ -177,7 +177,7 @@ impl Table {
 
     /// Starts counting lost races for the next version.
     pub(super) fn races(&self) -> Retries {
-        let what = format!("next version of {}", self.definition.name);
+        let what = format!("writing the next version of {}", self.definition.name);
         RACES.begin_with(what, Some(self.env.unique() as u64))
     }
 
@@ -220,7 +220,7 @@ impl Table {
             return Err(match self.version().await?.number() == version.number() {
                 true => TableError::Damaged {
                     object: missing.to_owned(),
-                    what: "is gone".to_owned(),
+                    what: "is missing".to_owned(),
                 },
                 false => error,
             });
@@ -230,7 +230,7 @@ impl Table {
         };
         let damaged = |file: &&StagedFile| file.path().as_ref() == damage.object;
         if let Some(file) = staged.iter().find(damaged) {
-            let reason = format!("what is staged {}", damage.what);
+            let reason = format!("the staged file {}", damage.what);
             self.set_aside_staged(file, None, &reason).await?;
             return Ok(Committed {
                 more: true,
@@ -241,7 +241,7 @@ impl Table {
         match self.version().await?.number() == version.number() {
             true => Err(error.into_damage()),
             false => Err(TableError::Unknown(
-                "another version has been written meanwhile".to_owned(),
+                "another process has written a version in the meantime".to_owned(),
             )),
         }
     }
@@ -306,7 +306,7 @@ impl Table {
         }
         staging::delete(&self.store, &staged).await?;
         if let Err(error) = self.checkpoint_if_due(&version).await {
-            tracing::warn!(table = %self.definition.name, %error, "no checkpoint");
+            tracing::warn!(table = %self.definition.name, %error, "the checkpoint could not be written");
         }
         Ok(Committed {
             entries,
@@ -325,7 +325,7 @@ impl Table {
         let taken = self.env.now().duration_since(begun).unwrap_or_default();
         if taken > DEADLINE && self.guards.keep(Guard::Deadline) {
             return Err(TableError::Unknown(format!(
-                "it has taken {} s, and its new files may be gone",
+                "the commit took {} s, which exceeds its deadline, and its new files may have been deleted",
                 taken.as_secs()
             )));
         }
@@ -502,7 +502,8 @@ async fn see_counted(version: &Version, staged: &[StagedFile]) -> Result<(), Tab
     match staged.iter().all(|file| counted.contains(&file.id)) {
         true => Ok(()),
         false => Err(TableError::Unknown(
-            "the version was written, but the table does not have it".to_owned(),
+            "the version was written, but the ledger of the latest version lacks its log files"
+                .to_owned(),
         )),
     }
 }

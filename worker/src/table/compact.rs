@@ -84,7 +84,7 @@ impl Table {
             if settled.packed > 0
                 && let Err(error) = self.checkpoint_if_due(&version).await
             {
-                tracing::warn!(table = %self.definition.name, %error, "no checkpoint");
+                tracing::warn!(table = %self.definition.name, %error, "the checkpoint could not be written");
             }
             return Ok(false);
         }

@@ -155,6 +155,6 @@ fn delta_type(data_type: &DataType) -> DeltaType {
         DataType::Decimal128(precision, scale) => {
             DeltaType::decimal(*precision, *scale as u8).unwrap_or(DeltaType::STRING)
         }
-        other => unreachable!("a rollup with a column of type {other} was let in"),
+        other => unreachable!("a rollup with a column of type {other} was accepted"),
     }
 }

@@ -108,7 +108,7 @@ impl Table {
         match self.version().await?.number() == read.number() {
             true => Ok(()),
             false => Err(TableError::Unknown(
-                "another version was written".to_owned(),
+                "another process has written a version".to_owned(),
             )),
         }
     }
@@ -203,7 +203,7 @@ impl Log {
                 number_of(&object.location) == Some(last) && is_checkpoint(&object.location)
             };
             if !log.objects.iter().any(is_there) {
-                log.bad_checkpoints.push((path, "is gone".to_owned()));
+                log.bad_checkpoints.push((path, "is missing".to_owned()));
             }
         }
         let base = log.whole_checkpoint(store).await?;
@@ -252,7 +252,7 @@ impl Log {
         if let Some(((number, _), missing)) = gap {
             self.damage = Some(match base {
                 None if missing == 0 => self.without_beginning(*number),
-                _ => (version_path(missing).to_string(), "is gone".to_owned()),
+                _ => (version_path(missing).to_string(), "is missing".to_owned()),
             });
             return Ok(());
         }
@@ -314,7 +314,9 @@ impl Log {
     /// Turns an error into one that says why the log can't be read, if the inspection has found a reason.
     pub(super) fn explained(self, error: TableError) -> TableError {
         if self.objects.is_empty() {
-            let what = "its folder has no log; it has been removed, or was never made".to_owned();
+            let what =
+                "the table's folder has no log; the table has been removed, or was never created"
+                    .to_owned();
             return TableError::Delta(DeltaTableError::NotATable(what));
         }
         match self.damage {
@@ -322,7 +324,7 @@ impl Log {
             None => match error.missing_object() {
                 Some(missing) => TableError::Damaged {
                     object: missing.to_owned(),
-                    what: "is gone".to_owned(),
+                    what: "is missing".to_owned(),
                 },
                 None => error.into_damage(),
             },
@@ -345,7 +347,7 @@ async fn seen(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Seen, TableEr
         Err(object_store::Error::NotFound { .. }) => Seen::Gone,
         Err(object_store::Error::NotSupported { source }) => Seen::Damaged(source.to_string()),
         Err(error) if is_of_the_disk(&error) => {
-            Seen::Damaged(format!("can't be read: {}", chain(&error)))
+            Seen::Damaged(format!("cannot be read: {}", chain(&error)))
         }
         Err(error) => return Err(error.into()),
     })

@@ -13,7 +13,7 @@ use super::FORMAT;
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// The location for tables can't be used.
-    #[error("{place}: no place for tables: {reason}")]
+    #[error("{place} cannot be used as the location of tables: {reason}")]
     Root {
         /// The location, as it was given.
         place: String,
@@ -22,9 +22,9 @@ pub enum TableError {
     },
     /// A table of this name is the result of another rollup.
     #[error(
-        "the table '{name}' at {url} is the result of other SQL:\n\n{stored}\n\n\
-         A table is exactly what one SQL returns, so it can't go on with another. Give the new rollup a \
-         name of its own (its file's name), or remove the table's folder to have it built anew from the logs."
+        "the table '{name}' at {url} is the result of different SQL:\n\n{stored}\n\n\
+         A table holds the result of one SQL query, and cannot continue with another one. Rename the file of the new \
+         rollup, or remove the table's folder to rebuild the table from the logs."
     )]
     OtherSql {
         /// The table's name.
@@ -36,8 +36,8 @@ pub enum TableError {
     },
     /// The table was written by a newer version of logmill.
     #[error(
-        "the table '{name}' has format {format}, and this version of logmill knows formats up to {FORMAT}: \
-         use the version that wrote it, or a newer one"
+        "the table '{name}' has format {format}, and this version of logmill supports formats up to {FORMAT}: \
+         use the version that wrote the table, or a newer one"
     )]
     Format {
         /// The table's name.
@@ -47,8 +47,8 @@ pub enum TableError {
     },
     /// An object of the table is missing, or is not as it was written.
     #[error(
-        "{object} {what}. Put the object back as it was; or remove the table's folder, and have the table built anew from \
-         the logs: by `logmill run`, or by `logmill replay` to the queue of its workers"
+        "{object} {what}. Restore the object, or remove the table's folder and rebuild the table from the logs, with \
+         `logmill run`, or with `logmill replay` to the queue of its workers"
     )]
     Damaged {
         /// The object's path, relative to the table's folder.
@@ -66,7 +66,7 @@ pub enum TableError {
     },
     /// The outcome of a commit is unknown: it may have been written, or another commit may have come first. Commit again: the
     /// ledger shows what was written.
-    #[error("the commit's outcome is not known: {0}")]
+    #[error("the outcome of the commit is unknown: {0}")]
     Unknown(String),
     /// A file can't be read or written.
     #[error("{path}")]
@@ -77,13 +77,13 @@ pub enum TableError {
         source: ParquetError,
     },
     /// The object store returned an error.
-    #[error("storage")]
+    #[error("a request to the object store failed")]
     Store(#[from] object_store::Error),
     /// The table's log can't be read or written.
-    #[error("the table's log")]
+    #[error("the table's log cannot be read or written")]
     Delta(#[from] DeltaTableError),
     /// Rows can't be merged.
-    #[error("merging rows")]
+    #[error("rows cannot be merged")]
     Merge(#[from] DataFusionError),
     /// A bug.
     #[error("internal error: {0}")]
@@ -148,7 +148,7 @@ impl TableError {
             }),
             Self::Parquet { path, source } if self.has_cause(is_of_the_disk) => Some(Damage {
                 object: path,
-                what: format!("can't be read: {source}"),
+                what: format!("cannot be read: {source}"),
             }),
             _ => None,
         })

@@ -53,10 +53,11 @@ impl Waited {
     pub(super) fn tell(&mut self, table: &str, now: SystemTime) {
         let since = |moment| now.duration_since(moment).unwrap_or_default();
         if since(self.told) >= WORTH_A_WORD {
-            let what = format!(
-                "another process holds the lease of {table}, and is to commit what is staged"
+            tracing::warn!(
+                table,
+                waited_s = since(self.since).as_secs(),
+                "waiting for the lease: another process holds it, and commits the staged files"
             );
-            tracing::warn!(what, waited_s = since(self.since).as_secs(), "waiting");
             self.told = now;
         }
     }

@@ -462,7 +462,7 @@ async fn open(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Opened, Table
 fn not_a_ledger(path: &Path) -> TableError {
     TableError::Damaged {
         object: path.to_string(),
-        what: "is not the ledger that was written".to_owned(),
+        what: "is not a valid ledger".to_owned(),
     }
 }
 

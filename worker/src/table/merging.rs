@@ -100,7 +100,9 @@ impl Merge {
             PhysicalSortExpr::new(Arc::new(column), SORTED)
         });
         let ordering = LexOrdering::new(ordering).ok_or_else(|| {
-            datafusion::common::internal_datafusion_err!("a table that merges has a group key")
+            datafusion::common::internal_datafusion_err!(
+                "a table that merges rows has no group key"
+            )
         })?;
         let is_plain = |key: &usize| *key != definition.slot_column && Some(*key) != is_other;
         Ok(Self {

@@ -225,7 +225,7 @@ pub(super) async fn open_at(
     version: Option<String>,
 ) -> Result<Opened, TableError> {
     if bytes < BYTES_MIN {
-        let what = ParquetError::General(format!("it has {bytes} bytes"));
+        let what = ParquetError::General(format!("the file has only {bytes} bytes"));
         return Err(TableError::parquet(path, what));
     }
     let reader = ObjectReader {
@@ -254,10 +254,10 @@ pub(super) async fn open_live(
         Err(error) => error,
     };
     let what = match store.head(&path).await {
-        Err(object_store::Error::NotFound { .. }) => "is gone".to_owned(),
+        Err(object_store::Error::NotFound { .. }) => "is missing".to_owned(),
         Ok(found) if found.size != file.bytes => {
             format!(
-                "has {} bytes, and had {} when it was written",
+                "has {} bytes, but had {} bytes when it was written",
                 found.size, file.bytes
             )
         }
@@ -451,7 +451,7 @@ impl ObjectReader {
             return match range.end <= whole.len() {
                 true => Ok(whole.slice(range)),
                 false => Err(ParquetError::EOF(
-                    "the file is shorter than it was".to_owned(),
+                    "the file is shorter than expected".to_owned(),
                 )),
             };
         }
@@ -495,7 +495,7 @@ impl AsyncFileReader for ObjectReader {
                 self.whole = Some(self.read(0..bytes).await?);
             }
             let end = self.read(bytes.saturating_sub(FOOTER_BYTES)..bytes).await?;
-            let cut_off = || ParquetError::EOF("it is cut off".to_owned());
+            let cut_off = || ParquetError::EOF("the file is cut off".to_owned());
             let tail = FooterTail::try_new(end.last_chunk().ok_or_else(cut_off)?)?;
             let length = (tail.metadata_length() + FOOTER_SIZE) as u64;
             let start = bytes.checked_sub(length).ok_or_else(cut_off)?;

@@ -44,7 +44,7 @@ pub(super) fn touched_files(
         };
         if is_touched && files.insert(slot.start(), file.clone()).is_some() {
             return Err(TableError::Internal(format!(
-                "two data files for one slot: {}",
+                "the table has two data files for one slot: {}",
                 file.path
             )));
         }

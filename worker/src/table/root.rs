@@ -60,7 +60,7 @@ impl Root {
                 if place.contains(['?', '#', '%', ' ']) {
                     return Err(root_error(
                         place,
-                        "a place for tables has none of ? # % and blanks",
+                        "the URL must not contain ?, #, % or spaces",
                     ));
                 }
                 let url = Url::parse(&format!("{}/", place.trim_end_matches('/')))
@@ -74,7 +74,7 @@ impl Root {
             None => {
                 let folder = folder(place)?;
                 let url = Url::from_directory_path(&folder)
-                    .map_err(|()| root_error(place, "it has no absolute path"))?;
+                    .map_err(|()| root_error(place, "the path is not absolute"))?;
                 (url, Arc::new(DurableFolder::new(&folder)))
             }
         };
@@ -238,7 +238,7 @@ fn folder(place: &str) -> Result<PathBuf, TableError> {
     let path = std::fs::canonicalize(place).map_err(|error| root_error(place, error))?;
     match path.is_dir() {
         true => Ok(path),
-        false => Err(root_error(place, "it is a file")),
+        false => Err(root_error(place, "it is a file, not a folder")),
     }
 }
 

@@ -185,7 +185,7 @@ impl Notes {
             // A log file remains set aside even if its note can't be read.
             let note = serde_json::from_slice(&text).unwrap_or(Note {
                 log_file: None,
-                reason: "the note that says why can't be read".to_owned(),
+                reason: "the note with the reason cannot be read".to_owned(),
                 since: milliseconds(name.since),
             });
             Ok::<_, TableError>(Some(SetAside {

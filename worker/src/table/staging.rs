@@ -166,13 +166,14 @@ impl StagedFile {
             .get(ENTRY_KEY)
             .and_then(|json| serde_json::from_str(json).ok());
         let Some(entry): Option<Entry> = entry else {
-            let reason = "what is staged does not say of which log file it is";
+            let reason = "the staged file does not name its log file";
             return Ok(Opening::unusable(None, reason));
         };
         let log_file = LogFile::new(&entry.log_file);
         if (log_file.id(), &log_file.shard()) != (self.id, &self.shard) {
-            let reason =
-                format!("what is staged is of {log_file}, and stands in the place of another");
+            let reason = format!(
+                "the staged file belongs to {log_file}, but has the name of another log file"
+            );
             return Ok(Opening::unusable(None, reason));
         }
         let identity = opened.get(DEFINITION_KEY);
@@ -193,7 +194,7 @@ impl StagedFile {
             None => staged.iter().all(is_known),
         };
         if !fits {
-            let reason = "it was staged for other SQL than the table is the result of";
+            let reason = "the staged file was computed with different SQL than the table";
             return Ok(Opening::unusable(Some(entry.log_file), reason));
         }
         let runs = opened
@@ -234,7 +235,7 @@ impl Opening {
         match error.damage() {
             Some(damage) => Ok(Self::unusable(
                 None,
-                format!("what is staged {}", damage.what),
+                format!("the staged file {}", damage.what),
             )),
             None => Err(error),
         }

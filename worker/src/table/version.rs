@@ -68,7 +68,7 @@ impl DataFile {
     pub(super) fn slot(&self) -> Result<Slot, TableError> {
         Slot::of_path(&self.path).ok_or_else(|| TableError::NotOurs {
             path: self.path.clone(),
-            what: "a data file that logmill has not written; tables must not be written or optimized by others"
+            what: "logmill has not written this data file; other programs must not write or optimize its tables"
                 .to_owned(),
         })
     }
@@ -86,7 +86,7 @@ impl Version {
         env: &dyn Env,
     ) -> Result<Self, TableError> {
         let store = log_store.object_store(None);
-        let what = format!("reading {name}");
+        let what = format!("reading the table {name}");
         let mut races = RACES.begin_with(what, Some(env.unique() as u64));
         let mut seen: Option<delta_log::Log> = None;
         loop {
@@ -111,7 +111,10 @@ impl Version {
                 return Err(match log.is_of_others(&store).await? {
                     true => TableError::NotOurs {
                         path: name.to_owned(),
-                        what: format!("a Delta table, but none of logmill's: {}", chain(&error)),
+                        what: format!(
+                            "logmill has not written this Delta table: {}",
+                            chain(&error)
+                        ),
                     },
                     false => log.explained(error),
                 });
@@ -132,7 +135,7 @@ impl Version {
             version.is_without_checkpoint = true;
             tracing::warn!(
                 table = name, %checkpoint, what,
-                "a checkpoint can't be read; the versions that it stands for are read instead, and the next commit writes another"
+                "a checkpoint is missing or damaged; reading the versions that it covers instead; the next commit writes a new checkpoint"
             );
         }
         Ok(version)
@@ -177,7 +180,8 @@ impl Version {
             .find_map(|property| properties.get(*property).cloned());
         let sql = sql.ok_or_else(|| TableError::NotOurs {
             path: name.to_owned(),
-            what: "a Delta table, but none of logmill's: it does not say which SQL it is the result of".to_owned(),
+            what: "logmill has not written this Delta table: the SQL is missing in its properties"
+                .to_owned(),
         })?;
         let files = snapshot
             .file_views(&**log_store, None)

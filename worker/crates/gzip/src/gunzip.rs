@@ -21,7 +21,7 @@ const FIRST_BUFFER_BYTES: usize = 128 * 1024;
 pub enum GunzipError {
     /// The gzip stream ends before its trailer, usually because an upload or a copy was interrupted.
     #[error(
-        "the gzip stream is cut off after {offset} bytes of the file; fetch or upload it again"
+        "the gzip stream is cut off after {offset} bytes of the file; fetch or upload the file again"
     )]
     Truncated {
         /// Bytes of the file that were read.
@@ -36,7 +36,7 @@ pub enum GunzipError {
         reason: String,
     },
     /// The text is longer than the limit, for example because the file is a decompression bomb.
-    #[error("it expands to more than {limit} bytes (reached at byte {offset} of the file)")]
+    #[error("the text expands to more than {limit} bytes (reached at byte {offset} of the file)")]
     TooLarge {
         /// Bytes of the file that had been consumed.
         offset: u64,
@@ -44,7 +44,7 @@ pub enum GunzipError {
         limit: u64,
     },
     /// The bytes could not be read.
-    #[error("read failed at byte {offset}")]
+    #[error("read failed at byte {offset} of the file")]
     Read {
         /// Bytes of the file that had been consumed.
         offset: u64,

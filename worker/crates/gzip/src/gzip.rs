@@ -99,10 +99,14 @@ impl Gunzip {
             _system,
         ] = header.take::<10>()?;
         if [magic1, magic2] != MAGIC {
-            return Err(corrupt("what follows is no gzip member"));
+            return Err(corrupt(
+                "the bytes after a gzip member are not a gzip member",
+            ));
         }
         if method != DEFLATE || flags & RESERVED != 0 {
-            return Err(corrupt("a gzip header with an unknown method or flag"));
+            return Err(corrupt(
+                "unknown compression method or flag in a gzip header",
+            ));
         }
         if flags & FEXTRA != 0 {
             let length = u16::from_le_bytes(header.take()?);
@@ -118,7 +122,7 @@ impl Gunzip {
         if flags & FHCRC != 0 {
             let computed = header.checksum.clone().finalize() as u16;
             if u16::from_le_bytes(header.take()?) != computed {
-                return Err(corrupt("a gzip header whose checksum does not match"));
+                return Err(corrupt("checksum mismatch in a gzip header"));
             }
         }
         self.inflate.reset();
@@ -131,7 +135,7 @@ impl Gunzip {
         let member = self.member.take().unwrap_or_default();
         #[cfg(feature = "faults")]
         if IS_BROKEN.get() {
-            return Err(corrupt("a test says so"));
+            return Err(corrupt("simulated by a test"));
         }
         let [c0, c1, c2, c3, l0, l1, l2, l3] = file.take()?;
         if member.checksum.finalize() != u32::from_le_bytes([c0, c1, c2, c3]) {
@@ -139,7 +143,7 @@ impl Gunzip {
         }
         // The trailer stores the length modulo 2^32.
         if member.length as u32 != u32::from_le_bytes([l0, l1, l2, l3]) {
-            return Err(corrupt("the text does not have its length"));
+            return Err(corrupt("the text does not match its length"));
         }
         Ok(())
     }

@@ -200,7 +200,7 @@ fn store_error(path: &Path, error: io::Error) -> Error {
 /// A file that could not be written to a folder. The cause is not kept as its source: a failed write must not be mistaken for
 /// an object that can't be read.
 #[derive(Debug, thiserror::Error)]
-#[error("can't write {path}: {what}{}", advice(*kind))]
+#[error("cannot write {path}: {what}{}", advice(*kind))]
 pub struct NotWritten {
     path: String,
     what: String,
@@ -235,18 +235,16 @@ pub fn advice(kind: io::ErrorKind) -> &'static str {
         ReadOnlyFilesystem, StorageFull,
     };
     match kind {
-        StorageFull | QuotaExceeded => ". The disk is full: make room on it, and try again",
+        StorageFull | QuotaExceeded => ". The disk is full: free some space on it, and try again",
         FileTooLarge => {
-            ". Files may not be so large there: raise the limit (ulimit -f), and try again"
+            ". The file exceeds the limit for the size of files: raise the limit (ulimit -f), and try again"
         }
         PermissionDenied => {
-            ". the program must be allowed to write there: see who owns the folder, and its mode"
+            ". logmill needs permission to write there: check the owner and the mode of the folder"
         }
-        ReadOnlyFilesystem => {
-            ". The disk is mounted to be read only: mount it to be written, and try again"
-        }
+        ReadOnlyFilesystem => ". The disk is mounted read-only: mount it writable, and try again",
         IsADirectory | NotADirectory => {
-            ". Something else is in the place of a file or a folder: remove or rename it"
+            ". A file has the name of a folder, or a folder the name of a file: remove or rename it"
         }
         _ => "",
     }
@@ -395,7 +393,7 @@ struct Upload {
 }
 
 fn over() -> io::Error {
-    io::Error::other("the upload is over, or parts of it are still being written")
+    io::Error::other("the upload has ended, or parts of the upload are still being written")
 }
 
 #[async_trait]

@@ -229,7 +229,7 @@ fn lock(path: &FilePath) -> Option<Held> {
         Ok(file) => Some(Held::Folder(Some(file))),
         Err(TryLockError::WouldBlock) => None,
         Err(TryLockError::Error(error)) => {
-            tracing::warn!(lease = %path.display(), %error, "the lease can't be locked; going on without it");
+            tracing::warn!(lease = %path.display(), %error, "the lease cannot be locked; continuing without it");
             Some(Held::Folder(None))
         }
     }

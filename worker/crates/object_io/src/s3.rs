@@ -15,10 +15,12 @@ use tokio::sync::Mutex;
 #[derive(Debug, thiserror::Error)]
 pub enum BucketError {
     /// The SDK has found no region.
-    #[error("no AWS region is configured; set AWS_REGION to the bucket's")]
+    #[error("no AWS region is configured; set AWS_REGION to the bucket's region")]
     NoRegion,
     /// The SDK has no provider of credentials.
-    #[error("there are no AWS credentials")]
+    #[error(
+        "no AWS credentials are configured; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with an IAM role"
+    )]
     NoCredentials,
     /// The store's settings are invalid.
     #[error(transparent)]

@@ -22,7 +22,7 @@ pub enum SketchError {
     #[error("not a {sketch}: format tag {tag:#04x}")]
     FormatTag { sketch: &'static str, tag: u8 },
     /// The bytes are cut off, or more bytes follow.
-    #[error("malformed {sketch}: {actual_bytes} bytes, where {expected_bytes} are expected")]
+    #[error("malformed {sketch}: {actual_bytes} bytes instead of {expected_bytes}")]
     Length {
         sketch: &'static str,
         expected_bytes: u64,
@@ -44,11 +44,13 @@ pub enum SketchError {
     #[error("cannot add {value} to a TDigest: it is not finite")]
     Value { value: f64 },
     /// A TDigest's weights must be finite and above 0, and so must their sum.
-    #[error("cannot add a value of weight {weight} to a TDigest that weighs {total_weight}")]
+    #[error(
+        "cannot add a value of weight {weight} to a TDigest of weight {total_weight}: weights and their sum must be finite and above 0"
+    )]
     Weight { weight: f64, total_weight: f64 },
     /// Weights far below 1 defeat the TDigest's compaction (airlift throws an AssertionError).
     #[error(
-        "TDigest is full: its {centroids} centroids weigh {total_weight}, too little to be compacted"
+        "TDigest is full: its {centroids} centroids weigh {total_weight}, too little to compact"
     )]
     Full { centroids: usize, total_weight: f64 },
 }

@@ -354,18 +354,20 @@ impl TDigest {
         };
 
         if !(self.compression.is_finite() && self.compression >= COMPRESSION_MIN) {
-            return refuse(format!("compression {}", self.compression));
+            return refuse(format!("invalid compression {}", self.compression));
         }
         for (i, Centroid { mean, weight }) in self.centroids.iter().enumerate() {
             if !mean.is_finite() || !weight.is_finite() || *weight <= 0.0 {
-                return refuse(format!("centroid {i} has mean {mean} and weight {weight}"));
+                return refuse(format!(
+                    "centroid {i} has the mean {mean} and the weight {weight}"
+                ));
             }
         }
         let sum: f64 = self.centroids.iter().map(|centroid| centroid.weight).sum();
         let adds_up = (self.total_weight - sum).abs() <= TOTAL_WEIGHT_TOLERANCE * sum;
         if !adds_up {
             return refuse(format!(
-                "total weight {}, of centroids {sum}",
+                "the total weight is {}, but the centroids weigh {sum}",
                 self.total_weight
             ));
         }
@@ -375,7 +377,7 @@ impl TDigest {
             _ => min.is_finite() && max.is_finite() && min <= max,
         };
         if !ordered {
-            return refuse(format!("minimum {min} and maximum {max}"));
+            return refuse(format!("invalid minimum {min} and maximum {max}"));
         }
         Ok(())
     }
@@ -707,59 +709,59 @@ mod tests {
             bytes
         };
         let cases = [
-            (vec![], "malformed TDigest: 0 bytes, where 37 are expected"),
+            (vec![], "malformed TDigest: 0 bytes instead of 37"),
             (
                 sound[..36].to_vec(),
-                "malformed TDigest: 36 bytes, where 37 are expected",
+                "malformed TDigest: 36 bytes instead of 37",
             ),
             (
                 sound[..68].to_vec(),
-                "malformed TDigest: 68 bytes, where 69 are expected",
+                "malformed TDigest: 68 bytes instead of 69",
             ),
             (
                 [&sound[..], &[0]].concat(),
-                "malformed TDigest: 70 bytes, where 69 are expected",
+                "malformed TDigest: 70 bytes instead of 69",
             ),
             (
                 [&sound[..], &[0; 16]].concat(),
-                "malformed TDigest: 85 bytes, where 69 are expected",
+                "malformed TDigest: 85 bytes instead of 69",
             ),
             (with(0, &[2]), "not a TDigest: format tag 0x02"),
             (
                 with(33, &[255; 4]),
-                "malformed TDigest: 69 bytes, where 68719476757 are expected",
+                "malformed TDigest: 69 bytes instead of 68719476757",
             ),
             (
                 with(17, &9.9f64.to_le_bytes()),
-                "malformed TDigest: compression 9.9",
+                "malformed TDigest: invalid compression 9.9",
             ),
             (
                 with(17, &f64::NAN.to_le_bytes()),
-                "malformed TDigest: compression NaN",
+                "malformed TDigest: invalid compression NaN",
             ),
             (
                 with(25, &3f64.to_le_bytes()),
-                "malformed TDigest: total weight 3, of centroids 2",
+                "malformed TDigest: the total weight is 3, but the centroids weigh 2",
             ),
             (
                 with(25, &f64::NAN.to_le_bytes()),
-                "malformed TDigest: total weight NaN, of centroids 2",
+                "malformed TDigest: the total weight is NaN, but the centroids weigh 2",
             ),
             (
                 with(1, &3f64.to_le_bytes()),
-                "malformed TDigest: minimum 3 and maximum 2",
+                "malformed TDigest: invalid minimum 3 and maximum 2",
             ),
             (
                 with(9, &f64::NAN.to_le_bytes()),
-                "malformed TDigest: minimum 1 and maximum NaN",
+                "malformed TDigest: invalid minimum 1 and maximum NaN",
             ),
             (
                 with(37, &f64::NAN.to_le_bytes()),
-                "malformed TDigest: centroid 0 has mean NaN and weight 1",
+                "malformed TDigest: centroid 0 has the mean NaN and the weight 1",
             ),
             (
                 with(61, &0f64.to_le_bytes()),
-                "malformed TDigest: centroid 1 has mean 2 and weight 0",
+                "malformed TDigest: centroid 1 has the mean 2 and the weight 0",
             ),
         ];
         for (bytes, message) in cases {

@@ -167,9 +167,11 @@ impl TimeFormat {
             let count = rest.len() - rest.trim_start_matches(first).len();
             let letters = &rest[..count];
             rest = &rest[count..];
-            parts.push(joda_part(first, count).ok_or_else(|| {
-                format!("{letters} in the pattern '{pattern}' is not available here")
-            })?);
+            parts.push(
+                joda_part(first, count).ok_or_else(|| {
+                    format!("{letters} in the pattern '{pattern}' is not supported")
+                })?,
+            );
         }
         Self::of_parts(parts)
     }

@@ -45,7 +45,7 @@ pub(crate) fn plan(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             ))
         }
         Agreement::None => plan_err!(
-            "a cast from {} to {} is not available here: {}",
+            "a cast from {} to {} is not supported: {}",
             trino_name(&from),
             trino_name(to),
             sql(&expr)
@@ -167,7 +167,7 @@ impl ScalarUDFImpl for Cast {
             DataType::Float64 => self.cast_double(&value),
             DataType::Date32 => self.cast_date(&value),
             DataType::Timestamp(unit, _) => self.cast_instant(&value, *unit),
-            other => exec_err!("cast from {other}"),
+            other => exec_err!("a cast from {other} is not supported"),
         };
         Ok(ColumnarValue::Array(result?))
     }
@@ -196,7 +196,7 @@ impl Cast {
                 });
                 Ok(Arc::new(values.collect::<Result<BooleanArray>>()?))
             }
-            other => exec_err!("cast from varchar to {other}"),
+            other => exec_err!("a cast from varchar to {other} is not supported"),
         }
     }
 
@@ -258,7 +258,9 @@ impl Cast {
         let units_per_second = match unit {
             TimeUnit::Millisecond => 1000,
             TimeUnit::Microsecond => 1_000_000,
-            other => return exec_err!("cast from a timestamp of {other:?}s"),
+            other => {
+                return exec_err!("a cast from a timestamp of the unit {other:?} is not supported");
+            }
         };
         let mut texts = StringViewBuilder::new();
         for instant in cast(value, &DataType::Int64)?.as_primitive::<Int64Type>() {

@@ -25,7 +25,7 @@ pub(crate) fn plan(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Err(other) => return Ok(Transformed::no(other)),
     };
     let Ok([left, right, op]) = arguments else {
-        return plan_err!("a division of no two numbers");
+        return plan_err!("a division takes two numbers");
     };
     let op = match op {
         Expr::Literal(text, _) if text.to_string() == "%" => Operator::Modulo,
@@ -33,8 +33,8 @@ pub(crate) fn plan(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     };
     if is_exact(&left, schema)? && is_exact(&right, schema)? {
         return plan_err!(
-            "{} {op} {}: Athena divides exact decimals here, and rounds to their digits; \
-             write the number as a double, as 1024e0 for 1024.0",
+            "{} {op} {} is not supported: Athena divides these numbers as exact decimals, and rounds the result to their digits. \
+             Write the number as a double, as in 1024e0 for 1024.0",
             sql(&left),
             sql(&right)
         );

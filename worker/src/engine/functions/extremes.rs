@@ -50,7 +50,7 @@ impl ScalarUDFImpl for Extreme {
                 Some(coerced) => coerced,
                 None => {
                     return plan_err!(
-                        "{} can't compare {} with {}",
+                        "{}() cannot compare {} with {}: cast one to the type of the other",
                         self.name,
                         trino_name(&coerced),
                         trino_name(other)

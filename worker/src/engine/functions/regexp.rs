@@ -67,7 +67,7 @@ fn with_regex<T>(pattern: &str, apply: impl FnOnce(&Regex) -> T) -> Result<T> {
         match kept.front() {
             Some((_, Ok(regex))) => Ok(apply(regex)),
             Some((_, Err(why))) => exec_err!("{why}"),
-            None => exec_err!("no regular expression"),
+            None => exec_err!("the compiled regular expression is missing"),
         }
     })
 }
@@ -147,7 +147,7 @@ fn compile(pattern: &str) -> Result<Regex> {
     Regex::new(&translated(pattern)).map_err(|error| {
         exec_datafusion_err!(
             "the regular expression '{pattern}' is not supported: {error} \
-             (look-around and back-references are not)"
+             (look-around and back-references are not supported)"
         )
     })
 }
@@ -269,12 +269,12 @@ fn replacement_parts(replacement: &str) -> Result<Vec<Replacement>> {
             '$' => {
                 let Some(digit) = characters.next().and_then(|digit| digit.to_digit(10)) else {
                     return exec_err!(
-                        "the replacement '{replacement}' is not supported: a $ must stand before the number of a group"
+                        "the replacement '{replacement}' is not supported: a $ must be followed by the number of a group"
                     );
                 };
                 if characters.peek().is_some_and(char::is_ascii_digit) {
                     return exec_err!(
-                        "the replacement '{replacement}' is not supported: groups up to 9 are"
+                        "the replacement '{replacement}' is not supported: the number of a group is at most 9"
                     );
                 }
                 parts.push(Replacement::Text(std::mem::take(&mut text)));

@@ -141,7 +141,7 @@ impl AggregateUDFImpl for SketchAggregate {
             [DataType::Int8 | DataType::Int16 | DataType::Int32 | Int64] => Ok(vec![Int64]),
             [DataType::Float32 | Float64] => Ok(vec![Float64]),
             _ => plan_err!(
-                "{} takes one varchar, bigint or double: cast to one of them",
+                "{}() takes one varchar, bigint or double: cast the argument to one of these types",
                 self.name
             ),
         }

@@ -61,6 +61,9 @@ impl ScalarUDFImpl for StandIn {
     }
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        exec_err!("{}() was not planned", self.name)
+        exec_err!(
+            "the placeholder {}() was not replaced when the query was planned",
+            self.name
+        )
     }
 }

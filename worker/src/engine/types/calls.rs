@@ -35,7 +35,7 @@ impl Check<'_> {
         // Athena's `round` takes an integer, and does not accept a bigint.
         match call.args.as_slice() {
             [_, digits] if call.name() == "round" && !self.is_integer(digits)? => plan_err!(
-                "{}: the digits are {}, and Athena takes an integer: write cast({} AS integer)",
+                "{}: the number of digits is {}, and Athena requires an integer: write cast({} AS integer)",
                 sql(whole),
                 self.type_name(digits)?,
                 sql(digits)
@@ -91,7 +91,7 @@ impl Check<'_> {
             _ => format!("cast it to {to}"),
         };
         plan_err!(
-            "{}: {name} takes {to} where {arg_sql} is {}: {advice}",
+            "{}: {name} takes {to}, but {arg_sql} is {}: {advice}",
             sql(whole),
             self.type_name(arg)?
         )

@@ -60,7 +60,7 @@ impl ExprPlanner for OperatorTypes {
         let operation = Expr::BinaryExpr(operation);
         Check { schema }.check(&operation)?;
         let Expr::BinaryExpr(BinaryExpr { left, right, .. }) = operation else {
-            return plan_err!("an operation became another expression");
+            return plan_err!("an operation was replaced by another expression");
         };
         Ok(PlannerResult::Original(RawBinaryExpr {
             op: sql_op,
@@ -248,8 +248,8 @@ impl Check<'_> {
         let advice = match (advice, op) {
             (Some((left, right)), Some(op)) => format!("write {left} {op} {right}"),
             (Some((new_left, new_right)), None) => match left_kind {
-                Kind::Text => format!("write {new_left} in place of {}", sql(left)),
-                _ => format!("write {new_right} in place of {}", sql(right)),
+                Kind::Text => format!("write {new_left} instead of {}", sql(left)),
+                _ => format!("write {new_right} instead of {}", sql(right)),
             },
             (None, _) => "cast one to the type of the other".to_owned(),
         };
@@ -304,7 +304,7 @@ impl Check<'_> {
         for part in [left, right] {
             if self.kind(part)? != Kind::Text {
                 return plan_err!(
-                    "{} joins varchar with {}, which Athena refuses: write cast({} AS varchar)",
+                    "{} concatenates varchar with {}, which Athena refuses: write cast({} AS varchar)",
                     sql(whole),
                     self.type_name(part)?,
                     sql(part)
@@ -359,7 +359,7 @@ impl Check<'_> {
             if !matches!(self.kind(side)?, Kind::Text | Kind::Unknown) {
                 let (name, side) = (self.type_name(side)?, sql(side));
                 return plan_err!(
-                    "{} looks for a pattern in {name}, which Athena refuses: write cast({side} AS varchar)",
+                    "{} applies LIKE to {name}, which Athena refuses: write cast({side} AS varchar)",
                     sql(whole)
                 );
             }
@@ -383,7 +383,7 @@ impl Check<'_> {
         match self.kind(condition)? {
             Kind::Boolean | Kind::Unknown => Ok(()),
             _ => plan_err!(
-                "{} is {}, and Athena takes a boolean there: write a comparison, as {} <> 0",
+                "{} is {}, where Athena requires a boolean: write a comparison, as in {} <> 0",
                 sql(condition),
                 self.type_name(condition)?,
                 sql(condition)

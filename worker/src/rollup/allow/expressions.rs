@@ -42,7 +42,10 @@ pub(super) fn check(expr: &Expr, table: &Ident, format: &LogFormat) -> Result<()
             pattern: _,
             escape_char: _,
         } => match any {
-            true => foreign(expr, "write one LIKE for each pattern, joined by OR"),
+            true => foreign(
+                expr,
+                "write one LIKE for each pattern, and join them with OR",
+            ),
             false => Ok(()),
         },
         Expr::Cast {
@@ -80,7 +83,8 @@ pub(super) fn check(expr: &Expr, table: &Ident, format: &LogFormat) -> Result<()
         } => match trim_where.is_some() || trim_what.is_some() || trim_characters.is_some() {
             true => missing(
                 expr,
-                "trim(x), ltrim(x) and rtrim(x) take off white space; regexp_replace(x, '^a+|a+$') takes off each a",
+                "trim(x), ltrim(x) and rtrim(x) remove white space. Remove other characters with regexp_replace, such as each a \
+                 with regexp_replace(x, '^a+|a+$')",
             ),
             false => Ok(()),
         },
@@ -157,7 +161,7 @@ fn refuse(expr: &Expr) -> Result<(), String> {
             pattern,
             ..
         } => write(&format!(
-            "lower({text}) LIKE lower({pattern}), with the pattern as one literal in lower case"
+            "lower({text}) LIKE {pattern}, with the pattern as one literal in lower case"
         )),
         Expr::SimilarTo {
             expr: text,
@@ -171,29 +175,30 @@ fn refuse(expr: &Expr) -> Result<(), String> {
         } => write(&format!("regexp_like({text}, {pattern})")),
         Expr::AnyOp { left, .. } | Expr::AllOp { left, .. } => missing(
             expr,
-            &format!("write {left} IN (…), or comparisons joined by AND or OR"),
+            &format!("write {left} IN (…), or comparisons joined with AND or OR"),
         ),
         Expr::Convert { expr: value, .. } => write(&format!("CAST({value} AS type)")),
         Expr::AtTimeZone { .. } => Err(format!(
-            "{expr}: days and hours are in UTC here, and no other zone"
+            "{expr} is not supported: days and hours are always in UTC. Leave AT TIME ZONE out"
         )),
         Expr::InSubquery { .. } | Expr::Exists { .. } | Expr::Subquery(_) => subquery(expr),
         Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => Err(ONE_GROUPING.to_owned()),
         Expr::Collate { expr: value, .. } => foreign(
             expr,
-            &format!("texts are compared byte by byte; write {value} alone"),
+            &format!("text is compared byte by byte. Write {value} alone"),
         ),
         Expr::Prefixed { value, .. } | Expr::OuterJoin(value) | Expr::Prior(value) => {
             write(&format!("{value} alone"))
         }
-        Expr::IsNormalized { .. } => foreign(expr, "there is nothing like it here"),
+        Expr::IsNormalized { .. } => foreign(expr, "leave it out; rollups have no function for it"),
         Expr::InUnnest { expr: value, .. } => write(&format!("{value} IN (…)")),
-        Expr::Overlay { .. } => {
-            foreign(expr, "join the parts with || and substr(x, start, length)")
-        }
+        Expr::Overlay { .. } => foreign(
+            expr,
+            "join the parts of the text with || and substr(x, start, length)",
+        ),
         Expr::MatchAgainst { .. } => write("LIKE or regexp_like"),
         Expr::Wildcard(_) | Expr::QualifiedWildcard(..) => {
-            foreign(expr, "* is an output column by itself, or count(*)")
+            foreign(expr, "write * only as an output column or in count(*)")
         }
         _ => missing(expr, NO_STRUCTURES),
     }
@@ -220,12 +225,14 @@ fn check_qualified(
     format: &LogFormat,
 ) -> Result<(), String> {
     let [qualifier, name] = names else {
-        return Err(format!("{expr}: write the column's name alone"));
+        return Err(format!(
+            "{expr} has more than one qualifier: write the column's name alone"
+        ));
     };
     check_name(qualifier)?;
     if !qualifier.value.eq_ignore_ascii_case(&table.value) {
         return Err(format!(
-            "{expr}: the table is called {table} here; write {name} alone, or {table}.{name}"
+            "{expr} names another table: the table is called {table} in this query. Write {name} alone, or {table}.{name}"
         ));
     }
     check_column(name, format)
@@ -237,7 +244,7 @@ fn check_column(name: &Ident, format: &LogFormat) -> Result<(), String> {
     match format.columns.iter().any(|column| known(column.name)) {
         true => Ok(()),
         false => Err(format!(
-            "there is no column {name} in {}: it has {}",
+            "there is no column {name} in {}: the columns are {}",
             format.table,
             format
                 .columns

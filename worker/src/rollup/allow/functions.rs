@@ -15,7 +15,7 @@ pub(in crate::rollup) fn check_known(name: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "the function {name} is not known here; there are {}",
+        "the function {name} is not supported; the supported functions are {}",
         engine::function_names().join(", ")
     ))
 }
@@ -41,31 +41,28 @@ pub(super) fn check_function(function: &Function) -> Result<(), String> {
     ] = name.0.as_slice()
     else {
         return Err(format!(
-            "{function}: write the function's name alone, and without quotes"
+            "{function} is not supported: write the function's name without a qualifier and without quotes"
         ));
     };
     if over.is_some() {
         return Err(format!(
-            "{function} is a window function: compute it when you query"
+            "{function} is a window function, which cannot be merged: compute it when you query the table"
         ));
     }
     if *uses_odbc_syntax {
         return foreign(function, "write the function without { fn … }");
     }
     if *parameters != FunctionArguments::None {
-        return foreign(
-            function,
-            "write all arguments between one pair of parentheses",
-        );
+        return foreign(function, "write all arguments in one pair of parentheses");
     }
     if !within_group.is_empty() {
         return Err(format!(
-            "{function}: WITHIN GROUP has no effect on an aggregate that merges; leave it out"
+            "{function}: WITHIN GROUP is not supported, because the order of rows has no effect on a merged result. Leave it out"
         ));
     }
     if null_treatment.is_some() {
         return Err(format!(
-            "{function}: IGNORE NULLS and RESPECT NULLS are for windows; leave them out"
+            "{function}: IGNORE NULLS and RESPECT NULLS apply only to window functions. Leave them out"
         ));
     }
     let name = function_name(function);
@@ -73,7 +70,7 @@ pub(super) fn check_function(function: &Function) -> Result<(), String> {
     if filter.is_some() && !is_aggregate {
         return foreign(
             function,
-            "FILTER is for aggregates; write CASE WHEN … THEN … END",
+            "FILTER applies only to aggregates. Write CASE WHEN … THEN … END",
         );
     }
     match args {
@@ -98,20 +95,20 @@ fn check_arguments(
     match duplicate_treatment {
         Some(DuplicateTreatment::Distinct) if is_aggregate => {
             return Err(format!(
-                "{function}: DISTINCT does not add up over log files"
+                "{function}: DISTINCT cannot be merged, because a value may occur in several log files. Write approx_set(x) instead"
             ));
         }
         Some(_) if !is_aggregate => {
             return foreign(
                 function,
-                "DISTINCT and ALL are for aggregates; leave them out",
+                "DISTINCT and ALL apply only to aggregates. Leave them out",
             );
         }
         _ => {}
     }
     if !clauses.is_empty() {
         return Err(format!(
-            "{function}: write nothing after the arguments: ORDER BY, LIMIT, HAVING and the like have no effect here"
+            "{function}: ORDER BY, LIMIT, HAVING and similar clauses in a call are not supported. Write nothing after the arguments"
         ));
     }
     for arg in args {
@@ -122,7 +119,7 @@ fn check_arguments(
                 FunctionArgExpr::Wildcard
                 | FunctionArgExpr::QualifiedWildcard(_)
                 | FunctionArgExpr::WildcardWithOptions(_),
-            ) => return foreign(function, "* stands in count(*) alone"),
+            ) => return foreign(function, "write * only in count(*)"),
             FunctionArg::Named {
                 name: _,
                 arg: _,

@@ -21,9 +21,9 @@ mod values;
 pub(super) use functions::check_known;
 pub(super) use query::{check_comments, check_query, check_wildcard, table_in_from};
 
-pub(super) const ONE_GROUPING: &str =
-    "ROLLUP, CUBE and GROUPING SETS make several tables of one: write one rollup for each";
-const NO_STRUCTURES: &str = "a rollup computes with numbers, texts, booleans and times only";
+pub(super) const ONE_GROUPING: &str = "ROLLUP, CUBE, GROUPING SETS and WITH TOTALS are not supported: a table has one grouping. Write a rollup for each grouping";
+const NO_STRUCTURES: &str = "a rollup computes only with numbers, text, booleans and times. \
+     Leave out arrays, rows, maps, JSON, lambdas and binary values";
 
 /// Refuses names in another engine's quotes.
 pub(super) fn check_name(name: &Ident) -> Result<(), String> {
@@ -34,7 +34,9 @@ pub(super) fn check_name(name: &Ident) -> Result<(), String> {
     } = name;
     match quote_style {
         None | Some('"') => Ok(()),
-        Some(_) => Err(format!("{name}: names are quoted as \"{value}\" in Athena")),
+        Some(_) => Err(format!(
+            "Athena does not support the quotes of {name}: write \"{value}\""
+        )),
     }
 }
 
@@ -58,16 +60,19 @@ pub(super) fn check_expressions(
 }
 
 fn foreign<T>(construct: impl Display, advice: &str) -> Result<T, String> {
-    Err(format!("{construct} is not Athena's: {advice}"))
+    Err(format!("{construct} is not Athena SQL: {advice}"))
 }
 
 fn missing<T>(construct: impl Display, advice: &str) -> Result<T, String> {
-    Err(format!("{construct} is not available here: {advice}"))
+    Err(format!(
+        "{construct} is not supported in a rollup: {advice}"
+    ))
 }
 
 fn subquery(construct: impl Display) -> Result<(), String> {
     Err(format!(
-        "the subquery in {construct} can't be merged: a rollup sees one log file at a time"
+        "{construct} has a subquery, which cannot be merged: a rollup is computed for one log file at a time. \
+         Write conditions on the log table's own columns, or use the subquery when you query the table"
     ))
 }
 

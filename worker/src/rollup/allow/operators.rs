@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator};
 use super::foreign;
 
 /// What to write instead of an operator that has no counterpart in Athena.
-const OPERATORS: &str = "the operators are + - * / % || = <> < <= > >= AND OR NOT";
+const OPERATORS: &str = "use the operators + - * / % || = <> < <= > >= AND OR NOT";
 
 /// sqlparser takes everything after FROM as the right side: to it, `a IS DISTINCT FROM b AND c` means
 /// `a IS DISTINCT FROM (b AND c)`. To Athena, it means `(a IS DISTINCT FROM b) AND c`.
@@ -40,7 +40,7 @@ pub(super) fn check_distinct_from(expr: &Expr, right: &Expr) -> Result<(), Strin
     match is_value {
         true => Ok(()),
         false => Err(format!(
-            "{expr}: put the comparison in parentheses, as (a IS DISTINCT FROM b) AND c"
+            "{expr} is read differently in Athena: put the comparison in parentheses, as in (a IS DISTINCT FROM b) AND c"
         )),
     }
 }
@@ -80,7 +80,7 @@ pub(super) fn check_binary(
         Op::Xor => foreign(expr, &format!("write ({left}) <> ({right})")),
         Op::DuckIntegerDivide | Op::MyIntegerDivide => foreign(
             expr,
-            &format!("write {left} / {right}, which cuts if both are integers"),
+            &format!("write {left} / {right}, which truncates the result if both are integers"),
         ),
         Op::BitwiseOr
         | Op::BitwiseAnd

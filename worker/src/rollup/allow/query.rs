@@ -19,13 +19,13 @@ pub(in crate::rollup) fn check_comments(sql: &str) -> Result<(), String> {
         if let Token::Whitespace(Whitespace::MultiLineComment(comment)) = token {
             if comment.starts_with('!') {
                 return Err(format!(
-                    "the comment /*{comment}*/ is code to some engines and a comment to Athena: leave it out, or begin it \
+                    "some engines execute the comment /*{comment}*/, and Athena ignores it: leave the comment out, or begin it \
                      without !"
                 ));
             }
             if comment.contains("/*") {
                 return Err(
-                    "a comment within a comment ends at the first */ in Athena: use -- for one of them"
+                    "nested comments are not supported: in Athena, both comments end at the first */. Use -- for one of them"
                         .to_owned(),
                 );
             }
@@ -41,7 +41,7 @@ pub(in crate::rollup) fn check_query(query: &mut Query) -> Result<&mut Select, S
         SetExpr::Select(select) => select,
         SetExpr::SetOperation { op, .. } => {
             return Err(format!(
-                "{op} can't be merged: make each SELECT a rollup of its own"
+                "{op} cannot be merged: a rollup is one SELECT. Write a rollup for each SELECT"
             ));
         }
         SetExpr::Query(_)
@@ -51,7 +51,7 @@ pub(in crate::rollup) fn check_query(query: &mut Query) -> Result<&mut Select, S
         | SetExpr::Delete(_)
         | SetExpr::Merge(_)
         | SetExpr::Table(_) => {
-            return Err("it is no SELECT: write one SELECT statement".to_owned());
+            return Err("the statement is not a SELECT: write one SELECT statement, without parentheses around it".to_owned());
         }
     };
     check_select(select)?;
@@ -73,41 +73,41 @@ fn check_clauses(query: &Query) -> Result<(), String> {
         pipe_operators,
     } = query;
     if with.is_some() {
-        return Err("WITH can't be merged: write the SELECT over the log table itself".to_owned());
+        return Err("WITH cannot be merged: a rollup is one SELECT over a log table. Write this SELECT without WITH".to_owned());
     }
     if let Some(operator) = pipe_operators.first() {
         return Err(format!(
-            "|> {operator} is not Athena's: write the whole query as one SELECT"
+            "|> {operator} is not Athena SQL: write the whole query as one SELECT"
         ));
     }
     if order_by.is_some() {
         return Err(
-            "ORDER BY has no place here: the table is kept sorted by its group keys; \
-                    order the rows when you query it"
+            "ORDER BY is not supported: the table is always sorted by its group keys. \
+                    Sort the rows when you query the table"
                 .to_owned(),
         );
     }
     if limit_clause.is_some() || fetch.is_some() {
         return Err(
-            "LIMIT, OFFSET and FETCH can't be merged, as every log file would be cut on its own: \
-                    limit the rows when you query the table"
+            "LIMIT, OFFSET and FETCH cannot be merged: they would limit the rows of each log file separately. \
+                    Limit the rows when you query the table"
                 .to_owned(),
         );
     }
     if let Some(lock) = locks.first() {
         return Err(format!(
-            "{lock} has no effect here, as log files are only read: leave it out"
+            "{lock} is not supported, because log files are only read: leave it out"
         ));
     }
     if let Some(clause) = for_clause {
-        return Err(format!("{clause} is not Athena's: leave it out"));
+        return Err(format!("{clause} is not Athena SQL: leave it out"));
     }
     if settings.is_some() {
-        return Err("SETTINGS is not Athena's: leave it out".to_owned());
+        return Err("SETTINGS is not Athena SQL: leave it out".to_owned());
     }
     if let Some(clause) = format_clause {
         return Err(format!(
-            "{clause} is not Athena's: leave it out; a table is in Delta Lake's format"
+            "{clause} is not Athena SQL: leave it out. A table always has the Delta Lake format"
         ));
     }
     Ok(())
@@ -143,49 +143,51 @@ fn check_select(select: &Select) -> Result<(), String> {
     } = select;
     if let Some(distinct) = distinct {
         return Err(match distinct {
-            Distinct::All => "SELECT ALL is what SELECT is: leave ALL out".to_owned(),
+            Distinct::All => "SELECT ALL means the same as SELECT: leave ALL out".to_owned(),
             Distinct::Distinct | Distinct::On(_) => {
-                "SELECT DISTINCT can't be merged: name the columns in GROUP BY instead".to_owned()
+                "SELECT DISTINCT cannot be merged: rows that are distinct in one log file may repeat in another. \
+                 Name the columns in GROUP BY instead".to_owned()
             }
         });
     }
     if having.is_some() {
         return Err(
-            "HAVING can't be merged, as a group that is small in one log file may be large in \
-                    all of them: filter the groups when you query the table"
+            "HAVING cannot be merged: a group that is small in one log file may be large in all of them together. \
+                    Filter the groups when you query the table"
                 .to_owned(),
         );
     }
     if qualify.is_some() || !named_window.is_empty() {
-        return Err("windows can't be merged: compute them when you query the table".to_owned());
+        return Err("WINDOW and QUALIFY cannot be merged: a window would have the rows of one log file only. \
+             Compute window functions when you query the table".to_owned());
     }
     if let Some(hint) = optimizer_hints.first() {
         return Err(format!(
-            "the hint {hint} has no effect here nor in Athena: leave it out"
+            "the hint {hint} has no effect in a rollup or in Athena: leave it out"
         ));
     }
     if *flavor != SelectFlavor::Standard {
-        return Err("FROM before SELECT is not Athena's: write SELECT … FROM …".to_owned());
+        return Err("FROM before SELECT is not Athena SQL: write SELECT … FROM …".to_owned());
     }
     if let Some(modifiers) = select_modifiers {
-        return Err(format!("SELECT{modifiers} is not Athena's: leave it out"));
+        return Err(format!("SELECT{modifiers} is not Athena SQL: leave it out"));
     }
     if let Some(top) = top {
         return Err(format!(
-            "{top} can't be merged, as every log file would be cut on its own: limit the rows when you query the table"
+            "{top} cannot be merged: it would limit the rows of each log file separately. Limit the rows when you query the table"
         ));
     }
     if let Some(mode) = value_table_mode {
         return Err(format!(
-            "SELECT {mode} is not Athena's: write SELECT and the columns"
+            "SELECT {mode} is not Athena SQL: write SELECT and the columns"
         ));
     }
     if exclude.is_some() {
-        return Err("SELECT … EXCLUDE is not Athena's: name the columns to keep".to_owned());
+        return Err("SELECT … EXCLUDE is not Athena SQL: name the columns to keep".to_owned());
     }
     if let Some(into) = into {
         return Err(format!(
-            "{into} has no place here: the table is named after the rollup's file"
+            "{into} is not supported: the table has the name of the rollup's file. Leave it out"
         ));
     }
     if projection.is_empty() {
@@ -193,21 +195,24 @@ fn check_select(select: &Select) -> Result<(), String> {
     }
     if !lateral_views.is_empty() {
         return Err(
-            "LATERAL VIEW is not Athena's, and a log line has no arrays: leave it out".to_owned(),
+            "LATERAL VIEW is not Athena SQL, and a log line has no arrays: leave it out".to_owned(),
         );
     }
     if let Some(condition) = prewhere {
-        return Err(format!("PREWHERE is not Athena's: write WHERE {condition}"));
+        return Err(format!(
+            "PREWHERE is not Athena SQL: write WHERE {condition}"
+        ));
     }
     if !connect_by.is_empty() {
         return Err(
-            "CONNECT BY and START WITH are not Athena's: a rollup sees each log line by itself"
+            "CONNECT BY and START WITH are not Athena SQL, and a rollup computes each log line separately: leave them out"
                 .to_owned(),
         );
     }
     if !(cluster_by.is_empty() && distribute_by.is_empty() && sort_by.is_empty()) {
         return Err(
-            "CLUSTER BY, DISTRIBUTE BY and SORT BY have no place here: the table is kept sorted by its group keys"
+            "CLUSTER BY, DISTRIBUTE BY and SORT BY are not supported: the table is always sorted by its group keys. \
+             Leave them out"
                 .to_owned(),
         );
     }
@@ -229,19 +234,25 @@ pub(in crate::rollup) fn table_in_from(relation: &TableFactor) -> Result<&Ident,
         index_hints,
     } = relation
     else {
-        return Err("it must read a log table itself in FROM, no subquery".to_owned());
+        return Err(
+            "FROM must name a log table itself: a subquery or a function is not supported"
+                .to_owned(),
+        );
     };
     if sample.is_some() {
-        return Err("TABLESAMPLE can't be merged: every log file counts whole".to_owned());
+        return Err(
+            "TABLESAMPLE is not supported: every log file is counted as a whole. Leave it out"
+                .to_owned(),
+        );
     }
     if version.is_some() {
         return Err(format!(
-            "{relation}: a log table has no versions to travel to: write the table's name alone"
+            "{relation} is not supported: a log table has no versions. Write the table's name alone"
         ));
     }
     if !partitions.is_empty() {
         return Err(format!(
-            "{relation}: a rollup reads every log file: write the table's name alone, and a WHERE"
+            "{relation} is not supported: a rollup reads every log file. Write the table's name alone, and select lines with WHERE"
         ));
     }
     if args.is_some()
@@ -251,7 +262,7 @@ pub(in crate::rollup) fn table_in_from(relation: &TableFactor) -> Result<&Ident,
         || !index_hints.is_empty()
     {
         return Err(format!(
-            "{relation}: a log table takes no arguments and no hints: write its name alone"
+            "{relation} is not supported: a log table takes no arguments and no hints. Write the table's name alone"
         ));
     }
     for part in &name.0 {
@@ -268,19 +279,19 @@ pub(in crate::rollup) fn table_in_from(relation: &TableFactor) -> Result<&Ident,
     else {
         return match name.0.last() {
             Some(ObjectNamePart::Identifier(table)) => Ok(table),
-            Some(ObjectNamePart::Function(_)) | None => {
-                Err(format!("{relation}: write the table's name itself"))
-            }
+            Some(ObjectNamePart::Function(_)) | None => Err(format!(
+                "{relation} is not the name of a table: write the log table's name"
+            )),
         };
     };
     if !columns.is_empty() || at.is_some() {
         return Err(format!(
-            "{relation}: a log table's columns keep their names: write the table's name, and an alias at most"
+            "{relation} is not supported: a log table's columns keep their names. Write the table's name, with at most an alias"
         ));
     }
     // sqlparser takes FINAL for an alias. In Athena it is one too, and has no effect.
     if alias.quote_style.is_none() && alias.value.eq_ignore_ascii_case("final") {
-        return Err("FINAL is not Athena's: leave it out".to_owned());
+        return Err("FINAL is not Athena SQL: leave it out".to_owned());
     }
     check_name(alias).map(|()| alias)
 }
@@ -304,6 +315,6 @@ pub(in crate::rollup) fn check_wildcard(options: &WildcardAdditionalOptions) -> 
         && opt_alias.is_none();
     match is_plain {
         true => Ok(()),
-        false => Err(format!("'*{options}' is not Athena's: name the columns")),
+        false => Err(format!("'*{options}' is not Athena SQL: name the columns")),
     }
 }

@@ -15,7 +15,7 @@ pub(super) fn check_value(value: &Value) -> Result<(), String> {
         },
         Value::SingleQuotedString(_) | Value::Boolean(_) | Value::Null => Ok(()),
         Value::Placeholder(_) => Err(format!(
-            "{value}: a rollup has no parameters; write the value itself"
+            "{value} is a parameter, and a rollup has no parameters: write the value itself"
         )),
         Value::HexStringLiteral(_) => missing(value, NO_STRUCTURES),
         Value::DollarQuotedString(_)
@@ -36,7 +36,7 @@ pub(super) fn check_value(value: &Value) -> Result<(), String> {
         | Value::NationalQuoteDelimitedStringLiteral(_)
         | Value::DoubleQuotedString(_) => missing(
             value,
-            "write the text in single quotes, as 'text'; '' stands for a quote in it",
+            "write the text in single quotes, as in 'text'. Write a quote within the text as ''",
         ),
     }
 }
@@ -108,12 +108,12 @@ fn check_type(expr: &Expr, data_type: &DataType) -> Result<(), String> {
     }
     if data_type.to_string().to_uppercase().contains("CHAR") {
         return Err(format!(
-            "{expr}: cast to varchar, and cut with substr(x, 1, n)"
+            "{expr}: char, and varchar with a length, are not supported. Cast to varchar, and shorten the text with substr(x, 1, n)"
         ));
     }
     missing(
         expr,
-        "the types are varchar, boolean, tinyint, smallint, integer, bigint, double, date, timestamp and timestamp \
+        "the supported types are varchar, boolean, tinyint, smallint, integer, bigint, double, date, timestamp and timestamp \
          with time zone",
     )
 }
@@ -146,7 +146,7 @@ pub(super) fn check_extract(
     let name = field.to_string().to_ascii_lowercase();
     if !PARTS_OF_TIME.contains(&name.as_str()) {
         let parts = PARTS_OF_TIME.join(", ");
-        return missing(expr, &format!("extract takes one of {parts}"));
+        return missing(expr, &format!("extract takes one of the fields {parts}"));
     }
     match syntax {
         ExtractSyntax::From => Ok(()),
@@ -190,7 +190,8 @@ pub(super) fn check_interval(expr: &Expr, interval: &Interval) -> Result<(), Str
         true => Ok(()),
         false => missing(
             expr,
-            "write INTERVAL '1' DAY, with YEAR, MONTH, DAY, HOUR, MINUTE or SECOND",
+            "write a whole number in quotes and one unit, as in INTERVAL '1' DAY. The units are YEAR, MONTH, DAY, HOUR, MINUTE \
+             and SECOND",
         ),
     }
 }

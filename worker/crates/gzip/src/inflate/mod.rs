@@ -215,7 +215,7 @@ impl Inflate {
                 self.bits.take(self.bits.count % 8);
                 let length = self.bits.take(16);
                 if self.bits.take(16) != !length & 0xffff {
-                    return Err(Damage::Corrupt("a stored block's two lengths differ"));
+                    return Err(Damage::Corrupt("the two lengths of a stored block differ"));
                 }
                 Part::Stored(length as usize)
             }
@@ -227,7 +227,7 @@ impl Inflate {
                 self.codes_of_block(input)?;
                 Part::Symbols
             }
-            _ => return Err(Damage::Corrupt("a block is of no kind that there is")),
+            _ => return Err(Damage::Corrupt("invalid block type")),
         };
         Ok(())
     }
@@ -252,7 +252,7 @@ impl Inflate {
         let distances = 1 + self.bits.take(5) as usize;
         let length_codes = 4 + self.bits.take(4) as usize;
         if literals > 286 || distances > 30 {
-            return Err(Damage::Corrupt("a block has more codes than there are"));
+            return Err(Damage::Corrupt("too many codes in a dynamic block"));
         }
         let mut lengths = [0; 19];
         for &symbol in &LENGTH_CODE_ORDER[..length_codes] {
@@ -269,7 +269,7 @@ impl Inflate {
         );
         if code != Code::Complete {
             return Err(Damage::Corrupt(
-                "the code of a block's code lengths is none",
+                "invalid Huffman code for the code lengths of a dynamic block",
             ));
         }
 
@@ -282,7 +282,9 @@ impl Inflate {
             self.bits.take(taken_bits(entry));
             let (length, times) = match entry >> 16 {
                 16 if known == 0 => {
-                    return Err(Damage::Corrupt("a block's first code repeats another"));
+                    return Err(Damage::Corrupt(
+                        "the first code length of a dynamic block repeats a code length before it",
+                    ));
                 }
                 16 => (lengths[known - 1], 3 + self.bits.take(2) as usize),
                 17 => (0, 3 + self.bits.take(3) as usize),
@@ -293,10 +295,12 @@ impl Inflate {
             known += times;
         }
         if known > literals + distances {
-            return Err(Damage::Corrupt("a block repeats a length too often"));
+            return Err(Damage::Corrupt(
+                "too many repetitions of a code length in a dynamic block",
+            ));
         }
         if lengths[END_OF_BLOCK] == 0 {
-            return Err(Damage::Corrupt("a block has no end"));
+            return Err(Damage::Corrupt("no end-of-block code in a dynamic block"));
         }
         let (of_literals, of_distances) = lengths[..known].split_at(literals);
         let codes = &mut *self.codes;
@@ -310,7 +314,7 @@ impl Inflate {
             |_, _| {},
         );
         if of_literals == Code::Wrong || of_distances == Code::Wrong {
-            return Err(Damage::Corrupt("a block's code is none"));
+            return Err(Damage::Corrupt("invalid Huffman code in a dynamic block"));
         }
         Ok(())
     }
@@ -473,8 +477,8 @@ impl Inflate {
     }
 }
 
-const NO_SYMBOL: Damage = Damage::Corrupt("bits that are no symbol");
-const TOO_FAR: Damage = Damage::Corrupt("a match from before the beginning");
+const NO_SYMBOL: Damage = Damage::Corrupt("invalid Huffman symbol");
+const TOO_FAR: Damage = Damage::Corrupt("a match begins before the beginning of the text");
 
 impl Bits {
     /// Fills the buffer with at least 56 bits. Past the end of the input, they are zeros.

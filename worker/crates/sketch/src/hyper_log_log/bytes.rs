@@ -176,18 +176,20 @@ impl<'a> EncodedDense<'a> {
         let register_max = register_max(self.index_bits);
         let headroom = register_max
             .checked_sub(self.baseline)
-            .ok_or_else(|| malformed(format!("baseline {}", self.baseline)))?;
+            .ok_or_else(|| malformed(format!("invalid baseline {}", self.baseline)))?;
         let too_high = |packed: &u8| (packed >> 4).max(packed & DELTA_MAX) > headroom;
         if headroom < DELTA_MAX && self.deltas.iter().any(too_high) {
-            return Err(malformed(format!("a register above {register_max}")));
+            return Err(malformed(format!("a register is above {register_max}")));
         }
         for (bucket, value) in self.overflows() {
             if bucket >= buckets(self.index_bits) {
-                return Err(malformed(format!("overflow of bucket {bucket}")));
+                return Err(malformed(format!(
+                    "overflow of bucket {bucket}, which does not exist"
+                )));
             }
             if self.delta(bucket) != DELTA_MAX {
                 return Err(malformed(format!(
-                    "overflow of bucket {bucket}, which has room"
+                    "overflow of bucket {bucket}, which is not full"
                 )));
             }
             if value == 0 || u16::from(value) + u16::from(DELTA_MAX) > u16::from(headroom) {

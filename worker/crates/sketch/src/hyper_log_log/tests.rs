@@ -329,26 +329,20 @@ fn stays_small() {
 #[test]
 fn says_what_is_wrong_with_bytes() {
     let cases = [
-        ("", "malformed HyperLogLog: 0 bytes, where 4 are expected"),
-        ("02", "malformed HyperLogLog: 1 bytes, where 4 are expected"),
-        (
-            "03 0c",
-            "malformed HyperLogLog: 2 bytes, where 4 are expected",
-        ),
+        ("", "malformed HyperLogLog: 0 bytes instead of 4"),
+        ("02", "malformed HyperLogLog: 1 bytes instead of 4"),
+        ("03 0c", "malformed HyperLogLog: 2 bytes instead of 4"),
         ("07 0c", "not a HyperLogLog: format tag 0x07"),
         ("00 0c 0000", "not a HyperLogLog: format tag 0x00"),
-        (
-            "02 0c 0100",
-            "malformed HyperLogLog: 4 bytes, where 8 are expected",
-        ),
+        ("02 0c 0100", "malformed HyperLogLog: 4 bytes instead of 8"),
         (
             "02 0c 0000 00",
-            "malformed HyperLogLog: 5 bytes, where 4 are expected",
+            "malformed HyperLogLog: 5 bytes instead of 4",
         ),
         ("02 0c ffff", "malformed HyperLogLog: -1 entries"),
         (
             "02 0c ff7f",
-            "malformed HyperLogLog: 4 bytes, where 131072 are expected",
+            "malformed HyperLogLog: 4 bytes instead of 131072",
         ),
         (
             "02 03 0000",
@@ -372,35 +366,35 @@ fn says_what_is_wrong_with_bytes() {
         ),
         (
             "03 04 00 00000000",
-            "malformed HyperLogLog: 7 bytes, where 13 are expected",
+            "malformed HyperLogLog: 7 bytes instead of 13",
         ),
         (
             "03 04 00 0000000000000000 00",
-            "malformed HyperLogLog: 12 bytes, where 13 are expected",
+            "malformed HyperLogLog: 12 bytes instead of 13",
         ),
         (
             "03 04 00 0000000000000000 ffff",
-            "malformed HyperLogLog: 13 bytes, where 196618 are expected",
+            "malformed HyperLogLog: 13 bytes instead of 196618",
         ),
         (
             "03 04 00 0000000000000000 0000 00",
-            "malformed HyperLogLog: 14 bytes, where 13 are expected",
+            "malformed HyperLogLog: 14 bytes instead of 13",
         ),
         (
             "03 04 3e 0000000000000000 0000",
-            "malformed HyperLogLog: baseline 62",
+            "malformed HyperLogLog: invalid baseline 62",
         ),
         (
             "03 04 3d 0000000000000001 0000",
-            "malformed HyperLogLog: a register above 61",
+            "malformed HyperLogLog: a register is above 61",
         ),
         (
             "03 04 00 f000000000000000 0100 1000 01",
-            "malformed HyperLogLog: overflow of bucket 16",
+            "malformed HyperLogLog: overflow of bucket 16, which does not exist",
         ),
         (
             "03 04 00 f000000000000000 0100 0100 01",
-            "malformed HyperLogLog: overflow of bucket 1, which has room",
+            "malformed HyperLogLog: overflow of bucket 1, which is not full",
         ),
         (
             "03 04 00 f000000000000000 0100 0000 00",
