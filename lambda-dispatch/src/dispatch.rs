@@ -47,7 +47,7 @@ pub(crate) enum DispatchError {
     #[error("the event is not understood: {0}")]
     NotUnderstood(#[from] NotificationError),
     /// Some log files were not delivered. Those that were delivered will be sent again, and are counted once.
-    #[error("{} of {} log files did not arrive: {}", .0.undelivered.len(), .0.sent + .0.undelivered.len(), Few(&.0.undelivered))]
+    #[error("{} of {} log files could not be delivered: {}", .0.undelivered.len(), .0.sent + .0.undelivered.len(), Few(&.0.undelivered))]
     Undelivered(Report),
 }
 

@@ -52,11 +52,11 @@ pub enum QueueUrlError {
     Arn(String),
     /// Not a URL of a queue.
     #[error(
-        "'{0}' is no URL of a queue; write https://sqs.<region>.amazonaws.com/<account>/<name>"
+        "'{0}' is not the URL of a queue; write https://sqs.<region>.amazonaws.com/<account>/<name>"
     )]
     NotAUrl(String),
     /// A FIFO queue. Its groups would make workers wait for one another, for an order that nothing here depends on.
-    #[error("'{0}' is a FIFO queue; use a standard one")]
+    #[error("'{0}' is a FIFO queue; use a standard queue")]
     Fifo(String),
 }
 

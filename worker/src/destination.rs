@@ -125,7 +125,7 @@ impl NewFile {
 }
 
 fn cannot_write(path: &Path) -> String {
-    format!("{} can't be written", path.display())
+    format!("the output file {} cannot be written", path.display())
 }
 
 impl Write for NewFile {

@@ -264,7 +264,7 @@ pub(crate) fn looks_like(beginning: &[u8]) -> &'static str {
     {
         None => "white space",
         Some(_) if beginning.contains(&0) => "binary data",
-        Some('<') => "XML or HTML, most often an error message in place of a file",
+        Some('<') => "XML or HTML, usually an error message instead of a file",
         Some('{' | '[') => "JSON",
         Some(_) => "text of another kind",
     }

@@ -78,7 +78,7 @@ impl Walk<'_> {
         match error.downcast_ref::<S3Error>() {
             Some(refusal) if refusal.is_denied => Ok(NotListed {
                 log_file: LogFile::in_bucket(self.place.bucket, folder),
-                reason: format!("can't be listed: {refusal}"),
+                reason: format!("cannot be listed: {refusal}"),
             }),
             _ => Err(error),
         }
@@ -138,7 +138,7 @@ impl Walk<'_> {
         });
         let modified = modified.with_context(|| {
             format!(
-                "the listing does not tell when '{}' was last modified",
+                "the listing has no time of last modification for '{}'",
                 found.log_file
             )
         })?;

@@ -70,8 +70,8 @@ pub async fn stage<R: Read>(
         tracing::warn!(
             log_file = %source.log_file,
             reason = chain(&refusal),
-            "gzip decoders disagree: flate2 reads to the end, with every checksum right, what logmill's own decoder refuses; \
-             the log file is counted as flate2 reads it; please report this as a bug"
+            "gzip decoders disagree: logmill's own decoder refuses the log file, but flate2 reads it to the end \
+             with correct checksums; the log file is counted as flate2 reads it; please report this as a bug"
         );
     }
     Ok(outcome)

@@ -70,7 +70,7 @@ async fn send(queue: &SqsQueue, bodies: &[String], policy: Policy) -> Undone {
     let queue = queue.once();
     let mut undone = Undone::default();
     let mut left: Vec<usize> = (0..bodies.len()).collect();
-    let mut retries = policy.begin(format!("messages to {}", queue.url()));
+    let mut retries = policy.begin(format!("sending messages to {}", queue.url()));
     loop {
         let batch: Vec<String> = left.iter().map(|&at| bodies[at].clone()).collect();
         let (problem, may_pass) = match queue.send(&batch).await {
@@ -173,7 +173,7 @@ impl<'a> Outbox<'a> {
         match self.unsent.len() {
             0 => Ok(arrived),
             unsent => bail!(
-                "{} log files were sent; the queue refuses {unsent}:\n  {}",
+                "{} log files were sent; the queue refused {unsent}:\n  {}",
                 self.sent,
                 self.unsent.join("\n  ")
             ),
@@ -217,8 +217,8 @@ impl<'a> Outbox<'a> {
             self.add(outcome.context("sending failed")?);
         }
         Err(failure.context(format!(
-            "{} log files were sent; these were not, nor those that come after them:\n  {}\n\
-             Run it again when the reason has gone: a log file that is sent twice is counted once. The reason",
+            "{} log files were sent; these and all later ones were not:\n  {}\nFix the cause, then run the command \
+             again: a log file that is sent twice is counted once. The cause",
             self.sent,
             self.unsent.join("\n  ")
         )))

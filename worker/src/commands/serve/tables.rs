@@ -112,7 +112,7 @@ impl Tables {
             if !stop.is_cancelled()
                 && let Err(error) = self.root.open_or_create(table.definition()).await
             {
-                tracing::error!(error = chain(&error), "rejected_lines can't be opened");
+                tracing::error!(error = chain(&error), "table rejected_lines cannot be opened; retrying");
                 pause(interval, &stop).await;
             }
         }
@@ -177,14 +177,14 @@ impl Tables {
                     Some(trouble) => tell(trouble, &self.metrics),
                     None => {
                         self.metrics.trouble(name, false);
-                        tracing::info!(table = name, "table opened anew");
+                        tracing::info!(table = name, "table reopened");
                     }
                 }
                 table.replace(feed);
             }
             Err(error) => {
                 self.metrics.trouble(name, true);
-                tracing::error!(table = name, error = chain(&error), "table can't be opened");
+                tracing::error!(table = name, error = chain(&error), "table cannot be opened");
             }
         }
     }
@@ -205,7 +205,7 @@ fn tell(trouble: &Trouble, metrics: &Metrics) {
     } = trouble;
     metrics.trouble(table, true);
     match is_failure {
-        true => tracing::error!(%table, what, "trouble with a table; the others go on"),
-        false => tracing::warn!(%table, what, "the rollup's file is not what the table is fed by"),
+        true => tracing::error!(%table, what, "problem with a table; other tables are not affected"),
+        false => tracing::warn!(%table, what, "rollup file not used: the table continues with the SQL stored in it"),
     }
 }
