@@ -271,7 +271,7 @@ mod tests {
         assert_eq!(error.name(), "Undelivered");
         assert_eq!(
             error.to_string(),
-            "2 of 3 log files did not arrive: s3://b/bad.gz: refused: 422; and 1 more"
+            "2 of 3 log files could not be delivered: s3://b/bad.gz: refused: 422; and 1 more"
         );
     }
 

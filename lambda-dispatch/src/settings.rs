@@ -39,8 +39,10 @@ pub(crate) enum Target {
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SettingsError {
-    #[error("no target is configured; set {QUEUE_URL} to the URL of an SQS queue, or {DISPATCH_URL} to the URL of a \
-         worker")]
+    #[error(
+        "no target is configured; set {QUEUE_URL} to the URL of an SQS queue, or {DISPATCH_URL} to the URL of a \
+         worker"
+    )]
     NoTarget,
     #[error("both {QUEUE_URL} and {DISPATCH_URL} are set; remove one of them")]
     TwoTargets,
@@ -52,7 +54,7 @@ pub(crate) enum SettingsError {
     },
     #[error("{QUEUE_URL}: {0}")]
     Queue(#[from] QueueUrlError),
-    #[error("{DISPATCH_TOKEN} is not set; set it to the token that the worker at {DISPATCH_URL} expects")]
+    #[error("set {DISPATCH_TOKEN} to the token that the worker at {DISPATCH_URL} expects")]
     NoToken,
     #[error("{DISPATCH_TOKEN} has characters that are not allowed in an HTTP header")]
     Token,
@@ -92,7 +94,8 @@ fn worker(url: &str, token: &str) -> Result<Target, SettingsError> {
         value: url.to_owned(),
         why,
     };
-    let mut parsed = web(url).ok_or_else(|| wrong("is not an HTTP or HTTPS URL; give the URL of a worker"))?;
+    let mut parsed =
+        web(url).ok_or_else(|| wrong("is not an HTTP or HTTPS URL; give the URL of a worker"))?;
     if !parsed.username().is_empty() || parsed.password().is_some() {
         // Without the user and the password: the message goes to a log.
         return Err(SettingsError::Url {
@@ -102,7 +105,9 @@ fn worker(url: &str, token: &str) -> Result<Target, SettingsError> {
         });
     }
     if parsed.query().is_some() || parsed.fragment().is_some() {
-        return Err(wrong("has a query or a fragment; give the worker's root URL"));
+        return Err(wrong(
+            "has a query or a fragment; give the worker's root URL",
+        ));
     }
     let root = parsed.path().trim_end_matches('/');
     let root = root.strip_suffix(LOG_FILES).unwrap_or(root);
@@ -174,7 +179,7 @@ mod tests {
     fn what_is_no_standard_queue_is_refused() {
         let error = |url| error(&[(QUEUE_URL, url)]);
         assert!(error("arn:aws:sqs:eu-west-1:1:logs").contains("an ARN"));
-        assert!(error("logs").contains("no URL of a queue"));
+        assert!(error("logs").contains("not the URL of a queue"));
         assert!(error("https://sqs.eu-west-1.amazonaws.com/1/logs.fifo").contains("FIFO"));
     }
 
@@ -193,8 +198,8 @@ mod tests {
     #[test]
     fn what_is_no_worker_is_refused() {
         let error = |url| error(&[(DISPATCH_URL, url), (DISPATCH_TOKEN, "t")]);
-        assert!(error("w.example:80").contains("no URL of a worker"));
-        assert!(error("s3://logs/a").contains("no URL of a worker"));
+        assert!(error("w.example:80").contains("give the URL of a worker"));
+        assert!(error("s3://logs/a").contains("give the URL of a worker"));
         assert!(error("https://w.example/?a=b").contains("has a query"));
         let message = error("https://u:secret@w.example");
         assert!(message.contains("DISPATCH_TOKEN"), "{message}");

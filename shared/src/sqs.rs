@@ -325,10 +325,13 @@ mod tests {
     fn what_is_no_standard_queue_is_refused() {
         for (url, why) in [
             ("arn:aws:sqs:eu-west-1:1:logs", "an ARN"),
-            ("logs", "no URL of a queue"),
-            ("", "no URL of a queue"),
-            ("s3://logs/a", "no URL of a queue"),
-            ("https://sqs.eu-west-1.amazonaws.com/", "no URL of a queue"),
+            ("logs", "not the URL of a queue"),
+            ("", "not the URL of a queue"),
+            ("s3://logs/a", "not the URL of a queue"),
+            (
+                "https://sqs.eu-west-1.amazonaws.com/",
+                "not the URL of a queue",
+            ),
             ("https://sqs.eu-west-1.amazonaws.com/1/logs.fifo", "FIFO"),
         ] {
             let error = url.parse::<QueueUrl>().unwrap_err().to_string();

@@ -368,7 +368,7 @@ mod tests {
         );
         assert_eq!(
             reason(answer(404, "NoSuchBucket", "gone")),
-            "there is no bucket 'logs' (404 NoSuchBucket \"gone\")"
+            "the bucket 'logs' does not exist (404 NoSuchBucket \"gone\")"
         );
         assert_eq!(
             reason(answer(301, "PermanentRedirect", "elsewhere")),

@@ -254,7 +254,9 @@ async fn query(tables: &str, sql: &str, output: &cli::Output) -> Result<u8> {
     let format = output.format();
     let Some(path) = &output.output else {
         if format == Format::Parquet && io::stdout().is_terminal() {
-            bail!("Parquet output is binary and cannot be printed to a terminal; give --output FILE");
+            bail!(
+                "Parquet output is binary and cannot be printed to a terminal; give --output FILE"
+            );
         }
         let root = Root::open(tables).await?;
         let out = io::BufWriter::new(Stdout::exact());
@@ -331,7 +333,9 @@ impl cli::IgnoreByArgs {
 
 impl cli::SpanArgs {
     fn span(&self) -> Result<Span> {
-        let from = self.from.context("--from is missing: give the start of the time range")?;
+        let from = self
+            .from
+            .context("--from is missing: give the start of the time range")?;
         let to = self.to.unwrap_or_else(|| {
             // AWS delivers a log file a few minutes after its interval, and a worker needs a few more.
             (SystemTime::now() - Duration::from_mins(15)).into()

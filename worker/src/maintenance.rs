@@ -143,7 +143,7 @@ impl Maintenance<'_> {
             let lines: i64 = done.entries.iter().map(|entry| entry.lines).sum();
             let rejected: i64 = done.entries.iter().map(|entry| entry.rejected_lines).sum();
             let waited = done.oldest.and_then(|oldest| oldest.elapsed().ok());
-            // infra/pipeline.yaml derives metrics and alarms from these fields.
+            // infra/alarms.yaml derives metrics and alarms from these fields.
             tracing::info!(
                 %table, log_files = done.entries.len(), lines, rejected_lines = rejected, version = done.version,
                 more = done.more, took_s = took.as_secs_f64(),
@@ -194,7 +194,7 @@ impl Maintenance<'_> {
         self.next_housekeeping = Instant::now() + HOUSEKEEPING_INTERVAL;
     }
 
-    /// Logs that nothing can be committed. infra/pipeline.yaml has an alarm on the message.
+    /// Logs that nothing can be committed. infra/alarms.yaml has an alarm on the message.
     fn stands_still(&mut self, error: TableError, tell: &mut impl FnMut(MaintenanceEvent)) {
         let since = *self.failing.get_or_insert_with(Instant::now);
         let (table, is_transient) = (&self.table.definition().name, error.is_transient());

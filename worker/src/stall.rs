@@ -110,7 +110,9 @@ impl Stalls {
         });
         NotStaged {
             name: "stalled",
-            reason: Cow::Owned(format!("no bytes of the log file were read for {after_s} seconds")),
+            reason: Cow::Owned(format!(
+                "no bytes of the log file were read for {after_s} seconds"
+            )),
             disposition: Disposition::Retry,
         }
     }

@@ -22,7 +22,7 @@ pub(crate) fn print_put_back(done: &PutBack, out: &mut impl Write) -> io::Result
         let still = done.still.get(table).map_or(&[][..], Vec::as_slice);
         writeln!(
             out,
-            "table      {table}: {before} set aside before, {} still:",
+            "table      {table}: {before} set aside before the retry, {} still set aside:",
             still.len()
         )?;
         for (log_file, reason) in still.iter().take(SHOWN_SET_ASIDE) {

@@ -67,7 +67,10 @@ impl WorkerSender {
         match answer {
             Ok(answer) => read(answer).await,
             Err(error) => Err(SendError::Unavailable {
-                why: format!("no response from the worker: {}", chain(&error.without_url())),
+                why: format!(
+                    "no response from the worker: {}",
+                    chain(&error.without_url())
+                ),
                 pause: None,
             }),
         }
@@ -171,7 +174,7 @@ mod tests {
         let error = judge(422, "not allowed").unwrap_err().to_string();
         assert_eq!(
             error,
-            "refused: the worker answers 422 Unprocessable Entity: not allowed"
+            "refused: the worker returned 422 Unprocessable Entity: not allowed"
         );
     }
 

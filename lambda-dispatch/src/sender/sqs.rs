@@ -115,7 +115,10 @@ fn unsent(batch: &[LogFile], answer: &SendMessageBatchOutput) -> Vec<Undelivered
         let failed = answer.failed().iter().find(|failed| failed.id() == id);
         let why = match failed {
             Some(failed) => {
-                let why = format!("SQS returned {}", said(Some(failed.code()), failed.message()));
+                let why = format!(
+                    "SQS returned {}",
+                    said(Some(failed.code()), failed.message())
+                );
                 match failed.sender_fault() {
                     true => SendError::Refused(why),
                     false => SendError::Unavailable { why, pause: None },

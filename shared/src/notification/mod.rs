@@ -91,7 +91,9 @@ impl fmt::Display for Reason {
             Self::OtherEvent(name) => write!(f, "the event {name}"),
             Self::TestObject => f.write_str("the test object of a load balancer"),
             Self::Folder => f.write_str("a folder"),
-            Self::NotSelected => f.write_str("the key does not match the configured prefixes and suffixes"),
+            Self::NotSelected => {
+                f.write_str("the key does not match the configured prefixes and suffixes")
+            }
             Self::Repeated => f.write_str("already named in the same message"),
         }
     }

@@ -295,7 +295,12 @@ impl Ledger {
             .waiting
             .see(log_files, &self.definition, &self.version)
             .await;
-        seen.with_context(|| format!("the staged files of the table '{}' cannot be read", self.table))?;
+        seen.with_context(|| {
+            format!(
+                "the staged files of the table '{}' cannot be read",
+                self.table
+            )
+        })?;
         let fresh: Vec<&Shard> = shards.difference(&self.read).collect();
         let fresh: Vec<Shard> = fresh.into_iter().cloned().collect();
         for shards in fresh.chunks(SHARDS_AT_ONCE) {
@@ -307,8 +312,9 @@ impl Ledger {
                 ),
                 None => error.into(),
             });
-            let entries =
-                entries.with_context(|| format!("the ledger of the table '{}' cannot be read", self.table))?;
+            let entries = entries.with_context(|| {
+                format!("the ledger of the table '{}' cannot be read", self.table)
+            })?;
             let counted = entries.iter().map(|(id, entry)| (*id, Counted::of(entry)));
             self.counted.extend(counted);
             self.read.extend(shards.iter().cloned());
@@ -477,10 +483,7 @@ mod tests {
     #[tokio::test]
     async fn what_no_table_reads_is_skipped_by_its_name() {
         let scene = Scene::new().await;
-        assert!(
-            Ledgers::open(&scene.root).await.is_err(),
-            "there is no table"
-        );
+        assert!(Ledgers::open(&scene.root).await.is_err(), "no tables found");
         let _tables = scene.tables(&[("classic", "elb_logs")]).await;
         let skipped = async |name: &str| {
             let found = scene.log(name, ALB).await;

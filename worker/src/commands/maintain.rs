@@ -26,7 +26,8 @@ pub async fn maintain(root: &Root, grace: Duration) -> Result<Vec<Result<Maintai
     let mut maintained = Vec::new();
     for name in root.tables().await? {
         let done = maintain_table(root, &name, grace).await;
-        maintained.push(done.with_context(|| format!("the table '{name}' could not be maintained")));
+        maintained
+            .push(done.with_context(|| format!("the table '{name}' could not be maintained")));
     }
     Ok(maintained)
 }

@@ -29,7 +29,8 @@ impl AllowedLocations {
             let bucket = place.bucket();
             if !buckets.contains_key(bucket) {
                 let client = aws::bucket(config, bucket).await;
-                let client = client.with_context(|| format!("the location {place} cannot be read"))?;
+                let client =
+                    client.with_context(|| format!("the location {place} cannot be read"))?;
                 buckets.insert(bucket.to_owned(), client);
             }
         }

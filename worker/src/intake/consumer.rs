@@ -345,8 +345,13 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
             match self.is_last_attempt(delivery) {
                 true => self.tell(delivery, "held_back", count, first, reason),
                 false => {
-                    tracing::debug!(message_id = delivery.message_id, count, first, "message held back: its bucket \
-                         is unavailable")
+                    tracing::debug!(
+                        message_id = delivery.message_id,
+                        count,
+                        first,
+                        "message held back: its bucket \
+                         is unavailable"
+                    )
                 }
             }
             return Err(LONGEST_AGAIN);

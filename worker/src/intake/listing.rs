@@ -221,7 +221,7 @@ mod tests {
         assert!(list(&[path("missing")], &path("")).await.is_err());
         let error = list(&["s3:///key".to_owned()], "").await.unwrap_err();
         let error = chain(&error);
-        assert!(error.contains("no bucket in it"), "{error}");
+        assert!(error.contains("the bucket is missing"), "{error}");
     }
 
     #[cfg(unix)]

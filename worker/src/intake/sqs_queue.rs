@@ -363,8 +363,8 @@ mod tests {
             .iter()
             .map(|(at, refusal)| (*at, refusal.is_final, refusal.to_string()))
             .collect();
-        let unsaid = "SQS does not say whether it was done".to_owned();
-        let said = "SQS says ReceiptHandleIsInvalid".to_owned();
+        let unsaid = "SQS returned no result for this message".to_owned();
+        let said = "SQS returned ReceiptHandleIsInvalid".to_owned();
         let expected = [
             (1, false, unsaid.clone()),
             (2, true, said),
@@ -403,7 +403,7 @@ mod tests {
     async fn what_is_no_standard_queue_is_refused() {
         for (url, why) in [
             ("arn:aws:sqs:eu-west-1:1:logs", "an ARN"),
-            ("logs", "no URL of a queue"),
+            ("logs", "not the URL of a queue"),
             ("https://sqs.eu-west-1.amazonaws.com/1/logs.fifo", "FIFO"),
         ] {
             let error = SqsQueue::open(url).await.unwrap_err().to_string();

@@ -325,7 +325,7 @@ mod tests {
 
         let s3 = folders(&["a", "b"], "a/", 503);
         let error = failed(&s3, "s3://logs").await;
-        assert!(error.contains("S3 answers 503"), "{error}");
+        assert!(error.contains("S3 returned 503"), "{error}");
         let s3 = folders(&["a", "b"], "", 403);
         let error = failed(&s3, "s3://logs").await;
         assert!(error.contains("need s3:ListBucket"), "{error}");

@@ -237,7 +237,10 @@ mod tests {
         ] {
             let (outcome, staged) = staged(NAME, gzip(text)).await;
             let error = outcome.unwrap_err();
-            assert!(error.contains(&format!("it looks like {what}")), "{error}");
+            assert!(
+                error.contains(&format!("the content looks like {what}")),
+                "{error}"
+            );
             assert_eq!(staged, 0, "{error}");
         }
         let (outcome, _) = staged("s3://logs/notes.txt", unlike.into_bytes()).await;
@@ -354,7 +357,7 @@ mod tests {
             let Outcome::Staged(staged) = outcome.unwrap() else {
                 panic!("not staged");
             };
-            let reason = "a bug of logmill: the store is broken".to_owned();
+            let reason = "a bug in logmill; please report it: the store is broken".to_owned();
             assert_eq!(staged.set_aside, [("broken".to_owned(), reason.clone())]);
             let ids = rollups[0].table.staged().await.unwrap();
             assert!(ids.contains(&log_file.id()));

@@ -18,9 +18,7 @@ use crate::table::{Root, TableError, Version};
 
 /// A table that a query needs and that can't be read.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "{what} cannot be read: {reason}\nQueries of other tables are not affected. {advice}"
-)]
+#[error("{what} cannot be read: {reason}\nQueries of other tables are not affected. {advice}")]
 pub(super) struct Unreadable {
     what: String,
     reason: String,

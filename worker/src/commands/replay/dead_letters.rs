@@ -133,7 +133,10 @@ async fn watch(
         let Some(task) = tasks.iter().find(|listed| task.is(listed)) else {
             unlisted += 1;
             if unlisted == UNLISTED_MAX {
-                bail!("{goes_on}: the queue {} does not list the move task", dead.url());
+                bail!(
+                    "{goes_on}: the queue {} does not list the move task",
+                    dead.url()
+                );
             }
             sleep(poll).await;
             continue;
@@ -194,10 +197,15 @@ impl Held {
         for batch in receipts.chunks(BATCH_MAX) {
             match queue.change_visibility(batch).await {
                 Ok(undone) if undone.is_empty() => {}
-                Ok(undone) => tracing::debug!(messages = undone.len(), "messages not made visible now; they become \
-                     visible when their visibility timeout ends"),
-                Err(error) => tracing::warn!(%error, "messages not made visible now; they become visible when their \
-                     visibility timeout ends"),
+                Ok(undone) => tracing::debug!(
+                    messages = undone.len(),
+                    "messages not made visible now; they become \
+                     visible when their visibility timeout ends"
+                ),
+                Err(error) => {
+                    tracing::warn!(%error, "messages not made visible now; they become visible when their \
+                     visibility timeout ends")
+                }
             }
         }
     }

@@ -138,7 +138,9 @@ pub async fn replay(
             // known.
             let finished = outbox.finish().await;
             replayed.sent = outbox.sent();
-            listed.with_context(|| format!("listing failed after {} log files were sent", replayed.sent))?;
+            listed.with_context(|| {
+                format!("listing failed after {} log files were sent", replayed.sent)
+            })?;
             progress.done(finished?);
         }
         None => listed?,
@@ -177,7 +179,10 @@ impl Replayed {
                 Standing::SetAside(_) => self.set_aside += 1,
                 Standing::Skipped(what) => self.skip(what),
                 Standing::Unknown => {
-                    bail!("{}: unknown whether the log file is counted", found.log_file)
+                    bail!(
+                        "{}: unknown whether the log file is counted",
+                        found.log_file
+                    )
                 }
             }
         }

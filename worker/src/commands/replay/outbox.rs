@@ -345,7 +345,7 @@ mod tests {
         assert_eq!(sent, 29);
         assert!(error.contains("29 log files were sent"), "{error}");
         assert!(
-            error.contains("s3://logs/5.log: SQS says InvalidMessageContents"),
+            error.contains("s3://logs/5.log: SQS returned InvalidMessageContents"),
             "{error}"
         );
         assert_eq!(error.matches("s3://").count(), 1, "{error}");
@@ -361,7 +361,7 @@ mod tests {
         let error = format!("{:#}", outcome.unwrap_err());
         assert_eq!(sent, 20);
         assert!(
-            error.contains("20 log files were sent; these were not"),
+            error.contains("20 log files were sent; these and all later ones were not"),
             "{error}"
         );
         assert_eq!(error.matches("s3://logs/1").count(), 10, "{error}");

@@ -32,10 +32,7 @@ pub(super) async fn drain(
     let mut first_error = None;
     let mut note = |ended: Result<Result<()>, JoinError>| {
         if let Err(error) = ended.map_err(anyhow::Error::new).flatten() {
-            tracing::error!(
-                error = format!("{error:#}"),
-                "worker task failed"
-            );
+            tracing::error!(error = format!("{error:#}"), "worker task failed");
             first_error.get_or_insert(error);
         }
     };
@@ -60,8 +57,10 @@ pub(super) async fn drain(
         }
     };
     if timeout_at(deadline, finished).await.is_err() {
-        tracing::warn!("shutdown grace period over; unfinished work is abandoned, and this worker or another one \
-             will retry it");
+        tracing::warn!(
+            "shutdown grace period over; unfinished work is abandoned, and this worker or another one \
+             will retry it"
+        );
     }
     match first_error {
         Some(error) => Err(error),
@@ -119,7 +118,7 @@ mod tests {
         assert!(ends(true, || Ok(())).await.is_ok());
         let too_early = ends(false, || Ok(())).await.unwrap_err();
         assert!(
-            too_early.to_string().contains("before it was told"),
+            too_early.to_string().contains("before shutdown"),
             "{too_early}"
         );
     }

@@ -112,7 +112,10 @@ impl Tables {
             if !stop.is_cancelled()
                 && let Err(error) = self.root.open_or_create(table.definition()).await
             {
-                tracing::error!(error = chain(&error), "table rejected_lines cannot be opened; retrying");
+                tracing::error!(
+                    error = chain(&error),
+                    "table rejected_lines cannot be opened; retrying"
+                );
                 pause(interval, &stop).await;
             }
         }
@@ -184,7 +187,11 @@ impl Tables {
             }
             Err(error) => {
                 self.metrics.trouble(name, true);
-                tracing::error!(table = name, error = chain(&error), "table cannot be opened");
+                tracing::error!(
+                    table = name,
+                    error = chain(&error),
+                    "table cannot be opened"
+                );
             }
         }
     }
@@ -205,7 +212,11 @@ fn tell(trouble: &Trouble, metrics: &Metrics) {
     } = trouble;
     metrics.trouble(table, true);
     match is_failure {
-        true => tracing::error!(%table, what, "problem with a table; other tables are not affected"),
-        false => tracing::warn!(%table, what, "rollup file not used: the table continues with the SQL stored in it"),
+        true => {
+            tracing::error!(%table, what, "problem with a table; other tables are not affected")
+        }
+        false => {
+            tracing::warn!(%table, what, "rollup file not used: the table continues with the SQL stored in it")
+        }
     }
 }
