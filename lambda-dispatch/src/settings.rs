@@ -158,7 +158,7 @@ mod tests {
         assert!(error(&[]).contains("set QUEUE_URL"));
         assert!(error(&[(QUEUE_URL, ""), (DISPATCH_URL, " ")]).contains("set QUEUE_URL"));
         let both = [(QUEUE_URL, "https://q/1/a"), (DISPATCH_URL, "https://w")];
-        assert!(error(&both).contains("keep one"));
+        assert!(error(&both).contains("remove one"));
         assert!(read(&[(QUEUE_URL, "https://q/1/a"), (DISPATCH_URL, "")]).is_ok());
     }
 

@@ -571,7 +571,10 @@ fn dead_letters_are_shown_and_stay() {
     );
 
     for (args, said) in [
-        (vec!["--dead-letters", scene.work.as_str()], "in one"),
+        (
+            vec!["--dead-letters", scene.work.as_str()],
+            "both the work queue and the dead-letter queue",
+        ),
         (
             vec!["--dead-letters", "http://127.0.0.1:1/none"],
             "the queue",

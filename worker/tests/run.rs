@@ -133,7 +133,7 @@ fn a_sum_that_overflows_is_told_and_never_wrong() {
     // It is exact, and a bigint again when it can be.
     place.log(&alb_name(10, 5, 3), &(line(i64::MIN) + &line(i64::MIN)));
     let printed = place.run();
-    assert!(!printed.contains("beyond bigint"), "{printed}");
+    assert!(!printed.contains("exceed bigint"), "{printed}");
     assert_eq!(amount(), ["-1,-1"]);
 }
 

@@ -403,7 +403,12 @@ mod tests {
         let moved = move_dead_letters(&dead, &work, None, &mut count).await;
         assert_eq!(moved.unwrap().to_string(), "messages   26 moved\n");
         let error = move_dead_letters(&dead, &dead, None, &mut count).await;
-        assert!(error.unwrap_err().to_string().contains("in one"));
+        assert!(
+            error
+                .unwrap_err()
+                .to_string()
+                .contains("both the work queue and the dead-letter queue")
+        );
 
         let refusal = "Source queue must be configured as a Dead Letter Queue.";
         let sqs = FakeS3::start(move |before, _| match before {
