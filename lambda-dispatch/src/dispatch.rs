@@ -47,7 +47,7 @@ pub(crate) enum DispatchError {
     #[error("the event is not understood: {0}")]
     NotUnderstood(#[from] NotificationError),
     /// Some log files were not delivered. Those that were delivered will be sent again, and are counted once.
-    #[error("{} of {} log files did not arrive: {}", .0.undelivered.len(), .0.sent + .0.undelivered.len(), Few(&.0.undelivered))]
+    #[error("{} of {} log files could not be delivered: {}", .0.undelivered.len(), .0.sent + .0.undelivered.len(), Few(&.0.undelivered))]
     Undelivered(Report),
 }
 
@@ -271,7 +271,7 @@ mod tests {
         assert_eq!(error.name(), "Undelivered");
         assert_eq!(
             error.to_string(),
-            "2 of 3 log files did not arrive: s3://b/bad.gz: refused: 422; and 1 more"
+            "2 of 3 log files could not be delivered: s3://b/bad.gz: refused: 422; and 1 more"
         );
     }
 

@@ -62,7 +62,7 @@ pub(crate) fn outcome(request_id: &str, took: Duration, outcome: &Result<Report,
         Ok(_) if failed.is_empty() => line!(info, "dispatched",),
         Ok(_) => line!(
             error,
-            "messages of the batch failed; SQS shows them again",
+            "some messages of the batch failed; SQS delivers them again",
             failed_messages = failed.len(),
             undelivered = report.undelivered.len(),
             reasons = reasons(failed),

@@ -38,7 +38,7 @@ async fn main() -> ExitCode {
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = %error, "lambda-dispatch can't start");
+            tracing::error!(error = %error, "lambda-dispatch cannot start");
             ExitCode::FAILURE
         }
     }

@@ -39,11 +39,14 @@ pub(crate) enum Target {
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SettingsError {
-    #[error("set {QUEUE_URL} to the URL of an SQS queue, or {DISPATCH_URL} to that of a worker")]
+    #[error(
+        "no target is configured; set {QUEUE_URL} to the URL of an SQS queue, or {DISPATCH_URL} to the URL of a \
+         worker"
+    )]
     NoTarget,
-    #[error("both {QUEUE_URL} and {DISPATCH_URL} are set; keep one of them")]
+    #[error("both {QUEUE_URL} and {DISPATCH_URL} are set; remove one of them")]
     TwoTargets,
-    #[error("{name} is '{value}', {why}")]
+    #[error("{name} is invalid: '{value}' {why}")]
     Url {
         name: &'static str,
         value: String,
@@ -53,7 +56,7 @@ pub(crate) enum SettingsError {
     Queue(#[from] QueueUrlError),
     #[error("set {DISPATCH_TOKEN} to the token that the worker at {DISPATCH_URL} expects")]
     NoToken,
-    #[error("{DISPATCH_TOKEN} has characters that no HTTP header can carry")]
+    #[error("{DISPATCH_TOKEN} has characters that are not allowed in an HTTP header")]
     Token,
 }
 
@@ -91,17 +94,20 @@ fn worker(url: &str, token: &str) -> Result<Target, SettingsError> {
         value: url.to_owned(),
         why,
     };
-    let mut parsed = web(url).ok_or_else(|| wrong("which is no URL of a worker"))?;
+    let mut parsed =
+        web(url).ok_or_else(|| wrong("is not an HTTP or HTTPS URL; give the URL of a worker"))?;
     if !parsed.username().is_empty() || parsed.password().is_some() {
         // Without the user and the password: the message goes to a log.
         return Err(SettingsError::Url {
             name: DISPATCH_URL,
             value: parsed.host_str().unwrap_or_default().to_owned(),
-            why: "with a user or password in it, which belongs in DISPATCH_TOKEN",
+            why: "has a user or password in the URL; put the worker's token into DISPATCH_TOKEN",
         });
     }
     if parsed.query().is_some() || parsed.fragment().is_some() {
-        return Err(wrong("which has a query; give the worker's root"));
+        return Err(wrong(
+            "has a query or a fragment; give the worker's root URL",
+        ));
     }
     let root = parsed.path().trim_end_matches('/');
     let root = root.strip_suffix(LOG_FILES).unwrap_or(root);
@@ -152,7 +158,7 @@ mod tests {
         assert!(error(&[]).contains("set QUEUE_URL"));
         assert!(error(&[(QUEUE_URL, ""), (DISPATCH_URL, " ")]).contains("set QUEUE_URL"));
         let both = [(QUEUE_URL, "https://q/1/a"), (DISPATCH_URL, "https://w")];
-        assert!(error(&both).contains("keep one"));
+        assert!(error(&both).contains("remove one"));
         assert!(read(&[(QUEUE_URL, "https://q/1/a"), (DISPATCH_URL, "")]).is_ok());
     }
 
@@ -173,7 +179,7 @@ mod tests {
     fn what_is_no_standard_queue_is_refused() {
         let error = |url| error(&[(QUEUE_URL, url)]);
         assert!(error("arn:aws:sqs:eu-west-1:1:logs").contains("an ARN"));
-        assert!(error("logs").contains("no URL of a queue"));
+        assert!(error("logs").contains("not the URL of a queue"));
         assert!(error("https://sqs.eu-west-1.amazonaws.com/1/logs.fifo").contains("FIFO"));
     }
 
@@ -192,8 +198,8 @@ mod tests {
     #[test]
     fn what_is_no_worker_is_refused() {
         let error = |url| error(&[(DISPATCH_URL, url), (DISPATCH_TOKEN, "t")]);
-        assert!(error("w.example:80").contains("no URL of a worker"));
-        assert!(error("s3://logs/a").contains("no URL of a worker"));
+        assert!(error("w.example:80").contains("give the URL of a worker"));
+        assert!(error("s3://logs/a").contains("give the URL of a worker"));
         assert!(error("https://w.example/?a=b").contains("has a query"));
         let message = error("https://u:secret@w.example");
         assert!(message.contains("DISPATCH_TOKEN"), "{message}");

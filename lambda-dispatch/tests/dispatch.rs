@@ -155,7 +155,7 @@ fn of_a_batch_of_a_queue_only_the_failed_messages_come_again() {
     );
     let reasons = line["reasons"].as_str().unwrap();
     assert!(
-        reasons.contains("2: not understood: a message of SQS is not JSON"),
+        reasons.contains("2: not understood: an SQS message is not JSON"),
         "{line}"
     );
     assert!(reasons.contains("3: s3://logs/bad: refused"), "{line}");
@@ -247,7 +247,7 @@ fn a_refusal_is_not_repeated_and_fails_the_invocation() {
     let (r#type, message) = error(lambda.invoke(created(&["a", "bad", "b"])));
     assert_eq!(r#type, "Undelivered");
     assert!(
-        message.starts_with("1 of 3 log files did not arrive: s3://logs/bad"),
+        message.starts_with("1 of 3 log files could not be delivered: s3://logs/bad"),
         "{message}"
     );
     assert!(message.contains("422"), "{message}");
@@ -288,7 +288,7 @@ fn a_worker_that_hangs_is_reported_before_lambda_ends_the_function() {
     let (_, message) = error(lambda.invoke_for(created(&["a"]), time));
     assert!(started.elapsed() < time, "{:?}", started.elapsed());
     assert!(
-        message.contains("s3://logs/a: the worker can't be asked"),
+        message.contains("s3://logs/a: no response from the worker"),
         "{message}"
     );
     // The first try did not take all of the time.
@@ -376,7 +376,7 @@ fn a_message_that_sqs_will_never_take_fails_the_invocation() {
     assert_eq!(r#type, "Undelivered");
     assert!(message.starts_with("1 of 2 log files"), "{message}");
     assert!(
-        message.contains("s3://logs/bad: refused: SQS says Odd: it is odd"),
+        message.contains("s3://logs/bad: refused: SQS returned Odd: it is odd"),
         "{message}"
     );
     assert_eq!(sqs.requests().len(), 1);
@@ -390,7 +390,7 @@ fn a_queue_that_is_not_there_fails_the_invocation_at_once() {
         Answer::new(400, answer.to_string()).with("Content-Type", "application/x-amz-json-1.0")
     });
     let (_, message) = error(to_queue(&sqs).invoke(created(&["a"])));
-    assert!(message.contains("refused: SQS says"), "{message}");
+    assert!(message.contains("refused: SQS returned"), "{message}");
     assert!(message.contains("does not exist"), "{message}");
     assert_eq!(sqs.requests().len(), 1);
 }
@@ -414,7 +414,7 @@ fn a_queue_that_fails_is_asked_again_until_the_time_is_over() {
         (&json!("WARN"), &json!("attempt failed; retrying"))
     );
     assert!(
-        line["cause"].as_str().unwrap().contains("SQS says"),
+        line["cause"].as_str().unwrap().contains("SQS returned"),
         "{line}"
     );
 }
@@ -428,14 +428,14 @@ fn wrong_settings_end_the_function_with_a_reason() {
                 ("QUEUE_URL", "https://q/1/a"),
                 ("DISPATCH_URL", "https://w"),
             ],
-            "keep one of them",
+            "remove one of them",
         ),
         (&[("DISPATCH_URL", "https://w")], "set DISPATCH_TOKEN"),
     ] {
         let mut lambda = Lambda::start(environment);
         assert!(!lambda.end().success());
         let line = lambda.log();
-        assert_eq!(line["message"], "lambda-dispatch can't start");
+        assert_eq!(line["message"], "lambda-dispatch cannot start");
         assert!(line["error"].as_str().unwrap().contains(says), "{line}");
     }
 }

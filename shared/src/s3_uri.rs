@@ -14,7 +14,7 @@ pub struct S3Uri<'a> {
 
 /// An S3 URI without a bucket.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no bucket in it; write s3://bucket/prefix")]
+#[error("the bucket is missing; write s3://bucket/prefix")]
 pub struct NoBucket;
 
 impl<'a> S3Uri<'a> {

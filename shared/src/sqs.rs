@@ -52,11 +52,11 @@ pub enum QueueUrlError {
     Arn(String),
     /// Not a URL of a queue.
     #[error(
-        "'{0}' is no URL of a queue; write https://sqs.<region>.amazonaws.com/<account>/<name>"
+        "'{0}' is not the URL of a queue; write https://sqs.<region>.amazonaws.com/<account>/<name>"
     )]
     NotAUrl(String),
     /// A FIFO queue. Its groups would make workers wait for one another, for an order that nothing here depends on.
-    #[error("'{0}' is a FIFO queue; use a standard one")]
+    #[error("'{0}' is a FIFO queue; use a standard queue")]
     Fifo(String),
 }
 
@@ -325,10 +325,13 @@ mod tests {
     fn what_is_no_standard_queue_is_refused() {
         for (url, why) in [
             ("arn:aws:sqs:eu-west-1:1:logs", "an ARN"),
-            ("logs", "no URL of a queue"),
-            ("", "no URL of a queue"),
-            ("s3://logs/a", "no URL of a queue"),
-            ("https://sqs.eu-west-1.amazonaws.com/", "no URL of a queue"),
+            ("logs", "not the URL of a queue"),
+            ("", "not the URL of a queue"),
+            ("s3://logs/a", "not the URL of a queue"),
+            (
+                "https://sqs.eu-west-1.amazonaws.com/",
+                "not the URL of a queue",
+            ),
             ("https://sqs.eu-west-1.amazonaws.com/1/logs.fifo", "FIFO"),
         ] {
             let error = url.parse::<QueueUrl>().unwrap_err().to_string();

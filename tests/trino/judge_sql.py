@@ -210,7 +210,7 @@ def ask_logmill(binary, folder, trials):
         # The columns are printed before the sample is read.
         if found := re.search(r"^  value +(\S+(?: \S+)*?)  ", done.stdout, re.MULTILINE):
             trials[number].our_type = found[1]
-            failed = re.search(r"^fails on [\d,]+ lines, which it leaves out:\n((?:  .*\n)*)", done.stdout, re.MULTILINE)
+            failed = re.search(r"^fails on [\d,]+ lines, which are left out:\n((?:  .*\n)*)", done.stdout, re.MULTILINE)
             reasons = [reason.strip() for reason in failed[1].splitlines()] if failed else []
             trials[number].failure = done.stderr.strip() if done.returncode else "; ".join(reasons)
             trials[number].unstorable = bool(reasons) and all(reason.startswith("a table cannot store") for reason in reasons)

@@ -29,8 +29,8 @@ use tokio::sync::OnceCell;
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Advice for missing credentials.
-const GIVE_CREDENTIALS: &str = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, \
-    or run where a role gives them";
+const GIVE_CREDENTIALS: &str = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run logmill \
+     where a role provides them";
 
 /// The configuration, loaded on first use.
 pub(crate) async fn sdk_config() -> &'static SdkConfig {
@@ -53,7 +53,7 @@ pub(crate) async fn sdk_config() -> &'static SdkConfig {
 pub(crate) fn sqs_client(config: &SdkConfig, queue: &QueueUrl) -> Result<aws_sdk_sqs::Client> {
     let region = queue.region().map(|region| Region::new(region.to_owned()));
     let Some(region) = region.or_else(|| config.region().cloned()) else {
-        bail!("no AWS region is configured; set AWS_REGION to the queue's");
+        bail!("no AWS region is configured; set AWS_REGION to the queue's region");
     };
     let mut config = aws_sdk_sqs::config::Builder::from(config)
         .region(region)
@@ -86,7 +86,7 @@ pub(crate) async fn object_store(bucket: &str, prefix: &str) -> Result<Arc<Amazo
 /// request.
 fn s3_client(config: &SdkConfig) -> Result<Client> {
     if config.region().is_none() {
-        bail!("no AWS region is configured; set AWS_REGION to the bucket's");
+        bail!("no AWS region is configured; set AWS_REGION to the bucket's region");
     }
     Ok(Client::from_conf(s3_config(config).build()))
 }
@@ -118,7 +118,7 @@ async fn region_of(config: &SdkConfig, bucket: &str) -> Result<String> {
         Ok(answer) => Ok(answer.bucket_region.unwrap_or_else(|| any.to_string())),
         Err(error) => match error.raw_response() {
             Some(answer) if answer.status().as_u16() == 404 => {
-                bail!("there is no bucket '{bucket}'")
+                bail!("the bucket '{bucket}' does not exist")
             }
             answer => match answer.and_then(region) {
                 Some(region) => Ok(region),
@@ -286,7 +286,7 @@ impl Answer<'_> {
     fn reason(&self, bucket: &str, needs: &str) -> String {
         let said = self.said();
         match (self.code, self.status) {
-            (Some("NoSuchBucket"), _) => format!("there is no bucket '{bucket}' ({said})"),
+            (Some("NoSuchBucket"), _) => format!("the bucket '{bucket}' does not exist ({said})"),
             (
                 Some(
                     "InvalidAccessKeyId"
@@ -298,10 +298,10 @@ impl Answer<'_> {
                 _,
             ) => format!("the AWS credentials are not accepted ({said}); renew or replace them"),
             (Some("RequestTimeTooSkewed"), _) => {
-                format!("this machine's clock is wrong ({said})")
+                format!("this machine's clock is wrong; correct it ({said})")
             }
             (Some("InvalidObjectState"), _) => {
-                format!("it is archived; restore it first ({said})")
+                format!("the object is archived; restore it first ({said})")
             }
             (
                 Some(
@@ -313,12 +313,12 @@ impl Answer<'_> {
             )
             | (_, Some(301)) => format!(
                 "the bucket '{bucket}' is in another region; set AWS_REGION to {} ({said})",
-                self.region.unwrap_or("its own")
+                self.region.unwrap_or("the bucket's region")
             ),
             (_, Some(403)) => {
                 format!("access is denied; the AWS credentials need {needs} ({said})")
             }
-            _ => format!("S3 answers {said}"),
+            _ => format!("S3 returned {said}"),
         }
     }
 
@@ -336,13 +336,13 @@ pub(crate) fn unanswered(service: &str, error: &(dyn Error + 'static)) -> String
     let credentials = causes(error).find_map(|cause| cause.downcast_ref::<CredentialsError>());
     match credentials {
         Some(CredentialsError::CredentialsNotLoaded(_)) => {
-            format!("there are no AWS credentials; {GIVE_CREDENTIALS}")
+            format!("no AWS credentials found; {GIVE_CREDENTIALS}")
         }
         Some(error) => format!(
-            "the AWS credentials can't be had: {}; {GIVE_CREDENTIALS}",
+            "the AWS credentials could not be loaded: {}; {GIVE_CREDENTIALS}",
             chain(error).trim_end_matches('.')
         ),
-        None => format!("{service} can't be asked: {}", chain(error)),
+        None => format!("no response from {service}: {}", chain(error)),
     }
 }
 
@@ -368,7 +368,7 @@ mod tests {
         );
         assert_eq!(
             reason(answer(404, "NoSuchBucket", "gone")),
-            "there is no bucket 'logs' (404 NoSuchBucket \"gone\")"
+            "the bucket 'logs' does not exist (404 NoSuchBucket \"gone\")"
         );
         assert_eq!(
             reason(answer(301, "PermanentRedirect", "elsewhere")),

@@ -48,8 +48,8 @@ impl CommitPace {
             tracing::warn!(
                 cost_s = cost.as_secs_f64(),
                 interval_s = self.interval().as_secs_f64(),
-                "commits have become rarer: the hours that they write anew are large. \
-                 Fewer group keys, or coarser ones, make them small"
+                "commits take long and are now less frequent, because the hours that they rewrite are large; use \
+                 fewer or coarser group keys"
             );
         }
     }

@@ -125,7 +125,7 @@ impl NewFile {
 }
 
 fn cannot_write(path: &Path) -> String {
-    format!("{} can't be written", path.display())
+    format!("the output file {} cannot be written", path.display())
 }
 
 impl Write for NewFile {
@@ -179,6 +179,9 @@ mod tests {
         file.complete().unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
         let error = NewFile::create(Path::new("/no/such/folder/rows.csv")).unwrap_err();
-        assert!(format!("{error:#}").starts_with("/no/such/folder/rows.csv can't be written: "));
+        assert!(
+            format!("{error:#}")
+                .starts_with("the output file /no/such/folder/rows.csv cannot be written: ")
+        );
     }
 }

@@ -118,11 +118,11 @@ impl Feeds {
             return Err(first);
         }
         for wrong in wrong {
-            let mut what = format!("its rollup is wrong: {}", wrong.reason);
+            let mut what = format!("the rollup is invalid: {}", wrong.reason);
             if there.contains(&wrong.name) {
                 let (feed, more) = by_its_own_sql(root, &wrong.name).await?;
                 let fed = match feed.table() {
-                    Some(_) => "; the table is fed by the SQL that it remembers".to_owned(),
+                    Some(_) => "; the table continues with the SQL stored in it".to_owned(),
                     None => format!("; {more}"),
                 };
                 what.push_str(&fed);
@@ -286,13 +286,12 @@ async fn by_its_own_sql(root: &Root, name: &str) -> Result<(Feed, String), Table
         Ok(rollup) => {
             let rollup = Arc::new(rollup);
             let table = root.table(rollup.definition()).await?;
-            let what = "the table is the result of other SQL than the rollup's file has, and goes on with its own. \
-                        Give the new SQL a name of its own (its file's name), or remove the table's folder to have it \
-                        built anew from the logs";
+            let what = "the rollup's file and the table have different SQL; the table continues with the SQL stored \
+                 in it. To use the new SQL, rename the file, or remove the table's folder and count the logs again";
             Ok((fed(&rollup, table), what.to_owned()))
         }
         Err(error) => unfed(format!(
-            "the table's own SQL is refused by this version of logmill: {error}"
+            "this version of logmill refuses the SQL stored in the table: {error}"
         )),
     }
 }

@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     let code = match runtime.block_on(execute(cli.command)) {
         Ok(code) => ExitCode::from(code),
         Err(error) if is_worker => {
-            tracing::error!(error = format!("{error:#}"), "the worker ends");
+            tracing::error!(error = format!("{error:#}"), "worker failed; shutting down");
             ExitCode::from(FAILURE)
         }
         Err(error) => fail(&error),
@@ -254,7 +254,9 @@ async fn query(tables: &str, sql: &str, output: &cli::Output) -> Result<u8> {
     let format = output.format();
     let Some(path) = &output.output else {
         if format == Format::Parquet && io::stdout().is_terminal() {
-            bail!("Parquet is binary and not for a terminal; give --output FILE");
+            bail!(
+                "Parquet output is binary and cannot be printed to a terminal; give --output FILE"
+            );
         }
         let root = Root::open(tables).await?;
         let out = io::BufWriter::new(Stdout::exact());
@@ -308,7 +310,7 @@ async fn resend(args: ReplayArgs) -> Result<()> {
                 .await?
                 .to_string()
         }
-        (None, None) => bail!("give --logs with --from, or --dead-letters"),
+        (None, None) => bail!("nothing to replay: give --logs with --from, or --dead-letters"),
     };
     match args.dry_run {
         // Standard output has the log files that would be sent, for other programs to read.
@@ -331,7 +333,9 @@ impl cli::IgnoreByArgs {
 
 impl cli::SpanArgs {
     fn span(&self) -> Result<Span> {
-        let from = self.from.context("give --from")?;
+        let from = self
+            .from
+            .context("--from is missing: give the start of the time range")?;
         let to = self.to.unwrap_or_else(|| {
             // AWS delivers a log file a few minutes after its interval, and a worker needs a few more.
             (SystemTime::now() - Duration::from_mins(15)).into()

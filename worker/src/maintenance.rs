@@ -135,7 +135,7 @@ impl Maintenance<'_> {
         if let Some((log_file, reason)) = done.set_aside.first() {
             tracing::warn!(
                 table = %self.table.definition().name, log_files = done.set_aside.len(), log_file, reason,
-                "set aside: what is staged can't be committed; `logmill retry` tries again"
+                "set aside: the staged files cannot be committed; fix the cause, then run `logmill retry`"
             );
         }
         if !done.entries.is_empty() {
@@ -143,7 +143,7 @@ impl Maintenance<'_> {
             let lines: i64 = done.entries.iter().map(|entry| entry.lines).sum();
             let rejected: i64 = done.entries.iter().map(|entry| entry.rejected_lines).sum();
             let waited = done.oldest.and_then(|oldest| oldest.elapsed().ok());
-            // infra/pipeline.yaml derives metrics and alarms from these fields.
+            // infra/alarms.yaml derives metrics and alarms from these fields.
             tracing::info!(
                 %table, log_files = done.entries.len(), lines, rejected_lines = rejected, version = done.version,
                 more = done.more, took_s = took.as_secs_f64(),
@@ -152,22 +152,22 @@ impl Maintenance<'_> {
             if done.lost.sums > 0 {
                 tracing::warn!(
                     %table, sums = done.lost.sums,
-                    "sums beyond bigint are NULL; the columns that end in __sum have them exactly"
+                    "sums exceed bigint and are NULL; columns that end in __sum have the exact values"
                 );
             }
             if done.lost.other_rows > 0 {
                 tracing::warn!(
                     %table, rows = done.lost.other_rows,
-                    "an hour is full: groups that it has no room for are in rows with is_other; \
-                     fewer group keys, or coarser ones, make room"
+                    "hour full: groups that do not fit are combined into rows with is_other; use fewer or coarser \
+                     group keys"
                 );
             }
         }
         if let Some((log_file, copy_of)) = done.copies.first() {
             tracing::warn!(
                 table = %self.table.definition().name, log_files = done.copies.len(), log_file, copy_of,
-                "log file has the name of another, most likely as its copy, and counts beside it; leave one of the two folders \
-                 out by --ignore, or announce only the other"
+                "log file has the same name as another one and is most likely a copy, but is counted too; exclude \
+                 one of the two folders with --ignore, or announce only the other"
             );
         }
         if let Some(how_much) = done.all_set_aside {
@@ -182,26 +182,26 @@ impl Maintenance<'_> {
         match self.table.compact_next(lease, QUIET).await {
             Ok(Some(_)) => return,
             Ok(None) => {}
-            Err(error) => self.failed("days not packed; trying again", error, tell),
+            Err(error) => self.failed("compaction failed; retrying", error, tell),
         }
         if let Err(error) = self.table.vacuum(GRACE).await {
-            self.failed("table not vacuumed; trying again", error, tell);
+            self.failed("vacuum failed; retrying", error, tell);
         }
         match self.table.notes().how_much().await {
             Ok(how_much) => tell(MaintenanceEvent::SetAside(how_much)),
-            Err(error) => self.failed("what is set aside is not known", error, tell),
+            Err(error) => self.failed("counting set-aside log files failed; retrying", error, tell),
         }
         self.next_housekeeping = Instant::now() + HOUSEKEEPING_INTERVAL;
     }
 
-    /// Logs that nothing can be committed. infra/pipeline.yaml has an alarm on the message.
+    /// Logs that nothing can be committed. infra/alarms.yaml has an alarm on the message.
     fn stands_still(&mut self, error: TableError, tell: &mut impl FnMut(MaintenanceEvent)) {
         let since = *self.failing.get_or_insert_with(Instant::now);
         let (table, is_transient) = (&self.table.definition().name, error.is_transient());
         let (error, since_s) = (chain(&error), since.elapsed().as_secs());
         match is_transient && since.elapsed() < PATIENCE {
-            true => tracing::warn!(%table, error, since_s, "commit failed; trying again"),
-            false => tracing::error!(%table, error, since_s, "table stands still"),
+            true => tracing::warn!(%table, error, since_s, "commit failed; retrying"),
+            false => tracing::error!(%table, error, since_s, "table cannot be committed"),
         }
         tell(MaintenanceEvent::Failed);
     }

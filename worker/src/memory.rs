@@ -124,7 +124,8 @@ impl Staging {
             tracing::warn!(
                 rollups,
                 memory_bytes = limit,
-                "there are too many rollups for this memory: it may run out; add memory, or run some of them elsewhere"
+                "too many rollups for this much memory, which may run out; add memory, or run some of the rollups \
+                 elsewhere"
             );
         }
         let log_files = log_files.min(share / GROUPS_MIN).max(1);

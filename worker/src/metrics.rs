@@ -178,7 +178,7 @@ impl Metrics {
         registry.register("lines", "Lines of staged log files", self.lines.clone());
         registry.register(
             "rejected_lines",
-            "Lines that are no log lines, which are in the table rejected_lines",
+            "Lines that are not log lines; the table rejected_lines has them",
             self.rejected_lines.clone(),
         );
         registry.register(
@@ -188,12 +188,13 @@ impl Metrics {
         );
         registry.register(
             "text_bytes",
-            "Bytes of staged log files, once decompressed",
+            "Bytes of staged log files, decompressed",
             self.text_bytes.clone(),
         );
         registry.register_with_unit(
             "log_file",
-            "Seconds of a log file by step: wait (for its turn), look_up, fetch (waiting for S3), compute, put (staging)",
+            "Seconds per log file by step: wait (for its turn), look_up, fetch (waiting for S3), compute, put \
+             (staging)",
             seconds(),
             self.log_file_seconds.clone(),
         );
@@ -204,28 +205,29 @@ impl Metrics {
         );
         registry.register(
             "stalled_log_files",
-            "Log files that make no progress: each was given back, and holds the place of another until the worker ends",
+            "Log files that make no progress; each was returned for a retry, and occupies a place until its thread \
+             or the worker ends",
             self.stalled_log_files.clone(),
         );
         registry.register(
             "messages_in_flight",
-            "Messages that are held",
+            "Messages in flight",
             self.messages_in_flight.clone(),
         );
         registry.register(
             "messages",
-            "Messages by outcome: deleted, returned (to the queue), lost (others have them too)",
+            "Messages by outcome: deleted, returned (to the queue), lost (other workers may have them too)",
             self.messages.clone(),
         );
         registry.register_with_unit(
             "message_age",
-            "Seconds from a message's being sent to its log files' being staged",
+            "Seconds from sending a message until its log files are staged",
             seconds(),
             self.message_age.clone(),
         );
         registry.register(
             "left_out",
-            "Parts of notifications that announce no log file, or one that was named before, by reason",
+            "Parts of notifications that announce no log file, or one that the message has already named, by reason",
             self.left_out.clone(),
         );
         registry.register(
@@ -240,29 +242,29 @@ impl Metrics {
         );
         registry.register(
             "lease_held",
-            "Whether this worker has the table's lease: 1 at one worker, 0 at the others",
+            "Whether this worker holds the table's lease: 1 at one worker, 0 at the others",
             self.lease_held.clone(),
         );
         registry.register_with_unit(
             "table_kept_timestamp",
-            "When this worker last saw that nothing was left to commit, or committed, in seconds since 1970",
+            "When this worker last committed, or found nothing to commit, in seconds since 1970",
             seconds(),
             self.kept.clone(),
         );
         registry.register_with_unit(
             "commit",
-            "Seconds that commits to a table took",
+            "Duration of commits to a table in seconds",
             seconds(),
             self.commit_seconds.clone(),
         );
         registry.register(
             "committed_log_files",
-            "Log files that a table has counted by this worker's commits",
+            "Log files that this worker's commits have counted in a table",
             self.committed.clone(),
         );
         registry.register_with_unit(
             "staged_to_visible",
-            "Seconds that the oldest log file of each commit had been staged for",
+            "Seconds from staging the oldest log file of each commit until it was committed",
             seconds(),
             self.staged_to_visible.clone(),
         );
@@ -273,43 +275,46 @@ impl Metrics {
         );
         registry.register(
             "upkeep_failures",
-            "Commits, settlings and vacuums that failed, and are tried again",
+            "Commits, compactions and vacuums that failed and are retried",
             self.upkeep_failures.clone(),
         );
         registry.register(
             "failed_lines",
-            "Lines on which a table's rollup fails, which are left out of it, in log files that this worker has staged",
+            "Lines in log files staged by this worker on which a table's rollup fails; the table leaves them out",
             self.failed_lines.clone(),
         );
         registry.register(
             "out_of_range_sums",
-            "Sums beyond bigint, which are NULL, in the hours that this worker's commits have written; each time again",
+            "Sums that exceed bigint and are NULL, in the hours that this worker's commits have written; counted \
+             again with each commit",
             self.out_of_range.clone(),
         );
         registry.register(
             "other_rows",
-            "Rows that stand for groups which a full hour had no room for, in the hours that this worker's commits have written; each time again",
+            "Rows that combine groups that did not fit into a full hour, in the hours that this worker's commits \
+             have written; counted again with each commit",
             self.other_rows.clone(),
         );
         registry.register(
             "copies",
-            "Log files that this worker's commits have counted beside another one of the same name, most likely as copies",
+            "Log files that this worker's commits have counted although another one has the same name; most likely \
+             copies",
             self.copies.clone(),
         );
         registry.register(
             "set_aside_log_files",
-            "Log files that are set aside for a table, as this worker last saw",
+            "Log files that are set aside for a table, as this worker last found",
             self.set_aside.clone(),
         );
         registry.register_with_unit(
             "set_aside_age",
-            "Seconds for which the oldest of them has been set aside",
+            "Age in seconds of the oldest set-aside log file of a table",
             seconds(),
             self.set_aside_age.clone(),
         );
         registry.register(
             "table_troubles",
-            "Whether something is the matter with a table or its rollup that a person must see to: 1 or 0",
+            "1 if a person must fix a problem with a table or its rollup, otherwise 0",
             self.troubles.clone(),
         );
         self

@@ -42,7 +42,8 @@ impl SetAsideWatch {
     /// Records that this worker has set aside a log file for the table, and warns of it now and then.
     pub(crate) fn set_aside(&self, log_file: &LogFile, table: &str, reason: &str) {
         if self.changed_at(Instant::now(), table) {
-            tracing::warn!(%log_file, table, reason, "set aside for the table, as others may be; `logmill retry` tries again");
+            tracing::warn!(%log_file, table, reason, "set aside for the table, logged once a minute at most; fix \
+                 the cause, then run `logmill retry`");
         }
     }
 
@@ -90,7 +91,7 @@ impl SetAsideWatch {
                         tracing::warn!(
                             table,
                             error = chain(&error),
-                            "what is set aside is not known"
+                            "counting set-aside log files failed; retrying"
                         );
                     }
                 }

@@ -94,7 +94,8 @@ impl Stalls {
         let after_s = stalls.after.as_secs();
         tracing::error!(
             %log_file, after_s, stalled = now, turns = stalls.turns,
-            "log file stalled: nothing of it was read for so long; its announcement is given back, and its turn stays taken"
+            "log file stalled: no bytes were read before the timeout; its message or request is returned for a \
+             retry, but its place stays occupied until its thread ends"
         );
         if now == stalls.turns {
             stalls.are_all.cancel();
@@ -105,11 +106,13 @@ impl Stalls {
             let _ = thread.await;
             drop(gauge);
             stalls.now.fetch_sub(1, Ordering::SeqCst);
-            tracing::info!(%log_file, "stalled log file has ended after all");
+            tracing::info!(%log_file, "thread of a stalled log file has ended");
         });
         NotStaged {
             name: "stalled",
-            reason: Cow::Owned(format!("nothing of it was read for {after_s} seconds")),
+            reason: Cow::Owned(format!(
+                "no bytes of the log file were read for {after_s} seconds"
+            )),
             disposition: Disposition::Retry,
         }
     }
@@ -119,8 +122,8 @@ impl Stalls {
         match stop.run_until_cancelled(self.are_all.cancelled()).await {
             None => Ok(()),
             Some(()) => bail!(
-                "all {} log files at once have stalled; the worker must be started again. The log names them: remove or \
-                 replace what is not to be read",
+                "all {} concurrent log files have stalled, so the worker must be restarted. The log names them: \
+                 remove or replace those that cannot be read",
                 self.turns
             ),
         }

@@ -16,13 +16,13 @@ const SHOWN_SET_ASIDE: usize = 10;
 
 pub(crate) fn print_put_back(done: &PutBack, out: &mut impl Write) -> io::Result<()> {
     if done.set_aside.is_empty() {
-        return writeln!(out, "nothing is set aside");
+        return writeln!(out, "no log files are set aside");
     }
     for (table, before) in &done.set_aside {
         let still = done.still.get(table).map_or(&[][..], Vec::as_slice);
         writeln!(
             out,
-            "table      {table}: {before} set aside before, {} still:",
+            "table      {table}: {before} set aside before the retry, {} still set aside:",
             still.len()
         )?;
         for (log_file, reason) in still.iter().take(SHOWN_SET_ASIDE) {
@@ -85,20 +85,20 @@ pub(crate) fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Resu
     )?;
     writeln_some(
         out,
-        "read by flate2, as logmill's own gzip decoder refuses them; please report this as a bug:",
+        "read by flate2 because logmill's own gzip decoder refuses them; please report this as a bug:",
         summary
             .by_second_opinion
             .iter()
             .map(|log_file| format!("             {}", escaped(log_file))),
     )?;
     if summary.log_files + summary.counted == 0 && summary.failed.is_empty() {
-        writeln!(out, "           there is no log file that a rollup reads")?;
+        writeln!(out, "           no log files found that a rollup reads")?;
     }
     for (table, set_aside) in &summary.set_aside {
         let (log_file, reason) = &set_aside.first;
         writeln!(
             out,
-            "           {} set aside for {table}, and not counted by it; `logmill retry` tries again:",
+            "           {} set aside for {table} and not counted by it; fix the cause, then run `logmill retry`:",
             count(set_aside.log_files)
         )?;
         writeln!(
@@ -121,7 +121,7 @@ pub(crate) fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Resu
         let lines = HumanCount(*lines);
         writeln!(
             out,
-            "           {lines} on which the rollup {table} fails: it leaves them out"
+            "           {lines} on which the rollup {table} fails; its table leaves them out"
         )?;
     }
     if !summary.failed_lines.is_empty() {
@@ -151,21 +151,21 @@ pub(crate) fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Resu
             let sums = HumanCount(lost.sums);
             writeln!(
                 out,
-                "           {sums} sums are beyond bigint and NULL; the columns that end in __sum have them"
+                "           {sums} sums exceed bigint and are NULL; columns that end in __sum have the exact values"
             )?;
         }
         if lost.other_rows > 0 {
             let rows = HumanCount(lost.other_rows);
             writeln!(
                 out,
-                "           {rows} rows, with is_other, stand for groups that a full hour had no room for"
+                "           {rows} rows have is_other set: they combine groups that did not fit into a full hour"
             )?;
         }
     }
     for trouble in &summary.troubles {
         let Trouble { table, what, .. } = trouble;
         let word = if trouble.is_failure {
-            "trouble"
+            "problem"
         } else {
             "warning"
         };
@@ -206,17 +206,17 @@ pub(crate) fn print_maintained(maintained: &Maintained, out: &mut impl Write) ->
     match compacted {
         Some(compacted) => write!(
             out,
-            "{table}: {} files packed into {}",
+            "{table}: {} files compacted into {}",
             compacted.files, compacted.packed
         )?,
         None => write!(
             out,
-            "{table}: packing left to the worker that has its lease"
+            "{table}: not compacted, because another process holds the table's lease"
         )?,
     }
     writeln!(
         out,
-        "; deleted {} data files and {} ledger objects ({}), {} files of the log",
+        "; deleted {} data files and {} ledger objects ({}), {} files of the Delta log",
         vacuumed.data_files,
         vacuumed.ledger_objects,
         HumanBytes(vacuumed.bytes),

@@ -18,11 +18,11 @@ pub(crate) fn without_values(error: &DataFusionError) -> String {
             let kinds = text.split(": ").take_while(|part| part.ends_with("error"));
             let kinds: Vec<&str> = kinds.collect();
             let kinds = match kinds.is_empty() {
-                true => "an error of execution".to_owned(),
+                true => "execution error".to_owned(),
                 false => kinds.join(": "),
             };
             format!(
-                "{kinds}; LOGMILL_LOG=logmill=debug shows the value, which a visitor may have sent"
+                "{kinds}; the value may come from a visitor and is shown only with LOGMILL_LOG=logmill=debug"
             )
         }
     }

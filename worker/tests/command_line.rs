@@ -259,7 +259,7 @@ fn a_table_that_cannot_be_read_fails_the_queries_that_name_it() {
             let told = fail(&mut query_command(&place.path("tables"), sql), 1);
             let tables = fs::canonicalize(place.path("tables")).unwrap();
             for part in [
-                "the table 'clients' can't be read: ",
+                "the table 'clients' cannot be read: ",
                 "Queries of other tables are not affected.",
                 &format!("Move file://{}/clients/ out of", tables.display()),
                 "WHERE \"table\" <> 'clients'",
@@ -283,7 +283,7 @@ fn a_damaged_ledger_object_fails_what_reads_it() {
         1,
     );
     assert!(
-        told.contains("the table 'clients' can't be read: _ledger/2026-11-20T02/"),
+        told.contains("the table 'clients' cannot be read: _ledger/2026-11-20T02/"),
         "{told}"
     );
 }
@@ -311,13 +311,13 @@ fn a_damaged_data_file_fails_the_queries_of_its_table() {
             &mut command("SELECT max(key), sum(requests) FROM clients"),
             1,
         );
-        let of_one = "the table 'clients' can't be read: ";
+        let of_one = "the table 'clients' cannot be read: ";
         assert!(
             told.contains(of_one) && told.contains("/clients/ out of"),
             "{what}: {told}"
         );
         let told = fail(&mut command("SELECT max(c.key) FROM clients c, hours"), 1);
-        let of_two = "one of the tables 'clients', 'hours' can't be read: ";
+        let of_two = "one of the tables 'clients', 'hours' cannot be read: ";
         assert!(told.contains(of_two), "{what}: {told}");
     }
 }

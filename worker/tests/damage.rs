@@ -228,7 +228,7 @@ fn a_damaged_staged_file_is_set_aside_and_counted_when_its_log_file_is_read_agai
             Harm::Unreadable => {
                 let printed = fail(&mut place.run_command(), 3);
                 assert!(
-                    printed.contains("trouble    by_hour"),
+                    printed.contains("problem    by_hour"),
                     "{harm:?}: {printed}"
                 );
                 assert!(printed.contains(name_of(&staged)), "{harm:?}: {printed}");
@@ -280,7 +280,7 @@ fn stands_alone(kind: &str, object: impl Fn(&Workplace) -> PathBuf, harms: &[Har
         log(&place, 10);
         let printed = fail(&mut place.run_command(), 3);
         assert!(
-            printed.contains("trouble    by_hour"),
+            printed.contains("problem    by_hour"),
             "{kind}, {harm:?}: {printed}"
         );
         assert!(printed.contains(&name), "{kind}, {harm:?}: {printed}");
@@ -402,7 +402,7 @@ fn a_foreign_table_stands_alone() {
             }
             _ => {
                 let printed = fail(&mut place.run_command(), 3);
-                assert!(printed.contains("trouble    by_hour"), "{printed}");
+                assert!(printed.contains("problem    by_hour"), "{printed}");
             }
         }
         assert_eq!(total(&place, "by_client"), "9", "{name}");
@@ -438,13 +438,13 @@ fn rows_of_other_sql_are_never_committed_to_a_table_that_was_made_anew() {
     let retry = || logmill(["retry", "--rollups", &rollups, "--tables", &tables]);
     let printed = succeed(&mut retry());
     assert!(
-        printed.contains("by_hour: 1 set aside before, 0 still"),
+        printed.contains("by_hour: 1 set aside before the retry, 0 still"),
         "{printed}"
     );
     succeed(&mut verify(&place));
     let of_a_log_file: u64 = before.parse::<u64>().unwrap() / 2;
     assert_eq!(total(&place, "by_hour"), (3 * of_a_log_file).to_string());
-    assert!(succeed(&mut retry()).contains("nothing is set aside"));
+    assert!(succeed(&mut retry()).contains("no log files are set aside"));
 }
 
 #[test]
@@ -542,7 +542,7 @@ fn a_damaged_checkpoint_is_done_without_and_written_anew_while_its_versions_are_
         if harm == Harm::Unreadable {
             // A folder with such a link in it can't even be listed.
             let printed = fail(&mut place.run_command(), 3);
-            assert!(printed.contains("trouble    by_hour"), "{printed}");
+            assert!(printed.contains("problem    by_hour"), "{printed}");
             assert!(printed.contains(&name), "{printed}");
             assert!(fail(&mut verify(&place), 3).contains(&name));
             fs::remove_file(&checkpoint).unwrap();
@@ -639,7 +639,7 @@ fn a_damaged_checkpoint_whose_versions_are_gone_stands_alone() {
                 (Harm::Deleted | Harm::Folder, true) => "_delta_log has no checkpoint",
                 _ => &name,
             };
-            assert!(printed.contains("trouble    by_hour"), "{printed}");
+            assert!(printed.contains("problem    by_hour"), "{printed}");
             assert!(printed.contains(said), "{harm:?}: {printed}");
             assert_eq!(total(&place, "by_client"), requests(&place), "{harm:?}");
             let verified = fail(&mut verify(&place), 3);
@@ -858,7 +858,10 @@ fn folders_that_may_only_be_read_are_named_and_their_tables_can_be_read() {
     Stager::new(&place).stage(&place, &name);
     let stranger = Stranger::to(&place, &["tables"]);
     let printed = fail(&mut stranger.command(&place.run_command()), 3);
-    assert!(printed.contains("it can't be committed"), "{printed}");
+    assert!(
+        printed.contains("the table cannot be committed"),
+        "{printed}"
+    );
     assert!(printed.contains(said), "{printed}");
     assert!(!printed.contains("remove the table's folder"), "{printed}");
     drop(stranger);
@@ -909,7 +912,7 @@ fn a_data_file_that_may_not_be_read_stands_alone() {
     }
     fs::set_permissions(&object, Permissions::from_mode(0o000)).unwrap();
     let printed = fail(&mut stranger.command(&place.run_command()), 3);
-    assert!(printed.contains("trouble    by_hour"), "{printed}");
+    assert!(printed.contains("problem    by_hour"), "{printed}");
     assert!(printed.contains(name_of(&object)), "{printed}");
     assert!(printed.contains("Permission denied"), "{printed}");
     assert_eq!(total(&place, "by_client"), "9");
@@ -1063,14 +1066,14 @@ fn a_worker_sets_aside_for_one_table_what_fails_for_it_as_a_whole() {
     }
     let printed = fail(&mut served.retry(), 3);
     assert!(
-        printed.contains("by_hour: 1 set aside before, 1 still"),
+        printed.contains("by_hour: 1 set aside before the retry, 1 still"),
         "{printed}"
     );
 
     fs::remove_file(&in_place).unwrap();
     let printed = succeed(&mut served.retry());
     assert!(
-        printed.contains("by_hour: 1 set aside before, 0 still"),
+        printed.contains("by_hour: 1 set aside before the retry, 0 still"),
         "{printed}"
     );
     assert_eq!(total(&served.place, "by_hour"), "9");
@@ -1114,7 +1117,8 @@ fn a_worker_goes_on_with_a_table_that_was_removed_and_made_anew_with_other_sql()
     fs::rename(&table, &away).unwrap();
     fs::rename(&prepared, &table).unwrap();
 
-    let told = worker.wait_for("the rollup's file is not what the table is fed by");
+    let told =
+        worker.wait_for("rollup file not used: the table continues with the SQL stored in it");
     assert_eq!(told["table"], "by_hour", "{told}");
     assert_eq!(
         worker.metric("logmill_table_troubles{table=\"by_hour\"}"),
@@ -1130,7 +1134,7 @@ fn a_worker_goes_on_with_a_table_that_was_removed_and_made_anew_with_other_sql()
 
     // Removed, and made anew by nobody else: the worker makes it, by its rollup's file.
     fs::remove_dir_all(&table).unwrap();
-    worker.wait_for("table opened anew");
+    worker.wait_for("table reopened");
     served.announce(12);
     served.wait_for_total("by_hour", "3");
     served.wait_for_total("by_client", "9");

@@ -117,7 +117,7 @@ fn logs_of_other_programs_are_unrecognised_and_not_counted() {
         "1 skipped: CloudFront log",
         "1 skipped: CloudTrail log",
         "1 skipped: empty file",
-        "there is no log file that a rollup reads",
+        "no log files found that a rollup reads",
     ] {
         assert!(printed.contains(expected), "{expected}: {printed}");
     }
@@ -209,7 +209,7 @@ fn what_is_named_as_a_log_and_has_no_log_line_fails_and_its_mended_file_counts()
     for (random, _, what) in &files {
         let of_it = |text: &str| {
             text.contains(&format!("_{random}.log.gz"))
-                && text.contains(&format!("it looks like {what}"))
+                && text.contains(&format!("the content looks like {what}"))
         };
         assert!(printed.lines().any(of_it), "{random}: {printed}");
         let failed = report["failed"].as_array().unwrap();
@@ -317,7 +317,7 @@ fn urls_that_trino_can_not_parse_are_counted_by_check() {
     let events = project().join("rollups/events.sql");
     let printed = check(events.to_str().unwrap());
     assert!(
-        printed.contains("URLs:   9 lines have one that Trino's url functions can't parse"),
+        printed.contains("URLs:   9 lines have a URL that Trino's URL functions cannot parse"),
         "{printed}"
     );
     assert!(printed.contains("docs/sql.md"), "{printed}");
@@ -358,7 +358,7 @@ fn what_can_not_be_listed_is_named_and_the_rest_counts() {
     } else {
         let printed = fail(&mut place.run_command(), 3);
         assert!(
-            printed.contains("1 counted before") && printed.contains("/b: can't be listed"),
+            printed.contains("1 counted before") && printed.contains("/b: cannot be listed"),
             "{printed}"
         );
         assert_eq!(names(&verified(&place)["failed"]), ["b"]);
@@ -384,7 +384,7 @@ fn logs_and_tables_in_one_place_are_refused_however_it_is_written() {
     ] {
         let printed = fail(&mut run(logs, tables), 1);
         assert!(
-            printed.contains("can't be in the same place"),
+            printed.contains("cannot be in the same place"),
             "{logs} {tables}: {printed}"
         );
     }
@@ -410,7 +410,7 @@ fn logs_and_tables_in_one_place_are_refused_however_it_is_written() {
         "2026-11-20",
     ]);
     let printed = fail(verify.current_dir(place.folder.path()), 1);
-    assert!(printed.contains("can't be in the same place"), "{printed}");
+    assert!(printed.contains("cannot be in the same place"), "{printed}");
 }
 
 #[test]
@@ -418,12 +418,12 @@ fn where_nothing_was_found_nothing_is_complete() {
     let place = place();
     let printed = fail(&mut place.run_command(), 3);
     assert!(
-        printed.contains("there is no log file that a rollup reads"),
+        printed.contains("no log files found that a rollup reads"),
         "{printed}"
     );
     let told = fail(&mut verify_command(&place), 3);
     assert!(
-        told.ends_with("incomplete there is no log file of this time that a table reads\n"),
+        told.ends_with("incomplete no log files found in this time range that a table reads\n"),
         "{told}"
     );
     put(&place, &name("good"), gzip(&line(1)));
@@ -437,7 +437,7 @@ fn where_nothing_was_found_nothing_is_complete() {
         3,
     );
     assert!(
-        told.contains("incomplete there is no log file of this time"),
+        told.contains("incomplete no log files found in this time range"),
         "{told}"
     );
 }

@@ -227,7 +227,7 @@ fn what_is_not_counted_is_told_and_sent_again() {
 
     // Without tables nothing can be complete.
     let told = fail(&mut scene.verify("2025-11-19", "2025-11-23"), 1);
-    assert!(told.contains("there is no table"), "{told}");
+    assert!(told.contains("no tables found"), "{told}");
 
     // All of the 19th and the 20th, and one of the 21st.
     let counted: Vec<String> = [d19.as_slice(), d20, &d21[..1]].concat();
@@ -347,7 +347,7 @@ fn what_is_not_counted_is_told_and_sent_again() {
     let told = succeed(&mut scene.replay(&only_missing));
     println!("{told}");
     assert!(told.contains("log files  12 sent"), "{told}");
-    assert!(told.contains("13 counted or staged already"), "{told}");
+    assert!(told.contains("13 already counted or staged"), "{told}");
     assert_eq!(scene.drain_log_files(&scene.work), wanted);
 
     // A span, whatever is counted of it: only its hours.
@@ -406,11 +406,15 @@ fn what_can_not_be_listed_or_read_is_never_complete() {
         command
     };
     for (logs, tables, said) in [
-        ("s3://no-such-logs", TABLES, "no bucket 'no-such-logs'"),
+        (
+            "s3://no-such-logs",
+            TABLES,
+            "the bucket 'no-such-logs' does not exist",
+        ),
         ("s3://logs/q", TABLES, "no object and no folder"),
-        ("/no/such/folder", TABLES, "can't be listed"),
+        ("/no/such/folder", TABLES, "cannot be listed"),
         (LOGS, "s3://no-such-tables/t", "no-such-tables"),
-        (LOGS, "s3://tables/none", "there is no table"),
+        (LOGS, "s3://tables/none", "no tables found"),
         (TABLES, TABLES, "in the same place"),
     ] {
         let told = fail(&mut verify(logs, tables), 1);
@@ -418,13 +422,18 @@ fn what_can_not_be_listed_or_read_is_never_complete() {
         println!("{told}");
     }
     let told = fail(&mut scene.verify("2019-01-01", "2019-01-02"), 3);
-    assert!(told.contains("there is no log file of this time"), "{told}");
+    assert!(
+        told.contains("no log files found in this time range"),
+        "{told}"
+    );
 
     // Nor is a replay done that can't list all.
     let lost = ["--logs", "s3://no-such-logs", "--from", "2025-11-19"];
     let told = fail(&mut scene.replay(&lost), 1);
     assert!(
-        told.contains("after 0 log files were sent: s3://no-such-logs: can't be listed"),
+        told.contains(
+            "listing failed after 0 log files were sent: s3://no-such-logs: cannot be listed"
+        ),
         "{told}"
     );
 
@@ -446,7 +455,8 @@ fn what_can_not_be_listed_or_read_is_never_complete() {
         .unwrap();
     let told = fail(&mut verify(LOGS, TABLES), 3);
     assert!(
-        told.contains("the ledger of 'by_status' can't be read") && told.contains("not known"),
+        told.contains("the ledger of the table 'by_status' cannot be read")
+            && told.contains("unknown whether the log file is counted"),
         "{told}"
     );
     println!("{told}");
@@ -489,8 +499,7 @@ fn what_is_sent_again_is_staged_and_then_counted() {
     // Killed: what is staged stays so.
     drop(worker);
     println!("{told}");
-    let staged =
-        "23 staged: the next commit counts them\ncomplete   once what is staged is committed";
+    let staged = "23 staged: the next commit counts them\ncomplete   once the staged log files are committed";
     assert!(told.contains(staged), "{told}");
     let told = succeed(&mut scene.replay(&missing));
     assert!(told.contains("log files  0 sent"), "{told}");
@@ -562,7 +571,10 @@ fn dead_letters_are_shown_and_stay() {
     );
 
     for (args, said) in [
-        (vec!["--dead-letters", scene.work.as_str()], "in one"),
+        (
+            vec!["--dead-letters", scene.work.as_str()],
+            "both the work queue and the dead-letter queue",
+        ),
         (
             vec!["--dead-letters", "http://127.0.0.1:1/none"],
             "the queue",

@@ -122,7 +122,7 @@ fn a_sum_that_overflows_is_told_and_never_wrong() {
     place.log(&alb_name(10, 5, 1), &(line(i64::MAX) + &line(1)));
     let printed = place.run();
     assert!(
-        printed.contains("1 sums are beyond bigint and NULL"),
+        printed.contains("1 sums exceed bigint and are NULL"),
         "{printed}"
     );
     assert_eq!(amount(), [",9223372036854775808"]);
@@ -133,7 +133,7 @@ fn a_sum_that_overflows_is_told_and_never_wrong() {
     // It is exact, and a bigint again when it can be.
     place.log(&alb_name(10, 5, 3), &(line(i64::MIN) + &line(i64::MIN)));
     let printed = place.run();
-    assert!(!printed.contains("beyond bigint"), "{printed}");
+    assert!(!printed.contains("exceed bigint"), "{printed}");
     assert_eq!(amount(), ["-1,-1"]);
 }
 
@@ -165,7 +165,7 @@ fn a_full_hour_keeps_the_groups_that_it_has_and_folds_others() {
     place.log(&alb_name(11, 5, 2), &lines(11, &[1, 2, 3]));
     let printed = place.run();
     assert!(
-        printed.contains("1 rows, with is_other, stand for groups"),
+        printed.contains("1 rows have is_other set: they combine groups"),
         "{printed}"
     );
     let full = [
@@ -230,8 +230,9 @@ fn a_table_goes_on_with_its_own_sql_when_its_file_has_another() {
     );
     let printed = place.run();
     assert!(
-        printed.contains("warning    by_minute: the table is the result of other SQL")
-            && printed.contains("a name of its own"),
+        printed
+            .contains("warning    by_minute: the rollup's file and the table have different SQL")
+            && printed.contains("rename the file"),
         "{printed}"
     );
     let rows = "SELECT requests, cardinality(clients) FROM by_minute";
@@ -764,7 +765,7 @@ fn mistakes_are_named() {
         &mut logmill(["run", &nowhere, "--rollups", &rollups, "--tables", &tables]),
         1,
     );
-    assert!(printed.contains("nowhere: can't be listed"), "{printed}");
+    assert!(printed.contains("nowhere: cannot be listed"), "{printed}");
     let printed = fail(&mut logmill(["query", "SELECT 1", "--tables", &nowhere]), 1);
     assert!(
         printed.contains("cannot be used as the location of tables"),
@@ -890,13 +891,13 @@ fn maintain_packs_days_that_are_over_and_late_log_files_open_them_again() {
     let maintain = || succeed(&mut logmill(["maintain", "--tables", &tables]));
     let printed = maintain();
     assert!(
-        printed.contains("by_minute: 3 files packed into 1;"),
+        printed.contains("by_minute: 3 files compacted into 1;"),
         "{printed}"
     );
     assert_eq!(place.query(rows), before);
     let again = maintain();
     assert!(
-        again.contains("by_minute: 0 files packed into 0;"),
+        again.contains("by_minute: 0 files compacted into 0;"),
         "{again}"
     );
 
@@ -916,7 +917,7 @@ fn maintain_packs_days_that_are_over_and_late_log_files_open_them_again() {
     assert_eq!(after[2], "2026-11-20T10:00:00Z,2");
     let printed = maintain();
     for files in ["by_minute: 3", "every_row: 2"] {
-        let packed = format!("{files} files packed into 1;");
+        let packed = format!("{files} files compacted into 1;");
         assert!(printed.contains(&packed), "{printed}");
     }
     assert_eq!(place.query(rows), after);

@@ -177,8 +177,8 @@ fn messages_go_when_all_their_log_files_are_staged_and_others_to_the_dead() {
     assert_eq!(last.len(), 4, "{last:#?}");
     for (name, reason) in [
         ("unreadable", "cut off after 60 bytes"),
-        ("no_log", "it looks like XML or HTML"),
-        ("not_allowed", "no place that --allow names"),
+        ("no_log", "the content looks like XML or HTML"),
+        ("not_allowed", "not in a location that --allow names"),
         ("not_understood", "an object with hello"),
     ] {
         let says = |line: &&&String| line.contains(name) && line.contains(reason);
@@ -285,8 +285,8 @@ fn a_copy_of_a_log_file_counts_and_is_told_with_the_other() {
         wait_for_metric(&worker, copies, copies_then);
     }
     let warning = worker.wait_for(
-        "log file has the name of another, most likely as its copy, and counts beside it; leave one of the two folders out by \
-         --ignore, or announce only the other",
+        "log file has the same name as another one and is most likely a copy, but is counted too; exclude one of the two \
+         folders with --ignore, or announce only the other",
     );
     assert_eq!(warning["level"], "WARN");
     assert_eq!(warning["log_file"], in_logs(&copy).uri());
@@ -485,7 +485,8 @@ fn a_bucket_that_refuses_holds_up_no_other() {
     assert!(failed("refused") < 40.0);
     let log = worker.end().join("\n");
     assert_eq!(
-        log.matches("outage: messages that need it").count(),
+        log.matches("outage: messages that need this dependency")
+            .count(),
         1,
         "{log}"
     );
@@ -529,12 +530,12 @@ fn a_worker_of_which_all_hangs_ends_with_an_error() {
     let (status, answer) = worker.request("POST", "/v1/log-files", TOKEN, &body);
     assert_eq!(status, 503, "{answer}");
     assert!(
-        answer.contains("nothing of it was read for 1 seconds"),
+        answer.contains("no bytes of the log file were read for 1 seconds"),
         "{answer}"
     );
     let log = worker.ended(1).join("\n");
     assert!(
-        log.contains("have stalled; the worker must be started again"),
+        log.contains("have stalled, so the worker must be restarted"),
         "{log}"
     );
 }
@@ -660,14 +661,14 @@ fn a_second_signal_ends_it_at_once() {
     let args = ["--queue-url", &scene.queues.work, "--grace", "3600"];
     let mut worker = scene.serve_at(&slow.endpoint(), &args);
     worker.signal("TERM");
-    worker.wait_for("stopping");
+    worker.wait_for("worker shutting down");
     // It tells who looks, and sends others elsewhere.
     assert_eq!(worker.request("GET", "/readyz", "", "").0, 503);
     assert_eq!(worker.request("GET", "/healthz", "", "").0, 200);
     let body = notification::message([&in_logs(&scene.keys[0])]);
     let (status, answer) = worker.request("POST", "/v1/log-files", TOKEN, &body);
     assert_eq!(status, 503, "{answer}");
-    assert!(answer.contains("stopping"), "{answer}");
+    assert!(answer.contains("shutting down"), "{answer}");
     worker.signal("INT");
     worker.ended(128 + 2);
 }
@@ -704,7 +705,7 @@ fn what_is_wrong_is_told_at_the_start() {
     refused(with(&["--listen", "127.0.0.1:0"]), "DISPATCH_TOKEN");
     let mut args = with(&["--queue-url"]);
     args.push(no_queue);
-    refused(args, "there is no such queue");
+    refused(args, "the queue does not exist");
     let mut args = with(&["--queue-url"]);
     args.push(url.clone());
     let replaced = |at: usize, by: &str| {

@@ -67,7 +67,10 @@ impl WorkerSender {
         match answer {
             Ok(answer) => read(answer).await,
             Err(error) => Err(SendError::Unavailable {
-                why: format!("the worker can't be asked: {}", chain(&error.without_url())),
+                why: format!(
+                    "no response from the worker: {}",
+                    chain(&error.without_url())
+                ),
                 pause: None,
             }),
         }
@@ -114,8 +117,8 @@ async fn read(answer: Response) -> Result<(), SendError> {
 /// Interprets a response. Only 200 means that the log file is staged; any other success does not come from a worker.
 fn judge(status: StatusCode, pause: Option<Duration>, said: &str) -> Result<(), SendError> {
     let why = || match said {
-        "" => format!("the worker answers {status}"),
-        said => format!("the worker answers {status}: {said}"),
+        "" => format!("the worker returned {status}"),
+        said => format!("the worker returned {status}: {said}"),
     };
     match status {
         StatusCode::OK => Ok(()),
@@ -171,7 +174,7 @@ mod tests {
         let error = judge(422, "not allowed").unwrap_err().to_string();
         assert_eq!(
             error,
-            "refused: the worker answers 422 Unprocessable Entity: not allowed"
+            "refused: the worker returned 422 Unprocessable Entity: not allowed"
         );
     }
 

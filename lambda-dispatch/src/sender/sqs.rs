@@ -82,7 +82,7 @@ impl QueueSender {
             Ok(Ok(answer)) => unsent(batch, &answer),
             Ok(Err(error)) => all(batch, &verdict(&error)),
             Err(_) => {
-                let why = "no answer of SQS in the time that is left".to_owned();
+                let why = "timeout: no response from SQS in the remaining time".to_owned();
                 all(batch, &SendError::Unavailable { why, pause: None })
             }
         }
@@ -115,14 +115,17 @@ fn unsent(batch: &[LogFile], answer: &SendMessageBatchOutput) -> Vec<Undelivered
         let failed = answer.failed().iter().find(|failed| failed.id() == id);
         let why = match failed {
             Some(failed) => {
-                let why = format!("SQS says {}", said(Some(failed.code()), failed.message()));
+                let why = format!(
+                    "SQS returned {}",
+                    said(Some(failed.code()), failed.message())
+                );
                 match failed.sender_fault() {
                     true => SendError::Refused(why),
                     false => SendError::Unavailable { why, pause: None },
                 }
             }
             None => SendError::Unavailable {
-                why: "SQS does not say whether it has it".to_owned(),
+                why: "SQS returned no result for this message".to_owned(),
                 pause: None,
             },
         };
@@ -140,21 +143,21 @@ fn verdict(error: &SdkError<SendMessageBatchError>) -> SendError {
     let throttled = error.code().is_some_and(|code| code.contains("Throttl"));
     match (status, error.code()) {
         (Some(400..=499), code) if !throttled => {
-            SendError::Refused(format!("SQS says {}", said(code, error.message())))
+            SendError::Refused(format!("SQS returned {}", said(code, error.message())))
         }
         (Some(_), code) => SendError::Unavailable {
-            why: format!("SQS says {}", said(code, error.message())),
+            why: format!("SQS returned {}", said(code, error.message())),
             pause: None,
         },
         (None, _) => SendError::Unavailable {
-            why: format!("SQS can't be asked: {}", DisplayErrorContext(error)),
+            why: format!("no response from SQS: {}", DisplayErrorContext(error)),
             pause: None,
         },
     }
 }
 
 fn said(code: Option<&str>, message: Option<&str>) -> String {
-    let code = code.unwrap_or("no reason");
+    let code = code.unwrap_or("no error code");
     message.map_or_else(|| code.to_owned(), |message| format!("{code}: {message}"))
 }
 

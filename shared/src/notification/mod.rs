@@ -87,12 +87,14 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TestEvent => f.write_str("S3's test of its target"),
+            Self::TestEvent => f.write_str("a test event of S3"),
             Self::OtherEvent(name) => write!(f, "the event {name}"),
-            Self::TestObject => f.write_str("the test of a load balancer"),
+            Self::TestObject => f.write_str("the test object of a load balancer"),
             Self::Folder => f.write_str("a folder"),
-            Self::NotSelected => f.write_str("its key is not asked for"),
-            Self::Repeated => f.write_str("named before in the same message"),
+            Self::NotSelected => {
+                f.write_str("the key does not match the configured prefixes and suffixes")
+            }
+            Self::Repeated => f.write_str("already named in the same message"),
         }
     }
 }
@@ -110,7 +112,7 @@ pub enum NotificationError {
         source: serde_json::Error,
     },
     /// JSON, but not a notification of log files.
-    #[error("not a notification that is known: {found}")]
+    #[error("not a known notification: {found}")]
     Unknown {
         /// What was found instead.
         found: String,
@@ -124,7 +126,7 @@ pub enum NotificationError {
         source: serde_json::Error,
     },
     /// The message was sent by a later version.
-    #[error("version {0} of the dispatcher's message is not known here, only {known}; update the workers first", known = shapes::VERSION)]
+    #[error("version {0} of the dispatcher's message is not supported, only version {known}; update the workers first", known = shapes::VERSION)]
     Version(u64),
     /// The message names something that can't be an object in S3.
     #[error("'{uri}' is not an object in S3: {why}")]
@@ -136,14 +138,15 @@ pub enum NotificationError {
     },
     /// SNS delivers nothing until someone has confirmed the subscription.
     #[error(
-        "the SNS topic {topic} asks for its subscription to be confirmed; open the SubscribeURL of this message"
+        "the subscription to the SNS topic {topic} is not confirmed; to confirm it, open the SubscribeURL of this \
+         message"
     )]
     Unconfirmed {
         /// The topic's ARN.
         topic: String,
     },
     /// Messages are nested more deeply than on any path from S3 to here.
-    #[error("a message within a message, more than {} deep", shapes::NESTED_MAX)]
+    #[error("messages are nested more than {} deep", shapes::NESTED_MAX)]
     Nested,
 }
 

@@ -48,7 +48,7 @@ pub struct Allowed {
 
 /// The text does not name a bucket in S3.
 #[derive(Debug, thiserror::Error)]
-#[error("'{0}' names no bucket; write s3://bucket or s3://bucket/prefix")]
+#[error("'{0}' does not name a bucket; write s3://bucket or s3://bucket/prefix")]
 pub struct NotAllowable(String);
 
 impl Allowed {

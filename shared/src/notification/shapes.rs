@@ -136,7 +136,7 @@ pub(super) fn read(
         let mut records = records.iter().enumerate();
         records.try_for_each(|(at, record)| read_record(at, record, wrapped, notification))
     } else if has("requestPayload") {
-        let invocation = part("the message of Lambda's destination", message)?;
+        let invocation = part("the message of a Lambda destination", message)?;
         read_invocation(&invocation, wrapped, notification)
     } else if has("detail-type") {
         read_event_bridge(message, wrapped, notification)
@@ -145,7 +145,7 @@ pub(super) fn read(
         notification.leave_out(&format!("{}{bucket}", S3Uri::SCHEME), Reason::TestEvent);
         Ok(())
     } else if has("TopicArn") || (has("Type") && has("Message")) {
-        let sns = part("the message of SNS", message)?;
+        let sns = part("the SNS message", message)?;
         read_sns(&sns, wrapped, notification)
     } else {
         Err(NotificationError::Unknown {
@@ -188,7 +188,7 @@ fn read_record(
     } else if let Some(sns) = record.get("Sns") {
         read_sns(&part(what(), sns)?, wrapped, notification)
     } else if let Some(body) = record.get("body").and_then(Value::as_str) {
-        read_wrapped("a message of SQS", body, wrapped, notification)
+        read_wrapped("an SQS message", body, wrapped, notification)
     } else {
         Err(NotificationError::Unknown {
             found: format!("{} is {}", what(), described(record)),
@@ -215,17 +215,17 @@ fn read_event_bridge(
     match message.get("detail-type").and_then(Value::as_str) {
         Some(name) if name.starts_with("Object ") => {}
         Some(name) if name.starts_with("Lambda Function Invocation Result") => {
-            let InvocationEvent { detail } = part("Lambda's event of EventBridge", message)?;
+            let InvocationEvent { detail } = part("the EventBridge event of Lambda", message)?;
             return read_invocation(&detail, wrapped, notification);
         }
         name => {
-            let name = name.unwrap_or("no text");
+            let name = name.unwrap_or("missing or not a string");
             return Err(NotificationError::Unknown {
-                found: format!("an event of EventBridge whose detail-type is {}", cut(name)),
+                found: format!("an EventBridge event whose detail-type is {}", cut(name)),
             });
         }
     }
-    let event: EventBridge = part("the event of EventBridge", message)?;
+    let event: EventBridge = part("the EventBridge event", message)?;
     // Unlike in S3's own notifications, the key is not encoded here: decoding would turn a `+` into a space.
     let key = event.detail.object.key.clone();
     let created = event.detail_type == "Object Created";
@@ -244,12 +244,12 @@ fn read_sns(
     notification: &mut Notification,
 ) -> Result<(), NotificationError> {
     match sns.r#type.as_str() {
-        "Notification" => read_wrapped("a message of SNS", &sns.message, wrapped, notification),
+        "Notification" => read_wrapped("an SNS message", &sns.message, wrapped, notification),
         "SubscriptionConfirmation" => Err(NotificationError::Unconfirmed {
             topic: cut(&sns.topic_arn),
         }),
         other => Err(NotificationError::Unknown {
-            found: format!("a message of SNS of the type {}", cut(other)),
+            found: format!("an SNS message of the type {}", cut(other)),
         }),
     }
 }
@@ -286,7 +286,7 @@ pub(super) fn read_body(
     body: &str,
     notification: &mut Notification,
 ) -> Result<(), NotificationError> {
-    read_wrapped("a message of SQS", body, 0, notification)
+    read_wrapped("an SQS message", body, 0, notification)
 }
 
 fn read_wrapped(
@@ -328,19 +328,19 @@ fn form_decoded(key: &str) -> Result<String, NotificationError> {
     let spaced = key.replace('+', " ");
     match percent_decode_str(&spaced).decode_utf8() {
         Ok(key) => Ok(key.into_owned()),
-        Err(_) => Err(no_object(key, "its key is not UTF-8 once decoded")),
+        Err(_) => Err(no_object(key, "the decoded key is not UTF-8")),
     }
 }
 
 /// Refuses names that no bucket or object can have. With a `/` in the bucket's name, the URI would be another object's.
 fn check(bucket: &str, key: &str) -> Result<(), NotificationError> {
     let why = match (bucket.len(), key.len()) {
-        (0, _) => "it has no bucket",
-        (_, 0) => "it has no key",
+        (0, _) => "the bucket is missing",
+        (_, 0) => "the key is missing",
         (..=BUCKET_BYTES_MAX, ..=KEY_BYTES_MAX) if !bucket.contains('/') => return Ok(()),
-        (..=BUCKET_BYTES_MAX, ..=KEY_BYTES_MAX) => "the bucket's name has a slash",
-        (_, ..=KEY_BYTES_MAX) => "the bucket's name is longer than any",
-        _ => "its key is longer than any",
+        (..=BUCKET_BYTES_MAX, ..=KEY_BYTES_MAX) => "the bucket's name contains a slash",
+        (_, ..=KEY_BYTES_MAX) => "the bucket's name is too long",
+        _ => "the key is too long",
     };
     Err(no_object(&S3Uri { bucket, key }.to_string(), why))
 }
@@ -378,8 +378,8 @@ fn described(json: &Value) -> String {
             let keys: Vec<String> = object.keys().take(10).map(|key| cut(key)).collect();
             format!("an object with {}", keys.join(", "))
         }
-        Value::Array(_) => "a list".to_owned(),
-        Value::String(_) => "a text".to_owned(),
+        Value::Array(_) => "an array".to_owned(),
+        Value::String(_) => "a string".to_owned(),
         Value::Number(_) => "a number".to_owned(),
         Value::Bool(_) | Value::Null => json.to_string(),
     }

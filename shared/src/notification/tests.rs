@@ -541,9 +541,9 @@ fn what_is_not_understood_is_an_error_that_says_what_it_is() {
     for (message, says) in [
         ("", "the message is not JSON: EOF"),
         ("s3://logs/a", "the message is not JSON"),
-        ("[]", "not a notification that is known: a list"),
+        ("[]", "not a known notification: an array"),
         ("3", "a number"),
-        ("\"{}\"", "a text"),
+        ("\"{}\"", "a string"),
         ("null", "null"),
         ("{}", "an empty object"),
         (
@@ -562,7 +562,7 @@ fn what_is_not_understood_is_an_error_that_says_what_it_is() {
         ),
         (
             r#"{"Records":[{"eventName":"ObjectCreated:Put","s3":{"bucket":{"name":""},"object":{"key":"k"}}}]}"#,
-            "it has no bucket",
+            "the bucket is missing",
         ),
         (
             r#"{"log_files":["file:///etc/passwd"]}"#,
@@ -572,7 +572,7 @@ fn what_is_not_understood_is_an_error_that_says_what_it_is() {
         (r#"{"log_files":"s3://b/k"}"#, "the message is malformed"),
         (
             r#"{"log_files":["s3://b/k"],"version":2}"#,
-            "version 2 of the dispatcher's message is not known here, only 1",
+            "version 2 of the dispatcher's message is not supported, only version 1",
         ),
         (
             r#"{"detail-type":"AWS API Call via CloudTrail","detail":{}}"#,
@@ -580,11 +580,11 @@ fn what_is_not_understood_is_an_error_that_says_what_it_is() {
         ),
         (
             r#"{"detail-type":"Object Created","detail":{}}"#,
-            "the event of EventBridge is malformed: missing field `bucket`",
+            "the EventBridge event is malformed: missing field `bucket`",
         ),
         (
             r#"{"Type":"SubscriptionConfirmation","TopicArn":"arn:t","Message":"m","Token":"secret"}"#,
-            "the SNS topic arn:t asks for its subscription to be confirmed",
+            "the subscription to the SNS topic arn:t is not confirmed",
         ),
         (r#"{"Event":"s3:TestEvent"}"#, "the test event is malformed"),
     ] {
@@ -592,9 +592,9 @@ fn what_is_not_understood_is_an_error_that_says_what_it_is() {
         assert!(error.contains(says), "{message}: {error}");
         assert!(!error.contains("secret"), "{error}");
     }
-    assert!(error(&sns("hello")).starts_with("a message of SNS is not JSON"));
-    assert!(error(&created("")).contains("it has no key"));
-    assert!(error(&created(&"k".repeat(1025))).contains("longer than any"));
+    assert!(error(&sns("hello")).starts_with("an SNS message is not JSON"));
+    assert!(error(&created("")).contains("the key is missing"));
+    assert!(error(&created(&"k".repeat(1025))).contains("too long"));
     assert_eq!(uris(&created(&"k".repeat(1024))).len(), 1);
 }
 
@@ -612,7 +612,7 @@ fn one_part_that_is_not_understood_holds_back_the_whole_message() {
     let bad = json!({"Records": [record("ObjectCreated:Put", "a"), {"eventName": "?"}]});
     assert!(error(&bad.to_string()).contains("record 2"));
     let message = sqs_to_lambda(&[&created("a"), "garbage"]);
-    assert!(error(&message).contains("a message of SQS is not JSON"));
+    assert!(error(&message).contains("an SQS message is not JSON"));
 }
 
 #[test]

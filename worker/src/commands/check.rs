@@ -56,7 +56,7 @@ pub fn describe(rollup: &Rollup) -> String {
     let _ = match slot.as_str() {
         "date" => writeln!(
             text,
-            "\nPartitioned by date, the day of each line's time; one file a day."
+            "\nPartitioned by date, the day of each line's time; one file per day."
         ),
         slot => writeln!(text, "\nPartitioned by date, the day of {slot}."),
     };
@@ -68,7 +68,8 @@ pub fn describe(rollup: &Rollup) -> String {
 fn warnings(rollup: &Rollup) -> String {
     let mut text = String::new();
     if !rollup.fallible().is_empty() {
-        text.push_str("\nCan fail on what visitors write. A line on which it fails is left out of this table, and is in failed_lines:\n");
+        text.push_str("\nThe rollup can fail on values that visitors send. A line on which it fails is left out of \
+             this table and recorded in failed_lines:\n");
     }
     for Fallible { expression, advice } in rollup.fallible() {
         let _ = writeln!(text, "  {expression}\n    {advice}");
@@ -77,9 +78,9 @@ fn warnings(rollup: &Rollup) -> String {
         let slot = &rollup.definition().columns[rollup.definition().slot_column].name;
         let _ = writeln!(
             text,
-            "\nVisitors write {slot}, which says to which hour or day a row belongs: each costs a file that commits write anew, \
-             so a log file may touch {TYPED_SLOTS_MAX} of them, and other lines are in failed_lines. Group by the line's own \
-             time first: date_trunc('hour', from_iso8601_timestamp(time))."
+            "\nVisitors control {slot}, which determines the hour or day of a row. Commits rewrite a file for each \
+             hour or day, so a log file may touch at most {TYPED_SLOTS_MAX} of them; lines beyond that are recorded \
+             in failed_lines. Group by the line's own time first: date_trunc('hour', from_iso8601_timestamp(time))."
         );
     }
     text
@@ -108,7 +109,7 @@ pub async fn sample(
         .collect();
     let summary = run::run(rollups.into(), &options, progress).await?;
     let Some(table) = summary.tables.iter().find(|table| table.name == name) else {
-        bail!("the table '{name}' was not made");
+        bail!("the table '{name}' was not created");
     };
     let root = Root::open(&tables).await?;
     let entries = root.read(&name).await?.entries().await?;
@@ -118,7 +119,7 @@ pub async fn sample(
         (Some(first), Some(last)) => (last - first).max(1) as f64 / MILLISECONDS_PER_DAY,
         _ => match summary.failed.first() {
             Some((log_file, reason)) => bail!("{log_file}: {reason}"),
-            None => bail!("there is no line in the sample that this rollup reads"),
+            None => bail!("the sample has no line that this rollup reads"),
         },
     };
 
@@ -134,7 +135,7 @@ pub async fn sample(
         let a_day = |amount: u64| (amount as f64 / days) as u64;
         let _ = writeln!(
             text,
-            "a day:  about {} rows in {} at most, if the traffic goes on like that",
+            "a day:  at most about {} rows in {}, at the sample's rate of traffic",
             HumanCount(a_day(table.rows)),
             HumanBytes(a_day(table.bytes)),
         );
@@ -142,7 +143,7 @@ pub async fn sample(
     if let Some(lines) = summary.failed_lines.get(&name) {
         let _ = writeln!(
             text,
-            "fails on {} lines, which it leaves out:",
+            "fails on {} lines, which are left out:",
             HumanCount(*lines)
         );
         let reasons: BTreeSet<&str> = entries
@@ -158,7 +159,7 @@ pub async fn sample(
         let (log_file, reason) = &set_aside.first;
         let _ = writeln!(
             text,
-            "fails on {} log files as a whole, {} among them: {}",
+            "fails on {} log files as a whole, for example {}: {}",
             HumanCount(set_aside.log_files as u64),
             escaped(log_file),
             escaped(reason)
@@ -167,8 +168,9 @@ pub async fn sample(
     if let Some(lines) = Urls::unparsable(&root, &summary).await? {
         let _ = writeln!(
             text,
-            "URLs:   {} lines have one that Trino's url functions can't parse, and are NULL of, as of {{, |, ^ or a lone %; \
-             a WHERE on a parameter leaves these lines out (docs/sql.md, URLs)",
+            "URLs:   {} lines have a URL that Trino's URL functions cannot parse, for example because of {{, |, ^ \
+             or a lone %. The functions return NULL for it, and a WHERE on a parameter leaves these lines out \
+             (docs/sql.md, URLs)",
             HumanCount(lines)
         );
     }

@@ -98,7 +98,7 @@ impl Ledgers {
         }
         match (ledgers.tables.is_empty(), first) {
             (true, Some(error)) => Err(error),
-            (true, None) => bail!("{}: there is no table", root.url()),
+            (true, None) => bail!("no tables found in {}", root.url()),
             (false, _) => Ok(ledgers),
         }
     }
@@ -134,7 +134,7 @@ impl Ledgers {
                 .filter(|(id, ..)| !table.counted.contains_key(id));
             all.extend(left.map(|(id, _, reason)| {
                 (
-                    format!("the log file of the id {id}"),
+                    format!("the log file with the id {id}"),
                     format!("for {}: {reason}", table.table),
                 )
             }));
@@ -277,7 +277,7 @@ impl Ledger {
             anyhow::Ok(Some((waiting, version, rollup)))
         };
         let opened = read().await;
-        let opened = opened.with_context(|| format!("the table '{table}' can't be read"))?;
+        let opened = opened.with_context(|| format!("the table '{table}' cannot be read"))?;
         Ok(opened.map(|(waiting, version, rollup)| Self {
             table,
             format: rollup.format(),
@@ -295,20 +295,26 @@ impl Ledger {
             .waiting
             .see(log_files, &self.definition, &self.version)
             .await;
-        seen.with_context(|| format!("what is staged for '{}' can't be read", self.table))?;
+        seen.with_context(|| {
+            format!(
+                "the staged files of the table '{}' cannot be read",
+                self.table
+            )
+        })?;
         let fresh: Vec<&Shard> = shards.difference(&self.read).collect();
         let fresh: Vec<Shard> = fresh.into_iter().cloned().collect();
         for shards in fresh.chunks(SHARDS_AT_ONCE) {
             let entries = self.version.counted_entries(shards).await;
             let entries = entries.map_err(|error| match error.missing_object() {
                 Some(missing) => anyhow!(
-                    "{missing} is gone. If it is not that the table has changed meanwhile: put the object back, or remove the \
-                     table's folder, and have the table built anew from the logs"
+                    "{missing} is missing. Unless the table has just changed, restore the object, or remove the \
+                     table's folder and count the logs again"
                 ),
                 None => error.into(),
             });
-            let entries =
-                entries.with_context(|| format!("the ledger of '{}' can't be read", self.table))?;
+            let entries = entries.with_context(|| {
+                format!("the ledger of the table '{}' cannot be read", self.table)
+            })?;
             let counted = entries.iter().map(|(id, entry)| (*id, Counted::of(entry)));
             self.counted.extend(counted);
             self.read.extend(shards.iter().cloned());
@@ -464,10 +470,7 @@ mod tests {
     #[tokio::test]
     async fn what_no_table_reads_is_skipped_by_its_name() {
         let scene = Scene::new().await;
-        assert!(
-            Ledgers::open(&scene.root).await.is_err(),
-            "there is no table"
-        );
+        assert!(Ledgers::open(&scene.root).await.is_err(), "no tables found");
         let _tables = scene.tables(&[("classic", "elb_logs")]).await;
         let skipped = async |name: &str| {
             let found = scene.log(name, ALB).await;

@@ -26,7 +26,8 @@ pub async fn maintain(root: &Root, grace: Duration) -> Result<Vec<Result<Maintai
     let mut maintained = Vec::new();
     for name in root.tables().await? {
         let done = maintain_table(root, &name, grace).await;
-        maintained.push(done.with_context(|| format!("the table '{name}' is not maintained")));
+        maintained
+            .push(done.with_context(|| format!("the table '{name}' could not be maintained")));
     }
     Ok(maintained)
 }
@@ -63,7 +64,7 @@ pub(crate) async fn rollup(name: &str, version: &Version) -> Result<Rollup> {
         .await
         .map_err(|error| {
             anyhow!(
-                "it was made by another version of logmill, whose SQL this one refuses: {error}"
+                "the table was created by another version of logmill, and this version refuses its SQL: {error}"
             )
         })
 }

@@ -44,7 +44,7 @@ pub async fn put_back(
     if let Some(only) = only
         && !tables.iter().any(|table| table == only)
     {
-        bail!("{}: there is no table '{only}'", options.tables);
+        bail!("no table '{only}' found in {}", options.tables);
     }
     let tables = || {
         let tables = tables.iter().map(String::as_str);

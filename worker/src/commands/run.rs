@@ -202,7 +202,7 @@ pub(crate) async fn run_over(
     drop(sender);
     gather(results, &workshop, &mut summary, progress).await?;
     while let Some(worker) = workers.join_next().await {
-        worker.context("a worker failed")?;
+        worker.context("a worker thread failed")?;
     }
 
     for table in workshop.feeds.fed() {
@@ -239,7 +239,7 @@ impl Summary {
             .into_iter()
             .filter(|each| !ignore.has(&each.log_file))
         {
-            tracing::warn!(log_file = %each.log_file, reason = each.reason, "not listed");
+            tracing::warn!(log_file = %each.log_file, reason = each.reason, "file or folder could not be listed");
             self.failed.push((each.log_file.to_string(), each.reason));
         }
         self.ignored = listed - found.len() - self.failed.len();
@@ -266,7 +266,7 @@ impl Summary {
             tracing::warn!(
                 log_file,
                 copy_of,
-                "log file has the name of another, and counts beside it"
+                "log file has the same name as another one and is counted too"
             );
         }
     }
@@ -394,10 +394,10 @@ impl Workshop {
             let committed = match table.commit().await {
                 Ok(committed) => committed,
                 Err(error) => {
-                    tracing::warn!(table = %name, error = chain(&error), "table can't be committed");
+                    tracing::warn!(table = %name, error = chain(&error), "table cannot be committed");
                     counted.troubles.push(Trouble {
                         table: name.clone(),
-                        what: format!("it can't be committed: {}", chain(&error)),
+                        what: format!("the table cannot be committed: {}", chain(&error)),
                         is_failure: true,
                     });
                     continue;
@@ -514,7 +514,7 @@ async fn gather(
         if committing.as_ref().is_some_and(JoinHandle::is_finished)
             && let Some(finished) = committing.take()
         {
-            let (committed, took) = finished.await.context("a commit has panicked")?;
+            let (committed, took) = finished.await.context("a commit panicked")?;
             counted.add(committed);
             pace.committed(took);
             last_commit = Instant::now();
@@ -526,12 +526,12 @@ async fn gather(
     }
     progress.committing();
     if let Some(committing) = committing {
-        let (committed, _) = committing.await.context("a commit has panicked")?;
+        let (committed, _) = committing.await.context("a commit panicked")?;
         counted.add(committed);
     }
     let (committed, _) = commit(Arc::clone(workshop))
         .await
-        .context("a commit has panicked")?;
+        .context("a commit panicked")?;
     counted.add(committed);
     summary.counted = counted.log_files.len();
     summary.lost = counted.lost;

@@ -222,7 +222,7 @@ async fn look_into(
     let mut looks = futures::stream::iter(missing)
         .map(async |(found, told)| {
             let look = tokio::task::spawn_blocking(move || (look(&found), found, told));
-            look.await.context("a look into a log file failed")
+            look.await.context("reading a missing log file failed")
         })
         .buffer_unordered(LOOKS_AT_ONCE);
     while let Some((look, found, told)) = looks.try_next().await? {
@@ -246,7 +246,10 @@ async fn look_into(
         }
     }
     for (found, told) in rest {
-        let reason = [told.as_str(), "not looked into"];
+        let reason = [
+            told.as_str(),
+            "not opened, because too many log files are missing",
+        ];
         let reason: Vec<&str> = reason.into_iter().filter(|part| !part.is_empty()).collect();
         report.missing.push(NotCounted {
             log_file: found.log_file.to_string(),
@@ -283,7 +286,7 @@ impl Report {
             }
             Standing::Unknown => self.missing.push(NotCounted {
                 log_file: found.log_file.to_string(),
-                reason: "whether it is counted is not known".to_owned(),
+                reason: "unknown whether the log file is counted".to_owned(),
             }),
             Standing::Missing { .. } => return Some(found),
         }
@@ -348,7 +351,7 @@ impl fmt::Display for Report {
         let changed = "changed since they were counted; the changes are not counted:";
         list_of(f, &self.changed, changed)?;
         list_of(f, &self.failed, "failed, and not counted:")?;
-        let set_aside = "set aside, and not counted; `logmill retry` tries again:";
+        let set_aside = "set aside, and not counted; fix the cause, then run `logmill retry`:";
         list_of(f, &self.set_aside, set_aside)?;
         list_of(f, &self.missing, "missing:")?;
         for UnreadTable { reason, .. } in &self.unread_tables {
@@ -361,12 +364,14 @@ impl fmt::Display for Report {
             + self.failed.len()
             + self.set_aside.len();
         match self.complete {
-            true if self.staged > 0 => writeln!(f, "complete   once what is staged is committed"),
+            true if self.staged > 0 => {
+                writeln!(f, "complete   once the staged log files are committed")
+            }
             true => writeln!(f, "complete"),
             false if logs + self.missing.len() == 0 => {
                 writeln!(
                     f,
-                    "incomplete there is no log file of this time that a table reads"
+                    "incomplete no log files found in this time range that a table reads"
                 )
             }
             false => writeln!(f, "incomplete"),
@@ -494,7 +499,7 @@ mod tests {
         assert_eq!(report.unrecognised.len(), 1);
         assert_eq!(report.missing.len(), LOOKED_INTO_MAX + 4);
         let left = report.missing.iter();
-        let left = left.filter(|missing| missing.reason == "not looked into");
+        let left = left.filter(|missing| missing.reason.starts_with("not opened"));
         assert_eq!(left.count(), 5);
         assert!(!report.complete);
     }

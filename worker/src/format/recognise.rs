@@ -264,7 +264,7 @@ pub(crate) fn looks_like(beginning: &[u8]) -> &'static str {
     {
         None => "white space",
         Some(_) if beginning.contains(&0) => "binary data",
-        Some('<') => "XML or HTML, most often an error message in place of a file",
+        Some('<') => "XML or HTML, usually an error message instead of a file",
         Some('{' | '[') => "JSON",
         Some(_) => "text of another kind",
     }
@@ -431,7 +431,7 @@ mod tests {
             ("a gzip stream inside a gzip stream; decompress it once", &b"\x1f\x8b\x08\0"[..]),
             ("a bzip2 stream; recompress it as gzip", b"BZh91AY&SY"),
             ("JSON", b" {\"type\":\"https\"}"),
-            ("XML or HTML, most often an error message in place of a file", b"\xef\xbb\xbf<?xml?>"),
+            ("XML or HTML, usually an error message instead of a file", b"\xef\xbb\xbf<?xml?>"),
             ("binary data", b"\x7fELF\0\0"),
             ("text of another kind", b"# a readme\n\ntext"),
             ("white space", b"\n\n"),

@@ -29,7 +29,8 @@ impl AllowedLocations {
             let bucket = place.bucket();
             if !buckets.contains_key(bucket) {
                 let client = aws::bucket(config, bucket).await;
-                let client = client.with_context(|| format!("{place}: can't be read"))?;
+                let client =
+                    client.with_context(|| format!("the location {place} cannot be read"))?;
                 buckets.insert(bucket.to_owned(), client);
             }
         }
@@ -54,17 +55,17 @@ impl AllowedLocations {
         let Some((client, bucket, key)) = client else {
             return Err(NotStaged::rejected(
                 "not_allowed",
-                "it is in no place that --allow names",
+                "the log file is not in a location that --allow names",
             ));
         };
         let request = client.head_object().bucket(bucket).key(key);
         let answer = request.send().await.map_err(|error| {
             let needs =
-                "s3:GetObject on it, and s3:ListBucket on its bucket to see whether it is there";
+                "s3:GetObject on the object, and s3:ListBucket on its bucket to check whether the object exists";
             let error = S3Error::new(&error, bucket, needs);
             match error.kind {
                 S3ErrorKind::NotFound => {
-                    NotStaged::by_s3(error.kind, log_file, "there is no such object")
+                    NotStaged::by_s3(error.kind, log_file, "the object does not exist")
                 }
                 kind => NotStaged::by_s3(kind, log_file, error),
             }
@@ -80,7 +81,7 @@ impl AllowedLocations {
                 place: ObjectLocation::Object(client.clone()),
             }),
             _ => {
-                let reason = "S3 does not tell its size and ETag";
+                let reason = "S3 returned no size or no ETag for the object";
                 Err(NotStaged::by_s3(S3ErrorKind::Unavailable, log_file, reason))
             }
         }

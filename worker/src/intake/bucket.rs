@@ -64,8 +64,7 @@ pub(super) async fn list(
     Ok(found)
 }
 
-pub(super) const NOTHING_THERE: &str =
-    "there is no object and no folder of this name in the bucket";
+pub(super) const NOTHING_THERE: &str = "the bucket has no object and no folder with this name";
 
 /// The prefix of keys to leave out, if `except` is inside `place`.
 pub(super) fn left_out(place: S3Uri<'_>, except: Option<S3Uri<'_>>) -> Option<String> {
@@ -99,8 +98,11 @@ pub(super) fn is_folder(object: &Object) -> bool {
 }
 
 pub(super) fn new_found(client: &Client, place: S3Uri<'_>, object: &Object) -> Result<LogObject> {
-    let key = object.key.as_deref().context("an object has no key")?;
-    let field = |name: &str| format!("the listing does not tell the {name} of '{key}'");
+    let key = object
+        .key
+        .as_deref()
+        .context("the listing has an object without a key")?;
+    let field = |name: &str| format!("the listing has no {name} for '{key}'");
     let bytes = object.size.and_then(|size| u64::try_from(size).ok());
     let etag = object.e_tag.as_deref().with_context(|| field("ETag"))?;
     Ok(LogObject {

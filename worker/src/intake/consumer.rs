@@ -117,7 +117,7 @@ pub(crate) async fn consume<Q: Queue, S: Stage>(
     let deadline = Instant::now() + settings.grace.saturating_sub(LAST_POLL);
     tracing::info!(
         messages = in_hand.tasks.len(),
-        "no more messages are taken; finishing those in hand"
+        "worker shutting down: no more messages are received; finishing messages in flight"
     );
     while let Ok(true) = timeout_at(deadline, in_hand.next_ends()).await {}
     // The visibility timeout of a message that is given back must not be extended again.
@@ -203,7 +203,7 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
                 Err(error) => {
                     failures += 1;
                     let pause = pause(failures);
-                    tracing::error!(%error, pause_s = pause.as_secs(), "no messages received");
+                    tracing::error!(%error, pause_s = pause.as_secs(), "receiving messages failed; retrying");
                     self.metrics.failed("queue_unavailable");
                     wait(pause, stop).await;
                     continue;
@@ -229,7 +229,7 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
         };
         tracing::warn!(
             pause_s = pause.as_secs(),
-            "messages left in the queue for a while: nothing can be staged"
+            "outage: nothing can be staged; leaving messages in the queue before the next retry"
         );
         wait(pause, stop).await;
         true
@@ -270,7 +270,8 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
                 // The worker that now has the message will stage its log files again.
                 tracing::warn!(
                     message_id = delivery.message_id,
-                    "message no longer held; left to who has it now"
+                    "message lost: its visibility timeout was not extended in time, so it is left to the worker \
+                     that has it now"
                 );
                 return MessageOutcome::Lost;
             }
@@ -289,7 +290,7 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
         let receipts = [(delivery.receipt.as_str(), again)];
         // If this fails, the message becomes visible when its visibility timeout ends.
         if let Err(error) = self.queue.change_visibility(&receipts).await {
-            tracing::debug!(%error, "message left to its visibility timeout");
+            tracing::debug!(%error, "visibility timeout not changed; the message becomes visible when it ends");
         }
         MessageOutcome::Returned
     }
@@ -340,11 +341,17 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
         if let Some(first) = held_back.first() {
             let (count, first) = (held_back.len(), first.log_file.uri());
             self.metrics.failed("held_back");
-            let reason = "its bucket is out of order; other messages tell why";
+            let reason = "the bucket of the log files is unavailable; the log lines of other messages say why";
             match self.is_last_attempt(delivery) {
                 true => self.tell(delivery, "held_back", count, first, reason),
                 false => {
-                    tracing::debug!(message_id = delivery.message_id, count, first, "held back")
+                    tracing::debug!(
+                        message_id = delivery.message_id,
+                        count,
+                        first,
+                        "message held back: its bucket \
+                         is unavailable"
+                    )
                 }
             }
             return Err(LONGEST_AGAIN);
@@ -388,7 +395,7 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
                 log_files,
                 log_file = first,
                 reason,
-                "not staged at its last attempt: the message goes to the dead-letter queue"
+                "not staged at the last attempt: the message goes to the dead-letter queue"
             ),
             false => tracing::warn!(
                 message_id,
@@ -397,7 +404,7 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
                 log_files,
                 log_file = first,
                 reason,
-                "not staged; the message is left to the queue's redrive policy"
+                "not staged; the message stays in the queue and is retried"
             ),
         }
     }
@@ -415,10 +422,11 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
             match self.queue.change_visibility(batch).await {
                 Ok(refused) => {
                     let given_back = batch.len() - refused.len();
-                    tracing::info!(messages = given_back, "messages given back");
+                    tracing::info!(messages = given_back, "messages returned to the queue");
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "messages not given back; they show when their time is over");
+                    tracing::warn!(%error, "messages not returned to the queue; they become visible when their \
+                         visibility timeout ends");
                 }
             }
         });

@@ -88,7 +88,7 @@ async fn delete_batch<Q: Queue>(queue: Q, mut batch: Vec<Deletion<Q>>) {
 fn not_deleted<Q: Queue>(deletion: Deletion<Q>, why: &str) {
     tracing::warn!(
         why,
-        "message not deleted; it will come again, and change nothing"
+        "message not deleted; it will be delivered again, and its log files will not count twice"
     );
     let _ = deletion.deleted.send(false);
 }

@@ -91,7 +91,10 @@ impl NotStaged {
 
     /// Classifies a panic while a log file was being staged.
     pub(crate) fn by_panic(panic: impl fmt::Display) -> Self {
-        Self::rejected("bug", format!("a bug of logmill: {panic}"))
+        Self::rejected(
+            "bug",
+            format!("a bug in logmill; please report it: {panic}"),
+        )
     }
 }
 

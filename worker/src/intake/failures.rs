@@ -74,8 +74,11 @@ mod tests {
         assert_eq!(failures.worst(), None);
         for number in 0..33_340 {
             let log_file = LogFile::in_bucket("logs", &format!("{number}.log"));
-            let missing =
-                NotStaged::by_s3(S3ErrorKind::NotFound, &log_file, "there is no such object");
+            let missing = NotStaged::by_s3(
+                S3ErrorKind::NotFound,
+                &log_file,
+                "the object does not exist",
+            );
             failures.add(log_file, &missing);
         }
         failures.add(
@@ -89,7 +92,7 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "missing 33340 s3://logs/0.log s3://logs/1.log s3://logs/2.log there is no such object",
+                "missing 33340 s3://logs/0.log s3://logs/1.log s3://logs/2.log the object does not exist",
                 "not_allowed 1 s3://b/x not allowed",
             ]
         );

@@ -146,7 +146,7 @@ impl<S: Stage> Http<S> {
                 Ok((stream, _)) => stream,
                 Err(error) => {
                     // Usually the process has no file descriptors left until a connection closes.
-                    tracing::warn!(%error, "connection not accepted");
+                    tracing::warn!(%error, "accepting a connection failed; retrying");
                     sleep(Duration::from_millis(100)).await;
                     continue;
                 }
@@ -251,16 +251,16 @@ impl<S: Stage> Http<S> {
     async fn announced(&self, request: Request, connection: &Connection) -> Result<Answer, Answer> {
         let token = self.settings.token.as_ref();
         if !token.is_some_and(|token| token.is_shown_by(request.headers())) {
-            let why = "show the worker's token: Authorization: Bearer <token>";
+            let why = "the token is missing or wrong; send the worker's token as Authorization: Bearer <token>";
             return Err(Answer::error(StatusCode::UNAUTHORIZED, why));
         }
         connection.known();
         if self.stop.is_cancelled() {
-            let why = "this worker is stopping; try another";
+            let why = "this worker is shutting down; retry with another worker";
             return Err(Answer::error(StatusCode::SERVICE_UNAVAILABLE, why));
         }
         let Ok(_room) = self.room.try_acquire() else {
-            let why = "this worker is full; try again, or another";
+            let why = "this worker is full; retry later or with another worker";
             return Err(Answer::error(StatusCode::SERVICE_UNAVAILABLE, why));
         };
         let _at_work = connection.work();
@@ -307,7 +307,7 @@ impl<S: Stage> Http<S> {
                 log_files,
                 log_file,
                 reason,
-                "not staged; whoever announced it is told"
+                "not staged; the response tells the caller"
             );
         });
         let mut body = json!({
@@ -334,7 +334,7 @@ async fn body(request: Request) -> Result<Bytes, Answer> {
     match timeout(BODY_TIME_MAX, to_bytes(request.into_body(), BODY_BYTES_MAX)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(_)) => {
-            let why = format!("the body is longer than {BODY_BYTES_MAX} bytes, or broke off");
+            let why = format!("the body is longer than {BODY_BYTES_MAX} bytes or incomplete");
             Err(Answer::error(StatusCode::PAYLOAD_TOO_LARGE, why))
         }
         Err(_) => {

@@ -45,7 +45,7 @@ impl Ignore {
         let files = match rollups {
             Some(folder) => text_files::read(folder, |name| name == IGNORE_FILE)
                 .await
-                .with_context(|| format!("{folder}: can't be read"))?,
+                .with_context(|| format!("{folder}: cannot be read"))?,
             None => Vec::new(),
         };
         for file in &files {

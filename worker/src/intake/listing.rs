@@ -16,7 +16,7 @@ use crate::aws;
 
 /// A place that can't be listed.
 #[derive(Debug, thiserror::Error)]
-#[error("{place}: can't be listed")]
+#[error("{place}: cannot be listed")]
 pub struct ListingError {
     place: String,
     source: anyhow::Error,
@@ -52,8 +52,8 @@ pub async fn list(places: &[String], except: &str) -> Result<Listed, ListingErro
 /// together with the tables' files.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{logs}: log files and tables can't be in the same place, and this is {tables} or a part of it; give the tables a folder \
-     of their own. It may lie within that of the log files"
+    "{logs}: log files and tables cannot be in the same place, and this is the folder of tables {tables} or is \
+     inside it; put the tables into a folder of their own, which may be inside the folder of log files"
 )]
 pub struct SamePlace {
     logs: String,
@@ -159,7 +159,7 @@ impl Listing {
             return Ok(Some(page));
         }
         let outcome = (&mut self.task).await;
-        let outcome = outcome.context("the listing has stopped").flatten();
+        let outcome = outcome.context("the listing task failed").flatten();
         self.not_listed = outcome.map_err(|source| ListingError {
             place: self.place.clone(),
             source,
@@ -180,7 +180,7 @@ async fn walk(
     span: Span,
     pages: &Pages,
 ) -> anyhow::Result<Vec<NotListed>> {
-    let place = S3Uri::parse(place)?.context("it is no place in S3")?;
+    let place = S3Uri::parse(place)?.context("not a location in S3; write s3://bucket/prefix")?;
     let except = S3Uri::parse(except)?;
     let walk = Walk {
         client,
@@ -221,7 +221,7 @@ mod tests {
         assert!(list(&[path("missing")], &path("")).await.is_err());
         let error = list(&["s3:///key".to_owned()], "").await.unwrap_err();
         let error = chain(&error);
-        assert!(error.contains("no bucket in it"), "{error}");
+        assert!(error.contains("the bucket is missing"), "{error}");
     }
 
     #[cfg(unix)]

@@ -66,7 +66,7 @@ impl LogObject {
         let (bucket, key) = self
             .log_file
             .bucket_and_key()
-            .ok_or_else(|| io::Error::other("its URI is not one of S3"))?;
+            .ok_or_else(|| io::Error::other("the URI of the log file is not an S3 URI"))?;
         Ok(Object {
             client: client.clone(),
             bucket: bucket.to_owned(),
@@ -78,7 +78,7 @@ impl LogObject {
 
     pub(super) fn on_disk(path: PathBuf, metadata: &Metadata) -> io::Result<Self> {
         let uri = Url::from_file_path(&path)
-            .map_err(|()| io::Error::other("it has no absolute path"))?
+            .map_err(|()| io::Error::other("the file has no absolute path"))?
             .to_string();
         let modified = metadata
             .modified()?
@@ -103,7 +103,7 @@ impl NotListed {
                 io::ErrorKind::NotFound if is_link => {
                     "a symbolic link whose target does not exist".to_owned()
                 }
-                _ => format!("can't be listed: {error}"),
+                _ => format!("cannot be listed: {error}"),
             },
         }
     }
@@ -118,7 +118,7 @@ pub(super) struct Pages(pub(super) Sender<Page>);
 impl Pages {
     /// Sends a page. Fails if the receiver is gone.
     pub(super) async fn send(&self, page: Page) -> anyhow::Result<()> {
-        self.0.send(page).await.context("the listing was given up")
+        self.0.send(page).await.context("the listing was cancelled")
     }
 }
 

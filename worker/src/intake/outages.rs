@@ -70,7 +70,8 @@ impl Outages {
             tracing::warn!(
                 %dependency,
                 failures = FAILURES_BORNE,
-                "outage: messages that need it are held back, and one is tried now and then"
+                "outage: messages that need this dependency are held back, and one of them is retried from time to \
+                 time"
             );
         }
     }

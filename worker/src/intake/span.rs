@@ -31,12 +31,12 @@ pub struct Span {
 
 /// A text that can't be parsed as a time.
 #[derive(Debug, thiserror::Error)]
-#[error("write a time in UTC, as 2026-11-20, 2026-11-20T10 or 2026-11-20T10:05Z")]
+#[error("expected a time in UTC, such as 2026-11-20, 2026-11-20T10 or 2026-11-20T10:05Z")]
 pub struct NotATime;
 
 /// A span that ends before or at its beginning.
 #[derive(Debug, thiserror::Error)]
-#[error("nothing is from {from} to {to}: the end must be later than the beginning")]
+#[error("the time range from {from} to {to} is empty: its end must be later than its start")]
 pub struct EmptySpan {
     from: String,
     to: String,

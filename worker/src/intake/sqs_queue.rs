@@ -118,14 +118,14 @@ impl SqsQueue {
         match self.max_receive_count {
             None => tracing::warn!(
                 queue_url,
-                "the queue has no redrive policy: what can't be read will be tried until its retention is over, \
-                 and then be lost; give it a dead-letter queue"
+                "the queue has no redrive policy: messages of log files that cannot be read are retried until the \
+                 queue's retention period ends, and are then lost; give the queue a dead-letter queue"
             ),
             Some(few) if few < FEW_RECEIVES => tracing::warn!(
                 queue_url,
                 maxReceiveCount = few,
-                "messages become dead letters soon: a worker that ends gives back what it holds, and each time \
-                 counts; let the queue's redrive policy allow for five"
+                "maxReceiveCount is low, so messages soon become dead letters: a worker that shuts down returns its \
+                 messages, and each receive counts; set it to 5 in the queue's redrive policy"
             ),
             Some(_) => {}
         }
@@ -182,19 +182,19 @@ impl SqsQueue {
         let code = error.code().map(str::to_owned);
         let reason = match (&code, error.raw_response()) {
             (Some(code), _) if code.contains("NonExistentQueue") || code == "QueueDoesNotExist" => {
-                "there is no such queue; look at its URL and region".to_owned()
+                "the queue does not exist; check its URL and region".to_owned()
             }
             (Some(code), _) if code.contains("KmsAccessDenied") => format!(
                 "access is denied; the AWS credentials need kms:Decrypt and kms:GenerateDataKey on the queue's key ({code})"
             ),
             (Some(code), _) if code.contains("AccessDenied") => {
-                format!("access is denied; the AWS credentials need {needs} on it ({code})")
+                format!("access is denied; the AWS credentials need {needs} on the queue ({code})")
             }
             (Some(code), _) => match error.message() {
-                Some(message) => format!("SQS answers {code} \"{message}\""),
-                None => format!("SQS answers {code}"),
+                Some(message) => format!("SQS returned {code} \"{message}\""),
+                None => format!("SQS returned {code}"),
             },
-            (None, Some(answer)) => format!("SQS answers {}", answer.status().as_u16()),
+            (None, Some(answer)) => format!("SQS returned {}", answer.status().as_u16()),
             (None, None) => aws::unanswered("SQS", error),
         };
         QueueError {
@@ -331,13 +331,13 @@ fn undone<'a>(
             let refusal = match failed.iter().find(|failed| at(&failed.id) == Some(place)) {
                 Some(failed) => Refusal {
                     reason: match &failed.message {
-                        Some(message) => format!("SQS says {}: {message}", failed.code),
-                        None => format!("SQS says {}", failed.code),
+                        Some(message) => format!("SQS returned {}: {message}", failed.code),
+                        None => format!("SQS returned {}", failed.code),
                     },
                     is_final: failed.sender_fault,
                 },
                 None => Refusal {
-                    reason: "SQS does not say whether it was done".to_owned(),
+                    reason: "SQS returned no result for this message".to_owned(),
                     is_final: false,
                 },
             };
@@ -363,8 +363,8 @@ mod tests {
             .iter()
             .map(|(at, refusal)| (*at, refusal.is_final, refusal.to_string()))
             .collect();
-        let unsaid = "SQS does not say whether it was done".to_owned();
-        let said = "SQS says ReceiptHandleIsInvalid".to_owned();
+        let unsaid = "SQS returned no result for this message".to_owned();
+        let said = "SQS returned ReceiptHandleIsInvalid".to_owned();
         let expected = [
             (1, false, unsaid.clone()),
             (2, true, said),
@@ -403,7 +403,7 @@ mod tests {
     async fn what_is_no_standard_queue_is_refused() {
         for (url, why) in [
             ("arn:aws:sqs:eu-west-1:1:logs", "an ARN"),
-            ("logs", "no URL of a queue"),
+            ("logs", "not the URL of a queue"),
             ("https://sqs.eu-west-1.amazonaws.com/1/logs.fifo", "FIFO"),
         ] {
             let error = SqsQueue::open(url).await.unwrap_err().to_string();

@@ -87,13 +87,14 @@ impl<Q: Queue> VisibilityExtender<Q> {
         let unchanged = match request.await {
             Ok(Ok(unchanged)) => unchanged,
             Ok(Err(error)) => {
-                tracing::warn!(%error, messages = batch.len(), "messages not kept hidden; trying again");
+                tracing::warn!(%error, messages = batch.len(), "extending the visibility timeout of messages \
+                     failed; retrying");
                 return;
             }
             Err(_) => {
                 tracing::warn!(
                     messages = batch.len(),
-                    "messages not kept hidden in time; trying again"
+                    "extending the visibility timeout of messages timed out; retrying"
                 );
                 return;
             }
@@ -107,7 +108,8 @@ impl<Q: Queue> VisibilityExtender<Q> {
                     }
                 }
                 Some((_, refusal)) if refusal.is_final => {
-                    tracing::warn!(%refusal, "message lost: it shows to others again");
+                    tracing::warn!(%refusal, "message lost: its visibility timeout cannot be extended, so other \
+                         workers can receive it");
                     held.remove(receipt);
                 }
                 Some(_) => {}

@@ -78,7 +78,7 @@ impl Walk<'_> {
         match error.downcast_ref::<S3Error>() {
             Some(refusal) if refusal.is_denied => Ok(NotListed {
                 log_file: LogFile::in_bucket(self.place.bucket, folder),
-                reason: format!("can't be listed: {refusal}"),
+                reason: format!("cannot be listed: {refusal}"),
             }),
             _ => Err(error),
         }
@@ -138,7 +138,7 @@ impl Walk<'_> {
         });
         let modified = modified.with_context(|| {
             format!(
-                "the listing does not tell when '{}' was last modified",
+                "the listing has no time of last modification for '{}'",
                 found.log_file
             )
         })?;
@@ -325,7 +325,7 @@ mod tests {
 
         let s3 = folders(&["a", "b"], "a/", 503);
         let error = failed(&s3, "s3://logs").await;
-        assert!(error.contains("S3 answers 503"), "{error}");
+        assert!(error.contains("S3 returned 503"), "{error}");
         let s3 = folders(&["a", "b"], "", 403);
         let error = failed(&s3, "s3://logs").await;
         assert!(error.contains("need s3:ListBucket"), "{error}");

@@ -59,15 +59,15 @@ enum Problem {
     Broken(String),
     #[error("{reason}; given up after {attempts} attempts")]
     GivenUp { reason: String, attempts: u32 },
-    #[error("it has changed since it was looked up; another time it is taken as it is then")]
+    #[error("the object has changed since it was looked up; a retry reads the new version")]
     Changed,
-    #[error("it has been deleted since it was looked up")]
+    #[error("the object has been deleted since it was looked up")]
     Deleted,
     #[error("{0}")]
     Refused(S3Error),
-    #[error("all of it has arrived, but it can't be trusted: {0}")]
+    #[error("all bytes have arrived, but their integrity check failed: {0}")]
     Damaged(String),
-    #[error("S3 sends what was not asked for: {0}")]
+    #[error("S3 sent data that was not requested: {0}")]
     Confused(String),
 }
 
@@ -196,7 +196,7 @@ impl Download {
             };
             self.offset += chunk.len() as u64;
             if self.offset > self.object.bytes {
-                let reason = format!("more than the {} bytes that it has", self.object.bytes);
+                let reason = format!("more than the {} bytes of the object", self.object.bytes);
                 return Err(Problem::Confused(reason));
             }
             if chunks.send(Ok(chunk)).await.is_err() {
@@ -228,7 +228,7 @@ impl Download {
             // `run` retries broken streams, and their requests with them.
             .config_override(Builder::new().retry_config(Policy::once()));
         let response = request.send().await.map_err(|error| {
-            let needs = "s3:GetObject on it, and kms:Decrypt if a KMS key encrypts it";
+            let needs = "s3:GetObject on the object, and kms:Decrypt if a KMS key encrypts it";
             let error = S3Error::new(&error, bucket, needs);
             match error.kind {
                 S3ErrorKind::Unavailable => Problem::Broken(error.to_string()),
@@ -238,9 +238,9 @@ impl Download {
             }
         })?;
         // A server without support for ranges would start over, and the first lines would count twice.
-        let range = response.content_range().unwrap_or("the whole");
+        let range = response.content_range().unwrap_or("the whole object");
         if self.offset > 0 && !range.starts_with(&format!("bytes {}-", self.offset)) {
-            let reason = format!("{range} in place of bytes {}-", self.offset);
+            let reason = format!("{range} instead of bytes {}-", self.offset);
             return Err(Problem::Confused(reason));
         }
         Ok(response)
@@ -385,9 +385,9 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn refusals_are_not_tried_again_and_say_what_is_missing() {
         for (status, code, says) in [
-            (403, "AccessDenied", "need s3:GetObject on it"),
+            (403, "AccessDenied", "need s3:GetObject on the object"),
             (403, "InvalidObjectState", "archived"),
-            (404, "NoSuchBucket", "no bucket 'logs'"),
+            (404, "NoSuchBucket", "the bucket 'logs' does not exist"),
             (400, "ExpiredToken", "renew"),
         ] {
             let body = format!("<Error><Code>{code}</Code><Message>why</Message></Error>");
@@ -405,7 +405,7 @@ mod tests {
             _ => Answer::new(200, bytes(1000)),
         });
         let error = read(&s3, 1000).await.unwrap_err();
-        assert!(error.contains("in place of bytes 500-"), "{error}");
+        assert!(error.contains("instead of bytes 500-"), "{error}");
 
         let s3 = FakeS3::start(|_, _| Answer::new(200, bytes(1001)));
         let error = read(&s3, 1000).await.unwrap_err();
@@ -418,7 +418,7 @@ mod tests {
         let answer = || Answer::new(200, bytes(1000)).header("x-amz-checksum-crc32", "AAAAAA==");
         let s3 = FakeS3::start(move |_, _| answer());
         let error = read(&s3, 1000).await.unwrap_err();
-        assert!(error.contains("can't be trusted"), "{error}");
+        assert!(error.contains("integrity check failed"), "{error}");
         assert_eq!(s3.requests().len(), 1);
     }
 

@@ -87,7 +87,10 @@ pub(super) async fn without_panic<T>(work: impl Future<Output = T>) -> Result<T,
     done.map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-        format!("a bug of logmill: {}", text.unwrap_or("it panicked"))
+        format!(
+            "a bug in logmill; please report it: {}",
+            text.unwrap_or("it panicked")
+        )
     })
 }
 

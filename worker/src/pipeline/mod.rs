@@ -70,8 +70,8 @@ pub async fn stage<R: Read>(
         tracing::warn!(
             log_file = %source.log_file,
             reason = chain(&refusal),
-            "gzip decoders disagree: flate2 reads to the end, with every checksum right, what logmill's own decoder refuses; \
-             the log file is counted as flate2 reads it; please report this as a bug"
+            "gzip decoders disagree: logmill's own decoder refuses the log file, but flate2 reads it to the end \
+             with correct checksums; the log file is counted as flate2 reads it; please report this as a bug"
         );
     }
     Ok(outcome)
@@ -252,7 +252,10 @@ mod tests {
         ] {
             let (outcome, staged) = staged(NAME, gzip(text)).await;
             let error = outcome.unwrap_err();
-            assert!(error.contains(&format!("it looks like {what}")), "{error}");
+            assert!(
+                error.contains(&format!("the content looks like {what}")),
+                "{error}"
+            );
             assert_eq!(staged, 0, "{error}");
         }
         let (outcome, _) = staged("s3://logs/notes.txt", unlike.into_bytes()).await;
@@ -368,7 +371,7 @@ mod tests {
             let Outcome::Staged(staged) = outcome.unwrap() else {
                 panic!("not staged");
             };
-            let reason = "a bug of logmill: the store is broken".to_owned();
+            let reason = "a bug in logmill; please report it: the store is broken".to_owned();
             assert_eq!(staged.set_aside, [("broken".to_owned(), reason.clone())]);
             let ids = feeds.tables[0].table().unwrap().staged().await.unwrap();
             assert!(ids.contains(&log_file.id()));

@@ -46,18 +46,18 @@ pub struct Staged {
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
     /// The object could not be opened; a retry may succeed.
-    #[error("can't be opened")]
+    #[error("cannot be opened")]
     Open(#[from] io::Error),
     /// The bytes can't be read as text. Unless the read itself failed, a retry helps only if the file changes.
-    #[error("can't be read")]
+    #[error("cannot be read")]
     Unreadable(#[source] GunzipError),
     /// The text is longer than `--max-log-file-bytes`. A retry helps only if the file or the limit changes.
-    #[error("can't be read: {0}; raise --max-log-file-bytes if that is right")]
+    #[error("cannot be read: {0}; if that size is correct, raise --max-log-file-bytes")]
     TooLarge(GunzipError),
     /// The name is that of a log file, but no line is a log line. A retry helps only if the file changes.
     #[error(
-        "it is named as a log file of {table}, but none of its lines is a log line; it looks like {what}. Upload the whole \
-         log file under the same name, or exclude this one with --ignore"
+        "the name is that of a log file of {table}, but no line is a log line; the content looks like {what}. \
+         Upload the whole log file under the same name, or exclude this file with --ignore"
     )]
     NoLog {
         /// The table that its lines would be rows of.
@@ -66,7 +66,7 @@ pub enum PipelineError {
         what: &'static str,
     },
     /// The disk is full, or not writable, while a rollup's groups are computed.
-    #[error("the rollup '{rollup}' can't use the disk")]
+    #[error("the rollup '{rollup}' cannot use the disk")]
     Disk {
         /// The rollup's name.
         rollup: String,
@@ -74,7 +74,7 @@ pub enum PipelineError {
         source: DataFusionError,
     },
     /// Writing to the tables failed.
-    #[error("can't be staged")]
+    #[error("cannot be staged")]
     Staging(#[from] TableError),
 }
 

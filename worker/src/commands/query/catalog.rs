@@ -18,10 +18,7 @@ use crate::table::{Root, TableError, Version};
 
 /// A table that a query needs and that can't be read.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "{what} can't be read: {reason}\n\
-     Queries of other tables are not affected. {advice}"
-)]
+#[error("{what} cannot be read: {reason}\nQueries of other tables are not affected. {advice}")]
 pub(super) struct Unreadable {
     what: String,
     reason: String,
@@ -35,7 +32,7 @@ impl Unreadable {
             // The error already says what to do.
             TableError::Format { .. } => String::new(),
             _ => format!(
-                "{} Queries of log_files and failed_lines leave it out with WHERE \"table\" <> '{name}'.",
+                "{} To exclude the table from queries of log_files and failed_lines, add WHERE \"table\" <> '{name}'.",
                 advice(&format!("{}{name}/", root.url()))
             ),
         };
@@ -50,7 +47,8 @@ impl Unreadable {
 
 fn advice(folder: &str) -> String {
     format!(
-        "Move {folder} out of the folder of tables; if logmill has made it, `logmill run` over the logs makes it anew."
+        "Move {folder} out of the folder of tables. If logmill created the table, `logmill run` over the logs \
+         creates it again."
     )
 }
 

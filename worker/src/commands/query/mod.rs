@@ -35,11 +35,11 @@ pub async fn query(root: &Root, sql: &str, format: Format, out: impl Write + Sen
     if tables.is_empty() {
         match root.is_table().await? {
             true => bail!(
-                "{} is the folder of a single table: give --tables the folder that it is in",
+                "{} is the folder of a single table; set --tables to the folder that contains it",
                 root.url()
             ),
             false => bail!(
-                "no tables found in {}; `logmill run` makes them",
+                "no tables found in {}; `logmill run` creates them",
                 root.url()
             ),
         }

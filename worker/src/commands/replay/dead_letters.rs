@@ -68,7 +68,7 @@ pub async fn move_dead_letters(
 ) -> Result<Moved> {
     if dead.arn() == work.arn() {
         bail!(
-            "{}: this is the work queue and the dead-letter queue in one",
+            "the queue {} is given as both the work queue and the dead-letter queue; give two different queues",
             dead.url()
         );
     }
@@ -126,14 +126,17 @@ async fn watch(
     poll: Duration,
     progress: &mut dyn Progress,
 ) -> Result<usize> {
-    let goes_on = "SQS moves the messages, and goes on by itself, but how far it is can't be told";
+    let goes_on = "SQS keeps moving the messages by itself, but its progress cannot be read";
     let (mut found, mut done, mut unlisted) = (0, 0, 0);
     loop {
         let tasks = tasks(dead).await.context(goes_on)?;
         let Some(task) = tasks.iter().find(|listed| task.is(listed)) else {
             unlisted += 1;
             if unlisted == UNLISTED_MAX {
-                bail!("{goes_on}: {} does not list the task", dead.url());
+                bail!(
+                    "{goes_on}: the queue {} does not list the move task",
+                    dead.url()
+                );
             }
             sleep(poll).await;
             continue;
@@ -153,9 +156,9 @@ async fn watch(
                 let reason = task
                     .failure_reason
                     .as_deref()
-                    .unwrap_or("SQS does not say why");
+                    .unwrap_or("SQS gave no reason");
                 bail!(
-                    "{}: the move has {status} after {moved} messages: {reason}",
+                    "the queue {}: the move task {status} after {moved} messages: {reason}",
                     dead.url()
                 );
             }
@@ -194,8 +197,15 @@ impl Held {
         for batch in receipts.chunks(BATCH_MAX) {
             match queue.change_visibility(batch).await {
                 Ok(undone) if undone.is_empty() => {}
-                Ok(undone) => tracing::debug!(messages = undone.len(), "hidden a while longer"),
-                Err(error) => tracing::warn!(%error, "messages are hidden a while longer"),
+                Ok(undone) => tracing::debug!(
+                    messages = undone.len(),
+                    "messages not made visible now; they become \
+                     visible when their visibility timeout ends"
+                ),
+                Err(error) => {
+                    tracing::warn!(%error, "messages not made visible now; they become visible when their \
+                     visibility timeout ends")
+                }
             }
         }
     }
@@ -270,7 +280,7 @@ impl fmt::Display for Peeked {
             count(self.log_files)
         )?;
         for (id, why) in &self.not_understood {
-            writeln!(f, "           {id} is not understood: {why}")?;
+            writeln!(f, "           message {id} is not understood: {why}")?;
         }
         Ok(())
     }
@@ -393,7 +403,12 @@ mod tests {
         let moved = move_dead_letters(&dead, &work, None, &mut count).await;
         assert_eq!(moved.unwrap().to_string(), "messages   26 moved\n");
         let error = move_dead_letters(&dead, &dead, None, &mut count).await;
-        assert!(error.unwrap_err().to_string().contains("in one"));
+        assert!(
+            error
+                .unwrap_err()
+                .to_string()
+                .contains("both the work queue and the dead-letter queue")
+        );
 
         let refusal = "Source queue must be configured as a Dead Letter Queue.";
         let sqs = FakeS3::start(move |before, _| match before {

@@ -70,7 +70,8 @@ pub async fn replay(
 ) -> Result<Replayed> {
     if let Ok(None) = S3Uri::parse(&options.logs) {
         bail!(
-            "{}: a queue's log files are in S3; write s3://bucket/prefix, or use `logmill run` for a folder",
+            "{}: only log files in S3 can be sent to a queue; write s3://bucket/prefix, or use `logmill run` for a \
+             folder",
             options.logs
         );
     }
@@ -121,7 +122,7 @@ pub async fn replay(
             .collect();
         if let Some(first) = not_listed.first() {
             bail!(
-                "{}: {} (one of {} folders that can't be listed)",
+                "{}: {} (one of {} folders that cannot be listed)",
                 first.log_file,
                 first.reason,
                 not_listed.len()
@@ -137,7 +138,9 @@ pub async fn replay(
             // known.
             let finished = outbox.finish().await;
             replayed.sent = outbox.sent();
-            listed.with_context(|| format!("after {} log files were sent", replayed.sent))?;
+            listed.with_context(|| {
+                format!("listing failed after {} log files were sent", replayed.sent)
+            })?;
             progress.done(finished?);
         }
         None => listed?,
@@ -176,7 +179,10 @@ impl Replayed {
                 Standing::SetAside(_) => self.set_aside += 1,
                 Standing::Skipped(what) => self.skip(what),
                 Standing::Unknown => {
-                    bail!("{}: whether it is counted is not known", found.log_file)
+                    bail!(
+                        "{}: unknown whether the log file is counted",
+                        found.log_file
+                    )
                 }
             }
         }
@@ -196,7 +202,7 @@ impl fmt::Display for Replayed {
         if self.counted > 0 {
             writeln!(
                 f,
-                "           {} counted or staged already",
+                "           {} already counted or staged",
                 count(self.counted)
             )?;
         }
@@ -204,7 +210,7 @@ impl fmt::Display for Replayed {
             let set_aside = count(self.set_aside);
             writeln!(
                 f,
-                "           {set_aside} set aside; `logmill retry` tries again"
+                "           {set_aside} set aside; fix the cause, then run `logmill retry`"
             )?;
         }
         for (what, skipped) in &self.skipped {

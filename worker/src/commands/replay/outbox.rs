@@ -70,7 +70,7 @@ async fn send(queue: &SqsQueue, bodies: &[String], policy: Policy) -> Undone {
     let queue = queue.once();
     let mut undone = Undone::default();
     let mut left: Vec<usize> = (0..bodies.len()).collect();
-    let mut retries = policy.begin(format!("messages to {}", queue.url()));
+    let mut retries = policy.begin(format!("sending messages to {}", queue.url()));
     loop {
         let batch: Vec<String> = left.iter().map(|&at| bodies[at].clone()).collect();
         let (problem, may_pass) = match queue.send(&batch).await {
@@ -173,7 +173,7 @@ impl<'a> Outbox<'a> {
         match self.unsent.len() {
             0 => Ok(arrived),
             unsent => bail!(
-                "{} log files were sent; the queue refuses {unsent}:\n  {}",
+                "{} log files were sent; the queue refused {unsent}:\n  {}",
                 self.sent,
                 self.unsent.join("\n  ")
             ),
@@ -217,8 +217,8 @@ impl<'a> Outbox<'a> {
             self.add(outcome.context("sending failed")?);
         }
         Err(failure.context(format!(
-            "{} log files were sent; these were not, nor those that come after them:\n  {}\n\
-             Run it again when the reason has gone: a log file that is sent twice is counted once. The reason",
+            "{} log files were sent; these and all later ones were not:\n  {}\nFix the cause, then run the command \
+             again: a log file that is sent twice is counted once. The cause",
             self.sent,
             self.unsent.join("\n  ")
         )))
@@ -345,7 +345,7 @@ mod tests {
         assert_eq!(sent, 29);
         assert!(error.contains("29 log files were sent"), "{error}");
         assert!(
-            error.contains("s3://logs/5.log: SQS says InvalidMessageContents"),
+            error.contains("s3://logs/5.log: SQS returned InvalidMessageContents"),
             "{error}"
         );
         assert_eq!(error.matches("s3://").count(), 1, "{error}");
@@ -361,7 +361,7 @@ mod tests {
         let error = format!("{:#}", outcome.unwrap_err());
         assert_eq!(sent, 20);
         assert!(
-            error.contains("20 log files were sent; these were not"),
+            error.contains("20 log files were sent; these and all later ones were not"),
             "{error}"
         );
         assert_eq!(error.matches("s3://logs/1").count(), 10, "{error}");

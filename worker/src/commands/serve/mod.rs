@@ -83,7 +83,7 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
     let metrics = Arc::new(Metrics::default());
     let opened = open(&options, at_once, &metrics);
     let Some(opened) = stop.run_until_cancelled(opened).await else {
-        tracing::info!("stopped before all was opened");
+        tracing::info!("worker stopped before startup was complete");
         return Ok(());
     };
     let Opened {
@@ -152,8 +152,8 @@ async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Resu
     let announces_by_http = options.listen.is_some() && options.token.is_some();
     if options.queue_url.is_none() && !announces_by_http {
         bail!(
-            "nothing announces log files: give --queue-url, or --listen and, in DISPATCH_TOKEN, the token that \
-             callers must show"
+            "no source of log files: give --queue-url; or give --listen, and set DISPATCH_TOKEN to the token that \
+             callers must send"
         );
     }
     let rollups = Rollup::load_folder(&options.rollups).await?;
@@ -166,7 +166,7 @@ async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Resu
     let listener = match options.listen {
         Some(address) => {
             let listener = TcpListener::bind(address).await;
-            Some(listener.with_context(|| format!("{address}: can't listen there"))?)
+            Some(listener.with_context(|| format!("cannot listen on {address}"))?)
         }
         None => None,
     };
@@ -175,14 +175,14 @@ async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Resu
     let tables = Tables::new(root, feeds, &troubles, metrics);
     let rollups = tables.rollups();
     if rollups == 0 {
-        bail!("there is no rollup that can be run; what is wrong with each is said above");
+        bail!("no rollup can be run; the log lines above say what is wrong with each");
     }
     let memory = memory::Staging::new(at_once, rollups);
     if memory.log_files < at_once {
         tracing::warn!(
             log_files_at_once = memory.log_files,
             rollups,
-            "fewer log files at once than configured: memory does not allow for more"
+            "fewer log files are staged concurrently than configured, because there is not enough memory for more"
         );
     }
     let stager = Arc::new(Stager {

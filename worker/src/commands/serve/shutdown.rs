@@ -32,23 +32,20 @@ pub(super) async fn drain(
     let mut first_error = None;
     let mut note = |ended: Result<Result<()>, JoinError>| {
         if let Err(error) = ended.map_err(anyhow::Error::new).flatten() {
-            tracing::error!(
-                error = format!("{error:#}"),
-                "a task of the worker has failed"
-            );
+            tracing::error!(error = format!("{error:#}"), "worker task failed");
             first_error.get_or_insert(error);
         }
     };
     if let Some(ended) = ended {
         // `stop` may have been cancelled at the same moment.
-        let too_early = || Err(anyhow!("a task has ended before it was told to"));
+        let too_early = || Err(anyhow!("a worker task ended before shutdown"));
         note(match ended {
             Ok(Ok(())) if !stop.is_cancelled() => Ok(too_early()),
             ended => ended,
         });
     }
     stop.cancel();
-    tracing::info!(grace_s = grace.as_secs(), "stopping");
+    tracing::info!(grace_s = grace.as_secs(), "worker shutting down");
     let deadline = Instant::now() + grace + GIVING_BACK;
     let finished = async {
         while let Some(ended) = working.join_next().await {
@@ -60,12 +57,15 @@ pub(super) async fn drain(
         }
     };
     if timeout_at(deadline, finished).await.is_err() {
-        tracing::warn!("grace over; what is left will be done again, by this worker or another");
+        tracing::warn!(
+            "shutdown grace period over; unfinished work is abandoned, and this worker or another one \
+             will retry it"
+        );
     }
     match first_error {
         Some(error) => Err(error),
         None => {
-            tracing::info!("stopped");
+            tracing::info!("worker stopped");
             Ok(())
         }
     }
@@ -118,7 +118,7 @@ mod tests {
         assert!(ends(true, || Ok(())).await.is_ok());
         let too_early = ends(false, || Ok(())).await.unwrap_err();
         assert!(
-            too_early.to_string().contains("before it was told"),
+            too_early.to_string().contains("before shutdown"),
             "{too_early}"
         );
     }

@@ -89,7 +89,7 @@ impl Stage for Arc<Stager> {
                 tracing::debug!(%log_file, lines = reading.lines, "staged");
                 self.metrics.staged(&reading, &spent);
                 for (table, lines) in failed_lines {
-                    tracing::debug!(%log_file, %table, lines, "rollup fails on lines; they are left out of it");
+                    tracing::debug!(%log_file, %table, lines, "rollup fails on lines; its table leaves them out");
                     self.metrics.failed_lines(&table, lines);
                 }
                 for (table, reason) in set_aside {
@@ -99,7 +99,7 @@ impl Stage for Arc<Stager> {
                 Ok(StageOutcome::Staged)
             }
             Ok(Outcome::NotRead(format)) => {
-                tracing::debug!(%log_file, format = format.table, "skipped: no rollup reads it");
+                tracing::debug!(%log_file, format = format.table, "skipped: no rollup reads this format");
                 self.metrics.left_alone(LeftAlone::Skipped);
                 Ok(StageOutcome::Skipped)
             }
@@ -109,7 +109,8 @@ impl Stage for Arc<Stager> {
                 Ok(StageOutcome::Skipped)
             }
             Ok(Outcome::Unrecognised(what)) => {
-                tracing::info!(%log_file, what, "unrecognised: of no known kind, and left alone; --ignore leaves such files out");
+                tracing::info!(%log_file, what, "unrecognised: the file is of no known kind and is skipped; exclude \
+                     such files with --ignore");
                 self.metrics.left_alone(LeftAlone::Unrecognised);
                 Ok(StageOutcome::Skipped)
             }

@@ -164,14 +164,18 @@ impl Tables {
                     Some(trouble) => tell(trouble, &self.metrics),
                     None => {
                         self.metrics.trouble(name, false);
-                        tracing::info!(table = name, "table opened anew");
+                        tracing::info!(table = name, "table reopened");
                     }
                 }
                 table.replace(feed);
             }
             Err(error) => {
                 self.metrics.trouble(name, true);
-                tracing::error!(table = name, error = chain(&error), "table can't be opened");
+                tracing::error!(
+                    table = name,
+                    error = chain(&error),
+                    "table cannot be opened"
+                );
             }
         }
     }
@@ -192,7 +196,11 @@ fn tell(trouble: &Trouble, metrics: &Metrics) {
     } = trouble;
     metrics.trouble(table, true);
     match is_failure {
-        true => tracing::error!(%table, what, "trouble with a table; the others go on"),
-        false => tracing::warn!(%table, what, "the rollup's file is not what the table is fed by"),
+        true => {
+            tracing::error!(%table, what, "problem with a table; other tables are not affected")
+        }
+        false => {
+            tracing::warn!(%table, what, "rollup file not used: the table continues with the SQL stored in it")
+        }
     }
 }
