@@ -2,9 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{
-    DuplicateTreatment, Expr, Function, FunctionArguments, visit_expressions,
-};
+use datafusion::sql::sqlparser::ast::{Expr, Function, visit_expressions};
 
 use crate::table::MergeRule;
 
@@ -118,18 +116,6 @@ pub(super) fn merge_rule(column: &str, expr: &Expr) -> Result<MergeRule, String>
     let Some((_, rule)) = MERGEABLE.iter().find(|(other, _)| *other == name) else {
         return no_aggregate();
     };
-    if let FunctionArguments::List(list) = &function.args {
-        if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) {
-            return refused(&format!(
-                "a value may occur in several log files, so the results of {name}(DISTINCT …) cannot be added; {DISTINCT_ADVICE}"
-            ));
-        }
-        if !list.clauses.is_empty() {
-            return refused(
-                "ORDER BY inside an aggregate has no effect on a merged result; leave it out",
-            );
-        }
-    }
     Ok(*rule)
 }
 

@@ -2,7 +2,7 @@
 
 use datafusion::sql::sqlparser::ast::{CaseWhen, CeilFloorKind, DateTimeField, Expr, Ident};
 
-use super::operators::{check_binary, check_distinct_from, check_unary};
+use super::operators::{check_binary, check_distinct_from, check_unary, like_in_lower_case};
 use super::values::{check_cast, check_extract, check_interval, check_typed_string, check_value};
 use super::{NO_STRUCTURES, ONE_GROUPING, check_name, foreign, functions, missing, subquery};
 use crate::engine::zones;
@@ -149,6 +149,7 @@ pub(super) fn check(expr: &Expr, table: &Ident, format: &LogFormat) -> Result<()
 /// Refuses an expression that no rollup may use, with what to write instead.
 fn refuse(expr: &Expr) -> Result<(), String> {
     let write = |advice: &str| foreign(expr, &format!("write {advice}"));
+    let not = |negated: bool| if negated { "NOT " } else { "" };
     match expr {
         Expr::IsTrue(inner) => write(&format!("coalesce({inner}, false)")),
         Expr::IsNotTrue(inner) => write(&format!("NOT coalesce({inner}, false)")),
@@ -157,22 +158,25 @@ fn refuse(expr: &Expr) -> Result<(), String> {
         Expr::IsUnknown(inner) => write(&format!("{inner} IS NULL")),
         Expr::IsNotUnknown(inner) => write(&format!("{inner} IS NOT NULL")),
         Expr::ILike {
+            negated,
             expr: text,
             pattern,
+            ..
+        } => foreign(expr, &like_in_lower_case(text, *negated, pattern)),
+        Expr::SimilarTo {
+            negated,
+            expr: text,
             ..
         } => write(&format!(
-            "lower({text}) LIKE {pattern}, with the pattern as one literal in lower case"
+            "{}regexp_like({text}, pattern), with the pattern as a regular expression",
+            not(*negated)
         )),
-        Expr::SimilarTo {
+        Expr::RLike {
+            negated,
             expr: text,
             pattern,
             ..
-        }
-        | Expr::RLike {
-            expr: text,
-            pattern,
-            ..
-        } => write(&format!("regexp_like({text}, {pattern})")),
+        } => write(&format!("{}regexp_like({text}, {pattern})", not(*negated))),
         Expr::AnyOp { left, .. } | Expr::AllOp { left, .. } => missing(
             expr,
             &format!("write {left} IN (…), or comparisons joined with AND or OR"),

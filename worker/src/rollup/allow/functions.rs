@@ -94,9 +94,19 @@ fn check_arguments(
     } = list;
     match duplicate_treatment {
         Some(DuplicateTreatment::Distinct) if is_aggregate => {
-            return Err(format!(
-                "{function}: DISTINCT cannot be merged, because a value may occur in several log files. Write approx_set(x) instead"
-            ));
+            let instead = match name {
+                "min" | "max" | "bool_and" | "bool_or" | "every" => {
+                    "DISTINCT changes nothing here. Leave it out"
+                }
+                "count" => {
+                    "DISTINCT cannot be merged, because a value may occur in several log files. Write approx_set(x) instead"
+                }
+                _ => {
+                    "DISTINCT cannot be merged, because a value may occur in several log files. Make the value a group key, \
+                     and use DISTINCT when you query the table"
+                }
+            };
+            return Err(format!("{function}: {instead}"));
         }
         Some(_) if !is_aggregate => {
             return foreign(
@@ -110,6 +120,10 @@ fn check_arguments(
         return Err(format!(
             "{function}: ORDER BY, LIMIT, HAVING and similar clauses in a call are not supported. Write nothing after the arguments"
         ));
+    }
+    // It is rewritten before its arguments are planned.
+    if name == "count_if" && args.len() != 1 {
+        return Err(format!("{function}: count_if takes one condition"));
     }
     for arg in args {
         match arg {

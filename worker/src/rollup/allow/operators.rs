@@ -67,14 +67,24 @@ pub(super) fn check_binary(
         | Op::NotEq
         | Op::And
         | Op::Or => Ok(()),
-        Op::PGRegexMatch
-        | Op::PGRegexIMatch
-        | Op::PGRegexNotMatch
-        | Op::PGRegexNotIMatch
-        | Op::Regexp => foreign(expr, &format!("write regexp_like({left}, {right})")),
-        Op::PGLikeMatch | Op::PGILikeMatch | Op::PGNotLikeMatch | Op::PGNotILikeMatch => {
-            foreign(expr, &format!("write {left} LIKE {right}"))
+        Op::PGRegexMatch | Op::Regexp => {
+            foreign(expr, &format!("write regexp_like({left}, {right})"))
         }
+        Op::PGRegexNotMatch => foreign(expr, &format!("write NOT regexp_like({left}, {right})")),
+        Op::PGRegexIMatch => foreign(
+            expr,
+            &format!("write regexp_like({left}, pattern), with (?i) at the start of the pattern"),
+        ),
+        Op::PGRegexNotIMatch => foreign(
+            expr,
+            &format!(
+                "write NOT regexp_like({left}, pattern), with (?i) at the start of the pattern"
+            ),
+        ),
+        Op::PGLikeMatch => foreign(expr, &format!("write {left} LIKE {right}")),
+        Op::PGNotLikeMatch => foreign(expr, &format!("write {left} NOT LIKE {right}")),
+        Op::PGILikeMatch => foreign(expr, &like_in_lower_case(left, false, right)),
+        Op::PGNotILikeMatch => foreign(expr, &like_in_lower_case(left, true, right)),
         Op::PGStartsWith => foreign(expr, &format!("write starts_with({left}, {right})")),
         Op::Spaceship => foreign(expr, &format!("write {left} IS NOT DISTINCT FROM {right}")),
         Op::Xor => foreign(expr, &format!("write ({left}) <> ({right})")),
@@ -124,6 +134,12 @@ pub(super) fn check_binary(
         | Op::TildeEq
         | Op::Assignment => foreign(expr, OPERATORS),
     }
+}
+
+/// What to write instead of a LIKE that ignores case.
+pub(super) fn like_in_lower_case(text: &Expr, negated: bool, pattern: &Expr) -> String {
+    let like = if negated { "NOT LIKE" } else { "LIKE" };
+    format!("write lower({text}) {like} {pattern}, with the pattern as one literal in lower case")
 }
 
 pub(super) fn check_unary(expr: &Expr, op: &UnaryOperator, operand: &Expr) -> Result<(), String> {

@@ -82,7 +82,7 @@ fn check_clauses(query: &Query) -> Result<(), String> {
     }
     if order_by.is_some() {
         return Err(
-            "ORDER BY is not supported: the table is always sorted by its group keys. \
+            "ORDER BY is not supported: a table keeps its rows in its own order. \
                     Sort the rows when you query the table"
                 .to_owned(),
         );

@@ -113,7 +113,7 @@ fn check_type(expr: &Expr, data_type: &DataType) -> Result<(), String> {
     }
     missing(
         expr,
-        "the supported types are varchar, boolean, tinyint, smallint, integer, bigint, double, date, timestamp and timestamp \
+        "the supported types are varchar, boolean, tinyint, smallint, integer, bigint, real, double, date, timestamp and timestamp \
          with time zone",
     )
 }
