@@ -58,7 +58,6 @@ def template(name):
 NEEDS = {
     "head_bucket": "s3:ListBucket",
     "list_objects_v2": "s3:ListBucket",
-    "head_object": "s3:GetObject",
     "get_object": "s3:GetObject",
     "get_queue_attributes": "sqs:GetQueueAttributes",
     "receive_message": "sqs:ReceiveMessage",

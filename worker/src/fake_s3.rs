@@ -13,6 +13,7 @@ use aws_sdk_s3::config::{BehaviorVersion, Config, Credentials, Region};
 /// A received request.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
+    pub(crate) method: String,
     /// Path and query.
     pub(crate) target: String,
     /// Headers, with names in lower case.
@@ -53,7 +54,9 @@ impl Request {
             .lines()
             .map_while(Result::ok)
             .take_while(|line| !line.is_empty());
-        let target = lines.next()?.split(' ').nth(1)?.to_owned();
+        let first = lines.next()?;
+        let (method, rest) = first.split_once(' ')?;
+        let (method, target) = (method.to_owned(), rest.split(' ').next()?.to_owned());
         let headers = lines
             .filter_map(|line| {
                 let (name, value) = line.split_once(": ")?;
@@ -61,6 +64,7 @@ impl Request {
             })
             .collect();
         let mut request = Self {
+            method,
             target,
             headers,
             body: String::new(),

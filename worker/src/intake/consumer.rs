@@ -323,7 +323,10 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
             let bucket = Dependency::bucket_of(&log_file);
             match outcome {
                 Ok(taken) => {
-                    self.outages.succeeded(&bucket);
+                    // Only a request shows that the bucket is available.
+                    if taken != StageOutcome::NotRequested {
+                        self.outages.succeeded(&bucket);
+                    }
                     // A skipped log file does not show that the tables are available.
                     if taken == StageOutcome::Staged {
                         self.outages.succeeded(&Dependency::All);

@@ -290,7 +290,7 @@ impl<S: Stage> Http<S> {
         while let Some((log_file, outcome)) = outcomes.next().await {
             match outcome {
                 Ok(StageOutcome::Staged) => staged += 1,
-                Ok(StageOutcome::Skipped) => skipped += 1,
+                Ok(StageOutcome::Skipped | StageOutcome::NotRequested) => skipped += 1,
                 Err(error) => {
                     failed += 1;
                     if named.len() < NAMED_MAX {

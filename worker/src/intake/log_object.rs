@@ -58,7 +58,7 @@ impl LogObject {
     pub fn open(&self) -> io::Result<Box<dyn Read + Send>> {
         Ok(match &self.place {
             ObjectLocation::Path(path) => Box::new(File::open(path)?),
-            ObjectLocation::Object(client) => Box::new(fetch::open(self.object(client)?)?),
+            ObjectLocation::Object(client) => Box::new(fetch::open(self.object(client)?, None)?),
         })
     }
 

@@ -49,6 +49,8 @@ pub enum StageOutcome {
     Staged,
     /// No rollup reads it.
     Skipped,
+    /// No rollup reads it: its name or a pattern of `--ignore` says so. Nothing was requested from its bucket.
+    NotRequested,
 }
 
 /// Stages all log files of a notification, up to `at_once` concurrently.

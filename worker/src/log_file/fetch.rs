@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::primitives::ByteStream;
 use bytes::{Buf, Bytes};
 use futures::channel::mpsc::{Receiver, Sender, channel};
 use futures::executor::block_on;
@@ -26,8 +27,12 @@ const CHUNKS_IN_FLIGHT: usize = 8;
 /// through, while one that trickles byte by byte fails in the end.
 const PROGRESS_BYTES: u64 = 1 << 20;
 
+/// The permissions that a request for an object needs.
+pub(crate) const NEEDS: &str = "s3:GetObject on the object, s3:ListBucket on its bucket to check whether the object exists, \
+     and kms:Decrypt if a KMS key encrypts it";
+
 /// One version of an object.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Object {
     /// The client to read the object with.
     pub(crate) client: Client,
@@ -82,17 +87,19 @@ pub(crate) fn kind(error: &io::Error) -> Option<S3ErrorKind> {
     })
 }
 
-/// Starts to fetch an object in a task of the current runtime.
-pub(crate) fn open(object: Object) -> io::Result<ObjectReader> {
-    open_with(object, Policy::REQUEST)
+/// Starts to fetch an object in a task of the current runtime. `body` is the whole object, if a request has been answered
+/// already. Only what is missing of it is requested.
+pub(crate) fn open(object: Object, body: Option<ByteStream>) -> io::Result<ObjectReader> {
+    open_with(object, body, Policy::REQUEST)
 }
 
-fn open_with(object: Object, policy: Policy) -> io::Result<ObjectReader> {
+fn open_with(object: Object, body: Option<ByteStream>, policy: Policy) -> io::Result<ObjectReader> {
     let runtime = Handle::try_current().map_err(io::Error::other)?;
     let (sender, chunks) = channel(CHUNKS_IN_FLIGHT);
     let remaining = object.bytes;
     let download = Download {
         object,
+        body,
         offset: 0,
         policy,
     };
@@ -143,6 +150,8 @@ impl Drop for ObjectReader {
 /// An object that is being downloaded.
 struct Download {
     object: Object,
+    /// The first stream, if it has been requested already.
+    body: Option<ByteStream>,
     /// Bytes received so far. The next stream begins here.
     offset: u64,
     policy: Policy,
@@ -179,7 +188,10 @@ impl Download {
         &mut self,
         chunks: &mut Sender<Result<Bytes, FetchError>>,
     ) -> Result<(), Problem> {
-        let mut body = self.request().await?.body;
+        let mut body = match self.body.take() {
+            Some(body) => body,
+            None => self.request().await?.body,
+        };
         while let Some(chunk) = body.next().await {
             let chunk = match chunk {
                 Ok(chunk) => chunk,
@@ -228,8 +240,7 @@ impl Download {
             // `run` retries broken streams, and their requests with them.
             .config_override(Builder::new().retry_config(Policy::once()));
         let response = request.send().await.map_err(|error| {
-            let needs = "s3:GetObject on the object, and kms:Decrypt if a KMS key encrypts it";
-            let error = S3Error::new(&error, bucket, needs);
+            let error = S3Error::new(&error, bucket, NEEDS);
             match error.kind {
                 S3ErrorKind::Unavailable => Problem::Broken(error.to_string()),
                 S3ErrorKind::NotFound => Problem::Deleted,
@@ -295,7 +306,7 @@ mod tests {
             etag: "e1".to_owned(),
             bytes: bytes as u64,
         };
-        open_with(object, POLICY).unwrap()
+        open_with(object, None, POLICY).unwrap()
     }
 
     /// Reads on a thread like those that read log files: a blocking one, inside the runtime's `block_on`.

@@ -171,7 +171,7 @@ impl FaultProxy {
         *self.network.denied.lock().unwrap() = Some(path.to_owned());
     }
 
-    /// From now on answers no request to read what is below this path. (A look at it, by HEAD, is answered.)
+    /// From now on answers no GET of what is below this path.
     pub fn hang(&self, path: &str) {
         *self.network.hangs.lock().unwrap() = Some(path.to_owned());
     }

@@ -1,5 +1,6 @@
 //! Stages announced log files: each takes its turn, and is then staged for all tables on a thread of its own.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use logmill_shared::LogFile;
@@ -8,10 +9,12 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::tables::Tables;
+use crate::format::{Recognised, by_name};
 use crate::intake::allowed_locations::AllowedLocations;
 use crate::intake::disposition::NotStaged;
 use crate::intake::ignore::Ignore;
 use crate::intake::{Stage, StageOutcome};
+use crate::log_file::fetch;
 use crate::metrics::{LeftAlone, Metrics};
 use crate::pipeline::{self, Limits, Outcome, Source, Staged};
 use crate::stall::{ReadCount, Stalls};
@@ -29,30 +32,20 @@ pub(super) struct Stager {
 }
 
 impl Stager {
-    /// Looks up an announced log file and stages it for all tables.
+    /// Stages an announced log file for all tables.
     async fn take(self: &Arc<Self>, log_file: &LogFile) -> Result<Outcome, NotStaged> {
         let begun = Instant::now();
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         self.metrics.step("wait", begun.elapsed());
         let in_flight = self.metrics.log_file_in_flight();
-        let begun = Instant::now();
-        let found = self.places.look_up(log_file).await?;
-        self.metrics.step("look_up", begun.elapsed());
 
-        let (stager, runtime) = (Arc::clone(self), Handle::current());
+        let (stager, runtime, taken) = (Arc::clone(self), Handle::current(), log_file.clone());
         let read = ReadCount::default();
         let counted = read.clone();
         let mut staged = tokio::task::spawn_blocking(move || {
             // The thread runs to its end even if the caller has stopped waiting. It holds its permit until then.
             let _turn = (turn, in_flight);
-            let source = Source {
-                log_file: found.log_file.clone(),
-                bytes: found.bytes,
-                etag: found.etag.clone(),
-                open: || Ok(counted.of(found.open()?)),
-            };
-            let feeds = stager.tables.now();
-            runtime.block_on(pipeline::stage(source, &feeds, stager.limits))
+            runtime.block_on(stager.read(&taken, &counted))
         });
         let staged = tokio::select! {
             staged = &mut staged => staged,
@@ -60,22 +53,41 @@ impl Stager {
                 return Err(self.stalls.add(log_file, staged, &self.metrics));
             }
         };
-        match staged {
-            Ok(staged) => staged.map_err(|error| error.disposed(log_file)),
-            Err(panic) => Err(NotStaged::by_panic(panic)),
-        }
+        staged.unwrap_or_else(|panic| Err(NotStaged::by_panic(panic)))
     }
-}
 
-impl Stage for Arc<Stager> {
-    async fn stage(&self, log_file: &LogFile) -> Result<StageOutcome, NotStaged> {
+    /// Requests a log file and stages it. It computes without yielding, so it needs its own thread.
+    async fn read(&self, log_file: &LogFile, read: &ReadCount) -> Result<Outcome, NotStaged> {
+        let begun = Instant::now();
+        let (object, body) = self.places.look_up(log_file).await?;
+        self.metrics.step("look_up", begun.elapsed());
+        let body = Cell::new(Some(body));
+        let source = Source {
+            log_file: log_file.clone(),
+            bytes: object.bytes,
+            etag: object.etag.clone(),
+            // The first reader takes the body. A second opinion requests the same version again.
+            open: || Ok(read.of(fetch::open(object.clone(), body.take())?)),
+        };
+        let feeds = self.tables.now();
+        let staged = pipeline::stage(source, &feeds, self.limits).await;
+        staged.map_err(|error| error.disposed(log_file))
+    }
+
+    async fn outcome(self: &Arc<Self>, log_file: &LogFile) -> Result<StageOutcome, NotStaged> {
         if self.ignore.has(log_file) {
             tracing::debug!(%log_file, "ignored");
             self.metrics.left_alone(LeftAlone::Ignored);
-            return Ok(StageOutcome::Skipped);
+            return Ok(StageOutcome::NotRequested);
         }
-        match self.take(log_file).await {
-            Ok(Outcome::Staged(staged)) => {
+        if let Some(Recognised::Other(what)) = by_name(log_file.named_as()) {
+            self.places.locate(log_file)?;
+            tracing::debug!(%log_file, what, "skipped");
+            self.metrics.left_alone(LeftAlone::Skipped);
+            return Ok(StageOutcome::NotRequested);
+        }
+        match self.take(log_file).await? {
+            Outcome::Staged(staged) => {
                 let Staged {
                     reading,
                     spent,
@@ -98,26 +110,29 @@ impl Stage for Arc<Stager> {
                 }
                 Ok(StageOutcome::Staged)
             }
-            Ok(Outcome::NotRead(format)) => {
+            Outcome::NotRead(format) => {
                 tracing::debug!(%log_file, format = format.table, "skipped: no rollup reads this format");
                 self.metrics.left_alone(LeftAlone::Skipped);
                 Ok(StageOutcome::Skipped)
             }
-            Ok(Outcome::Skipped(what)) => {
+            Outcome::Skipped(what) => {
                 tracing::debug!(%log_file, what, "skipped");
                 self.metrics.left_alone(LeftAlone::Skipped);
                 Ok(StageOutcome::Skipped)
             }
-            Ok(Outcome::Unrecognised(what)) => {
+            Outcome::Unrecognised(what) => {
                 tracing::info!(%log_file, what, "unrecognised: the file is of no known kind and is skipped; exclude \
                      such files with --ignore");
                 self.metrics.left_alone(LeftAlone::Unrecognised);
                 Ok(StageOutcome::Skipped)
             }
-            Err(error) => {
-                self.metrics.not_staged(error.name);
-                Err(error)
-            }
         }
+    }
+}
+
+impl Stage for Arc<Stager> {
+    async fn stage(&self, log_file: &LogFile) -> Result<StageOutcome, NotStaged> {
+        let outcome = self.outcome(log_file).await;
+        outcome.inspect_err(|error| self.metrics.not_staged(error.name))
     }
 }
