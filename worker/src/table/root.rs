@@ -42,7 +42,9 @@ pub struct Root {
 impl Root {
     /// Opens the location at a path or an `s3://` URL. Creates the folder if it does not exist.
     pub async fn create(place: &str) -> Result<Self, TableError> {
-        if let Ok(None) = S3Uri::parse(place) {
+        if let Ok(None) = S3Uri::parse(place)
+            && !FilePath::new(place).exists()
+        {
             durable_folder::create_folder(FilePath::new(place)).map_err(|error| {
                 let advice = durable_folder::advice(error.kind());
                 root_error(place, format!("{error}{advice}"))
