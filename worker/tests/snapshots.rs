@@ -44,6 +44,7 @@ fn assert_snapshot(name: &str, place: Option<&Workplace>, text: &str) {
         let folder = place.folder.path().to_str().unwrap();
         settings.add_filter(&regex::escape(folder), "FOLDER");
     }
+    settings.add_filter(r#""timestamp":"[^"]*""#, r#""timestamp":"[time]""#);
     settings.add_filter(r"in \d+\.\d\d s, \d+\.\d MB/s", "in [seconds], [speed]");
     settings.add_filter(r"\d+(\.\d+)? (KiB|B)\b", "[size]");
     settings.bind(|| insta::assert_snapshot!(name, text));
@@ -83,6 +84,7 @@ fn help() {
 #[test]
 fn errors() {
     let place = workplace();
+    place.run();
     place.rollup(
         "wrong",
         "SELECT count(*) AS n FROM alb_access_logs ORDER BY 1",
@@ -130,6 +132,12 @@ fn errors() {
         &["query", "SELECT 1", "--tables", &missing],
         &["query", "SELECT 1", "--tables", &empty],
         &["query", "SELECT * FROM nowhere", "--tables", &tables],
+        &[
+            "query",
+            "SELECT nothing FROM by_minute",
+            "--tables",
+            &tables,
+        ],
         &["query", "SELEKT", "--tables", &tables],
         &["query", "DROP TABLE by_minute", "--tables", &tables],
         &[

@@ -137,8 +137,9 @@ mod tests {
         for length in [0, 300_000] {
             let sent = vec![7; length];
             let answer = sent.clone();
-            let s3 =
-                FakeS3::start(move |_, _| Answer::new(200, answer.clone()).header("ETag", "\"e1\""));
+            let s3 = FakeS3::start(move |_, _| {
+                Answer::new(200, answer.clone()).header("ETag", "\"e1\"")
+            });
             let (object, body) = allowed(&s3).look_up(&log_file()).await.unwrap();
             assert_eq!((object.bytes, &*object.etag), (length as u64, "e1"));
             assert!(read(&object, Some(body)).await == sent);
