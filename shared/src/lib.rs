@@ -5,10 +5,10 @@
 
 pub mod notification;
 pub mod sqs;
-mod error;
+mod error_chain;
 mod s3_uri;
 mod log_file;
 
-pub use error::{causes, chain};
+pub use error_chain::{causes, chain};
 pub use log_file::{LogFile, LogFileId, NamedAs, ParseIdError, Shard};
 pub use s3_uri::{NoBucket, S3Uri};

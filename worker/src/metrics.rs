@@ -193,8 +193,8 @@ impl Metrics {
         );
         registry.register_with_unit(
             "log_file",
-            "Seconds per log file by step: wait (for its turn), look_up (until S3 returns the first bytes), fetch \
-             (waiting for the others), compute, put (staging)",
+            "Seconds per log file by step: wait (for its turn), look_up (until S3 answers), fetch (waiting for \
+             its bytes), compute, put (staging)",
             seconds(),
             self.log_file_seconds.clone(),
         );

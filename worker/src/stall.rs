@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::intake::disposition::{Disposition, NotStaged};
+use crate::intake::not_staged::{Disposition, NotStaged};
 use crate::metrics::Metrics;
 
 /// Counts the bytes read of a log file. They measure its progress, because lines are computed while they are read.

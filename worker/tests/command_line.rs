@@ -495,7 +495,7 @@ fn as_many_log_files_are_read_at_once_as_there_are_threads_for() {
     let place = two_tables();
     let told = fail(place.run_command().args(["--threads", "257"]), 2);
     assert!(
-        told.contains("at most 256, as each log file takes a thread"),
+        told.contains("at most 256: each log file takes a thread"),
         "{told}"
     );
     let line = alb_line(20, 1, "192.0.2.1", 200, "https://shop.example/");

@@ -8,7 +8,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use logmill_shared::LogFile;
 use logmill_shared::notification::Allowed;
 
-use super::disposition::NotStaged;
+use super::not_staged::NotStaged;
 use crate::aws::{self, S3Error, S3ErrorKind};
 use crate::log_file::fetch::{self, Object};
 
@@ -36,6 +36,15 @@ impl AllowedLocations {
             }
         }
         Ok(Self { allowed, buckets })
+    }
+
+    /// The folder `a` of the bucket `logs`, in a fake S3.
+    #[cfg(test)]
+    pub(crate) fn fake(client: &Client) -> Self {
+        Self {
+            allowed: vec!["s3://logs/a".parse().unwrap()],
+            buckets: HashMap::from([("logs".to_owned(), client.clone())]),
+        }
     }
 
     /// The number of distinct buckets.
@@ -109,13 +118,10 @@ mod tests {
 
     use super::*;
     use crate::fake_s3::{Answer, FakeS3};
-    use crate::intake::disposition::{Dependency, Disposition};
+    use crate::intake::not_staged::{Dependency, Disposition};
 
-    fn allowed(s3: &FakeS3) -> AllowedLocations {
-        AllowedLocations {
-            allowed: vec!["s3://logs/a".parse().unwrap()],
-            buckets: HashMap::from([("logs".to_owned(), s3.client.clone())]),
-        }
+    async fn look_up(s3: &FakeS3, log_file: &LogFile) -> Result<(Object, ByteStream), NotStaged> {
+        AllowedLocations::fake(&s3.client).look_up(log_file).await
     }
 
     fn log_file() -> LogFile {
@@ -140,7 +146,7 @@ mod tests {
             let s3 = FakeS3::start(move |_, _| {
                 Answer::new(200, answer.clone()).header("ETag", "\"e1\"")
             });
-            let (object, body) = allowed(&s3).look_up(&log_file()).await.unwrap();
+            let (object, body) = look_up(&s3, &log_file()).await.unwrap();
             assert_eq!((object.bytes, &*object.etag), (length as u64, "e1"));
             assert!(read(&object, Some(body)).await == sent);
             let requests = s3.requests();
@@ -167,7 +173,7 @@ mod tests {
                 _ => answer,
             }
         });
-        let (object, body) = allowed(&s3).look_up(&log_file()).await.unwrap();
+        let (object, body) = look_up(&s3, &log_file()).await.unwrap();
         assert!(read(&object, Some(body)).await == sent);
         let requests = s3.requests();
         assert_eq!(requests.len(), 2);
@@ -206,7 +212,7 @@ mod tests {
         ] {
             let body = format!("<Error><Code>{code}</Code></Error>");
             let s3 = FakeS3::start(move |_, _| Answer::new(status, body.clone()));
-            let error = allowed(&s3).look_up(&log_file()).await.unwrap_err();
+            let error = look_up(&s3, &log_file()).await.unwrap_err();
             assert_eq!((error.name, error.disposition), (name, disposition));
             assert!(error.reason.contains(says), "{}", error.reason);
             assert_eq!(s3.requests().len(), 1);
@@ -220,7 +226,7 @@ mod tests {
             LogFile::in_bucket("logs", "b/a.log"),
             LogFile::in_bucket("secrets", "a/b.log"),
         ] {
-            let error = allowed(&s3).look_up(&log_file).await.unwrap_err();
+            let error = look_up(&s3, &log_file).await.unwrap_err();
             assert_eq!(error.name, "not_allowed");
         }
         assert_eq!(s3.requests().len(), 0);

@@ -20,9 +20,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::deletions::{Deletion, delete};
-use super::disposition::{Dependency, Disposition};
 use super::failures::Failures;
 use super::message::{Delivery, InFlightMessage, ReceivedMessage};
+use super::not_staged::{Dependency, Disposition};
 use super::outages::{Outages, pause};
 use super::queue::Queue;
 use super::visibility::VisibilityExtender;
@@ -461,8 +461,8 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::intake::disposition::NotStaged;
     use crate::intake::memory_queue::{MemoryQueue, State};
+    use crate::intake::not_staged::NotStaged;
     use logmill_shared::{LogFile, notification};
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use logmill_shared::LogFile;
 
-use super::disposition::{Dependency, Disposition, NotStaged};
+use super::not_staged::{Dependency, Disposition, NotStaged};
 
 /// The number of log files that are named for each reason.
 const NAMED_MAX: usize = 3;

@@ -28,8 +28,8 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
 use super::connections::{Connection, Connections};
-use super::disposition::Disposition;
 use super::failures::Failures;
+use super::not_staged::Disposition;
 use super::{Stage, StageOutcome, stage_all};
 use crate::metrics::Metrics;
 

@@ -8,7 +8,7 @@ mod bucket;
 mod walk;
 mod folder;
 pub mod listing;
-pub mod disposition;
+pub mod not_staged;
 pub mod allowed_locations;
 mod failures;
 pub mod queue;
@@ -30,7 +30,7 @@ use futures::stream::{self, Stream};
 use logmill_shared::LogFile;
 use logmill_shared::notification::Announced;
 
-use disposition::NotStaged;
+use not_staged::NotStaged;
 
 /// Stages announced log files.
 pub trait Stage: Clone + Send + Sync + 'static {

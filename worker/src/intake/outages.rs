@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::disposition::Dependency;
+use super::not_staged::Dependency;
 
 /// Consecutive messages that must fail because of a dependency before it counts as down. With fewer, one odd object stops
 /// a bucket. With more, more messages waste an attempt.

@@ -9,7 +9,7 @@ use logmill_shared::{LogFile, chain};
 
 use crate::aws::S3ErrorKind;
 use crate::format::LogFormat;
-use crate::intake::disposition::{Dependency, Disposition, NotStaged};
+use crate::intake::not_staged::{Dependency, Disposition, NotStaged};
 use crate::log_file::fetch;
 use crate::log_file::reading::{Reading, Spent};
 use crate::table::TableError;

@@ -29,11 +29,11 @@ use super::guards::Guard;
 use super::lease::Waited;
 use super::ledger::Extended;
 use super::merging::rows_of;
-use super::replaced::touched_files;
 use super::runs::Runs;
 use super::set_aside::Names;
 use super::slot::Slot;
 use super::staging::{self, Opening, StagedFile, StagedRows};
+use super::touched_files::touched_files;
 use super::{Definition, Entry, HowMuch, Lease, Table, TableError, Version};
 use crate::memory;
 

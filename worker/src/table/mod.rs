@@ -43,7 +43,7 @@ mod delta_log;
 mod lease;
 mod version;
 mod data_writer;
-mod replaced;
+mod touched_files;
 mod commit;
 mod compact;
 mod vacuum;

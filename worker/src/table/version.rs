@@ -13,8 +13,8 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 
 use super::definition::DATE_COLUMN;
-use super::replaced::touched_files;
 use super::slot::Slot;
+use super::touched_files::touched_files;
 use super::{
     Definition, Entry, FIRST_SQL_PROPERTY, FORMAT, FORMAT_PROPERTY, SQL_PROPERTY, TableError,
     delta_log, ledger, parquet_file, root,

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use super::tables::Tables;
 use crate::format::{Recognised, by_name};
 use crate::intake::allowed_locations::AllowedLocations;
-use crate::intake::disposition::NotStaged;
 use crate::intake::ignore::Ignore;
+use crate::intake::not_staged::NotStaged;
 use crate::intake::{Stage, StageOutcome};
 use crate::log_file::fetch;
 use crate::metrics::{LeftAlone, Metrics};
@@ -74,6 +74,7 @@ impl Stager {
         staged.map_err(|error| error.disposed(log_file))
     }
 
+    /// Stages a log file unless its name says that no rollup reads it.
     async fn outcome(self: &Arc<Self>, log_file: &LogFile) -> Result<StageOutcome, NotStaged> {
         if self.ignore.has(log_file) {
             tracing::debug!(%log_file, "ignored");
@@ -134,5 +135,62 @@ impl Stage for Arc<Stager> {
     async fn stage(&self, log_file: &LogFile) -> Result<StageOutcome, NotStaged> {
         let outcome = self.outcome(log_file).await;
         outcome.inspect_err(|error| self.metrics.not_staged(error.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::fake_s3::{Answer, FakeS3};
+    use crate::feeds::Feeds;
+    use crate::rollup::Rollup;
+    use crate::table::Root;
+
+    const LINE: &str = "https 2026-11-20T10:00:00.000001Z app/a/1 192.0.2.1:2817 - -1 -1 -1 460 - 34 366 \"GET https://a/ HTTP/1.1\"\n";
+    const NAME: &str = "1_elasticloadbalancing_us-east-2_app.a.50dc6c495c0c9188_20261120T1005Z_10.0.0.1_b3c4d5e6.log.gz";
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_log_file_takes_one_request_and_a_name_that_is_no_logs_takes_none() {
+        let s3 = FakeS3::start(|_, request| {
+            let is_empty = request.target.contains("empty");
+            let body = if is_empty { "" } else { LINE };
+            Answer::new(200, body).header("ETag", "\"e1\"")
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::create(folder.path().to_str().unwrap()).await.unwrap();
+        let sql = "SELECT elb, count(*) AS lines FROM alb_access_logs GROUP BY 1";
+        let rollup = Rollup::from_sql("by_elb", sql).await.unwrap();
+        let feeds = Feeds::open(&root, vec![rollup].into()).await.unwrap().0;
+        let metrics = Arc::<Metrics>::default();
+        let stager = Arc::new(Stager {
+            tables: Tables::new(root, feeds, &[], &metrics),
+            places: AllowedLocations::fake(&s3.client),
+            ignore: Ignore::default(),
+            turns: Arc::new(Semaphore::new(1)),
+            stalls: Stalls::new(1, Duration::from_secs(60)),
+            limits: Limits {
+                text_bytes: 1 << 20,
+                group_bytes: 1 << 20,
+            },
+            metrics,
+        });
+        for (key, expected, requests) in [
+            (format!("a/{NAME}"), Ok(StageOutcome::Staged), 1),
+            ("a/empty.log".to_owned(), Ok(StageOutcome::Skipped), 1),
+            (
+                format!("a/conn_log.{NAME}"),
+                Ok(StageOutcome::NotRequested),
+                0,
+            ),
+            (format!("b/conn_log.{NAME}"), Err("not_allowed"), 0),
+        ] {
+            let before = s3.requests().len();
+            let outcome = stager.stage(&LogFile::in_bucket("logs", &key)).await;
+            assert_eq!(outcome.map_err(|error| error.name), expected, "{key}");
+            assert_eq!(s3.requests().len() - before, requests, "{key}");
+        }
+        assert!(s3.requests().iter().all(|request| request.method == "GET"));
     }
 }
