@@ -36,7 +36,7 @@ pub enum Disposition {
 pub enum Dependency {
     /// A bucket of log files. Log files in other buckets are not affected.
     Bucket(String),
-    /// A dependency of all log files: the tables, or this machine's disk.
+    /// A dependency of all log files: the tables.
     All,
 }
 

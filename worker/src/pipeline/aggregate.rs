@@ -15,7 +15,8 @@ use crate::format::ScanColumn;
 use crate::table::{FailedLines, StagingFile, TableError};
 use crate::without_values::without_values;
 
-/// Batches that may wait between the scan and a rollup. One keeps both busy; each holds a megabyte of text.
+/// Batches buffered for each rollup, in addition to the one that every sender may hold. Scan and rollups take turns on one
+/// thread, so more would only cost memory.
 const BATCHES_IN_FLIGHT: usize = 1;
 
 /// The result of a rollup over a log file: the file to stage and the failed lines, or the reason why the rollup fails on
@@ -42,8 +43,7 @@ pub(super) fn aggregate_all<'a>(
     (senders, try_join_all(aggregated))
 }
 
-/// Runs one rollup over a log file's batches. Returns an error only if all rollups are affected: the disk is full, or
-/// tables can't be written.
+/// Runs one rollup over a log file's batches. Returns an error only if no table can be written.
 async fn aggregate(
     each: &RollupTable,
     log_file: &LogFile,
@@ -59,16 +59,10 @@ async fn aggregate(
     };
     match error {
         RollupFailure::Staging(error) => of_one_table(error).map(Err),
-        RollupFailure::Sql(error) => match error.find_root() {
-            DataFusionError::IoError(_) => Err(PipelineError::Disk {
-                rollup: each.table.definition().name.clone(),
-                source: error,
-            }),
-            _ => Ok(Err(format!(
-                "the rollup fails on the log file as a whole: {}",
-                without_values(&error)
-            ))),
-        },
+        RollupFailure::Sql(error) => Ok(Err(format!(
+            "the rollup fails on the log file as a whole: {}",
+            without_values(&error)
+        ))),
     }
 }
 

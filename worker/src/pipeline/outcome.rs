@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::io;
 
-use datafusion::error::DataFusionError;
 use logmill_gzip::GunzipError;
 use logmill_shared::{LogFile, chain};
 
@@ -17,7 +16,7 @@ use crate::table::TableError;
 /// What became of a log file.
 #[derive(Debug, PartialEq)]
 pub enum Outcome {
-    /// Staged for every rollup that reads it, or set aside for it. It can't be lost any more.
+    /// Every table that reads it has it staged or set aside. It can't be lost any more.
     Staged(Staged),
     /// A known kind that no rollup reads; left alone.
     Skipped(String),
@@ -65,13 +64,13 @@ pub enum PipelineError {
         /// A description of its content.
         what: &'static str,
     },
-    /// The disk is full, or not writable, while a rollup's groups are computed.
-    #[error("the rollup '{rollup}' cannot use the disk")]
-    Disk {
-        /// The rollup's name.
-        rollup: String,
+    /// One table's folder can't be written: neither the rows nor a note that they are missing. Other tables may work.
+    #[error("cannot be staged for the table '{table}'")]
+    TableFolder {
+        /// The table's name.
+        table: String,
         /// What failed.
-        source: DataFusionError,
+        source: TableError,
     },
     /// Writing to the tables failed.
     #[error("cannot be staged")]
@@ -99,10 +98,8 @@ impl PipelineError {
                 ("unreadable", Disposition::Reject)
             }
             Self::NoLog { .. } => ("no_log", Disposition::Reject),
-            Self::Disk { .. } => ("disk", Disposition::BackOff(Dependency::All)),
-            Self::Staging(TableError::NotOurs { .. } | TableError::Internal(_)) => {
-                ("not_stageable", Disposition::Reject)
-            }
+            Self::TableFolder { .. } => ("table_not_writable", Disposition::Retry),
+            Self::Staging(TableError::Internal(_)) => ("bug", Disposition::Reject),
             // Any other cause is not the log file's fault: the store does not answer, or a permission is missing.
             Self::Staging(_) => ("tables_unavailable", Disposition::BackOff(Dependency::All)),
         };

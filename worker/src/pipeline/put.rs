@@ -20,7 +20,8 @@ pub(super) async fn put_all<O>(
     let log_file = &source.log_file;
     let entry = entry(source, &scanned);
     let mut puts = Vec::new();
-    // Before the rollups' rows: a log file that every rollup has may never be read again, so its rejected lines would be lost.
+    // Before the rollups' rows: once every rollup has the log file, `replay --missing` does not send it again. Only `run`
+    // notices that its rejected lines are missing.
     if let (Some(table), Some(rejected)) = (readers.rejected_lines, scanned.rejected) {
         let rejected = rejected.map(|staging| (staging, FailedLines::default()));
         puts.push((
@@ -56,12 +57,18 @@ pub(super) async fn put_all<O>(
             Put::Staged(0) => {}
             Put::Staged(failed) => staged.failed_lines.push((table.clone(), failed)),
             Put::SetAside(reason) => staged.set_aside.push((table.clone(), reason)),
-            Put::Neither(error) => not_put = not_put.or(Some(error)),
+            Put::Neither(source) => {
+                not_put = not_put.or(Some(PipelineError::TableFolder {
+                    table: table.clone(),
+                    source,
+                }));
+            }
         }
     }
     match not_put {
-        // The other tables have their rows, but the log file must be retried.
-        Some(error) => Err(error.into()),
+        // Rows that are staged stay staged; staging them again changes nothing. The log file must be retried for the table
+        // that has neither rows nor a note.
+        Some(error) => Err(error),
         None => Ok(staged),
     }
 }

@@ -43,18 +43,12 @@ pub(super) fn open<'a, R: Read + 'a>(
         reader: (source.open)()?,
         time: fetch,
     };
-    let mut lines = Lines::new(logmill_gzip::open(reader, decoder, max_text_bytes)?);
-    let beginning = lines.peek()?;
-    let (format, claim) = match recognise(source.log_file.named_as(), beginning) {
-        Recognised::Log(format) => (format, None),
-        Recognised::Claimed(format) => (format, Some(looks_like(beginning))),
-        Recognised::Other(kind) => return Ok(Err(Outcome::Skipped(kind.to_owned()))),
-        Recognised::Unrecognised(what) => return Ok(Err(Outcome::Unrecognised(what))),
-    };
-    Ok(Ok(OpenLog {
-        lines,
-        format,
-        claim,
+    let opened = open_reader(reader, &source.log_file, decoder, max_text_bytes)?;
+    Ok(opened.map_err(|recognised| match recognised {
+        Recognised::Unrecognised(what) => Outcome::Unrecognised(what),
+        Recognised::Other(kind) => Outcome::Skipped(kind.to_owned()),
+        // These are logs.
+        Recognised::Log(format) | Recognised::Claimed(format) => Outcome::NotRead(format),
     }))
 }
 
@@ -68,35 +62,59 @@ pub async fn look<R: Read>(
     open: impl Fn() -> io::Result<R>,
     max_text_bytes: u64,
 ) -> Result<Recognised, PipelineError> {
-    if let Some(told @ Recognised::Other(_)) = by_name(log_file.named_as()) {
-        return Ok(told);
+    if let Some(by_its_name @ Recognised::Other(_)) = by_name(log_file.named_as()) {
+        return Ok(by_its_name);
     }
     let attempt = async |decoder| {
-        let mut lines = Lines::new(logmill_gzip::open(open()?, decoder, max_text_bytes)?);
-        let beginning = lines.peek()?;
-        let recognised = recognise(log_file.named_as(), beginning);
-        // A description of the content, until a log line is found.
-        let (format, mut claim) = match recognised {
-            Recognised::Log(format) => (format, None),
-            Recognised::Claimed(format) => (format, Some(looks_like(beginning))),
-            other => return Ok(other),
+        let mut log = match open_reader(open()?, log_file, decoder, max_text_bytes)? {
+            Ok(log) => log,
+            Err(recognised) => return Ok(recognised),
         };
-        while let Some(chunk) = lines.next_chunk()? {
-            if claim.is_some()
+        while let Some(chunk) = log.lines.next_chunk()? {
+            if log.claim.is_some()
                 && let Chunk::Lines(text) = chunk
-                && each_line(&text).any(|line| has_shape(format, line))
+                && each_line(&text).any(|line| has_shape(log.format, line))
             {
-                claim = None;
+                log.claim = None;
             }
         }
-        let table = format.table;
-        match claim {
-            None => Ok(Recognised::Log(format)),
-            Some(what) => Err(PipelineError::NoLog { table, what }),
-        }
+        confirm(log.format, log.claim)?;
+        Ok(Recognised::Log(log.format))
     };
     let (recognised, _) = with_second_opinion(attempt).await?;
     Ok(recognised)
+}
+
+/// Opens a file, and recognises it by its name and its beginning. The inner error is what a file is that is not a log.
+fn open_reader<'a>(
+    reader: impl Read + 'a,
+    log_file: &LogFile,
+    decoder: Decoder,
+    max_text_bytes: u64,
+) -> Result<Result<OpenLog<'a>, Recognised>, PipelineError> {
+    let mut lines = Lines::new(logmill_gzip::open(reader, decoder, max_text_bytes)?);
+    let beginning = lines.peek()?;
+    let (format, claim) = match recognise(log_file.named_as(), beginning) {
+        Recognised::Log(format) => (format, None),
+        Recognised::Claimed(format) => (format, Some(looks_like(beginning))),
+        other => return Ok(Err(other)),
+    };
+    Ok(Ok(OpenLog {
+        lines,
+        format,
+        claim,
+    }))
+}
+
+/// Fails if only the name says that a file is a log: none of its lines was a log line.
+fn confirm(format: &LogFormat, claim: Option<&'static str>) -> Result<(), PipelineError> {
+    match claim {
+        None => Ok(()),
+        Some(what) => Err(PipelineError::NoLog {
+            table: format.table,
+            what,
+        }),
+    }
 }
 
 /// Tries logmill's own decoder and, if it finds damage, flate2. A log file is damaged only if both find damage. If only
@@ -235,13 +253,8 @@ pub(super) async fn scan_lines(
     }
     send(&mut scan, &mut rollups).await;
     scanned.text_bytes = lines.text_bytes();
-    match claim {
-        None => Ok(scanned),
-        Some(what) => Err(PipelineError::NoLog {
-            table: format.table,
-            what,
-        }),
-    }
+    confirm(format, claim)?;
+    Ok(scanned)
 }
 
 /// Keeps rejected lines until the log file is staged. If their table can't take them, the log file will be set aside for it,
