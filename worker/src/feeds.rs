@@ -90,6 +90,8 @@ pub struct Feeds {
     pub tables: Vec<Arc<Feed>>,
     /// The rollups in files that are valid, by the table's name.
     files: HashMap<String, Arc<Rollup>>,
+    /// Why the rollups in the other files are invalid, by the table's name.
+    invalid: HashMap<String, String>,
 }
 
 impl Feeds {
@@ -117,19 +119,17 @@ impl Feeds {
         {
             return Err(first);
         }
-        for wrong in wrong {
-            let mut what = format!("the rollup is invalid: {}", wrong.reason);
-            if there.contains(&wrong.name) {
-                let (feed, more) = by_its_own_sql(root, &wrong.name).await?;
-                let fed = match feed.table() {
-                    Some(_) => "; the table continues with the SQL stored in it".to_owned(),
-                    None => format!("; {more}"),
-                };
-                what.push_str(&fed);
-                feeds.push(Arc::new(feed));
-            }
+        for wrong in &wrong {
+            let what = match there.contains(&wrong.name) {
+                true => {
+                    let (feed, trouble) = of_invalid(root, &wrong.name, &wrong.reason).await?;
+                    feeds.push(Arc::new(feed));
+                    trouble
+                }
+                false => is_invalid(&wrong.reason),
+            };
             troubles.push(Trouble {
-                table: wrong.name,
+                table: wrong.name.clone(),
                 what,
                 is_failure: true,
             });
@@ -143,6 +143,10 @@ impl Feeds {
         let feeds = Self {
             tables: feeds,
             files: rollups.into_iter().map(by_name).collect(),
+            invalid: wrong
+                .into_iter()
+                .map(|wrong| (wrong.name, wrong.reason))
+                .collect(),
         };
         Ok((feeds, troubles))
     }
@@ -166,11 +170,12 @@ impl Feeds {
             Some(rollup) => open_rollup(root, rollup).await?,
             None if name == REJECTED_LINES => open_rejected_lines(root).await?,
             None => {
-                let (feed, what) = by_its_own_sql(root, name).await?;
+                let reason = self.invalid.get(name).map_or("", String::as_str);
+                let (feed, what) = of_invalid(root, name, reason).await?;
                 let trouble = Trouble {
                     table: name.to_owned(),
                     what,
-                    is_failure: feed.table().is_none(),
+                    is_failure: true,
                 };
                 return Ok((feed, Some(trouble)));
             }
@@ -265,6 +270,20 @@ fn fed(rollup: &Arc<Rollup>, table: Table) -> Feed {
         rollup: Arc::clone(rollup),
         table,
     })
+}
+
+/// Opens the table of an invalid rollup, and describes the problem.
+async fn of_invalid(root: &Root, name: &str, reason: &str) -> Result<(Feed, String), TableError> {
+    let (feed, what) = by_its_own_sql(root, name).await?;
+    let fed = match feed.table() {
+        Some(_) => "the table continues with the SQL stored in it".to_owned(),
+        None => what,
+    };
+    Ok((feed, format!("{}; {fed}", is_invalid(reason))))
+}
+
+fn is_invalid(reason: &str) -> String {
+    format!("the rollup is invalid: {reason}")
 }
 
 /// Opens a table by the SQL that it remembers, and describes its problem.

@@ -23,6 +23,7 @@ pub mod terminal;
 pub mod memory;
 pub mod commit_pace;
 mod without_values;
+mod sleep;
 
 pub mod log_file;
 pub mod format;

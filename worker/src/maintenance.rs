@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use logmill_shared::chain;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::commit_pace::CommitPace;
+use crate::sleep::sleep_or_stop;
 use crate::table::{Committed, HowMuch, Lease, Table, TableError};
 
 /// How often the lease holder checks for due work, and renews the lease.
@@ -79,7 +80,7 @@ pub async fn keep(
                 return;
             }
         }
-        tick(LEASE_POLL_INTERVAL, stop).await;
+        sleep_or_stop(LEASE_POLL_INTERVAL, stop).await;
     }
 }
 
@@ -112,7 +113,7 @@ impl Maintenance<'_> {
                 self.keep_house(lease, tell).await;
             }
             let next = self.next_commit.min(self.next_housekeeping);
-            tick(next.duration_since(Instant::now()).min(TICK_INTERVAL), stop).await;
+            sleep_or_stop(next.duration_since(Instant::now()).min(TICK_INTERVAL), stop).await;
         }
         Ok(())
     }
@@ -215,10 +216,4 @@ impl Maintenance<'_> {
         }
         tell(MaintenanceEvent::Failed);
     }
-}
-
-/// Waits for `duration`, or until `stop` is cancelled.
-async fn tick(duration: Duration, stop: &CancellationToken) {
-    // Both outcomes are fine.
-    let _ = timeout(duration, stop.cancelled()).await;
 }

@@ -28,6 +28,7 @@ use super::queue::Queue;
 use super::visibility::VisibilityExtender;
 use super::{Stage, StageOutcome, stage_all};
 use crate::metrics::{MessageOutcome, Metrics};
+use crate::sleep::sleep_or_stop;
 
 /// The wait time of a receive request: SQS's limit. With a shorter one, an idle worker sends more requests. The wait is at
 /// most `1 / POLLS_HIDDEN` of the visibility timeout, because it is not known how much of that is left when messages
@@ -205,7 +206,7 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
                     let pause = pause(failures);
                     tracing::error!(%error, pause_s = pause.as_secs(), "receiving messages failed; retrying");
                     self.metrics.failed("queue_unavailable");
-                    wait(pause, stop).await;
+                    sleep_or_stop(pause, stop).await;
                     continue;
                 }
             };
@@ -231,7 +232,7 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
             pause_s = pause.as_secs(),
             "outage: nothing can be staged; leaving messages in the queue before the next retry"
         );
-        wait(pause, stop).await;
+        sleep_or_stop(pause, stop).await;
         true
     }
 
@@ -446,11 +447,6 @@ fn again(disposition: &Disposition, receive_count: u32) -> Duration {
     };
     let doubled = 1_u32 << receive_count.clamp(1, 16).saturating_sub(1);
     (first * doubled).min(longest)
-}
-
-async fn wait(pause: Duration, stop: &CancellationToken) {
-    // Both outcomes end the wait.
-    let _ = timeout(pause, stop.cancelled()).await;
 }
 
 #[cfg(test)]

@@ -69,8 +69,9 @@ pub struct Options {
     pub commit_interval: Option<Duration>,
 }
 
-/// Runs until `stop` is cancelled, then finishes work in progress within the grace period. Fails at startup if there is a
-/// problem with the queue, a rollup, a bucket or the tables.
+/// Runs until `stop` is cancelled, then finishes work in progress within the grace period. Fails at startup if the queue or a
+/// bucket can't be used, no rollup or table can be used, or a table has a newer format. A problem with a single rollup or
+/// table is logged.
 pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
     let at_once = match options.log_files_at_once {
         Some(at_once) => at_once.get(),
@@ -79,7 +80,6 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
             (LOG_FILES_PER_CORE * cores).min(LOG_FILES_AT_ONCE_MAX)
         }
     };
-    let held_max = at_once * (1 + WAITING_PER_LOG_FILE);
     let metrics = Arc::new(Metrics::default());
     let opened = open(&options, at_once, &metrics);
     let Some(opened) = stop.run_until_cancelled(opened).await else {
@@ -88,9 +88,11 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
     };
     let Opened {
         stager,
+        log_files_at_once: at_once,
         queue,
         listener,
     } = opened?;
+    let held_max = at_once * (1 + WAITING_PER_LOG_FILE);
     let tables = Arc::clone(&stager.tables);
     let listen = match &listener {
         Some(listener) => Some(listener.local_addr()?.to_string()),
@@ -144,6 +146,8 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
 /// Everything that a worker needs, opened and checked.
 struct Opened {
     stager: Arc<Stager>,
+    /// As many as memory allows for.
+    log_files_at_once: usize,
     queue: Option<SqsQueue>,
     listener: Option<TcpListener>,
 }
@@ -199,6 +203,7 @@ async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Resu
     });
     Ok(Opened {
         stager,
+        log_files_at_once: memory.log_files,
         queue,
         listener,
     })

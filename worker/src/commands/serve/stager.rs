@@ -81,6 +81,8 @@ impl Stager {
             self.metrics.left_alone(LeftAlone::Ignored);
             return Ok(StageOutcome::NotRequested);
         }
+        // `pipeline::stage` also looks at the name, but only after the request for the object, which this saves. A location
+        // that is not allowed is refused all the same.
         if let Some(Recognised::Other(what)) = by_name(log_file.named_as()) {
             self.places.locate(log_file)?;
             tracing::debug!(%log_file, what, "skipped");

@@ -4,13 +4,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::Result;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::feeds::{Feed, Feeds, Trouble};
 use crate::maintenance::{self, MaintenanceEvent};
 use crate::metrics::Metrics;
 use crate::set_aside_watch::SetAsideWatch;
+use crate::sleep::sleep_or_stop;
 use crate::table::{Root, Table};
 use logmill_shared::chain;
 
@@ -100,7 +100,7 @@ impl Tables {
                     }
                 }
                 // `watch` reopens it.
-                None => pause(interval, &stop).await,
+                None => sleep_or_stop(interval, &stop).await,
             }
         }
         Ok(())
@@ -130,7 +130,7 @@ impl Tables {
         stop: CancellationToken,
     ) -> Result<()> {
         loop {
-            pause(WATCH_INTERVAL, &stop).await;
+            sleep_or_stop(WATCH_INTERVAL, &stop).await;
             if stop.is_cancelled() {
                 return Ok(());
             }
@@ -179,12 +179,6 @@ impl Tables {
             }
         }
     }
-}
-
-/// Waits for `duration`, or until `stop` is cancelled.
-async fn pause(duration: Duration, stop: &CancellationToken) {
-    // Both outcomes are fine.
-    let _ = timeout(duration, stop.cancelled()).await;
 }
 
 /// Logs a problem with a rollup or a table, and sets its metric.
