@@ -185,14 +185,12 @@ fn properties(schema: &SchemaRef, purpose: Use) -> WriterProperties {
                 .set_column_dictionary_enabled(column(field.name()), false)
                 .set_column_statistics_enabled(column(field.name()), EnabledStatistics::None);
         }
-        // Few sums are equal, so dictionaries are useless. Readers filter by the sum, and not by its exact state, so the
-        // state needs no bounds.
+        // Few sums are equal, so dictionaries are useless for a sum and its exact state.
         let state = sum_state(field.name());
         if schema.column_with_name(&state).is_some() {
             properties = properties
                 .set_column_dictionary_enabled(column(field.name()), false)
-                .set_column_dictionary_enabled(column(&state), false)
-                .set_column_statistics_enabled(column(&state), EnabledStatistics::None);
+                .set_column_dictionary_enabled(column(&state), false);
         }
     }
     properties.build()
