@@ -69,7 +69,7 @@ impl UnderstoodMessage {
         received: Instant,
     ) -> (InFlightMessage<Q>, Notification) {
         let message = InFlightMessage {
-            visibility: visibility.extend(&self.delivery.receipt, received),
+            visibility: visibility.hold(&self.delivery.receipt, received),
             delivery: self.delivery,
         };
         (message, self.notification)
