@@ -301,7 +301,7 @@ impl Table {
             .await?;
 
         let version = self.version().await?;
-        if self.guards.keep(Guard::ReadBack) {
+        if self.guards.is_on(Guard::ReadBack) {
             see_counted(&version, &staged).await?;
         }
         staging::delete(&self.store, &staged).await?;
@@ -323,7 +323,7 @@ impl Table {
     /// Fails if more time than [`DEADLINE`] has passed since `begun`.
     pub(super) fn check_deadline(&self, begun: SystemTime) -> Result<(), TableError> {
         let taken = self.env.now().duration_since(begun).unwrap_or_default();
-        if taken > DEADLINE && self.guards.keep(Guard::Deadline) {
+        if taken > DEADLINE && self.guards.is_on(Guard::Deadline) {
             return Err(TableError::Unknown(format!(
                 "the commit took {} s, which exceeds its deadline, and its new files may have been deleted",
                 taken.as_secs()
@@ -338,7 +338,7 @@ impl Table {
         &self,
         version: &Version,
     ) -> Result<(Vec<StagedFile>, bool, Option<Names>), TableError> {
-        let files_max = self.guards.bound(MAX_STAGED_FILES);
+        let files_max = self.guards.limit(MAX_STAGED_FILES);
         let listed_max = LISTED_PER_TAKEN * files_max;
         let mut staged = staging::list(&self.store, listed_max, &Names::default()).await?;
         if staged.is_empty() {
@@ -354,7 +354,7 @@ impl Table {
             more_staged = staged.len() == listed_max;
         }
         let shards: BTreeSet<&Shard> = staged.iter().map(|file| &file.shard).collect();
-        let counted = match self.guards.keep(Guard::LedgerCheck) {
+        let counted = match self.guards.is_on(Guard::LedgerCheck) {
             true => version.counted(shards).await?,
             false => HashSet::new(),
         };

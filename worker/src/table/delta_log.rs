@@ -88,7 +88,7 @@ impl Table {
                 .await;
             match written {
                 Ok(_) => return Ok(()),
-                Err(_) if !self.guards.keep(Guard::ExactVersion) => next += 1,
+                Err(_) if !self.guards.is_on(Guard::ExactVersion) => next += 1,
                 // The store could not be reached after several attempts. Starting over now would only multiply them.
                 Err(error) if is_retryable(&error) => return Err(error.into()),
                 Err(error) => return Err(TableError::Unknown(error.to_string())),
@@ -136,7 +136,7 @@ impl Table {
     /// Writes a checkpoint if the last one is old. Only the time that reading takes depends on it.
     pub(super) async fn checkpoint_if_due(&self, version: &Version) -> Result<(), TableError> {
         let last = last_checkpoint(&self.store).await?.unwrap_or(0);
-        let interval = self.guards.bound(CHECKPOINT_INTERVAL) as u64;
+        let interval = self.guards.limit(CHECKPOINT_INTERVAL) as u64;
         let number = version.number();
         // The hint may be left from an earlier table in this place. A damaged checkpoint should be replaced soon.
         let is_wrong = last > number || version.is_without_checkpoint;

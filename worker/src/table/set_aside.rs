@@ -126,7 +126,7 @@ impl Names {
             .await?;
         let versions = all.iter().filter_map(|name| {
             let version = name.version.clone()?;
-            let is_exact = guards.keep(Guard::SetAsideVersion);
+            let is_exact = guards.is_on(Guard::SetAsideVersion);
             Some((name.id, is_exact.then_some(version)))
         });
         Ok(Self {

@@ -145,7 +145,7 @@ impl Actor {
                 Arc::clone(&plan.template),
                 Guards {
                     without: plan.without,
-                    bound: Some(plan.bound),
+                    limit: Some(plan.limit),
                 },
                 plan.seed,
                 plan.horizon,
