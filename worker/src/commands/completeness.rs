@@ -147,7 +147,7 @@ impl Ledgers {
     /// # Errors
     ///
     /// The reason for the first such table.
-    pub fn see_all_read(&self) -> Result<()> {
+    pub fn check_all_read(&self) -> Result<()> {
         match self.unread.first() {
             Some((_, error)) => bail!("{error}"),
             None => Ok(()),
@@ -272,7 +272,7 @@ impl Ledger {
                 Err(TableError::NotOurs { .. }) => return Ok(None),
                 version => version?,
             };
-            version.see_files().await?;
+            version.check_files_exist().await?;
             let rollup = maintain::rollup(&table, &version).await?;
             anyhow::Ok(Some((waiting, version, rollup)))
         };
@@ -293,7 +293,7 @@ impl Ledger {
     async fn read(&mut self, shards: &HashSet<Shard>, log_files: &[LogFileId]) -> Result<()> {
         let seen = self
             .waiting
-            .see(log_files, &self.definition, &self.version)
+            .check(log_files, &self.definition, &self.version)
             .await;
         seen.with_context(|| {
             format!(

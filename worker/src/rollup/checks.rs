@@ -28,7 +28,7 @@ pub(super) fn stored_check(data_type: &DataType) -> Option<Check> {
 
 impl Check {
     /// Fails if a value of the column violates the check in a row where it matters.
-    pub(super) fn see(self, column: &ArrayRef, matters: Option<&BooleanArray>) -> Result<()> {
+    pub(super) fn check(self, column: &ArrayRef, matters: Option<&BooleanArray>) -> Result<()> {
         let matters = |row: usize| matters.is_none_or(|matters| matters.value(row));
         match self {
             Self::Finite => {

@@ -294,7 +294,7 @@ fn compute(
     for (value, column) in values.iter().zip(&columns) {
         if let Some(check) = value.check {
             let matters = value.only_where.map(|index| as_filter(&columns[index]));
-            check.see(column, matters.transpose()?.as_ref())?;
+            check.check(column, matters.transpose()?.as_ref())?;
         }
     }
     with_carried(columns, schema, batch, carried)
