@@ -174,15 +174,15 @@ pub(crate) async fn run_over(
         None => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
     };
     let threads = threads.min(LOG_FILES_AT_ONCE_MAX);
-    let memory = memory::Staging::new(threads, feeds.rollups().count());
-    let threads = memory.log_files;
+    let memory = memory::StagingBudget::new(threads, feeds.rollups().count());
+    let threads = memory.log_files_at_once;
     let workshop = Arc::new(Workshop {
         next: AtomicUsize::new(0),
         to_do,
         feeds,
         limits: Limits {
             text_bytes: options.max_log_file_bytes,
-            group_bytes: memory.groups,
+            group_bytes: memory.group_bytes,
         },
     });
     let (sender, results) = channel(threads);

@@ -62,7 +62,7 @@ pub(crate) struct Settings {
     pub(crate) grace: Duration,
     /// The number of buckets that log files may be in. While all of them are down, only one message at a time is
     /// received, as a probe.
-    pub(crate) buckets: usize,
+    pub(crate) bucket_count: usize,
 }
 
 /// The consumer of one queue.
@@ -107,7 +107,7 @@ pub(crate) async fn consume<Q: Queue, S: Stage>(
         visibility,
         deletions,
         metrics,
-        outages: Outages::new(settings.buckets),
+        outages: Outages::new(settings.bucket_count),
     });
     let mut tasks = Tasks::default();
     let ended = tokio::select! {
@@ -257,7 +257,7 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
                 }
             }
             Err((delivery, error)) => {
-                self.tell(&delivery, "not_understood", 0, "", &error.to_string());
+                self.log_not_staged(&delivery, "not_understood", 0, "", &error.to_string());
                 self.metrics.failed("not_understood");
                 let delay = retry_delay(&Disposition::Reject, delivery.receive_count);
                 self.leave_in_queue(&delivery, delay).await
@@ -341,7 +341,7 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
             }
         }
         failures.each_reason(|name, count, first, reason| {
-            self.tell(delivery, name, count, first, reason);
+            self.log_not_staged(delivery, name, count, first, reason);
         });
         failures
             .outages()
@@ -351,7 +351,7 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
             self.metrics.failed("held_back");
             let reason = "the bucket of the log files is unavailable; the log lines of other messages say why";
             match self.is_last_attempt(delivery) {
-                true => self.tell(delivery, "held_back", count, first, reason),
+                true => self.log_not_staged(delivery, "held_back", count, first, reason),
                 false => {
                     tracing::debug!(
                         message_id = delivery.message_id,
@@ -393,7 +393,14 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
     }
 
     /// Logs why log files of a message are not staged, and whether this was the message's last attempt.
-    fn tell(&self, delivery: &Delivery, name: &str, log_files: usize, first: &str, reason: &str) {
+    fn log_not_staged(
+        &self,
+        delivery: &Delivery,
+        name: &str,
+        log_files: usize,
+        first: &str,
+        reason: &str,
+    ) {
         let (message_id, receive_count) = (&*delivery.message_id, delivery.receive_count);
         match self.is_last_attempt(delivery) {
             true => tracing::error!(
@@ -517,7 +524,7 @@ mod tests {
                 messages_max: 1,
                 log_files_at_once: 1,
                 grace: 5 * SECOND,
-                buckets: 1,
+                bucket_count: 1,
             };
             let (metrics, stop) = (Arc::default(), CancellationToken::new());
             let consumer = consume(
