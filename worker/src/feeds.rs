@@ -100,7 +100,7 @@ impl Feeds {
     ///
     /// If none of them can be opened, or if one has a newer format than this program knows.
     pub async fn open(root: &Root, loaded: Loaded) -> Result<(Self, Vec<Trouble>), TableError> {
-        let Loaded { rollups, wrong } = loaded;
+        let Loaded { rollups, invalid } = loaded;
         let there: BTreeSet<String> = root.tables().await?.into_iter().collect();
         let opened = rollups.iter().map(|rollup| open_rollup(root, rollup));
         let mut feeds = Vec::new();
@@ -117,10 +117,10 @@ impl Feeds {
         {
             return Err(first);
         }
-        for wrong in wrong {
-            let mut what = format!("the rollup is invalid: {}", wrong.reason);
-            if there.contains(&wrong.name) {
-                let (feed, more) = by_its_own_sql(root, &wrong.name).await?;
+        for invalid in invalid {
+            let mut what = format!("the rollup is invalid: {}", invalid.reason);
+            if there.contains(&invalid.name) {
+                let (feed, more) = by_its_own_sql(root, &invalid.name).await?;
                 let fed = match feed.table() {
                     Some(_) => "; the table continues with the SQL stored in it".to_owned(),
                     None => format!("; {more}"),
@@ -129,7 +129,7 @@ impl Feeds {
                 feeds.push(Arc::new(feed));
             }
             troubles.push(Trouble {
-                table: wrong.name,
+                table: invalid.name,
                 what,
                 is_failure: true,
             });

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// Assumed if the limit is unknown: the smallest memory that docs/operating.md names.
 const UNKNOWN: usize = 1 << 30;
 
-/// Factor from the measured size of groups to their memory when they are sorted and written: as rows, and as sorted rows.
+/// Memory needed per byte of groups: while they are sorted and written, their rows exist unsorted and sorted.
 const PER_GROUP_BYTE: usize = 4;
 
 /// Minimum memory for the groups of a rollup before they are flushed. A smaller budget splits a large log file into too

@@ -243,7 +243,7 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
     /// Takes one message through all its states. A probe is tried in spite of outages.
     async fn take_message(&self, message: ReceivedMessage, received: Instant, is_probe: bool) {
         let _in_flight = self.metrics.message_in_flight();
-        let outcome = match message.understand() {
+        let outcome = match message.parse() {
             Ok(message) => {
                 let (message, notification) = message.begin(&self.visibility, received);
                 match self.stage_all(&message, notification, is_probe).await {

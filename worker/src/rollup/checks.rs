@@ -1,4 +1,4 @@
-//! Checks of computed values that their types don't make, and the days and slots of times.
+//! Checks that a value's type does not guarantee, such as that a double is finite; and the days and slots of times.
 
 use std::ops::RangeInclusive;
 

@@ -26,7 +26,7 @@ mod checks;
 mod prefilter;
 
 pub use crate::engine::fallible::Fallible;
-pub use load::{Loaded, RollupError, Wrong};
+pub use load::{InvalidRollup, Loaded, RollupError};
 use parse::{ParsedRollup, parse};
 pub(crate) use per_line::VISITOR_SLOTS_MAX;
 use plan::{RollupPlan, RowsOfLogFile, Wanted};
