@@ -1,5 +1,5 @@
-//! The only layer that retries the requests of an `object_store`. Layers above it treat an error as final. The store's client, below it,
-//! sends each request once.
+//! The only layer that retries the requests of an `object_store`. Layers above it treat an error as
+//! final. The store's client, below it, sends each request once.
 
 use std::collections::BTreeMap;
 use std::fmt;
