@@ -102,7 +102,7 @@ impl Feeds {
     ///
     /// If none of them can be opened, or if one has a newer format than this program knows.
     pub async fn open(root: &Root, loaded: Loaded) -> Result<(Self, Vec<Trouble>), TableError> {
-        let Loaded { rollups, wrong } = loaded;
+        let Loaded { rollups, invalid } = loaded;
         let there: BTreeSet<String> = root.tables().await?.into_iter().collect();
         let opened = rollups.iter().map(|rollup| open_rollup(root, rollup));
         let mut feeds = Vec::new();
@@ -119,17 +119,17 @@ impl Feeds {
         {
             return Err(first);
         }
-        for wrong in &wrong {
-            let what = match there.contains(&wrong.name) {
+        for rollup in &invalid {
+            let what = match there.contains(&rollup.name) {
                 true => {
-                    let (feed, trouble) = of_invalid(root, &wrong.name, &wrong.reason).await?;
+                    let (feed, trouble) = of_invalid(root, &rollup.name, &rollup.reason).await?;
                     feeds.push(Arc::new(feed));
                     trouble
                 }
-                false => is_invalid(&wrong.reason),
+                false => is_invalid(&rollup.reason),
             };
             troubles.push(Trouble {
-                table: wrong.name.clone(),
+                table: rollup.name.clone(),
                 what,
                 is_failure: true,
             });
@@ -143,9 +143,9 @@ impl Feeds {
         let feeds = Self {
             tables: feeds,
             files: rollups.into_iter().map(by_name).collect(),
-            invalid: wrong
+            invalid: invalid
                 .into_iter()
-                .map(|wrong| (wrong.name, wrong.reason))
+                .map(|rollup| (rollup.name, rollup.reason))
                 .collect(),
         };
         Ok((feeds, troubles))

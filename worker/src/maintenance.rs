@@ -43,14 +43,14 @@ pub enum MaintenanceEvent {
 }
 
 /// Maintains a table until `stop` is cancelled, or the table is removed or replaced. Commits are at least `interval` apart,
-/// unless they can't keep up with what is staged. Events are passed to `tell`.
-pub async fn keep(
+/// unless they can't keep up with what is staged. Events are passed to `on_event`.
+pub async fn run(
     table: &Table,
     interval: Duration,
     stop: &CancellationToken,
-    mut tell: impl FnMut(MaintenanceEvent),
+    mut on_event: impl FnMut(MaintenanceEvent),
 ) {
-    let mut keeper = Maintenance {
+    let mut maintenance = Maintenance {
         table,
         pace: CommitPace::new(interval),
         next_commit: Instant::now(),
@@ -58,25 +58,25 @@ pub async fn keep(
         next_housekeeping: Instant::now() + HOUSEKEEPING_INTERVAL,
         failing: None,
     };
-    tell(MaintenanceEvent::Lease(false));
+    on_event(MaintenanceEvent::Lease(false));
     while !stop.is_cancelled() {
         let held = match table.try_lease().await {
             Ok(Some(mut lease)) => {
-                tell(MaintenanceEvent::Lease(true));
+                on_event(MaintenanceEvent::Lease(true));
                 // The previous holder may have died long ago: commit immediately.
-                keeper.next_commit = Instant::now();
-                let held = keeper.hold(&mut lease, stop, &mut tell).await;
+                maintenance.next_commit = Instant::now();
+                let held = maintenance.hold(&mut lease, stop, &mut on_event).await;
                 lease.release().await;
-                tell(MaintenanceEvent::Lease(false));
+                on_event(MaintenanceEvent::Lease(false));
                 held
             }
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
         if let Err(error) = held {
-            let is_another = error.is_another();
-            keeper.stands_still(error, &mut tell);
-            if is_another {
+            let is_replaced = error.is_replaced_table();
+            maintenance.stands_still(error, &mut on_event);
+            if is_replaced {
                 return;
             }
         }
@@ -103,14 +103,14 @@ impl Maintenance<'_> {
         &mut self,
         lease: &mut Lease,
         stop: &CancellationToken,
-        tell: &mut impl FnMut(MaintenanceEvent),
+        on_event: &mut impl FnMut(MaintenanceEvent),
     ) -> Result<(), TableError> {
         while !stop.is_cancelled() && lease.renew().await {
             if Instant::now() >= self.next_commit {
-                self.commit(lease, tell).await?;
+                self.commit(lease, on_event).await?;
             }
             if Instant::now() >= self.next_housekeeping {
-                self.keep_house(lease, tell).await;
+                self.compact_or_vacuum(lease, on_event).await;
             }
             let next = self.next_commit.min(self.next_housekeeping);
             sleep_or_stop(next.duration_since(Instant::now()).min(TICK_INTERVAL), stop).await;
@@ -121,7 +121,7 @@ impl Maintenance<'_> {
     async fn commit(
         &mut self,
         lease: &mut Lease,
-        tell: &mut impl FnMut(MaintenanceEvent),
+        on_event: &mut impl FnMut(MaintenanceEvent),
     ) -> Result<(), TableError> {
         let begun = Instant::now();
         let first_begun = *self.commits_begun.get_or_insert(begun);
@@ -172,31 +172,39 @@ impl Maintenance<'_> {
             );
         }
         if let Some(how_much) = done.all_set_aside {
-            tell(MaintenanceEvent::SetAside(how_much));
+            on_event(MaintenanceEvent::SetAside(how_much));
         }
-        tell(MaintenanceEvent::Committed(done, took));
+        on_event(MaintenanceEvent::Committed(done, took));
         Ok(())
     }
 
     /// Compacts one day, so that a commit can run in between. If there is no day to compact, deletes obsolete files.
-    async fn keep_house(&mut self, lease: &mut Lease, tell: &mut impl FnMut(MaintenanceEvent)) {
+    async fn compact_or_vacuum(
+        &mut self,
+        lease: &mut Lease,
+        on_event: &mut impl FnMut(MaintenanceEvent),
+    ) {
         match self.table.compact_next(lease, QUIET).await {
             Ok(Some(_)) => return,
             Ok(None) => {}
-            Err(error) => self.failed("compaction failed; retrying", error, tell),
+            Err(error) => self.failed("compaction failed; retrying", error, on_event),
         }
         if let Err(error) = self.table.vacuum(GRACE).await {
-            self.failed("vacuum failed; retrying", error, tell);
+            self.failed("vacuum failed; retrying", error, on_event);
         }
         match self.table.notes().how_much().await {
-            Ok(how_much) => tell(MaintenanceEvent::SetAside(how_much)),
-            Err(error) => self.failed("counting set-aside log files failed; retrying", error, tell),
+            Ok(how_much) => on_event(MaintenanceEvent::SetAside(how_much)),
+            Err(error) => self.failed(
+                "counting set-aside log files failed; retrying",
+                error,
+                on_event,
+            ),
         }
         self.next_housekeeping = Instant::now() + HOUSEKEEPING_INTERVAL;
     }
 
     /// Logs that nothing can be committed. infra/alarms.yaml has an alarm on the message.
-    fn stands_still(&mut self, error: TableError, tell: &mut impl FnMut(MaintenanceEvent)) {
+    fn stands_still(&mut self, error: TableError, on_event: &mut impl FnMut(MaintenanceEvent)) {
         let since = *self.failing.get_or_insert_with(Instant::now);
         let (table, is_transient) = (&self.table.definition().name, error.is_transient());
         let (error, since_s) = (chain(&error), since.elapsed().as_secs());
@@ -204,16 +212,16 @@ impl Maintenance<'_> {
             true => tracing::warn!(%table, error, since_s, "commit failed; retrying"),
             false => tracing::error!(%table, error, since_s, "table cannot be committed"),
         }
-        tell(MaintenanceEvent::Failed);
+        on_event(MaintenanceEvent::Failed);
     }
 
-    fn failed(&self, what: &str, error: TableError, tell: &mut impl FnMut(MaintenanceEvent)) {
+    fn failed(&self, what: &str, error: TableError, on_event: &mut impl FnMut(MaintenanceEvent)) {
         let (table, is_transient) = (&self.table.definition().name, error.is_transient());
         let error = chain(&error);
         match is_transient {
             true => tracing::warn!(%table, error, "{what}"),
             false => tracing::error!(%table, error, "{what}"),
         }
-        tell(MaintenanceEvent::Failed);
+        on_event(MaintenanceEvent::Failed);
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// Assumed if the limit is unknown: the smallest memory that docs/operating.md names.
 const UNKNOWN: usize = 1 << 30;
 
-/// Factor from the measured size of groups to their memory when they are sorted and written: as rows, and as sorted rows.
+/// Memory needed per byte of groups: while they are sorted and written, their rows exist unsorted and sorted.
 const PER_GROUP_BYTE: usize = 4;
 
 /// Minimum memory for the groups of a rollup before they are flushed. A smaller budget splits a large log file into too
@@ -104,14 +104,14 @@ pub(crate) async fn turn_to_merge(bytes: u64) -> Option<SemaphorePermit<'static>
 
 /// The number of log files staged concurrently, and the memory for their groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Staging {
+pub struct StagingBudget {
     /// Log files staged concurrently.
-    pub log_files: usize,
+    pub log_files_at_once: usize,
     /// Memory for the groups of one rollup over one log file, in bytes.
-    pub groups: usize,
+    pub group_bytes: usize,
 }
 
-impl Staging {
+impl StagingBudget {
     /// For up to `log_files` concurrently, each read by this many rollups. If there is not enough memory, the number of log
     /// files is reduced.
     pub fn new(log_files: usize, rollups: usize) -> Self {
@@ -130,8 +130,8 @@ impl Staging {
         }
         let log_files = log_files.min(share / GROUPS_MIN).max(1);
         Self {
-            log_files,
-            groups: (share / log_files).clamp(GROUPS_MIN, GROUPS_MAX),
+            log_files_at_once: log_files,
+            group_bytes: (share / log_files).clamp(GROUPS_MIN, GROUPS_MAX),
         }
     }
 }
@@ -144,13 +144,13 @@ mod tests {
 
     #[test]
     fn what_is_staged_at_once_fits() {
-        let small = Staging::of(GIB, 8, 3);
-        assert_eq!(small.log_files, 8);
-        assert!(small.groups * PER_GROUP_BYTE * 8 * 3 <= GIB / 8 * 3);
-        assert_eq!(Staging::of(GIB, 1, 1).groups, GROUPS_MAX);
-        let crowded = Staging::of(GIB, 8, 60);
-        assert!((1..8).contains(&crowded.log_files));
-        assert_eq!(Staging::of(GIB, 8, 1000).log_files, 1);
+        let small = StagingBudget::of(GIB, 8, 3);
+        assert_eq!(small.log_files_at_once, 8);
+        assert!(small.group_bytes * PER_GROUP_BYTE * 8 * 3 <= GIB / 8 * 3);
+        assert_eq!(StagingBudget::of(GIB, 1, 1).group_bytes, GROUPS_MAX);
+        let crowded = StagingBudget::of(GIB, 8, 60);
+        assert!((1..8).contains(&crowded.log_files_at_once));
+        assert_eq!(StagingBudget::of(GIB, 8, 1000).log_files_at_once, 1);
     }
 
     #[test]

@@ -51,12 +51,12 @@ pub struct Metrics {
     http_requests: Counters,
     http_evicted: Counter,
     lease_held: Gauges,
-    kept: Gauges,
+    last_maintained: Gauges,
     commit_seconds: Histograms,
     committed: Counters,
     staged_to_visible: Histograms,
     version: Gauges,
-    upkeep_failures: Counters,
+    maintenance_failures: Counters,
     failed_lines: Counters,
     out_of_range: Counters,
     other_rows: Counters,
@@ -137,12 +137,12 @@ impl Default for Metrics {
             http_requests: Family::default(),
             http_evicted: Counter::default(),
             lease_held: Family::default(),
-            kept: Family::default(),
+            last_maintained: Family::default(),
             commit_seconds: Family::new_with_constructor(age),
             committed: Family::default(),
             staged_to_visible: Family::new_with_constructor(age),
             version: Family::default(),
-            upkeep_failures: Family::default(),
+            maintenance_failures: Family::default(),
             failed_lines: Family::default(),
             out_of_range: Family::default(),
             other_rows: Family::default(),
@@ -249,7 +249,7 @@ impl Metrics {
             "table_kept_timestamp",
             "When this worker last committed, or found nothing to commit, in seconds since 1970",
             seconds(),
-            self.kept.clone(),
+            self.last_maintained.clone(),
         );
         registry.register_with_unit(
             "commit",
@@ -276,7 +276,7 @@ impl Metrics {
         registry.register(
             "upkeep_failures",
             "Commits, compactions and vacuums that failed and are retried",
-            self.upkeep_failures.clone(),
+            self.maintenance_failures.clone(),
         );
         registry.register(
             "failed_lines",
@@ -430,7 +430,7 @@ impl Metrics {
     }
 
     pub(crate) fn lease(&self, table: &str, is_held: bool) {
-        count(&self.upkeep_failures, "table", table, 0);
+        count(&self.maintenance_failures, "table", table, 0);
         count(&self.committed, "table", table, 0);
         count(&self.copies, "table", table, 0);
         let gauge = self.lease_held.get_or_create_owned(&label("table", table));
@@ -439,7 +439,9 @@ impl Metrics {
 
     pub(crate) fn committed(&self, table: &str, committed: &Committed, took: Duration) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let gauge = self.kept.get_or_create_owned(&label("table", table));
+        let gauge = self
+            .last_maintained
+            .get_or_create_owned(&label("table", table));
         gauge.set(now.unwrap_or_default().as_secs() as i64);
         if committed.entries.is_empty() {
             return;
@@ -463,8 +465,8 @@ impl Metrics {
         count(&self.failed_lines, "table", table, lines);
     }
 
-    pub(crate) fn upkeep_failed(&self, table: &str) {
-        count(&self.upkeep_failures, "table", table, 1);
+    pub(crate) fn maintenance_failed(&self, table: &str) {
+        count(&self.maintenance_failures, "table", table, 1);
     }
 }
 

@@ -21,20 +21,20 @@ use crate::metrics::Metrics;
 pub(crate) struct ReadCount(Arc<AtomicU64>);
 
 /// A reader that counts the bytes it has read.
-pub(crate) struct Counted<R> {
+pub(crate) struct CountingReader<R> {
     reader: R,
     count: ReadCount,
 }
 
 impl ReadCount {
-    pub(crate) fn of<R: Read>(&self, reader: R) -> Counted<R> {
-        Counted {
+    pub(crate) fn of<R: Read>(&self, reader: R) -> CountingReader<R> {
+        CountingReader {
             reader,
             count: self.clone(),
         }
     }
 
-    /// Returns when nothing has been read for `limit`.
+    /// Returns when nothing has been read for `limit`; at the latest, after twice that time.
     async fn stalls(&self, limit: Duration) {
         let mut before = None;
         loop {
@@ -48,7 +48,7 @@ impl ReadCount {
     }
 }
 
-impl<R: Read> Read for Counted<R> {
+impl<R: Read> Read for CountingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.reader.read(buffer)?;
         self.count.0.fetch_add(read as u64, Ordering::Relaxed);

@@ -174,8 +174,8 @@ async fn fleet_of(workers: u64, duration: Duration) -> Result<(), Failure> {
         tasks.spawn_blocking(stage);
         let (delays, until) = (Arc::clone(&delays), stop.clone());
         tasks.spawn(async move {
-            maintenance::keep(bench.table(), commit_pace::INTERVAL, &until, |news| {
-                let MaintenanceEvent::Committed(committed, _) = news else {
+            maintenance::run(bench.table(), commit_pace::INTERVAL, &until, |event| {
+                let MaintenanceEvent::Committed(committed, _) = event else {
                     return;
                 };
                 if committed.entries.is_empty() {

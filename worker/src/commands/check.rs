@@ -11,7 +11,7 @@ use crate::commands::query::{self, Format};
 use crate::commands::run::{self, Options, Summary};
 use crate::engine::functions::cast::trino_name;
 use crate::intake::ignore::Ignore;
-use crate::rollup::{Fallible, Rollup, TYPED_SLOTS_MAX};
+use crate::rollup::{Fallible, Rollup, VISITOR_SLOTS_MAX};
 use crate::table::Root;
 use crate::terminal::escaped;
 
@@ -79,7 +79,7 @@ fn warnings(rollup: &Rollup) -> String {
         let _ = writeln!(
             text,
             "\nVisitors control {slot}, which determines the hour or day of a row. Commits rewrite a file for each \
-             hour or day, so a log file may touch at most {TYPED_SLOTS_MAX} of them; lines beyond that are recorded \
+             hour or day, so a log file may touch at most {VISITOR_SLOTS_MAX} of them; lines beyond that are recorded \
              in failed_lines. Group by the line's own time first: date_trunc('hour', from_iso8601_timestamp(time))."
         );
     }

@@ -59,11 +59,11 @@ struct Ledger {
     definition: Arc<Definition>,
     waiting: Waiting,
     read: HashSet<Shard>,
-    counted: HashMap<LogFileId, Counted>,
+    counted: HashMap<LogFileId, CountedEntry>,
 }
 
 /// The part of an [`Entry`] that is kept in memory.
-struct Counted {
+struct CountedEntry {
     /// Its log format, if the log table is a known one.
     format: Option<&'static LogFormat>,
     /// A hash of the ETag. A changed log file has the same hash with a probability of 1 in 2^64.
@@ -147,7 +147,7 @@ impl Ledgers {
     /// # Errors
     ///
     /// The reason for the first such table.
-    pub fn see_all_read(&self) -> Result<()> {
+    pub fn check_all_read(&self) -> Result<()> {
         match self.unread.first() {
             Some((_, error)) => bail!("{error}"),
             None => Ok(()),
@@ -177,7 +177,7 @@ impl Ledgers {
 
     fn standing(&self, found: &LogObject) -> Standing {
         let id = found.log_file.id();
-        let counted: Vec<&Counted> = self
+        let counted: Vec<&CountedEntry> = self
             .tables
             .iter()
             .filter_map(|table| table.counted.get(&id))
@@ -225,7 +225,7 @@ impl Ledgers {
     }
 
     /// Finds the format of a log file: from its ledger entry or staged file, or else from its name.
-    fn format(&self, log_file: &LogFile, id: LogFileId, counted: &[&Counted]) -> Format {
+    fn format(&self, log_file: &LogFile, id: LogFileId, counted: &[&CountedEntry]) -> Format {
         if let Some(format) = counted.iter().find_map(|counted| counted.format) {
             return Format::Known(format);
         }
@@ -272,7 +272,7 @@ impl Ledger {
                 Err(TableError::NotOurs { .. }) => return Ok(None),
                 version => version?,
             };
-            version.see_files().await?;
+            version.check_files_exist().await?;
             let rollup = maintain::rollup(&table, &version).await?;
             anyhow::Ok(Some((waiting, version, rollup)))
         };
@@ -293,7 +293,7 @@ impl Ledger {
     async fn read(&mut self, shards: &HashSet<Shard>, log_files: &[LogFileId]) -> Result<()> {
         let seen = self
             .waiting
-            .see(log_files, &self.definition, &self.version)
+            .check(log_files, &self.definition, &self.version)
             .await;
         seen.with_context(|| {
             format!(
@@ -315,7 +315,9 @@ impl Ledger {
             let entries = entries.with_context(|| {
                 format!("the ledger of the table '{}' cannot be read", self.table)
             })?;
-            let counted = entries.iter().map(|(id, entry)| (*id, Counted::of(entry)));
+            let counted = entries
+                .iter()
+                .map(|(id, entry)| (*id, CountedEntry::of(entry)));
             self.counted.extend(counted);
             self.read.extend(shards.iter().cloned());
         }
@@ -323,7 +325,7 @@ impl Ledger {
     }
 }
 
-impl Counted {
+impl CountedEntry {
     fn of(entry: &Entry) -> Self {
         let mut formats = FORMATS.into_iter();
         Self {

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::commands::progress::Progress;
 use crate::commit_pace::{self, CommitPace};
 use crate::feeds::{Feed, Feeds, Trouble};
-use crate::intake::copies::{Copy, Names};
+use crate::intake::copies::{Copy, SeenNames};
 use crate::intake::ignore::Ignore;
 use crate::intake::listing;
 use crate::intake::log_object::{Listed, LogObject};
@@ -174,15 +174,15 @@ pub(crate) async fn run_over(
         None => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
     };
     let threads = threads.min(LOG_FILES_AT_ONCE_MAX);
-    let memory = memory::Staging::new(threads, feeds.rollups().count());
-    let threads = memory.log_files;
+    let memory = memory::StagingBudget::new(threads, feeds.rollups().count());
+    let threads = memory.log_files_at_once;
     let workshop = Arc::new(Workshop {
         next: AtomicUsize::new(0),
         to_do,
         feeds,
         limits: Limits {
             text_bytes: options.max_log_file_bytes,
-            group_bytes: memory.groups,
+            group_bytes: memory.group_bytes,
         },
     });
     let (sender, results) = channel(threads);
@@ -248,7 +248,7 @@ impl Summary {
 
     /// Finds log files with equal names, among the listed ones and those that the ledgers counted before.
     fn find_copies<'a>(&mut self, found: &[LogObject], entries: impl Iterator<Item = &'a Entry>) {
-        let mut names = Names::default();
+        let mut names = SeenNames::default();
         let met = found.iter().filter_map(|found| names.meet(&found.log_file));
         self.copies.extend(met);
         let listed: HashSet<&str> = found.iter().map(|found| found.log_file.uri()).collect();
@@ -384,8 +384,8 @@ impl Workshop {
     }
 
     /// Commits what is staged for all tables. A failure of one table does not affect the others.
-    async fn commit(&self) -> Counted {
-        let mut counted = Counted::default();
+    async fn commit(&self) -> CommitResults {
+        let mut counted = CommitResults::default();
         for feed in &self.feeds.tables {
             let Some(table) = feed.table() else {
                 continue;
@@ -427,7 +427,7 @@ impl Workshop {
 
 /// The results of commits.
 #[derive(Default)]
-struct Counted {
+struct CommitResults {
     /// Log files that a rollup's table has counted.
     log_files: HashSet<String>,
     /// Values that tables could not store exactly.
@@ -437,7 +437,7 @@ struct Counted {
     troubles: Vec<Trouble>,
 }
 
-impl Counted {
+impl CommitResults {
     /// Adds the results of later commits. Problems of earlier commits are over unless they occurred again.
     fn add(&mut self, later: Self) {
         self.log_files.extend(later.log_files);
@@ -456,7 +456,7 @@ async fn gather(
     summary: &mut Summary,
     progress: &mut dyn Progress,
 ) -> Result<()> {
-    let mut counted = Counted::default();
+    let mut counted = CommitResults::default();
     let commit = |workshop: Arc<Workshop>| {
         tokio::spawn(async move {
             let begin = Instant::now();
@@ -464,7 +464,7 @@ async fn gather(
             (counted, begin.elapsed())
         })
     };
-    let mut committing: Option<JoinHandle<(Counted, Duration)>> = None;
+    let mut committing: Option<JoinHandle<(CommitResults, Duration)>> = None;
     let mut pace = CommitPace::new(commit_pace::INTERVAL);
     let mut last_commit = Instant::now();
     let mut staged = 0;

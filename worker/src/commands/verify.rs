@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use crate::commands::completeness::{Ledgers, Standing, not_read};
 use crate::commands::progress::Progress;
 use crate::format::Recognised;
-use crate::intake::copies::{Copy, Names};
+use crate::intake::copies::{Copy, SeenNames};
 use crate::intake::ignore::Ignore;
 use crate::intake::listing::{Listing, refuse_tables_as_logs};
 use crate::intake::log_object::LogObject;
@@ -130,7 +130,7 @@ async fn list(
     progress: &mut dyn Progress,
 ) -> Result<Vec<LogObject>> {
     let mut unsettled = Vec::new();
-    let mut names = Names::default();
+    let mut names = SeenNames::default();
     while let Some(mut page) = listing.next().await? {
         let listed = page.len();
         page.retain(|found| !ignore.has(&found.log_file));

@@ -35,7 +35,7 @@ pub struct Scan {
 
 /// Which lines become rows.
 struct Filter {
-    condition: Prefilter,
+    prefilter: Prefilter,
     needs: Needs,
 }
 
@@ -91,8 +91,7 @@ enum ColumnBuilder {
     LineText(StringViewBuilder),
 }
 
-/// How many parameter lookups a condition may need. With many more, evaluating the condition takes longer than building
-/// the row.
+/// How many parameter lookups a prefilter may need. With many more, evaluating it takes longer than building the row.
 const FILTER_PARAMETERS_MAX: usize = 4;
 
 const MILLISECONDS_PER_DAY: i64 = 86_400_000;
@@ -129,14 +128,14 @@ impl Scan {
         scan
     }
 
-    /// Restricts the scan to lines for which the condition holds, unless evaluating it takes as long as building the row.
-    pub fn only(mut self, condition: Prefilter) -> Self {
-        if condition.parameters() > FILTER_PARAMETERS_MAX {
+    /// Restricts the scan to lines for which the prefilter holds, unless evaluating it takes as long as building the row.
+    pub fn only(mut self, prefilter: Prefilter) -> Self {
+        if prefilter.parameters() > FILTER_PARAMETERS_MAX {
             return self;
         }
         let mut needs = Needs::of(self.format);
-        condition.add_to(&mut needs);
-        self.filter = Some(Filter { condition, needs });
+        prefilter.add_to(&mut needs);
+        self.filter = Some(Filter { prefilter, needs });
         self
     }
 
@@ -235,7 +234,7 @@ impl Scan {
                 fields,
                 request,
             };
-            if !filter.condition.holds(&line) {
+            if !filter.prefilter.holds(&line) {
                 return Ok(time);
             }
             fields.split_on(text, needs.fields);

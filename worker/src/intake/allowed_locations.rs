@@ -48,7 +48,7 @@ impl AllowedLocations {
     }
 
     /// The number of distinct buckets.
-    pub fn buckets(&self) -> usize {
+    pub fn bucket_count(&self) -> usize {
         self.buckets.len()
     }
 

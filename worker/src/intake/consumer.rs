@@ -30,24 +30,25 @@ use super::{Stage, StageOutcome, stage_all};
 use crate::metrics::{MessageOutcome, Metrics};
 use crate::sleep::sleep_or_stop;
 
-/// The wait time of a receive request: SQS's limit. With a shorter one, an idle worker sends more requests. The wait is at
-/// most `1 / POLLS_HIDDEN` of the visibility timeout, because it is not known how much of that is left when messages
-/// arrive.
-const POLL: Duration = Duration::from_secs(20);
-const POLLS_HIDDEN: u32 = 3;
+/// The wait time of a receive request: SQS's limit. With a shorter one, an idle worker sends more requests.
+const RECEIVE_WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// A wait takes at most a third of the visibility timeout: the timeout is counted from the request, so at least two thirds
+/// are left when messages arrive.
+const WAITS_PER_VISIBILITY_TIMEOUT: u32 = 3;
 
 /// How long a pending receive request may still take at shutdown. If there are messages, it returns at once. If it were
 /// cancelled, the messages that it returns would stay invisible although no worker has them.
-const LAST_POLL: Duration = Duration::from_secs(2);
+const SHUTDOWN_RECEIVE_WAIT: Duration = Duration::from_secs(2);
 
-/// The visibility timeout after a failure, which doubles with each attempt. A missing or unavailable log file gets some
-/// time to come back. An unreadable one soon reaches the dead-letter queue, where a person sees it.
-const AGAIN: Duration = Duration::from_secs(10);
-const LONGEST_AGAIN: Duration = Duration::from_mins(15);
-const AGAIN_UNREADABLE: Duration = Duration::from_secs(1);
-const LONGEST_AGAIN_UNREADABLE: Duration = Duration::from_secs(30);
+/// The visibility timeout after a failure; it doubles with each attempt. `Retry`: the log file may appear. `Reject`:
+/// retrying cannot help, so the message soon reaches the dead-letter queue, where a person sees it.
+const RETRY_DELAY: Duration = Duration::from_secs(10);
+const RETRY_DELAY_MAX: Duration = Duration::from_mins(15);
+const REJECT_DELAY: Duration = Duration::from_secs(1);
+const REJECT_DELAY_MAX: Duration = Duration::from_secs(30);
 /// In an outage, each message should use as few attempts as possible.
-const AGAIN_IN_OUTAGE: Duration = Duration::from_mins(1);
+const OUTAGE_DELAY: Duration = Duration::from_mins(1);
 
 /// Settings of the queue intake.
 #[derive(Debug, Clone, Copy)]
@@ -60,8 +61,9 @@ pub(crate) struct Settings {
     pub(crate) log_files_at_once: usize,
     /// How long the messages in flight may still take once shutdown begins.
     pub(crate) grace: Duration,
-    /// The number of buckets that log files may be in. While all of them are down, no messages are received.
-    pub(crate) buckets: usize,
+    /// The number of buckets that log files may be in. While all of them are down, only one message at a time is
+    /// received, as a probe.
+    pub(crate) bucket_count: usize,
 }
 
 /// The consumer of one queue.
@@ -79,7 +81,8 @@ struct Consumer<Q: Queue, S> {
 }
 
 /// Stages what the queue announces until `stop` is cancelled, then finishes the messages in flight within the grace
-/// period. When this returns, no message is held: unfinished ones are visible to other workers again.
+/// period. When this returns, no visibility timeout is extended any more, and unfinished messages have been offered back to
+/// the queue. If that request failed, they become visible when their visibility timeout ends.
 pub(crate) async fn consume<Q: Queue, S: Stage>(
     queue: Q,
     settings: Settings,
@@ -92,10 +95,10 @@ pub(crate) async fn consume<Q: Queue, S: Stage>(
     let (deletions, deleted) = mpsc::channel(settings.messages_max);
     let mut deleting = JoinSet::new();
     deleting.spawn(delete(once.clone(), deleted));
-    let mut renewing = JoinSet::new();
-    renewing.spawn({
+    let mut extending = JoinSet::new();
+    extending.spawn({
         let visibility = Arc::clone(&visibility);
-        async move { visibility.renew().await }
+        async move { visibility.extend_due().await }
     });
     let consumer = Arc::new(Consumer {
         once,
@@ -105,25 +108,26 @@ pub(crate) async fn consume<Q: Queue, S: Stage>(
         visibility,
         deletions,
         metrics,
-        outages: Outages::new(settings.buckets),
+        outages: Outages::new(settings.bucket_count),
     });
-    let mut in_hand = InHand::default();
+    let mut tasks = Tasks::default();
     let ended = tokio::select! {
-        () = Arc::clone(&consumer).draw(&mut in_hand, &stop) => None,
-        Some(ended) = renewing.join_next() => Some(ended),
+        () = Arc::clone(&consumer).receive_messages(&mut tasks, &stop) => None,
+        Some(ended) = extending.join_next() => Some(ended),
         Some(ended) = deleting.join_next() => Some(ended),
     };
 
-    in_hand.forget_ended();
-    let deadline = Instant::now() + settings.grace.saturating_sub(LAST_POLL);
+    tasks.forget_ended();
+    // The last receive may already have used this much of the grace period.
+    let deadline = Instant::now() + settings.grace.saturating_sub(SHUTDOWN_RECEIVE_WAIT);
     tracing::info!(
-        messages = in_hand.tasks.len(),
+        messages = tasks.running.len(),
         "worker shutting down: no more messages are received; finishing messages in flight"
     );
-    while let Ok(true) = timeout_at(deadline, in_hand.next_ends()).await {}
+    while let Ok(true) = timeout_at(deadline, tasks.next_ends()).await {}
     // The visibility timeout of a message that is given back must not be extended again.
-    renewing.shutdown().await;
-    consumer.give_back(in_hand).await;
+    extending.shutdown().await;
+    consumer.give_back(tasks).await;
     match ended {
         None => Ok(()),
         Some(ended) => Ok(ended?),
@@ -132,26 +136,26 @@ pub(crate) async fn consume<Q: Queue, S: Stage>(
 
 /// Messages that are being processed.
 #[derive(Default)]
-struct InHand {
-    tasks: JoinSet<()>,
+struct Tasks {
+    running: JoinSet<()>,
     receipts: HashMap<tokio::task::Id, String>,
 }
 
-impl InHand {
+impl Tasks {
     fn begin(&mut self, receipt: String, task: impl Future<Output = ()> + Send + 'static) {
-        let task = self.tasks.spawn(task);
+        let task = self.running.spawn(task);
         self.receipts.insert(task.id(), receipt);
     }
 
     /// Waits for the next task to end. Returns `false` if there are no tasks.
     async fn next_ends(&mut self) -> bool {
-        let ended = self.tasks.join_next_with_id().await;
+        let ended = self.running.join_next_with_id().await;
         self.forget(ended)
     }
 
     /// Forgets tasks that have ended.
     fn forget_ended(&mut self) {
-        while let Some(ended) = self.tasks.try_join_next_with_id() {
+        while let Some(ended) = self.running.try_join_next_with_id() {
             self.forget(Some(ended));
         }
     }
@@ -166,12 +170,13 @@ impl InHand {
 
 impl<Q: Queue, S: Stage> Consumer<Q, S> {
     /// Receives messages while there is room for them.
-    async fn draw(self: Arc<Self>, in_hand: &mut InHand, stop: &CancellationToken) {
+    async fn receive_messages(self: Arc<Self>, tasks: &mut Tasks, stop: &CancellationToken) {
         let room = Arc::new(Semaphore::new(self.settings.messages_max));
-        let poll = POLL.min(self.settings.visibility / POLLS_HIDDEN);
+        let wait_max =
+            RECEIVE_WAIT_MAX.min(self.settings.visibility / WAITS_PER_VISIBILITY_TIMEOUT);
         let mut failures = 0;
         while !stop.is_cancelled() {
-            in_hand.forget_ended();
+            tasks.forget_ended();
             let is_probe = self.wait_out(stop).await;
             let first = tokio::select! {
                 biased;
@@ -190,11 +195,11 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
             let begun = Instant::now();
             let receive = self
                 .once
-                .receive(permits.len(), poll, self.settings.visibility);
+                .receive(permits.len(), wait_max, self.settings.visibility);
             tokio::pin!(receive);
             let received = tokio::select! {
                 received = &mut receive => received,
-                () = stop.cancelled() => match timeout(LAST_POLL, receive).await {
+                () = stop.cancelled() => match timeout(SHUTDOWN_RECEIVE_WAIT, receive).await {
                     Ok(received) => received,
                     Err(_) => return,
                 },
@@ -214,7 +219,7 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
             for (message, permit) in messages.into_iter().zip(permits) {
                 let receipt = message.delivery.receipt.clone();
                 let consumer = Arc::clone(&self);
-                in_hand.begin(receipt, async move {
+                tasks.begin(receipt, async move {
                     consumer.take_message(message, begun, is_probe).await;
                     drop(permit);
                 });
@@ -239,24 +244,24 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
     /// Takes one message through all its states. A probe is tried in spite of outages.
     async fn take_message(&self, message: ReceivedMessage, received: Instant, is_probe: bool) {
         let _in_flight = self.metrics.message_in_flight();
-        let outcome = match message.understand() {
+        let outcome = match message.parse() {
             Ok(message) => {
                 let (message, notification) = message.begin(&self.visibility, received);
                 match self.stage_all(&message, notification, is_probe).await {
                     Ok(()) => self.finish(message).await,
-                    Err(again) => {
+                    Err(delay) => {
                         let delivery = message.delivery.clone();
                         // Its visibility timeout must not be extended again.
                         drop(message);
-                        self.give_up(&delivery, again).await
+                        self.leave_in_queue(&delivery, delay).await
                     }
                 }
             }
             Err((delivery, error)) => {
-                self.tell(&delivery, "not_understood", 0, "", &error.to_string());
+                self.log_not_staged(&delivery, "not_understood", 0, "", &error.to_string());
                 self.metrics.failed("not_understood");
-                let again = again(&Disposition::Reject, delivery.receive_count);
-                self.give_up(&delivery, again).await
+                let delay = retry_delay(&Disposition::Reject, delivery.receive_count);
+                self.leave_in_queue(&delivery, delay).await
             }
         };
         self.metrics.message(outcome);
@@ -286,9 +291,9 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
         }
     }
 
-    /// Leaves a message to the queue's redrive policy. It becomes visible after `again`.
-    async fn give_up(&self, delivery: &Delivery, again: Duration) -> MessageOutcome {
-        let receipts = [(delivery.receipt.as_str(), again)];
+    /// Leaves a message to the queue's redrive policy. It becomes visible after `delay`.
+    async fn leave_in_queue(&self, delivery: &Delivery, delay: Duration) -> MessageOutcome {
+        let receipts = [(delivery.receipt.as_str(), delay)];
         // If this fails, the message becomes visible when its visibility timeout ends.
         if let Err(error) = self.queue.change_visibility(&receipts).await {
             tracing::debug!(%error, "visibility timeout not changed; the message becomes visible when it ends");
@@ -337,7 +342,7 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
             }
         }
         failures.each_reason(|name, count, first, reason| {
-            self.tell(delivery, name, count, first, reason);
+            self.log_not_staged(delivery, name, count, first, reason);
         });
         failures
             .outages()
@@ -347,7 +352,7 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
             self.metrics.failed("held_back");
             let reason = "the bucket of the log files is unavailable; the log lines of other messages say why";
             match self.is_last_attempt(delivery) {
-                true => self.tell(delivery, "held_back", count, first, reason),
+                true => self.log_not_staged(delivery, "held_back", count, first, reason),
                 false => {
                     tracing::debug!(
                         message_id = delivery.message_id,
@@ -358,11 +363,11 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
                     )
                 }
             }
-            return Err(LONGEST_AGAIN);
+            return Err(RETRY_DELAY_MAX);
         }
         match failures.worst() {
             None => Ok(()),
-            Some(worst) => Err(again(worst, delivery.receive_count)),
+            Some(worst) => Err(retry_delay(worst, delivery.receive_count)),
         }
     }
 
@@ -389,7 +394,14 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
     }
 
     /// Logs why log files of a message are not staged, and whether this was the message's last attempt.
-    fn tell(&self, delivery: &Delivery, name: &str, log_files: usize, first: &str, reason: &str) {
+    fn log_not_staged(
+        &self,
+        delivery: &Delivery,
+        name: &str,
+        log_files: usize,
+        first: &str,
+        reason: &str,
+    ) {
         let (message_id, receive_count) = (&*delivery.message_id, delivery.receive_count);
         match self.is_last_attempt(delivery) {
             true => tracing::error!(
@@ -414,10 +426,10 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
     }
 
     /// Makes the messages that are still in flight visible to other workers.
-    async fn give_back(&self, mut in_hand: InHand) {
-        in_hand.forget_ended();
-        in_hand.tasks.abort_all();
-        let receipts: Vec<_> = in_hand
+    async fn give_back(&self, mut tasks: Tasks) {
+        tasks.forget_ended();
+        tasks.running.abort_all();
+        let receipts: Vec<_> = tasks
             .receipts
             .values()
             .map(|receipt| (receipt.as_str(), Duration::ZERO))
@@ -439,11 +451,11 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
 }
 
 /// The visibility timeout after a failure.
-fn again(disposition: &Disposition, receive_count: u32) -> Duration {
+fn retry_delay(disposition: &Disposition, receive_count: u32) -> Duration {
     let (first, longest) = match disposition {
-        Disposition::Reject => (AGAIN_UNREADABLE, LONGEST_AGAIN_UNREADABLE),
-        Disposition::Retry => (AGAIN, LONGEST_AGAIN),
-        Disposition::BackOff(_) => (AGAIN_IN_OUTAGE, LONGEST_AGAIN),
+        Disposition::Reject => (REJECT_DELAY, REJECT_DELAY_MAX),
+        Disposition::Retry => (RETRY_DELAY, RETRY_DELAY_MAX),
+        Disposition::BackOff(_) => (OUTAGE_DELAY, RETRY_DELAY_MAX),
     };
     let doubled = 1_u32 << receive_count.clamp(1, 16).saturating_sub(1);
     (first * doubled).min(longest)
@@ -508,7 +520,7 @@ mod tests {
                 messages_max: 1,
                 log_files_at_once: 1,
                 grace: 5 * SECOND,
-                buckets: 1,
+                bucket_count: 1,
             };
             let (metrics, stop) = (Arc::default(), CancellationToken::new());
             let consumer = consume(
@@ -589,7 +601,7 @@ mod tests {
         });
         let given_up = |state: &State| state.messages[0].invisible > 9 * SECOND;
         let state = scene.until(given_up).await;
-        assert!(state.messages[0].invisible <= AGAIN);
+        assert!(state.messages[0].invisible <= RETRY_DELAY);
         assert_eq!(state.messages[0].receive_count, 1);
         assert_eq!(
             scene.staged(),
@@ -697,7 +709,7 @@ mod tests {
 
     #[test]
     fn what_fails_again_is_tried_more_rarely() {
-        let seconds = |disposition: Disposition, count| again(&disposition, count).as_secs();
+        let seconds = |disposition: Disposition, count| retry_delay(&disposition, count).as_secs();
         let outage = || Disposition::BackOff(Dependency::All);
         assert_eq!(seconds(Disposition::Retry, 1), 10);
         assert_eq!(seconds(Disposition::Retry, 3), 40);

@@ -25,14 +25,14 @@ impl fmt::Display for Copy {
 
 /// The names seen so far, in about 20 bytes per log file.
 #[derive(Debug, Default)]
-pub struct Names {
+pub struct SeenNames {
     /// Maps the hash of a name to the index of its folder. Two names collide with a probability of 1 in 2^64.
     names: HashMap<u64, u32>,
     folders: Vec<String>,
     numbers: HashMap<String, u32>,
 }
 
-impl Names {
+impl SeenNames {
     /// Records a log file. Returns it as a copy if the same name was seen before in another folder.
     pub fn meet(&mut self, log_file: &LogFile) -> Option<Copy> {
         let (folder, name) = folder_and_name(log_file)?;
@@ -87,7 +87,7 @@ mod tests {
     fn a_name_that_comes_again_in_another_folder_is_told() {
         let name = "1_elasticloadbalancing_r_app.n.0_20261122T1005Z_10.0.0.1_r.log.gz";
         let in_folder = |folder: &str| LogFile::new(format!("s3://logs/{folder}/{name}"));
-        let mut names = Names::default();
+        let mut names = SeenNames::default();
         assert_eq!(names.meet(&in_folder("a")), None);
         assert_eq!(names.meet(&in_folder("a")), None);
         let copy = names.meet(&in_folder("b/c")).unwrap();

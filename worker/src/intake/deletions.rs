@@ -1,4 +1,4 @@
-//! Deletes messages whose log files are staged: several with one request, and again those that the queue did not delete.
+//! Deletes messages whose log files are staged, in batches, and retries the entries that failed.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The states that a message passes through: received, understood, in flight, done. Each is a type, and each step takes the
+//! The states that a message passes through: received, parsed, in flight, done. Each is a type, and each step takes the
 //! message by value. So only messages whose log files are staged are deleted.
 
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(crate) struct Delivery {
     pub(crate) sent: SystemTime,
 }
 
-/// A message as it was received. Nothing is known of its text.
+/// A message as it was received. Its body has not been parsed.
 #[derive(Debug, Clone)]
 pub(crate) struct ReceivedMessage {
     pub(crate) delivery: Delivery,
@@ -31,7 +31,7 @@ pub(crate) struct ReceivedMessage {
 
 /// A message whose log files are known.
 #[derive(Debug)]
-pub(super) struct UnderstoodMessage {
+pub(super) struct ParsedMessage {
     delivery: Delivery,
     notification: Notification,
 }
@@ -49,10 +49,10 @@ pub(super) struct InFlightMessage<Q: Queue> {
 pub(super) struct DoneMessage<Q: Queue>(InFlightMessage<Q>);
 
 impl ReceivedMessage {
-    /// Parses the text. On failure, the message can only be left to the queue's redrive policy.
-    pub(super) fn understand(self) -> Result<UnderstoodMessage, (Delivery, NotificationError)> {
+    /// Parses the body. On failure, the message can only be left to the queue's redrive policy.
+    pub(super) fn parse(self) -> Result<ParsedMessage, (Delivery, NotificationError)> {
         match notification::parse(&self.body) {
-            Ok(notification) => Ok(UnderstoodMessage {
+            Ok(notification) => Ok(ParsedMessage {
                 delivery: self.delivery,
                 notification,
             }),
@@ -61,7 +61,7 @@ impl ReceivedMessage {
     }
 }
 
-impl UnderstoodMessage {
+impl ParsedMessage {
     /// Begins work on the log files, which are returned. The message has been invisible since `received`.
     pub(super) fn begin<Q: Queue>(
         self,
@@ -69,7 +69,7 @@ impl UnderstoodMessage {
         received: Instant,
     ) -> (InFlightMessage<Q>, Notification) {
         let message = InFlightMessage {
-            visibility: visibility.extend(&self.delivery.receipt, received),
+            visibility: visibility.hold(&self.delivery.receipt, received),
             delivery: self.delivery,
         };
         (message, self.notification)
@@ -77,8 +77,9 @@ impl UnderstoodMessage {
 }
 
 impl<Q: Queue> InFlightMessage<Q> {
-    /// To be called when all log files are staged. Fails if the message may be visible to other workers: then it is theirs,
-    /// and deleting it would take it from them.
+    /// To be called when all log files are staged. Fails if the message may be visible to other workers: then it is left to
+    /// them. A newer worker may have it, which stages its log files for a table that this worker does not know. If that
+    /// fails, it needs the message for the next attempt.
     pub(super) async fn done(self) -> Result<DoneMessage<Q>, Delivery> {
         match self.visibility.is_hidden().await {
             true => Ok(DoneMessage(self)),

@@ -34,8 +34,8 @@ use not_staged::NotStaged;
 
 /// Stages announced log files.
 pub trait Stage: Clone + Send + Sync + 'static {
-    /// Stages a log file. `Ok` promises that it is staged, or that no rollup reads it, so its announcement can be dropped.
-    /// It does not promise that the log file is counted yet.
+    /// Stages a log file. `Ok` promises that every table that reads it has it staged or set aside, or that no rollup reads
+    /// it. So its announcement can be dropped. It does not promise that the log file is counted yet.
     fn stage(
         &self,
         log_file: &LogFile,
@@ -45,7 +45,7 @@ pub trait Stage: Clone + Send + Sync + 'static {
 /// The result of an announcement that succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StageOutcome {
-    /// It is staged for every rollup that reads it.
+    /// Every table that reads it has it staged or set aside.
     Staged,
     /// No rollup reads it.
     Skipped,

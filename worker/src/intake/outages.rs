@@ -11,7 +11,7 @@ use super::not_staged::Dependency;
 
 /// Consecutive messages that must fail because of a dependency before it counts as down. With fewer, one odd object stops
 /// a bucket. With more, more messages waste an attempt.
-const FAILURES_BORNE: u32 = 4;
+const FAILURES_BEFORE_OUTAGE: u32 = 4;
 
 /// The maximum pause between two attempts in an outage.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
@@ -38,11 +38,11 @@ struct Failing {
 
 impl Failing {
     fn is_out(&self) -> bool {
-        self.failures >= FAILURES_BORNE
+        self.failures >= FAILURES_BEFORE_OUTAGE
     }
 
     fn attempt(&mut self, now: Instant) {
-        self.next_attempt = now + pause(self.failures.saturating_sub(FAILURES_BORNE));
+        self.next_attempt = now + pause(self.failures.saturating_sub(FAILURES_BEFORE_OUTAGE));
     }
 }
 
@@ -66,10 +66,10 @@ impl Outages {
             });
         failing.failures = failing.failures.saturating_add(1);
         failing.attempt(now);
-        if failing.failures == FAILURES_BORNE {
+        if failing.failures == FAILURES_BEFORE_OUTAGE {
             tracing::warn!(
                 %dependency,
-                failures = FAILURES_BORNE,
+                failures = FAILURES_BEFORE_OUTAGE,
                 "outage: messages that need this dependency are held back, and one of them is retried from time to \
                  time"
             );
@@ -140,7 +140,7 @@ mod tests {
     }
 
     fn out(outages: &Outages, dependency: &Dependency) {
-        for _ in 0..FAILURES_BORNE {
+        for _ in 0..FAILURES_BEFORE_OUTAGE {
             outages.failed(dependency);
         }
     }
@@ -148,7 +148,7 @@ mod tests {
     #[tokio::test]
     async fn a_bucket_holds_up_its_own_log_files_alone() {
         let outages = Outages::new(2);
-        for _ in 1..FAILURES_BORNE {
+        for _ in 1..FAILURES_BEFORE_OUTAGE {
             outages.failed(&bucket("a"));
             assert!(outages.admits(&bucket("a")));
         }

@@ -11,12 +11,12 @@ use tokio::time::{Instant, sleep, timeout};
 use super::queue::Queue;
 
 /// The visibility timeout is extended when less than this fraction of it is left.
-const RENEWED_BELOW: f64 = 2.0 / 3.0;
+const EXTENDED_BELOW: f64 = 2.0 / 3.0;
 
 /// How often messages are checked, and how long a request may take, as divisors of the visibility timeout. Several
 /// attempts can fail before a message becomes visible.
-const LOOKS: u32 = 12;
-const REQUEST: u32 = 6;
+const CHECKS_PER_TIMEOUT: u32 = 12;
+const REQUESTS_PER_TIMEOUT: u32 = 6;
 
 /// All messages in flight here. Each stays invisible to other workers until it is done.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl<Q: Queue> VisibilityExtender<Q> {
     }
 
     /// Takes over a message that has been invisible since `received`.
-    pub(super) fn extend(
+    pub(super) fn hold(
         self: &Arc<Self>,
         receipt: &str,
         received: Instant,
@@ -60,30 +60,33 @@ impl<Q: Queue> VisibilityExtender<Q> {
         }
     }
 
-    /// Extends the visibility timeout of all held messages. Never returns.
-    pub(super) async fn renew(&self) {
+    /// Extends the visibility timeout of each message that has less than two thirds of it left. Never returns.
+    pub(super) async fn extend_due(&self) {
         loop {
-            sleep(self.timeout / LOOKS).await;
+            sleep(self.timeout / CHECKS_PER_TIMEOUT).await;
             let due = self.due(Instant::now());
             // Concurrent, so that one slow request does not delay the others.
-            join_all(due.chunks(BATCH_MAX).map(|batch| self.renew_batch(batch))).await;
+            join_all(due.chunks(BATCH_MAX).map(|batch| self.extend_batch(batch))).await;
         }
     }
 
     fn due(&self, now: Instant) -> Vec<String> {
-        let limit = now + self.timeout.mul_f64(RENEWED_BELOW);
+        let limit = now + self.timeout.mul_f64(EXTENDED_BELOW);
         let held = self.held();
         let due = held.iter().filter(|(_, until)| **until < limit);
         due.map(|(receipt, _)| receipt.clone()).collect()
     }
 
-    async fn renew_batch(&self, receipts: &[String]) {
+    async fn extend_batch(&self, receipts: &[String]) {
         let begun = Instant::now();
         let batch: Vec<_> = receipts
             .iter()
             .map(|receipt| (receipt.as_str(), self.timeout))
             .collect();
-        let request = timeout(self.timeout / REQUEST, self.queue.change_visibility(&batch));
+        let request = timeout(
+            self.timeout / REQUESTS_PER_TIMEOUT,
+            self.queue.change_visibility(&batch),
+        );
         let unchanged = match request.await {
             Ok(Ok(unchanged)) => unchanged,
             Ok(Err(error)) => {
@@ -129,7 +132,7 @@ impl<Q: Queue> ExtendedVisibility<Q> {
     pub(super) async fn is_hidden(&self) -> bool {
         if !self.is_surely_hidden() {
             let receipt = self.receipt.clone();
-            self.extender.renew_batch(&[receipt]).await;
+            self.extender.extend_batch(&[receipt]).await;
         }
         self.is_surely_hidden()
     }

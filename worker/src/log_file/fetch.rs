@@ -221,7 +221,8 @@ impl Download {
         }
     }
 
-    /// Requests the bytes that have not arrived, in the version that was listed. Bytes of another version would not fit.
+    /// Requests the bytes that have not arrived, in the version that was listed or that the first response named. Bytes of
+    /// another version would not fit.
     async fn request(&self) -> Result<GetObjectOutput, Problem> {
         let Object {
             client,

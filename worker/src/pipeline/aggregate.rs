@@ -69,7 +69,7 @@ async fn aggregate(
 /// The reason why a log file can't be staged for one table. Returns an error if it can't be staged for any table, because
 /// a shared dependency is down.
 pub(super) fn of_one_table(error: TableError) -> Result<String, PipelineError> {
-    match error.is_of_store() && !error.is_of_its_folder() {
+    match error.is_store_error() && !error.is_table_folder_error() {
         true => Err(error.into()),
         false => Ok(chain(&error)),
     }

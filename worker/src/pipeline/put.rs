@@ -116,7 +116,7 @@ async fn set_aside(
 ) -> Result<Put, PipelineError> {
     match notes.set_aside(log_file, &reason).await {
         Ok(()) => Ok(Put::SetAside(reason)),
-        Err(error) if error.is_of_its_folder() => Ok(Put::Neither(error)),
+        Err(error) if error.is_table_folder_error() => Ok(Put::Neither(error)),
         Err(error) => Err(error.into()),
     }
 }

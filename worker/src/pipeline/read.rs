@@ -174,7 +174,7 @@ fn union_of_columns(rollups: &[&RollupTable]) -> Vec<ScanColumn> {
 
 /// The prefilter of each rollup, or `None` if one of them needs all lines.
 fn prefilters(rollups: &[&RollupTable]) -> Option<Vec<Prefilter>> {
-    let prefilters = rollups.iter().map(|each| each.rollup.condition().cloned());
+    let prefilters = rollups.iter().map(|each| each.rollup.prefilter().cloned());
     prefilters.collect()
 }
 

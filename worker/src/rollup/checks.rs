@@ -1,4 +1,4 @@
-//! Checks of computed values that their types don't make, and the days and slots of times.
+//! Checks that a value's type does not guarantee, such as that a double is finite; and the days and slots of times.
 
 use std::ops::RangeInclusive;
 
@@ -28,7 +28,7 @@ pub(super) fn stored_check(data_type: &DataType) -> Option<Check> {
 
 impl Check {
     /// Fails if a value of the column violates the check in a row where it matters.
-    pub(super) fn see(self, column: &ArrayRef, matters: Option<&BooleanArray>) -> Result<()> {
+    pub(super) fn check(self, column: &ArrayRef, matters: Option<&BooleanArray>) -> Result<()> {
         let matters = |row: usize| matters.is_none_or(|matters| matters.value(row));
         match self {
             Self::Finite => {

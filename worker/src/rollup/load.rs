@@ -1,4 +1,4 @@
-//! Loads rollups from files, of which each has one rollup.
+//! Loads rollups, one per file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub enum RollupError {
     },
     /// A folder without rollups.
     #[error("{0}: no .sql file found; write each rollup as a file <table>.sql with one SELECT")]
-    None(String),
+    NoRollups(String),
     /// The file's name can't be a table's name.
     #[error(
         "{place}: a table has the name of its rollup's file, and '{name}' is not a valid name. Begin with a lower-case \
@@ -52,14 +52,14 @@ pub struct Loaded {
     /// Rollups that can be run.
     pub rollups: Vec<Arc<Rollup>>,
     /// Rollups that can't be run.
-    pub wrong: Vec<Wrong>,
+    pub invalid: Vec<InvalidRollup>,
 }
 
 impl<R: Into<Arc<Rollup>>> From<Vec<R>> for Loaded {
     fn from(rollups: Vec<R>) -> Self {
         Self {
             rollups: rollups.into_iter().map(Into::into).collect(),
-            wrong: Vec::new(),
+            invalid: Vec::new(),
         }
     }
 }
@@ -71,8 +71,8 @@ impl Loaded {
     ///
     /// The error of the first rollup that can't be run.
     pub fn all(self) -> Result<Vec<Arc<Rollup>>, String> {
-        match self.wrong.into_iter().next() {
-            Some(wrong) => Err(wrong.reason),
+        match self.invalid.into_iter().next() {
+            Some(invalid) => Err(invalid.reason),
             None => Ok(self.rollups),
         }
     }
@@ -80,7 +80,7 @@ impl Loaded {
 
 /// A rollup's file that can't be used.
 #[derive(Debug)]
-pub struct Wrong {
+pub struct InvalidRollup {
     /// The file's name without its ending.
     pub name: String,
     /// The error, with the file's location.
@@ -100,7 +100,7 @@ impl Rollup {
             source,
         })?;
         if files.is_empty() {
-            return Err(RollupError::None(folder.to_owned()));
+            return Err(RollupError::NoRollups(folder.to_owned()));
         }
         let mut loaded = Loaded::default();
         for file in files {
@@ -114,7 +114,7 @@ impl Rollup {
             };
             match rollup {
                 Ok(rollup) => loaded.rollups.push(Arc::new(rollup)),
-                Err(error) => loaded.wrong.push(Wrong {
+                Err(error) => loaded.invalid.push(InvalidRollup {
                     name: name.trim_end_matches(ENDING).to_owned(),
                     reason: chain(&error),
                 }),

@@ -26,9 +26,9 @@ mod checks;
 mod prefilter;
 
 pub use crate::engine::fallible::Fallible;
-pub use load::{Loaded, RollupError, Wrong};
+pub use load::{InvalidRollup, Loaded, RollupError};
 use parse::{ParsedRollup, parse};
-pub(crate) use per_line::TYPED_SLOTS_MAX;
+pub(crate) use per_line::VISITOR_SLOTS_MAX;
 use plan::{RollupPlan, RowsOfLogFile, Wanted};
 use planning_error::plain_words;
 
@@ -38,7 +38,7 @@ pub struct Rollup {
     definition: Arc<Definition>,
     format: &'static LogFormat,
     scan: Vec<ScanColumn>,
-    condition: Option<Prefilter>,
+    prefilter: Option<Prefilter>,
     plan: RollupPlan,
 }
 
@@ -60,7 +60,7 @@ impl Rollup {
 
         let ScanPlan { plan, scan } = plan(&parsed, &slot).await?;
         let predicate = plan.predicate();
-        let condition =
+        let prefilter =
             predicate.and_then(|predicate| prefilter::prefilter(predicate, parsed.format, &scan));
         let mut columns = Vec::with_capacity(parsed.columns.len());
         for ((name, rule), field) in parsed.columns.iter().zip(plan.schema().fields()) {
@@ -83,7 +83,7 @@ impl Rollup {
                 slot_groups_max: groups_max.unwrap_or(SLOT_GROUPS_MAX),
             }),
             format: parsed.format,
-            condition,
+            prefilter,
             scan,
             plan,
         })
@@ -106,8 +106,8 @@ impl Rollup {
 
     /// A condition that holds for all lines that the rollup uses, as far as the scan can tell. `None` if it may use any
     /// line.
-    pub fn condition(&self) -> Option<&Prefilter> {
-        self.condition.as_ref()
+    pub fn prefilter(&self) -> Option<&Prefilter> {
+        self.prefilter.as_ref()
     }
 
     /// Expressions that can fail on values that visitors write. Lines on which they fail are left out of this rollup.

@@ -25,7 +25,7 @@ use crate::table::FailedLines;
 /// The number of hours or days that a log file may touch in a table whose times visitors write. Each costs the commit a
 /// file. With too few, events that are delivered late are lost to the rollup; with too many, one visitor can cause a year
 /// to be rewritten.
-pub(crate) const TYPED_SLOTS_MAX: usize = 100;
+pub(crate) const VISITOR_SLOTS_MAX: usize = 100;
 
 /// Columns at the end of a batch that identify the line of a row: its number and its text.
 const LINE_COLUMNS: usize = 2;
@@ -72,14 +72,14 @@ struct Value {
 pub(crate) struct PerLine {
     steps: Vec<Step>,
     /// The index of the computed time column whose slots are counted.
-    typed_time: Option<usize>,
+    visitor_time: Option<usize>,
 }
 
 /// State that is kept across the batches of one log file.
 #[derive(Debug, Default)]
 pub(crate) struct SeenLines {
     pub(crate) failed: FailedLines,
-    typed_slots: HashSet<i64>,
+    visitor_slots: HashSet<i64>,
 }
 
 impl PerLine {
@@ -89,7 +89,7 @@ impl PerLine {
         add_steps(plan, state, &mut steps)?;
         Ok(Self {
             steps,
-            typed_time: None,
+            visitor_time: None,
         })
     }
 
@@ -123,12 +123,12 @@ impl PerLine {
 
     /// Bounds the number of slots of this computed column, a time that visitors write.
     pub(super) fn bound_slots(&mut self, time: usize) {
-        self.typed_time = Some(time);
+        self.visitor_time = Some(time);
     }
 
     /// Whether the number of slots that a log file may touch is bounded.
     pub(super) fn bounds_slots(&self) -> bool {
-        self.typed_time.is_some()
+        self.visitor_time.is_some()
     }
 
     /// The rows of these lines, without those on which something fails. If `with_lines`, `lines` ends with the columns
@@ -148,7 +148,7 @@ impl PerLine {
             0 => self.no_rows(lines, carried)?,
             _ => concat_batches(&rows[0].schema(), &rows)?,
         };
-        if let Some(column) = self.typed_time {
+        if let Some(column) = self.visitor_time {
             rows = within_slots(rows, column, carried, seen)?;
         }
         let kept: Vec<usize> = (0..rows.num_columns() - carried).collect();
@@ -294,7 +294,7 @@ fn compute(
     for (value, column) in values.iter().zip(&columns) {
         if let Some(check) = value.check {
             let matters = value.only_where.map(|index| as_filter(&columns[index]));
-            check.see(column, matters.transpose()?.as_ref())?;
+            check.check(column, matters.transpose()?.as_ref())?;
         }
     }
     with_carried(columns, schema, batch, carried)
@@ -336,7 +336,7 @@ fn as_filter(condition: &ArrayRef) -> Result<BooleanArray> {
     })
 }
 
-/// Leaves out rows whose time would add a slot beyond `TYPED_SLOTS_MAX`.
+/// Leaves out rows whose time would add a slot beyond `VISITOR_SLOTS_MAX`.
 fn within_slots(
     rows: RecordBatch,
     column: usize,
@@ -348,12 +348,12 @@ fn within_slots(
     let mut beyond = Vec::new();
     for row in (0..rows.num_rows()).filter(|&row| column.is_valid(row)) {
         let slot = times.slot(row);
-        if seen.typed_slots.contains(&slot) {
+        if seen.visitor_slots.contains(&slot) {
             continue;
         }
-        match seen.typed_slots.len() < TYPED_SLOTS_MAX {
+        match seen.visitor_slots.len() < VISITOR_SLOTS_MAX {
             true => {
-                seen.typed_slots.insert(slot);
+                seen.visitor_slots.insert(slot);
             }
             false => beyond.push(row),
         }
@@ -362,7 +362,7 @@ fn within_slots(
         return Ok(rows);
     }
     let reason = format!(
-        "the time of the line is beyond the limit of {TYPED_SLOTS_MAX} hours or days that one log file may touch"
+        "the time of the line is beyond the limit of {VISITOR_SLOTS_MAX} hours or days that one log file may touch"
     );
     let mut kept = vec![true; rows.num_rows()];
     for row in beyond {

@@ -60,8 +60,8 @@ impl RollupPlan {
             each.expression = each.expression.replace(&table, "");
         }
         let filter_fails = fallible::in_filter(&plan)?;
-        let is_typed = visitors_write(&plan, wanted.slot, wanted.own_times);
-        let typed_time = is_typed.then_some(wanted.slot);
+        let is_visitor_time = visitors_write(&plan, wanted.slot, wanted.own_times);
+        let visitor_time = is_visitor_time.then_some(wanted.slot);
         let plan = state.optimize(&plan)?;
         let schema = Arc::clone(plan.schema().inner());
         let predicate = match filter_fails {
@@ -71,7 +71,7 @@ impl RollupPlan {
         let (per_line, groups) = match aggregate_of(&plan)? {
             Some(aggregate) => {
                 let (per_line, groups) =
-                    groups_over_lines(&plan, &aggregate, &state, typed_time).await?;
+                    groups_over_lines(&plan, &aggregate, &state, visitor_time).await?;
                 (per_line, Some(groups))
             }
             None => (rows_of_lines(&plan, &state)?, None),
@@ -195,7 +195,7 @@ async fn groups_over_lines(
     plan: &LogicalPlan,
     aggregate: &Aggregate,
     state: &SessionState,
-    typed_time: Option<&str>,
+    visitor_time: Option<&str>,
 ) -> Result<(PerLine, StreamPlan)> {
     let input = aggregate.input.schema();
     let mut columns = Columns::default();
@@ -219,7 +219,7 @@ async fn groups_over_lines(
     }
 
     let mut per_line = PerLine::new(&aggregate.input, state)?;
-    if let Some(name) = typed_time {
+    if let Some(name) = visitor_time {
         let key = slot_key(plan, aggregate, name)?;
         let column =
             key.and_then(|key| columns.place(&aggregate.group_expr[key].clone().unalias()));

@@ -184,16 +184,16 @@ mod tests {
             );
             let rollup = Rollup::from_sql("t", &sql).await.unwrap();
             let scan = || Scan::new(rollup.format(), rollup.scan());
-            let condition = rollup.condition().cloned();
+            let prefilter = rollup.prefilter().cloned();
             assert_eq!(
-                condition.is_some(),
+                prefilter.is_some(),
                 decided.contains(predicate),
                 "{predicate}"
             );
-            if let Some(condition) = condition {
+            if let Some(prefilter) = prefilter {
                 let (all, expected) = rows(&rollup, scan(), &lines).await;
                 assert_eq!(all, lines.len());
-                let (some, filtered) = rows(&rollup, scan().only(condition), &lines).await;
+                let (some, filtered) = rows(&rollup, scan().only(prefilter), &lines).await;
                 assert!(some < all, "{predicate}");
                 assert_eq!(filtered, expected, "{predicate}");
             }

@@ -1,4 +1,4 @@
-//! Settings of a table that stand in its rollup's file, as comments.
+//! Settings of a table, written as comments in its rollup's file.
 
 /// The beginning of a line in a rollup's file that is not SQL but a setting of its table.
 const DIRECTIVE: &str = "-- logmill:";

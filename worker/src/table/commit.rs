@@ -30,7 +30,7 @@ use super::lease::Waited;
 use super::ledger::Extended;
 use super::merging::rows_of;
 use super::runs::Runs;
-use super::set_aside::Names;
+use super::set_aside::NoteNames;
 use super::slot::Slot;
 use super::staging::{self, Opening, StagedFile, StagedRows};
 use super::touched_files::touched_files;
@@ -52,7 +52,7 @@ const LISTED_PER_TAKEN: usize = 4;
 
 /// Races that a commit may lose without any progress before it gives up: about one minute in total. Store errors are not
 /// retried here, because each request has already been retried.
-const RACES: Policy = Policy {
+const COMMIT_RACES: Policy = Policy {
     attempts: 21,
     first_wait: Duration::from_millis(10),
     longest_wait: Duration::from_secs(3),
@@ -116,7 +116,7 @@ impl Lost {
         self.other_rows = self.other_rows.max(later.other_rows);
     }
 
-    fn see(&mut self, rows: &RecordBatch, definition: &Definition) {
+    fn count(&mut self, rows: &RecordBatch, definition: &Definition) {
         for (sum, state) in definition.exact_sums() {
             let (sum, state) = (rows.column(sum), rows.column(state));
             if sum.null_count() == state.null_count() {
@@ -136,7 +136,7 @@ impl Table {
     pub async fn commit(&self) -> Result<Committed, TableError> {
         let mut waited = Waited::new(self.env.now());
         // Includes staged files that are set aside: the commit itself finds out whether all of them are.
-        while !staging::list(&self.store, 1, &Names::default())
+        while !staging::list(&self.store, 1, &NoteNames::default())
             .await?
             .is_empty()
         {
@@ -146,11 +146,11 @@ impl Table {
                 return committed;
             }
             // The holder of the lease leaves set-aside files in staging, so don't wait for them.
-            let set_aside = Names::list(&self.store, self.guards).await?;
+            let set_aside = NoteNames::list(&self.store, self.guards).await?;
             if staging::list(&self.store, 1, &set_aside).await?.is_empty() {
                 break;
             }
-            waited.tell(&self.definition.name, self.env.now());
+            waited.log_wait(&self.definition.name, self.env.now());
             self.env.sleep(POLL_INTERVAL).await;
         }
         Ok(Committed::default())
@@ -178,7 +178,7 @@ impl Table {
     /// Starts counting lost races for the next version.
     pub(super) fn races(&self) -> Retries {
         let what = format!("writing the next version of {}", self.definition.name);
-        RACES.begin_with(what, Some(self.env.unique() as u64))
+        COMMIT_RACES.begin_with(what, Some(self.env.unique() as u64))
     }
 
     /// Waits before the next attempt if this one lost a race. Returns any other error: the store's requests have already been
@@ -301,8 +301,8 @@ impl Table {
             .await?;
 
         let version = self.version().await?;
-        if self.guards.keep(Guard::ReadBack) {
-            see_counted(&version, &staged).await?;
+        if self.guards.is_on(Guard::ReadBack) {
+            check_counted(&version, &staged).await?;
         }
         staging::delete(&self.store, &staged).await?;
         if let Err(error) = self.checkpoint_if_due(&version).await {
@@ -323,7 +323,7 @@ impl Table {
     /// Fails if more time than [`DEADLINE`] has passed since `begun`.
     pub(super) fn check_deadline(&self, begun: SystemTime) -> Result<(), TableError> {
         let taken = self.env.now().duration_since(begun).unwrap_or_default();
-        if taken > DEADLINE && self.guards.keep(Guard::Deadline) {
+        if taken > DEADLINE && self.guards.is_on(Guard::Deadline) {
             return Err(TableError::Unknown(format!(
                 "the commit took {} s, which exceeds its deadline, and its new files may have been deleted",
                 taken.as_secs()
@@ -337,14 +337,14 @@ impl Table {
     async fn fresh(
         &self,
         version: &Version,
-    ) -> Result<(Vec<StagedFile>, bool, Option<Names>), TableError> {
-        let files_max = self.guards.bound(MAX_STAGED_FILES);
+    ) -> Result<(Vec<StagedFile>, bool, Option<NoteNames>), TableError> {
+        let files_max = self.guards.limit(MAX_STAGED_FILES);
         let listed_max = LISTED_PER_TAKEN * files_max;
-        let mut staged = staging::list(&self.store, listed_max, &Names::default()).await?;
+        let mut staged = staging::list(&self.store, listed_max, &NoteNames::default()).await?;
         if staged.is_empty() {
             return Ok((staged, false, None));
         }
-        let set_aside = Names::list(&self.store, self.guards).await?;
+        let set_aside = NoteNames::list(&self.store, self.guards).await?;
         let mut more_staged = staged.len() == listed_max;
         let listed = staged.len();
         staged.retain(|file| !set_aside.cover(file));
@@ -354,7 +354,7 @@ impl Table {
             more_staged = staged.len() == listed_max;
         }
         let shards: BTreeSet<&Shard> = staged.iter().map(|file| &file.shard).collect();
-        let counted = match self.guards.keep(Guard::LedgerCheck) {
+        let counted = match self.guards.is_on(Guard::LedgerCheck) {
             true => version.counted(shards).await?,
             false => HashSet::new(),
         };
@@ -445,7 +445,7 @@ impl Table {
         };
         let mut writer = DataWriter::new(self, Files::PerSlot);
         while let Some(batch) = rows.try_next().await? {
-            lost.see(&batch, &self.definition);
+            lost.count(&batch, &self.definition);
             writer.write(&batch).await?;
             lease.renew().await;
         }
@@ -496,7 +496,7 @@ fn within_slots(staged: &[(Entry, StagedRows)]) -> usize {
 }
 
 /// Checks that a version's ledger has these log files.
-async fn see_counted(version: &Version, staged: &[StagedFile]) -> Result<(), TableError> {
+async fn check_counted(version: &Version, staged: &[StagedFile]) -> Result<(), TableError> {
     let shards: BTreeSet<&Shard> = staged.iter().map(|file| &file.shard).collect();
     let counted = version.counted(shards).await?;
     match staged.iter().all(|file| counted.contains(&file.id)) {

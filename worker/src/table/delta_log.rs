@@ -14,7 +14,7 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
 use serde::Deserialize;
 
-use super::error::is_of_the_disk;
+use super::error::is_unreadable_file;
 use super::guards::Guard;
 use super::{
     FIRST_SQL_PROPERTY, FORMAT, FORMAT_PROPERTY, SQL_PROPERTY, Table, TableError, Version,
@@ -78,7 +78,7 @@ impl Table {
         });
         let lines = [json_lines([&commit_info])?, rest].concat();
         let lines = bytes::Bytes::from(lines);
-        self.see_still_there(read).await?;
+        self.check_still_exists(read).await?;
         let mut next = read.number() + 1;
         loop {
             let path = commit_uri_from_version(Some(next));
@@ -88,7 +88,7 @@ impl Table {
                 .await;
             match written {
                 Ok(_) => return Ok(()),
-                Err(_) if !self.guards.keep(Guard::ExactVersion) => next += 1,
+                Err(_) if !self.guards.is_on(Guard::ExactVersion) => next += 1,
                 // The store could not be reached after several attempts. Starting over now would only multiply them.
                 Err(error) if is_retryable(&error) => return Err(error.into()),
                 Err(error) => return Err(TableError::Unknown(error.to_string())),
@@ -97,7 +97,7 @@ impl Table {
     }
 
     /// Fails if the table has been removed since it was read. The next version would belong to no table, or to a new one.
-    async fn see_still_there(&self, read: &Version) -> Result<(), TableError> {
+    async fn check_still_exists(&self, read: &Version) -> Result<(), TableError> {
         let path = commit_uri_from_version(Some(read.number()));
         match self.store.head(&path).await {
             Ok(_) => return Ok(()),
@@ -136,7 +136,7 @@ impl Table {
     /// Writes a checkpoint if the last one is old. Only the time that reading takes depends on it.
     pub(super) async fn checkpoint_if_due(&self, version: &Version) -> Result<(), TableError> {
         let last = last_checkpoint(&self.store).await?.unwrap_or(0);
-        let interval = self.guards.bound(CHECKPOINT_INTERVAL) as u64;
+        let interval = self.guards.limit(CHECKPOINT_INTERVAL) as u64;
         let number = version.number();
         // The hint may be left from an earlier table in this place. A damaged checkpoint should be replaced soon.
         let is_wrong = last > number || version.is_without_checkpoint;
@@ -207,7 +207,7 @@ impl Log {
             }
         }
         let base = log.whole_checkpoint(store).await?;
-        log.see_versions(store, base).await?;
+        log.check_versions(store, base).await?;
         Ok(log)
     }
 
@@ -232,7 +232,7 @@ impl Log {
     }
 
     /// Checks that each version after this checkpoint exists and is intact.
-    async fn see_versions(
+    async fn check_versions(
         &mut self,
         store: &Arc<dyn ObjectStore>,
         base: Option<u64>,
@@ -346,7 +346,7 @@ async fn seen(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Seen, TableEr
         Ok(_) => Seen::Whole,
         Err(object_store::Error::NotFound { .. }) => Seen::Gone,
         Err(object_store::Error::NotSupported { source }) => Seen::Damaged(source.to_string()),
-        Err(error) if is_of_the_disk(&error) => {
+        Err(error) if is_unreadable_file(&error) => {
             Seen::Damaged(format!("cannot be read: {}", chain(&error)))
         }
         Err(error) => return Err(error.into()),
@@ -380,7 +380,7 @@ async fn last_checkpoint(store: &Arc<dyn ObjectStore>) -> Result<Option<u64>, Ta
     let json = match read.await {
         Ok(json) => json,
         Err(object_store::Error::NotFound { .. }) => return Ok(None),
-        Err(error) if is_of_the_disk(&error) => return Ok(None),
+        Err(error) if is_unreadable_file(&error) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     // In Delta's protocol this is only a hint. Without it, the log is listed.

@@ -1,4 +1,4 @@
-//! What goes wrong with a table, and what a caller may do about it.
+//! Errors of tables, and what a caller may do about each.
 
 use datafusion::error::DataFusionError;
 use deltalake_core::DeltaTableError;
@@ -142,11 +142,11 @@ impl TableError {
                 object,
                 what: what.clone(),
             }),
-            Self::Parquet { path, source } if !self.is_of_store() => Some(Damage {
+            Self::Parquet { path, source } if !self.is_store_error() => Some(Damage {
                 object: path,
                 what: format!("is damaged: {source}"),
             }),
-            Self::Parquet { path, source } if self.has_cause(is_of_the_disk) => Some(Damage {
+            Self::Parquet { path, source } if self.has_cause(is_unreadable_file) => Some(Damage {
                 object: path,
                 what: format!("cannot be read: {source}"),
             }),
@@ -166,12 +166,12 @@ impl TableError {
     }
 
     /// Whether the object store is the cause.
-    pub(crate) fn is_of_store(&self) -> bool {
+    pub(crate) fn is_store_error(&self) -> bool {
         self.has_cause(|_| true)
     }
 
     /// Whether the table's own folder is the cause. The disk or the bucket works, and other tables may work too.
-    pub(crate) fn is_of_its_folder(&self) -> bool {
+    pub(crate) fn is_table_folder_error(&self) -> bool {
         self.has_cause(|cause| {
             let object_store::Error::Generic { source, .. } = cause else {
                 return false;
@@ -182,7 +182,7 @@ impl TableError {
     }
 
     /// Whether the table is no longer the one that was opened: it has been removed, or replaced by another one.
-    pub(crate) fn is_another(&self) -> bool {
+    pub(crate) fn is_replaced_table(&self) -> bool {
         matches!(
             self,
             Self::OtherSql { .. } | Self::Delta(DeltaTableError::NotATable(_))
@@ -211,7 +211,7 @@ pub(super) struct Damage<'e> {
 const TOO_MANY_LINKS: i32 = if cfg!(target_os = "macos") { 62 } else { 40 };
 
 /// Whether a single object in a folder can't be read, although the disk works.
-pub(super) fn is_of_the_disk(error: &object_store::Error) -> bool {
+pub(super) fn is_unreadable_file(error: &object_store::Error) -> bool {
     use std::io::ErrorKind;
     let first: &(dyn std::error::Error + 'static) = error;
     std::iter::successors(Some(first), |error| error.source()).any(|error| {

@@ -1,4 +1,4 @@
-//! What only the simulation changes: the guards of the protocol, and limits in the code.
+//! Switches for the simulation: it disables guards of the protocol, and lowers limits.
 
 /// Guards that exactly-once depends on, each a line or two of code. The simulation disables each in turn and must find a
 /// violation.
@@ -28,20 +28,20 @@ pub(super) struct Guards {
     /// The guard that is off.
     #[cfg(test)]
     pub(super) without: Option<Guard>,
-    /// The largest limit.
+    /// All limits are at most this.
     #[cfg(test)]
-    pub(super) bound: Option<usize>,
+    pub(super) limit: Option<usize>,
 }
 
 #[cfg(not(test))]
 impl Guards {
     /// Whether this guard is on.
-    pub(super) fn keep(self, _: Guard) -> bool {
+    pub(super) fn is_on(self, _: Guard) -> bool {
         true
     }
 
-    /// A limit in the code.
-    pub(super) fn bound(self, usual: usize) -> usize {
+    /// `usual`, or less in the simulation.
+    pub(super) fn limit(self, usual: usize) -> usize {
         usual
     }
 }
@@ -49,12 +49,12 @@ impl Guards {
 #[cfg(test)]
 impl Guards {
     /// Whether this guard is on. Only the simulation disables a guard, to verify that it finds the violation.
-    pub(super) fn keep(self, guard: Guard) -> bool {
+    pub(super) fn is_on(self, guard: Guard) -> bool {
         self.without != Some(guard)
     }
 
-    /// A limit in the code. The simulation has smaller limits, so that a few log files reach them.
-    pub(super) fn bound(self, usual: usize) -> usize {
-        self.bound.map_or(usual, |bound| usual.min(bound))
+    /// `usual`, or less in the simulation, so that a few log files reach it.
+    pub(super) fn limit(self, usual: usize) -> usize {
+        self.limit.map_or(usual, |limit| usual.min(limit))
     }
 }

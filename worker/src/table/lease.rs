@@ -14,7 +14,7 @@ use super::{Table, TableError, folder};
 const NAME: &str = "_lease";
 
 /// How long to wait for another process's lease before logging it, and the interval between such log lines.
-const WORTH_A_WORD: Duration = Duration::from_secs(15);
+const WAIT_LOG_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The lease of the table at this URL: a lock on a file if the table is in a folder, and an object in its store otherwise.
 pub(super) fn of(table: &Url, store: Arc<dyn ObjectStore>, env: Arc<dyn Env>) -> LeaseFile {
@@ -39,26 +39,26 @@ impl Table {
 /// Since when this process has been waiting for another's lease, and when that was last logged.
 pub(super) struct Waited {
     since: SystemTime,
-    told: SystemTime,
+    last_logged: SystemTime,
 }
 
 impl Waited {
     pub(super) fn new(now: SystemTime) -> Self {
         Self {
             since: now,
-            told: now,
+            last_logged: now,
         }
     }
 
-    pub(super) fn tell(&mut self, table: &str, now: SystemTime) {
+    pub(super) fn log_wait(&mut self, table: &str, now: SystemTime) {
         let since = |moment| now.duration_since(moment).unwrap_or_default();
-        if since(self.told) >= WORTH_A_WORD {
+        if since(self.last_logged) >= WAIT_LOG_INTERVAL {
             tracing::warn!(
                 table,
                 waited_s = since(self.since).as_secs(),
                 "waiting for the lease: another process holds it, and commits the staged files"
             );
-            self.told = now;
+            self.last_logged = now;
         }
     }
 }

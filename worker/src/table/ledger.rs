@@ -349,7 +349,7 @@ impl Ledger {
             ("object", Arc::new(objects) as Arc<dyn Array>),
         ])
         .map_err(|error| TableError::Internal(error.to_string()))?;
-        let version = match guards.keep(Guard::UniqueManifest) {
+        let version = match guards.is_on(Guard::UniqueManifest) {
             true => unique_version(env),
             false => self.version.unwrap_or(0) + 1,
         };

@@ -121,7 +121,7 @@ impl Table {
     /// The table can't be read; or it has been removed and created anew with other SQL.
     pub async fn version(&self) -> Result<Version, TableError> {
         let version = Version::read(&self.definition.name, &self.log_store, &*self.env).await?;
-        version.see_same(&self.definition, &self.log_store)?;
+        version.check_sql(&self.definition, &self.log_store)?;
         Ok(version)
     }
 

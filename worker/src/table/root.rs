@@ -174,7 +174,7 @@ impl Root {
             create(definition, &log_store).await?;
         }
         let version = Version::read(&definition.name, &log_store, &*self.env).await?;
-        version.see_same(definition, &log_store)?;
+        version.check_sql(definition, &log_store)?;
         self.table(definition).await
     }
 

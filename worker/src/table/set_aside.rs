@@ -108,13 +108,13 @@ impl Name {
 
 /// The notes of a table.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(super) struct NoteNames {
     pub(super) all: Vec<Name>,
     /// Staged files that are set aside: log file and version.
     versions: HashSet<(LogFileId, Option<String>)>,
 }
 
-impl Names {
+impl NoteNames {
     pub(super) async fn list(
         store: &Arc<dyn ObjectStore>,
         guards: Guards,
@@ -126,7 +126,7 @@ impl Names {
             .await?;
         let versions = all.iter().filter_map(|name| {
             let version = name.version.clone()?;
-            let is_exact = guards.keep(Guard::SetAsideVersion);
+            let is_exact = guards.is_on(Guard::SetAsideVersion);
             Some((name.id, is_exact.then_some(version)))
         });
         Ok(Self {
@@ -173,7 +173,7 @@ impl Notes {
     ///
     /// The notes can't be listed or read.
     pub async fn read(&self) -> Result<Vec<SetAside>, TableError> {
-        let names = Names::list(&self.store, self.guards).await?.all;
+        let names = NoteNames::list(&self.store, self.guards).await?.all;
         let notes = futures::stream::iter(names).map(async |name| {
             let path = name.path();
             let text = match self.store.get(&path).await {
@@ -210,7 +210,7 @@ impl Notes {
     ///
     /// The notes can't be listed.
     pub async fn how_much(&self) -> Result<HowMuch, TableError> {
-        let names = Names::list(&self.store, self.guards).await?;
+        let names = NoteNames::list(&self.store, self.guards).await?;
         Ok(names.how_much(self.env.now(), &[]))
     }
 
@@ -229,7 +229,7 @@ impl Notes {
     ///
     /// The notes can't be listed or deleted, or the ledger can't be read.
     pub async fn sweep(&self, version: &Version) -> Result<usize, TableError> {
-        let names = Names::list(&self.store, self.guards).await?.all;
+        let names = NoteNames::list(&self.store, self.guards).await?.all;
         let shards: HashSet<Shard> = names.iter().map(|name| name.shard.clone()).collect();
         let counted = version.counted(&shards).await?;
         let done = names.iter().filter(|name| counted.contains(&name.id));

@@ -22,7 +22,7 @@ use super::guards::Guards;
 use super::ledger::Entry;
 use super::merging::{self, conform};
 use super::parquet_file::{self, Opened, ParquetFile, Use};
-use super::set_aside::Names;
+use super::set_aside::NoteNames;
 use super::slot::{self, Slot};
 use super::{Definition, TableError, in_shard, short_hash};
 
@@ -256,7 +256,7 @@ pub(super) struct StagedRows {
 pub(super) async fn list(
     store: &Arc<dyn ObjectStore>,
     limit: usize,
-    set_aside: &Names,
+    set_aside: &NoteNames,
 ) -> Result<Vec<StagedFile>, TableError> {
     let objects = store.list(Some(&Path::from(FOLDER)));
     let staged = objects.try_filter_map(async |object| {
@@ -273,7 +273,7 @@ pub(super) async fn list_all(
     store: &Arc<dyn ObjectStore>,
     guards: Guards,
 ) -> Result<Vec<StagedFile>, TableError> {
-    let set_aside = Names::list(store, guards).await?;
+    let set_aside = NoteNames::list(store, guards).await?;
     list(store, usize::MAX, &set_aside).await
 }
 

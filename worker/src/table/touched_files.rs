@@ -79,7 +79,7 @@ impl Table {
         files: &[LiveFile],
         fresh: Size,
     ) -> Result<Option<Rooms>, TableError> {
-        let groups_max = self.guards.bound(self.definition.slot_groups_max) as u64;
+        let groups_max = self.guards.limit(self.definition.slot_groups_max) as u64;
         let fits = |size: Size| {
             size.rows + fresh.rows <= groups_max && size.bytes + fresh.bytes <= SLOT_BYTES_MAX
         };

@@ -73,12 +73,12 @@ impl Table {
             ledger: newest_ledger(&objects, &version),
             live: live(&version),
             replaced: self.replaced(&version).await?,
-            grace: match self.guards.keep(Guard::ReplacedGrace) {
+            grace: match self.guards.is_on(Guard::ReplacedGrace) {
                 // The log has the time at which a commit removed a file. The commit may have landed up to a deadline later.
                 true => milliseconds(begun - grace - DEADLINE),
                 false => i64::MAX,
             },
-            orphan_grace: match self.guards.keep(Guard::OrphanGrace) {
+            orphan_grace: match self.guards.is_on(Guard::OrphanGrace) {
                 true => milliseconds(begun - ORPHAN_GRACE),
                 false => i64::MAX,
             },

@@ -87,7 +87,7 @@ impl Version {
     ) -> Result<Self, TableError> {
         let store = log_store.object_store(None);
         let what = format!("reading the table {name}");
-        let mut races = RACES.begin_with(what, Some(env.unique() as u64));
+        let mut races = READ_RACES.begin_with(what, Some(env.unique() as u64));
         let mut seen: Option<delta_log::Log> = None;
         loop {
             let error = match &seen {
@@ -142,7 +142,7 @@ impl Version {
     }
 
     /// Fails if the table is the result of other SQL than this definition's.
-    pub(super) fn see_same(
+    pub(super) fn check_sql(
         &self,
         definition: &Definition,
         log_store: &LogStoreRef,
@@ -219,7 +219,7 @@ impl Version {
     /// # Errors
     ///
     /// [`TableError::Damaged`] names a data file that does not.
-    pub async fn see_files(&self) -> Result<(), TableError> {
+    pub async fn check_files_exist(&self) -> Result<(), TableError> {
         let mut found: HashMap<String, u64> = HashMap::new();
         let top = self.store.list_with_delimiter(None).await?;
         for folder in top.common_prefixes {
@@ -244,7 +244,10 @@ impl Version {
     /// # Errors
     ///
     /// [`TableError::Damaged`] names a file that can't be read. No such commit can succeed.
-    pub(super) async fn see_slots(&self, slots: &BTreeSet<Slot>) -> Result<(), TableError> {
+    pub(super) async fn check_slots_readable(
+        &self,
+        slots: &BTreeSet<Slot>,
+    ) -> Result<(), TableError> {
         for file in touched_files(self, slots)? {
             let opened = parquet_file::open_live(&self.store, &file).await?;
             let mut rows = opened.rows().map_err(TableError::into_damage)?;
@@ -327,7 +330,7 @@ impl Version {
 }
 
 /// Attempts to read a table while other processes change it: a few seconds in total.
-const RACES: Policy = Policy {
+const READ_RACES: Policy = Policy {
     attempts: 6,
     first_wait: Duration::from_millis(100),
     longest_wait: Duration::from_secs(1),

@@ -80,7 +80,7 @@ impl Waiting {
     /// # Errors
     ///
     /// A staged file can't be read at the moment, or a data file is damaged that a commit would have to read.
-    pub async fn see(
+    pub async fn check(
         &mut self,
         log_files: &[LogFileId],
         definition: &Definition,
@@ -118,7 +118,7 @@ impl Waiting {
         }
         if definition.merges() {
             fresh.retain(|slot| !self.slots.contains(slot));
-            version.see_slots(&fresh).await?;
+            version.check_slots_readable(&fresh).await?;
             self.slots.extend(fresh);
         }
         Ok(())

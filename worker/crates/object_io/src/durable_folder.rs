@@ -31,7 +31,7 @@ use object_store::{
 use tempfile::NamedTempFile;
 
 /// Makes files and folders durable.
-trait Sync: Debug + Send + std::marker::Sync {
+trait SyncToDisk: Debug + Send + Sync {
     /// Returns once this file, or the names in this folder, are on the disk.
     fn sync(&self, file: &File, path: &Path) -> io::Result<()>;
 }
@@ -40,7 +40,7 @@ trait Sync: Debug + Send + std::marker::Sync {
 #[derive(Debug)]
 struct Disk;
 
-impl Sync for Disk {
+impl SyncToDisk for Disk {
     fn sync(&self, file: &File, _: &Path) -> io::Result<()> {
         file.sync_all()
     }
@@ -59,12 +59,12 @@ impl DurableFolder {
         Self::with_sync(root, Arc::new(Disk))
     }
 
-    fn with_sync(root: &Path, sync: Arc<dyn Sync>) -> Self {
+    fn with_sync(root: &Path, sync: Arc<dyn SyncToDisk>) -> Self {
         Self {
             files: LocalFileSystem::new(),
             writer: Arc::new(Writer {
                 sync,
-                lasting: Mutex::new(HashSet::from([root.to_owned()])),
+                durable_folders: Mutex::new(HashSet::from([root.to_owned()])),
             }),
         }
     }
@@ -85,7 +85,7 @@ pub fn create_folder(folder: &Path) -> io::Result<()> {
         .try_for_each(|parent| sync_folder(&Disk, parent))
 }
 
-fn sync_folder(sync: &dyn Sync, folder: &Path) -> io::Result<()> {
+fn sync_folder(sync: &dyn SyncToDisk, folder: &Path) -> io::Result<()> {
     match sync.sync(&File::open(folder)?, folder) {
         // Some file systems can't sync a folder.
         Err(error)
@@ -102,9 +102,9 @@ fn sync_folder(sync: &dyn Sync, folder: &Path) -> io::Result<()> {
 
 #[derive(Debug)]
 struct Writer {
-    sync: Arc<dyn Sync>,
+    sync: Arc<dyn SyncToDisk>,
     /// Folders whose names, up to the root, are known to be on the disk.
-    lasting: Mutex<HashSet<PathBuf>>,
+    durable_folders: Mutex<HashSet<PathBuf>>,
 }
 
 impl Writer {
@@ -115,7 +115,7 @@ impl Writer {
         match temporary(folder, path) {
             // The folder has been deleted in the meantime.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.lasting().retain(|folder| folder.exists());
+                self.durable_folders().retain(|folder| folder.exists());
                 self.create_folder(folder)?;
                 temporary(folder, path)
             }
@@ -134,7 +134,7 @@ impl Writer {
     }
 
     fn create_folder(&self, folder: &Path) -> io::Result<()> {
-        if self.lasting().contains(folder) {
+        if self.durable_folders().contains(folder) {
             return Ok(());
         }
         fs::create_dir_all(folder).map_err(|error| match error.kind() {
@@ -146,7 +146,7 @@ impl Writer {
         })?;
         let mut named = Vec::new();
         for folder in folder.ancestors() {
-            if self.lasting().contains(folder) {
+            if self.durable_folders().contains(folder) {
                 break;
             }
             // Also sync folders that already existed: another process may have created them without having synced them yet.
@@ -155,12 +155,12 @@ impl Writer {
             }
             named.push(folder.to_owned());
         }
-        self.lasting().extend(named);
+        self.durable_folders().extend(named);
         Ok(())
     }
 
-    fn lasting(&self) -> std::sync::MutexGuard<'_, HashSet<PathBuf>> {
-        self.lasting
+    fn durable_folders(&self) -> std::sync::MutexGuard<'_, HashSet<PathBuf>> {
+        self.durable_folders
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -446,7 +446,7 @@ mod tests {
         synced: Mutex<Vec<(String, bool)>>,
     }
 
-    impl Sync for Notes {
+    impl SyncToDisk for Notes {
         fn sync(&self, file: &File, path: &Path) -> io::Result<()> {
             file.sync_all()?;
             let name = path.file_name().unwrap().to_string_lossy();
@@ -480,7 +480,7 @@ mod tests {
             file: path.clone(),
             ..Notes::default()
         });
-        let store = DurableFolder::with_sync(&root, Arc::clone(&notes) as Arc<dyn Sync>);
+        let store = DurableFolder::with_sync(&root, Arc::clone(&notes) as Arc<dyn SyncToDisk>);
         let location = Location::from_absolute_path(&path).unwrap();
 
         store.put(&location, "rows".into()).await.unwrap();

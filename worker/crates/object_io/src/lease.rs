@@ -1,4 +1,4 @@
-//! Leases: decide which of several processes does a piece of work. A lease saves work that would be done twice or in vain.
+//! Leases decide which of several processes does a piece of work, so that it is not done twice or for nothing.
 //! Correctness must not depend on it: two processes may both believe for a while that they hold it.
 //!
 //! In a folder, the lease is an operating system lock, which is released when its holder exits. Elsewhere it is an object,
@@ -278,8 +278,8 @@ impl Lease {
                 *version = put;
                 *renewed = now;
             }
-            // Another process has taken it, or that is unknown. Working without the lease only risks work in vain. If the
-            // store can't be reached, its failed requests have been logged.
+            // Another process has taken the lease, or the outcome is unknown. Continuing without it only risks work for
+            // nothing. If the store can't be reached, its failed requests have been logged.
             Err(error) => {
                 tracing::debug!(%error, "lease lost");
                 self.held = Held::Lost;

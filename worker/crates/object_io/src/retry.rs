@@ -77,7 +77,8 @@ impl Policy {
     }
 }
 
-/// Attempts at one operation. Each failure is logged with its cause.
+/// Attempts at one operation. Each failure that is followed by another attempt is logged with its cause; the last one is for
+/// the caller to report.
 #[derive(Debug)]
 pub struct Retries {
     what: String,

@@ -1,5 +1,5 @@
-//! The only layer that retries requests to a bucket. Layers above it treat an error as final. The store's client, below it,
-//! sends each request once.
+//! The only layer that retries the requests of an `object_store`. Layers above it treat an error as
+//! final. The store's client, below it, sends each request once.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -59,7 +59,7 @@ impl RetryingStore {
         wait.is_some()
     }
 
-    async fn again<T, F: Future<Output = Result<T>>>(
+    async fn retry<T, F: Future<Output = Result<T>>>(
         &self,
         what: &str,
         path: &Path,
@@ -140,7 +140,7 @@ impl ObjectStore for RetryingStore {
     ) -> Result<PutResult> {
         // A conditional PUT whose answer was lost finds its own object when retried. Callers must expect this in any case.
         let attempt = || self.store.put_opts(path, payload.clone(), options.clone());
-        self.again("PUT", path, attempt).await
+        self.retry("PUT", path, attempt).await
     }
 
     async fn put_multipart_opts(
@@ -153,7 +153,7 @@ impl ObjectStore for RetryingStore {
         };
         let begin = || parts.create_multipart(path);
         Ok(Box::new(Upload {
-            id: self.again("PUT", path, begin).await?,
+            id: self.retry("PUT", path, begin).await?,
             store: self.clone(),
             parts: Arc::clone(parts),
             path: path.clone(),
@@ -171,7 +171,7 @@ impl ObjectStore for RetryingStore {
             }
             Ok(in_memory(found).await?.0)
         };
-        self.again("GET", path, attempt).await
+        self.retry("GET", path, attempt).await
     }
 
     fn delete_stream(
@@ -221,12 +221,12 @@ impl ObjectStore for RetryingStore {
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         let attempt = || self.store.list_with_delimiter(prefix);
         let root = Path::default();
-        self.again("LIST", prefix.unwrap_or(&root), attempt).await
+        self.retry("LIST", prefix.unwrap_or(&root), attempt).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         let attempt = || self.store.copy_opts(from, to, options.clone());
-        self.again("COPY", from, attempt).await
+        self.retry("COPY", from, attempt).await
     }
 }
 
@@ -272,7 +272,7 @@ impl MultipartUpload for Upload {
         self.begun += 1;
         let put = async move {
             let attempt = || parts.put_part(&path, &id, number, data.clone());
-            let part = store.again("PUT", &path, attempt).await?;
+            let part = store.retry("PUT", &path, attempt).await?;
             let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
             done.insert(number, part);
             Ok(())
@@ -289,10 +289,11 @@ impl MultipartUpload for Upload {
             self.parts
                 .complete_multipart(&self.path, &self.id, all.clone())
         };
-        self.store.again("PUT", &self.path, attempt).await
+        self.store.retry("PUT", &self.path, attempt).await
     }
 
     async fn abort(&mut self) -> Result<()> {
+        // Not retried: a lifecycle rule of the bucket removes parts that are left over.
         self.parts.abort_multipart(&self.path, &self.id).await
     }
 }

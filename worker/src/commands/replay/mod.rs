@@ -80,7 +80,7 @@ pub async fn replay(
     let mut ledgers = match options.missing {
         true => {
             let ledgers = Ledgers::open(&Root::open(tables).await?).await?;
-            ledgers.see_all_read()?;
+            ledgers.check_all_read()?;
             Some(ledgers)
         }
         false => None,
@@ -169,7 +169,7 @@ impl Replayed {
         ledgers: &mut Ledgers,
     ) -> Result<Vec<LogFile>> {
         let standings = ledgers.standings(&page).await?;
-        ledgers.see_all_read()?;
+        ledgers.check_all_read()?;
         let mut missing = Vec::new();
         for (found, standing) in page.into_iter().zip(standings) {
             match standing {

@@ -100,7 +100,7 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
     };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        rollups = tables.rollups(),
+        rollups = tables.rollup_count(),
         tables = options.tables,
         queue_url = options.queue_url,
         listen,
@@ -117,7 +117,7 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
             messages_max: held_max,
             log_files_at_once: at_once,
             grace: options.grace,
-            buckets: stager.places.buckets(),
+            bucket_count: stager.allowed.bucket_count(),
         };
         let (stager, metrics, stop) = (Arc::clone(&stager), Arc::clone(&metrics), stop.clone());
         working.spawn(consumer::consume(queue, settings, stager, metrics, stop));
@@ -135,7 +135,7 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
     for table in tables.served() {
         working.spawn(Arc::clone(&tables).watch(Arc::clone(table), stop.clone()));
         if let Some(interval) = options.commit_interval {
-            working.spawn(Arc::clone(&tables).keep(Arc::clone(table), interval, stop.clone()));
+            working.spawn(Arc::clone(&tables).maintain(Arc::clone(table), interval, stop.clone()));
         }
     }
     working.spawn(Arc::clone(&tables).watch_set_aside(stop.clone()));
@@ -166,7 +166,7 @@ async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Resu
         None => None,
     };
     queue.iter().for_each(SqsQueue::check_redrive_policy);
-    let places = AllowedLocations::open(options.allowed.clone()).await?;
+    let allowed = AllowedLocations::open(options.allowed.clone()).await?;
     let listener = match options.listen {
         Some(address) => {
             let listener = TcpListener::bind(address).await;
@@ -177,33 +177,33 @@ async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Resu
     let root = Root::create(&options.tables).await?;
     let (feeds, troubles) = Feeds::open(&root, rollups).await?;
     let tables = Tables::new(root, feeds, &troubles, metrics);
-    let rollups = tables.rollups();
+    let rollups = tables.rollup_count();
     if rollups == 0 {
         bail!("no rollup can be run; the log lines above say what is wrong with each");
     }
-    let memory = memory::Staging::new(at_once, rollups);
-    if memory.log_files < at_once {
+    let memory = memory::StagingBudget::new(at_once, rollups);
+    if memory.log_files_at_once < at_once {
         tracing::warn!(
-            log_files_at_once = memory.log_files,
+            log_files_at_once = memory.log_files_at_once,
             rollups,
             "fewer log files are staged concurrently than configured, because there is not enough memory for more"
         );
     }
     let stager = Arc::new(Stager {
         tables,
-        places,
+        allowed,
         ignore: options.ignore.clone(),
-        turns: Arc::new(Semaphore::new(memory.log_files)),
-        stalls: Stalls::new(memory.log_files, options.stalled_after),
+        turns: Arc::new(Semaphore::new(memory.log_files_at_once)),
+        stalls: Stalls::new(memory.log_files_at_once, options.stalled_after),
         limits: Limits {
             text_bytes: options.max_log_file_bytes,
-            group_bytes: memory.groups,
+            group_bytes: memory.group_bytes,
         },
         metrics: Arc::clone(metrics),
     });
     Ok(Opened {
         stager,
-        log_files_at_once: memory.log_files,
+        log_files_at_once: memory.log_files_at_once,
         queue,
         listener,
     })

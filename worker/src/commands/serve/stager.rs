@@ -22,7 +22,7 @@ use crate::stall::{ReadCount, Stalls};
 /// Stages announced log files.
 pub(super) struct Stager {
     pub(super) tables: Arc<Tables>,
-    pub(super) places: AllowedLocations,
+    pub(super) allowed: AllowedLocations,
     pub(super) ignore: Ignore,
     /// One permit for each log file that may be staged concurrently.
     pub(super) turns: Arc<Semaphore>,
@@ -33,7 +33,10 @@ pub(super) struct Stager {
 
 impl Stager {
     /// Stages an announced log file for all tables.
-    async fn take(self: &Arc<Self>, log_file: &LogFile) -> Result<Outcome, NotStaged> {
+    async fn stage_on_own_thread(
+        self: &Arc<Self>,
+        log_file: &LogFile,
+    ) -> Result<Outcome, NotStaged> {
         let begun = Instant::now();
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         self.metrics.step("wait", begun.elapsed());
@@ -45,7 +48,7 @@ impl Stager {
         let mut staged = tokio::task::spawn_blocking(move || {
             // The thread runs to its end even if the caller has stopped waiting. It holds its permit until then.
             let _turn = (turn, in_flight);
-            runtime.block_on(stager.read(&taken, &counted))
+            runtime.block_on(stager.fetch_and_stage(&taken, &counted))
         });
         let staged = tokio::select! {
             staged = &mut staged => staged,
@@ -57,9 +60,13 @@ impl Stager {
     }
 
     /// Requests a log file and stages it. It computes without yielding, so it needs its own thread.
-    async fn read(&self, log_file: &LogFile, read: &ReadCount) -> Result<Outcome, NotStaged> {
+    async fn fetch_and_stage(
+        &self,
+        log_file: &LogFile,
+        read: &ReadCount,
+    ) -> Result<Outcome, NotStaged> {
         let begun = Instant::now();
-        let (object, body) = self.places.look_up(log_file).await?;
+        let (object, body) = self.allowed.look_up(log_file).await?;
         self.metrics.step("look_up", begun.elapsed());
         let body = Cell::new(Some(body));
         let source = Source {
@@ -75,7 +82,10 @@ impl Stager {
     }
 
     /// Stages a log file unless its name says that no rollup reads it.
-    async fn outcome(self: &Arc<Self>, log_file: &LogFile) -> Result<StageOutcome, NotStaged> {
+    async fn stage_unless_skipped(
+        self: &Arc<Self>,
+        log_file: &LogFile,
+    ) -> Result<StageOutcome, NotStaged> {
         if self.ignore.has(log_file) {
             tracing::debug!(%log_file, "ignored");
             self.metrics.left_alone(LeftAlone::Ignored);
@@ -84,12 +94,12 @@ impl Stager {
         // `pipeline::stage` also looks at the name, but only after the request for the object, which this saves. A location
         // that is not allowed is refused all the same.
         if let Some(Recognised::Other(what)) = by_name(log_file.named_as()) {
-            self.places.locate(log_file)?;
+            self.allowed.locate(log_file)?;
             tracing::debug!(%log_file, what, "skipped");
             self.metrics.left_alone(LeftAlone::Skipped);
             return Ok(StageOutcome::NotRequested);
         }
-        match self.take(log_file).await? {
+        match self.stage_on_own_thread(log_file).await? {
             Outcome::Staged(staged) => {
                 let Staged {
                     reading,
@@ -135,7 +145,7 @@ impl Stager {
 
 impl Stage for Arc<Stager> {
     async fn stage(&self, log_file: &LogFile) -> Result<StageOutcome, NotStaged> {
-        let outcome = self.outcome(log_file).await;
+        let outcome = self.stage_unless_skipped(log_file).await;
         outcome.inspect_err(|error| self.metrics.not_staged(error.name))
     }
 }
@@ -168,7 +178,7 @@ mod tests {
         let metrics = Arc::<Metrics>::default();
         let stager = Arc::new(Stager {
             tables: Tables::new(root, feeds, &[], &metrics),
-            places: AllowedLocations::fake(&s3.client),
+            allowed: AllowedLocations::fake(&s3.client),
             ignore: Ignore::default(),
             turns: Arc::new(Semaphore::new(1)),
             stalls: Stalls::new(1, Duration::from_secs(60)),

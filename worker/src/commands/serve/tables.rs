@@ -56,7 +56,7 @@ impl Tables {
             metrics.trouble(feed.name(), false);
         }
         for trouble in troubles {
-            tell(trouble, metrics);
+            log_trouble(trouble, metrics);
         }
         let served = feeds.tables.iter().cloned().map(RwLock::new);
         Arc::new(Self {
@@ -79,13 +79,13 @@ impl Tables {
     }
 
     /// The number of tables that are the results of rollups.
-    pub(super) fn rollups(&self) -> usize {
+    pub(super) fn rollup_count(&self) -> usize {
         let of_lines = |feed: &&Arc<Feed>| matches!(***feed, Feed::RejectedLines(_));
         self.served.len() - self.feeds.tables.iter().filter(of_lines).count()
     }
 
     /// Commits, compacts and vacuums a table.
-    pub(super) async fn keep(
+    pub(super) async fn maintain(
         self: Arc<Self>,
         table: Arc<ServedTable>,
         interval: Duration,
@@ -94,7 +94,7 @@ impl Tables {
         while !stop.is_cancelled() {
             match table.now().table() {
                 Some(fed) => {
-                    self.keep_table(fed, interval, &stop).await;
+                    self.maintain_table(fed, interval, &stop).await;
                     if !stop.is_cancelled() {
                         self.reopen(&table).await;
                     }
@@ -106,9 +106,9 @@ impl Tables {
         Ok(())
     }
 
-    async fn keep_table(&self, table: &Table, interval: Duration, stop: &CancellationToken) {
+    async fn maintain_table(&self, table: &Table, interval: Duration, stop: &CancellationToken) {
         let name = &table.definition().name;
-        maintenance::keep(table, interval, stop, |news| match news {
+        maintenance::run(table, interval, stop, |event| match event {
             MaintenanceEvent::Lease(is_held) => self.metrics.lease(name, is_held),
             MaintenanceEvent::Committed(committed, took) => {
                 self.metrics.committed(name, &committed, took)
@@ -117,7 +117,7 @@ impl Tables {
                 self.set_aside.seen(name, how_much);
                 self.metrics.set_aside(name, how_much);
             }
-            MaintenanceEvent::Failed => self.metrics.upkeep_failed(name),
+            MaintenanceEvent::Failed => self.metrics.maintenance_failed(name),
         })
         .await;
     }
@@ -134,14 +134,14 @@ impl Tables {
             if stop.is_cancelled() {
                 return Ok(());
             }
-            let is_another = match table.now().table() {
+            let must_reopen = match table.now().table() {
                 Some(fed) => match fed.version().await {
                     Ok(_) => false,
-                    Err(error) => error.is_another(),
+                    Err(error) => error.is_replaced_table(),
                 },
                 None => true,
             };
-            if is_another {
+            if must_reopen {
                 self.reopen(&table).await;
             }
         }
@@ -161,7 +161,7 @@ impl Tables {
         match self.feeds.reopened(&self.root, name).await {
             Ok((feed, trouble)) => {
                 match &trouble {
-                    Some(trouble) => tell(trouble, &self.metrics),
+                    Some(trouble) => log_trouble(trouble, &self.metrics),
                     None => {
                         self.metrics.trouble(name, false);
                         tracing::info!(table = name, "table reopened");
@@ -182,7 +182,7 @@ impl Tables {
 }
 
 /// Logs a problem with a rollup or a table, and sets its metric.
-fn tell(trouble: &Trouble, metrics: &Metrics) {
+fn log_trouble(trouble: &Trouble, metrics: &Metrics) {
     let Trouble {
         table,
         what,

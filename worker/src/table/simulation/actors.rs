@@ -145,7 +145,7 @@ impl Actor {
                 Arc::clone(&plan.template),
                 Guards {
                     without: plan.without,
-                    bound: Some(plan.bound),
+                    limit: Some(plan.limit),
                 },
                 plan.seed,
                 plan.horizon,
@@ -468,17 +468,17 @@ impl Actor {
             let version = self.table.version().await?;
             self.table.notes().sweep(&version).await?;
             self.table.commit_by(&mut stale_lease().await).await?;
-            self.see_all_counted()?;
+            self.check_all_counted()?;
             self.table
                 .compact(&mut stale_lease().await, Duration::ZERO)
                 .await?;
             // Files replaced now are deleted one grace later, and orphans later still.
             self.sleep(8 * DAY).await;
             self.table.vacuum(MIN_GRACE).await?;
-            self.see_nothing_else()?;
+            self.check_nothing_else()?;
             let version = self.table.version().await?;
             let entries = version.entries().await?;
-            self.see_agreement(&version, &entries)
+            self.check_agreement(&version, &entries)
         };
         if let Err(error) = end.await {
             let error = chain(&error);
@@ -486,7 +486,7 @@ impl Actor {
         }
     }
 
-    fn see_all_counted(&self) -> Result<(), TableError> {
+    fn check_all_counted(&self) -> Result<(), TableError> {
         let state = self.simulation.lock();
         let forgotten = state
             .checker
@@ -502,7 +502,7 @@ impl Actor {
         }
     }
 
-    fn see_nothing_else(&self) -> Result<(), TableError> {
+    fn check_nothing_else(&self) -> Result<(), TableError> {
         let state = self.simulation.lock();
         let orphan = state
             .objects
@@ -521,7 +521,7 @@ impl Actor {
         }
     }
 
-    fn see_agreement(
+    fn check_agreement(
         &self,
         version: &super::super::Version,
         entries: &[Entry],

@@ -64,7 +64,7 @@ impl Checker {
     /// A log file is acknowledged. From now on it must not be lost.
     pub(super) fn acknowledge(&mut self, uri: &str, objects: &Objects) -> Outcome {
         let repeated = !self.acknowledged.insert(uri.to_owned());
-        self.see_not_lost(uri, objects)?;
+        self.check_not_lost(uri, objects)?;
         Ok(repeated.then_some("repeated deliveries"))
     }
 
@@ -142,13 +142,13 @@ impl Checker {
                 .find(|uri| staged_name(uri) == name)
                 .cloned();
             if let Some(uri) = lost {
-                self.see_not_lost(&uri, objects)?;
+                self.check_not_lost(&uri, objects)?;
             }
         }
         Ok(None)
     }
 
-    fn see_not_lost(&self, uri: &str, objects: &Objects) -> Result<(), String> {
+    fn check_not_lost(&self, uri: &str, objects: &Objects) -> Result<(), String> {
         let staged = Path::from(format!("{TABLE}/{}", staged_name(uri)));
         match self.counted.contains(uri) || objects.contains_key(&staged) {
             true => Ok(()),

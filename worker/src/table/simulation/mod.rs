@@ -121,7 +121,7 @@ struct Plan {
     /// How many of a thousand staged files are stored badly.
     bad: u64,
     /// The limit of one commit, and of versions between checkpoints.
-    bound: usize,
+    limit: usize,
     stall: Option<Stall>,
     rounds: Vec<(Role, u32)>,
 }
@@ -212,7 +212,7 @@ impl Plan {
             faults: [5, 30, 60, 120][random.below(4) as usize],
             crashes: [0, 5, 20][random.below(3) as usize],
             bad: [0, 0, 50, 300][random.below(4) as usize],
-            bound: random.between(1, 4) as usize,
+            limit: random.between(1, 4) as usize,
             stall: Stall::of(random),
             rounds: Vec::new(),
         };
