@@ -19,14 +19,45 @@ own_architecture() {
 # The hash of a file, for a name that changes only with its content.
 hash_of() { openssl dgst -sha256 -r "$1" | cut -c1-16; }
 
-# Builds a target of infra/Dockerfile for an architecture.
+# The hash of a folder's files, with their names. Without git, so that it works in an unpacked archive, and sees changes that
+# are not committed. Further arguments go to find.
+hash_of_files() {
+    local folder=$1
+    shift
+    (cd "$folder" && find "$@" -type f -print0 | LC_ALL=C sort -z | xargs -0 openssl dgst -sha256 -r) |
+        openssl dgst -sha256 -r | cut -c1-16
+}
+
+# The hash of all that an image is built from: what Dockerfile.dockerignore lets through, and the Dockerfile itself.
+hash_of_sources() {
+    hash_of_files "$here/.." Cargo.toml Cargo.lock shared lambda-dispatch worker infra/healthy infra/Dockerfile \
+        infra/Dockerfile.dockerignore -name target -prune -o
+}
+
+# Builds a target of infra/Dockerfile for an architecture. Without provenance, one image is pushed; with it, an index of an image
+# and an attestation, which the repository counts as three: https://github.com/docker/buildx/issues/1507
 build_image() {
     local architecture=$1 target=$2
     shift 2
     command -v docker > /dev/null || stop "Docker not found; install it, or use --image, or --worker for ec2"
     say "building $target for $architecture; takes a quarter of an hour the first time"
-    docker buildx build --platform "linux/${architecture/x86_64/amd64}" --file "$here/Dockerfile" --target "$target" "$@" \
-        "$here/.." >&2
+    docker buildx build --platform "linux/${architecture/x86_64/amd64}" --file "$here/Dockerfile" --target "$target" \
+        --provenance=false "$@" "$here/.." >&2
+}
+
+# Builds and pushes the image of the workers, unless the repository has one of the same sources. Its tags are immutable: pushing
+# one again fails, even for the same image. https://github.com/aws/containers-roadmap/issues/2179
+push_image() {
+    local architecture=$1 image=$2 found
+    local registry=${image%%/*} repository=${image#*/}
+    found=$(aws ecr list-images --repository-name "${repository%:*}" --filter tagStatus=TAGGED --output text \
+        --query "imageIds[?imageTag=='${image##*:}'].imageTag")
+    if [ -n "$found" ]; then
+        say "the repository already has the image ${image##*:}"
+        return
+    fi
+    aws ecr get-login-password | docker login --username AWS --password-stdin "$registry" >&2
+    build_image "$architecture" worker --tag "$image" --push
 }
 
 # Prints an output of a stack; nothing if the stack or the output does not exist.
