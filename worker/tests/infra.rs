@@ -169,6 +169,18 @@ fn the_dockerfile_is_clean() {
     succeed(Command::new(bin().join("hadolint")).arg(dockerfile));
 }
 
+/// A stage of the workers' architecture can't run commands on a machine of another one without QEMU.
+#[test]
+fn only_stages_of_the_builders_own_architecture_run_commands() {
+    let dockerfile = fs::read_to_string(project().join("infra/Dockerfile")).unwrap();
+    let stages: Vec<&str> = dockerfile.split("\nFROM ").skip(1).collect();
+    assert_eq!(stages.len(), 3, "{stages:?}");
+    let runs = |stage: &&str| stage.contains("\nRUN ");
+    for stage in stages.iter().filter(|stage| runs(stage)) {
+        assert!(stage.starts_with("--platform=$BUILDPLATFORM "), "{stage}");
+    }
+}
+
 #[test]
 fn scripts_are_bash() {
     for script in [
