@@ -70,6 +70,34 @@ output() {
 
 stack_exists() { aws cloudformation describe-stacks --stack-name "$1" > /dev/null 2>&1; }
 
+# Prints the status of a stack; nothing if the stack does not exist.
+stack_status() {
+    aws cloudformation describe-stacks --stack-name "$1" --output text --query 'Stacks[0].StackStatus' 2> /dev/null || true
+}
+
+# Whether a stack's first deployment failed. Such a stack was never in use, and can only be deleted, not updated:
+# https://github.com/aws-actions/aws-cloudformation-github-deploy/issues/107
+never_created() {
+    case $1 in ROLLBACK_COMPLETE | ROLLBACK_FAILED | CREATE_FAILED) true ;; *) false ;; esac
+}
+
+# Creates a role that a service has for its own use, if the account does not have it yet. CloudFormation does not: in a new account,
+# the first cluster fails with "Unable to assume the service linked role", and a second attempt succeeds.
+# https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/818
+create_service_role() {
+    local service=$1 found failure
+    found=$(aws iam list-roles --path-prefix "/aws-service-role/$service/" --output text --query 'Roles[].RoleName' 2> /dev/null) ||
+        found=""
+    [ -z "$found" ] || return 0
+    failure=$(aws iam create-service-linked-role --aws-service-name "$service" 2>&1 > /dev/null) && say "created $service's role" && return
+    case $failure in
+        # It exists, and we may not list it.
+        *"has been taken"*) ;;
+        *) stop "creating $service's role failed: $failure; somebody with the permission iam:CreateServiceLinkedRole must run:" \
+            "aws iam create-service-linked-role --aws-service-name $service" ;;
+    esac
+}
+
 # Sets our entry in the bucket's notifications, or removes it if no kind and JSON are given. The notifications are one document;
 # our entry has our name as its Id, and the others stay unchanged. A template could do this only for a bucket that it creates.
 notify() {
