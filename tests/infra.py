@@ -211,7 +211,7 @@ def combinations(_):
         }
         if http:
             kind = "instance" if compute == "ec2" else "ip"
-            stacks["http"] = NETWORK | {"VpcCidr": "10.0.0.0/16", "TargetType": kind}
+            stacks["http"] = NETWORK | {"TargetType": kind, "EgressRules": "off"}
         for part, parameters in stacks.items():
             change_set(f"{part}-{dispatch}-{compute}-{logs or 'new'}", f"{part}.yaml", parameters)
             made += 1
