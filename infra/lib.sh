@@ -60,6 +60,23 @@ push_image() {
     build_image "$architecture" worker --tag "$image" --push
 }
 
+# Prints the path of a logmill program that runs on this machine; builds it if there is none.
+find_logmill() {
+    local target=${CARGO_TARGET_DIR:-$here/../target} program
+    for program in "$(command -v logmill || true)" "$target/release/logmill" "$target/debug/logmill"; do
+        if [ -x "$program" ]; then
+            echo "$program"
+            return
+        fi
+    done
+    say "building logmill for this machine, to check the rollups; takes about nine minutes the first time"
+    cargo build --locked --manifest-path "$here/../Cargo.toml" --package logmill --bin logmill --target-dir "$target" >&2
+    echo "$target/debug/logmill"
+}
+
+# The names of a folder's rollups, each in a line.
+rollups_in() { (cd "$1" && find . -name '*.sql' | sed 's|^\./||; s|\.sql$||' | LC_ALL=C sort); }
+
 # Prints an output of a stack; nothing if the stack or the output does not exist.
 output() {
     local value

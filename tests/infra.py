@@ -201,7 +201,7 @@ def combinations(_):
             )
             | {key: value for key, value in http.items() if key == "TokenArn"},
             f"workers-{compute}": NETWORK
-            | {"LogBucket": "logs", "TableBucket": "tables", "QueueUrl": "https://q", "QueueName": "q", "Scaling": "off"}
+            | {"LogBucket": "logs", "TableBucket": "tables", "Rollups": "rollups/1", "QueueUrl": "https://q", "QueueName": "q", "Scaling": "off"}
             | {"WorkerPolicy": "arn:aws:iam::000000000000:policy/w", "WorkerLog": "/logmill/w", "Architecture": "x86_64"}
             | ({"Image": "i:1", "ImageRepository": "arn:r"} if compute == "ecs" else {"Program": "code/p", "Ami": AMI})
             | http,

@@ -39,10 +39,16 @@ fn bin() -> PathBuf {
     PYTHON.parent().unwrap().to_owned()
 }
 
+/// The AWS CLI, and this logmill, before the user's programs.
+fn search_path() -> String {
+    let logmill = Path::new(env!("CARGO_BIN_EXE_logmill")).parent().unwrap();
+    let path = std::env::var("PATH").unwrap();
+    format!("{}:{}:{path}", bin().display(), logmill.display())
+}
+
 fn infra(folder: &Path, script: &str, endpoint: &str) -> Command {
     let mut command = Command::new(folder.join(script));
-    let path = std::env::var("PATH").unwrap();
-    command.env("PATH", format!("{}:{path}", bin().display()));
+    command.env("PATH", search_path());
     // Nothing of the user's.
     command.env("AWS_CONFIG_FILE", "/dev/null");
     command.env_remove("AWS_DEFAULT_REGION");
@@ -355,6 +361,126 @@ fn an_existing_bucket_tells_the_queue_itself_and_others_as_before() {
     ]);
     let left: Value = serde_json::from_str(&left).unwrap();
     assert_eq!(left, serde_json::from_str::<Value>(others).unwrap());
+}
+
+/// Stands for Docker: keeps its arguments, and pushes an image without layers.
+const DOCKER: &str = r#"#!/usr/bin/env bash
+set -euo pipefail
+echo "$*" >> "$(dirname "$0")/docker.log"
+if [ "$1" = login ]; then
+    cat > /dev/null
+    exit
+fi
+while [ $# -gt 0 ]; do
+    [ "$1" != --tag ] || image=${2#*/}
+    shift
+done
+aws ecr put-image --repository-name "${image%:*}" --image-tag "${image##*:}" --image-manifest '{}' > /dev/null
+"#;
+
+/// A template that can't be deployed, because there is no such log group.
+const FAILING: &str = r#"{"Resources": {"Filter": {"Type": "AWS::Logs::MetricFilter", "Properties": {
+    "LogGroupName": "nothing", "FilterPattern": "",
+    "MetricTransformations": [{"MetricNamespace": "n", "MetricName": "m", "MetricValue": "1"}]}}}}"#;
+
+/// The emulator's repository refuses a tag that it has, as that of AWS does.
+#[test]
+fn a_second_deployment_builds_nothing_and_rolls_out_new_rollups() {
+    let s3 = Ministack::start(&[]);
+    let endpoint = s3.endpoint();
+    let place = Workplace::new();
+    MadeLogs::write_rollups(&place);
+
+    // Sources that are not in git.
+    fs::create_dir(place.path("project")).unwrap();
+    for source in [
+        "Cargo.toml",
+        "Cargo.lock",
+        "shared",
+        "lambda-dispatch",
+        "worker",
+    ] {
+        fs::write(place.path(&format!("project/{source}")), source).unwrap();
+    }
+    let folder = PathBuf::from(place.path("project/infra"));
+    let ours = project().join("infra");
+    succeed(Command::new("cp").arg("-r").arg(ours).arg(&folder));
+    fs::create_dir(place.path("docker")).unwrap();
+    fs::write(place.path("docker/docker"), DOCKER).unwrap();
+    succeed(Command::new("chmod").args(["+x", &place.path("docker/docker")]));
+
+    let rollups = place.path("rollups");
+    let deploy = || {
+        let mut deploy = infra(&folder, "deploy", &endpoint);
+        let path = format!("{}:{}", place.path("docker"), search_path());
+        deploy.env("PATH", path).args(["--name", "mill", "--plain"]);
+        deploy.args(["--dispatch", "direct", "--rollups", &rollups]);
+        deploy
+    };
+    let aws = |args: &[&str]| {
+        let mut aws = infra(&bin(), "aws", &endpoint);
+        succeed(aws.env("AWS_DEFAULT_REGION", "us-east-1").args(args))
+    };
+
+    // A wrong rollup stops all before anything is created.
+    place.rollup("wrong", "SELECT time FROM no_such_log");
+    let said = fail(&mut deploy(), 1);
+    assert!(said.contains("wrong.sql can't be deployed"), "{said}");
+    fs::remove_file(format!("{rollups}/wrong.sql")).unwrap();
+
+    // The first deployment finds what a failed one has left.
+    let create = ["cloudformation", "create-stack", "--template-body", FAILING];
+    aws(&[&create[..], &["--stack-name", "mill-pipeline"]].concat());
+    let status = [
+        "cloudformation",
+        "describe-stacks",
+        "--stack-name",
+        "mill-pipeline",
+        "--output",
+        "text",
+        "--query",
+        "Stacks[0].StackStatus",
+    ];
+    let begin = Instant::now();
+    while aws(&status).trim() != "ROLLBACK_COMPLETE" {
+        assert!(begin.elapsed() < PATIENCE, "{}", aws(&status));
+        thread::sleep(Duration::from_millis(200));
+    }
+    let first = succeed(&mut deploy());
+    assert!(!first.contains("replay --missing"), "{first}");
+    assert_eq!(aws(&status).trim(), "CREATE_COMPLETE");
+    let role = ["iam", "list-roles", "--output", "text"];
+    let roles = aws(&[&role[..], &["--path-prefix", "/aws-service-role/ecs."]].concat());
+    assert!(!roles.trim().is_empty(), "no role for ECS");
+
+    // A rollup is added, and one is no longer in the folder: it stays deployed.
+    place.rollup("added", "SELECT time, client_ip FROM alb_access_logs");
+    fs::remove_file(format!("{rollups}/every_row.sql")).unwrap();
+    let second = succeed(&mut deploy());
+    assert!(second.contains("New tables: added."), "{second}");
+    assert!(second.contains("logmill replay --missing"), "{second}");
+    let set = |printed: &str| {
+        let line = printed.lines().find(|line| line.starts_with("rollups "));
+        line.unwrap().split_whitespace().nth(1).unwrap().to_owned()
+    };
+    assert_ne!(set(&first), set(&second));
+    let deployed = Deployed::find("mill", &endpoint);
+    assert!(deployed.command.contains(&set(&second)), "{deployed:?}");
+    let files = aws(&["s3", "ls", &format!("{}/", set(&second))]);
+    let names = files
+        .lines()
+        .map(|line| line.split_whitespace().last().unwrap());
+    let names: Vec<&str> = names.collect();
+    assert_eq!(names, ["added.sql", "by_minute.sql", "every_row.sql"]);
+
+    let log = fs::read_to_string(place.path("docker/docker.log")).unwrap();
+    let builds: Vec<&str> = log
+        .lines()
+        .filter(|line| line.starts_with("buildx "))
+        .collect();
+    assert_eq!(builds.len(), 1, "{builds:?}");
+    assert!(builds[0].contains(" --provenance=false "), "{builds:?}");
+    assert!(builds[0].contains(" --push "), "{builds:?}");
 }
 
 #[test]
