@@ -268,6 +268,11 @@ def outputs(stack):
 def of_task(workers):
     ecs = client("ecs")
     service = ecs.describe_services(cluster=workers["Cluster"], services=[workers["Service"]])["services"][0]
+    # Fargate has no arm64 in use1-az3, which is a zone of the emulator's default VPC, as of that of AWS.
+    subnets = service["networkConfiguration"]["awsvpcConfiguration"]["subnets"]
+    zones = {subnet["AvailabilityZoneId"] for subnet in client("ec2").describe_subnets(SubnetIds=subnets)["Subnets"]}
+    assert len(zones) >= 2, zones
+    assert "use1-az3" not in zones, zones
     task = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
     container = task["containerDefinitions"][0]
     assert container["readonlyRootFilesystem"] is True

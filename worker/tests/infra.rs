@@ -428,6 +428,13 @@ fn a_second_deployment_builds_nothing_and_rolls_out_new_rollups() {
     assert!(said.contains("wrong.sql can't be deployed"), "{said}");
     fs::remove_file(format!("{rollups}/wrong.sql")).unwrap();
 
+    // The internet does not reach a collector in private subnets.
+    let certificate = "arn:aws:acm:us-east-1:000000000000:certificate/1";
+    let mut private = deploy();
+    private.args(["--private", "--certificate", certificate]);
+    let said = fail(&mut private, 1);
+    assert!(said.contains("--collector-subnets"), "{said}");
+
     // The first deployment finds what a failed one has left.
     let create = ["cloudformation", "create-stack", "--template-body", FAILING];
     aws(&[&create[..], &["--stack-name", "mill-pipeline"]].concat());
