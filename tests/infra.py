@@ -111,7 +111,7 @@ def permissions(_):
     assert set(allowed) - lambdas_own == function, f"{set(allowed) - lambdas_own} and not {function}"
     assert all(action.startswith("ec2:") for action in by_choice), by_choice
 
-    check_who_deploys()
+    check_permissions_to_deploy()
     wildcards = sorted(set(all_wildcards()))
     assert wildcards == NAMELESS, f"a wildcard more or less: {wildcards}"
     return {"worker": sorted(expected), "function": sorted(function), "on *": [action for _, action in wildcards]}
@@ -133,10 +133,10 @@ NAMELESS = [
 PREFIXES = {"ApplicationAutoScaling": "application-autoscaling", "ElasticLoadBalancingV2": "elasticloadbalancing"}
 
 
-def check_who_deploys():
-    """docs/deploying.md names the permissions of who deploys: some for each service that a template uses."""
+def check_permissions_to_deploy():
+    """docs/deploying.md lists permissions to deploy for each service that a template uses."""
     text = (PROJECT / "docs/deploying.md").read_text()
-    section = text[text.index("\n### Who deploys\n") : text.index("\n### Who asks\n")]
+    section = text[text.index("\n### Permissions to deploy\n") : text.index("\n### Permissions to query\n")]
     for path in sorted(INFRA.glob("*.yaml")):
         for resource in template(path.name).get("Resources", {}).values():
             service = resource["Type"].split("::")[1]
