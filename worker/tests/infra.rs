@@ -279,7 +279,7 @@ fn what_is_deployed_counts_log_files_with_no_more_permissions_than_it_has() {
     println!("{kept}");
     for costs in [
         deployed.log_bucket.as_str(),
-        &deployed.table_bucket,
+        deployed.table_bucket.as_str(),
         "ECR repository ",
     ] {
         assert!(kept.contains(costs), "{costs}: {kept}");
