@@ -40,7 +40,7 @@ build_image() {
     local architecture=$1 target=$2
     shift 2
     command -v docker > /dev/null || stop "Docker not found; install it, or use --image, or --worker for ec2"
-    say "building $target for $architecture; takes a quarter of an hour the first time"
+    say "building $target for $architecture; takes about half an hour on two cores the first time"
     docker buildx build --platform "linux/${architecture/x86_64/amd64}" --file "$here/Dockerfile" --target "$target" \
         --provenance=false "$@" "$here/.." >&2
 }

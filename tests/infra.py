@@ -111,6 +111,7 @@ def permissions(_):
     assert set(allowed) - lambdas_own == function, f"{set(allowed) - lambdas_own} and not {function}"
     assert all(action.startswith("ec2:") for action in by_choice), by_choice
 
+    check_permissions_to_deploy()
     wildcards = sorted(set(all_wildcards()))
     assert wildcards == NAMELESS, f"a wildcard more or less: {wildcards}"
     return {"worker": sorted(expected), "function": sorted(function), "on *": [action for _, action in wildcards]}
@@ -126,6 +127,21 @@ NAMELESS = [
     ("pipeline.yaml", "ec2:UnassignPrivateIpAddresses"),
     ("workers-ecs.yaml", "ecr:GetAuthorizationToken"),
 ]
+
+
+# IAM's prefixes of services, where they are not CloudFormation's names in lower case.
+PREFIXES = {"ApplicationAutoScaling": "application-autoscaling", "ElasticLoadBalancingV2": "elasticloadbalancing"}
+
+
+def check_permissions_to_deploy():
+    """docs/deploying.md lists permissions to deploy for each service that a template uses."""
+    text = (PROJECT / "docs/deploying.md").read_text()
+    section = text[text.index("\n### Permissions to deploy\n") : text.index("\n### Permissions to query\n")]
+    for path in sorted(INFRA.glob("*.yaml")):
+        for resource in template(path.name).get("Resources", {}).values():
+            service = resource["Type"].split("::")[1]
+            prefix = PREFIXES.get(service, service.lower())
+            assert f"`{prefix}:" in section, f"{path.name} needs permissions of {prefix} to be deployed; docs/deploying.md has none"
 
 
 def calls(folder):

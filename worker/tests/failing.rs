@@ -308,7 +308,7 @@ fn urls_that_trino_can_not_parse_are_counted_by_check() {
         .enumerate()
         .map(|(uid, query)| {
             let url = format!("https://h.example:443/e?e=view&uid={uid}{query}");
-            alb_line(10, uid as u32, "192.0.2.1", 200, &url)
+            alb_line(10, uid as u32, "192.0.2.1", 204, &url)
         })
         .collect();
     place.log(&alb_name(10, 5, 1), &lines);

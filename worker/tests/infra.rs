@@ -293,7 +293,19 @@ fn what_is_deployed_counts_log_files_with_no_more_permissions_than_it_has() {
 
     // It goes, and what is data stays.
     let mut destroy = infra(&folder, "destroy", &endpoint);
-    println!("{}", succeed(destroy.args(["--name", "mill", "--yes"])));
+    let kept = succeed(destroy.args(["--name", "mill", "--yes"]));
+    println!("{kept}");
+    for costs in [
+        deployed.log_bucket.as_str(),
+        deployed.table_bucket.as_str(),
+        "ECR repository ",
+    ] {
+        assert!(kept.contains(costs), "{costs}: {kept}");
+    }
+    assert!(
+        !kept.contains("ECR repository  "),
+        "without its name: {kept}"
+    );
     let files = rows(at_endpoint(
         &mut query_command(&deployed.tables(), "SELECT count(*) FROM every_row"),
         &endpoint,

@@ -773,6 +773,36 @@ fn mistakes_are_named() {
     );
 }
 
+/// The collector logs up to four requests for one event; `rollups/events.sql` counts one of them.
+#[test]
+fn an_event_counts_once_however_many_requests_it_takes() {
+    let place = Workplace::new();
+    let events = fs::read_to_string(project().join("rollups/events.sql")).unwrap();
+    place.rollup("events", &events);
+    let plain = "http://events.example.com:80/e?e=signup&uid=1&amt=2.5";
+    let url = "https://events.example.com:443/e?e=signup&uid=1&amt=2.5";
+    let request = |second, verb: &str, status, url| {
+        alb_line(10, second, "192.0.2.1", status, url).replace("\"GET ", &format!("\"{verb} "))
+    };
+    let lines = [
+        // Port 80 redirects to HTTPS.
+        request(1, "GET", 301, plain),
+        request(2, "GET", 204, url),
+        // A browser's preflight: https://developer.mozilla.org/en-US/docs/Glossary/Preflight_request
+        request(3, "OPTIONS", 204, url),
+        request(4, "POST", 204, url),
+        // A program that previews links.
+        request(5, "HEAD", 204, url),
+        // The balancer refused it, or a firewall did.
+        request(6, "GET", 403, url),
+        request(7, "GET", 503, url),
+    ];
+    place.log(&alb_name(10, 5, 1), &lines.concat());
+    place.run();
+    let counted = place.query("SELECT event, events, amount FROM events");
+    assert_eq!(counted, ["signup,2,5.0"], "one GET and one POST");
+}
+
 #[test]
 fn check_shows_columns_rules_and_a_sample() {
     let rollup = project().join("rollups/events.sql");
