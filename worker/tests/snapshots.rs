@@ -46,7 +46,7 @@ fn assert_snapshot(name: &str, place: Option<&Workplace>, text: &str) {
     }
     settings.add_filter(r#""timestamp":"[^"]*""#, r#""timestamp":"[time]""#);
     settings.add_filter(r"in \d+\.\d\d s, \d+\.\d MB/s", "in [seconds], [speed]");
-    settings.add_filter(r"\d+(\.\d+)? (KiB|B)\b", "[size]");
+    settings.add_filter(r"\d+(\.\d+)? (MiB|KiB|B)\b", "[size]");
     settings.bind(|| insta::assert_snapshot!(name, text));
 }
 
