@@ -60,7 +60,7 @@ push_image() {
     build_image "$architecture" worker --tag "$image" --push
 }
 
-# Prints the path of a logmill program that runs on this machine; builds it if there is none.
+# Prints the path of a logmill binary for this machine. Builds one if none is found.
 find_logmill() {
     local target=${CARGO_TARGET_DIR:-$here/../target} program
     for program in "$(command -v logmill || true)" "$target/release/logmill" "$target/debug/logmill"; do

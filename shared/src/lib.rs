@@ -1,4 +1,4 @@
-//! What the dispatcher and the workers must agree on: the identity of a log file, the meaning of its name, and the format
+//! Shared by the dispatcher and the workers: the identity of a log file, the meaning of its name, and the format
 //! of notifications. This crate has few dependencies.
 
 #![warn(missing_docs, unreachable_pub)]

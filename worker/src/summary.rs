@@ -26,15 +26,15 @@ pub(crate) fn print_put_back(done: &PutBack, out: &mut impl Write) -> io::Result
             still.len()
         )?;
         for (log_file, reason) in still.iter().take(SHOWN_SET_ASIDE) {
-            writeln!(
-                out,
-                "             {}: {}",
-                escaped(log_file),
-                escaped(reason)
-            )?;
+            writeln!(out, "{}", named(log_file, reason))?;
         }
     }
     print_summary(&done.summary, out)
+}
+
+/// The line for a log file below a heading, with the reason why it is there.
+fn named(log_file: &str, reason: &str) -> String {
+    format!("             {}: {}", escaped(log_file), escaped(reason))
 }
 
 pub(crate) fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
@@ -61,11 +61,8 @@ pub(crate) fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Resu
     }
     line(summary.ignored, "ignored")?;
     line(summary.failed.len(), "failed, and not counted:")?;
-    let named = |(name, reason): (&str, &str)| {
-        format!("             {}: {}", escaped(name), escaped(reason))
-    };
     for (log_file, reason) in &summary.failed {
-        writeln!(out, "{}", named((log_file, reason)))?;
+        writeln!(out, "{}", named(log_file, reason))?;
     }
     writeln_some(
         out,
@@ -73,7 +70,7 @@ pub(crate) fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Resu
         summary
             .unrecognised
             .iter()
-            .map(|(log_file, what)| named((log_file, what))),
+            .map(|(log_file, what)| named(log_file, what)),
     )?;
     writeln_some(
         out,
@@ -81,7 +78,7 @@ pub(crate) fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Resu
         summary
             .copies
             .iter()
-            .map(|copy| named((&copy.log_file, &format!("a copy of {}", copy.copy_of)))),
+            .map(|copy| named(&copy.log_file, &format!("a copy of {}", copy.copy_of))),
     )?;
     writeln_some(
         out,
@@ -101,12 +98,7 @@ pub(crate) fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Resu
             "           {} set aside for {table} and not counted by it; fix the cause, then run `logmill retry`:",
             count(set_aside.log_files)
         )?;
-        writeln!(
-            out,
-            "             {}: {}",
-            escaped(log_file),
-            escaped(reason)
-        )?;
+        writeln!(out, "{}", named(log_file, reason))?;
     }
     writeln!(
         out,
