@@ -5,10 +5,6 @@
 //! `LOGMILL_SEEDS=20` tries more seeds, and `LOGMILL_SEED=17` one. What befalls whom follows from the seed; what they meet
 //! does not quite, so a seed that fails may need a few tries.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
-
-mod support;
-
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::process::{Child, Command};
@@ -16,14 +12,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::fault_proxy::{Fault, FaultProxy, Odds};
+use crate::support::made_logs::MadeLogs;
+use crate::support::ministack::{Ministack, at_endpoint};
+use crate::support::queues::{Depth, Queues, announced};
+use crate::support::{Random, Workplace, fail, gzip, logmill, query_command, rows, seeds, succeed};
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use support::fault_proxy::{Fault, FaultProxy, Odds};
-use support::made_logs::MadeLogs;
-use support::ministack::{Ministack, at_endpoint};
-use support::queues::{Depth, Queues, announced};
-use support::{Random, Workplace, fail, gzip, logmill, query_command, rows, seeds, succeed};
 use tokio::runtime::Runtime;
 
 const LOG_FILES: u32 = 500;

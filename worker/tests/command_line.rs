@@ -1,9 +1,5 @@
 //! What commands open, where they write to, and what they return.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
-
-mod support;
-
 use std::fmt;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -11,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+use crate::support::{Workplace, alb_line, alb_name, fail, logmill, query_command, succeed};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use logmill::commands::query::{Format, query};
@@ -21,7 +18,6 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
-use support::{Workplace, alb_line, alb_name, fail, logmill, query_command, succeed};
 use url::Url;
 
 /// A store that notes which objects are opened.

@@ -1,10 +1,6 @@
 //! A bad disk and a careless operator. Each kind of object is damaged in each way, each rollup made wrong; what is seen of it is what
 //! docs/operating.md says: other tables count, the message names the object and says what to do, and what it says helps.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
-
-mod support;
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
@@ -13,16 +9,16 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::ministack::{Ministack, at_endpoint};
+use crate::support::queues::{Depth, Queues};
+use crate::support::worker::Worker;
+use crate::support::{Workplace, alb_line, alb_name, fail, logmill, succeed};
 use logmill::feeds::Feeds;
 use logmill::pipeline::{self, Limits, Outcome, Source};
 use logmill::rollup::Rollup;
 use logmill::table::Root;
 use logmill_shared::LogFile;
 use object_store::ObjectStoreExt;
-use support::ministack::{Ministack, at_endpoint};
-use support::queues::{Depth, Queues};
-use support::worker::Worker;
-use support::{Workplace, alb_line, alb_name, fail, logmill, succeed};
 use tokio::runtime::Runtime;
 use url::Url;
 use walkdir::WalkDir;
@@ -849,8 +845,8 @@ fn folders_that_may_only_be_read_are_named_and_their_tables_can_be_read() {
     assert!(printed.contains(&name), "{printed}");
     assert!(!printed.contains("remove the table's folder"), "{printed}");
     let sum = "SELECT sum(requests) FROM by_hour";
-    let query = support::query_command(&place.path("tables"), sum);
-    assert_eq!(support::rows(&mut stranger.command(&query)), ["6"]);
+    let query = crate::support::query_command(&place.path("tables"), sum);
+    assert_eq!(crate::support::rows(&mut stranger.command(&query)), ["6"]);
     let verified = fail(&mut stranger.command(&verify(&place)), 3);
     assert!(verified.contains("1 missing"), "{verified}");
     drop(stranger);

@@ -1,8 +1,6 @@
 //! What the tables rest on in delta-rs and `object_store`, each fact a test of its own: an upgrade that changes one
 //! fails here, and says which.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
-
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,17 +1,13 @@
 //! Files that were taken for what they are not, and what is right instead: in a folder of logs, from outside.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
-
-mod support;
-
 use std::fs;
 use std::io::Write;
 use std::process::Command;
 
+use crate::support::{Workplace, alb_line, alb_name, fail, gzip, logmill, project, succeed};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
-use support::{Workplace, alb_line, alb_name, fail, gzip, logmill, project, succeed};
 
 const EVERY_ROW: &str = "SELECT time, type, client_ip, request_url FROM alb_access_logs";
 

@@ -3,15 +3,11 @@
 //! `fixtures/tables-format-1` was made by the last version before formats: two log files of 24 requests each are counted, and a third
 //! is staged.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
-
-mod support;
-
 use std::fs;
 use std::path::Path;
 
+use crate::support::{Workplace, alb_line, alb_name, fail, project, query_command};
 use serde_json::Value;
-use support::{Workplace, alb_line, alb_name, fail, project, query_command};
 
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
@@ -118,7 +114,7 @@ fn a_table_of_a_newer_format_is_refused() {
     for mut command in [
         place.run_command(),
         query_command(&place.path("tables"), "SELECT * FROM by_minute"),
-        support::logmill(["maintain", "--tables", &place.path("tables")]),
+        crate::support::logmill(["maintain", "--tables", &place.path("tables")]),
     ] {
         let printed = fail(&mut command, 1);
         assert!(printed.contains(refusal), "{command:?}: {printed}");

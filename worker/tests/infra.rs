@@ -4,26 +4,22 @@
 //! The emulator has no Application Auto Scaling and no alarms that compare metrics, so `--plain`; it starts no containers and instances, so the workers'
 //! command line is taken from the task or the instance's first script, and run here.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
-
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::function::BOOTSTRAP;
+use crate::support::made_logs::MadeLogs;
+use crate::support::ministack::{Ministack, at_endpoint};
+use crate::support::python::PYTHON;
+use crate::support::worker::Worker;
+use crate::support::{Workplace, fail, gzip, logmill, project, query_command, rows, succeed};
 use object_store::ObjectStoreExt;
 use object_store::path::Path as Key;
 use serde::Deserialize;
 use serde_json::Value;
-use support::function::BOOTSTRAP;
-use support::made_logs::MadeLogs;
-use support::ministack::{Ministack, at_endpoint};
-use support::python::PYTHON;
-use support::worker::Worker;
-use support::{Workplace, fail, gzip, logmill, project, query_command, rows, succeed};
 use tokio::runtime::Runtime;
 
 const LOG_FILES: u32 = 4;

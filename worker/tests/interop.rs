@@ -1,14 +1,10 @@
 //! Others judge: DuckDB computes the rollups from the raw lines by itself, and independent readers of Delta Lake
 //! read the tables. Both are Python programs in `tests/`; this runs them.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
-
-mod support;
-
 use std::process::Command;
 
-use support::python::judge;
-use support::{logmill, project, succeed};
+use crate::support::python::judge;
+use crate::support::{logmill, project, succeed};
 
 #[test]
 fn duckdb_computes_the_same_rows_from_testdata() {

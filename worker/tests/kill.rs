@@ -3,10 +3,6 @@
 //! `LOGMILL_SEEDS=1000` tries more seeds, and `LOGMILL_SEED=17` one. The moments of the kills follow from the
 //! seed; what the program is doing then does not quite, so a seed that fails may need a few tries.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
-
-mod support;
-
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -14,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::made_logs::MadeLogs;
-use support::{Random, Workplace, query, seeds, succeed};
+use crate::support::made_logs::MadeLogs;
+use crate::support::{Random, Workplace, query, seeds, succeed};
 
 const LOG_FILES: u32 = 40;
 const LINES: u32 = 25;
@@ -49,7 +45,7 @@ fn check(tables: &str, expected: &MadeLogs) {
 
 fn run(place: &Workplace, tables: &str) -> Command {
     let (logs, rollups) = (place.path("logs"), place.path("rollups"));
-    support::logmill([
+    crate::support::logmill([
         "run",
         &logs,
         "--rollups",

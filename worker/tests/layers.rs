@@ -1,14 +1,10 @@
 //! A module of the library imports only modules that stand above it in `lib.rs`, so there are no cycles, and a reader can begin
 //! anywhere and go up. Tests within modules may import anything.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
-
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use support::{project, rust_files};
+use crate::support::{project, rust_files};
 
 /// The modules of `lib.rs`, in order.
 fn modules(source: &Path) -> Vec<String> {

@@ -4,24 +4,20 @@
 //! S3, SNS, EventBridge, SQS and Lambda are ministack, on this machine. It runs the real function, `lambda-dispatch`, as
 //! Lambda's runtime `provided.al2023` would: its program, by the runtime API, in processes that are used again.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
-
-mod support;
-
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::function::BOOTSTRAP;
+use crate::support::made_logs::MadeLogs;
+use crate::support::ministack::{Ministack, at_endpoint};
+use crate::support::python::PYTHON;
+use crate::support::worker::Worker;
+use crate::support::{Workplace, gzip, logmill, project, query_command, rows, succeed};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use serde_json::Value;
-use support::function::BOOTSTRAP;
-use support::made_logs::MadeLogs;
-use support::ministack::{Ministack, at_endpoint};
-use support::python::PYTHON;
-use support::worker::Worker;
-use support::{Workplace, gzip, logmill, project, query_command, rows, succeed};
 use tokio::runtime::Runtime;
 
 const LOG_FILES: u32 = 12;

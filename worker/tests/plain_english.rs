@@ -1,14 +1,10 @@
 //! Comments are read by engineers in a hurry, most of whom are not native speakers. This counts the comment lines that carry a mark of
 //! a sentence translated word for word, and fails if there are many. A mark is a hint: some lines with one are good English.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
-
-mod support;
-
 use std::fs;
 
+use crate::support::{project, rust_files};
 use regex::RegexSet;
-use support::{project, rust_files};
 
 /// The largest share of comment lines that may carry a mark, in percent.
 const MARKED_PERCENT_MAX: usize = 5;

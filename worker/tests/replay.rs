@@ -1,14 +1,13 @@
 //! `logmill verify` and `logmill replay`, over buckets and queues that ministack has on this machine.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
-
-mod support;
-
 use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use crate::support::ministack::{Ministack, at_endpoint};
+use crate::support::worker::Worker;
+use crate::support::{Workplace, alb_line, alb_name, fail, logmill, succeed};
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_sdk_sqs::Client;
@@ -19,9 +18,6 @@ use logmill_shared::notification;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use serde_json::Value;
-use support::ministack::{Ministack, at_endpoint};
-use support::worker::Worker;
-use support::{Workplace, alb_line, alb_name, fail, logmill, succeed};
 use tokio::runtime::Runtime;
 
 const LOGS: &str = "s3://logs/p";

@@ -1,12 +1,8 @@
 //! `logmill run` from outside: what is counted, once, and what is refused.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
-
-mod support;
-
 use std::fs;
 
-use support::{Workplace, alb_line, alb_name, fail, logmill, project, succeed};
+use crate::support::{Workplace, alb_line, alb_name, fail, logmill, project, succeed};
 
 const BY_MINUTE: &str = "SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, elb_status_code AS status, \
      count(*) AS requests, approx_set(client_ip) AS clients FROM alb_access_logs GROUP BY 1, 2";

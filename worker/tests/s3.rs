@@ -5,10 +5,6 @@
 //! `LOGMILL_SEEDS=20` tries more seeds, and `LOGMILL_SEED=17` one. Kills and faults follow from the seed; what
 //! they meet does not quite, so a seed that fails may need a few tries.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
-
-mod support;
-
 use std::io::{self, Seek};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -16,17 +12,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::fault_proxy::{Fault, FaultProxy, Odds};
+use crate::support::made_logs::MadeLogs;
+use crate::support::ministack::{self, Ministack, at_endpoint};
+use crate::support::python::PYTHON;
+use crate::support::{
+    Random, Workplace, fail, gzip, logmill, project, query_command, rows, seeds, succeed,
+};
 use futures::TryStreamExt;
 use object_store::aws::AmazonS3;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutPayload, UpdateVersion};
-use support::fault_proxy::{Fault, FaultProxy, Odds};
-use support::made_logs::MadeLogs;
-use support::ministack::{self, Ministack, at_endpoint};
-use support::python::PYTHON;
-use support::{
-    Random, Workplace, fail, gzip, logmill, project, query_command, rows, seeds, succeed,
-};
 use tokio::runtime::Runtime;
 use tokio::sync::Barrier;
 

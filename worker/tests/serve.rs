@@ -1,26 +1,22 @@
 //! `logmill serve` by itself: how it takes log files from a queue and over HTTP, what it refuses, and how it ends.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
-
-mod support;
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::fault_proxy::{Fault, FaultProxy, Odds};
+use crate::support::made_logs::MadeLogs;
+use crate::support::ministack::{Ministack, at_endpoint};
+use crate::support::queues::{Depth, Queues, announced};
+use crate::support::worker::{Worker, request};
+use crate::support::{Workplace, fail, gzip, logmill, query_command, rows};
 use futures::TryStreamExt;
 use logmill_shared::LogFile;
 use logmill_shared::notification;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use support::fault_proxy::{Fault, FaultProxy, Odds};
-use support::made_logs::MadeLogs;
-use support::ministack::{Ministack, at_endpoint};
-use support::queues::{Depth, Queues, announced};
-use support::worker::{Worker, request};
-use support::{Workplace, fail, gzip, logmill, query_command, rows};
 use tokio::runtime::Runtime;
 
 const TABLES: &str = "s3://tables/t";

@@ -3,14 +3,10 @@
 //! After a change of a text, `INSTA_UPDATE=always cargo test -p logmill --test snapshots` writes the files in `snapshots/`
 //! anew. Read the difference before you commit it.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
-
-mod support;
-
 use std::fs;
 use std::process::Command;
 
-use support::{Workplace, alb_line, alb_name, logmill, project};
+use crate::support::{Workplace, alb_line, alb_name, logmill, project};
 
 const COMMANDS: [&str; 10] = [
     "run", "serve", "query", "files", "maintain", "verify", "replay", "retry", "check", "ddl",

@@ -1,13 +1,9 @@
 //! What a visitor typed, or somebody named an object, reaches the operator's terminal as text and does nothing there.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
-
-mod support;
-
 use std::fs;
 use std::process::Command;
 
-use support::{Workplace, alb_line, alb_name, fail, gzip, logmill, succeed};
+use crate::support::{Workplace, alb_line, alb_name, fail, gzip, logmill, succeed};
 
 /// Sets the title of the terminal's window, in seven bits and in eight; moves the cursor and rings; turns text round; hides.
 const HOSTILE: &[&str] = &[

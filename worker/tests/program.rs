@@ -1,0 +1,25 @@
+//! The tests of the whole program. They are one executable, because to link one takes as long as to compile it, and because tests that wait
+//! then leave the processors to others. `cargo test -p logmill --test program serve::` runs those of one file.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod support;
+
+mod chaos;
+mod command_line;
+mod damage;
+mod delta_facts;
+mod failing;
+mod format;
+mod infra;
+mod interop;
+mod kill;
+mod layers;
+mod pipeline;
+mod plain_english;
+mod replay;
+mod run;
+mod s3;
+mod serve;
+mod snapshots;
+mod terminal;
