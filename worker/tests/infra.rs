@@ -221,8 +221,16 @@ fn prove_compares_rows_and_has_each_documented_query() {
 fn a_dry_run_of_prove_prints_each_step_and_needs_no_credentials() {
     let place = Workplace::new();
     let mut prove = Command::new(project().join("infra/prove"));
-    prove.args(["--dry-run", "--name", "mill", "--image", "example.com/logmill:1"]);
-    prove.env("PATH", search_path()).env("AWS_CONFIG_FILE", "/dev/null");
+    prove.args([
+        "--dry-run",
+        "--name",
+        "mill",
+        "--image",
+        "example.com/logmill:1",
+    ]);
+    prove
+        .env("PATH", search_path())
+        .env("AWS_CONFIG_FILE", "/dev/null");
     prove.env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
     for variable in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"] {
         prove.env_remove(variable);
