@@ -146,6 +146,8 @@ def emulator(_, checks, folder):
             stop(worker)
             worker = subprocess.Popen([*shlex.split(serve), "--commit-interval", "2"], stderr=subprocess.PIPE, text=True)
             threading.Thread(target=worker.stderr.read, daemon=True).start()
+        if line.startswith("stop the worker"):
+            stop(worker)
     stop(worker)
     checks.equal("infra/prove ends well", running.wait(), 0)
     text = report.read_text()
