@@ -198,6 +198,64 @@ fn scripts_are_bash() {
     }
 }
 
+/// `tests/prove.py`. Fails unless all of its checks pass.
+fn judge_prove(args: &[&str], endpoint: &str) {
+    let mut command = Command::new(&*PYTHON);
+    command.arg(project().join("tests/prove.py")).args(args);
+    command.env("PATH", search_path());
+    command.env("AWS_CONFIG_FILE", "/dev/null");
+    println!("{}", succeed(at_endpoint(&mut command, endpoint)));
+}
+
+#[test]
+fn prove_compares_rows_and_has_each_documented_query() {
+    judge_prove(&["rows"], "http://127.0.0.1:9");
+    judge_prove(&["documented"], "http://127.0.0.1:9");
+}
+
+#[test]
+fn a_dry_run_of_prove_prints_each_step_and_needs_no_credentials() {
+    let place = Workplace::new();
+    let mut prove = Command::new(project().join("infra/prove"));
+    prove.args([
+        "--dry-run",
+        "--name",
+        "mill",
+        "--image",
+        "example.com/logmill:1",
+    ]);
+    prove
+        .env("PATH", search_path())
+        .env("AWS_CONFIG_FILE", "/dev/null");
+    prove.env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+    for variable in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"] {
+        prove.env_remove(variable);
+    }
+    let printed = succeed(prove.current_dir(place.folder.path()));
+    for step in [
+        "/deploy --name mill ",
+        "ecs stop-task ",
+        "logmill replay --missing ",
+        "curl --silent --cacert ",
+        "athena start-query-execution ",
+        "/tables --name mill",
+        "/destroy --name mill --with-data --yes",
+        "acm delete-certificate ",
+    ] {
+        assert!(printed.contains(step), "{step}: {printed}");
+    }
+    assert!(!printed.contains("\nFAIL "), "{printed}");
+    assert!(!place.folder.path().join("mill.md").exists(), "a report");
+}
+
+#[test]
+fn prove_counts_against_the_emulator_and_leaves_nothing() {
+    let s3 = Ministack::start(&[]);
+    let place = Workplace::new();
+    let folder = place.folder.path().to_str().unwrap();
+    judge_prove(&["emulator", folder], &s3.endpoint());
+}
+
 #[test]
 fn permissions_are_those_of_the_calls() {
     println!("{}", judge(&["permissions"], "http://127.0.0.1:9"));
