@@ -22,6 +22,16 @@ own_architecture() {
 # Rust's name of a Linux architecture.
 linux_target() { echo "${1/arm64/aarch64}-unknown-linux-gnu"; }
 
+# The target of the release's program for this machine.
+own_target() {
+    case $(uname -s)-$(own_architecture) in
+        Linux-*) linux_target "$(own_architecture)" ;;
+        Darwin-arm64) echo aarch64-apple-darwin ;;
+        Darwin-x86_64) echo x86_64-apple-darwin ;;
+        *) stop "releases have no program for $(uname -s)" ;;
+    esac
+}
+
 # The hash of a file, for a name that changes only with its content.
 hash_of() { openssl dgst -sha256 -r "$1" | cut -c1-16; }
 
@@ -67,6 +77,16 @@ push_image() {
         --tag "$image" --push "$here/.." >&2
 }
 
+# Copies an image to the repository, unless the repository has it. Nothing is pulled to this machine:
+# https://docs.docker.com/build/ci/github-actions/copy-image-registries/
+copy_image() {
+    local from=$1 image=$2
+    ! repository_has "$image" || return 0
+    log_in_to_repository "$image"
+    say "copying $from to the repository"
+    docker buildx imagetools create --tag "$image" "$from" >&2
+}
+
 # Whether the repository has an image with this tag. Its tags are immutable: pushing one again fails, even for the same image.
 # https://github.com/aws/containers-roadmap/issues/2179
 repository_has() {
@@ -79,6 +99,43 @@ repository_has() {
 log_in_to_repository() {
     command -v docker > /dev/null || stop "Docker not found; install it, or use --image, or --compute ec2, which needs no Docker"
     aws ecr get-login-password | docker login --username AWS --password-stdin "${1%%/*}" >&2
+}
+
+# The version of this project.
+project_version() { sed -n 's/^version = "\(.*\)"$/\1/p' "$here/../Cargo.toml"; }
+
+# The URL of a release's files. LOGMILL_RELEASES names another place with a folder per release, such as a mirror.
+release_url() {
+    local repository
+    repository=$(sed -n 's/^repository = "\(.*\)"$/\1/p' "$here/../Cargo.toml")
+    [ -n "${LOGMILL_RELEASES:-$repository}" ] ||
+        stop "Cargo.toml names no repository to download releases from; set LOGMILL_RELEASES to the URL of a folder that contains v$1/"
+    echo "${LOGMILL_RELEASES:-$repository/releases/download}/v$1"
+}
+
+# Downloads files of a release to a folder, and compares them with the release's checksums.
+download_release() {
+    local version=$1 folder=$2 url file expected
+    shift 2
+    url=$(release_url "$version")
+    for file in SHA256SUMS "$@"; do
+        say "downloading $url/$file"
+        curl --fail --silent --show-error --location --retry 3 --output "$folder/$file" "$url/$file" ||
+            stop "$url/$file could not be downloaded"
+    done
+    for file in "$@"; do
+        expected=$(awk -v file="$file" '$2 == file { print $1 }' "$folder/SHA256SUMS")
+        [ "$expected" = "$(openssl dgst -sha256 -r "$folder/$file" | cut -d ' ' -f 1)" ] ||
+            stop "$url/$file does not have the checksum that the release's SHA256SUMS lists: download it again, and don't use it if this repeats"
+    done
+}
+
+# Downloads the program of a release for a target, and prints its path.
+release_program() {
+    local version=$1 target=$2 folder=$3 archive=logmill-$1-$2
+    download_release "$version" "$folder" "$archive.tar.gz"
+    tar -xzf "$folder/$archive.tar.gz" -C "$folder"
+    echo "$folder/$archive/logmill"
 }
 
 # Prints the path of a logmill binary for this machine. Builds one if none is found.
