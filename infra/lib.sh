@@ -1,4 +1,7 @@
-# Functions that the scripts in this folder share.
+# shellcheck shell=bash
+# Functions that the scripts in this folder share, and `here`, this folder.
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 # Older versions of the AWS CLI read only AWS_DEFAULT_REGION.
 export AWS_DEFAULT_REGION=${AWS_DEFAULT_REGION:-${AWS_REGION:-}}
@@ -16,6 +19,19 @@ own_architecture() {
     esac
 }
 
+# Rust's name of a Linux architecture.
+linux_target() { echo "${1/arm64/aarch64}-unknown-linux-gnu"; }
+
+# The target of the release's program for this machine.
+own_target() {
+    case $(uname -s)-$(own_architecture) in
+        Linux-*) linux_target "$(own_architecture)" ;;
+        Darwin-arm64) echo aarch64-apple-darwin ;;
+        Darwin-x86_64) echo x86_64-apple-darwin ;;
+        *) stop "releases have no program for $(uname -s)" ;;
+    esac
+}
+
 # The hash of a file, for a name that changes only with its content.
 hash_of() { openssl dgst -sha256 -r "$1" | cut -c1-16; }
 
@@ -30,34 +46,96 @@ hash_of_files() {
 
 # The hash of all that an image is built from: what Dockerfile.dockerignore lets through, and the Dockerfile itself.
 hash_of_sources() {
-    hash_of_files "$here/.." Cargo.toml Cargo.lock shared lambda-dispatch worker infra/healthy infra/Dockerfile \
-        infra/Dockerfile.dockerignore -name target -prune -o
+    # shellcheck disable=SC2046 # These paths have no spaces.
+    hash_of_files "$here/.." $(sed -n 's/^!//p' "$here/Dockerfile.dockerignore") infra/Dockerfile infra/Dockerfile.dockerignore \
+        -name target -prune -o
 }
 
-# Builds a target of infra/Dockerfile for an architecture. Without provenance, one image is pushed; with it, an index of an image
-# and an attestation, which the repository counts as three: https://github.com/docker/buildx/issues/1507
-build_image() {
-    local architecture=$1 target=$2
-    shift 2
-    command -v docker > /dev/null || stop "Docker not found; install it, or use --image, or --worker for ec2"
-    say "building $target for $architecture; takes about half an hour on two cores the first time"
-    docker buildx build --platform "linux/${architecture/x86_64/amd64}" --file "$here/Dockerfile" --target "$target" \
-        --provenance=false "$@" "$here/.." >&2
+# Builds a program for Linux, and prints its path. zig is the C compiler and the linker, for both architectures. It links with glibc 2.34,
+# which Amazon Linux 2023 and Lambda have, even if this machine's is newer.
+# https://docs.aws.amazon.com/linux/al2023/ug/core-glibc.html
+# https://aws.amazon.com/blogs/compute/introducing-the-amazon-linux-2023-runtime-for-aws-lambda/
+build_program() {
+    local package=$1 profile=$2 architecture=$3 target target_dir=${CARGO_TARGET_DIR:-$here/../target}
+    target=$(linux_target "$architecture")
+    command -v cargo-zigbuild > /dev/null ||
+        stop "cargo-zigbuild not found; run: python3 -m pip install --requirement infra/requirements.txt"
+    say "building $package for $target with zig"
+    cargo zigbuild --locked --manifest-path "$here/../Cargo.toml" --package "$package" --bin "$package" --profile "$profile" \
+        --target "$target.2.34" --target-dir "$target_dir" >&2
+    echo "$target_dir/$target/$profile/$package"
 }
 
-# Builds and pushes the image of the workers, unless the repository has one of the same sources. Its tags are immutable: pushing
-# one again fails, even for the same image. https://github.com/aws/containers-roadmap/issues/2179
+# Builds and pushes the image of the workers, unless the repository has it. Without provenance, one image is pushed; with it, an index
+# of an image and an attestation, which the repository counts as three: https://github.com/docker/buildx/issues/1507
 push_image() {
-    local architecture=$1 image=$2 found
-    local registry=${image%%/*} repository=${image#*/}
-    found=$(aws ecr list-images --repository-name "${repository%:*}" --filter tagStatus=TAGGED --output text \
-        --query "imageIds[?imageTag=='${image##*:}'].imageTag")
-    if [ -n "$found" ]; then
-        say "the repository already has the image ${image##*:}"
-        return
-    fi
-    aws ecr get-login-password | docker login --username AWS --password-stdin "$registry" >&2
-    build_image "$architecture" worker --tag "$image" --push
+    local architecture=$1 image=$2
+    ! repository_has "$image" || return 0
+    log_in_to_repository "$image"
+    say "building the image for $architecture; takes about half an hour on two cores the first time"
+    docker buildx build --platform "linux/${architecture/x86_64/amd64}" --file "$here/Dockerfile" --provenance=false \
+        --tag "$image" --push "$here/.." >&2
+}
+
+# Copies an image to the repository, unless the repository has it. Nothing is pulled to this machine:
+# https://docs.docker.com/build/ci/github-actions/copy-image-registries/
+copy_image() {
+    local from=$1 image=$2
+    ! repository_has "$image" || return 0
+    log_in_to_repository "$image"
+    say "copying $from to the repository"
+    docker buildx imagetools create --tag "$image" "$from" >&2
+}
+
+# Whether the repository has an image with this tag. Its tags are immutable: pushing one again fails, even for the same image.
+# https://github.com/aws/containers-roadmap/issues/2179
+repository_has() {
+    local image=${1#*/} found
+    found=$(aws ecr list-images --repository-name "${image%:*}" --filter tagStatus=TAGGED --output text \
+        --query "imageIds[?imageTag=='${image##*:}'].imageTag") || stop "the images of ${image%:*} could not be listed"
+    [ -n "$found" ] && say "the repository already has the image ${image##*:}"
+}
+
+log_in_to_repository() {
+    command -v docker > /dev/null || stop "Docker not found; install it, or use --image, or --compute ec2, which needs no Docker"
+    aws ecr get-login-password | docker login --username AWS --password-stdin "${1%%/*}" >&2
+}
+
+# The version of this project.
+project_version() { sed -n 's/^version = "\(.*\)"$/\1/p' "$here/../Cargo.toml"; }
+
+# The URL of a release's files. LOGMILL_RELEASES names another place with a folder per release, such as a mirror.
+release_url() {
+    local repository
+    repository=$(sed -n 's/^repository = "\(.*\)"$/\1/p' "$here/../Cargo.toml")
+    [ -n "${LOGMILL_RELEASES:-$repository}" ] ||
+        stop "Cargo.toml names no repository to download releases from; set LOGMILL_RELEASES to the URL of a folder that contains v$1/"
+    echo "${LOGMILL_RELEASES:-$repository/releases/download}/v$1"
+}
+
+# Downloads files of a release to a folder, and compares them with the release's checksums.
+download_release() {
+    local version=$1 folder=$2 url file expected
+    shift 2
+    url=$(release_url "$version")
+    for file in SHA256SUMS "$@"; do
+        say "downloading $url/$file"
+        curl --fail --silent --show-error --location --retry 3 --output "$folder/$file" "$url/$file" ||
+            stop "$url/$file could not be downloaded"
+    done
+    for file in "$@"; do
+        expected=$(awk -v file="$file" '$2 == file { print $1 }' "$folder/SHA256SUMS")
+        [ "$expected" = "$(openssl dgst -sha256 -r "$folder/$file" | cut -d ' ' -f 1)" ] ||
+            stop "$url/$file does not have the checksum that the release's SHA256SUMS lists: download it again, and don't use it if this repeats"
+    done
+}
+
+# Downloads the program of a release for a target, and prints its path.
+release_program() {
+    local version=$1 target=$2 folder=$3 archive=logmill-$1-$2
+    download_release "$version" "$folder" "$archive.tar.gz"
+    tar -xzf "$folder/$archive.tar.gz" -C "$folder"
+    echo "$folder/$archive/logmill"
 }
 
 # Prints the path of a logmill binary for this machine. Builds one if none is found.
@@ -122,7 +200,7 @@ notify() {
     for each in LambdaFunctionConfigurations QueueConfigurations TopicConfigurations; do
         ours=""
         [ "$each" != "$kind" ] || ours=$entry
-        query+="{$each: [$each[?Id!='$id'] || \`[]\`, \`[$ours]\`][]}, "
+        query+="{$each: [${each}[?Id!='$id'] || \`[]\`, \`[$ours]\`][]}, "
     done
     # An empty object enables EventBridge, but JMESPath treats it as false.
     query="merge($query EventBridgeConfiguration != null && {EventBridgeConfiguration: EventBridgeConfiguration} || \`{}\`)"

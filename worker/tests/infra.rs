@@ -5,8 +5,9 @@
 //! command line is taken from the task or the instance's first script, and run here.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -176,7 +177,7 @@ fn the_dockerfile_is_clean() {
 fn only_stages_of_the_builders_own_architecture_run_commands() {
     let dockerfile = fs::read_to_string(project().join("infra/Dockerfile")).unwrap();
     let stages: Vec<&str> = dockerfile.split("\nFROM ").skip(1).collect();
-    assert_eq!(stages.len(), 3, "{stages:?}");
+    assert_eq!(stages.len(), 4, "{stages:?}");
     let runs = |stage: &&str| stage.contains("\nRUN ");
     for stage in stages.iter().filter(|stage| runs(stage)) {
         assert!(stage.starts_with("--platform=$BUILDPLATFORM "), "{stage}");
@@ -184,17 +185,58 @@ fn only_stages_of_the_builders_own_architecture_run_commands() {
 }
 
 #[test]
-fn scripts_are_bash() {
-    for script in [
-        "deploy",
-        "destroy",
-        "package-lambda",
-        "tables",
-        "healthy",
-        "lib.sh",
-    ] {
-        let script = project().join("infra").join(script);
-        succeed(Command::new("bash").arg("-n").arg(script));
+fn scripts_are_clean() {
+    let mut scripts = vec![project().join("infra/lib.sh"), project().join("demo")];
+    for folder in [".ci", "infra", "release", "worker/fuzz"] {
+        for file in fs::read_dir(project().join(folder)).unwrap() {
+            let file = file.unwrap().path();
+            let is_script = |text: Vec<u8>| {
+                let first = text.split(|byte| *byte == b'\n').next().unwrap();
+                first.starts_with(b"#!") && first.ends_with(b"bash")
+            };
+            if file.is_file() && is_script(fs::read(&file).unwrap()) {
+                scripts.push(file);
+            }
+        }
+    }
+    assert!(scripts.len() >= 17, "{scripts:?}");
+    succeed(Command::new(bin().join("shellcheck")).args(&scripts));
+}
+
+/// The build context has all files that cargo reads to build the program, and all that the Dockerfile copies.
+#[test]
+fn the_image_is_built_from_files_that_its_context_has() {
+    let infra = project().join("infra");
+    let ignore = fs::read_to_string(infra.join("Dockerfile.dockerignore")).unwrap();
+    let context: Vec<&str> = ignore
+        .lines()
+        .filter_map(|line| line.strip_prefix('!'))
+        .collect();
+    let has = |file: &Path| context.iter().any(|path| file.starts_with(path));
+    for path in &context {
+        assert!(project().join(path).exists(), "there is no {path}");
+    }
+
+    // Beside a program, cargo writes the names of the files that it was built from.
+    let names = Path::new(env!("CARGO_BIN_EXE_logmill")).with_extension("d");
+    let names = fs::read_to_string(names).unwrap();
+    let ours: Vec<&Path> = names
+        .split_whitespace()
+        .filter_map(|name| Path::new(name).strip_prefix(project()).ok())
+        .filter(|name| name.extension().is_some())
+        .collect();
+    assert!(ours.len() > 100, "{names}");
+    let missing: Vec<&&Path> = ours.iter().filter(|file| !has(file)).collect();
+    assert!(missing.is_empty(), "not in the context: {missing:?}");
+
+    let dockerfile = fs::read_to_string(infra.join("Dockerfile")).unwrap();
+    let copies = dockerfile
+        .lines()
+        .filter_map(|line| line.strip_prefix("COPY "));
+    for copy in copies.filter(|copy| !copy.contains("--from=")) {
+        let words = copy.split(' ').filter(|word| !word.starts_with("--"));
+        let source = words.into_iter().next().unwrap();
+        assert!(source == "." || has(Path::new(source)), "{copy}");
     }
 }
 
@@ -429,7 +471,7 @@ fn an_existing_bucket_tells_the_queue_itself_and_others_as_before() {
     assert_eq!(left, serde_json::from_str::<Value>(others).unwrap());
 }
 
-/// Stands for Docker: keeps its arguments, and pushes an image without layers.
+/// Stands for Docker: keeps its arguments, and pushes an image without layers; or, for a release, prints the digest of none.
 const DOCKER: &str = r#"#!/usr/bin/env bash
 set -euo pipefail
 echo "$*" >> "$(dirname "$0")/docker.log"
@@ -438,11 +480,26 @@ if [ "$1" = login ]; then
     exit
 fi
 while [ $# -gt 0 ]; do
-    [ "$1" != --tag ] || image=${2#*/}
+    case $1 in
+        --tag) image=${2#*/} ;;
+        --metadata-file) echo '{"containerimage.digest": "sha256:1234"}' > "$2"; exit ;;
+    esac
     shift
 done
 aws ecr put-image --repository-name "${image%:*}" --image-tag "${image##*:}" --image-manifest '{}' > /dev/null
 "#;
+
+/// Puts `DOCKER` into a folder. Returns a search path that finds it first.
+fn put_docker(place: &Workplace) -> String {
+    fs::create_dir(place.path("docker")).unwrap();
+    put_script(&place.path("docker/docker"), DOCKER);
+    format!("{}:{}", place.path("docker"), search_path())
+}
+
+fn put_script(path: &str, text: &str) {
+    fs::write(path, text).unwrap();
+    succeed(Command::new("chmod").args(["+x", path]));
+}
 
 /// A template that can't be deployed, because there is no such log group.
 const FAILING: &str = r#"{"Resources": {"Filter": {"Type": "AWS::Logs::MetricFilter", "Properties": {
@@ -471,15 +528,13 @@ fn a_second_deployment_builds_nothing_and_rolls_out_new_rollups() {
     let folder = PathBuf::from(place.path("project/infra"));
     let ours = project().join("infra");
     succeed(Command::new("cp").arg("-r").arg(ours).arg(&folder));
-    fs::create_dir(place.path("docker")).unwrap();
-    fs::write(place.path("docker/docker"), DOCKER).unwrap();
-    succeed(Command::new("chmod").args(["+x", &place.path("docker/docker")]));
+    let path_with_docker = put_docker(&place);
 
     let rollups = place.path("rollups");
     let deploy = || {
         let mut deploy = infra(&folder, "deploy", &endpoint);
-        let path = format!("{}:{}", place.path("docker"), search_path());
-        deploy.env("PATH", path).args(["--name", "mill", "--plain"]);
+        deploy.env("PATH", &path_with_docker);
+        deploy.args(["--name", "mill", "--plain"]);
         deploy.args(["--dispatch", "direct", "--rollups", &rollups]);
         deploy
     };
@@ -580,4 +635,139 @@ fn a_function_tells_workers_with_the_token_of_both() {
     let deployed = Deployed::find("mill", &endpoint);
     assert!(deployed.token.is_some());
     counts_log_files(&s3, &deployed, "", &MadeLogs::new(LOG_FILES, 20));
+}
+
+/// A folder that is served over HTTP, until it is dropped.
+struct Served {
+    server: Child,
+    url: String,
+}
+
+impl Served {
+    fn start(folder: &str) -> Self {
+        let mut command = Command::new(&*PYTHON);
+        command.args(["-u", "-m", "http.server", "0", "--bind", "127.0.0.1"]);
+        command.args(["--directory", folder]).stderr(Stdio::null());
+        let mut server = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut first = String::new();
+        let stdout = server.stdout.as_mut().unwrap();
+        BufReader::new(stdout).read_line(&mut first).unwrap();
+        // Serving HTTP on 127.0.0.1 port 12345 (http://127.0.0.1:12345/) ...
+        let url = first.split(['(', ')']).nth(1).unwrap();
+        let url = url.trim_end_matches('/').to_owned();
+        Self { server, url }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.server.kill().unwrap();
+        self.server.wait().unwrap();
+    }
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+const ARCHITECTURES: [&str; 2] = ["arm64", "x86_64"];
+
+/// Makes a release with its own scripts. Its program is a script that calls this logmill, and its image is `DOCKER`'s.
+fn make_release(place: &Workplace, path_with_docker: &str) -> String {
+    let dist = place.path(&format!("releases/v{VERSION}"));
+    let script = |name: &str, args: &[&str]| {
+        let mut command = Command::new(project().join(name));
+        command.env("PATH", path_with_docker);
+        command.env("LOGMILL_PROGRAM", place.path("program"));
+        command.env("LOGMILL_FUNCTION", &*BOOTSTRAP);
+        succeed(command.args(args))
+    };
+    let call = format!(
+        "#!/bin/sh\nexec '{}' \"$@\"\n",
+        env!("CARGO_BIN_EXE_logmill")
+    );
+    put_script(&place.path("program"), &call);
+    for target in [
+        "aarch64-unknown-linux-gnu",
+        "x86_64-unknown-linux-gnu",
+        "aarch64-apple-darwin",
+        "x86_64-apple-darwin",
+    ] {
+        script("release/package", &[target, &dist]);
+    }
+    for architecture in ARCHITECTURES {
+        let zip = format!("{dist}/lambda-dispatch-{VERSION}-{architecture}.zip");
+        script("infra/package-lambda", &[&zip, architecture]);
+    }
+    let image = script("release/image", &[&dist, "ghcr.io/somebody/logmill"]);
+    assert_eq!(image.trim(), "ghcr.io/somebody/logmill@sha256:1234");
+    let sums = script("release/checksums", &[&dist]);
+    assert_eq!(sums.lines().count(), 7, "{sums}");
+    dist
+}
+
+#[test]
+fn a_release_is_deployed_without_building_anything() {
+    let s3 = Ministack::start(&[]);
+    let endpoint = s3.endpoint();
+    let place = Workplace::new();
+    MadeLogs::write_rollups(&place);
+    let path_with_docker = put_docker(&place);
+    let dist = make_release(&place, &path_with_docker);
+    let releases = Served::start(&place.path("releases"));
+    let deploy = |version: &str| {
+        let mut deploy = infra(&project().join("infra"), "deploy", &endpoint);
+        deploy.env("PATH", &path_with_docker);
+        deploy.env("LOGMILL_RELEASES", &releases.url);
+        deploy.args(["--name", "mill", "--plain", "--release", version]);
+        deploy.args(["--rollups", &place.path("rollups")]);
+        deploy
+    };
+    let image = |stack: &str| {
+        let mut aws = infra(&bin(), "aws", &endpoint);
+        aws.args(["cloudformation", "describe-stacks", "--stack-name", stack]);
+        aws.args(["--output", "text", "--query"]);
+        aws.arg("Stacks[0].Parameters[?ParameterKey=='Image'].ParameterValue");
+        succeed(aws.env("AWS_DEFAULT_REGION", "us-east-1"))
+    };
+
+    // Templates and programs are of one version.
+    let said = fail(&mut deploy("0.0.0"), 1);
+    assert!(said.contains("this folder has version"), "{said}");
+
+    // With internet access, workers get the image from where the release has it.
+    let log = place.path("docker/docker.log");
+    fs::remove_file(&log).unwrap();
+    succeed(&mut deploy(VERSION));
+    assert_eq!(
+        image("mill-workers").trim(),
+        "ghcr.io/somebody/logmill@sha256:1234"
+    );
+    let docker = fs::read_to_string(&log);
+    assert!(docker.is_err(), "Docker was asked: {docker:?}");
+    let deployed = Deployed::find("mill", &endpoint);
+    counts_log_files(&s3, &deployed, "", &MadeLogs::new(LOG_FILES, 20));
+
+    // Without, it is copied to the account, once.
+    let tag = format!("v{VERSION}");
+    succeed(deploy(&tag).arg("--private"));
+    succeed(deploy(&tag).arg("--private"));
+    let copied = image("mill-workers");
+    assert!(copied.trim().ends_with(&format!(":{VERSION}")), "{copied}");
+    let docker = fs::read_to_string(&log).unwrap();
+    let copies: Vec<&str> = docker
+        .lines()
+        .filter(|line| line.starts_with("buildx "))
+        .collect();
+    let expected = format!(
+        "buildx imagetools create --tag {} ghcr.io/somebody/logmill@sha256:1234",
+        copied.trim()
+    );
+    assert_eq!(copies, [expected]);
+
+    // A file that somebody has replaced.
+    for architecture in ARCHITECTURES {
+        let zip = format!("{dist}/lambda-dispatch-{VERSION}-{architecture}.zip");
+        fs::write(zip, "another").unwrap();
+    }
+    let said = fail(&mut deploy(VERSION), 1);
+    assert!(said.contains("does not have the checksum"), "{said}");
 }

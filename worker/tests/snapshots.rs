@@ -1,6 +1,6 @@
 //! The texts that people read: help, errors, the output of `check` and `ddl`, and summaries.
 //!
-//! After a change of a text, `INSTA_UPDATE=always cargo test -p logmill --test snapshots` writes the files in `snapshots/`
+//! After a change of a text, `INSTA_UPDATE=always cargo test -p logmill --test program snapshots::` writes the files in `snapshots/`
 //! anew. Read the difference before you commit it.
 
 use std::fs;
