@@ -2,6 +2,7 @@
 
     python3 tests/infra.py permissions                      # compare the policies with the code's calls
     python3 tests/infra.py first-script                     # run an instance's first script, with stubs for what it calls
+    python3 tests/infra.py alarms                           # check alarms for late and missing values
     AWS_ENDPOINT_URL=… python3 tests/infra.py combinations  # create a change set for each
     AWS_ENDPOINT_URL=… python3 tests/infra.py deployed NAME # print the workers' command line, and the buckets
     AWS_ENDPOINT_URL=… python3 tests/infra.py tell NAME URL # let the function announce log files to this worker
@@ -32,6 +33,7 @@ def main():
     commands = parser.add_subparsers(required=True)
     commands.add_parser("permissions").set_defaults(run=permissions)
     commands.add_parser("first-script").set_defaults(run=first_script)
+    commands.add_parser("alarms").set_defaults(run=alarms)
     commands.add_parser("combinations").set_defaults(run=combinations)
     deployed_command = commands.add_parser("deployed")
     deployed_command.add_argument("name")
@@ -285,7 +287,7 @@ class Started:
             (folder / "failures").write_text("".join(f"{start}:{times}:{text}\n" for start, times, text in failures))
             script = re.sub(r"(?<![\w.}])/(usr/local/bin|etc|var/log|opt)/", rf"{folder}/\1/", rendered_first_script(token))
             environment = {"PATH": f"{folder}/bin:{os.environ['PATH']}", "FOLDER": name}
-            ended = subprocess.run(["bash"], input=script, text=True, capture_output=True, env=environment, timeout=60)
+            ended = subprocess.run(["bash"], input=script, text=True, capture_output=True, env=environment, timeout=600)
             self.succeeded = ended.returncode == 0
             self.printed = ended.stdout + ended.stderr
             self.calls = (folder / "calls").read_text().replace(f"{folder}/", "/").splitlines()
@@ -357,6 +359,42 @@ def first_script(_):
     assert unheard.succeeded, unheard.printed
     assert len(unheard.signals()) == 7, unheard.calls
     return {"starts": 6}
+
+
+# --- Alarms -----------------------------------------------------------------------------------------------------------
+
+
+def alarms(_):
+    """Checks what AWS's guides say about late and missing values, and that both kinds of workers scale by the same rules."""
+    checked = 0
+    for path in sorted(INFRA.glob("*.yaml")):
+        for name, resource in template(path.name).get("Resources", {}).items():
+            properties = resource.get("Properties", {})
+            if resource["Type"] == "AWS::CloudWatch::Alarm":
+                math = " ".join(str(metric.get("Expression", "")) for metric in properties.get("Metrics", []))
+                # An alarm must not depend on the last values alone, which FILL makes up if they come late:
+                # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
+                if "FILL(" in math:
+                    assert 2 < properties["DatapointsToAlarm"] < properties["EvaluationPeriods"], name
+                assert "TreatMissingData" in properties, name
+                checked += 1
+            elif resource["Type"] == "AWS::Logs::MetricFilter":
+                # CloudWatch refuses both together: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/MonitoringLogData.html
+                for transformation in properties["MetricTransformations"]:
+                    assert not {"Dimensions", "DefaultValue"} <= set(transformation), name
+    ecs, ec2 = (template(f"workers-{kind}.yaml") for kind in ("ecs", "ec2"))
+    assert ecs["Conditions"]["ReachesZero"] == ec2["Conditions"]["ReachesZero"]
+    for name in ["WaitingForNobody", "Silence"]:
+        of_ecs, of_ec2 = (without_workers(kind["Resources"][name]) for kind in (ecs, ec2))
+        assert of_ecs == of_ec2, f"{name} differs: {of_ecs} and {of_ec2}"
+    return {"alarms": checked}
+
+
+def without_workers(alarm):
+    """An alarm without the metric of the number of workers, which the two kinds of workers have from different services."""
+    properties = dict(alarm["Properties"])
+    properties["Metrics"] = [metric for metric in properties["Metrics"] if metric["Id"] not in ("workers", "unattended")]
+    return alarm["Condition"], properties
 
 
 # --- Combinations ---------------------------------------------------------------------------------------------------

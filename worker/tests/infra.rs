@@ -230,6 +230,11 @@ fn permissions_are_those_of_the_calls() {
 }
 
 #[test]
+fn alarms_allow_for_late_and_missing_values() {
+    println!("{}", judge(&["alarms"], "http://127.0.0.1:9"));
+}
+
+#[test]
 fn an_instance_signals_success_only_when_its_worker_is_ready() {
     println!("{}", judge(&["first-script"], "http://127.0.0.1:9"));
 }
