@@ -51,10 +51,12 @@ hash_of_sources() {
         -name target -prune -o
 }
 
-# Builds a program for Linux, and prints its path. zig is the C compiler and the linker, for both architectures. It links with glibc 2.34,
-# which Amazon Linux 2023 and Lambda have, even if this machine's is newer.
-# https://docs.aws.amazon.com/linux/al2023/ug/core-glibc.html
-# https://aws.amazon.com/blogs/compute/introducing-the-amazon-linux-2023-runtime-for-aws-lambda/
+# The glibc that programs meet on instances and in Lambda. A program that needs a newer one does not start.
+# https://docs.aws.amazon.com/linux/al2023/ug/core-glibc.html, https://docs.aws.amazon.com/linux/al2023/ug/lambda.html
+glibc_of_amazon_linux=34
+
+# Builds a program for Linux, and prints its path. zig is the C compiler and the linker, for both architectures. It links with that glibc,
+# even if this machine's is newer.
 build_program() {
     local package=$1 profile=$2 architecture=$3 target target_dir=${CARGO_TARGET_DIR:-$here/../target}
     target=$(linux_target "$architecture")
@@ -62,7 +64,7 @@ build_program() {
         stop "cargo-zigbuild not found; run: python3 -m pip install --requirement infra/requirements.txt"
     say "building $package for $target with zig"
     cargo zigbuild --locked --manifest-path "$here/../Cargo.toml" --package "$package" --bin "$package" --profile "$profile" \
-        --target "$target.2.34" --target-dir "$target_dir" >&2
+        --target "$target.2.$glibc_of_amazon_linux" --target-dir "$target_dir" >&2
     echo "$target_dir/$target/$profile/$package"
 }
 
@@ -150,6 +152,27 @@ find_logmill() {
     say "building logmill for this machine, to check the rollups; takes about nine minutes the first time"
     cargo build --locked --manifest-path "$here/../Cargo.toml" --package logmill --bin logmill --target-dir "$target" >&2
     echo "$target/debug/logmill"
+}
+
+# Stops if a program does not run on Amazon Linux 2023 of an architecture. objdump is where programs are linked: Linux has that of
+# binutils, macOS that of LLVM, and both print the versions that a program needs in the same form.
+check_program() {
+    local program=$1 architecture=$2 built_for references needed
+    # The magic number of ELF, and, as the last two of these bytes, the machine.
+    case $(od -An -tx1 -N20 "$program" | tr -d ' \n') in
+        7f454c46*3e00) built_for=x86_64 ;;
+        7f454c46*b700) built_for=arm64 ;;
+        *) stop "$program is not a Linux program for arm64 or x86_64" ;;
+    esac
+    [ "$built_for" = "$architecture" ] ||
+        stop "$program is built for $built_for, not $architecture; use --architecture $built_for, or another program"
+    command -v objdump > /dev/null || stop "objdump not found; install binutils, or on macOS the command line tools of Xcode"
+    references=$(objdump -p "$program") || stop "objdump can't read $program"
+    # 0x00: the loader refuses to start the program without this version. It tolerates that a weak one, 0x02, is missing.
+    needed=$(sed -n 's/^ *0x[0-9a-f]* 0x00 [0-9]* GLIBC_2\.\([0-9]*\).*/\1/p' <<< "$references" | sort -n | tail -n 1)
+    [ "${needed:-0}" -le "$glibc_of_amazon_linux" ] ||
+        stop "$program needs glibc 2.$needed, and Amazon Linux 2023 has 2.$glibc_of_amazon_linux; build it with" \
+            "cargo zigbuild --target $(linux_target "$architecture").2.$glibc_of_amazon_linux, or let infra/deploy build it"
 }
 
 # The names of a folder's rollups, each in a line.

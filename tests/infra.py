@@ -1,6 +1,8 @@
 """Checks infra/, and what it has deployed to an emulator of AWS.
 
     python3 tests/infra.py permissions                      # compare the policies with the code's calls
+    python3 tests/infra.py first-script                     # run an instance's first script, with stubs for what it calls
+    python3 tests/infra.py alarms                           # check alarms for late and missing values
     AWS_ENDPOINT_URL=… python3 tests/infra.py combinations  # create a change set for each
     AWS_ENDPOINT_URL=… python3 tests/infra.py deployed NAME # print the workers' command line, and the buckets
     AWS_ENDPOINT_URL=… python3 tests/infra.py tell NAME URL # let the function announce log files to this worker
@@ -14,6 +16,8 @@ import os
 import re
 import shlex
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import botocore.exceptions
@@ -28,6 +32,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     commands.add_parser("permissions").set_defaults(run=permissions)
+    commands.add_parser("first-script").set_defaults(run=first_script)
+    commands.add_parser("alarms").set_defaults(run=alarms)
     commands.add_parser("combinations").set_defaults(run=combinations)
     deployed_command = commands.add_parser("deployed")
     deployed_command.add_argument("name")
@@ -111,6 +117,7 @@ def permissions(_):
     assert set(allowed) - lambdas_own == function, f"{set(allowed) - lambdas_own} and not {function}"
     assert all(action.startswith("ec2:") for action in by_choice), by_choice
 
+    check_permissions_of_instances()
     check_permissions_to_deploy()
     wildcards = sorted(set(all_wildcards()))
     assert wildcards == NAMELESS, f"a wildcard more or less: {wildcards}"
@@ -127,6 +134,26 @@ NAMELESS = [
     ("pipeline.yaml", "ec2:UnassignPrivateIpAddresses"),
     ("workers-ecs.yaml", "ecr:GetAuthorizationToken"),
 ]
+
+
+# The permission for each call of an instance's first script.
+OF_FIRST_SCRIPT = {
+    "s3 cp": "s3:GetObject",
+    "cloudformation signal-resource": "cloudformation:SignalResource",
+    "secretsmanager get-secret-value": "secretsmanager:GetSecretValue",
+}
+OF_CLOUDWATCH_AGENT = {"logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"}
+
+
+def check_permissions_of_instances():
+    """Compares the permissions that an instance has in addition to a worker's with the calls of its first script."""
+    statements = template("workers-ec2.yaml")["Resources"]["WorkerRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+    allowed, by_choice = allowed_by(statements)
+    called = {OF_FIRST_SCRIPT[call] for call in re.findall(r"\baws ([a-z0-9]+ [a-z-]+)", rendered_first_script("arn:token"))}
+    assert set(allowed) | by_choice == called | OF_CLOUDWATCH_AGENT, set(allowed) | by_choice
+    assert by_choice == {"secretsmanager:GetSecretValue"}, by_choice
+    assert allowed["s3:GetObject"] == ["arn:${AWS::Partition}:s3:::${TableBucket}/${Program}"]
+    assert allowed["cloudformation:SignalResource"] == [{"Ref": "AWS::StackId"}]
 
 
 # IAM's prefixes of services, where they are not CloudFormation's names in lower case.
@@ -193,6 +220,181 @@ def statements_in(node):
 
 def as_list(value):
     return value if isinstance(value, list) else [value]
+
+
+# --- The first script of an instance ---------------------------------------------------------------------------------
+
+# Values of the script's variables.
+RENDERED = {
+    "AWS::Region": "us-east-1",
+    "AWS::StackId": "arn:aws:cloudformation:us-east-1:000000000000:stack/mill-workers/1",
+    "TableBucket": "tables",
+    "Program": "code/logmill-1",
+    "Rollups": "rollups/1",
+    "LogBucket": "logs",
+    "LogPrefix": "alb/",
+    "QueueUrl": "https://q",
+    "WorkerLog": "/logmill/w",
+}
+
+
+def rendered_first_script(token):
+    launch = template("workers-ec2.yaml")["Resources"]["Template"]["Properties"]["LaunchTemplateData"]
+    text, own = launch["UserData"]["Fn::Base64"]["Fn::Sub"]
+    assert set(own) == {"TokenArn"}, own
+    return re.sub(r"\$\{([A-Za-z:]+)\}", lambda found: (RENDERED | {"TokenArn": token})[found[1]], text)
+
+
+# Stands for each program that the script calls: records the call, fails as often as $FOLDER/failures says, and otherwise leaves
+# what the script looks at afterwards.
+STUB = r"""#!/bin/bash
+call="${0##*/} $*"
+echo "$call" >> "$FOLDER/calls"
+while IFS=: read -r start times message; do
+    if [[ $call = "$start"* ]] && [ "$(grep -cF "$start" "$FOLDER/calls")" -le "$times" ]; then
+        echo "$message" >&2
+        exit 1
+    fi
+done < "$FOLDER/failures"
+case $call in
+    "aws s3 cp "*) echo program > "${!#}" ;;
+    "aws secretsmanager "*) echo secret ;;
+    "cloud-init query instance_id") echo i-1 ;;
+    "install -d "*) mkdir -p "${!#}" ;;
+    "install -m 600 "*) (umask 077 && : > "${!#}") ;;
+    "systemctl is-enabled "*) grep -q '^systemctl enable ' "$FOLDER/calls" ;;
+    "systemctl enable "*) echo '{"message":"worker failed; shutting down"}' > "$FOLDER/var/log/logmill/worker.log" ;;
+esac
+"""
+STUBBED = ["aws", "cloud-init", "curl", "dnf", "install", "sleep", "systemctl", "useradd"]
+AGENT = "opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl"
+FOREVER = 1000
+
+
+class Started:
+    """What an instance has done after its first script. `failures` are starts of calls, how often they fail, and with what text."""
+
+    def __init__(self, failures=(), token=""):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            stubs = [folder / "bin" / program for program in STUBBED] + [folder / AGENT]
+            folders = ["usr/local/bin", "etc/systemd/system", "etc/logrotate.d", "var/log", "opt/aws/amazon-cloudwatch-agent/etc"]
+            for path in [*(folder / each for each in folders), *(stub.parent for stub in stubs)]:
+                path.mkdir(parents=True, exist_ok=True)
+            for stub in stubs:
+                stub.write_text(STUB)
+                stub.chmod(0o755)
+            (folder / "failures").write_text("".join(f"{start}:{times}:{text}\n" for start, times, text in failures))
+            script = re.sub(r"(?<![\w.}])/(usr/local/bin|etc|var/log|opt)/", rf"{folder}/\1/", rendered_first_script(token))
+            environment = {"PATH": f"{folder}/bin:{os.environ['PATH']}", "FOLDER": name}
+            ended = subprocess.run(["bash"], input=script, text=True, capture_output=True, env=environment, timeout=600)
+            self.succeeded = ended.returncode == 0
+            self.printed = ended.stdout + ended.stderr
+            self.calls = (folder / "calls").read_text().replace(f"{folder}/", "/").splitlines()
+            environment = folder / "etc/logmill.env"
+            self.environment = environment.read_text().splitlines() if environment.exists() else []
+            assert not self.environment or environment.stat().st_mode & 0o777 == 0o600
+
+    def count(self, start):
+        return sum(call.startswith(start) for call in self.calls)
+
+    def signals(self):
+        found = [re.search(r"--unique-id (\S+) --status (\S+)", call) for call in self.calls if " signal-resource " in call]
+        return [(signal[1], signal[2]) for signal in found]
+
+    def order(self, *starts):
+        """Fails unless the calls that start like this come in this order."""
+        places = [next(place for place, call in enumerate(self.calls) if call.startswith(start)) for start in starts]
+        assert places == sorted(places), self.calls
+
+
+def first_script(_):
+    """Runs the script that user data gives to a new instance, in a folder of its own."""
+    shellcheck = Path(sys.executable).parent / "shellcheck"
+    for token in ["", "arn:token"]:
+        script = rendered_first_script(token)
+        # EC2's limit for user data.
+        assert len(script.encode()) < 16384
+        # The token is empty or not when CloudFormation writes the script, so a condition is constant.
+        subprocess.run([shellcheck, "--severity=warning", "--exclude=SC2157", "-"], input=script, text=True, check=True)
+
+    first = Started()
+    assert first.succeeded, first.printed
+    first.order("aws s3 cp", "useradd", "systemctl enable --now logmill", "dnf install", f"{Path(AGENT).name} ", "curl", "aws cloudformation")
+    assert first.signals() == [("i-1", "SUCCESS")], first.calls
+    assert first.environment == ["AWS_REGION=us-east-1"], first.environment
+    assert first.count("sleep") == 0
+
+    # What fails for a while is tried again.
+    passing = [("aws s3 cp", 2, "no"), ("aws secretsmanager", 2, "no"), ("dnf", 1, "no"), ("curl", 3, ""), ("aws cloudformation", 3, "no")]
+    later = Started(passing, token="arn:token")
+    assert later.succeeded, later.printed
+    assert later.environment == ["AWS_REGION=us-east-1", "DISPATCH_TOKEN=secret"], later.environment
+    assert [call for call in later.calls if call.startswith("sleep")][:4] == ["sleep 2", "sleep 4"] * 2, later.calls
+    assert (later.count("curl"), later.signals()) == (4, [("i-1", "SUCCESS")] * 4), later.calls
+
+    # No program: the instance gives up, says why, and shuts down.
+    without = Started([("aws s3 cp", FOREVER, "AccessDenied")])
+    assert not without.succeeded
+    assert (without.count("aws s3 cp"), without.count("systemctl enable")) == (7, 0), without.calls
+    assert without.signals() == [("i-1", "FAILURE")], without.calls
+    assert without.calls[-1] == "systemctl poweroff", without.calls
+    assert "AccessDenied" in without.printed
+
+    # A worker that does not start: it stays under systemd, and the last lines of its log are printed.
+    unready = Started([("curl", FOREVER, "")])
+    assert not unready.succeeded
+    assert (unready.count("curl"), unready.signals()) == (60, [("i-1", "FAILURE")]), unready.calls
+    assert unready.count("systemctl poweroff") == 0, unready.calls
+    assert "worker failed; shutting down" in unready.printed, unready.printed
+
+    # Started by scaling or for a Spot instance: nobody waits for the signal.
+    refusal = "ValidationError: Stack arn:mill-workers is in UPDATE_COMPLETE state and cannot be signaled"
+    scaled = Started([("aws cloudformation", FOREVER, refusal)])
+    assert scaled.succeeded, scaled.printed
+    assert len(scaled.signals()) == 1, scaled.calls
+
+    # Even without an answer to the signal, the worker runs.
+    unheard = Started([("aws cloudformation", FOREVER, "could not connect")])
+    assert unheard.succeeded, unheard.printed
+    assert len(unheard.signals()) == 7, unheard.calls
+    return {"starts": 6}
+
+
+# --- Alarms -----------------------------------------------------------------------------------------------------------
+
+
+def alarms(_):
+    """Checks what AWS's guides say about late and missing values, and that both kinds of workers scale by the same rules."""
+    checked = 0
+    for path in sorted(INFRA.glob("*.yaml")):
+        for name, resource in template(path.name).get("Resources", {}).items():
+            properties = resource.get("Properties", {})
+            if resource["Type"] == "AWS::CloudWatch::Alarm":
+                math = " ".join(str(metric.get("Expression", "")) for metric in properties.get("Metrics", []))
+                # An alarm must not depend on the last values alone, which FILL makes up if they come late:
+                # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
+                if "FILL(" in math:
+                    assert 2 < properties["DatapointsToAlarm"] < properties["EvaluationPeriods"], name
+                assert "TreatMissingData" in properties, name
+                checked += 1
+            elif resource["Type"] == "AWS::Logs::MetricFilter":
+                # CloudWatch refuses both together: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/MonitoringLogData.html
+                for transformation in properties["MetricTransformations"]:
+                    assert not {"Dimensions", "DefaultValue"} <= set(transformation), name
+    ecs, ec2 = (template(f"workers-{kind}.yaml") for kind in ("ecs", "ec2"))
+    assert ecs["Conditions"]["ReachesZero"] == ec2["Conditions"]["ReachesZero"]
+    for name in ["WaitingForNobody", "Silence"]:
+        of_ecs, of_ec2 = (without_workers(kind["Resources"][name]) for kind in (ecs, ec2))
+        assert of_ecs == of_ec2, f"{name} differs: {of_ecs} and {of_ec2}"
+    return {"alarms": checked}
+
+
+def without_workers(alarm):
+    """An alarm without the metric of the number of workers, which the two kinds of workers have from different services."""
+    properties = dict(alarm["Properties"])
+    properties["Metrics"] = [metric for metric in properties["Metrics"] if metric["Id"] not in ("workers", "unattended")]
+    return alarm["Condition"], properties
 
 
 # --- Combinations ---------------------------------------------------------------------------------------------------
