@@ -1,7 +1,10 @@
 # shellcheck shell=bash
-# Functions that the scripts in this folder share, and `here`, this folder.
+# What scripts share: functions, and `here`, this folder.
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+# Where cargo builds.
+target_dir=${CARGO_TARGET_DIR:-$here/../target}
 
 # Older versions of the AWS CLI read only AWS_DEFAULT_REGION.
 export AWS_DEFAULT_REGION=${AWS_DEFAULT_REGION:-${AWS_REGION:-}}
@@ -58,7 +61,7 @@ glibc_of_amazon_linux=34
 # Builds a program for Linux, and prints its path. zig is the C compiler and the linker, for both architectures. It links with that glibc,
 # even if this machine's is newer.
 build_program() {
-    local package=$1 profile=$2 architecture=$3 target target_dir=${CARGO_TARGET_DIR:-$here/../target}
+    local package=$1 profile=$2 architecture=$3 target
     target=$(linux_target "$architecture")
     command -v cargo-zigbuild > /dev/null ||
         stop "cargo-zigbuild not found; run: python3 -m pip install --requirement infra/requirements.txt"
@@ -142,16 +145,16 @@ release_program() {
 
 # Prints the path of a logmill binary for this machine. Builds one if none is found.
 find_logmill() {
-    local target=${CARGO_TARGET_DIR:-$here/../target} program
-    for program in "$(command -v logmill || true)" "$target/release/logmill" "$target/debug/logmill"; do
+    local program
+    for program in "$(command -v logmill || true)" "$target_dir/release/logmill" "$target_dir/debug/logmill"; do
         if [ -x "$program" ]; then
             echo "$program"
             return
         fi
     done
-    say "building logmill for this machine, to check the rollups; takes about nine minutes the first time"
-    cargo build --locked --manifest-path "$here/../Cargo.toml" --package logmill --bin logmill --target-dir "$target" >&2
-    echo "$target/debug/logmill"
+    say "building logmill for this machine, to check the rollups; takes about a quarter of an hour the first time"
+    cargo build --locked --manifest-path "$here/../Cargo.toml" --package logmill --bin logmill --target-dir "$target_dir" >&2
+    echo "$target_dir/debug/logmill"
 }
 
 # Stops if a program does not run on Amazon Linux 2023 of an architecture. objdump is where programs are linked: Linux has that of

@@ -695,8 +695,7 @@ fn a_function_that_lambda_cannot_run_is_not_packaged() {
     fs::create_dir_all(&built).unwrap();
     fs::create_dir(place.path("cargo")).unwrap();
     for name in ["cargo/cargo", "cargo/cargo-zigbuild"] {
-        fs::write(place.path(name), CARGO).unwrap();
-        succeed(Command::new("chmod").args(["+x", &place.path(name)]));
+        put_script(&place.path(name), CARGO);
     }
     let package = |glibc| {
         let program = program(&place, own, glibc);
