@@ -25,6 +25,12 @@ class Logmill:
     def query(self, sql):
         return self.rows("query", sql)
 
+    def groups(self, rollup):
+        """The name of the table under a rollup, which a view may hide."""
+        command = [self.binary, "query", f"SELECT 1 FROM {rollup}_groups LIMIT 0", "--tables", self.tables]
+        done = subprocess.run(list(map(str, command)), capture_output=True, check=False)
+        return rollup if done.returncode else f"{rollup}_groups"
+
     def files(self):
         return self.rows("files")
 

@@ -76,7 +76,7 @@ def collect_rollups(folder, into):
 
 
 def check_rollup(checks, logmill, db, rollup):
-    stored = logmill.query(f"SELECT * FROM {rollup.name}").to_pylist()
+    stored = logmill.query(f"SELECT * FROM {logmill.groups(rollup.name)}").to_pylist()
     truth = [plain(row) for row in db.execute(rollup.duckdb_sql).fetch_arrow_table().to_pylist()]
     if not rollup.keys:
         names = [column.name for column in rollup.columns]
@@ -190,7 +190,7 @@ def check_date(checks, rollup, rows):
 def check_cardinality(checks, logmill, rollup, column, truth):
     """Compares the estimates of each group and of all groups with the number of distinct values."""
     keys = ", ".join(rollup.keys)
-    groups = logmill.query(f"SELECT {keys}, cardinality(cast({column} AS HyperLogLog)) AS n FROM {rollup.name}")
+    groups = logmill.query(f"SELECT {keys}, cardinality(cast({column} AS HyperLogLog)) AS n FROM {logmill.groups(rollup.name)}")
     estimates, _ = by_key(groups.to_pylist(), rollup.keys)
     wrong = [
         f"{key}: {estimates[key]['n']}, expected {len(row[column] or ())}"
@@ -199,7 +199,7 @@ def check_cardinality(checks, logmill, rollup, column, truth):
     ]
     checks.check(f"{rollup.name}.{column}: cardinality of each group", wrong)
 
-    everything = logmill.query(f"SELECT cardinality(merge(cast({column} AS HyperLogLog))) AS n FROM {rollup.name}")
+    everything = logmill.query(f"SELECT cardinality(merge(cast({column} AS HyperLogLog))) AS n FROM {logmill.groups(rollup.name)}")
     estimate, exact = everything["n"][0].as_py(), len(set().union(*(row[column] or () for row in truth.values())))
     wrong = [] if near(estimate or 0, exact) else [f"{estimate}, expected {exact}"]
     checks.check(f"{rollup.name}.{column}: cardinality of all groups merged: {estimate} for {exact}", wrong)
@@ -222,7 +222,7 @@ def check_quantiles(checks, logmill, db, rollup, column, truth):
     quantiles = ", ".join(
         f"value_at_quantile(merge(cast({column} AS tdigest)), {q}) AS q{n}" for n, q in enumerate(QUANTILES)
     )
-    answers, _ = by_key(logmill.query(f"SELECT {by}, {quantiles} FROM {rollup.name} GROUP BY {by}").to_pylist(), [by])
+    answers, _ = by_key(logmill.query(f"SELECT {by}, {quantiles} FROM {logmill.groups(rollup.name)} GROUP BY {by}").to_pylist(), [by])
     wrong = []
     for group, exact in values.items():
         for n, (q, (low, high)) in enumerate(zip(QUANTILES, exact_bounds(db, exact))):

@@ -124,7 +124,7 @@ def delta_extension():
 
 
 def read_with_logmill(folder, logmill):
-    return logmill.query(f"SELECT * FROM {folder.name}")
+    return logmill.query(f"SELECT * FROM {logmill.groups(folder.name)}")
 
 
 READERS = {

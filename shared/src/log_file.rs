@@ -80,6 +80,19 @@ impl LogFile {
         Some(format!("{}-{}-{}", &end[..4], &end[4..6], &end[6..8]))
     }
 
+    /// The day (`YYYY/MM/DD`) on which the log file was delivered: its date folder, or else the day in its name.
+    pub fn delivery_day(&self) -> Option<String> {
+        let mut folders = self.uri.rsplit('/').skip(1);
+        let (day, month, year) = (folders.next()?, folders.next()?, folders.next()?);
+        let is_number = |text: &str, digits: usize| {
+            text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        match is_number(year, 4) && is_number(month, 2) && is_number(day, 2) {
+            true => Some(format!("{year}/{month}/{day}")),
+            false => self.day().map(|day| day.replace('-', "/")),
+        }
+    }
+
     /// The name, if it is one that AWS gives to an access log. AWS gives no name twice, so two log files with the same
     /// name are most likely copies. `None` for other names, which may occur twice.
     pub fn given_name(&self) -> Option<&str> {

@@ -4,7 +4,7 @@
 def check_rows(checks, ask, logmill, table, when):
     answer = ask(f"SELECT * FROM {table}")
     names = sorted(answer.columns)
-    ours = logmill.query(f"SELECT * FROM {table}").to_pylist()
+    ours = logmill.query(f"SELECT * FROM {logmill.groups(table)}").to_pylist()
 
     def as_text(row):
         return repr([row[name].timestamp() if hasattr(row[name], "timestamp") else row[name] for name in names])

@@ -234,11 +234,7 @@ async fn execute(command: Command) -> Result<u8> {
         Command::Ddl(args) => {
             let rollups = Rollup::load_folder(&args.rollups).await?;
             let rollups = rollups.all().map_err(anyhow::Error::msg)?;
-            let tables: Vec<_> = rollups
-                .iter()
-                .map(|rollup| &**rollup.definition())
-                .collect();
-            let text = ddl::ddl(&tables, &args.tables, &args.database);
+            let text = ddl::ddl(&rollups, &args.tables, &args.database);
             after_writing(SUCCESS, print(&mut Stdout::exact(), text))
         }
     }

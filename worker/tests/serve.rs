@@ -714,6 +714,6 @@ fn what_is_wrong_is_told_at_the_start() {
     refused(replaced(1, "s3://logs/rollups"), "no .sql file found");
     // One rollup that is wrong stops no other; but without any there is nothing to do.
     let nothing_right = Workplace::new();
-    nothing_right.rollup("bad", "SELECT avg(sent_bytes) FROM alb_access_logs");
+    nothing_right.rollup("bad", "SELECT array_agg(elb) FROM alb_access_logs");
     refused(replaced(1, &nothing_right.path("rollups")), "bad");
 }

@@ -78,12 +78,45 @@ fn help() {
 }
 
 #[test]
+fn a_view() {
+    let place = workplace();
+    place.rollup(
+        "by_status",
+        "SELECT target_status_code AS \"status code\", count(*), avg(sent_bytes) AS mean,
+       round(100.0 * count(*) / sum(count(*)) OVER (), 1) AS share
+FROM alb_access_logs
+WHERE day = '2026/11/20' AND from_iso8601_timestamp(time) > current_timestamp - INTERVAL '100' YEAR
+GROUP BY 1
+HAVING count(*) > 1
+ORDER BY 2 DESC
+LIMIT 10;",
+    );
+    place.run();
+    let (rollups, tables) = (place.path("rollups"), place.path("tables"));
+    let cases: [&[&str]; 3] = [
+        &["check", &place.path("rollups/by_status.sql")],
+        &["ddl", "--rollups", &rollups, "--tables", &tables],
+        &["query", "SELECT * FROM by_status", "--tables", &tables],
+    ];
+    let printed = cases.map(|args| {
+        let printed = printed(&mut logmill(args.iter().copied()));
+        format!("$ logmill {}\n{printed}\n", args.join(" "))
+    });
+    assert_snapshot("a_view", Some(&place), &printed.concat());
+}
+
+#[test]
 fn errors() {
     let place = workplace();
     place.run();
     place.rollup(
         "wrong",
-        "SELECT count(*) AS n FROM alb_access_logs ORDER BY 1",
+        "SELECT elb_status_code AS status,
+       url_extract_paramter(request_url, 'e') AS event,
+       count(DISTINCT client_ip) AS clients
+FROM alb_access_logs
+WHERE status > 399 AND usr_agent <> '-'
+GROUP BY 1, 2",
     );
     let (logs, rollups, tables) = (
         place.path("logs"),

@@ -30,6 +30,12 @@ fn trino_computes_the_same_from_the_raw_lines() {
 
 #[test]
 #[ignore = "needs Maven and Java"]
+fn trino_answers_queries_as_their_rollups_do() {
+    judge("trino/judge_queries.py");
+}
+
+#[test]
+#[ignore = "needs Maven and Java"]
 fn trino_reads_the_same_from_the_tables() {
     judge("trino/judge_tables.py");
 }

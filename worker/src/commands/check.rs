@@ -11,8 +11,9 @@ use crate::commands::query::{self, Format};
 use crate::commands::run::{self, Options, Summary};
 use crate::engine::functions::cast::trino_name;
 use crate::intake::ignore::Ignore;
-use crate::rollup::{Fallible, Rollup, VISITOR_SLOTS_MAX};
+use crate::rollup::{Fallible, Reader, Rollup, VISITOR_SLOTS_MAX};
 use crate::table::Root;
+use crate::table::definition::GROUPS;
 use crate::terminal::escaped;
 
 const MILLISECONDS_PER_DAY: f64 = 86_400_000.0;
@@ -44,7 +45,10 @@ pub fn describe(rollup: &Rollup) -> String {
     );
     let _ = writeln!(text, "  {:width$}  {:24}  merged by", "column", "type");
     for column in &definition.columns {
-        let rule = column.rule.map_or("-".to_owned(), |rule| rule.to_string());
+        let rule = column
+            .rule
+            .as_ref()
+            .map_or("-".to_owned(), ToString::to_string);
         let _ = writeln!(
             text,
             "  {:width$}  {:24}  {rule}",
@@ -60,6 +64,17 @@ pub fn describe(rollup: &Rollup) -> String {
         ),
         slot => writeln!(text, "\nPartitioned by date, the day of {slot}."),
     };
+    if let Some(view) = rollup.view() {
+        let groups = format!("{}{GROUPS}", definition.name);
+        let _ = writeln!(
+            text,
+            "\nRead the result of the SQL from {}, a view; the columns above are those of the table under it, {groups}:\n",
+            definition.name
+        );
+        for line in view.sql(&groups, Reader::Logmill).lines() {
+            let _ = writeln!(text, "  {line}");
+        }
+    }
     text.push_str(&warnings(rollup));
     text
 }

@@ -6,23 +6,33 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 
-use crate::table::definition::DATE_COLUMN;
+use crate::rollup::{Reader, Rollup, View};
+use crate::table::definition::{DATE_COLUMN, GROUPS};
 use crate::table::{Column, Definition};
 use crate::table::{MergeRule, sum_state};
 
 /// Number of aggregates in one example query. More would not fit on a screen.
 const SHOWN_COLUMNS: usize = 4;
 
-/// Returns the statements for these tables, which are in the folder `place`.
-pub fn ddl(tables: &[&Definition], place: &str, database: &str) -> String {
+/// Returns the statements for the tables of these rollups, which are in the folder `place`.
+pub fn ddl(rollups: &[Arc<Rollup>], place: &str, database: &str) -> String {
+    let tables = rollups
+        .iter()
+        .map(|rollup| (&**rollup.definition(), rollup.view()));
+    statements(&tables.collect::<Vec<_>>(), place, database)
+}
+
+fn statements(tables: &[(&Definition, Option<&View>)], place: &str, database: &str) -> String {
     let place = place.trim_end_matches('/').replace('\'', "\\'");
     let quoted_database = Language::Ddl.quoted(database);
     let mut text = format!("CREATE DATABASE IF NOT EXISTS {quoted_database};\n");
-    for table in tables {
+    for (table, view) in tables {
         let name = &table.name;
+        let registered = registered(table, *view);
         let _ = write!(
             text,
             "\n\
@@ -30,15 +40,35 @@ pub fn ddl(tables: &[&Definition], place: &str, database: &str) -> String {
              CREATE EXTERNAL TABLE {quoted_database}.{}\n\
              LOCATION '{place}/{name}/'\n\
              TBLPROPERTIES ('table_type' = 'DELTA');\n",
-            Language::Ddl.quoted(name)
+            Language::Ddl.quoted(&registered)
         );
+        if let Some(view) = view {
+            let qualified = |name: &str| format!("{}.{}", quoted(database), quoted(name));
+            let _ = write!(
+                text,
+                "\n\
+                 -- {name}: the result of the rollup's SQL, from the groups in {registered}\n\
+                 CREATE OR REPLACE VIEW {} AS\n{};\n",
+                qualified(name),
+                view.sql(&qualified(&registered), Reader::Athena)
+            );
+        }
     }
-    for table in tables {
-        for (title, query) in queries(table, database) {
-            let _ = write!(text, "\n-- {}: {title}\n{query};\n", table.name);
+    for (table, view) in tables {
+        let name = registered(table, *view);
+        for (title, query) in queries(table, &name, database) {
+            let _ = write!(text, "\n-- {name}: {title}\n{query};\n");
         }
     }
     text
+}
+
+/// The name under which a table is registered. Where there is a view, the view has the rollup's name.
+fn registered(table: &Definition, view: Option<&View>) -> String {
+    match view {
+        Some(_) => format!("{}{GROUPS}", table.name),
+        None => table.name.clone(),
+    }
 }
 
 /// The two SQL dialects of Athena. Names that are not plain words are quoted, differently in each dialect. The lists of
@@ -103,8 +133,8 @@ fn quoted(name: &str) -> Cow<'_, str> {
 }
 
 /// A few queries over a table, each with a description.
-fn queries(table: &Definition, database: &str) -> Vec<(String, String)> {
-    let from = format!("FROM {}.{}", quoted(database), quoted(&table.name));
+fn queries(table: &Definition, name: &str, database: &str) -> Vec<(String, String)> {
+    let from = format!("FROM {}.{}", quoted(database), quoted(name));
     if !table.merges() {
         return vec![
             (
@@ -123,7 +153,7 @@ fn queries(table: &Definition, database: &str) -> Vec<(String, String)> {
 
     let with_rule = |rule: MergeRule| {
         let columns = table.columns.iter();
-        columns.filter(move |column| column.rule == Some(rule))
+        columns.filter(move |column| column.rule.as_ref() == Some(&rule))
     };
     let merged = table.columns.iter().filter_map(merged_again);
     let merged: Vec<(String, Cow<str>)> = merged.take(SHOWN_COLUMNS).collect();
@@ -205,7 +235,7 @@ fn days(before_today: u32) -> String {
 /// Returns the call that merges the column over many rows, if there is one, and the column's name.
 fn merged_again(column: &Column) -> Option<(String, Cow<'_, str>)> {
     let name = quoted(&column.name);
-    let function = match column.rule? {
+    let function = match column.rule.as_ref()? {
         // A bigint can overflow, but its exact state can't. Files of format 1 have no exact state.
         MergeRule::BigintSum => {
             let exact = format!("sum(coalesce({}, {name}))", sum_state(&column.name));
@@ -217,7 +247,12 @@ fn merged_again(column: &Column) -> Option<(String, Cow<'_, str>)> {
         MergeRule::Max => "max",
         MergeRule::BoolOr => "bool_or",
         MergeRule::BoolAnd => "bool_and",
-        MergeRule::GroupKey | MergeRule::HyperLogLog | MergeRule::TDigest => return None,
+        MergeRule::GroupKey
+        | MergeRule::HyperLogLog
+        | MergeRule::TDigest
+        | MergeRule::Result(_) => {
+            return None;
+        }
     };
     Some((format!("{function}({name})"), name))
 }
@@ -225,11 +260,10 @@ fn merged_again(column: &Column) -> Option<(String, Cow<'_, str>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rollup::Rollup;
 
     async fn ddl_of(name: &str, sql: &str) -> String {
         let rollup = Rollup::from_sql(name, sql).await.unwrap();
-        ddl(&[rollup.definition()], "s3://bucket/tables/", "logs")
+        ddl(&[Arc::new(rollup)], "s3://bucket/tables/", "logs")
     }
 
     #[tokio::test]
@@ -278,7 +312,7 @@ mod tests {
                  max(sent_bytes) AS n2 FROM alb_access_logs GROUP BY 1, 2"
             );
             let rollup = Rollup::from_sql("t", &sql).await.unwrap();
-            let text = ddl(&[rollup.definition()], "s3://b", "logs");
+            let text = ddl(&[Arc::new(rollup)], "s3://b", "logs");
             let key = format!("-- t: yesterday's largest, by \"{word}\"");
             assert!(text.contains(&key), "{text}");
             // The statements use these two words with their usual meaning.
@@ -293,7 +327,7 @@ mod tests {
                 .as_ref()
                 .clone();
             definition.name = word.to_owned();
-            let text = ddl(&[&definition], "s3://b", word);
+            let text = statements(&[(&definition, None)], "s3://b", word);
             let made = format!("CREATE EXTERNAL TABLE `{word}`.`{word}`\n");
             assert!(text.contains(&made), "{text}");
             assert!(text.contains(&format!("CREATE DATABASE IF NOT EXISTS `{word}`;")));
@@ -327,7 +361,10 @@ mod tests {
             "SELECT approx_set(client_ip) AS users FROM alb_access_logs",
         ] {
             let text = ddl_of("t", sql).await;
-            let queries: Vec<_> = text.split("\n-- t: ").skip(1).collect();
+            let queries = text.split("\n-- t").skip(1);
+            let queries =
+                queries.filter(|query| query.starts_with(": ") || query.starts_with("_groups: "));
+            let queries: Vec<_> = queries.filter(|query| !query.contains("VIEW")).collect();
             assert!(!queries.is_empty(), "{text}");
             assert!(
                 queries.iter().all(|query| query.contains("WHERE date")),

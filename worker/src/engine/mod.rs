@@ -47,7 +47,7 @@ static FUNCTION_NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
             let aliases = function.aliases().iter().cloned();
             std::iter::once(function.name().to_owned()).chain(aliases)
         })
-        .chain(["concat".to_owned()])
+        .chain(["concat", "if", "mod"].map(str::to_owned))
         .collect();
     names.sort();
     names
@@ -317,6 +317,24 @@ pub(crate) async fn plan_over_stream(
     let state = context.state();
     let plan = plan(&state, statement).await?;
     Ok((state, plan))
+}
+
+/// Plans a statement over one table, for queries to use. It may also use window functions, and aggregates that don't merge.
+pub(crate) async fn plan_over_table(
+    statement: Statement,
+    table: &str,
+    rows: Arc<dyn TableProvider>,
+) -> Result<LogicalPlan> {
+    use datafusion::execution::SessionStateDefaults;
+    let mut aggregate = SessionStateDefaults::default_aggregate_functions();
+    aggregate.extend(functions::aggregate_functions());
+    let state = SessionStateBuilder::new_from_existing(rollup_session())
+        .with_aggregate_functions(aggregate)
+        .with_window_functions(SessionStateDefaults::default_window_functions())
+        .build();
+    let context = SessionContext::new_with_state(state);
+    context.register_table(table, rows)?;
+    plan(&context.state(), statement).await
 }
 
 /// A table that reads the rows of the current run.

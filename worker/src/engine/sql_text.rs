@@ -5,7 +5,7 @@ use datafusion::logical_expr::expr::{Case, Cast, ScalarFunction, TryCast};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 
 use super::functions::cast::trino_name;
-use super::functions::exact::EXACT_DIVISION;
+use super::functions::exact::{EXACT_DIVISION, EXACT_NUMBER};
 use super::functions::in_order::{ALL_OF, ANY_OF};
 use super::functions::named_cast::NAMED_CAST;
 
@@ -114,6 +114,7 @@ fn call_sql(call: &ScalarFunction) -> String {
         (EXACT_DIVISION, [left, right, op]) => {
             format!("{} {} {}", sql(left), sql(op).replace('\'', ""), sql(right))
         }
+        (EXACT_NUMBER, [text]) => sql(text).replace('\'', ""),
         (name @ (ALL_OF | ANY_OF), args) => {
             let operator = if name == ALL_OF { " AND " } else { " OR " };
             let conditions: Vec<String> = args.iter().map(sql).collect();

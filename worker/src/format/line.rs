@@ -50,7 +50,11 @@ impl Needs {
                 self.add_request();
                 self.query = true;
             }
-            ScanColumn::Time | ScanColumn::Day | ScanColumn::LineNumber | ScanColumn::LineText => {}
+            ScanColumn::Time
+            | ScanColumn::Day
+            | ScanColumn::DeliveryDay
+            | ScanColumn::LineNumber
+            | ScanColumn::LineText => {}
         }
     }
 

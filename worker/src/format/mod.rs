@@ -115,11 +115,17 @@ pub enum ScanColumn {
     Time,
     /// The UTC day of the line's time.
     Day,
+    /// The day on which the log file was delivered, such as `2026/11/20`. Athena's tables of logs have it as a partition:
+    /// <https://docs.aws.amazon.com/athena/latest/ug/create-alb-access-logs-table-partition-projection.html>.
+    DeliveryDay,
     /// The line's number in its log file, from 1. It identifies failed lines.
     LineNumber,
     /// The line itself, up to `LINE_TEXT_BYTES`.
     LineText,
 }
+
+/// The name of [`ScanColumn::DeliveryDay`].
+pub(crate) const DELIVERY_DAY: &str = "day";
 
 /// The maximum length of [`ScanColumn::LineText`], in bytes.
 pub(crate) const LINE_TEXT_BYTES: usize = 512;
@@ -133,6 +139,7 @@ impl PartialEq for ScanColumn {
             | (Self::UrlBigint(left), Self::UrlBigint(right)) => left == right,
             (Self::Time, Self::Time)
             | (Self::Day, Self::Day)
+            | (Self::DeliveryDay, Self::DeliveryDay)
             | (Self::LineNumber, Self::LineNumber)
             | (Self::LineText, Self::LineText) => true,
             _ => false,
@@ -158,6 +165,7 @@ impl ScanColumn {
             Self::UrlBigint(name) => try_cast(name, "bigint"),
             Self::Time => format!("from_iso8601_timestamp({})", format.time_column),
             Self::Day => format!("date(from_iso8601_timestamp({}))", format.time_column),
+            Self::DeliveryDay => DELIVERY_DAY.to_owned(),
             Self::LineNumber => "line number".to_owned(),
             Self::LineText => "line text".to_owned(),
         }
@@ -178,7 +186,7 @@ impl ScanColumn {
             Self::Time => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
             Self::Day => DataType::Date32,
             Self::LineNumber => DataType::Int64,
-            Self::LineText => DataType::Utf8View,
+            Self::DeliveryDay | Self::LineText => DataType::Utf8View,
         }
     }
 

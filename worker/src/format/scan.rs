@@ -31,6 +31,7 @@ pub struct Scan {
     queries: Queries,
     needs: Needs,
     filter: Option<Filter>,
+    delivery_day: Option<String>,
 }
 
 /// Which lines become rows.
@@ -87,6 +88,7 @@ enum ColumnBuilder {
     UrlParameter(usize),
     Time(TimestampMillisecondBuilder),
     Day(Date32Builder),
+    DeliveryDay(StringViewBuilder),
     LineNumber(Int64Builder),
     LineText(StringViewBuilder),
 }
@@ -120,6 +122,7 @@ impl Scan {
             queries: Queries::default(),
             needs: Needs::of(format),
             filter: None,
+            delivery_day: None,
         };
         for column in columns {
             let builder = scan.builder(column);
@@ -136,6 +139,12 @@ impl Scan {
         let mut needs = Needs::of(self.format);
         prefilter.add_to(&mut needs);
         self.filter = Some(Filter { prefilter, needs });
+        self
+    }
+
+    /// Sets the day on which the log file was delivered, in the form of Athena's partitions.
+    pub fn delivered_on(mut self, day: Option<String>) -> Self {
+        self.delivery_day = day;
         self
     }
 
@@ -166,6 +175,7 @@ impl Scan {
                 TimestampMillisecondBuilder::new().with_data_type(ScanColumn::Time.data_type()),
             ),
             ScanColumn::Day => ColumnBuilder::Day(Date32Builder::new()),
+            ScanColumn::DeliveryDay => ColumnBuilder::DeliveryDay(text_builder()),
             ScanColumn::LineNumber => ColumnBuilder::LineNumber(Int64Builder::new()),
             ScanColumn::LineText => ColumnBuilder::LineText(text_builder()),
         }
@@ -265,6 +275,9 @@ impl Scan {
                     // The year has four digits, so the day fits.
                     values.append_value(time.div_euclid(MILLISECONDS_PER_DAY) as i32);
                 }
+                ColumnBuilder::DeliveryDay(values) => {
+                    values.append_option(self.delivery_day.as_deref());
+                }
                 ColumnBuilder::LineNumber(values) => values.append_value(self.lines),
                 ColumnBuilder::LineText(values) => {
                     values.append_value(&text[..text.floor_char_boundary(LINE_TEXT_BYTES)]);
@@ -289,6 +302,7 @@ impl Scan {
                     ColumnBuilder::UrlParameter(index) => self.parameters[*index].values.finish(),
                     ColumnBuilder::Time(values) => Arc::new(values.finish()),
                     ColumnBuilder::Day(values) => Arc::new(values.finish()),
+                    ColumnBuilder::DeliveryDay(values) => Arc::new(values.finish()),
                     ColumnBuilder::LineNumber(values) => Arc::new(values.finish()),
                     ColumnBuilder::LineText(values) => Arc::new(values.finish()),
                 }

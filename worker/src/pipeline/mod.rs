@@ -93,7 +93,7 @@ async fn stage_by<R: Read>(
     let Some(readers) = Readers::of(feeds, log.format) else {
         return Ok(Outcome::NotRead(log.format));
     };
-    let (scan, columns) = read::scan_for(log.format, &readers.rollups);
+    let (scan, columns) = read::scan_for(log.format, &readers.rollups, &source.log_file);
     let (batches, results) = aggregate::aggregate_all(
         &readers.rollups,
         &source.log_file,

@@ -152,9 +152,10 @@ impl<R: Read> Read for Timed<'_, R> {
 pub(super) fn scan_for(
     format: &'static LogFormat,
     rollups: &[&RollupTable],
+    log_file: &LogFile,
 ) -> (Scan, Vec<ScanColumn>) {
     let columns = union_of_columns(rollups);
-    let mut scan = Scan::new(format, &columns);
+    let mut scan = Scan::new(format, &columns).delivered_on(log_file.delivery_day());
     if let Some(prefilters) = prefilters(rollups) {
         scan = scan.only(Prefilter::Any(prefilters));
     }

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{Expr, Function, visit_expressions};
 
+use super::results;
 use crate::table::MergeRule;
 
 /// Aggregates whose results can be merged, and how.
@@ -20,28 +21,25 @@ const MERGEABLE: &[(&str, MergeRule)] = &[
     ("tdigest_agg", MergeRule::TDigest),
 ];
 
+/// Aggregates whose results are computed from states that merge.
+const FROM_STATES: &[&str] = &[
+    "approx_percentile",
+    "avg",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "var_pop",
+    "var_samp",
+    "variance",
+];
+
 /// Aggregates of Trino that can't be merged, with what to write instead.
 const UNMERGEABLE: &[(&str, &str)] = &[
     (
-        "avg",
-        "keep sum(x) and count(x) as two columns, and divide one by the other when you query the table",
-    ),
-    (
         "geometric_mean",
-        "keep sum(ln(x)) and count(x), and compute the mean when you query the table",
+        "keep its values' states in columns of their own, and compute the mean when you query the table",
     ),
     ("approx_distinct", DISTINCT_ADVICE),
-    (
-        "approx_percentile",
-        "keep tdigest_agg(x) AS name, and read it with \
-         value_at_quantile(merge(cast(name AS tdigest)), 0.99)",
-    ),
-    ("stddev", VARIANCE_ADVICE),
-    ("stddev_pop", VARIANCE_ADVICE),
-    ("stddev_samp", VARIANCE_ADVICE),
-    ("variance", VARIANCE_ADVICE),
-    ("var_pop", VARIANCE_ADVICE),
-    ("var_samp", VARIANCE_ADVICE),
     ("arbitrary", VALUE_ADVICE),
     ("any_value", VALUE_ADVICE),
     ("max_by", VALUE_ADVICE),
@@ -57,16 +55,21 @@ const UNMERGEABLE: &[(&str, &str)] = &[
 ];
 const DISTINCT_ADVICE: &str =
     "keep approx_set(x) AS name, and read it with cardinality(merge(cast(name AS HyperLogLog)))";
-const VARIANCE_ADVICE: &str =
-    "keep sum(x), sum(x * x) and count(x), and compute the result when you query the table";
 const VALUE_ADVICE: &str = "make the value a group key, or keep its min(x) or max(x)";
 
 pub(super) fn function_name(function: &Function) -> String {
     function.name.to_string().to_ascii_lowercase()
 }
 
+/// The names of aggregates that rollups may use.
+pub(super) fn aggregate_names() -> impl Iterator<Item = &'static str> {
+    let mergeable = MERGEABLE.iter().map(|(name, _)| *name);
+    mergeable.chain(FROM_STATES.iter().copied())
+}
+
 pub(super) fn is_aggregate_name(name: &str) -> bool {
     MERGEABLE.iter().any(|(other, _)| *other == name)
+        || FROM_STATES.contains(&name)
         || UNMERGEABLE.iter().any(|(other, _)| *other == name)
 }
 
@@ -81,42 +84,50 @@ pub(super) fn is_aggregate(expr: &Expr) -> bool {
     found.is_break()
 }
 
-/// The rule by which an output column that is no group key merges.
-pub(super) fn merge_rule(column: &str, expr: &Expr) -> Result<MergeRule, String> {
+/// What an output column is.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Part {
+    /// A value of each line, in a rollup that keeps every row.
+    Line,
+    /// A group key.
+    Key,
+    /// An aggregate that merges.
+    State(MergeRule),
+    /// Computed from aggregates.
+    Result,
+    /// Computed from several groups, when somebody reads the table.
+    Reading,
+}
+
+/// What an output column that is no group key is.
+pub(super) fn part(column: &str, expr: &Expr, keys: &[Expr]) -> Result<Part, String> {
     let refused = |reason: &str| {
         Err(format!(
             "the output column '{column}' cannot be merged: {reason}"
         ))
     };
-    let expr = match expr {
-        Expr::Nested(inner) => inner,
-        expr => expr,
-    };
-    let no_aggregate = || match is_aggregate(expr) {
-        true => refused(
-            "it is computed from the results of aggregates; give each aggregate a column of its own, and \
-             compute with these columns when you query the table",
-        ),
-        false => refused("it is neither a group key nor an aggregate; add it to GROUP BY"),
-    };
-    let Expr::Function(function) = expr else {
-        return no_aggregate();
-    };
-    let name = function_name(function);
-    if function.over.is_some() {
-        return refused(
-            "it is a window function, which would have the rows of one log file only; compute it when you query the table",
-        );
-    }
-    if let Some((_, advice)) = UNMERGEABLE.iter().find(|(other, _)| *other == name) {
+    if let Some(ungrouped) = results::ungrouped_column(expr, keys) {
         return refused(&format!(
-            "the {name} of all log files cannot be computed from the {name} of each log file; {advice}"
+            "the column {ungrouped} is neither a group key nor in an aggregate; add it to GROUP BY"
         ));
     }
-    let Some((_, rule)) = MERGEABLE.iter().find(|(other, _)| *other == name) else {
-        return no_aggregate();
+    let calls = results::calls(expr);
+    for call in &calls {
+        let name = function_name(call);
+        if let Some((_, advice)) = UNMERGEABLE.iter().find(|(other, _)| *other == name) {
+            return refused(&format!(
+                "the {name} of all log files cannot be computed from the {name} of each log file; {advice}"
+            ));
+        }
+    }
+    let rule = match expr {
+        Expr::Function(function) => {
+            let name = function_name(function);
+            MERGEABLE.iter().find(|(other, _)| *other == name)
+        }
+        _ => None,
     };
-    Ok(*rule)
+    Ok(rule.map_or(Part::Result, |(_, rule)| Part::State(rule.clone())))
 }
 
 #[cfg(test)]
@@ -138,46 +149,36 @@ mod tests {
              FROM alb_access_logs GROUP BY elb_status_code, 2",
         )
         .unwrap();
-        let rules: Vec<_> = parsed
-            .columns
-            .into_iter()
-            .map(|(_, rule)| rule.unwrap())
-            .collect();
         use MergeRule::*;
-        assert_eq!(
-            rules,
-            [
-                GroupKey,
-                GroupKey,
-                Sum,
-                Sum,
-                Sum,
-                Min,
-                Max,
-                BoolOr,
-                BoolAnd,
-                HyperLogLog,
-                TDigest
-            ]
-        );
+        let states = [
+            Sum,
+            Sum,
+            Sum,
+            Min,
+            Max,
+            BoolOr,
+            BoolAnd,
+            HyperLogLog,
+            TDigest,
+        ];
+        let parts = [Part::Key, Part::Key].into_iter();
+        let parts: Vec<_> = parts.chain(states.map(Part::State)).collect();
+        let found: Vec<_> = parsed
+            .outputs
+            .into_iter()
+            .map(|output| output.part)
+            .collect();
+        assert_eq!(found, parts);
     }
 
     #[test]
     fn what_cannot_merge_is_refused_with_advice() {
         let with =
             |select: &str| refusal(&format!("SELECT {select} FROM alb_access_logs GROUP BY 1"));
-        assert!(with("elb, avg(sent_bytes) AS a").contains("'a' cannot be merged"));
-        assert!(with("elb, avg(sent_bytes) AS a").contains("sum(x) and count(x)"));
         assert!(with("elb, count(DISTINCT client_ip) AS c").contains("approx_set"));
         assert!(with("elb, approx_distinct(client_ip) AS c").contains("approx_set"));
-        assert!(with("elb, approx_percentile(sent_bytes, 0.9) AS p").contains("tdigest_agg"));
-        assert!(with("elb, sum(sent_bytes) / count(*) AS a").contains("column of its own"));
-        assert!(with("elb, abs(sum(sent_bytes)) AS a").contains("column of its own"));
         assert!(with("elb, client_ip").contains("add it to GROUP BY"));
-        assert!(with("elb, count(*)").contains("has no name"));
-        assert!(with("elb, count(*) AS \"N°\"").contains("not supported by every engine"));
         assert!(with("elb, count(*) AS elb").contains("two output columns"));
-        assert!(with("elb, row_number() OVER () AS r").contains("window"));
         assert!(
             with("frobnicate(elb) AS x, count(*) AS n").contains("frobnicate is not supported")
         );

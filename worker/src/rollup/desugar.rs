@@ -6,32 +6,51 @@ use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CaseWhen, CastKind, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, Ident, ObjectNamePart, UnaryOperator, Value,
-    ValueWithSpan, VisitorMut, visit_expressions,
+    ValueWithSpan, VisitMut, VisitorMut, visit_expressions,
 };
 
 use super::aggregates::function_name;
-use super::allow;
 use super::by_scan::ByScan;
-use crate::engine::functions::exact::EXACT_DIVISION;
+use crate::engine::functions::exact::{EXACT_DIVISION, EXACT_NUMBER};
 use crate::engine::functions::in_order::{ALL_OF, ANY_OF};
 use crate::engine::functions::named_cast::NAMED_CAST;
-use crate::format::LogFormat;
+use crate::format::{LogFormat, ScanColumn};
 
 /// Rewrites each expression of a query after its parts.
 pub(super) struct Desugar {
-    pub(super) by_scan: ByScan,
+    /// What the scan computes, for a query over log lines.
+    by_scan: Option<ByScan>,
+}
+
+/// Rewrites a query or expression over rows of tables.
+pub(super) fn over_rows(part: &mut impl VisitMut) -> Result<(), String> {
+    match part.visit(&mut Desugar { by_scan: None }) {
+        ControlFlow::Break(message) => Err(message),
+        ControlFlow::Continue(()) => Ok(()),
+    }
 }
 
 impl Desugar {
-    pub(super) fn new(format: &'static LogFormat) -> Self {
+    pub(super) fn over_lines(format: &'static LogFormat) -> Self {
         Self {
-            by_scan: ByScan::new(format),
+            by_scan: Some(ByScan::new(format)),
         }
+    }
+
+    /// The values that the query takes from the scan.
+    pub(super) fn computed(self) -> Vec<ScanColumn> {
+        self.by_scan
+            .map(|by_scan| by_scan.computed)
+            .unwrap_or_default()
+    }
+
+    fn scanned(&mut self, expr: &Expr) -> Option<Expr> {
+        self.by_scan.as_mut()?.column(expr)
     }
 
     fn rewrite(&mut self, expr: &mut Expr) -> Result<(), String> {
         if let Expr::Cast { .. } = expr {
-            *expr = match self.by_scan.column(expr) {
+            *expr = match self.scanned(expr) {
                 Some(column) => column,
                 None => named_cast(take(expr)),
             };
@@ -40,11 +59,9 @@ impl Desugar {
         spell_out(expr)?;
         if let Expr::Function(function) = expr
             && !is_placeholder(function)
+            && let Some(column) = self.scanned(expr)
         {
-            allow::check_known(&function_name(function))?;
-            if let Some(column) = self.by_scan.column(expr) {
-                *expr = column;
-            }
+            *expr = column;
         }
         Ok(())
     }
@@ -70,7 +87,8 @@ impl VisitorMut for Desugar {
 fn is_placeholder(function: &Function) -> bool {
     match function.name.0.as_slice() {
         [ObjectNamePart::Identifier(name)] => {
-            [NAMED_CAST, EXACT_DIVISION, ALL_OF, ANY_OF].contains(&name.value.as_str())
+            [NAMED_CAST, EXACT_DIVISION, EXACT_NUMBER, ALL_OF, ANY_OF]
+                .contains(&name.value.as_str())
         }
         _ => false,
     }
@@ -120,7 +138,7 @@ fn take(expr: &mut Expr) -> Expr {
     std::mem::replace(expr, Expr::value(Value::Null))
 }
 
-fn call(name: &str, quote: Option<char>, args: Vec<Expr>) -> Expr {
+pub(super) fn call(name: &str, quote: Option<char>, args: Vec<Expr>) -> Expr {
     let name = Ident {
         quote_style: quote,
         ..Ident::new(name)
@@ -172,9 +190,36 @@ fn spelled_operation(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
     let is_division = matches!(op, BinaryOperator::Divide | BinaryOperator::Modulo);
     if is_division && (is_decimal(&left) || is_decimal(&right)) {
         let op = Expr::value(Value::SingleQuotedString(op.to_string()));
+        let (mut left, mut right) = (left, right);
+        keep_digits(&mut left);
+        keep_digits(&mut right);
         return call(EXACT_DIVISION, Some('"'), vec![left, right, op]);
     }
     binary(left, op, right)
+}
+
+/// Keeps the text of decimal literals, whose digits decide those of a division's result.
+fn keep_digits(expr: &mut Expr) {
+    match expr {
+        Expr::Value(value) => {
+            if let Value::Number(number, _) = &value.value
+                && is_decimal_literal(number)
+            {
+                let text = Expr::value(Value::SingleQuotedString(number.to_string()));
+                *expr = call(EXACT_NUMBER, Some('"'), vec![text]);
+            }
+        }
+        Expr::Nested(inner) | Expr::UnaryOp { expr: inner, .. } => keep_digits(inner),
+        Expr::BinaryOp { left, right, .. } => {
+            keep_digits(left);
+            keep_digits(right);
+        }
+        _ => {}
+    }
+}
+
+fn is_decimal_literal(number: &str) -> bool {
+    number.contains('.') && !number.contains(['e', 'E'])
 }
 
 fn spell_pattern(pattern: &mut Expr, escape: Option<ValueWithSpan>) -> Result<(), String> {
@@ -413,10 +458,13 @@ fn is_interval(expr: &Expr) -> bool {
 fn is_decimal(expr: &Expr) -> bool {
     match expr {
         Expr::Value(value) => match &value.value {
-            Value::Number(number, _) => number.contains('.') && !number.contains(['e', 'E']),
+            Value::Number(number, _) => is_decimal_literal(number),
             _ => false,
         },
         Expr::Nested(inner) => is_decimal(inner),
+        Expr::Function(function) if is_placeholder(function) => {
+            function.name.to_string() == format!("\"{EXACT_DIVISION}\"")
+        }
         Expr::UnaryOp {
             op: UnaryOperator::Minus | UnaryOperator::Plus,
             expr,

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Rollup;
-use crate::table::definition::{FAILED_LINES, LOG_FILES, REJECTED_LINES};
+use crate::table::definition::{FAILED_LINES, GROUPS, LOG_FILES, REJECTED_LINES};
 use crate::text_files::{self, TextFile, Unread};
 use logmill_shared::chain;
 
@@ -78,6 +78,30 @@ impl Loaded {
     }
 }
 
+impl Loaded {
+    /// Refuses rollups whose name the groups under another rollup's view have.
+    fn refuse_hidden(&mut self) {
+        let viewed = self.rollups.iter().filter(|rollup| rollup.view().is_some());
+        let names: Vec<String> = viewed
+            .map(|rollup| format!("{}{GROUPS}", rollup.definition().name))
+            .collect();
+        let (kept, hidden) = std::mem::take(&mut self.rollups)
+            .into_iter()
+            .partition(|rollup| !names.contains(&rollup.definition().name));
+        self.rollups = kept;
+        for rollup in hidden {
+            let name = rollup.definition().name.clone();
+            let other = name.trim_end_matches(GROUPS);
+            self.invalid.push(InvalidRollup {
+                reason: format!(
+                    "{name}{ENDING}: the groups of {other}{ENDING} are read under the name {name}; rename one of the two files"
+                ),
+                name,
+            });
+        }
+    }
+}
+
 /// A rollup's file that can't be used.
 #[derive(Debug)]
 pub struct InvalidRollup {
@@ -120,6 +144,7 @@ impl Rollup {
                 }),
             }
         }
+        loaded.refuse_hidden();
         Ok(loaded)
     }
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::common::DataFusionError;
+use datafusion::datasource::empty::EmptyTable;
 use futures::stream::BoxStream;
 
 use crate::engine;
@@ -15,6 +16,9 @@ mod load;
 mod settings;
 mod parse;
 mod allow;
+mod results;
+mod reading;
+mod conditions;
 mod aggregates;
 mod desugar;
 mod by_scan;
@@ -27,10 +31,12 @@ mod prefilter;
 
 pub use crate::engine::fallible::Fallible;
 pub use load::{InvalidRollup, Loaded, RollupError};
-use parse::{ParsedRollup, parse};
+use parse::parse;
 pub(crate) use per_line::VISITOR_SLOTS_MAX;
 use plan::{RollupPlan, RowsOfLogFile, Wanted};
 use planning_error::plain_words;
+pub(crate) use reading::{Reader, View};
+use states::TableSql;
 
 /// A rollup, ready to be run over log files.
 #[derive(Debug)]
@@ -40,6 +46,7 @@ pub struct Rollup {
     scan: Vec<ScanColumn>,
     prefilter: Option<Prefilter>,
     plan: RollupPlan,
+    view: Option<View>,
 }
 
 impl Rollup {
@@ -50,27 +57,32 @@ impl Rollup {
     /// If the SQL can't be a rollup. The error explains the problem and what to do about it.
     pub async fn from_sql(name: &str, sql: &str) -> Result<Self, String> {
         let groups_max = settings::groups_max(sql)?;
-        let mut parsed = parse(sql)?;
-        // The types of the columns decide which columns the table needs besides them.
-        let schema = schema_of(parsed.format, &every_column(&parsed));
-        let statement = parsed.statement.clone();
-        let types = engine::output_schema(statement, parsed.format.table, schema).await;
-        let types = types.map_err(|error| plain_words(&error))?;
-        let slot = states::add_columns(&mut parsed, &types)?;
-
-        let ScanPlan { plan, scan } = plan(&parsed, &slot).await?;
+        let parsed = parse(sql)?;
+        let format = parsed.format;
+        let table = states::table_of(parsed).await?;
+        let ScanPlan { plan, scan } = plan(&table, format).await?;
         let predicate = plan.predicate();
         let prefilter =
-            predicate.and_then(|predicate| prefilter::prefilter(predicate, parsed.format, &scan));
-        let mut columns = Vec::with_capacity(parsed.columns.len());
-        for ((name, rule), field) in parsed.columns.iter().zip(plan.schema().fields()) {
+            predicate.and_then(|predicate| prefilter::prefilter(predicate, format, &scan));
+        let mut columns = Vec::with_capacity(table.columns.len());
+        for ((name, rule), field) in table.columns.into_iter().zip(plan.schema().fields()) {
             columns.push(Column {
-                name: name.clone(),
-                data_type: stored_type(name, field.data_type())?,
-                rule: *rule,
+                data_type: stored_type(&name, field.data_type())?,
+                name,
+                rule,
             });
         }
-        let slot_column = columns.iter().position(|column| column.name == slot);
+        if let Some(view) = &table.view {
+            let fields = columns
+                .iter()
+                .map(|column| Field::new(&column.name, column.data_type.clone(), true));
+            let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+            let groups = Arc::new(EmptyTable::new(schema));
+            view.plan(groups)
+                .await
+                .map_err(|error| plain_words(&error))?;
+        }
+        let slot_column = columns.iter().position(|column| column.name == table.slot);
         let slot_column = slot_column
             .ok_or("the rollup has no column that says to which hour or day a row belongs")?;
         Ok(Self {
@@ -82,16 +94,22 @@ impl Rollup {
                 slot_column,
                 slot_groups_max: groups_max.unwrap_or(SLOT_GROUPS_MAX),
             }),
-            format: parsed.format,
+            format,
             prefilter,
             scan,
             plan,
+            view: table.view,
         })
     }
 
     /// The table that the rollup produces.
     pub fn definition(&self) -> &Arc<Definition> {
         &self.definition
+    }
+
+    /// The query of the table that gives the result of the rollup's SQL. `None` if the table is that result.
+    pub(crate) fn view(&self) -> Option<&View> {
+        self.view.as_ref()
     }
 
     /// The format of the logs that it reads.
@@ -136,12 +154,10 @@ struct ScanPlan {
     scan: Vec<ScanColumn>,
 }
 
-/// Plans the query over only those columns that it uses. `slot` is the output column that decides which slot a row belongs
-/// to.
-async fn plan(parsed: &ParsedRollup, slot: &str) -> Result<ScanPlan, String> {
-    let format = parsed.format;
-    let every = every_column(parsed);
-    let statement = || parsed.statement.clone();
+/// Plans the query over only those columns that it uses.
+async fn plan(table: &TableSql, format: &'static LogFormat) -> Result<ScanPlan, String> {
+    let every = every_column(format, &table.computed);
+    let statement = || table.statement.clone();
     let schema = schema_of(format, &every);
     let named = engine::named_columns(statement(), format.table, schema).await;
     let named = named.map_err(|error| plain_words(&error))?;
@@ -157,7 +173,7 @@ async fn plan(parsed: &ParsedRollup, slot: &str) -> Result<ScanPlan, String> {
     let wanted = Wanted {
         table: format.table,
         schema: schema_of(format, &scan),
-        slot,
+        slot: &table.slot,
         own_times: &own_times,
     };
     let plan = RollupPlan::new(statement(), wanted).await;
@@ -168,10 +184,11 @@ async fn plan(parsed: &ParsedRollup, slot: &str) -> Result<ScanPlan, String> {
     Ok(ScanPlan { plan, scan })
 }
 
-/// All columns that the query could take from the scan.
-fn every_column(parsed: &ParsedRollup) -> Vec<ScanColumn> {
-    let columns = parsed.format.columns.iter().map(ScanColumn::Column);
-    columns.chain(parsed.computed.iter().cloned()).collect()
+/// All columns that a query could take from the scan.
+fn every_column(format: &LogFormat, computed: &[ScanColumn]) -> Vec<ScanColumn> {
+    let columns = format.columns.iter().map(ScanColumn::Column);
+    let columns = columns.chain(computed.iter().cloned());
+    columns.chain([ScanColumn::DeliveryDay]).collect()
 }
 
 fn schema_of(format: &LogFormat, columns: &[ScanColumn]) -> SchemaRef {
@@ -197,7 +214,7 @@ fn stored_type(name: &str, data_type: &DataType) -> Result<DataType, String> {
         | DataType::Float32
         | DataType::Float64
         | DataType::Date32
-        | DataType::Decimal128(38, 0) => data_type.clone(),
+        | DataType::Decimal128(_, 0..) => data_type.clone(),
         other => {
             return Err(format!(
                 "the output column '{name}' has the type {other}, which a table cannot store: \

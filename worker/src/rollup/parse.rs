@@ -1,31 +1,65 @@
-//! Takes a rollup's SQL apart: the log format that it reads, its output columns, and how each of them merges. SQL that
-//! can't merge is refused here, before any engine sees it, in words for someone who writes their first rollup.
+//! Takes a rollup's SQL apart: the log format that it reads, its group keys and output columns, and what is left to be done when
+//! somebody reads the table. SQL that can't merge is refused here, before any engine sees it, in words for someone who writes their
+//! first rollup.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, Ident, ObjectNamePart, Select, SelectItem, SetExpr, Statement, TableFactor,
-    TableWithJoins, Value, VisitMut,
+    Distinct, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
+    ObjectNamePart, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, Statement,
+    TableFactor, TableWithJoins, Value, VisitMut, VisitorMut, WindowType, visit_expressions,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-use super::aggregates::{is_aggregate, merge_rule};
-use super::allow::{self, ONE_GROUPING};
-use super::desugar::Desugar;
-use crate::format::{FORMATS, LogFormat, ScanColumn};
-use crate::table::MergeRule;
+use super::aggregates::{Part, function_name, is_aggregate, part};
+use super::allow::{self, ONE_GROUPING, Scope};
+use super::conditions;
+use super::reading::{Order, Reading, Sorted};
+use super::results::{self, replace};
+use crate::format::{FORMATS, LogFormat};
 
 /// A parsed rollup.
 #[derive(Debug)]
 pub(super) struct ParsedRollup {
     pub(super) format: &'static LogFormat,
-    /// The rewritten query.
-    pub(super) statement: Statement,
-    /// Each output column's name and merge rule. The rule is `None` in a rollup that keeps every row.
-    pub(super) columns: Vec<(String, Option<MergeRule>)>,
-    /// Values that the rewritten query takes from the scan, in addition to the table's columns.
-    pub(super) computed: Vec<ScanColumn>,
+    /// The SELECT over the log table. Only its FROM and WHERE count.
+    pub(super) query: Query,
+    /// Whether rows are merged. If not, the table keeps every row.
+    pub(super) merges: bool,
+    /// The columns of the table that the user has named or that are needed to read it.
+    pub(super) outputs: Vec<Output>,
+    pub(super) reading: Reading,
+}
+
+/// An output column.
+#[derive(Debug, Clone)]
+pub(super) struct Output {
+    /// Its name in the query's result. `None` if the query does not select it: a group key, or a value to sort rows by.
+    pub(super) name: Option<String>,
+    /// The column of the table that holds it.
+    pub(super) column: String,
+    pub(super) expr: Expr,
+    pub(super) part: Part,
+    /// Whether it is a group key of a condition on time, which the query does not group by.
+    pub(super) is_of_condition: bool,
+}
+
+impl ParsedRollup {
+    /// Whether rows of the table are merged when somebody reads them, even if one of the query's keys is a time.
+    pub(super) fn has_keys_of_conditions(&self) -> bool {
+        self.merges && self.outputs.iter().any(|output| output.is_of_condition)
+    }
+
+    /// The group keys, with the columns that hold them.
+    pub(super) fn keys(&self) -> Vec<(Expr, String)> {
+        let keys = self
+            .outputs
+            .iter()
+            .filter(|output| output.part == Part::Key);
+        keys.map(|key| (key.expr.clone(), key.column.clone()))
+            .collect()
+    }
 }
 
 /// Parses a rollup's SQL. The error explains the problem and what to do about it.
@@ -33,7 +67,7 @@ pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
     allow::check_comments(sql)?;
     let mut statements =
         Parser::parse_sql(&GenericDialect {}, sql).map_err(|error| error.to_string())?;
-    let mut statement = match statements.len() {
+    let statement = match statements.len() {
         1 => statements.remove(0),
         0 => return Err("the rollup has no SQL: write one SELECT statement".to_owned()),
         n => {
@@ -42,63 +76,502 @@ pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
             ));
         }
     };
-    let Statement::Query(query) = &mut statement else {
+    let Statement::Query(query) = statement else {
         return Err("the statement is not a query: write one SELECT statement".to_owned());
     };
-    let select = allow::check_query(query)?;
+    let mut query = *query;
+    let outer = Reading::around(&mut query)?;
+    let mut reading = Reading {
+        outer,
+        ..Reading::default()
+    };
+    let order_by = query.order_by.take();
+    reading.limit = reading_limit(&mut query)?;
+    let select = allow::check_query(&mut query)?;
     let format = format_of(select)?;
     let table = table_of(select)?.clone();
     expand_wildcard(select, format)?;
+    let is_distinct = matches!(select.distinct, Some(Distinct::Distinct));
+    select.distinct = None;
 
-    let columns = output_columns(select, format)?;
-    allow::check_expressions(select, &table, format)?;
-    let mut desugar = Desugar::new(format);
-    if let ControlFlow::Break(message) = select.visit(&mut desugar) {
-        return Err(message);
-    }
-    let computed = desugar.by_scan.computed;
-    Ok(ParsedRollup {
+    let names = output_names(select)?;
+    let mut order_by = match order_by.map(|order_by| order_by.kind) {
+        None => Vec::new(),
+        Some(OrderByKind::Expressions(order_by)) => order_by,
+        Some(OrderByKind::All(_)) => {
+            return Err("ORDER BY ALL is not Athena SQL: name the columns to sort by".to_owned());
+        }
+    };
+    name_sorted_outputs(select, &names, &mut order_by)?;
+    let mut having = select.having.take();
+    group_keys(select, &names, format)?;
+    let exprs = select
+        .projection
+        .iter()
+        .map(|item| expr_of(item).to_string());
+    let aliases: Vec<_> = names
+        .iter()
+        .map(|names| names.name.clone())
+        .zip(exprs)
+        .collect();
+    let scope = Scope {
+        table: &table,
         format,
-        statement,
-        columns,
-        computed,
+        aliases: &aliases,
+    };
+    check_expressions(select, having.as_ref(), &order_by, &scope)?;
+    // From here on, equal columns have equal names.
+    simplify_names(select);
+    having.iter_mut().for_each(simplify_names);
+    order_by.iter_mut().for_each(simplify_names);
+
+    let conditions = conditions::take(select)?;
+    check_now(select, having.as_ref(), &order_by)?;
+    let (merges, outputs) = outputs(select, &names, having.as_ref(), is_distinct, format)?;
+    let mut parsed = ParsedRollup {
+        format,
+        query,
+        merges,
+        outputs,
+        reading,
+    };
+    parsed.reading.distinct = is_distinct && parsed.outputs.iter().any(|o| o.part != Part::Key);
+    parsed.reading.having = having;
+    for condition in conditions {
+        let filter = condition.over_columns(&mut parsed.outputs, parsed.merges);
+        parsed.reading.filters.push(filter);
+    }
+    for by in order_by {
+        let sorted = parsed.sorted(&by.expr)?;
+        parsed.reading.order_by.push(Order {
+            by: sorted,
+            options: by.options,
+        });
+    }
+    Ok(parsed)
+}
+
+impl ParsedRollup {
+    /// What the rows are sorted by. A value of each line that is not selected becomes a column of the table.
+    fn sorted(&mut self, expr: &Expr) -> Result<Sorted, String> {
+        let selected = self
+            .outputs
+            .iter()
+            .filter(|output| output.name.is_some())
+            .position(|output| output.expr == *results::without_parentheses(expr));
+        if let Some(position) = selected {
+            return Ok(Sorted::Output(position));
+        }
+        if self.reading.distinct {
+            return Err(format!(
+                "ORDER BY {expr}: with SELECT DISTINCT, rows can be sorted by output columns only"
+            ));
+        }
+        if self.merges {
+            let keys: Vec<Expr> = self.keys().into_iter().map(|(key, _)| key).collect();
+            check_grouped("ORDER BY", expr, &keys)?;
+            return Ok(Sorted::Expr(Box::new(expr.clone())));
+        }
+        let number = self.outputs.iter().filter(|o| o.name.is_none()).count() + 1;
+        let column = format!("order__{number}");
+        self.outputs.push(Output {
+            name: None,
+            column: column.clone(),
+            expr: expr.clone(),
+            part: Part::Line,
+            is_of_condition: false,
+        });
+        Ok(Sorted::Expr(Box::new(results::quoted(&column))))
+    }
+}
+
+/// The rows to which LIMIT, OFFSET and FETCH restrict the result, as Athena writes it.
+fn reading_limit(query: &mut Query) -> Result<Option<String>, String> {
+    use datafusion::sql::sqlparser::ast::{Fetch, LimitClause};
+    let number = |expr: &Expr| match expr {
+        Expr::Value(value) => match &value.value {
+            Value::Number(number, _) => number.parse::<u64>().ok(),
+            _ => None,
+        },
+        _ => None,
+    };
+    let whole = |expr: &Expr| {
+        number(expr).ok_or_else(|| format!("LIMIT {expr}: write a whole number of rows"))
+    };
+    let mut text = Vec::new();
+    match query.limit_clause.take() {
+        None => {}
+        Some(LimitClause::LimitOffset {
+            limit,
+            offset,
+            limit_by,
+        }) if limit_by.is_empty() => {
+            if let Some(offset) = offset {
+                text.push(format!("OFFSET {}", whole(&offset.value)?));
+            }
+            if let Some(limit) = limit {
+                text.push(format!("LIMIT {}", whole(&limit)?));
+            }
+        }
+        Some(other) => {
+            return Err(format!(
+                "{other} is not Athena SQL: write LIMIT and a number of rows"
+            ));
+        }
+    }
+    match query.fetch.take() {
+        None => {}
+        Some(Fetch {
+            with_ties: false,
+            percent: false,
+            quantity: Some(quantity),
+        }) => text.push(format!("LIMIT {}", whole(&quantity)?)),
+        Some(_) => {
+            return Err(
+                "FETCH is supported only as FETCH FIRST n ROWS ONLY: write LIMIT n".to_owned(),
+            );
+        }
+    }
+    Ok((!text.is_empty()).then(|| text.join(" ")))
+}
+
+/// Replaces the numbers and names of output columns in ORDER BY by the columns' expressions.
+fn name_sorted_outputs(
+    select: &Select,
+    names: &[Names],
+    order_by: &mut [OrderByExpr],
+) -> Result<(), String> {
+    let items = &select.projection;
+    for by in order_by {
+        if by.with_fill.is_some() {
+            return Err("WITH FILL is not Athena SQL: leave it out".to_owned());
+        }
+        if let Some(position) = ordinal("ORDER BY", &by.expr, items.len())? {
+            by.expr = expr_of(&items[position]).clone();
+            continue;
+        }
+        replace(&mut by.expr, &mut |expr| {
+            let Expr::Identifier(name) = expr else {
+                return Ok(None);
+            };
+            let alias = name.value.to_ascii_lowercase();
+            let output = names.iter().position(|names| names.name == alias);
+            Ok(output.map(|output| match expr_of(&items[output]) {
+                expr @ (Expr::Identifier(_) | Expr::Function(_)) => expr.clone(),
+                expr => Expr::Nested(Box::new(expr.clone())),
+            }))
+        })?;
+        by.expr = results::without_parentheses(&by.expr).clone();
+    }
+    Ok(())
+}
+
+/// Refuses functions that depend on when they are computed, where no condition on time is left to reading.
+fn check_now(
+    select: &Select,
+    having: Option<&Expr>,
+    order_by: &[OrderByExpr],
+) -> Result<(), String> {
+    let outputs = select.projection.iter().map(expr_of);
+    let exprs = outputs.chain(&select.selection).chain(having);
+    let mut exprs = exprs.chain(order_by.iter().map(|by| &by.expr));
+    match exprs.find(|expr| conditions::is_relative(expr)) {
+        Some(expr) => Err(format!(
+            "{expr} depends on when it is computed, and a rollup is computed as log files arrive. Compare the line's own time with \
+             now in WHERE, joined with other conditions by AND"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The position of an output column, if the expression is a number.
+fn ordinal(clause: &str, expr: &Expr, outputs: usize) -> Result<Option<usize>, String> {
+    let Expr::Value(value) = expr else {
+        return Ok(None);
+    };
+    let Value::Number(number, _) = &value.value else {
+        return Ok(None);
+    };
+    let position = number.parse::<usize>().ok();
+    match position.filter(|n| (1..=outputs).contains(n)) {
+        Some(position) => Ok(Some(position - 1)),
+        None => Err(format!(
+            "{clause} {number} does not refer to an output column: the number of output columns is {outputs}"
+        )),
+    }
+}
+
+/// Refuses expressions that use anything that is not allowed, also in HAVING, ORDER BY and window functions.
+fn check_expressions(
+    select: &Select,
+    having: Option<&Expr>,
+    order_by: &[OrderByExpr],
+    scope: &Scope<'_>,
+) -> Result<(), String> {
+    let mut select = select.clone();
+    let outputs: Vec<Expr> = select
+        .projection
+        .iter()
+        .map(|item| expr_of(item).clone())
+        .collect();
+    let mut checked = Vec::new();
+    for expr in outputs
+        .iter()
+        .chain(having)
+        .chain(order_by.iter().map(|by| &by.expr))
+    {
+        let mut expr = expr.clone();
+        take_windows(&mut expr, &mut checked)?;
+        checked.push(expr);
+    }
+    select.projection = checked.into_iter().map(SelectItem::UnnamedExpr).collect();
+    allow::check_expressions(&select, scope)
+}
+
+/// Moves the parts of window functions out of an expression.
+fn take_windows(expr: &mut Expr, parts: &mut Vec<Expr>) -> Result<(), String> {
+    const WINDOWS: [&str; 16] = [
+        "avg",
+        "count",
+        "cume_dist",
+        "dense_rank",
+        "first_value",
+        "lag",
+        "last_value",
+        "lead",
+        "max",
+        "min",
+        "nth_value",
+        "ntile",
+        "percent_rank",
+        "rank",
+        "row_number",
+        "sum",
+    ];
+    replace(expr, &mut |expr| {
+        let Expr::Function(function) = expr else {
+            return Ok(None);
+        };
+        let name = function_name(function);
+        let Some(window) = &function.over else {
+            return Ok(None);
+        };
+        if !WINDOWS.contains(&name.as_str()) {
+            return Err(format!(
+                "{function}: the window function {name} is not supported"
+            ));
+        }
+        let WindowType::WindowSpec(window) = window else {
+            return Err(format!(
+                "{function}: named windows are not supported; write OVER (…)"
+            ));
+        };
+        let arguments = results::arguments(function).into_iter().cloned();
+        parts.extend(arguments.chain(window.partition_by.iter().cloned()));
+        parts.extend(window.order_by.iter().map(|by| by.expr.clone()));
+        Ok(Some(Expr::value(Value::Null)))
     })
 }
 
-/// The name of each output column, and its merge rule if the rollup has aggregates.
-fn output_columns(
-    select: &Select,
-    format: &LogFormat,
-) -> Result<Vec<(String, Option<MergeRule>)>, String> {
-    let mut columns = Vec::new();
-    let keys = group_keys(select, format)?;
-    let aggregates = !keys.is_empty()
-        || select
-            .projection
-            .iter()
-            .any(|item| is_aggregate(expr_of(item)));
+/// Whether the expression contains a window function.
+fn has_window(expr: &Expr) -> bool {
+    let found = visit_expressions(expr, |expr| match expr {
+        Expr::Function(Function { over: Some(_), .. }) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
+}
+
+/// Writes the names of columns and functions in lower case, and columns without the name of their table. Writes `count()` as
+/// `count(*)`.
+fn simplify_names(part: &mut impl VisitMut) {
+    struct Names;
+
+    impl VisitorMut for Names {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            match expr {
+                Expr::Identifier(name) => *name = Ident::new(name.value.to_ascii_lowercase()),
+                Expr::CompoundIdentifier(names) => {
+                    if let Some(name) = names.pop() {
+                        *expr = Expr::Identifier(Ident::new(name.value.to_ascii_lowercase()));
+                    }
+                }
+                Expr::Function(function) => {
+                    let name = function_name(function);
+                    if name == "count"
+                        && let FunctionArguments::List(list) = &mut function.args
+                        && list.args.is_empty()
+                    {
+                        list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Wildcard)];
+                    }
+                    function.name = vec![Ident::new(name)].into();
+                }
+                _ => {}
+            }
+            ControlFlow::Continue(())
+        }
+    }
+
+    let _ = part.visit(&mut Names);
+}
+
+/// The names of an output column.
+#[derive(Debug, Clone)]
+struct Names {
+    /// In the query's result.
+    name: String,
+    /// In the table.
+    column: String,
+}
+
+fn output_names(select: &Select) -> Result<Vec<Names>, String> {
+    let mut all: Vec<Names> = Vec::with_capacity(select.projection.len());
     for (position, item) in select.projection.iter().enumerate() {
-        let name = column_name(position, item)?;
-        if columns.iter().any(|(other, _)| *other == name) {
+        let name = match item {
+            SelectItem::ExprWithAlias { alias, .. } => {
+                allow::check_name(alias)?;
+                alias.value.to_lowercase()
+            }
+            // Athena names such columns so.
+            _ => column_of(expr_of(item)).unwrap_or_else(|| format!("_col{position}")),
+        };
+        if all.iter().any(|other| other.name == name) {
             return Err(format!(
                 "two output columns are named '{name}': rename one of them"
             ));
         }
-        let rule = match aggregates {
-            true if keys.contains(&position) => Some(MergeRule::GroupKey),
-            true => Some(merge_rule(&name, expr_of(item))?),
-            false => None,
-        };
-        columns.push((name, rule));
+        let column = plain_name(position, &name);
+        all.push(Names { name, column });
     }
-    Ok(columns)
+    let mut taken: Vec<String> = Vec::new();
+    for names in &mut all {
+        names.column = free_name(&names.column, |name| {
+            taken.iter().any(|other| other == name)
+        });
+        taken.push(names.column.clone());
+    }
+    Ok(all)
 }
 
-/// The SELECT of a parsed statement.
-pub(super) fn select_of(statement: &mut Statement) -> Option<&mut Select> {
-    let Statement::Query(query) = statement else {
-        return None;
-    };
+/// A name for a column of a table, which every engine accepts: letters, digits and _.
+fn plain_name(position: usize, name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
+        && name.chars().all(is_plain)
+    {
+        return name.to_owned();
+    }
+    let plain: String = name
+        .chars()
+        .map(|c| if is_plain(c) { c } else { '_' })
+        .collect();
+    match plain.trim_matches('_') {
+        "" => format!("_col{position}"),
+        plain if plain.starts_with(|first: char| first.is_ascii_digit()) => format!("c_{plain}"),
+        plain => plain.to_owned(),
+    }
+}
+
+/// The name, or the first of `name_2`, `name_3` and so on that is not taken.
+pub(super) fn free_name(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
+    let mut free = name.to_owned();
+    let mut number = 2;
+    while is_taken(&free) {
+        free = format!("{name}_{number}");
+        number += 1;
+    }
+    free
+}
+
+/// The columns of the table, and whether its rows merge.
+fn outputs(
+    select: &Select,
+    names: &[Names],
+    having: Option<&Expr>,
+    is_distinct: bool,
+    format: &LogFormat,
+) -> Result<(bool, Vec<Output>), String> {
+    let keys = group_keys(select, names, format)?;
+    let exprs: Vec<&Expr> = select
+        .projection
+        .iter()
+        .map(|item| results::without_parentheses(expr_of(item)))
+        .collect();
+    let merges = is_distinct
+        || having.is_some()
+        || !keys.is_empty()
+        || exprs.iter().any(|expr| is_aggregate(expr));
+    let only_distinct =
+        is_distinct && keys.is_empty() && !exprs.iter().any(|expr| is_aggregate(expr));
+    let mut outputs: Vec<Output> = Vec::with_capacity(exprs.len());
+    let mut problems = Vec::new();
+    for (expr, names) in exprs.into_iter().zip(names) {
+        let part = match merges {
+            false if has_window(expr) => {
+                return Err(format!(
+                    "the output column '{}' is a window function over log lines: all lines would have to be there, in order. \
+                     Keep its columns in a rollup, and compute it when you query the table",
+                    names.name
+                ));
+            }
+            false => Part::Line,
+            true if only_distinct || keys.contains(expr) => Part::Key,
+            true if has_window(expr) => {
+                check_grouped(&format!("the output column '{}'", names.name), expr, &keys)?;
+                Part::Reading
+            }
+            true => match part(&names.name, expr, &keys) {
+                Ok(part) => part,
+                Err(problem) => {
+                    problems.push(problem);
+                    continue;
+                }
+            },
+        };
+        outputs.push(Output {
+            name: Some(names.name.clone()),
+            column: names.column.clone(),
+            expr: expr.clone(),
+            part,
+            is_of_condition: false,
+        });
+    }
+    if !problems.is_empty() {
+        return Err(problems.join("\n"));
+    }
+    if let Some(having) = having {
+        check_grouped("HAVING", having, &keys)?;
+    }
+    for key in keys {
+        if outputs.iter().all(|output| output.expr != key) {
+            let name = column_of(&key).unwrap_or_else(|| "key".to_owned());
+            let taken = |name: &str| outputs.iter().any(|output| output.column == name);
+            outputs.push(Output {
+                name: None,
+                column: free_name(&name, taken),
+                expr: key,
+                part: Part::Key,
+                is_of_condition: false,
+            });
+        }
+    }
+    Ok((merges, outputs))
+}
+
+/// Refuses an expression over groups with a column that has more than one value in a group.
+fn check_grouped(place: &str, expr: &Expr, keys: &[Expr]) -> Result<(), String> {
+    match results::ungrouped_column(expr, keys) {
+        Some(column) => Err(format!(
+            "{place}: the column {column} is neither a group key nor in an aggregate; add it to GROUP BY"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The SELECT of a query.
+pub(super) fn select_of(query: &mut Query) -> Option<&mut Select> {
     match &mut *query.body {
         SetExpr::Select(select) => Some(select),
         _ => None,
@@ -168,35 +641,6 @@ pub(super) fn expr_of(item: &SelectItem) -> &Expr {
     }
 }
 
-/// The name of an output column. Trino folds it to lower case.
-fn column_name(position: usize, item: &SelectItem) -> Result<String, String> {
-    let name = match item {
-        SelectItem::ExprWithAlias { alias, .. } => {
-            allow::check_name(alias)?;
-            alias.value.to_ascii_lowercase()
-        }
-        _ => column_of(expr_of(item)).ok_or_else(|| {
-            format!(
-                "output column {} ({}) has no name: write {} AS some_name",
-                position + 1,
-                expr_of(item),
-                expr_of(item)
-            )
-        })?,
-    };
-    let plain = name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if !plain {
-        return Err(format!(
-            "the name of the output column '{name}' is not supported by every engine: begin with a letter, and use only \
-             letters, digits and _"
-        ));
-    }
-    Ok(name)
-}
-
 /// The column's name, if the expression is just a column.
 pub(super) fn column_of(expr: &Expr) -> Option<String> {
     match expr {
@@ -207,8 +651,8 @@ pub(super) fn column_of(expr: &Expr) -> Option<String> {
     }
 }
 
-/// The positions of the output columns that are group keys.
-fn group_keys(select: &Select, format: &LogFormat) -> Result<Vec<usize>, String> {
+/// The group keys, without duplicates.
+fn group_keys(select: &Select, names: &[Names], format: &LogFormat) -> Result<Vec<Expr>, String> {
     let GroupByExpr::Expressions(expressions, modifiers) = &select.group_by else {
         return Err(
             "GROUP BY ALL is not Athena SQL: name the group keys, as in GROUP BY 1, 2".to_owned(),
@@ -217,64 +661,58 @@ fn group_keys(select: &Select, format: &LogFormat) -> Result<Vec<usize>, String>
     if !modifiers.is_empty() {
         return Err(ONE_GROUPING.to_owned());
     }
-    let mut keys = Vec::new();
+    let mut keys: Vec<Expr> = Vec::new();
     for expression in expressions {
-        keys.push(group_key(select, expression, format)?);
+        let key = match ordinal("GROUP BY", expression, select.projection.len())? {
+            Some(position) => expr_of(&select.projection[position]),
+            None => expression,
+        };
+        let key = results::without_parentheses(key).clone();
+        check_key(select, names, &key, format)?;
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
     }
     Ok(keys)
 }
 
-fn group_key(select: &Select, expression: &Expr, format: &LogFormat) -> Result<usize, String> {
-    let items = &select.projection;
-    if let Expr::Value(value) = expression
-        && let Value::Number(number, _) = &value.value
-    {
-        let position = number
-            .parse::<usize>()
-            .ok()
-            .filter(|n| (1..=items.len()).contains(n));
-        return position.map(|position| position - 1).ok_or_else(|| {
-            format!(
-                "GROUP BY {number} does not refer to an output column: the number of output columns is {}",
-                items.len()
-            )
-        });
-    }
+fn check_key(
+    select: &Select,
+    names: &[Names],
+    key: &Expr,
+    format: &LogFormat,
+) -> Result<(), String> {
     if matches!(
-        expression,
-        Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_)
+        key,
+        Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_) | Expr::Tuple(_)
     ) {
         return Err(ONE_GROUPING.to_owned());
     }
-    let same = |item: &SelectItem| {
-        let other = expr_of(item);
-        other == expression
-            || (column_of(other).is_some() && column_of(other) == column_of(expression))
+    if is_aggregate(key) {
+        return Err(format!(
+            "GROUP BY {key} contains an aggregate, which has no value before lines are grouped"
+        ));
+    }
+    let Some(name) = column_of(key).filter(|name| format.columns.iter().all(|c| c.name != name))
+    else {
+        return Ok(());
     };
-    if let Some(position) = items.iter().position(same) {
-        return Ok(position);
-    }
-    Err(not_in_select(items, expression, format))
-}
-
-/// Why an expression that is no output column can't be a group key.
-fn not_in_select(items: &[SelectItem], expression: &Expr, format: &LogFormat) -> String {
-    let column = column_of(expression).filter(|name| format.columns.iter().all(|c| c.name != name));
-    if let Some(name) = column {
-        let aliased = items.iter().position(|item| {
-            matches!(item, SelectItem::ExprWithAlias { alias, .. } if alias.value.eq_ignore_ascii_case(&name))
+    let aliased = names
+        .iter()
+        .zip(&select.projection)
+        .position(|(names, item)| {
+            names.name == name && matches!(item, SelectItem::ExprWithAlias { .. })
         });
-        if let Some(position) = aliased {
-            return format!(
-                "GROUP BY {name}: Athena does not accept the alias of an output column there. Write GROUP BY {}",
-                position + 1
-            );
-        }
+    match aliased {
+        Some(position) => Err(format!(
+            "GROUP BY {name}: Athena does not accept the alias of an output column there. Write GROUP BY {}",
+            position + 1
+        )),
+        None => Err(format!(
+            "GROUP BY {name}: there is no column {name} in {}",
+            format.table
+        )),
     }
-    format!(
-        "GROUP BY {expression} is not an output column, and rows can only be merged by group keys that the table has: \
-         add it to SELECT"
-    )
 }
 
 #[cfg(test)]
@@ -287,57 +725,98 @@ mod tests {
 
     #[test]
     fn a_rollup_without_groups_keeps_rows() {
-        let columns = |sql| parse(sql).unwrap().columns;
+        let columns = |sql| {
+            let parsed = parse(sql).unwrap();
+            assert!(!parsed.merges);
+            let outputs = parsed.outputs.into_iter();
+            outputs.map(|output| output.column).collect::<Vec<_>>()
+        };
         assert_eq!(
             columns("SELECT time, client_ip FROM alb_access_logs WHERE elb_status_code >= 500"),
-            [("time".to_owned(), None), ("client_ip".to_owned(), None)]
+            ["time", "client_ip"]
         );
         assert_eq!(columns("SELECT * FROM elb_logs").len(), 19);
     }
 
     #[test]
+    fn columns_of_the_table_have_names_that_every_engine_accepts() {
+        let sql = "SELECT count(*), sum(sent_bytes) AS \"unter 1 KiB\", min(time) AS \"größer\", max(time) AS \"gr ßer\", \
+                   count() AS \"1st\", count_if(true) AS \"%\" FROM logs.alb_access_logs";
+        let names = parse(sql)
+            .unwrap()
+            .outputs
+            .into_iter()
+            .map(|output| (output.name.unwrap(), output.column));
+        let names: Vec<_> = names.collect();
+        let expected = [
+            ("_col0", "_col0"),
+            ("unter 1 kib", "unter_1_kib"),
+            ("größer", "gr__er"),
+            ("gr ßer", "gr__er_2"),
+            ("1st", "c_1st"),
+            ("%", "_col5"),
+        ];
+        assert_eq!(
+            names,
+            expected.map(|(name, column)| (name.to_owned(), column.to_owned()))
+        );
+    }
+
+    #[test]
     fn whole_queries_that_cannot_merge_are_refused() {
-        assert!(
-            refusal("SELECT elb, count(*) AS n FROM alb_access_logs GROUP BY 1 LIMIT 5")
-                .contains("LIMIT")
-        );
-        assert!(
-            refusal("SELECT elb, count(*) AS n FROM alb_access_logs GROUP BY 1 ORDER BY 2")
-                .contains("ORDER BY")
-        );
-        assert!(
-            refusal(
-                "SELECT elb, count(*) AS n FROM alb_access_logs GROUP BY 1 HAVING count(*) > 1"
-            )
-            .contains("HAVING")
-        );
-        assert!(refusal("SELECT DISTINCT elb FROM alb_access_logs").contains("DISTINCT"));
-        assert!(
-            refusal("SELECT count(*) AS n FROM alb_access_logs GROUP BY elb")
-                .contains("add it to SELECT")
-        );
-        assert!(
-            refusal("SELECT lower(elb) AS e, count(*) AS n FROM alb_access_logs GROUP BY e")
-                .contains("GROUP BY 1")
-        );
-        assert!(
-            refusal("SELECT elb, count(*) AS n FROM alb_access_logs GROUP BY 3")
-                .contains("does not refer to an output column")
-        );
-        assert!(refusal("SELECT elb FROM alb_access_logs JOIN elb_logs ON true").contains("JOIN"));
-        assert!(refusal("SELECT elb FROM (SELECT elb FROM alb_access_logs)").contains("subquery"));
-        assert!(
-            refusal("SELECT elb FROM alb_access_logs WHERE elb IN (SELECT 1)").contains("subquery")
-        );
-        assert!(refusal("SELECT 1 AS x FROM nginx_logs").contains("alb_access_logs, elb_logs"));
-        assert!(
-            refusal("SELECT elb FROM alb_access_logs UNION SELECT elb FROM alb_access_logs")
-                .contains("UNION")
-        );
-        assert!(refusal("WITH a AS (SELECT 1) SELECT elb FROM alb_access_logs").contains("WITH"));
-        assert!(refusal("").contains("no SQL"));
-        assert!(refusal("SELECT 1; SELECT 2").contains("2 statements"));
-        assert!(refusal("DROP TABLE x").contains("not a query"));
-        assert!(refusal("SELEC elb").contains("Line: 1"));
+        for (sql, reason) in [
+            (
+                "SELECT lower(elb) AS e, count(*) AS n FROM alb_access_logs GROUP BY e",
+                "GROUP BY 1",
+            ),
+            (
+                "SELECT elb, count(*) AS n FROM alb_access_logs GROUP BY 3",
+                "does not refer to an output column",
+            ),
+            (
+                "SELECT elb, count(*) AS n FROM alb_access_logs GROUP BY 1 ORDER BY 3",
+                "does not refer to an output column",
+            ),
+            (
+                "SELECT elb FROM alb_access_logs LIMIT elb",
+                "a whole number of rows",
+            ),
+            (
+                "SELECT elb FROM alb_access_logs JOIN elb_logs ON true",
+                "JOIN",
+            ),
+            (
+                "SELECT elb FROM (SELECT elb FROM alb_access_logs)",
+                "subquery",
+            ),
+            (
+                "SELECT elb FROM alb_access_logs WHERE elb IN (SELECT 1)",
+                "subquery",
+            ),
+            ("SELECT 1 AS x FROM nginx_logs", "alb_access_logs, elb_logs"),
+            (
+                "SELECT elb FROM alb_access_logs UNION SELECT elb FROM alb_access_logs",
+                "UNION",
+            ),
+            (
+                "WITH a AS (SELECT 1) SELECT elb FROM alb_access_logs",
+                "WITH",
+            ),
+            (
+                "SELECT row_number() OVER (ORDER BY time) AS n FROM alb_access_logs",
+                "window function",
+            ),
+            (
+                "SELECT elb FROM alb_access_logs WHERE time > cast(current_timestamp AS varchar) OR elb = 'x'",
+                "condition on now",
+            ),
+            ("", "no SQL"),
+            ("SELECT 1; SELECT 2", "2 statements"),
+            ("DROP TABLE x", "not a query"),
+            ("SELEC elb", "Line: 1"),
+        ] {
+            let refusal = refusal(sql);
+            assert!(refusal.contains(reason), "{sql}: {refusal}");
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use datafusion::common::DataFusionError;
 
+const TIME_ADVICE: &str = ". The column time is a text: write from_iso8601_timestamp(time)";
+
 /// The text of a planning error, without the engine's own names for the error and for types.
 pub(super) fn plain_words(error: &DataFusionError) -> String {
     const TYPES: [(&str, &str); 10] = [
@@ -40,7 +42,11 @@ pub(super) fn plain_words(error: &DataFusionError) -> String {
                 .filter(|line| !line.is_empty())
                 .filter(|line| !OTHER_TYPES.iter().any(|other| line.contains(other)))
                 .collect();
-            format!("{call} is not supported: use {}", candidates.join(" or "))
+            let candidates = candidates.join(" or ");
+            // The commonest slip.
+            let is_text = call.contains("Utf8") && candidates.contains("Timestamp");
+            let advice = if is_text { TIME_ADVICE } else { "" };
+            format!("{call} is not supported: use {candidates}{advice}")
         }
         None => message,
     };

@@ -1,58 +1,366 @@
-//! Adds the columns that a table needs besides those of the user: the day of each row, exact states of integer sums, and the
-//! mark of the row for groups that a slot has no room for.
+//! Adds the columns that a table needs besides those of the user: the states of aggregates, the day of each row, and the mark of the row
+//! for groups that a slot has no room for.
+
+use std::collections::HashMap;
 
 use arrow::datatypes::{DataType, Schema};
 use datafusion::sql::sqlparser::ast::{
-    self, CastKind, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
-    SelectItem, Value,
+    Expr, GroupByExpr, Ident, Query, SelectItem, Statement, TableFactor, Value, VisitMut,
 };
 
-use super::aggregates::function_name;
-use super::parse::{ParsedRollup, expr_of, select_of};
-use crate::format::ScanColumn;
+use super::aggregates::{Part, function_name};
+use super::desugar::Desugar;
+use super::parse::{ParsedRollup, select_of};
+use super::planning_error::plain_words;
+use super::reading::{Shown, Sorted, View};
+use super::results::{self, Over, States, Template, quoted};
+use super::{every_column, schema_of};
+use crate::engine;
+use crate::format::{LogFormat, ScanColumn};
 use crate::table::definition::{DATE_COLUMN, IS_OTHER_COLUMN};
 use crate::table::{MergeRule, sum_state};
 
-/// Adds all columns that the table needs. `types` has the user's columns. Returns the output column that decides which
-/// slot a row belongs to.
-pub(super) fn add_columns(parsed: &mut ParsedRollup, types: &Schema) -> Result<String, String> {
-    let merges = parsed.columns.iter().any(|(_, rule)| rule.is_some());
-    let time_key = time_key(parsed, types)?;
-    if merges {
-        let sums: Vec<usize> = (0..parsed.columns.len())
-            .filter(|&column| types.field(column).data_type() == &DataType::Int64)
-            .filter(|&column| is_sum(parsed, column))
-            .collect();
-        keep_exact_sums(parsed, &sums)?;
-        check_is_other(parsed)?;
+/// A table, as SQL over the lines of a log file.
+pub(super) struct TableSql {
+    pub(super) statement: Statement,
+    /// Values that the statement takes from the scan, in addition to the log table's columns.
+    pub(super) computed: Vec<ScanColumn>,
+    /// Each column's name, and how it merges; `None` in a table that keeps every row.
+    pub(super) columns: Vec<(String, Option<MergeRule>)>,
+    /// The column that decides which slot a row belongs to.
+    pub(super) slot: String,
+    /// The query of the table that gives the result of the rollup's SQL. `None` if the table is that result.
+    pub(super) view: Option<View>,
+}
+
+/// The table that a rollup needs.
+pub(super) async fn table_of(parsed: ParsedRollup) -> Result<TableSql, String> {
+    let mut states = States {
+        types: argument_types(&parsed).await?,
+        keys: parsed.keys(),
+        ..States::default()
+    };
+    let mut made = with_states(&parsed, &mut states)?;
+    let first = finished(
+        parsed.query.clone(),
+        &made.items,
+        &states.keys,
+        parsed.format,
+    )?;
+    let types = types_of(first, parsed.format).await?;
+    let time_key = time_key(&made.columns, &types)?;
+    if parsed.merges {
+        check_is_other(&made.columns)?;
     }
-    if !merges || time_key.is_none() {
-        add_day(parsed);
+    let mut keys = states.keys.clone();
+    if !parsed.merges || time_key.is_none() {
+        let day = quoted(ScanColumn::Day.name(parsed.format).as_ref());
+        if parsed.merges {
+            keys.push((day.clone(), DATE_COLUMN.to_owned()));
+        }
+        let rule = parsed.merges.then_some(MergeRule::GroupKey);
+        made.add(DATE_COLUMN, day, rule);
     }
-    let is_key = |(_, rule): &&(String, Option<MergeRule>)| *rule == Some(MergeRule::GroupKey);
     // With the time as the only group key, a slot has no more groups than times.
-    if merges && parsed.columns.iter().filter(is_key).count() > 1 {
-        add_is_other(parsed);
+    if parsed.merges && keys.len() > 1 {
+        let other = Expr::value(Value::Boolean(false));
+        made.add(IS_OTHER_COLUMN, other, Some(MergeRule::GroupKey));
     }
-    Ok(match time_key {
-        Some(key) => parsed.columns[key].0.clone(),
+    let slot = match time_key {
+        Some(key) => made.columns[key].0.clone(),
         None => DATE_COLUMN.to_owned(),
+    };
+    let merged = parsed.merges && (time_key.is_none() || parsed.has_keys_of_conditions());
+    let view = view(&parsed, &mut states, &made, merged, &types)?;
+    let (statement, mut computed) = finished(parsed.query, &made.items, &keys, parsed.format)?;
+    let is_day = made.columns.iter().any(|(name, _)| name == DATE_COLUMN)
+        && (time_key.is_none() || !parsed.merges);
+    if is_day && !computed.contains(&ScanColumn::Day) {
+        computed.push(ScanColumn::Day);
+    }
+    Ok(TableSql {
+        statement,
+        computed,
+        columns: made.columns,
+        slot,
+        view,
     })
+}
+
+/// The columns of a table, and the expressions over log lines that they begin with.
+struct Made {
+    items: Vec<SelectItem>,
+    columns: Vec<(String, Option<MergeRule>)>,
+    /// The expression of each output column that is not a column of the table.
+    unkept: HashMap<usize, Template>,
+    /// The templates of HAVING and of ORDER BY's items.
+    having: Option<Template>,
+    order_by: Vec<Option<Template>>,
+    results: HashMap<usize, Template>,
+}
+
+impl Made {
+    fn add(&mut self, column: &str, expr: Expr, rule: Option<MergeRule>) {
+        self.items.push(item(column, expr));
+        self.columns.push((column.to_owned(), rule));
+    }
+}
+
+fn item(column: &str, expr: Expr) -> SelectItem {
+    SelectItem::ExprWithAlias {
+        expr,
+        alias: Ident::with_quote('"', column),
+    }
+}
+
+/// The statement over log lines with these output columns and group keys, rewritten for the engine.
+fn finished(
+    mut query: Query,
+    items: &[SelectItem],
+    keys: &[(Expr, String)],
+    format: &'static LogFormat,
+) -> Result<(Statement, Vec<ScanColumn>), String> {
+    if let Some(select) = select_of(&mut query) {
+        select.projection = items.to_vec();
+        // The engine knows the log table without the name of its database.
+        if let Some(TableFactor::Table { name, .. }) =
+            select.from.first_mut().map(|from| &mut from.relation)
+        {
+            *name = vec![Ident::new(format.table)].into();
+        }
+        let keys = keys.iter().map(|(key, _)| key.clone());
+        select.group_by = GroupByExpr::Expressions(keys.collect(), Vec::new());
+    }
+    let mut desugar = Desugar::over_lines(format);
+    match query.visit(&mut desugar) {
+        std::ops::ControlFlow::Break(message) => Err(message),
+        std::ops::ControlFlow::Continue(()) => {
+            Ok((Statement::Query(Box::new(query)), desugar.computed()))
+        }
+    }
+}
+
+/// The types of a statement's output columns.
+async fn types_of(
+    (statement, computed): (Statement, Vec<ScanColumn>),
+    format: &'static LogFormat,
+) -> Result<Schema, String> {
+    let schema = schema_of(format, &every_column(format, &computed));
+    let types = engine::output_schema(statement, format.table, schema).await;
+    let types = types.map_err(|error| plain_words(&error))?;
+    Ok(types.as_ref().clone())
+}
+
+/// The types of the arguments of each of the query's aggregates, by its text.
+async fn argument_types(parsed: &ParsedRollup) -> Result<HashMap<String, Vec<DataType>>, String> {
+    let outputs = parsed.outputs.iter();
+    let outputs = outputs.filter(|output| !matches!(output.part, Part::Key | Part::Line));
+    let order_by = parsed.reading.order_by.iter();
+    let order_by = order_by.filter_map(|order| match &order.by {
+        Sorted::Expr(expr) if parsed.merges => Some(&**expr),
+        _ => None,
+    });
+    let exprs = outputs.map(|output| &output.expr);
+    let exprs = exprs.chain(&parsed.reading.having).chain(order_by);
+    let calls: Vec<_> = exprs.flat_map(results::calls).collect();
+    let arguments = calls.iter().flat_map(results::arguments).enumerate();
+    let items: Vec<SelectItem> = arguments
+        .map(|(place, expr)| item(&format!("argument {place}"), expr.clone()))
+        .collect();
+    let mut types = Vec::new();
+    if !items.is_empty() {
+        let statement = finished(parsed.query.clone(), &items, &[], parsed.format)?;
+        let schema = types_of(statement, parsed.format).await?;
+        types = schema
+            .fields()
+            .iter()
+            .map(|field| field.data_type().clone())
+            .collect();
+    }
+    let mut types = types.into_iter();
+    let mut of_calls = HashMap::new();
+    for call in &calls {
+        let own = types
+            .by_ref()
+            .take(results::arguments(call).len())
+            .collect();
+        of_calls.insert(call.to_string(), own);
+    }
+    Ok(of_calls)
+}
+
+/// Adds the states of all aggregates, and computes the results from them. A sum of integers has an exact state, a decimal of 38
+/// digits, so it is right whatever visitors write, and NULL where a bigint can't hold it.
+fn with_states(parsed: &ParsedRollup, states: &mut States) -> Result<Made, String> {
+    // Aggregates that are output columns themselves come first, so that results use them.
+    let mut sums = Vec::new();
+    for output in &parsed.outputs {
+        let Part::State(rule) = &output.part else {
+            continue;
+        };
+        match &output.expr {
+            Expr::Function(call) if function_name(call) == "sum" && states.is_of_integers(call) => {
+                sums.push((output, call));
+            }
+            expr => states.add(&output.column, expr.clone(), rule.clone()),
+        }
+    }
+    let own = states.all.len();
+    let mut sum_results = HashMap::new();
+    for (output, sum) in sums {
+        let (state, result) = results::exact_sum(sum);
+        states.add_sum(&sum_state(&output.column), state, &output.column);
+        sum_results.insert(output.column.clone(), result);
+    }
+    let mut made = Made {
+        items: Vec::new(),
+        columns: Vec::new(),
+        unkept: HashMap::new(),
+        having: None,
+        order_by: Vec::new(),
+        results: HashMap::new(),
+    };
+    for (place, output) in parsed.outputs.iter().enumerate() {
+        let column = &output.column;
+        match &output.part {
+            Part::Line => made.add(column, output.expr.clone(), None),
+            Part::Key => made.add(column, output.expr.clone(), Some(MergeRule::GroupKey)),
+            Part::State(rule) => {
+                made.results
+                    .insert(place, states.take_apart(column, &output.expr)?);
+                match sum_results.remove(column) {
+                    Some(sum) => made.add(column, sum, Some(MergeRule::BigintSum)),
+                    None => made.add(column, output.expr.clone(), Some(rule.clone())),
+                }
+            }
+            Part::Result => {
+                let template = states.take_apart(column, &output.expr)?;
+                // A result must not fail when rows are merged, because nobody could mend it: it is NULL then.
+                let attempted = |expr| super::desugar::call("try", None, vec![expr]);
+                let of_lines = attempted(states.over(Over::Lines, &template)?);
+                let mut of_rows = attempted(states.over(Over::MergedRows, &template)?);
+                super::desugar::over_rows(&mut of_rows)?;
+                let rule = MergeRule::Result(of_rows.to_string().into());
+                made.add(column, of_lines, Some(rule));
+                made.results.insert(place, template);
+            }
+            Part::Reading => {
+                let template = states.take_apart(column, &output.expr)?;
+                made.unkept.insert(place, template);
+            }
+        }
+    }
+    if let Some(having) = &parsed.reading.having {
+        made.having = Some(states.take_apart("having", having)?);
+    }
+    for order in &parsed.reading.order_by {
+        made.order_by.push(match &order.by {
+            Sorted::Expr(expr) => Some(states.take_apart("order", expr)?),
+            Sorted::Output(_) => None,
+        });
+    }
+    for state in states.all.clone().into_iter().skip(own) {
+        if made.columns.iter().any(|(name, _)| *name == state.column) {
+            return Err(format!(
+                "the output column '{}' would hide a column that the table needs to compute another one: rename it",
+                state.column
+            ));
+        }
+        made.add(&state.column, state.aggregate, Some(state.rule));
+    }
+    Ok(made)
+}
+
+/// The view that a rollup needs, if its table is not the result of its SQL.
+fn view(
+    parsed: &ParsedRollup,
+    states: &mut States,
+    made: &Made,
+    merged: bool,
+    types: &Schema,
+) -> Result<Option<View>, String> {
+    let reading = &parsed.reading;
+    let outputs = &parsed.outputs;
+    let is_same = |output: &super::parse::Output| {
+        output.name.as_ref() == Some(&output.column) && output.part != Part::Reading
+    };
+    let is_plain = reading.outer.is_none()
+        && !reading.distinct
+        && reading.having.is_none()
+        && reading.filters.is_empty()
+        && reading.order_by.is_empty()
+        && reading.limit.is_none()
+        && outputs.iter().all(is_same);
+    if is_plain && !merged {
+        return Ok(None);
+    }
+    let over = if merged { Over::ViewedRows } else { Over::Row };
+    let mut shown = Vec::with_capacity(outputs.len());
+    for (place, output) in outputs.iter().enumerate() {
+        let Some(name) = &output.name else { continue };
+        let expr = match (made.unkept.get(&place), made.results.get(&place)) {
+            (Some(template), _) => states.over(over, template)?,
+            (None, Some(template)) if merged => states.over(over, template)?,
+            _ => quoted(&output.column),
+        };
+        let field = types.field_with_name(&output.column).ok();
+        shown.push(Shown {
+            name: name.clone(),
+            expr,
+            is_instant: field
+                .is_some_and(|field| matches!(field.data_type(), DataType::Timestamp(..))),
+        });
+    }
+    let mut order_by = Vec::with_capacity(reading.order_by.len());
+    for (order, template) in reading.order_by.iter().zip(&made.order_by) {
+        let by = match (&order.by, template) {
+            (Sorted::Output(position), _) => (position + 1).to_string(),
+            (Sorted::Expr(expr), None) => expr.to_string(),
+            (Sorted::Expr(_), Some(template)) => states.over(over, template)?.to_string(),
+        };
+        let direction = if order.options.asc == Some(false) {
+            "DESC"
+        } else {
+            "ASC"
+        };
+        // In Trino, NULL is last in either direction unless the query says otherwise.
+        let nulls = if order.options.nulls_first == Some(true) {
+            "FIRST"
+        } else {
+            "LAST"
+        };
+        order_by.push(format!("{by} {direction} NULLS {nulls}"));
+    }
+    let condition = made.having.as_ref().map(|having| states.over(over, having));
+    let keys = outputs
+        .iter()
+        .filter(|output| output.part == Part::Key && !output.is_of_condition);
+    let keys = keys.map(|key| key.column.clone());
+    Ok(Some(View {
+        distinct: reading.distinct,
+        outputs: shown,
+        filters: reading.filters.clone(),
+        condition: condition.transpose()?,
+        merged_by: merged.then(|| keys.collect()),
+        order_by,
+        limit: reading.limit.clone(),
+        outer: reading.outer.clone(),
+    }))
 }
 
 /// The index of the first group key that is a time. Refuses an output column that would hide the one that the table is
 /// partitioned by.
-fn time_key(parsed: &ParsedRollup, types: &Schema) -> Result<Option<usize>, String> {
+fn time_key(
+    columns: &[(String, Option<MergeRule>)],
+    types: &Schema,
+) -> Result<Option<usize>, String> {
     let is_time =
         |data_type: &DataType| matches!(data_type, DataType::Timestamp(..) | DataType::Date32);
-    let mut columns = parsed.columns.iter().zip(types.fields());
-    let time_key = columns.position(|((_, rule), field)| {
+    let mut fields = columns.iter().zip(types.fields());
+    let time_key = fields.position(|((_, rule), field)| {
         *rule == Some(MergeRule::GroupKey) && is_time(field.data_type())
     });
-    let date_column = parsed
-        .columns
-        .iter()
-        .position(|(name, _)| name == DATE_COLUMN);
+    let date_column = columns.iter().position(|(name, _)| name == DATE_COLUMN);
     let date_is_key = date_column.is_some()
         && date_column == time_key
         && time_key.is_some_and(|key| types.field(key).data_type() == &DataType::Date32);
@@ -66,121 +374,16 @@ fn time_key(parsed: &ParsedRollup, types: &Schema) -> Result<Option<usize>, Stri
     Ok(time_key)
 }
 
-/// Adds the day of each line to the GROUP BY, or to the output columns of a rollup that keeps every row.
-fn add_day(parsed: &mut ParsedRollup) {
-    let day = Expr::Identifier(Ident::with_quote('"', ScanColumn::Day.name(parsed.format)));
-    let Some(select) = select_of(&mut parsed.statement) else {
-        return;
-    };
-    select.projection.push(SelectItem::ExprWithAlias {
-        expr: day.clone(),
-        alias: Ident::with_quote('"', DATE_COLUMN),
-    });
-    let merges = parsed.columns.iter().any(|(_, rule)| rule.is_some());
-    if merges && let GroupByExpr::Expressions(keys, _) = &mut select.group_by {
-        keys.push(day);
-    }
-    if !parsed.computed.contains(&ScanColumn::Day) {
-        parsed.computed.push(ScanColumn::Day);
-    }
-    parsed.columns.push((
-        DATE_COLUMN.to_owned(),
-        merges.then_some(MergeRule::GroupKey),
-    ));
-}
-
-/// Adds the exact state of each of these integer sums, a decimal of 38 digits, as a column beside it. So the sum of a
-/// bigint is exact whatever visitors write, and it is NULL where a bigint can't hold it.
-fn keep_exact_sums(parsed: &mut ParsedRollup, sums: &[usize]) -> Result<(), String> {
-    for &position in sums {
-        let name = parsed.columns[position].0.clone();
-        let state = sum_state(&name);
-        if parsed.columns.iter().any(|(other, _)| *other == state) {
-            return Err(format!(
-                "the output column '{state}' would hide the column with the exact sum of '{name}': rename it"
-            ));
-        }
-        let Some(select) = select_of(&mut parsed.statement) else {
-            return Ok(());
-        };
-        let item = &mut select.projection[position];
-        let mut sum = expr_of(item).clone();
-        while let Expr::Nested(inner) = sum {
-            sum = *inner;
-        }
-        if let Expr::Function(function) = &mut sum
-            && let FunctionArguments::List(list) = &mut function.args
-        {
-            for arg in &mut list.args {
-                if let FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)) = arg {
-                    *arg = cast(CastKind::Cast, arg.clone(), exact_type());
-                }
-            }
-        }
-        *item = SelectItem::ExprWithAlias {
-            expr: cast(CastKind::TryCast, sum.clone(), ast::DataType::BigInt(None)),
-            alias: Ident::with_quote('"', &name),
-        };
-        select.projection.push(SelectItem::ExprWithAlias {
-            expr: sum,
-            alias: Ident::with_quote('"', &state),
-        });
-        parsed.columns[position].1 = Some(MergeRule::BigintSum);
-        parsed.columns.push((state, Some(MergeRule::Sum)));
-    }
-    Ok(())
-}
-
-/// The type of a sum's exact state.
-fn exact_type() -> ast::DataType {
-    ast::DataType::Decimal(ast::ExactNumberInfo::PrecisionAndScale(38, 0))
-}
-
-fn cast(kind: CastKind, expr: Expr, data_type: ast::DataType) -> Expr {
-    Expr::Cast {
-        kind,
-        expr: Box::new(expr),
-        data_type,
-        array: false,
-        format: None,
-    }
-}
-
-/// Refuses an output column with the name of the one that [`add_is_other`] adds. The table recognises that column by its
+/// Refuses an output column with the name of the one that marks the row for other groups. The table recognises that column by its
 /// name, so the name is reserved in tables without it too.
-fn check_is_other(parsed: &ParsedRollup) -> Result<(), String> {
-    let mut names = parsed.columns.iter().map(|(name, _)| name);
-    match names.any(|name| name == IS_OTHER_COLUMN) {
+fn check_is_other(columns: &[(String, Option<MergeRule>)]) -> Result<(), String> {
+    match columns.iter().any(|(name, _)| name == IS_OTHER_COLUMN) {
         true => Err(format!(
             "the output column '{IS_OTHER_COLUMN}' would hide the column that marks the row for all groups beyond the limit \
              of an hour: rename it"
         )),
         false => Ok(()),
     }
-}
-
-/// Adds the column that marks the row for all groups that a full slot has no room for.
-fn add_is_other(parsed: &mut ParsedRollup) {
-    if let Some(select) = select_of(&mut parsed.statement) {
-        select.projection.push(SelectItem::ExprWithAlias {
-            expr: Expr::value(Value::Boolean(false)),
-            alias: Ident::with_quote('"', IS_OTHER_COLUMN),
-        });
-        let rule = Some(MergeRule::GroupKey);
-        parsed.columns.push((IS_OTHER_COLUMN.to_owned(), rule));
-    }
-}
-
-/// Whether an output column is a call of `sum`.
-fn is_sum(parsed: &mut ParsedRollup, position: usize) -> bool {
-    let Some(select) = select_of(&mut parsed.statement) else {
-        return false;
-    };
-    let mut expr = expr_of(&select.projection[position]);
-    while let Expr::Nested(inner) = expr {
-        expr = inner;
-    }
-    matches!(expr, Expr::Function(function) if function_name(function) == "sum")
 }
 
 #[cfg(test)]

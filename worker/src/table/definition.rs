@@ -15,6 +15,9 @@ pub(crate) const DATE_COLUMN: &str = "date";
 /// The column that marks the row which represents all groups for which a full slot has no room.
 pub(crate) const IS_OTHER_COLUMN: &str = "is_other";
 
+/// What a table's name ends with where the name alone means the view over it.
+pub(crate) const GROUPS: &str = "_groups";
+
 /// The table of rejected lines.
 pub(crate) const REJECTED_LINES: &str = "rejected_lines";
 

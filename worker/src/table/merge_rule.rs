@@ -2,9 +2,10 @@
 //! once, and used wherever rows of a table are merged.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// How an output column of a rollup is merged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MergeRule {
     /// Rows with equal group keys are merged.
     GroupKey,
@@ -24,12 +25,14 @@ pub enum MergeRule {
     HyperLogLog,
     /// Merges sketches of a distribution.
     TDigest,
+    /// Computed anew from merged columns, by this SQL expression over the rows of a group.
+    Result(Arc<str>),
 }
 
 impl MergeRule {
-    fn function(self) -> Option<&'static str> {
+    fn function(&self) -> Option<&'static str> {
         match self {
-            Self::GroupKey | Self::BigintSum => None,
+            Self::GroupKey | Self::BigintSum | Self::Result(_) => None,
             Self::Sum => Some("sum"),
             Self::Min => Some("min"),
             Self::Max => Some("max"),
@@ -37,6 +40,12 @@ impl MergeRule {
             Self::BoolAnd => Some("bool_and"),
             Self::HyperLogLog | Self::TDigest => Some("merge"),
         }
+    }
+
+    /// The SQL that merges the rows of a group in a column that merges by itself.
+    pub(crate) fn merge_call(&self, column: &str) -> Option<String> {
+        let function = self.function()?;
+        Some(format!("{function}(\"{column}\")"))
     }
 }
 
@@ -51,6 +60,7 @@ impl fmt::Display for MergeRule {
             Self::BoolAnd => "bool_and",
             Self::HyperLogLog => "merge (HyperLogLog)",
             Self::TDigest => "merge (tdigest)",
+            Self::Result(_) => "computed from the columns below",
         })
     }
 }
@@ -68,17 +78,19 @@ pub(crate) fn merge_sql<'a>(
     let mut outputs = Vec::new();
     let mut keys = Vec::new();
     for (name, rule) in columns {
-        match rule.function() {
-            _ if rule == MergeRule::BigintSum => outputs.push(format!(
-                "TRY_CAST(sum(\"{}\") AS BIGINT) AS \"{name}\"",
-                sum_state(name)
-            )),
-            Some(function) => outputs.push(format!("{function}(\"{name}\") AS \"{name}\"")),
-            None => {
+        let merged = match rule {
+            MergeRule::GroupKey => {
                 outputs.push(format!("\"{name}\""));
                 keys.push(format!("\"{name}\""));
+                continue;
             }
-        }
+            MergeRule::BigintSum => {
+                format!("TRY_CAST(sum(\"{}\") AS BIGINT)", sum_state(name))
+            }
+            MergeRule::Result(expression) => expression.to_string(),
+            rule => rule.merge_call(name).unwrap_or_default(),
+        };
+        outputs.push(format!("{merged} AS \"{name}\""));
     }
     format!(
         "SELECT {} FROM {table} GROUP BY {}",

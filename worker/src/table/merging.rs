@@ -84,12 +84,12 @@ impl Merge {
         let columns: Vec<(&str, MergeRule)> = definition
             .columns
             .iter()
-            .filter_map(|c| Some((c.name.as_str(), c.rule?)))
+            .filter_map(|c| Some((c.name.as_str(), c.rule.clone()?)))
             .collect();
         let fold = plan_fold(&columns, &names, Arc::clone(&schema)).await?;
         let fold_tagged = match is_other {
             Some(_) => {
-                let tagged = columns.iter().copied().chain([(LIVE, MergeRule::BoolOr)]);
+                let tagged = columns.iter().cloned().chain([(LIVE, MergeRule::BoolOr)]);
                 let columns: Vec<_> = tagged.collect();
                 Some(plan_fold(&columns, &names, tagged_schema(&schema)).await?)
             }
@@ -218,7 +218,7 @@ async fn plan_fold(
         .collect();
     let sql = format!(
         "{} ORDER BY {}",
-        merge_sql(columns.iter().copied(), "rows"),
+        merge_sql(columns.iter().cloned(), "rows"),
         order_by.join(", ")
     );
     let statement = Parser::parse_sql(&GenericDialect {}, &sql)?.remove(0);

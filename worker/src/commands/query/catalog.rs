@@ -7,12 +7,15 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::common::Result;
-use datafusion::datasource::TableType;
+use datafusion::datasource::{TableType, ViewTable};
 use datafusion::error::DataFusionError;
+use datafusion::logical_expr::LogicalPlan;
 use logmill_shared::chain;
 
 use super::ledgers::{Kind, Ledgers};
 use super::scan::DeltaScan;
+use crate::rollup::{Reader, Rollup, View};
+use crate::table::definition::GROUPS;
 use crate::table::definition::{FAILED_LINES, LOG_FILES};
 use crate::table::{Root, TableError, Version};
 
@@ -97,9 +100,49 @@ impl Tables {
         self.names.is_empty()
     }
 
+    /// The plan of the view with this name.
+    pub(super) async fn view_plan(&self, name: &str) -> Result<Option<LogicalPlan>> {
+        if !self.has(name) {
+            return Ok(None);
+        }
+        let version = self.version(name).await?;
+        match view(name, &version).await {
+            Some(view) => Ok(Some(view.plan(scan(name, &version)?).await?)),
+            None => Ok(None),
+        }
+    }
+
+    async fn version(&self, name: &str) -> Result<Version> {
+        let version = open(&self.root, name).await?;
+        if let Ok(mut opened) = self.opened.lock() {
+            opened.insert(name.to_owned());
+        }
+        Ok(version)
+    }
+
+    /// The table whose groups have this name.
+    fn of_groups<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let table = name.strip_suffix(GROUPS)?;
+        self.has(table).then_some(table)
+    }
+
     fn has(&self, name: &str) -> bool {
         self.names.iter().any(|other| other == name)
     }
+}
+
+fn scan(name: &str, version: &Version) -> Result<Arc<dyn TableProvider>> {
+    let scan = DeltaScan::new(name, version);
+    Ok(Arc::new(scan.map_err(|error| {
+        DataFusionError::External(Box::new(error))
+    })?))
+}
+
+/// The view over a table, if the table is not the result of its rollup's SQL.
+async fn view(name: &str, version: &Version) -> Option<View> {
+    // Tables that no rollup has made have no views.
+    let rollup = Rollup::from_sql(name, version.sql()).await.ok()?;
+    rollup.view().cloned()
 }
 
 /// Opens a table for reading. The error contains the table's name.
@@ -125,13 +168,22 @@ impl SchemaProvider for Tables {
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         // A table may have been created under a reserved name before the name was reserved.
         if self.has(name) {
-            let version = open(&self.root, name).await?;
-            if let Ok(mut opened) = self.opened.lock() {
-                opened.insert(name.to_owned());
-            }
-            let scan = DeltaScan::new(name, &version)
-                .map_err(|error| DataFusionError::External(Box::new(error)))?;
-            return Ok(Some(Arc::new(scan)));
+            let version = self.version(name).await?;
+            let scan = scan(name, &version)?;
+            return Ok(Some(match view(name, &version).await {
+                Some(view) => {
+                    let sql = view.sql(&format!("\"{name}{GROUPS}\""), Reader::Logmill);
+                    Arc::new(ViewTable::new(view.plan(scan).await?, Some(sql)))
+                }
+                None => scan,
+            }));
+        }
+        if let Some(table) = self.of_groups(name) {
+            let version = self.version(table).await?;
+            return match view(table, &version).await {
+                Some(_) => Ok(Some(scan(table, &version)?)),
+                None => Ok(None),
+            };
         }
         let kind = match name {
             LOG_FILES => Kind::LogFiles,
@@ -147,6 +199,8 @@ impl SchemaProvider for Tables {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.has(name) || [LOG_FILES, FAILED_LINES].contains(&name)
+        self.has(name)
+            || self.of_groups(name).is_some()
+            || [LOG_FILES, FAILED_LINES].contains(&name)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use arrow::datatypes::SchemaRef;
+use datafusion::catalog::SchemaProvider;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::ast::Statement;
@@ -56,13 +57,30 @@ async fn run(
     format: Format,
     out: impl Write + Send,
 ) -> Result<()> {
-    let context = SessionContext::new_with_state(engine::query_session(tables)?);
+    let whole = whole_table(&statement);
+    let session = engine::query_session(Arc::clone(&tables) as Arc<dyn SchemaProvider>)?;
+    let context = SessionContext::new_with_state(session);
     context.register_object_store(scan::store_url()?.as_ref(), root.store()?);
-    let plan = engine::plan(&context.state(), statement).await?;
+    // In a query around a view, the order of the view's rows has no effect.
+    let view = match &whole {
+        Some(name) => tables.view_plan(name).await?,
+        None => None,
+    };
+    let plan = match view {
+        Some(plan) => plan,
+        None => engine::plan(&context.state(), statement).await?,
+    };
     let rows = context.execute_logical_plan(plan).await?;
     let schema: SchemaRef = Arc::clone(rows.schema().inner());
     let batches = rows.execute_stream().await?;
     output::write(schema, batches, format, out).await
+}
+
+/// The name of the table, if the statement is `SELECT *` from it and nothing else.
+fn whole_table(statement: &Statement) -> Option<String> {
+    let sql = statement.to_string();
+    let name = sql.strip_prefix("SELECT * FROM ")?;
+    Some(name.trim_matches('"').to_owned())
 }
 
 fn statement(sql: &str) -> Result<Statement> {

@@ -98,7 +98,10 @@ fn agreement(from: &DataType, to: &DataType) -> Agreement {
         }
         // The state of an exact sum. A rollup's SQL can't name this type.
         (from, DataType::Decimal128(38, 0)) if is_integer(from) => Agreement::Trinos,
+        // The operands of exact divisions, in plans of views that are planned again with the query around them.
+        (from, DataType::Decimal128(3 | 5 | 10 | 19, 0)) if is_integer(from) => Agreement::Same,
         (DataType::Decimal128(38, 0), DataType::Int64) => Agreement::Same,
+        (DataType::Decimal128(..), to) if is_text(to) || to == &Float64 => Agreement::Same,
         // The bytes of sketches, in any of the types that Parquet readers use for them.
         (DataType::BinaryView | DataType::LargeBinary, Binary) => Agreement::Same,
         _ => Agreement::None,

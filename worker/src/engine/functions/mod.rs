@@ -60,8 +60,8 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
 
 /// Internal calls that SQL syntax is rewritten to. Users do not write them.
 pub(crate) fn stand_ins() -> Vec<Arc<ScalarUDF>> {
-    [named_cast::stand_in(), exact::stand_in()]
-        .into_iter()
+    std::iter::once(named_cast::stand_in())
+        .chain(exact::stand_ins())
         .chain(in_order::stand_ins())
         .map(|function| Arc::new(ScalarUDF::new_from_impl(function)))
         .collect()

@@ -4,16 +4,18 @@ use datafusion::sql::sqlparser::ast::{CaseWhen, CeilFloorKind, DateTimeField, Ex
 
 use super::operators::{check_binary, check_distinct_from, check_unary, like_in_lower_case};
 use super::values::{check_cast, check_extract, check_interval, check_typed_string, check_value};
-use super::{NO_STRUCTURES, ONE_GROUPING, check_name, foreign, functions, missing, subquery};
+use super::{
+    NO_STRUCTURES, ONE_GROUPING, Scope, check_name, foreign, functions, missing, nearest, subquery,
+};
 use crate::engine::zones;
-use crate::format::LogFormat;
+use crate::format::DELIVERY_DAY;
 
 /// Checks one expression, but not its parts.
-pub(super) fn check(expr: &Expr, table: &Ident, format: &LogFormat) -> Result<(), String> {
+pub(super) fn check(expr: &Expr, scope: &Scope<'_>) -> Result<(), String> {
     zones::check_expression(expr)?;
     match expr {
-        Expr::Identifier(name) => check_column(name, format),
-        Expr::CompoundIdentifier(names) => check_qualified(expr, names, table, format),
+        Expr::Identifier(name) => check_column(name, scope),
+        Expr::CompoundIdentifier(names) => check_qualified(expr, names, scope),
         Expr::Value(value) => check_value(&value.value),
         Expr::Nested(_) | Expr::IsNull(_) | Expr::IsNotNull(_) => Ok(()),
         Expr::IsDistinctFrom(_, right) | Expr::IsNotDistinctFrom(_, right) => {
@@ -222,12 +224,8 @@ fn check_rounding(
     }
 }
 
-fn check_qualified(
-    expr: &Expr,
-    names: &[Ident],
-    table: &Ident,
-    format: &LogFormat,
-) -> Result<(), String> {
+fn check_qualified(expr: &Expr, names: &[Ident], scope: &Scope<'_>) -> Result<(), String> {
+    let table = scope.table;
     let [qualifier, name] = names else {
         return Err(format!(
             "{expr} has more than one qualifier: write the column's name alone"
@@ -239,23 +237,26 @@ fn check_qualified(
             "{expr} names another table: the table is called {table} in this query. Write {name} alone, or {table}.{name}"
         ));
     }
-    check_column(name, format)
+    check_column(name, scope)
 }
 
-fn check_column(name: &Ident, format: &LogFormat) -> Result<(), String> {
+fn check_column(name: &Ident, scope: &Scope<'_>) -> Result<(), String> {
     check_name(name)?;
+    let format = scope.format;
     let known = |column: &str| column.eq_ignore_ascii_case(&name.value);
-    match format.columns.iter().any(|column| known(column.name)) {
-        true => Ok(()),
-        false => Err(format!(
-            "there is no column {name} in {}: the columns are {}",
-            format.table,
-            format
-                .columns
-                .iter()
-                .map(|column| column.name)
-                .collect::<Vec<_>>()
-                .join(", ")
-        )),
+    if format.columns.iter().any(|column| known(column.name)) || known(DELIVERY_DAY) {
+        return Ok(());
     }
+    if let Some((_, expr)) = scope.aliases.iter().find(|(alias, _)| known(alias)) {
+        return Err(format!(
+            "{name} is the name of an output column, which only ORDER BY knows: write {expr} instead"
+        ));
+    }
+    let columns: Vec<&str> = format.columns.iter().map(|column| column.name).collect();
+    let instead = nearest(&name.value, columns.iter().copied())
+        .unwrap_or_else(|| format!(": the columns are {}", columns.join(", ")));
+    Err(format!(
+        "there is no column {name} in {}{instead}",
+        format.table
+    ))
 }

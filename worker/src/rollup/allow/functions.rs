@@ -5,19 +5,22 @@ use datafusion::sql::sqlparser::ast::{
     FunctionArguments, Ident, ObjectNamePart,
 };
 
-use super::{foreign, missing, subquery};
+use super::{foreign, missing, nearest, subquery};
 use crate::engine;
-use crate::rollup::aggregates::{function_name, is_aggregate_name};
+use crate::rollup::aggregates::{aggregate_names, function_name, is_aggregate_name};
+use crate::rollup::conditions::NOW;
 
 /// Refuses functions that neither Athena's functions here nor its aggregates have.
-pub(in crate::rollup) fn check_known(name: &str) -> Result<(), String> {
-    if is_aggregate_name(name) || engine::has_function(name) {
+fn check_known(name: &str) -> Result<(), String> {
+    if is_aggregate_name(name) || engine::has_function(name) || NOW.contains(&name) {
         return Ok(());
     }
-    Err(format!(
-        "the function {name} is not supported; the supported functions are {}",
-        engine::function_names().join(", ")
-    ))
+    let names = engine::function_names().iter().map(String::as_str);
+    let names = names.chain(aggregate_names());
+    Err(match nearest(name, names) {
+        Some(question) => format!("the function {name} is not supported{question}"),
+        None => format!("the function {name} is not supported; docs/sql.md lists those that are"),
+    })
 }
 
 pub(super) fn check_function(function: &Function) -> Result<(), String> {
@@ -66,6 +69,7 @@ pub(super) fn check_function(function: &Function) -> Result<(), String> {
         ));
     }
     let name = function_name(function);
+    check_known(&name)?;
     let is_aggregate = is_aggregate_name(&name);
     if filter.is_some() && !is_aggregate {
         return foreign(

@@ -8,7 +8,9 @@
 use std::fmt::Display;
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Ident, Select, visit_expressions};
+use datafusion::common::utils::datafusion_strsim::levenshtein;
+use datafusion::sql::sqlparser::ast::{Ident, Select, Spanned, visit_expressions};
+use datafusion::sql::sqlparser::tokenizer::Location;
 
 use crate::format::LogFormat;
 
@@ -18,8 +20,7 @@ mod operators;
 mod functions;
 mod values;
 
-pub(super) use functions::check_known;
-pub(super) use query::{check_comments, check_query, check_wildcard, table_in_from};
+pub(super) use query::{check_around, check_comments, check_query, check_wildcard, table_in_from};
 
 pub(super) const ONE_GROUPING: &str = "ROLLUP, CUBE, GROUPING SETS and WITH TOTALS are not supported: a table has one grouping. Write a rollup for each grouping";
 const NO_STRUCTURES: &str = "a rollup computes only with numbers, text, booleans and times. \
@@ -40,23 +41,57 @@ pub(super) fn check_name(name: &Ident) -> Result<(), String> {
     }
 }
 
-/// Refuses any expression of the SELECT that uses anything not listed here. `table` is the name by which the SELECT refers
-/// to its table.
-pub(super) fn check_expressions(
-    select: &Select,
-    table: &Ident,
-    format: &LogFormat,
-) -> Result<(), String> {
-    let found = visit_expressions(select, |expr| {
-        match expressions::check(expr, table, format) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(message) => ControlFlow::Break(message),
+/// What the names in a SELECT mean.
+pub(super) struct Scope<'s> {
+    /// The name by which the SELECT refers to its table.
+    pub(super) table: &'s Ident,
+    pub(super) format: &'s LogFormat,
+    /// The names of output columns, each with its expression.
+    pub(super) aliases: &'s [(String, String)],
+}
+
+/// Refuses all expressions of the SELECT that use anything not listed here. The error has a line for each, with its place.
+pub(super) fn check_expressions(select: &Select, scope: &Scope<'_>) -> Result<(), String> {
+    let mut problems: Vec<(Location, String)> = Vec::new();
+    let _ = visit_expressions(select, |expr| {
+        if let Err(message) = expressions::check(expr, scope) {
+            let place = expr.span().start;
+            // An expression may stand in several places of the checked SELECT.
+            let is_new = |(other, text): &(Location, String)| {
+                *text != message && (*other != place || place.line == 0)
+            };
+            if problems.iter().all(is_new) {
+                problems.push((place, message));
+            }
         }
+        ControlFlow::<()>::Continue(())
     });
-    match found {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(message) => Err(message),
+    problems.sort_by_key(|(place, _)| (place.line, place.column));
+    let at = |(place, message): &(Location, String)| match place.line {
+        // The parser does not know the place of every expression.
+        0 => message.clone(),
+        line => format!("line {line}, column {}: {message}", place.column),
+    };
+    match problems.as_slice() {
+        [] => Ok(()),
+        [one] => Err(at(one)),
+        several => Err(format!(
+            "{} parts of the SQL are in the way:\n{}",
+            several.len(),
+            several.iter().map(at).collect::<Vec<_>>().join("\n")
+        )),
     }
+}
+
+/// A question with the names that are most like this one, if there are any.
+fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<String> {
+    let mut near: Vec<(usize, &str)> = names
+        .map(|other| (levenshtein(name, other), other))
+        .filter(|(distance, other)| *distance <= 2.max(other.len() / 3))
+        .collect();
+    near.sort_unstable();
+    let near: Vec<&str> = near.into_iter().take(3).map(|(_, name)| name).collect();
+    (!near.is_empty()).then(|| format!("; did you mean {}?", near.join(" or ")))
 }
 
 fn foreign<T>(construct: impl Display, advice: &str) -> Result<T, String> {

@@ -37,6 +37,9 @@ pub(in crate::rollup) fn check_comments(sql: &str) -> Result<(), String> {
 /// The query's SELECT, if the query has nothing else.
 pub(in crate::rollup) fn check_query(query: &mut Query) -> Result<&mut Select, String> {
     check_clauses(query)?;
+    if query.with.is_some() {
+        return Err("WITH cannot be merged: a rollup is one SELECT over a log table. Write this SELECT without WITH".to_owned());
+    }
     let select = match &mut *query.body {
         SetExpr::Select(select) => select,
         SetExpr::SetOperation { op, .. } => {
@@ -58,41 +61,35 @@ pub(in crate::rollup) fn check_query(query: &mut Query) -> Result<&mut Select, S
     Ok(select)
 }
 
+/// Checks a query around the one over the log table, which is done when somebody reads. Its expressions are checked when it is
+/// planned.
+pub(in crate::rollup) fn check_around(query: &Query) -> Result<(), String> {
+    check_clauses(query)?;
+    match &*query.body {
+        SetExpr::Select(select) => check_select(select),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses anything around the SELECT, such as WITH and ORDER BY.
 fn check_clauses(query: &Query) -> Result<(), String> {
     let Query {
-        with,
+        with: _,
         body: _,
-        order_by,
-        limit_clause,
-        fetch,
+        // These three belong to the reading part, and were taken out.
+        order_by: _,
+        limit_clause: _,
+        fetch: _,
         locks,
         for_clause,
         settings,
         format_clause,
         pipe_operators,
     } = query;
-    if with.is_some() {
-        return Err("WITH cannot be merged: a rollup is one SELECT over a log table. Write this SELECT without WITH".to_owned());
-    }
     if let Some(operator) = pipe_operators.first() {
         return Err(format!(
             "|> {operator} is not Athena SQL: write the whole query as one SELECT"
         ));
-    }
-    if order_by.is_some() {
-        return Err(
-            "ORDER BY is not supported: a table keeps its rows in its own order. \
-                    Sort the rows when you query the table"
-                .to_owned(),
-        );
-    }
-    if limit_clause.is_some() || fetch.is_some() {
-        return Err(
-            "LIMIT, OFFSET and FETCH cannot be merged: they would limit the rows of each log file separately. \
-                    Limit the rows when you query the table"
-                .to_owned(),
-        );
     }
     if let Some(lock) = locks.first() {
         return Err(format!(
@@ -119,7 +116,7 @@ fn check_select(select: &Select) -> Result<(), String> {
         select_token: _,
         optimizer_hints,
         distinct,
-        having,
+        having: _,
         named_window,
         qualify,
         window_before_qualify: _,
@@ -141,21 +138,16 @@ fn check_select(select: &Select) -> Result<(), String> {
         value_table_mode,
         flavor,
     } = select;
-    if let Some(distinct) = distinct {
-        return Err(match distinct {
-            Distinct::All => "SELECT ALL means the same as SELECT: leave ALL out".to_owned(),
-            Distinct::Distinct | Distinct::On(_) => {
-                "SELECT DISTINCT cannot be merged: rows that are distinct in one log file may repeat in another. \
-                 Name the columns in GROUP BY instead".to_owned()
-            }
-        });
-    }
-    if having.is_some() {
-        return Err(
-            "HAVING cannot be merged: a group that is small in one log file may be large in all of them together. \
-                    Filter the groups when you query the table"
-                .to_owned(),
-        );
+    match distinct {
+        None | Some(Distinct::Distinct) => {}
+        Some(Distinct::All) => {
+            return Err("SELECT ALL means the same as SELECT: leave ALL out".to_owned());
+        }
+        Some(Distinct::On(_)) => {
+            return Err(
+                "DISTINCT ON is not Athena SQL: name the columns in GROUP BY instead".to_owned(),
+            );
+        }
     }
     if qualify.is_some() || !named_window.is_empty() {
         return Err("WINDOW and QUALIFY cannot be merged: a window would have the rows of one log file only. \

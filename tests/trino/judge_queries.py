@@ -1,0 +1,149 @@
+"""Gives queries as people write them to logmill as rollups, and to Trino 435 over the raw lines. `SELECT *` from the rollup's name must
+return what Trino returns: the same columns and rows, in the same order where the query has one.
+
+    python3 tests/trino/judge_queries.py LOGMILL CACHE [FOLDER_OF_QUERIES]
+"""
+
+import gzip
+import re
+import sys
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+import raw
+import server
+import traffic
+from checks import Checks
+from logmill import Logmill
+
+QUERIES = HERE.parent / "queries"
+SUM_TOLERANCE = 1e-9
+# A t-digest estimates.
+SKETCH_TOLERANCE = 0.05
+COMMITS = 5
+
+
+def main():
+    binary, cache = sys.argv[1:3]
+    queries = sorted(Path(sys.argv[3] if len(sys.argv) > 3 else QUERIES).glob("*.sql"))
+    checks = Checks(shown=len(queries) * 2)
+    with tempfile.TemporaryDirectory(prefix="logmill-queries-") as folder, raw.bucket() as bucket:
+        folder = Path(folder)
+        rollups = folder / "rollups"
+        rollups.mkdir()
+        for path in queries:
+            (rollups / f"q{path.stem.replace('-', '_')}.sql").write_text(text(path))
+        log_files = dict(traffic.log_files(seed=20261128, files=50, lines=200))
+        for key, lines in log_files.items():
+            put(folder / "logs" / key, lines)
+        bucket.put_folder(folder / "logs", "logs")
+        # Once in a commit for all log files, and once in several commits.
+        whole = Logmill(binary, folder / "whole")
+        whole.run(folder / "logs", rollups)
+        parts = Logmill(binary, folder / "parts")
+        for part in range(COMMITS):
+            for number, (key, lines) in enumerate(log_files.items()):
+                if number % COMMITS == part:
+                    put(folder / "arrived" / key, lines)
+            parts.run(folder / "arrived", rollups)
+        with server.trino_435(Path(cache), {"logs": bucket.catalog()}) as trino:
+            trino.query("CREATE SCHEMA default")
+            trino.query(raw.create_table("alb_access_logs", f"s3://{raw.BUCKET}/logs/"))
+            columns = ", ".join(f'"{column.split()[0]}"' for column in raw.ALB_COLUMNS.replace("\n", " ").split(","))
+            day = """regexp_extract("$path", '/(\\d{4}/\\d\\d/\\d\\d)/', 1)"""
+            for path in queries:
+                judge(checks, trino, path, {"whole": whole, "parts": parts}, f"(SELECT {columns}, {day} AS day FROM alb_access_logs)", columns)
+    return checks.close()
+
+
+def text(path):
+    """A query. The logs are of the last days, so the days that queries name are moved there."""
+    sql = path.read_text()
+    for named, ago in [(20, 2), (21, 1)]:
+        day = datetime.now(UTC) - timedelta(days=ago)
+        sql = sql.replace(f"2026/11/{named}", f"{day:%Y/%m/%d}").replace(f"2026-11-{named}", f"{day:%Y-%m-%d}")
+    return sql
+
+
+def put(path, lines):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode()))
+
+
+def judge(checks, trino, path, logmills, lines, columns):
+    sql = text(path).strip().rstrip(";")
+    # In Athena the table has the day as a partition. `*` does not mean it here.
+    sql = re.sub(r"(?i)\bselect\s+\*\s+from\b", f"SELECT {columns} FROM", sql)
+    sql = re.sub(r"(?i)\b(\w+\.)*alb_access_logs\b", lambda _: lines, sql)
+    try:
+        limit = re.search(r"(?i)\blimit\s+(\d+)\s*$", sql)
+        answer = trino.query(sql)
+        all_rows = trino.query(sql[: limit.start()]).rows if limit else answer.rows
+    except server.TrinoError as error:
+        checks.check(f"{path.stem}: Trino runs the query", [str(error)])
+        return
+    for how, logmill in logmills.items():
+        wrong = []
+        ours = logmill.query(f"SELECT * FROM q{path.stem.replace('-', '_')}")
+        names = [name for name in ours.column_names if name in answer.columns or name.lower() in map(str.lower, answer.columns)]
+        if [name.lower() for name in answer.columns] != names:
+            wrong.append(f"columns {names}, Trino {answer.columns}")
+        else:
+            rows = [tuple(row[name] for name in names) for row in ours.to_pylist()]
+            wrong = compared(rows, answer.rows, all_rows, order(sql, [name.lower() for name in answer.columns]), limit is not None)
+        checks.check(f"{path.stem}, {how}: {len(answer.rows)} rows", wrong)
+
+
+def order(sql, columns):
+    """The index of the column that the rows are sorted by first, if it is an output column."""
+    found = re.search(r"(?i)\border by\s+([\w\"]+)(\s+(asc|desc))?\s*(,[^)]*)?(\blimit\s+\d+)?\s*$", sql)
+    if not found:
+        return None
+    by = found[1].strip('"').lower()
+    return int(by) - 1 if by.isdigit() else columns.index(by) if by in columns else None
+
+
+def compared(ours, trinos, all_trinos, sorted_by, is_limited):
+    if len(ours) != len(trinos):
+        return [f"{len(ours)} rows, Trino {len(trinos)}"]
+    if sorted_by is not None:
+        pairs = [(ours[row][sorted_by], trinos[row][sorted_by]) for row in range(len(ours))]
+        if wrong := [f"row {row}, sorted by {one!r}, Trino by {other!r}" for row, (one, other) in enumerate(pairs) if not same(one, other)]:
+            return wrong[:3]
+    # Which of equal rows a limit keeps is up to the engine.
+    left = [[plain(value) for value in row] for row in (all_trinos if is_limited else trinos)]
+    wrong = []
+    for row in ours:
+        found = next((other for other in left if all(map(same, row, other))), None)
+        if found is None:
+            wrong.append(f"Trino has no row {row}")
+        else:
+            left.remove(found)
+    return wrong[:3] or ([f"logmill has no row {left[0]}"] if left and not is_limited else [])
+
+
+def plain(value):
+    """Exact numbers as floats, times without their zone."""
+    if hasattr(value, "timestamp"):
+        return value.replace(tzinfo=None)
+    if isinstance(value, (str, bytes, bool)) or value is None:
+        return value
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return str(value)
+
+
+def same(one, other):
+    one, other = plain(one), plain(other)
+    if isinstance(one, float) and isinstance(other, float):
+        return one == other or abs(one - other) <= SUM_TOLERANCE * max(abs(one), abs(other))
+    return one == other
+
+
+if __name__ == "__main__":
+    sys.exit(main())

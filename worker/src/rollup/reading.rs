@@ -1,0 +1,340 @@
+//! The part of a rollup's SQL that is done when somebody reads the table, such as ORDER BY, LIMIT and HAVING. It becomes a view over
+//! the table's groups. Where no group key is a time, the view also merges the rows of all days.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use chrono::{DateTime, Utc};
+use datafusion::catalog::TableProvider;
+use datafusion::common::DataFusionError;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast::{
+    Expr, GroupByExpr, Ident, OrderByOptions, Query, Select, SelectItem, SetExpr, Statement,
+    TableFactor, Visit, VisitMut, Visitor, VisitorMut,
+};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+
+use super::aggregates::{function_name, is_aggregate};
+use super::allow;
+use super::conditions::NOW;
+use super::desugar::over_rows;
+use super::parse::expr_of;
+use super::results::quoted;
+use crate::engine;
+use crate::format::LogFormat;
+
+/// What is left of a rollup's SQL without its groups.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    /// The query around the one over the log table. A SELECT over [`CORE`] takes the place of the latter.
+    pub(super) outer: Option<Query>,
+    pub(super) distinct: bool,
+    /// Conditions on days and times that depend on when somebody reads.
+    pub(super) filters: Vec<Expr>,
+    pub(super) having: Option<Expr>,
+    pub(super) order_by: Vec<Order>,
+    /// LIMIT and OFFSET as text.
+    pub(super) limit: Option<String>,
+}
+
+/// What rows are sorted by.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) by: Sorted,
+    pub(super) options: OrderByOptions,
+}
+
+/// An item of ORDER BY.
+#[derive(Debug)]
+pub(super) enum Sorted {
+    /// The position of an output column of the query.
+    Output(usize),
+    Expr(Box<Expr>),
+}
+
+/// The name of the table of groups while a view is planned.
+const GROUPS: &str = "groups";
+
+/// Stands for the query over the log table. No table has a space in its name.
+const CORE: &str = "the groups";
+
+impl Reading {
+    /// Takes the query that surrounds the grouped query over a log table, and leaves the latter.
+    pub(super) fn around(query: &mut Query) -> Result<Option<Query>, String> {
+        struct Cores(Vec<Query>);
+
+        impl VisitorMut for Cores {
+            type Break = ();
+
+            fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+                if is_core(query) {
+                    let placeholder = parsed_query(&format!("SELECT * FROM \"{CORE}\""));
+                    if let Some(placeholder) = placeholder {
+                        self.0.push(std::mem::replace(query, placeholder));
+                    }
+                }
+                ControlFlow::Continue(())
+            }
+        }
+
+        if is_over_log_table(query) || !matches!(&*query.body, SetExpr::Select(_)) {
+            return Ok(None);
+        }
+        let mut outer = query.clone();
+        let mut cores = Cores(Vec::new());
+        let _ = VisitMut::visit(&mut outer, &mut cores);
+        if let (Some(core), true) = (cores.0.pop(), cores.0.is_empty()) {
+            check_around(&outer)?;
+            *query = core;
+            return Ok(Some(outer));
+        }
+        Ok(None)
+    }
+}
+
+fn check_around(outer: &Query) -> Result<(), String> {
+    struct Checked;
+
+    impl Visitor for Checked {
+        type Break = String;
+
+        fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<String> {
+            match allow::check_around(query) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(message) => ControlFlow::Break(message),
+            }
+        }
+    }
+
+    match Visit::visit(outer, &mut Checked) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(message) => Err(message),
+    }
+}
+
+/// Whether the query groups the lines of a log table.
+fn is_core(query: &Query) -> bool {
+    let SetExpr::Select(select) = &*query.body else {
+        return false;
+    };
+    let has_keys =
+        !matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
+    is_over_log_table(query)
+        && (has_keys
+            || select.distinct.is_some()
+            || select.projection.iter().any(|item| {
+                matches!(
+                    item,
+                    SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }
+                ) && is_aggregate(expr_of(item))
+            }))
+}
+
+fn is_over_log_table(query: &Query) -> bool {
+    let SetExpr::Select(select) = &*query.body else {
+        return false;
+    };
+    let [from] = select.from.as_slice() else {
+        return false;
+    };
+    match &from.relation {
+        TableFactor::Table { name, .. } => {
+            let name = name
+                .0
+                .last()
+                .map(|part| part.to_string().to_ascii_lowercase());
+            name.is_some_and(|name| LogFormat::of_table(name.trim_matches('"')).is_some())
+        }
+        _ => false,
+    }
+}
+
+fn parsed_query(sql: &str) -> Option<Query> {
+    let mut parser = Parser::new(&GenericDialect {}).try_with_sql(sql).ok()?;
+    parser.parse_query().ok().map(|query| *query)
+}
+
+/// A query over a table of groups. Its columns are those of the rollup's own result.
+#[derive(Debug, Clone)]
+pub(crate) struct View {
+    pub(super) distinct: bool,
+    pub(super) outputs: Vec<Shown>,
+    /// The conditions on rows of the table.
+    pub(super) filters: Vec<Expr>,
+    /// The condition on groups, of HAVING.
+    pub(super) condition: Option<Expr>,
+    /// The columns of the group keys, if rows of several days are merged. If not, each group is one row.
+    pub(super) merged_by: Option<Vec<String>>,
+    /// ORDER BY's items.
+    pub(super) order_by: Vec<String>,
+    /// LIMIT and OFFSET.
+    pub(super) limit: Option<String>,
+    pub(super) outer: Option<Query>,
+}
+
+/// An output column of a view.
+#[derive(Debug, Clone)]
+pub(super) struct Shown {
+    pub(super) name: String,
+    /// Computed from columns of the table.
+    pub(super) expr: Expr,
+    /// Whether it is a `timestamp with time zone`.
+    pub(super) is_instant: bool,
+}
+
+/// Who reads a view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// `logmill query`.
+    Logmill,
+    /// Athena, whose views can't have columns of the type `timestamp with time zone`:
+    /// <https://docs.aws.amazon.com/athena/latest/ug/data-types.html>.
+    Athena,
+}
+
+impl View {
+    /// Plans the view over a table of groups.
+    ///
+    /// # Errors
+    ///
+    /// If the SQL is not understood.
+    pub(crate) async fn plan(
+        &self,
+        groups: Arc<dyn TableProvider>,
+    ) -> Result<LogicalPlan, DataFusionError> {
+        let sql = self.sql(GROUPS, Reader::Logmill);
+        let mut statement = Parser::parse_sql(&GenericDialect {}, &sql)?.remove(0);
+        set_now(&mut statement, SystemTime::now().into())?;
+        over_rows(&mut statement).map_err(DataFusionError::Plan)?;
+        engine::plan_over_table(statement, GROUPS, groups).await
+    }
+
+    /// The SELECT over the table `groups`, whose name is quoted already if necessary.
+    pub(crate) fn sql(&self, groups: &str, reader: Reader) -> String {
+        let mut outputs = Vec::with_capacity(self.outputs.len());
+        for Shown {
+            name,
+            expr,
+            is_instant,
+        } in &self.outputs
+        {
+            let name = quoted(name);
+            outputs.push(match (reader, is_instant) {
+                (Reader::Athena, true) => format!("CAST({expr} AS timestamp) AS {name}"),
+                _ if *expr == name => name.to_string(),
+                _ => format!("{expr} AS {name}"),
+            });
+        }
+        let distinct = if self.distinct { "DISTINCT " } else { "" };
+        let mut sql = format!(
+            "SELECT {distinct}{}\nFROM {groups}",
+            outputs.join(",\n       ")
+        );
+        let add = |sql: &mut String, clause: &str, text: &str| {
+            sql.push_str(&format!("\n{clause} {text}"));
+        };
+        let mut filters: Vec<&Expr> = self.filters.iter().collect();
+        if self.merged_by.is_none() {
+            filters.extend(&self.condition);
+        }
+        if !filters.is_empty() {
+            let filters: Vec<String> = filters
+                .into_iter()
+                .map(|filter| format!("({filter})"))
+                .collect();
+            add(&mut sql, "WHERE", &filters.join(" AND "));
+        }
+        if let Some(keys) = &self.merged_by {
+            if !keys.is_empty() {
+                let keys: Vec<String> = keys.iter().map(|key| quoted(key).to_string()).collect();
+                add(&mut sql, "GROUP BY", &keys.join(", "));
+            }
+            if let Some(condition) = &self.condition {
+                add(&mut sql, "HAVING", &condition.to_string());
+            }
+        }
+        if !self.order_by.is_empty() {
+            add(&mut sql, "ORDER BY", &self.order_by.join(", "));
+        }
+        if let Some(limit) = &self.limit {
+            sql.push_str(&format!("\n{limit}"));
+        }
+        match &self.outer {
+            None => sql,
+            Some(outer) => around(outer, &sql),
+        }
+    }
+}
+
+/// Writes the current time in the place of functions that return it.
+fn set_now(statement: &mut Statement, now: DateTime<Utc>) -> Result<(), DataFusionError> {
+    struct Now {
+        time: Expr,
+        day: Expr,
+    }
+
+    impl VisitorMut for Now {
+        type Break = ();
+
+        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if let Expr::Function(function) = expr {
+                match function_name(function).as_str() {
+                    "current_date" => *expr = self.day.clone(),
+                    name if NOW.contains(&name) => *expr = self.time.clone(),
+                    _ => {}
+                }
+            }
+            ControlFlow::Continue(())
+        }
+    }
+
+    let parsed = |text: String| {
+        Parser::new(&GenericDialect {})
+            .try_with_sql(&text)?
+            .parse_expr()
+    };
+    let mut now = Now {
+        time: parsed(
+            now.format("TIMESTAMP '%Y-%m-%d %H:%M:%S%.3f UTC'")
+                .to_string(),
+        )?,
+        day: parsed(now.format("DATE '%Y-%m-%d'").to_string())?,
+    };
+    let _ = VisitMut::visit(statement, &mut now);
+    Ok(())
+}
+
+/// Puts the query over the groups into its place.
+fn around(outer: &Query, core: &str) -> String {
+    struct Core<'a>(&'a str);
+
+    impl VisitorMut for Core<'_> {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+            if is_placeholder(query)
+                && let Some(core) = parsed_query(self.0)
+            {
+                *query = core;
+            }
+            ControlFlow::Continue(())
+        }
+    }
+
+    let mut outer = outer.clone();
+    let _ = VisitMut::visit(&mut outer, &mut Core(core));
+    outer.to_string()
+}
+
+fn is_placeholder(query: &Query) -> bool {
+    let SetExpr::Select(select) = &*query.body else {
+        return false;
+    };
+    let Select { from, .. } = &**select;
+    matches!(from.as_slice(), [from] if matches!(
+        &from.relation,
+        TableFactor::Table { name, .. } if name.to_string() == Ident::with_quote('"', CORE).to_string()
+    ))
+}

@@ -1,0 +1,558 @@
+//! Output columns that are computed from aggregates, such as `avg(x)` and `sum(a) / count(*)`. The averages of two log files can't be
+//! merged, but their sums and counts can. So the table keeps each aggregate's *states*, which merge, in columns of their own, and computes
+//! the result anew whenever rows are merged.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use arrow::datatypes::DataType;
+use datafusion::sql::sqlparser::ast::{
+    self, CastKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    VisitMut, VisitorMut,
+};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+
+use super::aggregates::{function_name, is_aggregate_name};
+use super::parse::free_name;
+use crate::table::MergeRule;
+
+/// A state: an aggregate that merges.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct State {
+    /// The column that holds it.
+    pub(super) column: String,
+    /// The aggregate of the lines.
+    pub(super) aggregate: Expr,
+    /// How it merges.
+    pub(super) rule: MergeRule,
+    /// For the exact state of a sum of integers: the output column with the sum. Files of tables of format 1 have only that.
+    pub(super) sum: Option<String>,
+}
+
+/// The states of a table.
+#[derive(Debug, Default)]
+pub(super) struct States {
+    /// In the order of their columns.
+    pub(super) all: Vec<State>,
+    /// The types of the arguments of each aggregate, by its text.
+    pub(super) types: HashMap<String, Vec<DataType>>,
+    /// Group keys, with the columns that hold them.
+    pub(super) keys: Vec<(Expr, String)>,
+}
+
+/// An expression over group keys and states, which stand in it as names that no user can write.
+#[derive(Debug, Clone)]
+pub(super) struct Template(Expr);
+
+/// What group keys and states become in an expression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Over {
+    /// Log lines.
+    Lines,
+    /// Rows of the table that are being merged into one.
+    MergedRows,
+    /// Rows of the table that a view merges.
+    ViewedRows,
+    /// One row of the table.
+    Row,
+}
+
+/// An aggregate as states, and the result that follows from them. The result names the states `s0`, `s1` and so on.
+struct Parts {
+    /// What the names of the state columns end with, and the aggregates.
+    states: Vec<(&'static str, Expr, MergeRule)>,
+    result: String,
+}
+
+impl States {
+    /// Takes an expression over aggregates and group keys apart. The states that it needs get names that begin with `prefix`.
+    ///
+    /// # Errors
+    ///
+    /// If an aggregate has no states. The error explains the problem and what to do about it.
+    pub(super) fn take_apart(&mut self, prefix: &str, expr: &Expr) -> Result<Template, String> {
+        let mut template = expr.clone();
+        replace(&mut template, &mut |expr| {
+            let key = self.keys.iter().position(|(key, _)| key == expr);
+            if let Some(key) = key {
+                return Ok(Some(place("key", key)));
+            }
+            let Expr::Function(call) = expr else {
+                return Ok(None);
+            };
+            if call.over.is_some() || !is_aggregate_name(&function_name(call)) {
+                return Ok(None);
+            }
+            let types = self.types.get(&call.to_string()).cloned();
+            let parts = parts(call, &types.unwrap_or_default())?;
+            let mut own = Vec::with_capacity(parts.states.len());
+            for (suffix, aggregate, rule) in parts.states {
+                own.push(self.column(prefix, suffix, aggregate, rule));
+            }
+            let mut result = parsed(&parts.result)?;
+            replace(&mut result, &mut |expr| {
+                Ok(named(expr).and_then(|name| {
+                    let index: usize = name.strip_prefix('s')?.parse().ok()?;
+                    Some(place("state", *own.get(index)?))
+                }))
+            })?;
+            Ok(Some(match result {
+                result @ Expr::Identifier(_) => result,
+                result => Expr::Nested(Box::new(result)),
+            }))
+        })?;
+        Ok(Template(template))
+    }
+
+    /// The expression over lines or rows.
+    pub(super) fn over(&self, over: Over, template: &Template) -> Result<Expr, String> {
+        let mut expr = template.0.clone();
+        replace(&mut expr, &mut |expr| {
+            Ok(match placed(expr) {
+                Some(("key", key)) => Some(match over {
+                    Over::Lines => self.keys[key].0.clone(),
+                    Over::MergedRows | Over::ViewedRows | Over::Row => quoted(&self.keys[key].1),
+                }),
+                Some(("state", state)) => Some(self.all[state].over(over)?),
+                _ => None,
+            })
+        })?;
+        Ok(expr)
+    }
+
+    /// Adds an output column that is a state itself.
+    pub(super) fn add(&mut self, column: &str, aggregate: Expr, rule: MergeRule) {
+        self.all.push(State {
+            column: column.to_owned(),
+            aggregate,
+            rule,
+            sum: None,
+        });
+    }
+
+    /// Adds the exact state of a sum of integers, and the output column with the sum.
+    pub(super) fn add_sum(&mut self, column: &str, aggregate: Expr, sum: &str) {
+        self.add(column, aggregate, MergeRule::Sum);
+        if let Some(state) = self.all.last_mut() {
+            state.sum = Some(sum.to_owned());
+        }
+    }
+
+    pub(super) fn is_of_integers(&self, call: &Function) -> bool {
+        let types = self.types.get(&call.to_string());
+        types.is_some_and(|types| !types.is_empty() && types.iter().all(DataType::is_integer))
+    }
+
+    /// The index of the state with this aggregate. Equal states are kept once.
+    fn column(&mut self, prefix: &str, suffix: &str, aggregate: Expr, rule: MergeRule) -> usize {
+        let mut states = self.all.iter();
+        if let Some(place) = states.position(|state| state.aggregate == aggregate) {
+            return place;
+        }
+        let is_taken = |name: &str| self.all.iter().any(|state| state.column == name);
+        let column = free_name(&format!("{prefix}__{suffix}"), is_taken);
+        self.add(&column, aggregate, rule);
+        self.all.len() - 1
+    }
+}
+
+impl State {
+    fn over(&self, over: Over) -> Result<Expr, String> {
+        let column = quoted(&self.column);
+        let sketch = match self.rule {
+            MergeRule::HyperLogLog => Some("HyperLogLog"),
+            MergeRule::TDigest => Some("tdigest"),
+            _ => None,
+        };
+        match (over, sketch) {
+            (Over::Lines, _) => Ok(self.aggregate.clone()),
+            // Athena shows a sketch as bytes.
+            (Over::ViewedRows, Some(sketch)) => {
+                parsed(&format!("merge(CAST({column} AS {sketch}))"))
+            }
+            (Over::Row, Some(sketch)) => parsed(&format!("CAST({column} AS {sketch})")),
+            (Over::Row, None) => Ok(column),
+            (Over::ViewedRows, None) if let Some(sum) = &self.sum => {
+                parsed(&format!("sum(coalesce({column}, {}))", quoted(sum)))
+            }
+            // The count of no rows at all is 0, and the sum of no counts is NULL.
+            (Over::ViewedRows, None) if is_count(&self.aggregate) => {
+                parsed(&format!("coalesce(sum({column}), 0)"))
+            }
+            (Over::MergedRows | Over::ViewedRows, _) => match self.rule.merge_call(&self.column) {
+                Some(call) => parsed(&call),
+                None => Err(format!("the state '{}' does not merge", self.column)),
+            },
+        }
+    }
+}
+
+fn is_count(aggregate: &Expr) -> bool {
+    matches!(aggregate, Expr::Function(call) if matches!(function_name(call).as_str(), "count" | "count_if"))
+}
+
+pub(super) fn without_parentheses(mut expr: &Expr) -> &Expr {
+    while let Expr::Nested(inner) = expr {
+        expr = inner;
+    }
+    expr
+}
+
+/// A column that stands neither in an aggregate nor in a group key.
+pub(super) fn ungrouped_column(expr: &Expr, keys: &[Expr]) -> Option<String> {
+    let mut column = None;
+    let mut expr = expr.clone();
+    let _ = replace(&mut expr, &mut |expr| {
+        Ok(match expr {
+            expr if keys.contains(expr) => Some(place("key", 0)),
+            Expr::Function(call)
+                if call.over.is_none() && is_aggregate_name(&function_name(call)) =>
+            {
+                Some(place("state", 0))
+            }
+            Expr::Identifier(name) => {
+                column.get_or_insert_with(|| name.value.clone());
+                None
+            }
+            _ => None,
+        })
+    });
+    column
+}
+
+/// The aggregates in an expression.
+pub(super) fn calls(expr: &Expr) -> Vec<Function> {
+    let mut found = Vec::new();
+    let mut expr = expr.clone();
+    let _ = replace(&mut expr, &mut |expr| {
+        Ok(match expr {
+            Expr::Function(call)
+                if call.over.is_none() && is_aggregate_name(&function_name(call)) =>
+            {
+                found.push(call.clone());
+                Some(place("state", 0))
+            }
+            _ => None,
+        })
+    });
+    found
+}
+
+/// The expressions among the arguments of a call.
+pub(super) fn arguments(call: &Function) -> Vec<&Expr> {
+    let FunctionArguments::List(list) = &call.args else {
+        return Vec::new();
+    };
+    let expressions = list.args.iter().filter_map(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+        _ => None,
+    });
+    expressions.collect()
+}
+
+/// The exact state of a sum of integers, a decimal of 38 digits, and the sum that follows from it.
+pub(super) fn exact_sum(sum: &Function) -> (Expr, Expr) {
+    let args = arguments(sum).into_iter().map(exact).collect();
+    let state = Expr::Function(calling(sum, "sum", args));
+    let result = cast(
+        CastKind::TryCast,
+        state.clone(),
+        ast::DataType::BigInt(None),
+    );
+    (state, result)
+}
+
+/// Takes an aggregate apart. `types` are the types of its arguments.
+fn parts(call: &Function, types: &[DataType]) -> Result<Parts, String> {
+    let name = function_name(call);
+    let args: Vec<Expr> = arguments(call).into_iter().cloned().collect();
+    let with = |function: &str, args: Vec<Expr>| Expr::Function(calling(call, function, args));
+    let one = |suffix, aggregate, rule, result: &str| Parts {
+        states: vec![(suffix, aggregate, rule)],
+        result: result.to_owned(),
+    };
+    let same = |suffix, rule| one(suffix, Expr::Function(call.clone()), rule, "s0");
+    let is_integer = |place: usize| types.get(place).is_some_and(DataType::is_integer);
+    Ok(match (name.as_str(), args.as_slice()) {
+        ("count" | "count_if", _) => same("count", MergeRule::Sum),
+        ("min", _) => same("min", MergeRule::Min),
+        ("max", _) => same("max", MergeRule::Max),
+        ("bool_or", _) => same("bool_or", MergeRule::BoolOr),
+        ("bool_and" | "every", _) => same("bool_and", MergeRule::BoolAnd),
+        ("approx_set", _) => same("hll", MergeRule::HyperLogLog),
+        ("tdigest_agg", _) => same("tdigest", MergeRule::TDigest),
+        ("sum", [_]) if is_integer(0) => one(
+            "sum",
+            exact_sum(call).0,
+            MergeRule::Sum,
+            "TRY_CAST(s0 AS BIGINT)",
+        ),
+        ("sum", _) => same("sum", MergeRule::Sum),
+        ("avg", [x]) => {
+            let summed = match is_integer(0) {
+                true => exact(x),
+                false => x.clone(),
+            };
+            Parts {
+                states: vec![
+                    ("sum", with("sum", vec![summed]), MergeRule::Sum),
+                    ("count", with("count", vec![x.clone()]), MergeRule::Sum),
+                ],
+                result: "CAST(s0 AS DOUBLE) / CAST(s1 AS DOUBLE)".to_owned(),
+            }
+        }
+        ("approx_percentile", [x, quantile]) => {
+            let digest = with("tdigest_agg", vec![double(x)]);
+            let value = format!("value_at_quantile(s0, CAST({quantile} AS DOUBLE))");
+            let value = match is_integer(0) {
+                true => format!("CAST(round({value}) AS BIGINT)"),
+                false => value,
+            };
+            one("tdigest", digest, MergeRule::TDigest, &value)
+        }
+        ("stddev" | "stddev_samp" | "stddev_pop" | "variance" | "var_samp" | "var_pop", [x]) => {
+            let x = double(x);
+            let square = Expr::Nested(Box::new(parsed(&format!("({x}) * ({x})"))?));
+            let squares = "greatest(s1 - s0 * s0 / CAST(s2 AS DOUBLE), 0e0)";
+            let (of, fewest) = match name.ends_with("_pop") {
+                true => ("CAST(s2 AS DOUBLE)", 1),
+                false => ("CAST(s2 - 1 AS DOUBLE)", 2),
+            };
+            let root = if name.starts_with("stddev") {
+                "sqrt"
+            } else {
+                ""
+            };
+            Parts {
+                states: vec![
+                    ("sum", with("sum", vec![x.clone()]), MergeRule::Sum),
+                    ("squares", with("sum", vec![square]), MergeRule::Sum),
+                    ("count", with("count", vec![x]), MergeRule::Sum),
+                ],
+                result: format!("CASE WHEN s2 >= {fewest} THEN {root}({squares} / {of}) END"),
+            }
+        }
+        _ => {
+            return Err(format!(
+                "the {name} of all log files cannot be computed from the {name} of each log file"
+            ));
+        }
+    })
+}
+
+/// The same call, with its FILTER, of another function.
+fn calling(call: &Function, function: &str, args: Vec<Expr>) -> Function {
+    let mut other = call.clone();
+    other.name = vec![Ident::new(function)].into();
+    if let FunctionArguments::List(list) = &mut other.args {
+        list.args = args
+            .into_iter()
+            .map(|expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)))
+            .collect();
+    }
+    other
+}
+
+/// An integer whose sum is exact, whatever visitors write.
+fn exact(expr: &Expr) -> Expr {
+    cast(CastKind::Cast, expr.clone(), decimal())
+}
+
+fn decimal() -> ast::DataType {
+    ast::DataType::Decimal(ast::ExactNumberInfo::PrecisionAndScale(38, 0))
+}
+
+fn double(expr: &Expr) -> Expr {
+    cast(
+        CastKind::Cast,
+        expr.clone(),
+        ast::DataType::Double(ast::ExactNumberInfo::None),
+    )
+}
+
+fn cast(kind: CastKind, expr: Expr, data_type: ast::DataType) -> Expr {
+    Expr::Cast {
+        kind,
+        expr: Box::new(expr),
+        data_type,
+        array: false,
+        format: None,
+    }
+}
+
+/// Parses an expression that this module has written.
+fn parsed(expr: &str) -> Result<Expr, String> {
+    let parser = Parser::new(&GenericDialect {}).try_with_sql(expr);
+    let parsed = parser.and_then(|mut parser| parser.parse_expr());
+    parsed.map_err(|error| format!("{expr}: {error}"))
+}
+
+pub(super) fn quoted(name: &str) -> Expr {
+    Expr::Identifier(Ident::with_quote('"', name))
+}
+
+/// The name, if the expression is one without quotes.
+fn named(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Identifier(name) if name.quote_style.is_none() => Some(&name.value),
+        _ => None,
+    }
+}
+
+/// A name that stands for a group key or a state. No column has a space in its name.
+fn place(kind: &str, index: usize) -> Expr {
+    quoted(&format!("{kind} {index}"))
+}
+
+/// What a name made by [`place`] stands for.
+fn placed(expr: &Expr) -> Option<(&str, usize)> {
+    let Expr::Identifier(name) = expr else {
+        return None;
+    };
+    let (kind, index) = name.value.split_once(' ')?;
+    Some((kind, index.parse().ok()?))
+}
+
+/// Replaces expressions from the outside in. What has been put in is not looked at again.
+pub(super) fn replace(
+    expr: &mut Expr,
+    with: &mut dyn FnMut(&Expr) -> Result<Option<Expr>, String>,
+) -> Result<(), String> {
+    struct Replacing<'a> {
+        with: &'a mut dyn FnMut(&Expr) -> Result<Option<Expr>, String>,
+        /// Depth within an expression that was put in.
+        inside: usize,
+    }
+
+    impl VisitorMut for Replacing<'_> {
+        type Break = String;
+
+        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<String> {
+            if self.inside > 0 {
+                self.inside += 1;
+                return ControlFlow::Continue(());
+            }
+            match (self.with)(expr) {
+                Ok(Some(other)) => {
+                    *expr = other;
+                    self.inside = 1;
+                    ControlFlow::Continue(())
+                }
+                Ok(None) => ControlFlow::Continue(()),
+                Err(message) => ControlFlow::Break(message),
+            }
+        }
+
+        fn post_visit_expr(&mut self, _: &mut Expr) -> ControlFlow<String> {
+            self.inside = self.inside.saturating_sub(1);
+            ControlFlow::Continue(())
+        }
+    }
+
+    let mut visitor = Replacing { with, inside: 0 };
+    match expr.visit(&mut visitor) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(message) => Err(message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rollup::Rollup;
+    use crate::table::MergeRule;
+
+    /// The columns of a table, each with its SQL if it is a result.
+    async fn columns(select: &str) -> Vec<(String, String)> {
+        let hour = "date_trunc('hour', from_iso8601_timestamp(time)) AS hour";
+        let sql = format!(
+            "SELECT {hour}, elb_status_code AS status, {select} FROM alb_access_logs GROUP BY 1, 2"
+        );
+        let rollup = Rollup::from_sql("t", &sql).await.unwrap();
+        let columns = rollup.definition().columns.iter().skip(2);
+        let columns = columns.filter(|column| column.name != "is_other");
+        let text = |rule: &MergeRule| match rule {
+            MergeRule::Result(sql) => sql.to_string(),
+            rule => rule.to_string(),
+        };
+        let columns = columns.map(|column| {
+            (
+                column.name.clone(),
+                column.rule.as_ref().map_or(String::new(), text),
+            )
+        });
+        columns.collect()
+    }
+
+    fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+        let owned = |(name, rule): &(&str, &str)| ((*name).to_owned(), (*rule).to_owned());
+        expected.iter().map(owned).collect()
+    }
+
+    #[tokio::test]
+    async fn a_result_is_computed_from_states_that_are_kept_once() {
+        assert_eq!(
+            columns("avg(target_processing_time) AS mean, count(*) AS n").await,
+            pairs(&[
+                (
+                    "mean",
+                    "try((\"named cast\"(CAST(sum(\"mean__sum\") AS DOUBLE), 'Cast DOUBLE') / \"named cast\"(CAST(sum(\"mean__count\") AS DOUBLE), 'Cast DOUBLE')))"
+                ),
+                ("n", "sum"),
+                ("mean__sum", "sum"),
+                ("mean__count", "sum"),
+            ])
+        );
+        assert_eq!(
+            columns("sum(sent_bytes) / count(*) AS size, count(*) AS n, sum(sent_bytes) AS sent")
+                .await,
+            pairs(&[
+                (
+                    "size",
+                    "try((\"named cast\"(TRY_CAST(sum(\"sent__sum\") AS BIGINT), 'TryCast BIGINT')) / sum(\"n\"))"
+                ),
+                ("n", "sum"),
+                ("sent", "sum"),
+                ("sent__sum", "sum"),
+            ])
+        );
+        assert_eq!(
+            columns("elb_status_code * max(sent_bytes) AS odd").await,
+            pairs(&[
+                ("odd", "try(\"status\" * max(\"odd__max\"))"),
+                ("odd__max", "max")
+            ])
+        );
+        assert_eq!(
+            columns("approx_percentile(sent_bytes, 0.9) FILTER (WHERE elb <> 'x') AS p90").await,
+            pairs(&[
+                (
+                    "p90",
+                    "try((\"named cast\"(CAST(round(value_at_quantile(merge(\"p90__tdigest\"), \"named cast\"(CAST(0.9 AS DOUBLE), 'Cast DOUBLE'))) AS BIGINT), 'Cast BIGINT')))"
+                ),
+                ("p90__tdigest", "merge (tdigest)"),
+            ])
+        );
+    }
+
+    #[tokio::test]
+    async fn all_aggregates_with_states_are_planned() {
+        for call in [
+            "avg(sent_bytes)",
+            "stddev(sent_bytes)",
+            "stddev_pop(target_processing_time)",
+            "stddev_samp(sent_bytes)",
+            "variance(target_processing_time)",
+            "var_pop(sent_bytes)",
+            "var_samp(sent_bytes) + 1",
+            "round(100 * count_if(elb_status_code >= 500) / count(*), 2)",
+            "bool_or(sent_bytes > 5) AND every(sent_bytes > 0)",
+            "cardinality(approx_set(client_ip))",
+            "value_at_quantile(tdigest_agg(target_processing_time), 0.5)",
+            "coalesce(min(target_processing_time), 0e0)",
+        ] {
+            let found = columns(&format!("{call} AS x")).await;
+            assert!(found.len() > 1, "{call}: {found:?}");
+        }
+    }
+}
