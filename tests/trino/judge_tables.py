@@ -10,6 +10,7 @@ logs. The cost of a query over the raw logs and over the rollup is printed.
 import bisect
 import gzip
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,8 +21,10 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 import awkward
+import judge_queries
 import raw
 import server
+import traffic
 from checks import Checks
 from logmill import Logmill
 from rows import check_rows
@@ -93,8 +96,37 @@ def main():
             trino.query(raw.create_table("alb_access_logs", "local:///raw"), schema="raw")
             check_sketches(checks, trino)
             check_ddl(checks, trino, binary, folder)
+            check_views(checks, trino, binary, folder)
             tell_cost(checks, trino)
     return checks.close()
+
+
+def check_views(checks, trino, binary, folder):
+    """The views that `logmill ddl` prints give what `logmill query` gives."""
+    rollups, tables = folder / "queries", folder / "viewed"
+    rollups.mkdir()
+    for path in sorted((HERE.parent / "queries").glob("*.sql")):
+        (rollups / path.name).write_text(judge_queries.text(path))
+    for part, log_files in enumerate([traffic.log_files(1, 20, 60), traffic.log_files(2, 20, 60)]):
+        for key, lines in log_files:
+            judge_queries.put(folder / "traffic" / str(part) / key, lines)
+    logmill = Logmill(binary, tables)
+    for part in "01":
+        logmill.run(folder / "traffic" / part, rollups)
+    printed = subprocess.run([binary, "ddl", "--rollups", rollups, "--tables", tables], capture_output=True, text=True, check=True).stdout
+    views = re.findall(r"CREATE OR REPLACE VIEW logmill\.(\w+) AS\n(.*?);\n", printed, re.DOTALL)
+    for name, sql in views:
+        delta(trino, f"CALL delta.system.register_table('logmill', '{name}_groups', 'local:///viewed/{name}')")
+        trinos = delta(trino, sql)
+        ours = logmill.query(f"SELECT * FROM {name}")
+        names = [name.lower() for name in trinos.columns]
+        wrong = [] if ours.column_names == names else [f"columns {ours.column_names}, Trino {names}"]
+        rows = [tuple(row.values()) for row in ours.to_pylist()]
+        limited = re.search(r"\sLIMIT \d+$", sql)
+        everything = delta(trino, sql[: limited.start()]).rows if limited else trinos.rows
+        wrong += judge_queries.compared(rows, trinos.rows, everything, None, limited is not None)
+        checks.check(f"the view {name}: {len(rows)} rows", wrong)
+    checks.check(f"{len(views)} of {len(list(rollups.glob('*.sql')))} queries have views", [] if len(views) > 10 else ["too few"])
 
 
 def at_other_hours(logs):

@@ -113,7 +113,7 @@ fn errors() {
         "wrong",
         "SELECT elb_status_code AS status,
        url_extract_paramter(request_url, 'e') AS event,
-       count(DISTINCT client_ip) AS clients
+       max_by(client_ip, time) AS last
 FROM alb_access_logs
 WHERE status > 399 AND usr_agent <> '-'
 GROUP BY 1, 2",

@@ -71,7 +71,7 @@ pub fn describe(rollup: &Rollup) -> String {
             "\nRead the result of the SQL from {}, a view; the columns above are those of the table under it, {groups}:\n",
             definition.name
         );
-        for line in view.sql(&groups, Reader::Logmill).lines() {
+        for line in view.sql(&groups, Reader::Athena).lines() {
             let _ = writeln!(text, "  {line}");
         }
     }

@@ -250,6 +250,7 @@ fn merged_again(column: &Column) -> Option<(String, Cow<'_, str>)> {
         MergeRule::GroupKey
         | MergeRule::HyperLogLog
         | MergeRule::TDigest
+        | MergeRule::Hashes
         | MergeRule::Result(_) => {
             return None;
         }

@@ -2,7 +2,7 @@
 //! the table's groups. Where no group key is a time, the view also merges the rows of all days.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
+use regex::Regex;
 
 use super::aggregates::{function_name, is_aggregate};
 use super::allow;
@@ -23,6 +24,7 @@ use super::desugar::over_rows;
 use super::parse::expr_of;
 use super::results::quoted;
 use crate::engine;
+use crate::engine::functions::distinct::{DISTINCT_COUNT, UNITE_HASHES};
 use crate::format::LogFormat;
 
 /// What is left of a rollup's SQL without its groups.
@@ -261,11 +263,49 @@ impl View {
         if let Some(limit) = &self.limit {
             sql.push_str(&format!("\n{limit}"));
         }
-        match &self.outer {
+        let sql = match &self.outer {
             None => sql,
             Some(outer) => around(outer, &sql),
+        };
+        match reader {
+            Reader::Logmill => sql,
+            Reader::Athena => in_athena(&sql),
         }
     }
+}
+
+/// Writes distinct counts with functions that Athena has. It unites sets of hashes without a limit; where logmill has only a HyperLogLog,
+/// so has it.
+fn in_athena(sql: &str) -> String {
+    static MERGED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        let sketch = r#"merge\(CAST\("(\w+)" AS HyperLogLog\)\)"#;
+        Regex::new(&format!(
+            r#""{DISTINCT_COUNT}"\("{UNITE_HASHES}"\("(\w+)"\), {sketch}\)"#
+        ))
+        .ok()
+    });
+    static OF_ROW: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        let sketch = r#"CAST\("(\w+)" AS HyperLogLog\)"#;
+        Regex::new(&format!(r#""{DISTINCT_COUNT}"\("(\w+)", {sketch}\)"#)).ok()
+    });
+    let replaced = |sql: &str, calls: &Option<Regex>, instead: &str| match calls {
+        Some(calls) => calls.replace_all(sql, instead).into_owned(),
+        None => sql.to_owned(),
+    };
+    let sql = replaced(
+        sql,
+        &MERGED,
+        "CASE WHEN count_if(length(\"$1\") % 8 <> 0) = 0 \
+         THEN coalesce(cardinality(array_distinct(flatten(array_agg(transform(sequence(1, length(\"$1\") / 8), \
+         i -> substr(\"$1\", 8 * i - 7, 8))) FILTER (WHERE \"$1\" IS NOT NULL)))), 0) \
+         ELSE cardinality(merge(CAST(\"$2\" AS HyperLogLog))) END",
+    );
+    replaced(
+        &sql,
+        &OF_ROW,
+        "CASE WHEN \"$1\" IS NULL THEN 0 WHEN length(\"$1\") % 8 = 0 THEN length(\"$1\") / 8 \
+         ELSE cardinality(CAST(\"$2\" AS HyperLogLog)) END",
+    )
 }
 
 /// Writes the current time in the place of functions that return it.

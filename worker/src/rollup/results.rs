@@ -13,8 +13,9 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-use super::aggregates::{function_name, is_aggregate_name};
+use super::aggregates::{function_name, is_aggregate_name, is_distinct};
 use super::parse::free_name;
+use crate::engine::functions::distinct::{DISTINCT_COUNT, DISTINCT_HASHES};
 use crate::table::MergeRule;
 
 /// A state: an aggregate that merges.
@@ -275,6 +276,17 @@ fn parts(call: &Function, types: &[DataType]) -> Result<Parts, String> {
     let same = |suffix, rule| one(suffix, Expr::Function(call.clone()), rule, "s0");
     let is_integer = |place: usize| types.get(place).is_some_and(DataType::is_integer);
     Ok(match (name.as_str(), args.as_slice()) {
+        ("count", [_]) if is_distinct(call) => Parts {
+            states: vec![
+                (
+                    "hashes",
+                    with(DISTINCT_HASHES, args.clone()),
+                    MergeRule::Hashes,
+                ),
+                ("hll", with("approx_set", args), MergeRule::HyperLogLog),
+            ],
+            result: format!("\"{DISTINCT_COUNT}\"(s0, s1)"),
+        },
         ("count" | "count_if", _) => same("count", MergeRule::Sum),
         ("min", _) => same("min", MergeRule::Min),
         ("max", _) => same("max", MergeRule::Max),
@@ -344,8 +356,14 @@ fn parts(call: &Function, types: &[DataType]) -> Result<Parts, String> {
 /// The same call, with its FILTER, of another function.
 fn calling(call: &Function, function: &str, args: Vec<Expr>) -> Function {
     let mut other = call.clone();
-    other.name = vec![Ident::new(function)].into();
+    let quote = function.contains(' ').then_some('"');
+    let name = Ident {
+        quote_style: quote,
+        ..Ident::new(function)
+    };
+    other.name = vec![name].into();
     if let FunctionArguments::List(list) = &mut other.args {
+        list.duplicate_treatment = None;
         list.args = args
             .into_iter()
             .map(|expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)))

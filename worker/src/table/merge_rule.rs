@@ -4,6 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::engine::functions::distinct::UNITE_HASHES;
+
 /// How an output column of a rollup is merged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MergeRule {
@@ -25,6 +27,8 @@ pub enum MergeRule {
     HyperLogLog,
     /// Merges sketches of a distribution.
     TDigest,
+    /// Unites sets of hashes.
+    Hashes,
     /// Computed anew from merged columns, by this SQL expression over the rows of a group.
     Result(Arc<str>),
 }
@@ -39,13 +43,15 @@ impl MergeRule {
             Self::BoolOr => Some("bool_or"),
             Self::BoolAnd => Some("bool_and"),
             Self::HyperLogLog | Self::TDigest => Some("merge"),
+            Self::Hashes => Some(UNITE_HASHES),
         }
     }
 
     /// The SQL that merges the rows of a group in a column that merges by itself.
     pub(crate) fn merge_call(&self, column: &str) -> Option<String> {
         let function = self.function()?;
-        Some(format!("{function}(\"{column}\")"))
+        let quote = if function.contains(' ') { "\"" } else { "" };
+        Some(format!("{quote}{function}{quote}(\"{column}\")"))
     }
 }
 
@@ -60,6 +66,7 @@ impl fmt::Display for MergeRule {
             Self::BoolAnd => "bool_and",
             Self::HyperLogLog => "merge (HyperLogLog)",
             Self::TDigest => "merge (tdigest)",
+            Self::Hashes => "union of hashes",
             Self::Result(_) => "computed from the columns below",
         })
     }

@@ -33,6 +33,7 @@ mod adapted;
 mod sum;
 mod min_max;
 mod sketches;
+pub(crate) mod distinct;
 mod sketch_groups;
 
 /// Scalar functions that DataFusion lacks or computes differently from Trino.
@@ -60,10 +61,18 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
 
 /// Internal calls that SQL syntax is rewritten to. Users do not write them.
 pub(crate) fn stand_ins() -> Vec<Arc<ScalarUDF>> {
+    let binary = DataType::Binary;
+    let distinct_count = Scalar::new(
+        distinct::DISTINCT_COUNT,
+        vec![binary.clone(), binary],
+        returns_bigint,
+        distinct::distinct_count,
+    );
     std::iter::once(named_cast::stand_in())
         .chain(exact::stand_ins())
         .chain(in_order::stand_ins())
         .map(|function| Arc::new(ScalarUDF::new_from_impl(function)))
+        .chain([Arc::new(ScalarUDF::new_from_impl(distinct_count))])
         .collect()
 }
 

@@ -278,7 +278,7 @@ impl<S: Sketch> Groups<S> {
     }
 
     /// Adds the rows that count and are not NULL to the sketches of their groups.
-    fn add_rows(
+    pub(super) fn add_rows(
         &mut self,
         values: &dyn Array,
         rows: Rows,

@@ -13,6 +13,7 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, Signature, Volatility,
 };
 
+use super::distinct::{self, DISTINCT_HASHES, Hashes, UNITE_HASHES};
 use super::sketch_groups::{
     AnySketch, ApproxSets, BoxedGroups, Groups, OneGroup, add_bigints, add_doubles, add_to_digests,
     add_varchars, merge_serialized,
@@ -47,6 +48,16 @@ pub(super) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
             name: "tdigest_agg",
             signature: Signature::exact(vec![Float64], Volatility::Immutable),
             groups: |_| Groups::<TDigest>::boxed(add_to_digests),
+        },
+        SketchAggregate {
+            name: DISTINCT_HASHES,
+            signature: Signature::user_defined(Volatility::Immutable),
+            groups: distinct::groups,
+        },
+        SketchAggregate {
+            name: UNITE_HASHES,
+            signature: Signature::exact(vec![Binary], Volatility::Immutable),
+            groups: |_| Groups::<Hashes>::boxed(merge_serialized),
         },
         SketchAggregate {
             name: "merge",
@@ -142,7 +153,11 @@ impl AggregateUDFImpl for SketchAggregate {
             [DataType::Float32 | Float64] => Ok(vec![Float64]),
             _ => plan_err!(
                 "{}() takes one varchar, bigint or double: cast the argument to one of these types",
-                self.name
+                if self.name == DISTINCT_HASHES {
+                    "count(DISTINCT …)"
+                } else {
+                    self.name
+                }
             ),
         }
     }

@@ -97,13 +97,11 @@ fn check_arguments(
         clauses,
     } = list;
     match duplicate_treatment {
+        Some(DuplicateTreatment::Distinct) if name == "count" && args.len() == 1 => {}
         Some(DuplicateTreatment::Distinct) if is_aggregate => {
             let instead = match name {
                 "min" | "max" | "bool_and" | "bool_or" | "every" => {
                     "DISTINCT changes nothing here. Leave it out"
-                }
-                "count" => {
-                    "DISTINCT cannot be merged, because a value may occur in several log files. Write approx_set(x) instead"
                 }
                 _ => {
                     "DISTINCT cannot be merged, because a value may occur in several log files. Make the value a group key, \

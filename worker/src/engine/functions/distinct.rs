@@ -1,0 +1,172 @@
+//! `count(DISTINCT x)`: the set of the values' hashes while it is small, so that the count is exact but for collisions of 64-bit hashes.
+//! A HyperLogLog of the same values, which is kept beside it, estimates larger counts. Both depend on the union of all values alone, so
+//! merging is associative and commutative.
+
+use std::mem::size_of;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use datafusion::common::Result;
+use logmill_sketch::{HyperLogLog, SketchError, hash_bigint, hash_double, hash_varchar};
+
+use super::sketch_groups::{AddBatch, BoxedGroups, Groups, Rows, Sketch};
+use super::sketches::{binary, execution_error};
+
+/// The aggregate that makes the set of hashes of values. Only a quoted identifier could spell it.
+pub(crate) const DISTINCT_HASHES: &str = "distinct hashes";
+
+/// The aggregate that unites such sets.
+pub(crate) const UNITE_HASHES: &str = "unite hashes";
+
+/// The function of a set and a HyperLogLog that returns the count.
+pub(crate) const DISTINCT_COUNT: &str = "distinct count";
+
+/// Maximum number of hashes in a set. It takes 8 KiB.
+pub(crate) const HASHES_MAX: usize = 1024;
+
+/// What stands for a set that would be too large. No set has its length.
+const TOO_MANY: &[u8] = &[0];
+
+/// A set of hashes, sorted, while it is small. Serialized as 8 bytes a hash, big-endian, which Athena reads with `from_big_endian_64`.
+#[derive(Debug, Default)]
+pub(super) struct Hashes {
+    hashes: Vec<u64>,
+    is_too_large: bool,
+}
+
+impl Hashes {
+    fn insert(&mut self, hash: u64) {
+        if self.is_too_large {
+            return;
+        }
+        let Err(place) = self.hashes.binary_search(&hash) else {
+            return;
+        };
+        if self.hashes.len() == HASHES_MAX {
+            self.is_too_large = true;
+            self.hashes = Vec::new();
+            return;
+        }
+        self.hashes.insert(place, hash);
+    }
+}
+
+impl Sketch for Hashes {
+    fn merge_bytes(&mut self, bytes: &[u8]) -> std::result::Result<(), SketchError> {
+        let (hashes, rest) = bytes.as_chunks::<8>();
+        if !rest.is_empty() {
+            self.is_too_large = true;
+            self.hashes = Vec::new();
+        }
+        for hash in hashes {
+            self.insert(u64::from_be_bytes(*hash));
+        }
+        Ok(())
+    }
+
+    fn write_to(&mut self, out: &mut Vec<u8>) {
+        if self.is_too_large {
+            return out.extend_from_slice(TOO_MANY);
+        }
+        out.extend(self.hashes.iter().flat_map(|hash| hash.to_be_bytes()));
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.hashes.capacity() * size_of::<u64>()
+    }
+}
+
+/// Sets of hashes of values of this type, one for each group.
+pub(super) fn groups(data_type: &DataType) -> BoxedGroups {
+    let add: AddBatch<Groups<Hashes>> = match data_type {
+        DataType::Int64 => |groups, values, rows| {
+            let numbers = values.as_primitive::<Int64Type>();
+            add(groups, numbers, rows, |row| hash_bigint(numbers.value(row)))
+        },
+        DataType::Float64 => |groups, values, rows| {
+            let numbers = values.as_primitive::<Float64Type>();
+            add(groups, numbers, rows, |row| hash_double(numbers.value(row)))
+        },
+        _ => |groups, values, rows| {
+            let texts = super::text_values(values)?;
+            add(groups, texts, rows, |row| hash_varchar(texts.value(row)))
+        },
+    };
+    Groups::boxed(add)
+}
+
+fn add(
+    groups: &mut Groups<Hashes>,
+    values: &dyn Array,
+    rows: Rows,
+    hash: impl Fn(usize) -> u64,
+) -> Result<()> {
+    groups.add_rows(values, rows, |set, row| {
+        set.insert(hash(row));
+        Ok(())
+    })
+}
+
+/// The number of distinct values: of the set, or else of the HyperLogLog.
+pub(super) fn distinct_count(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let (hashes, sketches) = (binary(&args[0])?, binary(&args[1])?);
+    let counts = hashes
+        .iter()
+        .zip(sketches)
+        .map(|(hashes, sketch)| match (hashes, sketch) {
+            (None, None) => Ok(0),
+            (Some(hashes), _) if hashes.len() % size_of::<u64>() == 0 => {
+                Ok((hashes.len() / size_of::<u64>()) as i64)
+            }
+            (_, Some(sketch)) => {
+                let sketch = HyperLogLog::from_bytes(sketch).map_err(execution_error)?;
+                Ok(sketch.cardinality() as i64)
+            }
+            (Some(_), None) => Ok(0),
+        });
+    let counts = counts.collect::<Result<Vec<i64>>>()?;
+    Ok(Arc::new(Int64Array::from(counts)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(hashes: impl Iterator<Item = u64>) -> Hashes {
+        let mut set = Hashes::default();
+        hashes.for_each(|hash| set.insert(hash));
+        set
+    }
+
+    fn bytes(mut set: Hashes) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        set.write_to(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn a_set_is_a_function_of_the_union_alone() {
+        let max = HASHES_MAX as u64;
+        for (from, to, size) in [
+            (0, 5, 40),
+            (0, max, 8 * max),
+            (0, max + 1, 1),
+            (7, max + 9, 1),
+        ] {
+            let whole = bytes(set(from..to));
+            assert_eq!(whole.len() as u64, size);
+            // In other orders, and from parts that overlap.
+            assert_eq!(bytes(set((from..to).rev().chain(from..to))), whole);
+            let parts = [from..from + 3, from + 1..to.min(from + 700), from + 2..to]
+                .map(|part| bytes(set(part)));
+            for order in [[0, 1, 2], [2, 0, 1], [1, 2, 0]] {
+                let mut union = Hashes::default();
+                for part in order {
+                    union.merge_bytes(&parts[part]).unwrap();
+                }
+                assert_eq!(bytes(union), whole);
+            }
+        }
+    }
+}
