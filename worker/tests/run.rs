@@ -813,7 +813,9 @@ fn mistakes_are_named() {
     );
     let printed = fail(&mut place.run_command(), 1);
     assert!(
-        printed.contains("events.sql: the output column 'a' cannot be merged"),
+        printed.contains(
+            "events.sql: line 1, column 13: the array_agg of all log files cannot be computed"
+        ),
         "{printed}"
     );
     place.rollup(

@@ -74,6 +74,14 @@ pub(super) fn aggregate_names() -> impl Iterator<Item = &'static str> {
     mergeable.chain(FROM_STATES.iter().copied())
 }
 
+/// Why an aggregate of Trino can't be merged, and what to write instead.
+pub(super) fn unmergeable(name: &str) -> Option<String> {
+    let (_, advice) = UNMERGEABLE.iter().find(|(other, _)| *other == name)?;
+    Some(format!(
+        "the {name} of all log files cannot be computed from the {name} of each log file; {advice}"
+    ))
+}
+
 pub(super) fn is_aggregate_name(name: &str) -> bool {
     MERGEABLE.iter().any(|(other, _)| *other == name)
         || FROM_STATES.contains(&name)
@@ -117,15 +125,6 @@ pub(super) fn part(column: &str, expr: &Expr, keys: &[Expr]) -> Result<Part, Str
         return refused(&format!(
             "the column {ungrouped} is neither a group key nor in an aggregate; add it to GROUP BY"
         ));
-    }
-    let calls = results::calls(expr);
-    for call in &calls {
-        let name = function_name(call);
-        if let Some((_, advice)) = UNMERGEABLE.iter().find(|(other, _)| *other == name) {
-            return refused(&format!(
-                "the {name} of all log files cannot be computed from the {name} of each log file; {advice}"
-            ));
-        }
     }
     let rule = match expr {
         // A distinct count has states of its own.

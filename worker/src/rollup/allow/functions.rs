@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::{foreign, missing, nearest, subquery};
 use crate::engine;
-use crate::rollup::aggregates::{aggregate_names, function_name, is_aggregate_name};
+use crate::rollup::aggregates::{aggregate_names, function_name, is_aggregate_name, unmergeable};
 use crate::rollup::conditions::NOW;
 
 /// Refuses functions that neither Athena's functions here nor its aggregates have.
@@ -70,6 +70,9 @@ pub(super) fn check_function(function: &Function) -> Result<(), String> {
     }
     let name = function_name(function);
     check_known(&name)?;
+    if let Some(reason) = unmergeable(&name) {
+        return Err(reason);
+    }
     let is_aggregate = is_aggregate_name(&name);
     if filter.is_some() && !is_aggregate {
         return foreign(
