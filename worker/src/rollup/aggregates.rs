@@ -1,12 +1,8 @@
 //! The aggregates that merge, and what to write instead of others.
 
-use std::ops::ControlFlow;
+use datafusion::sql::sqlparser::ast::{DuplicateTreatment, Expr, Function, FunctionArguments};
 
-use datafusion::sql::sqlparser::ast::{
-    DuplicateTreatment, Expr, Function, FunctionArguments, visit_expressions,
-};
-
-use super::results;
+use super::{results, walk};
 use crate::table::MergeRule;
 
 /// Aggregates whose results can be merged, and how.
@@ -90,13 +86,10 @@ pub(super) fn is_aggregate_name(name: &str) -> bool {
 
 /// Whether the expression contains an aggregate call.
 pub(super) fn is_aggregate(expr: &Expr) -> bool {
-    let found = visit_expressions(expr, |expr| match expr {
-        Expr::Function(function) if is_aggregate_name(&function_name(function)) => {
-            ControlFlow::Break(())
-        }
-        _ => ControlFlow::Continue(()),
-    });
-    found.is_break()
+    walk::any(
+        expr,
+        &mut |expr| matches!(expr, Expr::Function(function) if is_aggregate_name(&function_name(function))),
+    )
 }
 
 /// What an output column is.

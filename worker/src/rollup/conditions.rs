@@ -1,16 +1,13 @@
 //! Conditions in WHERE that belong to reading: on the day of delivery, and on times relative to now. A table under such a condition
 //! would stop growing, or keep what has left the window. So the table keeps the day or the time, and the view has the condition.
 
-use std::ops::ControlFlow;
-
-use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DataType, Expr, Select, Value, visit_expressions,
-};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, DataType, Expr, Select, Value};
 
 use super::aggregates::{Part, function_name};
 use super::desugar::call;
 use super::parse::{Output, free_name};
 use super::results::{arguments, quoted, replace, without_parentheses};
+use super::walk;
 use crate::format::DELIVERY_DAY;
 
 /// Functions whose result depends on when they are computed.
@@ -137,26 +134,23 @@ fn of_reading(condition: &Expr) -> Result<Option<Condition>, String> {
 /// The names of the columns in an expression, each once.
 fn columns(expr: &Expr) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    let _ = visit_expressions(expr, |expr| {
+    walk::any(expr, &mut |expr| {
         if let Expr::Identifier(name) = expr
             && !names.contains(&name.value)
             && !NOW.contains(&name.value.as_str())
         {
             names.push(name.value.clone());
         }
-        ControlFlow::<()>::Continue(())
+        false
     });
     names
 }
 
 pub(super) fn is_relative(expr: &Expr) -> bool {
-    let found = visit_expressions(expr, |expr| match expr {
-        Expr::Function(function) if NOW.contains(&function_name(function).as_str()) => {
-            ControlFlow::Break(())
-        }
-        _ => ControlFlow::Continue(()),
-    });
-    found.is_break()
+    walk::any(
+        expr,
+        &mut |expr| matches!(expr, Expr::Function(function) if NOW.contains(&function_name(function).as_str())),
+    )
 }
 
 /// Whether the time is a day, or has been truncated already.

@@ -1,16 +1,15 @@
 //! Rewrites Trino's syntax that DataFusion lacks or reads differently into syntax that DataFusion has.
 
-use std::ops::ControlFlow;
-
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CaseWhen, CastKind, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, Ident, ObjectNamePart, UnaryOperator, Value,
-    ValueWithSpan, VisitMut, VisitorMut, visit_expressions,
+    ValueWithSpan, VisitMut,
 };
 
 use super::aggregates::function_name;
 use super::by_scan::ByScan;
+use super::walk;
 use crate::engine::functions::exact::{EXACT_DIVISION, EXACT_NUMBER};
 use crate::engine::functions::in_order::{ALL_OF, ANY_OF};
 use crate::engine::functions::named_cast::NAMED_CAST;
@@ -24,10 +23,7 @@ pub(super) struct Desugar {
 
 /// Rewrites a query or expression over rows of tables.
 pub(super) fn over_rows(part: &mut impl VisitMut) -> Result<(), String> {
-    match part.visit(&mut Desugar { by_scan: None }) {
-        ControlFlow::Break(message) => Err(message),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+    Desugar { by_scan: None }.over(part)
 }
 
 impl Desugar {
@@ -35,6 +31,15 @@ impl Desugar {
         Self {
             by_scan: Some(ByScan::new(format)),
         }
+    }
+
+    /// Rewrites each expression.
+    pub(super) fn over(&mut self, part: &mut impl VisitMut) -> Result<(), String> {
+        let mut before = |expr: &mut Expr| {
+            gather_conditions(expr);
+            Ok(())
+        };
+        walk::change_exprs(part, &mut before, &mut |expr| self.rewrite(expr))
     }
 
     /// The values that the query takes from the scan.
@@ -64,22 +69,6 @@ impl Desugar {
             *expr = column;
         }
         Ok(())
-    }
-}
-
-impl VisitorMut for Desugar {
-    type Break = String;
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<String> {
-        gather_conditions(expr);
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<String> {
-        match self.rewrite(expr) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(message) => ControlFlow::Break(message),
-        }
     }
 }
 
@@ -420,34 +409,27 @@ fn may_fail(expr: &Expr) -> bool {
         "split_part",
         "url_decode",
     ];
-    let found = visit_expressions(expr, |expr| {
-        let fails = match expr {
-            Expr::BinaryOp {
-                op: BinaryOperator::Divide | BinaryOperator::Modulo,
-                ..
-            } => true,
-            // Integer arithmetic, whose result may be out of range.
-            Expr::BinaryOp {
-                left,
-                op: BinaryOperator::Plus | BinaryOperator::Minus | BinaryOperator::Multiply,
-                right,
-            } => !is_interval(left) && !is_interval(right),
-            Expr::UnaryOp {
-                op: UnaryOperator::Minus,
-                expr,
-            } => !matches!(**expr, Expr::Value(_)),
-            Expr::Cast { kind, .. } => *kind == CastKind::Cast,
-            Expr::Function(function) => {
-                FALLIBLE.contains(&function.name.to_string().to_ascii_lowercase().as_str())
-            }
-            _ => false,
-        };
-        match fails {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
+    walk::any(expr, &mut |expr| match expr {
+        Expr::BinaryOp {
+            op: BinaryOperator::Divide | BinaryOperator::Modulo,
+            ..
+        } => true,
+        // Integer arithmetic, whose result may be out of range.
+        Expr::BinaryOp {
+            left,
+            op: BinaryOperator::Plus | BinaryOperator::Minus | BinaryOperator::Multiply,
+            right,
+        } => !is_interval(left) && !is_interval(right),
+        Expr::UnaryOp {
+            op: UnaryOperator::Minus,
+            expr,
+        } => !matches!(**expr, Expr::Value(_)),
+        Expr::Cast { kind, .. } => *kind == CastKind::Cast,
+        Expr::Function(function) => {
+            FALLIBLE.contains(&function.name.to_string().to_ascii_lowercase().as_str())
         }
-    });
-    found.is_break()
+        _ => false,
+    })
 }
 
 fn is_interval(expr: &Expr) -> bool {

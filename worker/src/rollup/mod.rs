@@ -14,6 +14,7 @@ use crate::table::{Column, Definition, SLOT_GROUPS_MAX};
 
 mod load;
 mod settings;
+mod walk;
 mod parse;
 mod allow;
 mod results;

@@ -2,12 +2,10 @@
 //! somebody reads the table. SQL that can't merge is refused here, before any engine sees it, in words for someone who writes their
 //! first rollup.
 
-use std::ops::ControlFlow;
-
 use datafusion::sql::sqlparser::ast::{
     Distinct, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
     ObjectNamePart, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, Statement,
-    TableFactor, TableWithJoins, Value, VisitMut, VisitorMut, WindowType, visit_expressions,
+    TableFactor, TableWithJoins, Value, VisitMut, WindowType,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -17,6 +15,7 @@ use super::allow::{self, ONE_GROUPING, Scope};
 use super::conditions;
 use super::reading::{Order, Reading, Sorted};
 use super::results::{self, replace};
+use super::walk;
 use crate::format::{FORMATS, LogFormat};
 
 /// A parsed rollup.
@@ -123,7 +122,9 @@ pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
     // From here on, equal columns have equal names.
     simplify_names(select);
     having.iter_mut().for_each(simplify_names);
-    order_by.iter_mut().for_each(simplify_names);
+    order_by
+        .iter_mut()
+        .for_each(|by| simplify_names(&mut by.expr));
 
     let conditions = conditions::take(select)?;
     check_now(select, having.as_ref(), &order_by)?;
@@ -375,46 +376,37 @@ fn take_windows(expr: &mut Expr, parts: &mut Vec<Expr>) -> Result<(), String> {
 
 /// Whether the expression contains a window function.
 fn has_window(expr: &Expr) -> bool {
-    let found = visit_expressions(expr, |expr| match expr {
-        Expr::Function(Function { over: Some(_), .. }) => ControlFlow::Break(()),
-        _ => ControlFlow::Continue(()),
-    });
-    found.is_break()
+    walk::any(expr, &mut |expr| {
+        matches!(expr, Expr::Function(Function { over: Some(_), .. }))
+    })
 }
 
 /// Writes the names of columns and functions in lower case, and columns without the name of their table. Writes `count()` as
 /// `count(*)`.
 fn simplify_names(part: &mut impl VisitMut) {
-    struct Names;
-
-    impl VisitorMut for Names {
-        type Break = ();
-
-        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-            match expr {
-                Expr::Identifier(name) => *name = Ident::new(name.value.to_ascii_lowercase()),
-                Expr::CompoundIdentifier(names) => {
-                    if let Some(name) = names.pop() {
-                        *expr = Expr::Identifier(Ident::new(name.value.to_ascii_lowercase()));
-                    }
+    let mut simplify = |expr: &mut Expr| {
+        match expr {
+            Expr::Identifier(name) => *name = Ident::new(name.value.to_ascii_lowercase()),
+            Expr::CompoundIdentifier(names) => {
+                if let Some(name) = names.pop() {
+                    *expr = Expr::Identifier(Ident::new(name.value.to_ascii_lowercase()));
                 }
-                Expr::Function(function) => {
-                    let name = function_name(function);
-                    if name == "count"
-                        && let FunctionArguments::List(list) = &mut function.args
-                        && list.args.is_empty()
-                    {
-                        list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Wildcard)];
-                    }
-                    function.name = vec![Ident::new(name)].into();
-                }
-                _ => {}
             }
-            ControlFlow::Continue(())
+            Expr::Function(function) => {
+                let name = function_name(function);
+                if name == "count"
+                    && let FunctionArguments::List(list) = &mut function.args
+                    && list.args.is_empty()
+                {
+                    list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Wildcard)];
+                }
+                function.name = vec![Ident::new(name)].into();
+            }
+            _ => {}
         }
-    }
-
-    let _ = part.visit(&mut Names);
+        Ok(())
+    };
+    let _ = walk::change_exprs(part, &mut simplify, &mut |_| Ok(()));
 }
 
 /// The names of an output column.

@@ -1,7 +1,6 @@
 //! The part of a rollup's SQL that is done when somebody reads the table, such as ORDER BY, LIMIT and HAVING. It becomes a view over
 //! the table's groups. Where no group key is a time, the view also merges the rows of all days.
 
-use std::ops::ControlFlow;
 use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
@@ -11,7 +10,7 @@ use datafusion::common::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{
     Expr, GroupByExpr, Ident, OrderByOptions, Query, Select, SelectItem, SetExpr, Statement,
-    TableFactor, Visit, VisitMut, Visitor, VisitorMut,
+    TableFactor,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -23,6 +22,7 @@ use super::conditions::NOW;
 use super::desugar::over_rows;
 use super::parse::expr_of;
 use super::results::quoted;
+use super::walk;
 use crate::engine;
 use crate::engine::functions::distinct::{DISTINCT_COUNT, UNITE_HASHES};
 use crate::format::LogFormat;
@@ -65,54 +65,24 @@ const CORE: &str = "the groups";
 impl Reading {
     /// Takes the query that surrounds the grouped query over a log table, and leaves the latter.
     pub(super) fn around(query: &mut Query) -> Result<Option<Query>, String> {
-        struct Cores(Vec<Query>);
-
-        impl VisitorMut for Cores {
-            type Break = ();
-
-            fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-                if is_core(query) {
-                    let placeholder = parsed_query(&format!("SELECT * FROM \"{CORE}\""));
-                    if let Some(placeholder) = placeholder {
-                        self.0.push(std::mem::replace(query, placeholder));
-                    }
-                }
-                ControlFlow::Continue(())
-            }
-        }
-
         if is_over_log_table(query) || !matches!(&*query.body, SetExpr::Select(_)) {
             return Ok(None);
         }
         let mut outer = query.clone();
-        let mut cores = Cores(Vec::new());
-        let _ = VisitMut::visit(&mut outer, &mut cores);
-        if let (Some(core), true) = (cores.0.pop(), cores.0.is_empty()) {
-            check_around(&outer)?;
+        let mut cores = Vec::new();
+        walk::change_queries(&mut outer, &mut |query| {
+            if is_core(query) {
+                let placeholder = parsed_query(&format!("SELECT * FROM \"{CORE}\""))?;
+                cores.push(std::mem::replace(query, placeholder));
+            }
+            Ok(())
+        })?;
+        if let (Some(core), true) = (cores.pop(), cores.is_empty()) {
+            walk::change_queries(&mut outer.clone(), &mut |query| allow::check_around(query))?;
             *query = core;
             return Ok(Some(outer));
         }
         Ok(None)
-    }
-}
-
-fn check_around(outer: &Query) -> Result<(), String> {
-    struct Checked;
-
-    impl Visitor for Checked {
-        type Break = String;
-
-        fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<String> {
-            match allow::check_around(query) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(message) => ControlFlow::Break(message),
-            }
-        }
-    }
-
-    match Visit::visit(outer, &mut Checked) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(message) => Err(message),
     }
 }
 
@@ -153,9 +123,12 @@ fn is_over_log_table(query: &Query) -> bool {
     }
 }
 
-fn parsed_query(sql: &str) -> Option<Query> {
-    let mut parser = Parser::new(&GenericDialect {}).try_with_sql(sql).ok()?;
-    parser.parse_query().ok().map(|query| *query)
+fn parsed_query(sql: &str) -> Result<Query, String> {
+    let parser = Parser::new(&GenericDialect {}).try_with_sql(sql);
+    let parsed = parser.and_then(|mut parser| parser.parse_query());
+    parsed
+        .map(|query| *query)
+        .map_err(|error| error.to_string())
 }
 
 /// A query over a table of groups. Its columns are those of the rollup's own result.
@@ -207,9 +180,13 @@ impl View {
         groups: Arc<dyn TableProvider>,
     ) -> Result<LogicalPlan, DataFusionError> {
         let sql = self.sql(GROUPS, Reader::Logmill);
-        let mut statement = Parser::parse_sql(&GenericDialect {}, &sql)?.remove(0);
-        set_now(&mut statement, SystemTime::now().into())?;
-        over_rows(&mut statement).map_err(DataFusionError::Plan)?;
+        let plan = |sql: &str| {
+            let mut query = parsed_query(sql)?;
+            set_now(&mut query, SystemTime::now().into())?;
+            over_rows(&mut query)?;
+            Ok::<_, String>(Statement::Query(Box::new(query)))
+        };
+        let statement = plan(&sql).map_err(DataFusionError::Plan)?;
         engine::plan_over_table(statement, GROUPS, groups).await
     }
 
@@ -309,62 +286,39 @@ fn in_athena(sql: &str) -> String {
 }
 
 /// Writes the current time in the place of functions that return it.
-fn set_now(statement: &mut Statement, now: DateTime<Utc>) -> Result<(), DataFusionError> {
-    struct Now {
-        time: Expr,
-        day: Expr,
-    }
-
-    impl VisitorMut for Now {
-        type Break = ();
-
-        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-            if let Expr::Function(function) = expr {
-                match function_name(function).as_str() {
-                    "current_date" => *expr = self.day.clone(),
-                    name if NOW.contains(&name) => *expr = self.time.clone(),
-                    _ => {}
-                }
-            }
-            ControlFlow::Continue(())
-        }
-    }
-
+fn set_now(query: &mut Query, now: DateTime<Utc>) -> Result<(), String> {
     let parsed = |text: String| {
-        Parser::new(&GenericDialect {})
-            .try_with_sql(&text)?
-            .parse_expr()
+        let parser = Parser::new(&GenericDialect {}).try_with_sql(&text);
+        let parsed = parser.and_then(|mut parser| parser.parse_expr());
+        parsed.map_err(|error| error.to_string())
     };
-    let mut now = Now {
-        time: parsed(
-            now.format("TIMESTAMP '%Y-%m-%d %H:%M:%S%.3f UTC'")
-                .to_string(),
-        )?,
-        day: parsed(now.format("DATE '%Y-%m-%d'").to_string())?,
-    };
-    let _ = VisitMut::visit(statement, &mut now);
-    Ok(())
+    let time = parsed(
+        now.format("TIMESTAMP '%Y-%m-%d %H:%M:%S%.3f UTC'")
+            .to_string(),
+    )?;
+    let day = parsed(now.format("DATE '%Y-%m-%d'").to_string())?;
+    walk::change_exprs(query, &mut |_| Ok(()), &mut |expr| {
+        if let Expr::Function(function) = expr {
+            match function_name(function).as_str() {
+                "current_date" => *expr = day.clone(),
+                name if NOW.contains(&name) => *expr = time.clone(),
+                _ => {}
+            }
+        }
+        Ok(())
+    })
 }
 
 /// Puts the query over the groups into its place.
 fn around(outer: &Query, core: &str) -> String {
-    struct Core<'a>(&'a str);
-
-    impl VisitorMut for Core<'_> {
-        type Break = ();
-
-        fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-            if is_placeholder(query)
-                && let Some(core) = parsed_query(self.0)
-            {
-                *query = core;
-            }
-            ControlFlow::Continue(())
-        }
-    }
-
     let mut outer = outer.clone();
-    let _ = VisitMut::visit(&mut outer, &mut Core(core));
+    // Both were parsed before.
+    let _ = walk::change_queries(&mut outer, &mut |query| {
+        if is_placeholder(query) {
+            *query = parsed_query(core)?;
+        }
+        Ok(())
+    });
     outer.to_string()
 }
 

@@ -2,19 +2,19 @@
 //! merged, but their sums and counts can. So the table keeps each aggregate's *states*, which merge, in columns of their own, and computes
 //! the result anew whenever rows are merged.
 
+use std::cell::Cell;
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 
 use arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::{
     self, CastKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-    VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::aggregates::{function_name, is_aggregate_name, is_distinct};
 use super::parse::free_name;
+use super::walk;
 use crate::engine::functions::distinct::{DISTINCT_COUNT, DISTINCT_HASHES};
 use crate::table::MergeRule;
 
@@ -437,42 +437,22 @@ pub(super) fn replace(
     expr: &mut Expr,
     with: &mut dyn FnMut(&Expr) -> Result<Option<Expr>, String>,
 ) -> Result<(), String> {
-    struct Replacing<'a> {
-        with: &'a mut dyn FnMut(&Expr) -> Result<Option<Expr>, String>,
-        /// Depth within an expression that was put in.
-        inside: usize,
-    }
-
-    impl VisitorMut for Replacing<'_> {
-        type Break = String;
-
-        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<String> {
-            if self.inside > 0 {
-                self.inside += 1;
-                return ControlFlow::Continue(());
-            }
-            match (self.with)(expr) {
-                Ok(Some(other)) => {
-                    *expr = other;
-                    self.inside = 1;
-                    ControlFlow::Continue(())
-                }
-                Ok(None) => ControlFlow::Continue(()),
-                Err(message) => ControlFlow::Break(message),
-            }
+    // The depth within an expression that was put in.
+    let inside = Cell::new(0_usize);
+    let mut before = |expr: &mut Expr| {
+        if inside.get() > 0 {
+            inside.set(inside.get() + 1);
+        } else if let Some(other) = with(expr)? {
+            *expr = other;
+            inside.set(1);
         }
-
-        fn post_visit_expr(&mut self, _: &mut Expr) -> ControlFlow<String> {
-            self.inside = self.inside.saturating_sub(1);
-            ControlFlow::Continue(())
-        }
-    }
-
-    let mut visitor = Replacing { with, inside: 0 };
-    match expr.visit(&mut visitor) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(message) => Err(message),
-    }
+        Ok(())
+    };
+    let mut after = |_: &mut Expr| {
+        inside.set(inside.get().saturating_sub(1));
+        Ok(())
+    };
+    walk::change_exprs(expr, &mut before, &mut after)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use arrow::datatypes::{DataType, Schema};
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, Ident, Query, SelectItem, Statement, TableFactor, Value, VisitMut,
+    Expr, GroupByExpr, Ident, Query, SelectItem, Statement, TableFactor, Value,
 };
 
 use super::aggregates::{Part, function_name};
@@ -132,12 +132,8 @@ fn finished(
         select.group_by = GroupByExpr::Expressions(keys.collect(), Vec::new());
     }
     let mut desugar = Desugar::over_lines(format);
-    match query.visit(&mut desugar) {
-        std::ops::ControlFlow::Break(message) => Err(message),
-        std::ops::ControlFlow::Continue(()) => {
-            Ok((Statement::Query(Box::new(query)), desugar.computed()))
-        }
-    }
+    desugar.over(&mut query)?;
+    Ok((Statement::Query(Box::new(query)), desugar.computed()))
 }
 
 /// The types of a statement's output columns.

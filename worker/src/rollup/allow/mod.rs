@@ -6,12 +6,12 @@
 //! does not compile until it is decided on. What is refused in any case needs no such care.
 
 use std::fmt::Display;
-use std::ops::ControlFlow;
 
 use datafusion::common::utils::datafusion_strsim::levenshtein;
-use datafusion::sql::sqlparser::ast::{Ident, Select, Spanned, visit_expressions};
+use datafusion::sql::sqlparser::ast::{Ident, Select, Spanned};
 use datafusion::sql::sqlparser::tokenizer::Location;
 
+use super::walk;
 use crate::format::LogFormat;
 
 mod query;
@@ -53,7 +53,7 @@ pub(super) struct Scope<'s> {
 /// Refuses all expressions of the SELECT that use anything not listed here. The error has a line for each, with its place.
 pub(super) fn check_expressions(select: &Select, scope: &Scope<'_>) -> Result<(), String> {
     let mut problems: Vec<(Location, String)> = Vec::new();
-    let _ = visit_expressions(select, |expr| {
+    walk::any(select, &mut |expr| {
         if let Err(message) = expressions::check(expr, scope) {
             let place = expr.span().start;
             // An expression may stand in several places of the checked SELECT.
@@ -64,7 +64,7 @@ pub(super) fn check_expressions(select: &Select, scope: &Scope<'_>) -> Result<()
                 problems.push((place, message));
             }
         }
-        ControlFlow::<()>::Continue(())
+        false
     });
     problems.sort_by_key(|(place, _)| (place.line, place.column));
     let at = |(place, message): &(Location, String)| match place.line {
