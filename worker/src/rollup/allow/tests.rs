@@ -426,7 +426,7 @@ const AGGREGATES: &[(&str, &str)] = &[
     ("sum(*)", "count(*)"),
     ("count(a.*)", "count(*)"),
     ("count(* EXCLUDE (elb))", ""),
-    ("count(DISTINCT elb)", "approx_set"),
+    ("count(DISTINCT elb, type)", "group key"),
     ("sum(DISTINCT sent_bytes)", "group key"),
     ("max(DISTINCT sent_bytes)", "Leave it out"),
     ("count_if(elb = 'x', elb = 'y')", "one condition"),
