@@ -64,7 +64,7 @@ TEXT = [
     "regexp_extract(user_agent, '.')", "regexp_extract(user_agent, '.$')", "regexp_extract(request_url, '[?&]uid=([^&]*)', 1)",
     "regexp_extract(user_agent, '(?<word>\\w+)', 1)", "regexp_extract(user_agent, 'a*')", "regexp_extract(user_agent, 'a|ab')",
     "regexp_extract(user_agent, '\\S+')", "regexp_extract(user_agent, '(\\w+) (\\w+)', 3)",
-    "coalesce(" + E + ", user_agent, 'none')", "nullif(user_agent, '-')", "nullif(" + E + ", 'view')",
+    "coalesce(" + E + ", user_agent, 'none')", "try(coalesce(" + E + ", 'none'))", "nullif(user_agent, '-')", "nullif(" + E + ", 'view')",
     "CASE WHEN user_agent LIKE '%bot%' THEN 'bot' WHEN user_agent = '-' THEN NULL ELSE 'other' END",
     "CASE type WHEN 'ws' THEN 1 WHEN 'https' THEN 2 END", "CASE WHEN target_port IS NULL THEN 'none' ELSE target_ip END",
     "if(user_agent = '-', 'none', user_agent)", "if(elb_status_code >= 500, 1)",

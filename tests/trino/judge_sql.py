@@ -16,6 +16,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 from itertools import chain
 from pathlib import Path
 
@@ -87,6 +88,8 @@ def same(ours, trinos, expression):
     if expression.startswith("tdigest_agg(") and ours and trinos:
         # The places of centroids depend on the order of values. judge_tables.py checks the quantiles.
         return digested(ours) == digested(trinos)
+    if isinstance(ours, Decimal) and isinstance(trinos, float):
+        ours = float(ours)
     if isinstance(ours, float) and isinstance(trinos, (int, float)) or isinstance(trinos, float) and isinstance(ours, int):
         ours, trinos = float(ours), float(trinos)
         return ours == trinos or (math.isnan(ours) and math.isnan(trinos)) or math.isclose(ours, trinos, rel_tol=SUM_TOLERANCE)

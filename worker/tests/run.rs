@@ -289,7 +289,7 @@ fn results_are_the_same_however_log_files_come() {
     let sql = "SELECT target_status_code AS status, count(*) AS n, avg(sent_bytes) AS mean, var_pop(sent_bytes) AS variance, \
                stddev(sent_bytes) AS deviation, round(100.0 * count_if(sent_bytes > 500) / count(*), 1) AS share, \
                max(sent_bytes) - min(sent_bytes) AS spread, bool_or(sent_bytes > 990) AND every(sent_bytes > 0) AS flags, \
-               cardinality(approx_set(client_ip)) AS clients, count_if(sent_bytes < 0) / nullif(count_if(sent_bytes < 0), 0) AS none, \
+               cardinality(approx_set(client_ip)) AS clients, coalesce(sum(client_port) - 1, 0) AS ports, count_if(sent_bytes < 0) / nullif(count_if(sent_bytes < 0), 0) AS none, \
                rank() OVER (ORDER BY avg(sent_bytes)) AS place \
                FROM alb_access_logs GROUP BY 1 HAVING count(*) > 2 ORDER BY mean DESC";
     let hour = "date_trunc('hour', from_iso8601_timestamp(time)) AS hour";

@@ -16,6 +16,7 @@ mod load;
 mod settings;
 mod walk;
 mod parse;
+mod inline;
 mod allow;
 mod results;
 mod reading;

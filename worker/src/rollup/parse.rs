@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use super::aggregates::{Part, function_name, is_aggregate, part};
 use super::allow::{self, ONE_GROUPING, Scope};
 use super::conditions;
+use super::inline::inline;
 use super::reading::{Order, Reading, Sorted};
 use super::results::{self, replace};
 use super::walk;
@@ -79,6 +80,7 @@ pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
         return Err("the statement is not a query: write one SELECT statement".to_owned());
     };
     let mut query = *query;
+    inline(&mut query)?;
     let outer = Reading::around(&mut query)?;
     let mut reading = Reading {
         outer,
@@ -375,7 +377,7 @@ fn take_windows(expr: &mut Expr, parts: &mut Vec<Expr>) -> Result<(), String> {
 }
 
 /// Whether the expression contains a window function.
-fn has_window(expr: &Expr) -> bool {
+pub(super) fn has_window(expr: &Expr) -> bool {
     walk::any(expr, &mut |expr| {
         matches!(expr, Expr::Function(Function { over: Some(_), .. }))
     })
@@ -731,6 +733,33 @@ mod tests {
     }
 
     #[test]
+    fn plain_subqueries_are_part_of_the_query() {
+        let alone = "SELECT upper(elb) AS e, count(*) AS n FROM alb_access_logs WHERE (type = 'h2') AND (upper(elb) <> 'X') GROUP BY upper(elb)";
+        let outputs = |parsed: &ParsedRollup| {
+            let outputs = parsed.outputs.iter();
+            let outputs = outputs.map(|o| (o.name.clone(), o.expr.to_string(), o.part.clone()));
+            outputs.collect::<Vec<_>>()
+        };
+        let expected = outputs(&parse(alone).unwrap());
+        for sql in [
+            "SELECT e, count(*) AS n FROM (SELECT upper(elb) AS e FROM alb_access_logs WHERE type = 'h2') AS t WHERE t.e <> 'X' GROUP BY e",
+            "WITH t AS (SELECT upper(elb) AS e, elb FROM alb_access_logs WHERE type = 'h2') \
+             SELECT e, count(*) AS n FROM t WHERE e <> 'X' GROUP BY 1",
+            "WITH a AS (SELECT * FROM alb_access_logs WHERE type = 'h2'), b AS (SELECT upper(elb) AS e FROM a) \
+             SELECT e, count(*) AS n FROM b WHERE e <> 'X' GROUP BY e",
+        ] {
+            let mut parsed = parse(sql).unwrap();
+            assert_eq!(outputs(&parsed), expected, "{sql}");
+            let condition = select_of(&mut parsed.query).unwrap().selection.take();
+            assert_eq!(
+                condition.unwrap().to_string(),
+                "(type = 'h2') AND (upper(elb) <> 'X')",
+                "{sql}"
+            );
+        }
+    }
+
+    #[test]
     fn columns_of_the_table_have_names_that_every_engine_accepts() {
         let sql = "SELECT count(*), sum(sent_bytes) AS \"unter 1 KiB\", min(time) AS \"größer\", max(time) AS \"gr ßer\", \
                    count() AS \"1st\", count_if(true) AS \"%\" FROM logs.alb_access_logs";
@@ -778,8 +807,12 @@ mod tests {
                 "JOIN",
             ),
             (
-                "SELECT elb FROM (SELECT elb FROM alb_access_logs)",
+                "SELECT elb FROM (SELECT elb FROM alb_access_logs LIMIT 5)",
                 "subquery",
+            ),
+            (
+                "SELECT type FROM (SELECT elb FROM alb_access_logs)",
+                "no column type",
             ),
             (
                 "SELECT elb FROM alb_access_logs WHERE elb IN (SELECT 1)",

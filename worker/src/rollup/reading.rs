@@ -104,7 +104,8 @@ fn is_core(query: &Query) -> bool {
             }))
 }
 
-fn is_over_log_table(query: &Query) -> bool {
+/// Whether the query is over a log table itself.
+pub(super) fn is_over_log_table(query: &Query) -> bool {
     let SetExpr::Select(select) = &*query.body else {
         return false;
     };

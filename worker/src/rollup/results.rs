@@ -548,6 +548,7 @@ mod tests {
             "cardinality(approx_set(client_ip))",
             "value_at_quantile(tdigest_agg(target_processing_time), 0.5)",
             "coalesce(min(target_processing_time), 0e0)",
+            "coalesce(sum(target_port), 0)",
         ] {
             let found = columns(&format!("{call} AS x")).await;
             assert!(found.len() > 1, "{call}: {found:?}");

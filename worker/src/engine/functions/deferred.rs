@@ -11,6 +11,8 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, ExprSchema, Result};
 use datafusion::execution::SessionState;
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{Expr, ScalarFunctionArgs, Signature, Volatility};
 use datafusion::physical_expr::PhysicalExpr;
 
@@ -58,6 +60,10 @@ impl Deferred {
             .collect::<Result<Vec<_>>>()?;
         let input = Arc::new(Schema::new(fields));
         let input_schema = DFSchema::try_from(Arc::clone(&input))?;
+        let simplify = SimplifyContext::builder()
+            .with_schema(Arc::new(input_schema.clone()))
+            .with_config_options(Arc::clone(state.config_options()))
+            .build();
         let exprs = exprs
             .into_iter()
             .map(|expr| {
@@ -68,6 +74,18 @@ impl Deferred {
                         )),
                         other => Transformed::no(other),
                     })
+                })?;
+                // Some functions, such as coalesce, exist only until they are simplified.
+                let expr = expr.data.transform_up(|expr| match expr {
+                    Expr::ScalarFunction(ScalarFunction { func, args }) => {
+                        Ok(match func.simplify(args, &simplify)? {
+                            ExprSimplifyResult::Simplified(expr) => Transformed::yes(expr),
+                            ExprSimplifyResult::Original(args) => {
+                                Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args }))
+                            }
+                        })
+                    }
+                    other => Ok(Transformed::no(other)),
                 })?;
                 state.create_physical_expr(expr.data, &input_schema)
             })
