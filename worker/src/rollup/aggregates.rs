@@ -92,7 +92,7 @@ pub(super) fn is_aggregate(expr: &Expr) -> bool {
     )
 }
 
-/// What an output column is.
+/// The role of an output column.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Part {
     /// A value of each line, in a rollup that keeps every row.
@@ -107,7 +107,7 @@ pub(super) enum Part {
     Reading,
 }
 
-/// What an output column that is no group key is.
+/// The role of an output column that is no group key.
 pub(super) fn part(column: &str, expr: &Expr, keys: &[Expr]) -> Result<Part, String> {
     let refused = |reason: &str| {
         Err(format!(

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
     use crate::rollup::Rollup;
 
-    /// What the scan computes for a rollup, besides columns.
+    /// The values that the scan computes for a rollup.
     async fn computed(sql: &str) -> Vec<ScanColumn> {
         let rollup = Rollup::from_sql("t", sql).await.unwrap();
         let of_lines = [

@@ -17,7 +17,7 @@ use crate::format::{LogFormat, ScanColumn};
 
 /// Rewrites each expression of a query after its parts.
 pub(super) struct Desugar {
-    /// What the scan computes, for a query over log lines.
+    /// The values that the scan computes, for a query over log lines.
     by_scan: Option<ByScan>,
 }
 

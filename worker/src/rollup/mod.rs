@@ -190,7 +190,9 @@ async fn plan(table: &TableSql, format: &'static LogFormat) -> Result<ScanPlan, 
 fn every_column(format: &LogFormat, computed: &[ScanColumn]) -> Vec<ScanColumn> {
     let columns = format.columns.iter().map(ScanColumn::Column);
     let columns = columns.chain(computed.iter().cloned());
-    columns.chain([ScanColumn::DeliveryDay]).collect()
+    columns
+        .chain([ScanColumn::Day, ScanColumn::DeliveryDay])
+        .collect()
 }
 
 fn schema_of(format: &LogFormat, columns: &[ScanColumn]) -> SchemaRef {

@@ -155,7 +155,7 @@ pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
 }
 
 impl ParsedRollup {
-    /// What the rows are sorted by. A value of each line that is not selected becomes a column of the table.
+    /// Resolves a sort key. If it is a value of each line and not selected, adds a column to the table.
     fn sorted(&mut self, expr: &Expr) -> Result<Sorted, String> {
         let selected = self
             .outputs

@@ -21,13 +21,13 @@ use super::allow;
 use super::conditions::NOW;
 use super::desugar::over_rows;
 use super::parse::expr_of;
-use super::results::quoted;
+use super::results::{parsed, quoted};
 use super::walk;
 use crate::engine;
 use crate::engine::functions::distinct::{DISTINCT_COUNT, UNITE_HASHES};
 use crate::format::LogFormat;
 
-/// What is left of a rollup's SQL without its groups.
+/// The reading part of a rollup's SQL.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     /// The query around the one over the log table. A SELECT over [`CORE`] takes the place of the latter.
@@ -41,7 +41,7 @@ pub(super) struct Reading {
     pub(super) limit: Option<String>,
 }
 
-/// What rows are sorted by.
+/// A sort key and its direction.
 #[derive(Debug)]
 pub(super) struct Order {
     pub(super) by: Sorted,
@@ -288,16 +288,9 @@ fn in_athena(sql: &str) -> String {
 
 /// Writes the current time in the place of functions that return it.
 fn set_now(query: &mut Query, now: DateTime<Utc>) -> Result<(), String> {
-    let parsed = |text: String| {
-        let parser = Parser::new(&GenericDialect {}).try_with_sql(&text);
-        let parsed = parser.and_then(|mut parser| parser.parse_expr());
-        parsed.map_err(|error| error.to_string())
-    };
-    let time = parsed(
-        now.format("TIMESTAMP '%Y-%m-%d %H:%M:%S%.3f UTC'")
-            .to_string(),
-    )?;
-    let day = parsed(now.format("DATE '%Y-%m-%d'").to_string())?;
+    let time = now.format("TIMESTAMP '%Y-%m-%d %H:%M:%S%.3f UTC'");
+    let day = now.format("DATE '%Y-%m-%d'");
+    let (time, day) = (parsed(&time.to_string())?, parsed(&day.to_string())?);
     walk::change_exprs(query, &mut |_| Ok(()), &mut |expr| {
         if let Expr::Function(function) = expr {
             match function_name(function).as_str() {

@@ -400,7 +400,7 @@ fn cast(kind: CastKind, expr: Expr, data_type: ast::DataType) -> Expr {
 }
 
 /// Parses an expression that this module has written.
-fn parsed(expr: &str) -> Result<Expr, String> {
+pub(super) fn parsed(expr: &str) -> Result<Expr, String> {
     let parser = Parser::new(&GenericDialect {}).try_with_sql(expr);
     let parsed = parser.and_then(|mut parser| parser.parse_expr());
     parsed.map_err(|error| format!("{expr}: {error}"))

@@ -71,13 +71,8 @@ pub(super) async fn table_of(parsed: ParsedRollup) -> Result<TableSql, String> {
         None => DATE_COLUMN.to_owned(),
     };
     let merged = parsed.merges && (time_key.is_none() || parsed.has_keys_of_conditions());
-    let view = view(&parsed, &mut states, &made, merged, &types)?;
-    let (statement, mut computed) = finished(parsed.query, &made.items, &keys, parsed.format)?;
-    let is_day = made.columns.iter().any(|(name, _)| name == DATE_COLUMN)
-        && (time_key.is_none() || !parsed.merges);
-    if is_day && !computed.contains(&ScanColumn::Day) {
-        computed.push(ScanColumn::Day);
-    }
+    let view = view(&parsed, &states, &made, merged, &types)?;
+    let (statement, computed) = finished(parsed.query, &made.items, &keys, parsed.format)?;
     Ok(TableSql {
         statement,
         computed,
@@ -91,12 +86,10 @@ pub(super) async fn table_of(parsed: ParsedRollup) -> Result<TableSql, String> {
 struct Made {
     items: Vec<SelectItem>,
     columns: Vec<(String, Option<MergeRule>)>,
-    /// The expression of each output column that is not a column of the table.
-    unkept: HashMap<usize, Template>,
-    /// The templates of HAVING and of ORDER BY's items.
+    /// The templates of output columns with aggregates, by the column's place, of HAVING and of ORDER BY's items.
+    outputs: HashMap<usize, Template>,
     having: Option<Template>,
     order_by: Vec<Option<Template>>,
-    results: HashMap<usize, Template>,
 }
 
 impl Made {
@@ -211,10 +204,9 @@ fn with_states(parsed: &ParsedRollup, states: &mut States) -> Result<Made, Strin
     let mut made = Made {
         items: Vec::new(),
         columns: Vec::new(),
-        unkept: HashMap::new(),
+        outputs: HashMap::new(),
         having: None,
         order_by: Vec::new(),
-        results: HashMap::new(),
     };
     for (place, output) in parsed.outputs.iter().enumerate() {
         let column = &output.column;
@@ -222,7 +214,7 @@ fn with_states(parsed: &ParsedRollup, states: &mut States) -> Result<Made, Strin
             Part::Line => made.add(column, output.expr.clone(), None),
             Part::Key => made.add(column, output.expr.clone(), Some(MergeRule::GroupKey)),
             Part::State(rule) => {
-                made.results
+                made.outputs
                     .insert(place, states.take_apart(column, &output.expr)?);
                 match sum_results.remove(column) {
                     Some(sum) => made.add(column, sum, Some(MergeRule::BigintSum)),
@@ -238,11 +230,11 @@ fn with_states(parsed: &ParsedRollup, states: &mut States) -> Result<Made, Strin
                 super::desugar::over_rows(&mut of_rows)?;
                 let rule = MergeRule::Result(of_rows.to_string().into());
                 made.add(column, of_lines, Some(rule));
-                made.results.insert(place, template);
+                made.outputs.insert(place, template);
             }
             Part::Reading => {
                 let template = states.take_apart(column, &output.expr)?;
-                made.unkept.insert(place, template);
+                made.outputs.insert(place, template);
             }
         }
     }
@@ -270,7 +262,7 @@ fn with_states(parsed: &ParsedRollup, states: &mut States) -> Result<Made, Strin
 /// The view that a rollup needs, if its table is not the result of its SQL.
 fn view(
     parsed: &ParsedRollup,
-    states: &mut States,
+    states: &States,
     made: &Made,
     merged: bool,
     types: &Schema,
@@ -294,9 +286,10 @@ fn view(
     let mut shown = Vec::with_capacity(outputs.len());
     for (place, output) in outputs.iter().enumerate() {
         let Some(name) = &output.name else { continue };
-        let expr = match (made.unkept.get(&place), made.results.get(&place)) {
-            (Some(template), _) => states.over(over, template)?,
-            (None, Some(template)) if merged => states.over(over, template)?,
+        let expr = match made.outputs.get(&place) {
+            Some(template) if merged || output.part == Part::Reading => {
+                states.over(over, template)?
+            }
             _ => quoted(&output.column),
         };
         let field = types.field_with_name(&output.column).ok();

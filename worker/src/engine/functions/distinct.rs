@@ -25,7 +25,7 @@ pub(crate) const DISTINCT_COUNT: &str = "distinct count";
 /// Maximum number of hashes in a set. It takes 8 KiB.
 pub(crate) const HASHES_MAX: usize = 1024;
 
-/// What stands for a set that would be too large. No set has its length.
+/// Replaces a set that would be too large. The length of a set is a multiple of 8.
 const TOO_MANY: &[u8] = &[0];
 
 /// A set of hashes, sorted, while it is small. Serialized as 8 bytes a hash, big-endian, which Athena reads with `from_big_endian_64`.

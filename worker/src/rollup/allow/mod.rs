@@ -41,7 +41,7 @@ pub(super) fn check_name(name: &Ident) -> Result<(), String> {
     }
 }
 
-/// What the names in a SELECT mean.
+/// The names that a SELECT can refer to.
 pub(super) struct Scope<'s> {
     /// The name by which the SELECT refers to its table.
     pub(super) table: &'s Ident,
