@@ -22,8 +22,9 @@ from logmill import Logmill
 
 QUERIES = HERE.parent / "queries"
 SUM_TOLERANCE = 1e-9
-# A t-digest estimates.
+# A t-digest estimates: in columns named p90 and the like.
 SKETCH_TOLERANCE = 0.05
+ESTIMATE = re.compile(r"p\d+")
 COMMITS = 5
 
 
@@ -94,7 +95,8 @@ def judge(checks, trino, path, logmills, lines, columns):
             wrong.append(f"columns {names}, Trino {answer.columns}")
         else:
             rows = [tuple(row[name] for name in names) for row in ours.to_pylist()]
-            wrong = compared(rows, answer.rows, all_rows, order(sql, [name.lower() for name in answer.columns]), limit is not None)
+            tolerances = [SKETCH_TOLERANCE if ESTIMATE.fullmatch(name) else SUM_TOLERANCE for name in names]
+            wrong = compared(rows, answer.rows, all_rows, tolerances, order(sql, [name.lower() for name in answer.columns]), limit is not None)
         checks.check(f"{path.stem}, {how}: {len(answer.rows)} rows", wrong)
 
 
@@ -107,29 +109,42 @@ def order(sql, columns):
     return int(by) - 1 if by.isdigit() else columns.index(by) if by in columns else None
 
 
-def compared(ours, trinos, all_trinos, sorted_by, is_limited):
+def compared(ours, trinos, all_trinos, tolerances, sorted_by, is_limited):
     if len(ours) != len(trinos):
         return [f"{len(ours)} rows, Trino {len(trinos)}"]
     if sorted_by is not None:
         pairs = [(ours[row][sorted_by], trinos[row][sorted_by]) for row in range(len(ours))]
-        if wrong := [f"row {row}, sorted by {one!r}, Trino by {other!r}" for row, (one, other) in enumerate(pairs) if not same(one, other)]:
+        if wrong := [f"row {row}, sorted by {one!r}, Trino by {other!r}" for row, (one, other) in enumerate(pairs) if not same(one, other, tolerances[sorted_by])]:
             return wrong[:3]
     # Which of equal rows a limit keeps is up to the engine.
     left = [[plain(value) for value in row] for row in (all_trinos if is_limited else trinos)]
     wrong = []
     for row in ours:
-        found = next((other for other in left if all(map(same, row, other))), None)
+        found = next((other for other in left if all(map(same, row, other, tolerances))), None)
         if found is None:
-            wrong.append(f"Trino has no row {row}")
+            wrong.append(f"Trino has no row {row}; {nearest(row, left, tolerances)}")
         else:
             left.remove(found)
     return wrong[:3] or ([f"logmill has no row {left[0]}"] if left and not is_limited else [])
 
 
+def nearest(row, others, tolerances):
+    """The values in which the row differs from the most similar of others."""
+    differences = [[(one, other) for one, other, tolerance in zip(row, theirs, tolerances) if not same(one, other, tolerance)] for theirs in others]
+    return f"nearest: {min(differences, key=len)}" if differences else "no row is left"
+
+
 def plain(value):
-    """Exact numbers as floats, times without their zone."""
+    """Exact numbers as floats, times without their zone, histograms as what their buckets have in common with others of the same lines."""
     if hasattr(value, "timestamp"):
         return value.replace(tzinfo=None)
+    if isinstance(value, dict):
+        value = list(value.items())
+    if isinstance(value, list) and all(isinstance(entry, tuple) for entry in value):
+        weight = sum(weight for _, weight in value)
+        return [len(value), weight, sum(float(key) * weight for key, weight in value) / weight]
+    if isinstance(value, list):
+        return [plain(one) for one in value]
     if isinstance(value, (str, bytes, bool)) or value is None:
         return value
     try:
@@ -138,10 +153,12 @@ def plain(value):
         return str(value)
 
 
-def same(one, other):
+def same(one, other, tolerance):
     one, other = plain(one), plain(other)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(same(ours, theirs, tolerance) for ours, theirs in zip(one, other))
     if isinstance(one, float) and isinstance(other, float):
-        return one == other or abs(one - other) <= SUM_TOLERANCE * max(abs(one), abs(other))
+        return one == other or abs(one - other) <= tolerance * max(abs(one), abs(other))
     return one == other
 
 

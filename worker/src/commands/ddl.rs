@@ -247,10 +247,14 @@ fn merged_again(column: &Column) -> Option<(String, Cow<'_, str>)> {
         MergeRule::Max => "max",
         MergeRule::BoolOr => "bool_or",
         MergeRule::BoolAnd => "bool_and",
+        MergeRule::BitAnd => "bitwise_and_agg",
+        MergeRule::BitOr => "bitwise_or_agg",
         MergeRule::GroupKey
         | MergeRule::HyperLogLog
         | MergeRule::TDigest
         | MergeRule::Hashes
+        | MergeRule::Histogram(_)
+        | MergeRule::Paired { .. }
         | MergeRule::Result(_) => {
             return None;
         }

@@ -13,7 +13,7 @@ use super::functions::in_order;
 const LOG_BIGINT_MAX: u128 = 1 << 50;
 
 /// Functions that never fail.
-const NEVER_FAIL: [&str; 63] = [
+const NEVER_FAIL: [&str; 65] = [
     "<",
     "<=",
     "<>",
@@ -32,6 +32,7 @@ const NEVER_FAIL: [&str; 63] = [
     "day_of_week",
     "day_of_year",
     "exact division",
+    "exp",
     "floor",
     "format_datetime",
     "greatest",
@@ -40,6 +41,7 @@ const NEVER_FAIL: [&str; 63] = [
     "is_infinite",
     "is_nan",
     "least",
+    "ln",
     "length",
     "lower",
     "ltrim",
@@ -147,7 +149,7 @@ pub(crate) fn in_plan(plan: &LogicalPlan, own_times: &[String]) -> Result<Vec<Fa
             }
             for expr in &aggregate.aggr_expr {
                 if let Expr::AggregateFunction(call) = unwrapped(expr)
-                    && matches!(call.func.name(), "min" | "max")
+                    && is_stored(call.func.name())
                 {
                     for value in &call.params.args {
                         stored(value, input, own_times, &mut found)?;
@@ -171,6 +173,11 @@ pub(crate) fn in_plan(plan: &LogicalPlan, own_times: &[String]) -> Result<Vec<Fa
         }
     }
     Ok(found)
+}
+
+/// Whether the table stores an argument of the aggregate.
+pub(crate) fn is_stored(aggregate: &str) -> bool {
+    matches!(aggregate, "min" | "max" | "min_by" | "max_by")
 }
 
 /// Records a stored expression if it is a time that a table may not be able to store.
@@ -330,6 +337,9 @@ fn function(call: &ScalarFunction, expr: &Expr, schema: &DFSchema) -> Result<Opt
 /// A t-digest accepts only finite numbers. The log's own doubles are finite.
 fn digest(call: &AggregateFunction) -> Option<&'static str> {
     let value = call.params.args.first()?;
+    if call.params.args.len() > 1 {
+        return Some("a weight below 1 fails: write FILTER (WHERE weight >= 1)");
+    }
     let is_tested = call.params.filter.as_ref().is_some_and(|filter| {
         let tested = filter.exists(|expr| {
             Ok(matches!(expr, Expr::ScalarFunction(test)

@@ -15,14 +15,28 @@ const MERGEABLE: &[(&str, MergeRule)] = &[
     ("bool_or", MergeRule::BoolOr),
     ("bool_and", MergeRule::BoolAnd),
     ("every", MergeRule::BoolAnd),
+    ("bitwise_and_agg", MergeRule::BitAnd),
+    ("bitwise_or_agg", MergeRule::BitOr),
     ("approx_set", MergeRule::HyperLogLog),
     ("tdigest_agg", MergeRule::TDigest),
 ];
 
 /// Aggregates whose results are computed from states that merge.
 const FROM_STATES: &[&str] = &[
+    "any_value",
+    "approx_distinct",
     "approx_percentile",
+    "arbitrary",
     "avg",
+    "corr",
+    "covar_pop",
+    "covar_samp",
+    "geometric_mean",
+    "max_by",
+    "min_by",
+    "numeric_histogram",
+    "regr_intercept",
+    "regr_slope",
     "stddev",
     "stddev_pop",
     "stddev_samp",
@@ -31,29 +45,44 @@ const FROM_STATES: &[&str] = &[
     "variance",
 ];
 
-/// Aggregates of Trino that can't be merged, with what to write instead.
+/// Aggregates of Trino that a table can't keep, with the reason and what to write instead.
 const UNMERGEABLE: &[(&str, &str)] = &[
-    (
-        "geometric_mean",
-        "keep its values' states in columns of their own, and compute the mean when you query the table",
-    ),
-    ("approx_distinct", DISTINCT_ADVICE),
-    ("arbitrary", VALUE_ADVICE),
-    ("any_value", VALUE_ADVICE),
-    ("max_by", VALUE_ADVICE),
-    ("min_by", VALUE_ADVICE),
-    ("array_agg", VALUE_ADVICE),
-    ("listagg", VALUE_ADVICE),
-    ("histogram", VALUE_ADVICE),
-    ("map_agg", VALUE_ADVICE),
+    ("array_agg", GROWS),
+    ("listagg", GROWS),
+    ("map_agg", GROWS),
+    ("multimap_agg", GROWS),
+    ("map_union", GROWS),
+    ("set_agg", GROWS),
+    ("histogram", COUNTS),
+    ("approx_most_frequent", COUNTS),
+    ("qdigest_agg", "tables keep t-digests. Write tdigest_agg(x)"),
     (
         "merge",
-        "merge takes sketches, which log lines do not have; write approx_set(x) or tdigest_agg(x)",
+        "merge takes sketches, which log lines do not have. Write approx_set(x) or tdigest_agg(x)",
+    ),
+    (
+        "reduce_agg",
+        "a function of your own may depend on the order of lines. Write sum, min, max or another aggregate of docs/sql.md",
+    ),
+    (
+        "checksum",
+        "it is not supported. Write count(*) and approx_set(x) to compare tables",
+    ),
+    (
+        "entropy",
+        "it is not supported. Make the value a group key with count(*), and compute it when you query the table",
+    ),
+    (
+        "kurtosis",
+        "it is not supported. Keep tdigest_agg(x), which describes the distribution",
+    ),
+    (
+        "skewness",
+        "it is not supported. Keep tdigest_agg(x), which describes the distribution",
     ),
 ];
-const DISTINCT_ADVICE: &str =
-    "keep approx_set(x) AS name, and read it with cardinality(merge(cast(name AS HyperLogLog)))";
-const VALUE_ADVICE: &str = "make the value a group key, or keep its min(x) or max(x)";
+const GROWS: &str = "its result would grow with every line. Make the value a group key, or keep its min(x), max(x) or max_by(x, y)";
+const COUNTS: &str = "its result would grow with every value. Make the value a group key, with count(*), ORDER BY count(*) DESC and LIMIT";
 
 /// Whether the call is of distinct values.
 pub(super) fn is_distinct(function: &Function) -> bool {
@@ -70,12 +99,10 @@ pub(super) fn aggregate_names() -> impl Iterator<Item = &'static str> {
     mergeable.chain(FROM_STATES.iter().copied())
 }
 
-/// Why an aggregate of Trino can't be merged, and what to write instead.
+/// Why a table can't keep an aggregate of Trino, and what to write instead.
 pub(super) fn unmergeable(name: &str) -> Option<String> {
     let (_, advice) = UNMERGEABLE.iter().find(|(other, _)| *other == name)?;
-    Some(format!(
-        "the {name} of all log files cannot be computed from the {name} of each log file; {advice}"
-    ))
+    Some(format!("a table cannot keep {name}: {advice}"))
 }
 
 pub(super) fn is_aggregate_name(name: &str) -> bool {
@@ -176,7 +203,7 @@ mod tests {
         let with =
             |select: &str| refusal(&format!("SELECT {select} FROM alb_access_logs GROUP BY 1"));
         assert!(with("elb, sum(DISTINCT sent_bytes) AS c").contains("several log files"));
-        assert!(with("elb, approx_distinct(client_ip) AS c").contains("approx_set"));
+        assert!(with("elb, histogram(client_ip) AS c").contains("group key"));
         assert!(with("elb, client_ip").contains("add it to GROUP BY"));
         assert!(with("elb, count(*) AS elb").contains("two output columns"));
         assert!(

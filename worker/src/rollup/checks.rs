@@ -15,8 +15,10 @@ use crate::engine::fallible;
 /// A requirement on a computed value beyond its type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Check {
-    /// A finite double: t-digests accept no others.
+    /// A finite double: t-digests and histograms accept no others.
     Finite,
+    /// A weight of a value in a t-digest.
+    Weight,
     /// A time in the years 1 to 9999, the range that Delta's readers support.
     Storable,
 }
@@ -38,7 +40,20 @@ impl Check {
                         && matters(row)
                     {
                         return exec_err!(
-                            "{number} cannot be added to a t-digest: it is not finite"
+                            "{number} cannot be added to a t-digest or a histogram: it is not finite"
+                        );
+                    }
+                }
+            }
+            Self::Weight => {
+                let weights = column.as_primitive::<Float64Type>().iter().enumerate();
+                for (row, weight) in weights {
+                    let is_weight = |weight: &f64| weight.is_finite() && *weight >= 1.0;
+                    if let Some(weight) = weight.filter(|weight| !is_weight(weight))
+                        && matters(row)
+                    {
+                        return exec_err!(
+                            "{weight} is no weight of a value: weights are finite and at least 1"
                         );
                     }
                 }

@@ -18,10 +18,12 @@ mod walk;
 mod parse;
 mod inline;
 mod allow;
+mod parts;
 mod results;
 mod reading;
 mod conditions;
 mod aggregates;
+mod athena;
 mod desugar;
 mod by_scan;
 mod states;
@@ -219,6 +221,16 @@ fn stored_type(name: &str, data_type: &DataType) -> Result<DataType, String> {
         | DataType::Float64
         | DataType::Date32
         | DataType::Decimal128(_, 0..) => data_type.clone(),
+        DataType::List(element) => {
+            let stored = stored_type(name, element.data_type())?;
+            DataType::List(Arc::new(Field::new("element", stored, true)))
+        }
+        DataType::Map(entries, is_sorted)
+            if matches!(entries.data_type(), DataType::Struct(fields)
+            if fields.iter().all(|field| field.data_type() == &DataType::Float64)) =>
+        {
+            DataType::Map(Arc::clone(entries), *is_sorted)
+        }
         other => {
             return Err(format!(
                 "the output column '{name}' has the type {other}, which a table cannot store: \

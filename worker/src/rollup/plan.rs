@@ -19,6 +19,7 @@ use tokio::sync::Mutex;
 use super::checks::{Check, stored_check};
 use super::per_line::{Computed, PerLine, SeenLines};
 use crate::engine::fallible::{self, Fallible};
+use crate::engine::functions::histogram::HISTOGRAM;
 use crate::engine::{self, StreamPlan};
 use crate::table::FailedLines;
 
@@ -321,8 +322,10 @@ impl Columns {
                 continue;
             }
             let check = match name.as_str() {
-                "tdigest_agg" => Some(Check::Finite),
-                "min" | "max" => stored_check(&arg.get_type(input)?),
+                "tdigest_agg" if args.is_empty() => Some(Check::Finite),
+                HISTOGRAM => Some(Check::Finite),
+                "tdigest_agg" => Some(Check::Weight),
+                name if fallible::is_stored(name) => stored_check(&arg.get_type(input)?),
                 _ => None,
             };
             args.push(self.add(Computed {

@@ -1,7 +1,7 @@
 //! The part of a rollup's SQL that is done when somebody reads the table, such as ORDER BY, LIMIT and HAVING. It becomes a view over
 //! the table's groups. Where no group key is a time, the view also merges the rows of all days.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
@@ -9,22 +9,20 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, Ident, OrderByOptions, Query, Select, SelectItem, SetExpr, Statement,
-    TableFactor,
+    Expr, GroupByExpr, OrderByOptions, Query, SelectItem, SetExpr, Statement, TableFactor,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
-use regex::Regex;
 
 use super::aggregates::{function_name, is_aggregate};
 use super::allow;
+use super::athena::in_athena;
 use super::conditions::NOW;
 use super::desugar::over_rows;
 use super::parse::expr_of;
 use super::results::{parsed, quoted};
 use super::walk;
 use crate::engine;
-use crate::engine::functions::distinct::{DISTINCT_COUNT, UNITE_HASHES};
 use crate::format::LogFormat;
 
 /// The reading part of a rollup's SQL.
@@ -143,11 +141,19 @@ pub(crate) struct View {
     pub(super) condition: Option<Expr>,
     /// The columns of the group keys, if rows of several days are merged. If not, each group is one row.
     pub(super) merged_by: Option<Vec<String>>,
-    /// ORDER BY's items.
-    pub(super) order_by: Vec<String>,
+    pub(super) order_by: Vec<SortedBy>,
     /// LIMIT and OFFSET.
     pub(super) limit: Option<String>,
     pub(super) outer: Option<Query>,
+}
+
+/// An item of a view's ORDER BY.
+#[derive(Debug, Clone)]
+pub(super) struct SortedBy {
+    /// Computed from columns of the table, or the number of an output column.
+    pub(super) expr: Expr,
+    /// Its direction, and the place of NULL.
+    pub(super) direction: String,
 }
 
 /// An output column of a view.
@@ -193,6 +199,10 @@ impl View {
 
     /// The SELECT over the table `groups`, whose name is quoted already if necessary.
     pub(crate) fn sql(&self, groups: &str, reader: Reader) -> String {
+        let written = |expr: &Expr| match reader {
+            Reader::Logmill => expr.clone(),
+            Reader::Athena => in_athena(expr),
+        };
         let mut outputs = Vec::with_capacity(self.outputs.len());
         for Shown {
             name,
@@ -200,10 +210,10 @@ impl View {
             is_instant,
         } in &self.outputs
         {
-            let name = quoted(name);
+            let (name, expr) = (quoted(name), written(expr));
             outputs.push(match (reader, is_instant) {
                 (Reader::Athena, true) => format!("CAST({expr} AS timestamp) AS {name}"),
-                _ if *expr == name => name.to_string(),
+                _ if expr == name => name.to_string(),
                 _ => format!("{expr} AS {name}"),
             });
         }
@@ -222,7 +232,7 @@ impl View {
         if !filters.is_empty() {
             let filters: Vec<String> = filters
                 .into_iter()
-                .map(|filter| format!("({filter})"))
+                .map(|filter| format!("({})", written(filter)))
                 .collect();
             add(&mut sql, "WHERE", &filters.join(" AND "));
         }
@@ -232,58 +242,26 @@ impl View {
                 add(&mut sql, "GROUP BY", &keys.join(", "));
             }
             if let Some(condition) = &self.condition {
-                add(&mut sql, "HAVING", &condition.to_string());
+                add(&mut sql, "HAVING", &written(condition).to_string());
             }
         }
         if !self.order_by.is_empty() {
-            add(&mut sql, "ORDER BY", &self.order_by.join(", "));
+            let order_by = self.order_by.iter();
+            let order_by = order_by.map(|by| format!("{} {}", written(&by.expr), by.direction));
+            add(
+                &mut sql,
+                "ORDER BY",
+                &order_by.collect::<Vec<_>>().join(", "),
+            );
         }
         if let Some(limit) = &self.limit {
             sql.push_str(&format!("\n{limit}"));
         }
-        let sql = match &self.outer {
+        match &self.outer {
             None => sql,
             Some(outer) => around(outer, &sql),
-        };
-        match reader {
-            Reader::Logmill => sql,
-            Reader::Athena => in_athena(&sql),
         }
     }
-}
-
-/// Writes distinct counts with functions that Athena has. It unites sets of hashes without a limit; where logmill has only a HyperLogLog,
-/// so has it.
-fn in_athena(sql: &str) -> String {
-    static MERGED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        let sketch = r#"merge\(CAST\("(\w+)" AS HyperLogLog\)\)"#;
-        Regex::new(&format!(
-            r#""{DISTINCT_COUNT}"\("{UNITE_HASHES}"\("(\w+)"\), {sketch}\)"#
-        ))
-        .ok()
-    });
-    static OF_ROW: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        let sketch = r#"CAST\("(\w+)" AS HyperLogLog\)"#;
-        Regex::new(&format!(r#""{DISTINCT_COUNT}"\("(\w+)", {sketch}\)"#)).ok()
-    });
-    let replaced = |sql: &str, calls: &Option<Regex>, instead: &str| match calls {
-        Some(calls) => calls.replace_all(sql, instead).into_owned(),
-        None => sql.to_owned(),
-    };
-    let sql = replaced(
-        sql,
-        &MERGED,
-        "CASE WHEN count_if(length(\"$1\") % 8 <> 0) = 0 \
-         THEN coalesce(cardinality(array_distinct(flatten(array_agg(transform(sequence(1, length(\"$1\") / 8), \
-         i -> substr(\"$1\", 8 * i - 7, 8))) FILTER (WHERE \"$1\" IS NOT NULL)))), 0) \
-         ELSE cardinality(merge(CAST(\"$2\" AS HyperLogLog))) END",
-    );
-    replaced(
-        &sql,
-        &OF_ROW,
-        "CASE WHEN \"$1\" IS NULL THEN 0 WHEN length(\"$1\") % 8 = 0 THEN length(\"$1\") / 8 \
-         ELSE cardinality(CAST(\"$2\" AS HyperLogLog)) END",
-    )
 }
 
 /// Writes the current time in the place of functions that return it.
@@ -305,24 +283,7 @@ fn set_now(query: &mut Query, now: DateTime<Utc>) -> Result<(), String> {
 
 /// Puts the query over the groups into its place.
 fn around(outer: &Query, core: &str) -> String {
-    let mut outer = outer.clone();
-    // Both were parsed before.
-    let _ = walk::change_queries(&mut outer, &mut |query| {
-        if is_placeholder(query) {
-            *query = parsed_query(core)?;
-        }
-        Ok(())
-    });
-    outer.to_string()
-}
-
-fn is_placeholder(query: &Query) -> bool {
-    let SetExpr::Select(select) = &*query.body else {
-        return false;
-    };
-    let Select { from, .. } = &**select;
-    matches!(from.as_slice(), [from] if matches!(
-        &from.relation,
-        TableFactor::Table { name, .. } if name.to_string() == Ident::with_quote('"', CORE).to_string()
-    ))
+    // As text, because Athena's form of the query has lambdas, which the parser need not understand.
+    let placeholder = format!("SELECT * FROM \"{CORE}\"");
+    outer.to_string().replace(&placeholder, core)
 }

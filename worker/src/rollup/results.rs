@@ -7,15 +7,15 @@ use std::collections::HashMap;
 
 use arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::{
-    self, CastKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-use super::aggregates::{function_name, is_aggregate_name, is_distinct};
+use super::aggregates::{function_name, is_aggregate_name};
 use super::parse::free_name;
+use super::parts::parts;
 use super::walk;
-use crate::engine::functions::distinct::{DISTINCT_COUNT, DISTINCT_HASHES};
 use crate::table::MergeRule;
 
 /// A state: an aggregate that merges.
@@ -59,13 +59,6 @@ pub(super) enum Over {
     Row,
 }
 
-/// An aggregate as states, and the result that follows from them. The result names the states `s0`, `s1` and so on.
-struct Parts {
-    /// What the names of the state columns end with, and the aggregates.
-    states: Vec<(&'static str, Expr, MergeRule)>,
-    result: String,
-}
-
 impl States {
     /// Takes an expression over aggregates and group keys apart. The states that it needs get names that begin with `prefix`.
     ///
@@ -87,8 +80,13 @@ impl States {
             }
             let types = self.types.get(&call.to_string()).cloned();
             let parts = parts(call, &types.unwrap_or_default())?;
-            let mut own = Vec::with_capacity(parts.states.len());
-            for (suffix, aggregate, rule) in parts.states {
+            let mut own: Vec<usize> = Vec::with_capacity(parts.states.len());
+            for (suffix, aggregate, mut rule) in parts.states {
+                if let MergeRule::Paired { with, .. } = &mut rule
+                    && let Some(state) = own.first()
+                {
+                    *with = self.all[*state].column.as_str().into();
+                }
                 own.push(self.column(prefix, suffix, aggregate, rule));
             }
             let mut result = parsed(&parts.result)?;
@@ -252,153 +250,6 @@ pub(super) fn arguments(call: &Function) -> Vec<&Expr> {
     expressions.collect()
 }
 
-/// The exact state of a sum of integers, a decimal of 38 digits, and the sum that follows from it.
-pub(super) fn exact_sum(sum: &Function) -> (Expr, Expr) {
-    let args = arguments(sum).into_iter().map(exact).collect();
-    let state = Expr::Function(calling(sum, "sum", args));
-    let result = cast(
-        CastKind::TryCast,
-        state.clone(),
-        ast::DataType::BigInt(None),
-    );
-    (state, result)
-}
-
-/// Takes an aggregate apart. `types` are the types of its arguments.
-fn parts(call: &Function, types: &[DataType]) -> Result<Parts, String> {
-    let name = function_name(call);
-    let args: Vec<Expr> = arguments(call).into_iter().cloned().collect();
-    let with = |function: &str, args: Vec<Expr>| Expr::Function(calling(call, function, args));
-    let one = |suffix, aggregate, rule, result: &str| Parts {
-        states: vec![(suffix, aggregate, rule)],
-        result: result.to_owned(),
-    };
-    let same = |suffix, rule| one(suffix, Expr::Function(call.clone()), rule, "s0");
-    let is_integer = |place: usize| types.get(place).is_some_and(DataType::is_integer);
-    Ok(match (name.as_str(), args.as_slice()) {
-        ("count", [_]) if is_distinct(call) => Parts {
-            states: vec![
-                (
-                    "hashes",
-                    with(DISTINCT_HASHES, args.clone()),
-                    MergeRule::Hashes,
-                ),
-                ("hll", with("approx_set", args), MergeRule::HyperLogLog),
-            ],
-            result: format!("\"{DISTINCT_COUNT}\"(s0, s1)"),
-        },
-        ("count" | "count_if", _) => same("count", MergeRule::Sum),
-        ("min", _) => same("min", MergeRule::Min),
-        ("max", _) => same("max", MergeRule::Max),
-        ("bool_or", _) => same("bool_or", MergeRule::BoolOr),
-        ("bool_and" | "every", _) => same("bool_and", MergeRule::BoolAnd),
-        ("approx_set", _) => same("hll", MergeRule::HyperLogLog),
-        ("tdigest_agg", _) => same("tdigest", MergeRule::TDigest),
-        ("sum", [_]) if is_integer(0) => one(
-            "sum",
-            exact_sum(call).0,
-            MergeRule::Sum,
-            "TRY_CAST(s0 AS BIGINT)",
-        ),
-        ("sum", _) => same("sum", MergeRule::Sum),
-        ("avg", [x]) => {
-            let summed = match is_integer(0) {
-                true => exact(x),
-                false => x.clone(),
-            };
-            Parts {
-                states: vec![
-                    ("sum", with("sum", vec![summed]), MergeRule::Sum),
-                    ("count", with("count", vec![x.clone()]), MergeRule::Sum),
-                ],
-                result: "CAST(s0 AS DOUBLE) / CAST(s1 AS DOUBLE)".to_owned(),
-            }
-        }
-        ("approx_percentile", [x, quantile]) => {
-            let digest = with("tdigest_agg", vec![double(x)]);
-            let value = format!("value_at_quantile(s0, CAST({quantile} AS DOUBLE))");
-            let value = match is_integer(0) {
-                true => format!("CAST(round({value}) AS BIGINT)"),
-                false => value,
-            };
-            one("tdigest", digest, MergeRule::TDigest, &value)
-        }
-        ("stddev" | "stddev_samp" | "stddev_pop" | "variance" | "var_samp" | "var_pop", [x]) => {
-            let x = double(x);
-            let square = Expr::Nested(Box::new(parsed(&format!("({x}) * ({x})"))?));
-            let squares = "greatest(s1 - s0 * s0 / CAST(s2 AS DOUBLE), 0e0)";
-            let (of, fewest) = match name.ends_with("_pop") {
-                true => ("CAST(s2 AS DOUBLE)", 1),
-                false => ("CAST(s2 - 1 AS DOUBLE)", 2),
-            };
-            let root = if name.starts_with("stddev") {
-                "sqrt"
-            } else {
-                ""
-            };
-            Parts {
-                states: vec![
-                    ("sum", with("sum", vec![x.clone()]), MergeRule::Sum),
-                    ("squares", with("sum", vec![square]), MergeRule::Sum),
-                    ("count", with("count", vec![x]), MergeRule::Sum),
-                ],
-                result: format!("CASE WHEN s2 >= {fewest} THEN {root}({squares} / {of}) END"),
-            }
-        }
-        _ => {
-            return Err(format!(
-                "the {name} of all log files cannot be computed from the {name} of each log file"
-            ));
-        }
-    })
-}
-
-/// The same call, with its FILTER, of another function.
-fn calling(call: &Function, function: &str, args: Vec<Expr>) -> Function {
-    let mut other = call.clone();
-    let quote = function.contains(' ').then_some('"');
-    let name = Ident {
-        quote_style: quote,
-        ..Ident::new(function)
-    };
-    other.name = vec![name].into();
-    if let FunctionArguments::List(list) = &mut other.args {
-        list.duplicate_treatment = None;
-        list.args = args
-            .into_iter()
-            .map(|expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)))
-            .collect();
-    }
-    other
-}
-
-/// An integer whose sum is exact, whatever visitors write.
-fn exact(expr: &Expr) -> Expr {
-    cast(CastKind::Cast, expr.clone(), decimal())
-}
-
-fn decimal() -> ast::DataType {
-    ast::DataType::Decimal(ast::ExactNumberInfo::PrecisionAndScale(38, 0))
-}
-
-fn double(expr: &Expr) -> Expr {
-    cast(
-        CastKind::Cast,
-        expr.clone(),
-        ast::DataType::Double(ast::ExactNumberInfo::None),
-    )
-}
-
-fn cast(kind: CastKind, expr: Expr, data_type: ast::DataType) -> Expr {
-    Expr::Cast {
-        kind,
-        expr: Box::new(expr),
-        data_type,
-        array: false,
-        format: None,
-    }
-}
-
 /// Parses an expression that this module has written.
 pub(super) fn parsed(expr: &str) -> Result<Expr, String> {
     let parser = Parser::new(&GenericDialect {}).try_with_sql(expr);
@@ -526,7 +377,7 @@ mod tests {
             pairs(&[
                 (
                     "p90",
-                    "try((\"named cast\"(CAST(round(value_at_quantile(merge(\"p90__tdigest\"), \"named cast\"(CAST(0.9 AS DOUBLE), 'Cast DOUBLE'))) AS BIGINT), 'Cast BIGINT')))"
+                    "try((\"named cast\"(CAST(round(value_at_quantile(merge(\"p90__tdigest\"), 0.9e0)) AS BIGINT), 'Cast BIGINT')))"
                 ),
                 ("p90__tdigest", "merge (tdigest)"),
             ])
@@ -536,7 +387,23 @@ mod tests {
     #[tokio::test]
     async fn all_aggregates_with_states_are_planned() {
         for call in [
+            "any_value(user_agent)",
+            "approx_distinct(client_ip)",
+            "approx_distinct(date(from_iso8601_timestamp(time)), 0.01)",
+            "approx_percentile(sent_bytes, target_processing_time, 0.95)",
+            "arbitrary(sent_bytes)",
             "avg(sent_bytes)",
+            "bitwise_and_agg(sent_bytes) + bitwise_or_agg(sent_bytes)",
+            "corr(sent_bytes, target_processing_time)",
+            "count(DISTINCT date_trunc('day', from_iso8601_timestamp(time)))",
+            "covar_pop(sent_bytes, received_bytes) + covar_samp(sent_bytes, received_bytes)",
+            "geometric_mean(sent_bytes)",
+            "max_by(request_url, target_processing_time)",
+            "min_by(from_iso8601_timestamp(time), sent_bytes)",
+            "numeric_histogram(8, target_processing_time)",
+            "numeric_histogram(2, sent_bytes, received_bytes)",
+            "regr_slope(sent_bytes, received_bytes)",
+            "regr_intercept(sent_bytes, received_bytes)",
             "stddev(sent_bytes)",
             "stddev_pop(target_processing_time)",
             "stddev_samp(sent_bytes)",

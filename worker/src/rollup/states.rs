@@ -11,8 +11,9 @@ use datafusion::sql::sqlparser::ast::{
 use super::aggregates::{Part, function_name};
 use super::desugar::Desugar;
 use super::parse::{ParsedRollup, select_of};
+use super::parts;
 use super::planning_error::plain_words;
-use super::reading::{Shown, Sorted, View};
+use super::reading::{Shown, Sorted, SortedBy, View};
 use super::results::{self, Over, States, Template, quoted};
 use super::{every_column, schema_of};
 use crate::engine;
@@ -197,7 +198,7 @@ fn with_states(parsed: &ParsedRollup, states: &mut States) -> Result<Made, Strin
     let own = states.all.len();
     let mut sum_results = HashMap::new();
     for (output, sum) in sums {
-        let (state, result) = results::exact_sum(sum);
+        let (state, result) = parts::exact_sum(sum);
         states.add_sum(&sum_state(&output.column), state, &output.column);
         sum_results.insert(output.column.clone(), result);
     }
@@ -302,10 +303,12 @@ fn view(
     }
     let mut order_by = Vec::with_capacity(reading.order_by.len());
     for (order, template) in reading.order_by.iter().zip(&made.order_by) {
-        let by = match (&order.by, template) {
-            (Sorted::Output(position), _) => (position + 1).to_string(),
-            (Sorted::Expr(expr), None) => expr.to_string(),
-            (Sorted::Expr(_), Some(template)) => states.over(over, template)?.to_string(),
+        let expr = match (&order.by, template) {
+            (Sorted::Output(position), _) => {
+                Expr::value(Value::Number((position + 1).to_string(), false))
+            }
+            (Sorted::Expr(expr), None) => (**expr).clone(),
+            (Sorted::Expr(_), Some(template)) => states.over(over, template)?,
         };
         let direction = if order.options.asc == Some(false) {
             "DESC"
@@ -318,7 +321,10 @@ fn view(
         } else {
             "LAST"
         };
-        order_by.push(format!("{by} {direction} NULLS {nulls}"));
+        order_by.push(SortedBy {
+            expr,
+            direction: format!("{direction} NULLS {nulls}"),
+        });
     }
     let condition = made.having.as_ref().map(|having| states.over(over, having));
     let keys = outputs

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use deltalake_core::kernel::{DataType as DeltaType, StructField};
+use deltalake_core::kernel::{ArrayType, DataType as DeltaType, MapType, StructField};
 
 use super::merge_rule::{MergeRule, sum_state};
 use super::short_hash;
@@ -158,6 +158,15 @@ fn delta_type(data_type: &DataType) -> DeltaType {
         DataType::Decimal128(precision, scale) => {
             DeltaType::decimal(*precision, *scale as u8).unwrap_or(DeltaType::STRING)
         }
+        DataType::List(element) => DeltaType::Array(Box::new(ArrayType::new(
+            delta_type(element.data_type()),
+            true,
+        ))),
+        DataType::Map(..) => DeltaType::Map(Box::new(MapType::new(
+            DeltaType::DOUBLE,
+            DeltaType::DOUBLE,
+            true,
+        ))),
         other => unreachable!("a rollup with a column of type {other} was accepted"),
     }
 }

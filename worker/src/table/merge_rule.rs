@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::engine::functions::distinct::UNITE_HASHES;
+use crate::engine::functions::histogram::UNITE_HISTOGRAMS;
 
 /// How an output column of a rollup is merged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,10 +24,23 @@ pub enum MergeRule {
     BoolOr,
     /// True if all values are true.
     BoolAnd,
+    /// The bitwise AND of all values.
+    BitAnd,
+    /// The bitwise OR of all values.
+    BitOr,
+    /// The value of the row with the least or the greatest value in another column.
+    Paired {
+        /// `min_by` or `max_by`.
+        function: &'static str,
+        /// The column with the least or the greatest value.
+        with: Arc<str>,
+    },
     /// Merges sketches of distinct values.
     HyperLogLog,
     /// Merges sketches of a distribution.
     TDigest,
+    /// Unites histograms of at most this many buckets.
+    Histogram(usize),
     /// Unites sets of hashes.
     Hashes,
     /// Computed anew from merged columns, by this SQL expression over the rows of a group.
@@ -42,8 +56,12 @@ impl MergeRule {
             Self::Max => Some("max"),
             Self::BoolOr => Some("bool_or"),
             Self::BoolAnd => Some("bool_and"),
+            Self::BitAnd => Some("bitwise_and_agg"),
+            Self::BitOr => Some("bitwise_or_agg"),
+            Self::Paired { function, .. } => Some(function),
             Self::HyperLogLog | Self::TDigest => Some("merge"),
             Self::Hashes => Some(UNITE_HASHES),
+            Self::Histogram(_) => Some(UNITE_HISTOGRAMS),
         }
     }
 
@@ -51,7 +69,12 @@ impl MergeRule {
     pub(crate) fn merge_call(&self, column: &str) -> Option<String> {
         let function = self.function()?;
         let quote = if function.contains(' ') { "\"" } else { "" };
-        Some(format!("{quote}{function}{quote}(\"{column}\")"))
+        let argument = match self {
+            Self::Paired { with, .. } => format!(", \"{with}\""),
+            Self::Histogram(buckets) => format!(", {buckets}"),
+            _ => String::new(),
+        };
+        Some(format!("{quote}{function}{quote}(\"{column}\"{argument})"))
     }
 }
 
@@ -64,9 +87,13 @@ impl fmt::Display for MergeRule {
             Self::Max => "max",
             Self::BoolOr => "bool_or",
             Self::BoolAnd => "bool_and",
+            Self::BitAnd => "bitwise_and_agg",
+            Self::BitOr => "bitwise_or_agg",
+            Self::Paired { function, .. } => function,
             Self::HyperLogLog => "merge (HyperLogLog)",
             Self::TDigest => "merge (tdigest)",
             Self::Hashes => "union of hashes",
+            Self::Histogram(_) => "union of histograms",
             Self::Result(_) => "computed from the columns below",
         })
     }

@@ -16,12 +16,22 @@ pub(super) fn delta_statistics(schema: &Schema, metadata: &ParquetMetaData) -> S
     let mut smallest = Map::new();
     let mut largest = Map::new();
     let mut nulls = Map::new();
-    for (index, field) in schema.fields().iter().enumerate() {
+    // Arrays and maps have no statistics, and more than one column of the file.
+    let mut index = 0;
+    for field in schema.fields() {
+        let own = index;
+        index += match field.data_type() {
+            DataType::Map(..) => 2,
+            _ => 1,
+        };
+        if field.data_type().is_nested() {
+            continue;
+        }
         let mut bounds: Option<(Bound, Bound)> = None;
         let mut null_count = Some(0);
         let mut bounded = true;
         for row_group in metadata.row_groups() {
-            let statistics = row_group.column(index).statistics();
+            let statistics = row_group.column(own).statistics();
             let row_group_nulls = statistics.and_then(Statistics::null_count_opt);
             null_count = null_count
                 .zip(row_group_nulls)

@@ -2,15 +2,19 @@
 #![warn(missing_docs, unreachable_pub)]
 
 mod murmur3;
+mod xx_hash;
 mod hyper_log_log;
 mod bias;
+mod numeric_histogram;
 mod tdigest;
 mod waiting;
 
-pub use hyper_log_log::{HyperLogLog, hash_bigint, hash_double, hash_varchar};
+pub use hyper_log_log::{HyperLogLog, hash_bigint, hash_double, hash_varchar, index_bits_of_error};
 pub use murmur3::hash64;
+pub use numeric_histogram::NumericHistogram;
 pub use tdigest::TDigest;
 pub use waiting::Waiting;
+pub use xx_hash::{xx_hash_bigint, xx_hash_double, xx_hash_varchar};
 
 /// The reason that bytes are not a valid sketch, that two sketches can't be merged, or that a value can't be added.
 ///
@@ -40,9 +44,9 @@ pub enum SketchError {
     /// Both are valid, but differ in precision. Trino refuses this merge too.
     #[error("cannot merge HyperLogLogs with {ours} and {theirs} buckets")]
     DifferentBuckets { ours: usize, theirs: usize },
-    /// A TDigest holds only finite values.
-    #[error("cannot add {value} to a TDigest: it is not finite")]
-    Value { value: f64 },
+    /// Digests and histograms hold only finite values.
+    #[error("cannot add {value} to a {sketch}: it is not finite")]
+    Value { sketch: &'static str, value: f64 },
     /// A TDigest's weights must be finite and above 0, and so must their sum.
     #[error(
         "cannot add a value of weight {weight} to a TDigest of weight {total_weight}: weights and their sum must be finite and above 0"

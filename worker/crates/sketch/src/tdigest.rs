@@ -74,7 +74,10 @@ impl TDigest {
     /// is added in these cases.
     pub fn add(&mut self, value: f64, weight: f64) -> Result<(), SketchError> {
         if !value.is_finite() {
-            return Err(SketchError::Value { value });
+            return Err(SketchError::Value {
+                sketch: SKETCH,
+                value,
+            });
         }
         let total_weight = self.total_weight + weight;
         if !total_weight.is_finite() || weight <= 0.0 {

@@ -5,16 +5,27 @@
 use std::mem::size_of;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
-use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use arrow::array::{ArrayRef, AsArray, Int64Array};
+use arrow::datatypes::{
+    DataType, Date32Type, Float64Type, Int64Type, TimeUnit, TimestampMillisecondType,
+};
 use datafusion::common::Result;
-use logmill_sketch::{HyperLogLog, SketchError, hash_bigint, hash_double, hash_varchar};
+use logmill_sketch::{
+    HyperLogLog, SketchError, hash_bigint, hash_double, hash_varchar, xx_hash_bigint,
+    xx_hash_double, xx_hash_varchar,
+};
 
-use super::sketch_groups::{AddBatch, BoxedGroups, Groups, Rows, Sketch};
+use super::sketch_groups::{ApproxSets, BoxedGroups, Groups, Sketch};
 use super::sketches::{binary, execution_error};
 
 /// The aggregate that makes the set of hashes of values. Only a quoted identifier could spell it.
 pub(crate) const DISTINCT_HASHES: &str = "distinct hashes";
+
+/// The aggregate that makes a HyperLogLog of the same hashes. `approx_set` is the same, for fewer types.
+pub(crate) const DISTINCT_SKETCH: &str = "distinct sketch";
+
+/// The aggregate of `approx_distinct`'s HyperLogLog. Its second argument is the number of bits of a bucket's index.
+pub(crate) const APPROX_DISTINCT_SKETCH: &str = "approx distinct sketch";
 
 /// The aggregate that unites such sets.
 pub(crate) const UNITE_HASHES: &str = "unite hashes";
@@ -29,7 +40,7 @@ pub(crate) const HASHES_MAX: usize = 1024;
 const TOO_MANY: &[u8] = &[0];
 
 /// A set of hashes, sorted, while it is small. Serialized as 8 bytes a hash, big-endian, which Athena reads with `from_big_endian_64`.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Hashes {
     hashes: Vec<u64>,
     is_too_large: bool,
@@ -77,35 +88,111 @@ impl Sketch for Hashes {
     }
 }
 
-/// Sets of hashes of values of this type, one for each group.
-pub(super) fn groups(data_type: &DataType) -> BoxedGroups {
-    let add: AddBatch<Groups<Hashes>> = match data_type {
-        DataType::Int64 => |groups, values, rows| {
-            let numbers = values.as_primitive::<Int64Type>();
-            add(groups, numbers, rows, |row| hash_bigint(numbers.value(row)))
-        },
-        DataType::Float64 => |groups, values, rows| {
-            let numbers = values.as_primitive::<Float64Type>();
-            add(groups, numbers, rows, |row| hash_double(numbers.value(row)))
-        },
-        _ => |groups, values, rows| {
-            let texts = super::text_values(values)?;
-            add(groups, texts, rows, |row| hash_varchar(texts.value(row)))
-        },
-    };
-    Groups::boxed(add)
+/// A family of hash functions of values.
+#[derive(Clone, Copy)]
+pub(super) struct Family {
+    text: fn(&str) -> u64,
+    bigint: fn(i64) -> u64,
+    double: fn(f64) -> u64,
 }
 
-fn add(
-    groups: &mut Groups<Hashes>,
-    values: &dyn Array,
-    rows: Rows,
-    hash: impl Fn(usize) -> u64,
-) -> Result<()> {
-    groups.add_rows(values, rows, |set, row| {
-        set.insert(hash(row));
-        Ok(())
+/// The hashes of `approx_set`.
+const MURMUR: Family = Family {
+    text: hash_varchar,
+    bigint: hash_bigint,
+    double: hash_double,
+};
+
+/// The hashes of `approx_distinct`.
+const XX_HASH: Family = Family {
+    text: xx_hash_varchar,
+    bigint: xx_hash_bigint,
+    double: xx_hash_double,
+};
+
+impl Family {
+    /// Passes each row's hash function to `add`. A NULL has no hash that means anything.
+    fn hash<T>(
+        self,
+        values: &ArrayRef,
+        add: impl FnOnce(&dyn Fn(usize) -> u64) -> Result<T>,
+    ) -> Result<T> {
+        match values.data_type() {
+            DataType::Int64 => {
+                let numbers = values.as_primitive::<Int64Type>();
+                add(&|row| (self.bigint)(numbers.value(row)))
+            }
+            DataType::Float64 => {
+                let numbers = values.as_primitive::<Float64Type>();
+                add(&|row| (self.double)(numbers.value(row)))
+            }
+            DataType::Boolean => {
+                let flags = values.as_boolean();
+                add(&|row| (self.bigint)(i64::from(flags.value(row))))
+            }
+            DataType::Date32 => {
+                let days = values.as_primitive::<Date32Type>();
+                add(&|row| (self.bigint)(i64::from(days.value(row))))
+            }
+            DataType::Timestamp(TimeUnit::Millisecond, _) => {
+                let times = values.as_primitive::<TimestampMillisecondType>();
+                add(&|row| (self.bigint)(times.value(row)))
+            }
+            _ => {
+                let texts = super::text_values(values)?;
+                add(&|row| (self.text)(texts.value(row)))
+            }
+        }
+    }
+}
+
+/// The argument types of the aggregates here.
+pub(super) fn coerced(argument: &DataType) -> Option<DataType> {
+    use DataType::{Boolean, Date32, Float32, Float64, Int8, Int16, Int32, Int64, Timestamp};
+    Some(match argument {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8View,
+        // Trino treats integers of all sizes as bigint.
+        Int8 | Int16 | Int32 | Int64 => Int64,
+        Float32 | Float64 => Float64,
+        Boolean | Date32 => argument.clone(),
+        Timestamp(_, zone) => Timestamp(TimeUnit::Millisecond, zone.clone()),
+        _ => return None,
     })
+}
+
+/// Sets of hashes of values, one for each group.
+pub(super) fn groups() -> BoxedGroups {
+    Groups::boxed(Hashes::default(), |groups, values, rows| {
+        MURMUR.hash(&values[0], |hash| {
+            groups.add_rows(&values[0], rows, |set, row| {
+                set.insert(hash(row));
+                Ok(())
+            })
+        })
+    })
+}
+
+/// HyperLogLogs of the same hashes.
+pub(super) fn sketches() -> BoxedGroups {
+    ApproxSets::boxed(HyperLogLog::new(), |sets, values, rows| {
+        MURMUR.hash(&values[0], |hash| {
+            sets.add_rows(&values[0], rows, hash);
+            Ok(())
+        })
+    })
+}
+
+/// The sketches of `approx_distinct`, of `2^index_bits` buckets.
+pub(super) fn approx_distinct(index_bits: u8) -> BoxedGroups {
+    ApproxSets::boxed(
+        HyperLogLog::with_index_bits(index_bits),
+        |sets, values, rows| {
+            XX_HASH.hash(&values[0], |hash| {
+                sets.add_rows(&values[0], rows, hash);
+                Ok(())
+            })
+        },
+    )
 }
 
 /// The number of distinct values: of the set, or else of the HyperLogLog.

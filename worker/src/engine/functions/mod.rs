@@ -32,8 +32,10 @@ pub(crate) mod arithmetic;
 mod adapted;
 mod sum;
 mod min_max;
+mod min_max_by;
 mod sketches;
 pub(crate) mod distinct;
+pub(crate) mod histogram;
 mod sketch_groups;
 
 /// Scalar functions that DataFusion lacks or computes differently from Trino.
@@ -68,11 +70,19 @@ pub(crate) fn stand_ins() -> Vec<Arc<ScalarUDF>> {
         returns_bigint,
         distinct::distinct_count,
     );
+    let buckets = Scalar::new(
+        histogram::BUCKETS,
+        vec![DataType::Binary],
+        |_| histogram::map_type(),
+        histogram::buckets,
+    );
     std::iter::once(named_cast::stand_in())
         .chain(exact::stand_ins())
         .chain(in_order::stand_ins())
         .map(|function| Arc::new(ScalarUDF::new_from_impl(function)))
-        .chain([Arc::new(ScalarUDF::new_from_impl(distinct_count))])
+        .chain(
+            [distinct_count, buckets].map(|function| Arc::new(ScalarUDF::new_from_impl(function))),
+        )
         .collect()
 }
 
@@ -80,12 +90,20 @@ pub(crate) fn stand_ins() -> Vec<Arc<ScalarUDF>> {
 pub(crate) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
     let mut functions = sketches::aggregate_functions();
     functions.extend(min_max::min_max_udafs());
+    functions.extend(min_max_by::aggregate_functions());
     functions.extend([
         aggregate::count::count_udaf(),
         sum::sum_udaf(),
         aggregate::bool_and_or::bool_and_udaf(),
         aggregate::bool_and_or::bool_or_udaf(),
     ]);
+    use aggregate::bit_and_or_xor::{bit_and_udaf, bit_or_udaf};
+    let bitwise = [
+        (bit_and_udaf(), "bitwise_and_agg"),
+        (bit_or_udaf(), "bitwise_or_agg"),
+    ];
+    functions
+        .extend(bitwise.map(|(usual, name)| Arc::new(usual.as_ref().clone().with_aliases([name]))));
     functions
 }
 

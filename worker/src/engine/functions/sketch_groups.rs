@@ -15,7 +15,7 @@ use logmill_sketch::{
 use super::sketches::{binary, execution_error};
 
 /// A sketch that a group can hold.
-pub(super) trait Sketch: Default + Debug + Send + Sync + 'static {
+pub(super) trait Sketch: Clone + Default + Debug + Send + Sync + 'static {
     fn merge_bytes(&mut self, bytes: &[u8]) -> std::result::Result<(), SketchError>;
     fn write_to(&mut self, out: &mut Vec<u8>);
     fn heap_bytes(&self) -> usize;
@@ -51,7 +51,7 @@ impl Sketch for TDigest {
 }
 
 /// The sketch that `merge` builds. The first value determines its kind.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) enum AnySketch {
     #[default]
     Unknown,
@@ -114,9 +114,10 @@ impl Rows<'_> {
 
 pub(super) type BoxedGroups = Box<dyn GroupsAccumulator + Sync>;
 
-pub(super) type AddBatch<G> = fn(&mut G, &ArrayRef, Rows) -> Result<()>;
+/// Adds rows to the sketches of their groups. The arrays are the aggregate's arguments.
+pub(super) type AddBatch<G> = fn(&mut G, &[ArrayRef], Rows) -> Result<()>;
 
-/// The sets of `approx_set`. Added values are buffered and inserted in batches.
+/// HyperLogLogs, one for each group. Added values are buffered and inserted in batches.
 pub(super) struct ApproxSets {
     sets: Groups<HyperLogLog>,
     waiting: Waiting,
@@ -124,19 +125,20 @@ pub(super) struct ApproxSets {
 }
 
 impl ApproxSets {
-    fn new(add: AddBatch<Self>) -> Self {
+    fn new(empty: HyperLogLog, add: AddBatch<Self>) -> Self {
         Self {
-            sets: Groups::new(merge_serialized),
+            sets: Groups::new(empty, merge_serialized),
             waiting: Waiting::default(),
             add,
         }
     }
 
-    pub(super) fn boxed(add: AddBatch<Self>) -> BoxedGroups {
-        Box::new(Self::new(add))
+    /// Sets with as many buckets as `empty`.
+    pub(super) fn boxed(empty: HyperLogLog, add: AddBatch<Self>) -> BoxedGroups {
+        Box::new(Self::new(empty, add))
     }
 
-    fn add_rows(&mut self, values: &dyn Array, rows: Rows, hash: impl Fn(usize) -> u64) {
+    pub(super) fn add_rows(&mut self, values: &dyn Array, rows: Rows, hash: impl Fn(usize) -> u64) {
         for (row, group) in rows.of_values(values) {
             match &mut self.sets.sketches[group] {
                 Some(set) if set.is_dense() => set.insert_hash(hash(row)),
@@ -167,7 +169,7 @@ impl GroupsAccumulator for ApproxSets {
             groups: group_indices,
             filter,
         };
-        (self.add)(self, &values[0], rows)
+        (self.add)(self, values, rows)
     }
 
     fn merge_batch(
@@ -198,7 +200,8 @@ impl GroupsAccumulator for ApproxSets {
         values: &[ArrayRef],
         filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
-        each_row_alone(Self::new(self.add), values, filter)
+        let empty = self.sets.empty.clone();
+        each_row_alone(Self::new(empty, self.add), values, filter)
     }
 
     fn size(&self) -> usize {
@@ -217,41 +220,48 @@ fn each_row_alone(
     groups.state(EmitTo::All)
 }
 
-pub(super) fn add_varchars(sets: &mut ApproxSets, values: &ArrayRef, rows: Rows) -> Result<()> {
-    let texts = super::text_values(values)?;
+pub(super) fn add_varchars(sets: &mut ApproxSets, values: &[ArrayRef], rows: Rows) -> Result<()> {
+    let texts = super::text_values(&values[0])?;
     sets.add_rows(texts, rows, |row| hash_varchar(texts.value(row)));
     Ok(())
 }
 
-pub(super) fn add_bigints(sets: &mut ApproxSets, values: &ArrayRef, rows: Rows) -> Result<()> {
-    let numbers = values.as_primitive::<Int64Type>();
+pub(super) fn add_bigints(sets: &mut ApproxSets, values: &[ArrayRef], rows: Rows) -> Result<()> {
+    let numbers = values[0].as_primitive::<Int64Type>();
     sets.add_rows(numbers, rows, |row| hash_bigint(numbers.value(row)));
     Ok(())
 }
 
-pub(super) fn add_doubles(sets: &mut ApproxSets, values: &ArrayRef, rows: Rows) -> Result<()> {
-    let numbers = values.as_primitive::<Float64Type>();
+pub(super) fn add_doubles(sets: &mut ApproxSets, values: &[ArrayRef], rows: Rows) -> Result<()> {
+    let numbers = values[0].as_primitive::<Float64Type>();
     sets.add_rows(numbers, rows, |row| hash_double(numbers.value(row)));
     Ok(())
 }
 
 pub(super) fn add_to_digests(
     groups: &mut Groups<TDigest>,
-    values: &ArrayRef,
+    values: &[ArrayRef],
     rows: Rows,
 ) -> Result<()> {
-    let numbers = values.as_primitive::<Float64Type>();
-    groups.add_rows(numbers, rows, |digest, row| {
-        digest.add(numbers.value(row), 1.0)
+    let numbers = values[0].as_primitive::<Float64Type>();
+    let Some(weights) = values.get(1) else {
+        return groups.add_rows(numbers, rows, |digest, row| {
+            digest.add(numbers.value(row), 1.0)
+        });
+    };
+    let weights = weights.as_primitive::<Float64Type>();
+    groups.add_rows(numbers, rows, |digest, row| match weights.is_valid(row) {
+        true => digest.add(numbers.value(row), weights.value(row)),
+        false => Ok(()),
     })
 }
 
 pub(super) fn merge_serialized<S: Sketch>(
     groups: &mut Groups<S>,
-    values: &ArrayRef,
+    values: &[ArrayRef],
     rows: Rows,
 ) -> Result<()> {
-    let values = binary(values)?;
+    let values = binary(&values[0])?;
     groups.add_rows(values, rows, |sketch, row| {
         sketch.merge_bytes(values.value(row))
     })
@@ -261,20 +271,23 @@ pub(super) fn merge_serialized<S: Sketch>(
 pub(super) struct Groups<S: Sketch> {
     sketches: Vec<Option<S>>,
     heap_bytes: usize,
+    empty: S,
     add: AddBatch<Self>,
 }
 
 impl<S: Sketch> Groups<S> {
-    fn new(add: AddBatch<Self>) -> Self {
+    fn new(empty: S, add: AddBatch<Self>) -> Self {
         Self {
             sketches: Vec::new(),
             heap_bytes: 0,
+            empty,
             add,
         }
     }
 
-    pub(super) fn boxed(add: AddBatch<Self>) -> BoxedGroups {
-        Box::new(Self::new(add))
+    /// Each group begins with a copy of `empty`.
+    pub(super) fn boxed(empty: S, add: AddBatch<Self>) -> BoxedGroups {
+        Box::new(Self::new(empty, add))
     }
 
     /// Adds the rows that count and are not NULL to the sketches of their groups.
@@ -298,7 +311,7 @@ impl<S: Sketch> Groups<S> {
 
     /// Changes a group's sketch, and accounts for its memory.
     fn change<T>(&mut self, group: usize, change: impl FnOnce(&mut S) -> T) -> T {
-        let sketch = self.sketches[group].get_or_insert_default();
+        let sketch = self.sketches[group].get_or_insert_with(|| self.empty.clone());
         let before = sketch.heap_bytes();
         let changed = change(sketch);
         self.heap_bytes = (self.heap_bytes + sketch.heap_bytes()).saturating_sub(before);
@@ -319,7 +332,7 @@ impl<S: Sketch> GroupsAccumulator for Groups<S> {
             groups: group_indices,
             filter,
         };
-        (self.add)(self, &values[0], rows)
+        (self.add)(self, values, rows)
     }
 
     fn merge_batch(
@@ -333,7 +346,7 @@ impl<S: Sketch> GroupsAccumulator for Groups<S> {
             groups: group_indices,
             filter: None,
         };
-        merge_serialized(self, &values[0], rows)
+        merge_serialized(self, values, rows)
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
@@ -362,7 +375,7 @@ impl<S: Sketch> GroupsAccumulator for Groups<S> {
         values: &[ArrayRef],
         filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
-        each_row_alone(Self::new(self.add), values, filter)
+        each_row_alone(Self::new(self.empty.clone(), self.add), values, filter)
     }
 
     fn size(&self) -> usize {

@@ -7,13 +7,18 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Float64Array, Int64Array};
 use arrow::datatypes::DataType::{Binary, Float64, Int64, Utf8View};
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
-use datafusion::common::{DataFusionError, Result, exec_err, plan_err};
+use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, Signature, Volatility,
+    Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, Signature, TypeSignature,
+    Volatility,
 };
+use datafusion::physical_expr::expressions::Literal;
 
-use super::distinct::{self, DISTINCT_HASHES, Hashes, UNITE_HASHES};
+use super::distinct::{
+    self, APPROX_DISTINCT_SKETCH, DISTINCT_HASHES, DISTINCT_SKETCH, Hashes, UNITE_HASHES,
+};
+use super::histogram::{self, BUCKETS_MAX, HISTOGRAM, UNITE_HISTOGRAMS};
 use super::sketch_groups::{
     AnySketch, ApproxSets, BoxedGroups, Groups, OneGroup, add_bigints, add_doubles, add_to_digests,
     add_varchars, merge_serialized,
@@ -38,31 +43,65 @@ pub(super) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
         SketchAggregate {
             name: "approx_set",
             signature: Signature::user_defined(Volatility::Immutable),
-            groups: |argument| match argument {
-                DataType::Int64 => ApproxSets::boxed(add_bigints),
-                DataType::Float64 => ApproxSets::boxed(add_doubles),
-                _ => ApproxSets::boxed(add_varchars),
+            groups: |args| {
+                let add = match args.expr_fields[0].data_type() {
+                    Int64 => add_bigints,
+                    Float64 => add_doubles,
+                    _ => add_varchars,
+                };
+                Ok(ApproxSets::boxed(HyperLogLog::new(), add))
             },
         },
         SketchAggregate {
             name: "tdigest_agg",
-            signature: Signature::exact(vec![Float64], Volatility::Immutable),
-            groups: |_| Groups::<TDigest>::boxed(add_to_digests),
+            signature: Signature::one_of(
+                vec![
+                    TypeSignature::Exact(vec![Float64]),
+                    TypeSignature::Exact(vec![Float64, Float64]),
+                ],
+                Volatility::Immutable,
+            ),
+            groups: |_| Ok(Groups::boxed(TDigest::default(), add_to_digests)),
         },
         SketchAggregate {
             name: DISTINCT_HASHES,
             signature: Signature::user_defined(Volatility::Immutable),
-            groups: distinct::groups,
+            groups: |_| Ok(distinct::groups()),
+        },
+        SketchAggregate {
+            name: DISTINCT_SKETCH,
+            signature: Signature::user_defined(Volatility::Immutable),
+            groups: |_| Ok(distinct::sketches()),
+        },
+        SketchAggregate {
+            name: APPROX_DISTINCT_SKETCH,
+            signature: Signature::user_defined(Volatility::Immutable),
+            groups: |args| match literal(args, 1)? {
+                ScalarValue::Int64(Some(index_bits @ 4..=16)) => {
+                    Ok(distinct::approx_distinct(*index_bits as u8))
+                }
+                other => exec_err!("a HyperLogLog has 4 to 16 bits, not {other}"),
+            },
+        },
+        SketchAggregate {
+            name: HISTOGRAM,
+            signature: Signature::exact(vec![Float64, Float64, Int64], Volatility::Immutable),
+            groups: |args| Ok(histogram::of_values(buckets_max(args, 2)?)),
+        },
+        SketchAggregate {
+            name: UNITE_HISTOGRAMS,
+            signature: Signature::exact(vec![Binary, Int64], Volatility::Immutable),
+            groups: |args| Ok(histogram::unions(buckets_max(args, 1)?)),
         },
         SketchAggregate {
             name: UNITE_HASHES,
             signature: Signature::exact(vec![Binary], Volatility::Immutable),
-            groups: |_| Groups::<Hashes>::boxed(merge_serialized),
+            groups: |_| Ok(Groups::boxed(Hashes::default(), merge_serialized)),
         },
         SketchAggregate {
             name: "merge",
             signature: Signature::exact(vec![Binary], Volatility::Immutable),
-            groups: |_| Groups::<AnySketch>::boxed(merge_serialized),
+            groups: |_| Ok(Groups::boxed(AnySketch::default(), merge_serialized)),
         },
     ];
     aggregates
@@ -113,12 +152,30 @@ pub(super) fn binary(array: &ArrayRef) -> Result<&BinaryArray> {
     }
 }
 
+const SOME_TYPES: &str = "varchar, bigint, double, boolean, date or timestamp";
+
+/// An argument that is a literal.
+fn literal<'a>(args: &AccumulatorArgs<'a>, place: usize) -> Result<&'a ScalarValue> {
+    let literal = args.exprs.get(place);
+    match literal.and_then(|expr| expr.downcast_ref::<Literal>()) {
+        Some(literal) => Ok(literal.value()),
+        None => exec_err!("argument {} of {} is no literal", place + 1, args.name),
+    }
+}
+
+fn buckets_max(args: &AccumulatorArgs, place: usize) -> Result<usize> {
+    match literal(args, place)? {
+        ScalarValue::Int64(Some(buckets)) => Ok(usize::try_from(*buckets).unwrap_or(BUCKETS_MAX)),
+        other => exec_err!("a histogram cannot have {other} buckets"),
+    }
+}
+
 /// An aggregate function whose result is a sketch.
 #[derive(Debug)]
 struct SketchAggregate {
     name: &'static str,
     signature: Signature,
-    groups: fn(&DataType) -> BoxedGroups,
+    groups: fn(&AccumulatorArgs) -> Result<BoxedGroups>,
 }
 
 // Names are unique, so equal names mean equal functions.
@@ -145,20 +202,21 @@ impl AggregateUDFImpl for SketchAggregate {
         &self.signature
     }
 
-    /// Argument types of `approx_set`, which hashes a value by its type. Trino treats integers of all sizes as bigint.
+    /// Argument types of the aggregates that hash a value by its type.
     fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
-        match arguments {
-            [DataType::Utf8 | DataType::LargeUtf8 | Utf8View] => Ok(vec![Utf8View]),
-            [DataType::Int8 | DataType::Int16 | DataType::Int32 | Int64] => Ok(vec![Int64]),
-            [DataType::Float32 | Float64] => Ok(vec![Float64]),
-            _ => plan_err!(
-                "{}() takes one varchar, bigint or double: cast the argument to one of these types",
-                if self.name == DISTINCT_HASHES {
-                    "count(DISTINCT …)"
-                } else {
-                    self.name
-                }
-            ),
+        let [value, others @ ..] = arguments else {
+            return plan_err!("{}() takes a value", self.name);
+        };
+        let (name, types, is_any) = match self.name {
+            DISTINCT_HASHES | DISTINCT_SKETCH => ("count(DISTINCT …)", SOME_TYPES, true),
+            APPROX_DISTINCT_SKETCH => ("approx_distinct()", SOME_TYPES, true),
+            _ => ("approx_set()", "varchar, bigint or double", false),
+        };
+        let taken = distinct::coerced(value)
+            .filter(|coerced| is_any || matches!(coerced, Utf8View | Int64 | Float64));
+        match taken {
+            Some(taken) => Ok([&[taken], others].concat()),
+            None => plan_err!("{name} takes one {types}: cast the argument to one of these types"),
         }
     }
 
@@ -175,8 +233,7 @@ impl AggregateUDFImpl for SketchAggregate {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let groups = (self.groups)(args.expr_fields[0].data_type());
-        Ok(Box::new(OneGroup(groups)))
+        Ok(Box::new(OneGroup((self.groups)(&args)?)))
     }
 
     fn groups_accumulator_supported(&self, _: AccumulatorArgs) -> bool {
@@ -187,6 +244,6 @@ impl AggregateUDFImpl for SketchAggregate {
         &self,
         args: AccumulatorArgs,
     ) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok((self.groups)(args.expr_fields[0].data_type()))
+        Ok((self.groups)(&args)?)
     }
 }

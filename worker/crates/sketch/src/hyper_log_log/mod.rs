@@ -17,6 +17,17 @@ use bytes::{Encoded, write_dense, write_sparse};
 /// `approx_set` always makes 2^12 buckets.
 const APPROX_SET_INDEX_BITS: u8 = 12;
 
+/// The bits of a bucket's index that `approx_distinct` needs for a standard error. `None` for errors that it refuses.
+///
+/// See `ApproximateCountDistinctAggregation.standardErrorToBuckets` of Trino.
+pub fn index_bits_of_error(standard_error: f64) -> Option<u8> {
+    const ERRORS: std::ops::RangeInclusive<f64> = 0.0040625..=0.26;
+    let buckets = (1.0816 / (standard_error * standard_error)).ceil();
+    ERRORS
+        .contains(&standard_error)
+        .then(|| (buckets as u64).next_power_of_two().trailing_zeros() as u8)
+}
+
 /// Sparse entries hold this many leading bits of the hash, for any number of buckets.
 const PREFIX_BITS: u32 = 26;
 /// The bits below the prefix in an entry: the number of zeros that follow the prefix in the hash.
@@ -77,7 +88,8 @@ impl HyperLogLog {
         Self::with_index_bits(APPROX_SET_INDEX_BITS)
     }
 
-    fn with_index_bits(index_bits: u8) -> Self {
+    /// An empty sketch of `2^index_bits` buckets, 4 to 16 bits.
+    pub fn with_index_bits(index_bits: u8) -> Self {
         Self {
             form: Form::Sparse(Vec::new()),
             index_bits,
