@@ -1,7 +1,7 @@
 //! Conditions in WHERE that belong to reading: on the day of delivery, and on times relative to now. A table under such a condition
 //! would stop growing, or keep what has left the window. So the table keeps the day or the time, and the view has the condition.
 
-use datafusion::sql::sqlparser::ast::{BinaryOperator, DataType, Expr, Select, Value};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, DataType, Expr, Value};
 
 use super::aggregates::{Part, function_name};
 use super::desugar::call;
@@ -28,9 +28,9 @@ pub(super) struct Condition {
 /// # Errors
 ///
 /// If a condition depends on now, but not in a way that a table can keep.
-pub(super) fn take(select: &mut Select) -> Result<Vec<Condition>, String> {
+pub(super) fn take(selection: &mut Option<Expr>) -> Result<Vec<Condition>, String> {
     let mut all = Vec::new();
-    if let Some(condition) = select.selection.take() {
+    if let Some(condition) = selection.take() {
         split(condition, &mut all);
     }
     let mut taken = Vec::new();
@@ -38,7 +38,7 @@ pub(super) fn take(select: &mut Select) -> Result<Vec<Condition>, String> {
         match of_reading(&condition)? {
             Some(of_reading) => taken.push(of_reading),
             None => {
-                select.selection = Some(match select.selection.take() {
+                *selection = Some(match selection.take() {
                     None => condition,
                     Some(left) => Expr::BinaryOp {
                         left: Box::new(left),
@@ -132,7 +132,7 @@ fn of_reading(condition: &Expr) -> Result<Option<Condition>, String> {
 }
 
 /// The names of the columns in an expression, each once.
-fn columns(expr: &Expr) -> Vec<String> {
+pub(super) fn columns(expr: &Expr) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     walk::any(expr, &mut |expr| {
         if let Expr::Identifier(name) = expr

@@ -152,11 +152,11 @@ pub(super) fn call(name: &str, quote: Option<char>, args: Vec<Expr>) -> Expr {
     })
 }
 
-fn nested(expr: Expr) -> Expr {
+pub(super) fn nested(expr: Expr) -> Expr {
     Expr::Nested(Box::new(expr))
 }
 
-fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+pub(super) fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
     Expr::BinaryOp {
         left: Box::new(left),
         op,
@@ -165,7 +165,7 @@ fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
 }
 
 /// `CASE WHEN condition THEN result ELSE otherwise END`.
-fn case(condition: Expr, result: Expr, otherwise: Option<Box<Expr>>) -> Expr {
+pub(super) fn case(condition: Expr, result: Expr, otherwise: Option<Box<Expr>>) -> Expr {
     Expr::Case {
         case_token: AttachedToken::empty(),
         end_token: AttachedToken::empty(),

@@ -1,5 +1,6 @@
 //! Subqueries and CTEs that only compute columns or filter lines become part of the query around them.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use datafusion::sql::sqlparser::ast::{
@@ -8,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::aggregates::is_aggregate;
+use super::one_row;
 use super::parse::{column_of, has_window};
 use super::reading::is_over_log_table;
 use super::walk;
@@ -21,7 +23,7 @@ pub(super) fn inline(query: &mut Query) -> Result<(), String> {
     loop {
         let mut is_changed = false;
         walk::change_queries(query, &mut |query| {
-            is_changed |= name_nothing(query) | take_in(query)?;
+            is_changed |= name_nothing(query) || one_row::replace_one(query)? || take_in(query)?;
             Ok(())
         })?;
         if !is_changed {
@@ -149,7 +151,19 @@ fn take_in(query: &mut Query) -> Result<bool, String> {
     // The subquery itself is replaced afterwards.
     select.from = Vec::new();
     let columns: HashMap<String, Expr> = columns.into_iter().collect();
+    // A subquery has columns of its own.
+    let subqueries = Cell::new(0_usize);
+    let mut enter = |expr: &mut Expr| {
+        subqueries.set(subqueries.get() + usize::from(matches!(expr, Expr::Subquery(_))));
+        Ok(())
+    };
     let mut put_in = |expr: &mut Expr| {
+        if matches!(expr, Expr::Subquery(_)) {
+            subqueries.set(subqueries.get() - 1);
+        }
+        if subqueries.get() > 0 {
+            return Ok(());
+        }
         let is_column = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
         let Some(name) = column_of(expr).filter(|_| is_column) else {
             return Ok(());
@@ -163,7 +177,7 @@ fn take_in(query: &mut Query) -> Result<bool, String> {
         Ok(())
     };
     // After its parts, so that what has been put in is not looked at again.
-    walk::change_exprs(&mut **select, &mut |_| Ok(()), &mut put_in)?;
+    walk::change_exprs(&mut **select, &mut enter, &mut put_in)?;
     if let Some(OrderByKind::Expressions(order_by)) = order_by.as_mut().map(|by| &mut by.kind) {
         let names: Vec<&Ident> = select.projection.iter().filter_map(alias_of).collect();
         let is_output = |expr: &Expr| {
@@ -175,7 +189,7 @@ fn take_in(query: &mut Query) -> Result<bool, String> {
             })
         };
         for by in order_by.iter_mut().filter(|by| !is_output(&by.expr)) {
-            walk::change_exprs(&mut by.expr, &mut |_| Ok(()), &mut put_in)?;
+            walk::change_exprs(&mut by.expr, &mut enter, &mut put_in)?;
         }
     }
     select.selection = match (inner.selection, select.selection.take()) {

@@ -15,7 +15,8 @@ use super::allow::{self, ONE_GROUPING, Scope};
 use super::conditions;
 use super::inline::inline;
 use super::reading::{Order, Reading, Sorted};
-use super::results::{self, replace};
+use super::results::{self, placed, replace};
+use super::scalars::{self, Scalar, has_scalar};
 use super::walk;
 use crate::format::{FORMATS, LogFormat};
 
@@ -81,6 +82,7 @@ pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
     };
     let mut query = *query;
     inline(&mut query)?;
+    let mut scalars = scalars::take(&mut query)?;
     let outer = Reading::around(&mut query)?;
     let mut reading = Reading {
         outer,
@@ -120,7 +122,7 @@ pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
         format,
         aliases: &aliases,
     };
-    check_expressions(select, having.as_ref(), &order_by, &scope)?;
+    check_expressions(select, having.as_ref(), &order_by, &scalars, &scope)?;
     // From here on, equal columns have equal names.
     simplify_names(select);
     having.iter_mut().for_each(simplify_names);
@@ -128,9 +130,23 @@ pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
         .iter_mut()
         .for_each(|by| simplify_names(&mut by.expr));
 
-    let conditions = conditions::take(select)?;
-    check_now(select, having.as_ref(), &order_by)?;
+    let conditions = conditions::take(&mut select.selection)?;
+    let mut of_scalars = Vec::with_capacity(scalars.len());
+    for scalar in &mut scalars {
+        simplify_names(&mut scalar.expr);
+        scalar.selection.iter_mut().for_each(simplify_names);
+        of_scalars.push(conditions::take(&mut scalar.selection)?);
+    }
+    check_now(select, having.as_ref(), &order_by, &scalars)?;
+    let keys = group_keys(select, &names, format)?;
+    scalars::share_lines(select, &mut having, &mut order_by, &keys, &mut scalars)?;
     let (merges, outputs) = outputs(select, &names, having.as_ref(), is_distinct, format)?;
+    if !merges && !scalars.is_empty() {
+        return Err(
+            "a subquery over all lines beside the columns of each line cannot be kept: write two rollups"
+                .to_owned(),
+        );
+    }
     let mut parsed = ParsedRollup {
         format,
         query,
@@ -143,6 +159,12 @@ pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
     for condition in conditions {
         let filter = condition.over_columns(&mut parsed.outputs, parsed.merges);
         parsed.reading.filters.push(filter);
+    }
+    for (mut scalar, conditions) in scalars.into_iter().zip(of_scalars) {
+        let filters = conditions.iter();
+        let filters = filters.map(|filter| filter.over_columns(&mut parsed.outputs, merges));
+        scalar.filters = filters.collect();
+        parsed.reading.scalars.push(scalar);
     }
     for by in order_by {
         let sorted = parsed.sorted(&by.expr)?;
@@ -274,9 +296,15 @@ fn check_now(
     select: &Select,
     having: Option<&Expr>,
     order_by: &[OrderByExpr],
+    scalars: &[Scalar],
 ) -> Result<(), String> {
     let outputs = select.projection.iter().map(expr_of);
-    let exprs = outputs.chain(&select.selection).chain(having);
+    let of_scalars = scalars.iter().map(|scalar| &scalar.expr);
+    let of_scalars = of_scalars.chain(scalars.iter().flat_map(|scalar| &scalar.selection));
+    let exprs = outputs
+        .chain(&select.selection)
+        .chain(having)
+        .chain(of_scalars);
     let mut exprs = exprs.chain(order_by.iter().map(|by| &by.expr));
     match exprs.find(|expr| conditions::is_relative(expr)) {
         Some(expr) => Err(format!(
@@ -309,6 +337,7 @@ fn check_expressions(
     select: &Select,
     having: Option<&Expr>,
     order_by: &[OrderByExpr],
+    scalars: &[Scalar],
     scope: &Scope<'_>,
 ) -> Result<(), String> {
     let mut select = select.clone();
@@ -327,11 +356,15 @@ fn check_expressions(
         take_windows(&mut expr, &mut checked)?;
         checked.push(expr);
     }
+    for scalar in scalars {
+        checked.push(scalar.expr.clone());
+        checked.extend(scalar.selection.clone());
+    }
     select.projection = checked.into_iter().map(SelectItem::UnnamedExpr).collect();
     allow::check_expressions(&select, scope)
 }
 
-/// Moves the parts of window functions out of an expression.
+/// Moves the parts of window functions and the names in the places of subqueries out of an expression.
 fn take_windows(expr: &mut Expr, parts: &mut Vec<Expr>) -> Result<(), String> {
     const WINDOWS: [&str; 16] = [
         "avg",
@@ -352,6 +385,9 @@ fn take_windows(expr: &mut Expr, parts: &mut Vec<Expr>) -> Result<(), String> {
         "sum",
     ];
     replace(expr, &mut |expr| {
+        if placed(expr).is_some() {
+            return Ok(Some(Expr::value(Value::Null)));
+        }
         let Expr::Function(function) = expr else {
             return Ok(None);
         };
@@ -512,7 +548,7 @@ fn outputs(
             }
             false => Part::Line,
             true if only_distinct || keys.contains(expr) => Part::Key,
-            true if has_window(expr) => {
+            true if has_window(expr) || has_scalar(expr) => {
                 check_grouped(&format!("the output column '{}'", names.name), expr, &keys)?;
                 Part::Reading
             }

@@ -20,7 +20,8 @@ use super::athena::in_athena;
 use super::conditions::NOW;
 use super::desugar::over_rows;
 use super::parse::expr_of;
-use super::results::{parsed, quoted};
+use super::results::{parsed, quoted, scalar_column};
+use super::scalars::Scalar;
 use super::walk;
 use crate::engine;
 use crate::format::LogFormat;
@@ -34,6 +35,8 @@ pub(super) struct Reading {
     /// Conditions on days and times that depend on when somebody reads.
     pub(super) filters: Vec<Expr>,
     pub(super) having: Option<Expr>,
+    /// Subqueries with one value over all lines.
+    pub(super) scalars: Vec<Scalar>,
     pub(super) order_by: Vec<Order>,
     /// LIMIT and OFFSET as text.
     pub(super) limit: Option<String>,
@@ -135,6 +138,8 @@ fn parsed_query(sql: &str) -> Result<Query, String> {
 pub(crate) struct View {
     pub(super) distinct: bool,
     pub(super) outputs: Vec<Shown>,
+    /// The values of subqueries, each over the rows of the table that meet its conditions.
+    pub(super) scalars: Vec<(Expr, Vec<Expr>)>,
     /// The conditions on rows of the table.
     pub(super) filters: Vec<Expr>,
     /// The condition on groups, of HAVING.
@@ -225,16 +230,27 @@ impl View {
         let add = |sql: &mut String, clause: &str, text: &str| {
             sql.push_str(&format!("\n{clause} {text}"));
         };
+        let all = |filters: &[&Expr]| {
+            let filters = filters
+                .iter()
+                .map(|filter| format!("({})", written(filter)));
+            filters.collect::<Vec<_>>().join(" AND ")
+        };
+        for (scalar, (expr, filters)) in self.scalars.iter().enumerate() {
+            let name = scalar_column(scalar);
+            let mut of_all = format!("SELECT {} AS {name} FROM {groups}", written(expr));
+            if !filters.is_empty() {
+                let filters: Vec<&Expr> = filters.iter().collect();
+                of_all.push_str(&format!(" WHERE {}", all(&filters)));
+            }
+            add(&mut sql, "CROSS JOIN", &format!("({of_all}) AS {name}_"));
+        }
         let mut filters: Vec<&Expr> = self.filters.iter().collect();
         if self.merged_by.is_none() {
             filters.extend(&self.condition);
         }
         if !filters.is_empty() {
-            let filters: Vec<String> = filters
-                .into_iter()
-                .map(|filter| format!("({})", written(filter)))
-                .collect();
-            add(&mut sql, "WHERE", &filters.join(" AND "));
+            add(&mut sql, "WHERE", &all(&filters));
         }
         if let Some(keys) = &self.merged_by {
             if !keys.is_empty() {

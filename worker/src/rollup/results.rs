@@ -114,6 +114,14 @@ impl States {
                     Over::MergedRows | Over::ViewedRows | Over::Row => quoted(&self.keys[key].1),
                 }),
                 Some(("state", state)) => Some(self.all[state].over(over)?),
+                Some(("scalar", scalar)) => {
+                    let value = quoted(&scalar_column(scalar));
+                    Some(match over {
+                        // It is the same for all rows.
+                        Over::ViewedRows => parsed(&format!("max({value})"))?,
+                        _ => value,
+                    })
+                }
                 _ => None,
             })
         })?;
@@ -187,6 +195,11 @@ impl State {
     }
 }
 
+/// The column of a view's FROM with the value of a subquery.
+pub(super) fn scalar_column(scalar: usize) -> String {
+    format!("scalar__{}", scalar + 1)
+}
+
 fn is_count(aggregate: &Expr) -> bool {
     matches!(aggregate, Expr::Function(call) if matches!(function_name(call).as_str(), "count" | "count_if"))
 }
@@ -205,6 +218,8 @@ pub(super) fn ungrouped_column(expr: &Expr, keys: &[Expr]) -> Option<String> {
     let _ = replace(&mut expr, &mut |expr| {
         Ok(match expr {
             expr if keys.contains(expr) => Some(place("key", 0)),
+            // A subquery's value.
+            expr if placed(expr).is_some() => None,
             Expr::Function(call)
                 if call.over.is_none() && is_aggregate_name(&function_name(call)) =>
             {
@@ -269,13 +284,13 @@ fn named(expr: &Expr) -> Option<&str> {
     }
 }
 
-/// A name that stands for a group key or a state. No column has a space in its name.
-fn place(kind: &str, index: usize) -> Expr {
+/// A name that stands for a group key, a state or a subquery's value. No column has a space in its name.
+pub(super) fn place(kind: &str, index: usize) -> Expr {
     quoted(&format!("{kind} {index}"))
 }
 
 /// What a name made by [`place`] stands for.
-fn placed(expr: &Expr) -> Option<(&str, usize)> {
+pub(super) fn placed(expr: &Expr) -> Option<(&str, usize)> {
     let Expr::Identifier(name) = expr else {
         return None;
     };

@@ -90,6 +90,7 @@ struct Made {
     /// The templates of output columns with aggregates, by the column's place, of HAVING and of ORDER BY's items.
     outputs: HashMap<usize, Template>,
     having: Option<Template>,
+    scalars: Vec<Template>,
     order_by: Vec<Option<Template>>,
 }
 
@@ -151,7 +152,11 @@ async fn argument_types(parsed: &ParsedRollup) -> Result<HashMap<String, Vec<Dat
         _ => None,
     });
     let exprs = outputs.map(|output| &output.expr);
-    let exprs = exprs.chain(&parsed.reading.having).chain(order_by);
+    let scalars = parsed.reading.scalars.iter().map(|scalar| &scalar.expr);
+    let exprs = exprs
+        .chain(&parsed.reading.having)
+        .chain(order_by)
+        .chain(scalars);
     let calls: Vec<_> = exprs.flat_map(results::calls).collect();
     let arguments = calls.iter().flat_map(results::arguments).enumerate();
     let items: Vec<SelectItem> = arguments
@@ -207,6 +212,7 @@ fn with_states(parsed: &ParsedRollup, states: &mut States) -> Result<Made, Strin
         columns: Vec::new(),
         outputs: HashMap::new(),
         having: None,
+        scalars: Vec::new(),
         order_by: Vec::new(),
     };
     for (place, output) in parsed.outputs.iter().enumerate() {
@@ -241,6 +247,10 @@ fn with_states(parsed: &ParsedRollup, states: &mut States) -> Result<Made, Strin
     }
     if let Some(having) = &parsed.reading.having {
         made.having = Some(states.take_apart("having", having)?);
+    }
+    for scalar in &parsed.reading.scalars {
+        made.scalars
+            .push(states.take_apart("scalar", &scalar.expr)?);
     }
     for order in &parsed.reading.order_by {
         made.order_by.push(match &order.by {
@@ -331,9 +341,15 @@ fn view(
         .iter()
         .filter(|output| output.part == Part::Key && !output.is_of_condition);
     let keys = keys.map(|key| key.column.clone());
+    let mut scalars = Vec::with_capacity(reading.scalars.len());
+    for (scalar, template) in reading.scalars.iter().zip(&made.scalars) {
+        let expr = states.over(Over::ViewedRows, template)?;
+        scalars.push((expr, scalar.filters.clone()));
+    }
     Ok(Some(View {
         distinct: reading.distinct,
         outputs: shown,
+        scalars,
         filters: reading.filters.clone(),
         condition: condition.transpose()?,
         merged_by: merged.then(|| keys.collect()),
