@@ -15,6 +15,7 @@ use crate::table::{Column, Definition, SLOT_GROUPS_MAX};
 mod load;
 mod settings;
 mod walk;
+mod syntax;
 mod parse;
 mod one_row;
 mod inline;

@@ -17,8 +17,9 @@ use super::inline::inline;
 use super::reading::{Order, Reading, Sorted};
 use super::results::{self, placed, replace};
 use super::scalars::{self, Scalar, has_scalar};
+use super::syntax::{check_tokens, explained};
 use super::walk;
-use crate::format::{FORMATS, LogFormat};
+use crate::format::{DELIVERY_DAY, FORMATS, LogFormat};
 
 /// A parsed rollup.
 #[derive(Debug)]
@@ -66,8 +67,9 @@ impl ParsedRollup {
 /// Parses a rollup's SQL. The error explains the problem and what to do about it.
 pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
     allow::check_comments(sql)?;
+    check_tokens(sql)?;
     let mut statements =
-        Parser::parse_sql(&GenericDialect {}, sql).map_err(|error| error.to_string())?;
+        Parser::parse_sql(&GenericDialect {}, sql).map_err(|error| explained(sql, &error))?;
     let statement = match statements.len() {
         1 => statements.remove(0),
         0 => return Err("the rollup has no SQL: write one SELECT statement".to_owned()),
@@ -83,6 +85,7 @@ pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
     let mut query = *query;
     inline(&mut query)?;
     let mut scalars = scalars::take(&mut query)?;
+    scalars::name_table(&mut query, &scalars);
     let outer = Reading::around(&mut query)?;
     let mut reading = Reading {
         outer,
@@ -723,8 +726,9 @@ fn check_key(
             "GROUP BY {key} contains an aggregate, which has no value before lines are grouped"
         ));
     }
-    let Some(name) = column_of(key).filter(|name| format.columns.iter().all(|c| c.name != name))
-    else {
+    let is_unknown =
+        |name: &String| name != DELIVERY_DAY && format.columns.iter().all(|c| c.name != name);
+    let Some(name) = column_of(key).filter(is_unknown) else {
         return Ok(());
     };
     let aliased = names
@@ -874,7 +878,7 @@ mod tests {
             ("", "no SQL"),
             ("SELECT 1; SELECT 2", "2 statements"),
             ("DROP TABLE x", "not a query"),
-            ("SELEC elb", "Line: 1"),
+            ("SELEC elb", "line 1, column 1"),
         ] {
             let refusal = refusal(sql);
             assert!(refusal.contains(reason), "{sql}: {refusal}");

@@ -3,7 +3,7 @@
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
-    OrderByExpr, Query, Select, SelectItem, SetExpr, Value,
+    OrderByExpr, Query, Select, SelectItem, SetExpr, TableWithJoins, Value,
 };
 
 use super::aggregates::{function_name, is_aggregate, is_aggregate_name};
@@ -19,6 +19,8 @@ use crate::format::DELIVERY_DAY;
 pub(super) struct Scalar {
     /// An expression over aggregates.
     pub(super) expr: Expr,
+    /// The log table.
+    from: Vec<TableWithJoins>,
     /// The lines that count.
     pub(super) selection: Option<Expr>,
     /// Conditions on rows of the table.
@@ -66,9 +68,37 @@ fn scalar(query: &Query) -> Option<Scalar> {
         && select.distinct.is_none();
     is_one.then(|| Scalar {
         expr: expr.clone(),
+        from: select.from.clone(),
         selection: select.selection.clone(),
         filters: Vec::new(),
     })
+}
+
+/// Lets a query of subqueries alone, such as `SELECT (SELECT count(*) FROM alb_access_logs) AS n`, read their table.
+pub(super) fn name_table(query: &mut Query, scalars: &[Scalar]) {
+    if let (SetExpr::Select(select), Some(first)) = (&mut *query.body, scalars.first())
+        && select.from.is_empty()
+        && select.selection.is_none()
+        && select.having.is_none()
+    {
+        select.from = first.from.clone();
+        select.selection = first.selection.clone();
+        // It makes one group of all lines.
+        let none = Expr::value(Value::Number("0".to_owned(), false));
+        select.having = Some(binary(count_of_lines(), BinaryOperator::GtEq, none));
+    }
+}
+
+fn count_of_lines() -> Expr {
+    let mut count = call("count", None, Vec::new());
+    if let Expr::Function(Function {
+        args: FunctionArguments::List(list),
+        ..
+    }) = &mut count
+    {
+        list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Wildcard)];
+    }
+    count
 }
 
 /// Whether the expression has a name in the place of a subquery.

@@ -1,0 +1,233 @@
+//! Explains SQL that the parser does not understand.
+
+use std::cmp::Reverse;
+
+use datafusion::common::utils::datafusion_strsim::levenshtein;
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::ParserError;
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+
+/// The clauses of a SELECT, in their order.
+const CLAUSES: [&str; 7] = [
+    "SELECT", "FROM", "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT",
+];
+
+/// The parser's error in plain words, with the most likely slip.
+pub(super) fn explained(sql: &str, error: &ParserError) -> String {
+    let message = match error {
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => message.clone(),
+        ParserError::RecursionLimitExceeded => {
+            return "the SQL is nested too deeply: write it with fewer parentheses".to_owned();
+        }
+    };
+    let Some((problem, line, column)) = parts(&message) else {
+        return message;
+    };
+    let tokens = tokens(sql);
+    let at = Location { line, column };
+    let problem = match problem.strip_prefix("Unterminated string literal") {
+        Some(_) => "the text that begins here has no closing '".to_owned(),
+        None => match problem.split_once(", found: ") {
+            Some(("Expected: end of statement", found)) => {
+                format!("{} is not expected here", shown(found))
+            }
+            Some((expected, found)) => {
+                let expected = expected.strip_prefix("Expected: ").unwrap_or(expected);
+                format!("expected {expected}, found {}", shown(found))
+            }
+            None => problem.to_owned(),
+        },
+    };
+    let hint = hint(&tokens, at).map_or(String::new(), |hint| format!(". {hint}"));
+    format!("line {line}, column {column}: {problem}{hint}")
+}
+
+/// Refuses what the parser accepts and Athena does not, and what leaves no trace in the syntax tree.
+///
+/// # Errors
+///
+/// The first such part, with its place.
+pub(super) fn check_tokens(sql: &str) -> Result<(), String> {
+    let tokens = tokens(sql);
+    for (place, token) in tokens.iter().enumerate() {
+        let at = token.span.start;
+        let problem = match &token.token {
+            Token::DoubleEq => "== is not Athena SQL: write =",
+            Token::Comma
+                if tokens.get(place + 1).is_some_and(|next| {
+                    next.token == Token::RParen || CLAUSES.contains(&upper(&next.token).as_str())
+                }) =>
+            {
+                "a comma with nothing after it: leave it out"
+            }
+            _ => continue,
+        };
+        return Err(format!("line {}, column {}: {problem}", at.line, at.column));
+    }
+    Ok(())
+}
+
+/// The problem, the line and the column.
+fn parts(message: &str) -> Option<(&str, u64, u64)> {
+    let (problem, place) = message.rsplit_once(" at Line: ")?;
+    let (line, column) = place.split_once(", Column: ")?;
+    Some((
+        problem,
+        line.trim().parse().ok()?,
+        column.trim().parse().ok()?,
+    ))
+}
+
+/// The tokens without white space. Text that can't be tokenized ends them.
+fn tokens(sql: &str) -> Vec<TokenWithSpan> {
+    let mut tokens = Vec::new();
+    // What was read before an error is kept.
+    let _ = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location_into_buf(&mut tokens);
+    tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
+    tokens
+}
+
+fn shown(found: &str) -> &str {
+    match found {
+        "EOF" => "the end of the SQL",
+        found => found,
+    }
+}
+
+fn upper(token: &Token) -> String {
+    match token {
+        Token::Word(word) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
+        _ => String::new(),
+    }
+}
+
+fn hint(tokens: &[TokenWithSpan], at: Location) -> Option<String> {
+    let here = tokens.iter().position(|token| token.span.start >= at);
+    let before = &tokens[..here.unwrap_or(tokens.len())];
+    let found = here.map(|here| &tokens[here].token);
+    if found == Some(&Token::RParen) {
+        let is_open = |token: &&TokenWithSpan| token.token == Token::LParen;
+        let is_close = |token: &&TokenWithSpan| token.token == Token::RParen;
+        if before.iter().filter(is_open).count() <= before.iter().filter(is_close).count() {
+            return Some("There is no ( that it closes".to_owned());
+        }
+    }
+    let word = found.map(upper).unwrap_or_default();
+    if let Some(open) = open_parenthesis(before)
+        && (found.is_none() || CLAUSES.contains(&word.as_str()))
+    {
+        return Some(format!(
+            "The ( at line {}, column {} is not closed",
+            open.line, open.column
+        ));
+    }
+    let count = |keyword: &str| tokens.iter().filter(|t| upper(&t.token) == keyword).count();
+    if count("CASE") > count("END") {
+        return Some("A CASE has no END".to_owned());
+    }
+    if matches!(word.as_str(), "GROUP" | "ORDER")
+        && here
+            .and_then(|here| tokens.get(here + 1))
+            .map(|next| upper(&next.token))
+            != Some("BY".to_owned())
+    {
+        return Some(format!("Write {word} BY"));
+    }
+    if let Some(place) = CLAUSES.iter().position(|clause| *clause == word) {
+        let later = |token: &TokenWithSpan| {
+            let other = CLAUSES
+                .iter()
+                .position(|clause| *clause == upper(&token.token));
+            other.is_some_and(|other| other > place)
+        };
+        if before.iter().any(later) {
+            return Some(
+                "The clauses stand in this order: SELECT, FROM, WHERE, GROUP BY, HAVING, ORDER BY, LIMIT"
+                    .to_owned(),
+            );
+        }
+    }
+    let near = CLAUSES
+        .iter()
+        .map(|clause| (levenshtein(clause, &word), *clause))
+        .filter(|(distance, _)| (1..=2).contains(distance) && word.len() > 3)
+        .min_by_key(|(distance, clause)| (*distance, Reverse(clause.len())));
+    if let Some((_, clause)) = near {
+        return Some(format!("Did you mean {clause}?"));
+    }
+    // As in `SELECT elb count(*)`, where `count` was taken for an alias.
+    if let (Some(Token::LParen), [.., _, last]) = (found, before) {
+        return Some(format!("Is a comma missing before {}?", last.token));
+    }
+    None
+}
+
+/// The place of the last parenthesis that is still open.
+fn open_parenthesis(tokens: &[TokenWithSpan]) -> Option<Location> {
+    let mut open = Vec::new();
+    for token in tokens {
+        match token.token {
+            Token::LParen => open.push(token.span.start),
+            Token::RParen => {
+                open.pop();
+            }
+            _ => {}
+        }
+    }
+    open.pop()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse::parse;
+
+    #[test]
+    fn slips_are_named() {
+        for (sql, expected) in [
+            (
+                "SELECT elb FROM alb_access_logs WHERE (elb = 'x' GROUP BY 1",
+                "line 1, column 50: expected ), found GROUP. The ( at line 1, column 39 is not closed",
+            ),
+            (
+                "SELECT round(elb, 2)) AS n FROM alb_access_logs",
+                "line 1, column 21: ) is not expected here. There is no ( that it closes",
+            ),
+            (
+                "SELECT elb count(*) AS n FROM alb_access_logs",
+                "line 1, column 17: ( is not expected here. Is a comma missing before count?",
+            ),
+            (
+                "SELECT elb AS e FORM alb_access_logs",
+                "line 1, column 17: FORM is not expected here. Did you mean FROM?",
+            ),
+            (
+                "SELECT elb FROM alb_access_logs WHERE elb = 'x",
+                "line 1, column 45: the text that begins here has no closing '",
+            ),
+            (
+                "SELECT elb FROM alb_access_logs GROUP BY 1 WHERE elb = 'x'",
+                "line 1, column 44: WHERE is not expected here. The clauses stand in this order: SELECT, FROM, WHERE, GROUP BY, \
+                 HAVING, ORDER BY, LIMIT",
+            ),
+            (
+                "SELECT elb FROM alb_access_logs WHERE elb = 'x' GROUP elb",
+                "line 1, column 49: GROUP is not expected here. Write GROUP BY",
+            ),
+            (
+                "SELECT CASE WHEN elb = 'x' THEN 'y' AS e FROM alb_access_logs",
+                "A CASE has no END",
+            ),
+            (
+                "SELECT elb, FROM alb_access_logs",
+                "line 1, column 11: a comma with nothing after it: leave it out",
+            ),
+            (
+                "SELECT elb FROM alb_access_logs WHERE elb == 'x'",
+                "line 1, column 43: == is not Athena SQL: write =",
+            ),
+        ] {
+            let refused = parse(sql).unwrap_err();
+            assert!(refused.contains(expected), "{sql}: {refused}");
+        }
+    }
+}
