@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::sql::sqlparser::ast::{
     self, CastKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
 };
@@ -16,6 +16,7 @@ use super::aggregates::{function_name, is_aggregate_name, is_distinct};
 use super::parse::free_name;
 use super::walk;
 use crate::engine::functions::distinct::{DISTINCT_COUNT, DISTINCT_HASHES};
+use crate::engine::functions::zoned::{AT_TIMEZONE, other_zone};
 use crate::table::MergeRule;
 
 /// A state: an aggregate that merges.
@@ -40,6 +41,8 @@ pub(super) struct States {
     pub(super) types: HashMap<String, Vec<DataType>>,
     /// Group keys, with the columns that hold them.
     pub(super) keys: Vec<(Expr, String)>,
+    /// The types of group keys.
+    pub(super) key_types: Vec<DataType>,
 }
 
 /// An expression over group keys and states, which stand in it as names that no user can write.
@@ -113,9 +116,17 @@ impl States {
             Ok(match placed(expr) {
                 Some(("key", key)) => Some(match over {
                     Over::Lines => self.keys[key].0.clone(),
-                    Over::MergedRows | Over::ViewedRows | Over::Row => quoted(&self.keys[key].1),
+                    Over::MergedRows | Over::ViewedRows | Over::Row => {
+                        restored(quoted(&self.keys[key].1), self.key_types.get(key))
+                    }
                 }),
-                Some(("state", state)) => Some(self.all[state].over(over)?),
+                Some(("state", state)) => {
+                    let expr = self.all[state].over(over)?;
+                    Some(match over {
+                        Over::Lines => expr,
+                        _ => restored(expr, self.type_of_extreme(&self.all[state])),
+                    })
+                }
                 _ => None,
             })
         })?;
@@ -143,6 +154,13 @@ impl States {
     pub(super) fn is_of_integers(&self, call: &Function) -> bool {
         let types = self.types.get(&call.to_string());
         types.is_some_and(|types| !types.is_empty() && types.iter().all(DataType::is_integer))
+    }
+
+    /// The type of a minimum or maximum.
+    fn type_of_extreme(&self, state: &State) -> Option<&DataType> {
+        let is_extreme = matches!(state.rule, MergeRule::Min | MergeRule::Max);
+        let types = self.types.get(&state.aggregate.to_string());
+        types.filter(|_| is_extreme)?.first()
     }
 
     /// The index of the state with this aggregate. Equal states are kept once.
@@ -415,6 +433,28 @@ fn named(expr: &Expr) -> Option<&str> {
     match expr {
         Expr::Identifier(name) if name.quote_style.is_none() => Some(&name.value),
         _ => None,
+    }
+}
+
+/// A timestamp from a table's column as the type that it had over lines: a table stores all of them as instants in UTC, with
+/// microseconds.
+pub(super) fn restored(column: Expr, data_type: Option<&DataType>) -> Expr {
+    let Some(DataType::Timestamp(unit, zone)) = data_type else {
+        return column;
+    };
+    let precision = (*unit == TimeUnit::Microsecond).then_some(6);
+    let as_timestamp = |expr, zone| {
+        let data_type = ast::DataType::Timestamp(precision, zone);
+        cast(CastKind::Cast, expr, data_type)
+    };
+    match (data_type.and_then(other_zone), zone) {
+        (Some(zone), _) => {
+            let instant = as_timestamp(column, ast::TimezoneInfo::WithTimeZone);
+            let zone = Expr::value(ast::Value::SingleQuotedString(zone.to_owned()));
+            super::desugar::call(AT_TIMEZONE, None, vec![instant, zone])
+        }
+        (None, None) => as_timestamp(column, ast::TimezoneInfo::None),
+        (None, Some(_)) => column,
     }
 }
 

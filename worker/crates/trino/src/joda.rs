@@ -45,11 +45,9 @@ impl TimeFormat {
         for part in &self.0 {
             match part {
                 Part::TwoDigitYear(false) => {
-                    return Err(
-                        "yy means another century in another year, so a table would depend on \
-                                when it is computed: write '20'yy as a literal and yy as yyyy"
-                            .to_owned(),
-                    );
+                    return Err("the century of yy depends on the day when the text is read: \
+                                write '20' || x and yyyy"
+                        .to_owned());
                 }
                 Part::ZoneName => {
                     return Err("names of time zones can't be read: use Z for an offset".to_owned());

@@ -7,7 +7,7 @@ use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::Tz;
 
 use super::calendar::{self, Unit};
-use super::civil::{DAY, HOUR, MINUTE, civil_from_days, days_from_civil, days_in_month};
+use super::civil::{DAY, MINUTE, civil_from_days, days_from_civil, days_in_month};
 
 /// The version of the IANA time zone database that named zones come from.
 pub const DATABASE_VERSION: &str = chrono_tz::IANA_TZDB_VERSION;
@@ -241,6 +241,7 @@ fn within_database(instant: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::civil::HOUR;
     use super::super::iso8601::from_iso8601_timestamp;
     use super::*;
 
