@@ -105,6 +105,61 @@ TIMES = [
     "20261120T100000Z",
     "2026-01-01T00:00:00Z",
     "yesterday",
+    # The clocks change in Berlin and in New York.
+    "2026-03-29T00:59:59.999Z",
+    "2026-03-29T01:00:00Z",
+    "2026-10-25T00:30:00Z",
+    "2026-10-25T01:30:00Z",
+    "2026-03-08T06:59:00Z",
+    "2026-03-08T07:00:00Z",
+    "2026-11-01T05:30:00Z",
+    "2026-11-01T06:30:00Z",
+    "2101-07-01T22:30:00Z",
+    "1890-01-01T12:00:00Z",
+]
+
+# Values of the parameter d, for patterns of dates and times.
+DATES = [
+    "2026-11-20T10:05:09.123456Z",
+    "2026-11-20t10:05:09.12z",
+    "2026-11-20T10:05:09",
+    "2026-11-20%2010:05:09",
+    "2026-11-20%2010:05:09.1239",
+    "2026-11-20%2010:05:09.9999%20Europe/Berlin",
+    "2026-10-25%2002:30:00%20Europe/Berlin",
+    "2026-03-29%2002:30:00%20Europe/Berlin",
+    "2026-11-20%2010:05%2B02:00",
+    "2026-11-20%2010:05%20%20UTC",
+    "2026-11-20%2010",
+    "2026-11-20%20Mars/Base",
+    "%202026-1-2%203:4:5%20",
+    "2024-02-29",
+    "2023-02-29",
+    "2026-13-01",
+    "26-11-20",
+    "%2B12026-11-20",
+    "-2026-11-20%2000:00:00",
+    "20/Nov/2026:10:05:09%20%2B0230",
+    "20/NOV/2026:10:05:09%20Z",
+    "20/november/2026:24:05:09%20-1400",
+    "20.11.26%2012:05:09%20pm",
+    "20.11.69%2012:05:09%20AM",
+    "31.12.70%2013:05:09%20AM",
+    "Feb%2029%202024%2011pm",
+    "march%201%20%202024%201am",
+    "2026-w47%20fri",
+    "2020-W53%20Sunday",
+    "2021-W53%20Mon",
+    "366%202024",
+    "366%202023",
+    "10:05",
+    "24:00",
+    "5:7",
+    "11-20",
+    "2-30",
+    "%EF%BC%92%EF%BC%90%EF%BC%92%EF%BC%96-11-20",
+    "2026112010",
+    "",
 ]
 
 # Values of the parameter z: times that are not in UTC. Real logs have none.
@@ -171,6 +226,7 @@ def lines():
     found = [{"request": f"GET {url} HTTP/1.1"} for url in URLS]
     found += [{"request": f"GET https://shop.example.com:443/e?e=n&n={value} HTTP/2.0"} for value in VALUES]
     found += [{"request": f"POST https://shop.example.com:443/e?e=t&t={value} HTTP/1.1"} for value in TIMES]
+    found += [{"request": f"POST https://shop.example.com:443/e?e=d&d={value} HTTP/1.1"} for value in DATES]
     found += [{"request": f"POST https://shop.example.com:443/e?e=z&z={value} HTTP/1.1"} for value in ZONED_TIMES]
     found += [{"user_agent": agent} for agent in AGENTS]
     found += FIELDS

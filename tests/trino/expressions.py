@@ -272,3 +272,107 @@ CONDITIONS = [
     "user_agent = '-' OR (type = 'ws' AND elb_status_code = 101)", f"coalesce({E}, '') = ''", "elb_status_code BETWEEN 300 AND 599",
     f"date_trunc('hour', {INSTANT}) = TIMESTAMP '2026-11-20 10:00:00 UTC'", "length(user_agent) > 20", f"url_extract_path(request_url) = '/e'",
 ]
+
+# Time zones. In a table all zones are UTC, so texts show whether a value has the right one.
+D = "url_extract_parameter(request_url, 'd')"
+PLACES = ["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "+02:00"]
+
+
+def at(zone, instant=ODD_INSTANT):
+    return f"{instant} AT TIME ZONE '{zone}'"
+
+
+TIMES += (
+    [f"cast({at(zone)} AS varchar)" for zone in PLACES]
+    + [f"cast(date_trunc('{unit}', {at(zone)}) AS varchar)" for zone in PLACES for unit in UNITS]
+    + [f"{part}({at(zone)})" for zone in PLACES for part in "year month week day hour minute day_of_week day_of_year".split()]
+    + [f"extract({part} FROM {at('America/New_York')})" for part in "year quarter month week day hour minute second day_of_week".split()]
+    + [f"cast({at(zone)} AS {to})" for zone in PLACES for to in ("date", "timestamp", "timestamp with time zone")]
+    + [f"date({at(zone)})" for zone in PLACES]
+    + [f"date_format({at(zone)}, '%d.%m. %H Uhr')" for zone in PLACES]
+    + [f"format_datetime({at(zone)}, '{pattern}')" for zone in PLACES for pattern in ("yyyy-MM-dd HH:mm Z", "kk K ZZ", "ZZZ e")]
+    + [f"to_iso8601({at(zone)})" for zone in PLACES + ["UTC"]]
+    + [f"cast(date_add('{unit}', {count}, {at('Europe/Berlin')}) AS varchar)" for unit in UNITS for count in (-1, 1, 5)]
+    + [f"date_diff('{unit}', {at('Europe/Berlin', 'TIMESTAMP ' + repr('2026-03-28 12:00:00 UTC'))}, {at('America/New_York')})" for unit in UNITS]
+    + [f"date_diff('{unit}', {at('America/New_York')}, {INSTANT})" for unit in UNITS]
+)
+TIMES += [
+    at("Europe/Berlin"), f"date_trunc('day', {at('Europe/Berlin')})", f"at_timezone({ODD_INSTANT}, 'Asia/Tokyo')",
+    f"cast(at_timezone({ODD_INSTANT}, 'Asia/Tokyo') AS varchar)", f"cast({at('UTC')} AS varchar)", f"cast({at('Etc/GMT+5')} AS varchar)",
+    f"cast({at('GMT-3')} AS varchar)", f"cast({at('-7')} AS varchar)", f"cast({at('+0530')} AS varchar)", f"cast({at('Zulu')} AS varchar)",
+    at("europe/berlin"), at("EST"), at("Mars/Base"), at("+15:00"), at("CET"), f"cast({at('EST5EDT')} AS varchar)", f"{INSTANT} AT TIME ZONE type",
+    f"cast({at('Europe/Berlin')} AT TIME ZONE 'Asia/Tokyo' AS varchar)", f"{INSTANT} AT TIME ZONE INTERVAL '2' HOUR",
+    f"cast(cast({ODD_INSTANT} AS timestamp) AT TIME ZONE 'Europe/Berlin' AS varchar)",
+    f"cast(with_timezone(cast({ODD_INSTANT} AS timestamp), 'Europe/Berlin') AS varchar)",
+    f"cast(with_timezone(cast({ODD_INSTANT} AS timestamp), 'America/New_York') AS varchar)",
+    f"with_timezone({INSTANT}, 'Europe/Berlin')", f"with_timezone(cast({ODD_INSTANT} AS timestamp), 'Mars/Base')",
+    f"cast({at('Europe/Berlin')} + INTERVAL '1' DAY AS varchar)", f"cast({at('Europe/Berlin')} - INTERVAL '3' MONTH AS varchar)",
+    f"cast({at('America/New_York')} + INTERVAL '2' HOUR AS varchar)", f"cast(INTERVAL '1' YEAR + {at('Europe/Berlin')} AS varchar)",
+    f"{at('Europe/Berlin')} - {CREATED}", f"{at('Europe/Berlin')} = {ODD_INSTANT}", f"{at('Europe/Berlin')} > {at('Asia/Tokyo', CREATED)}",
+    f"{at('Europe/Berlin')} > TIMESTAMP '2026-03-29 03:00:00 Europe/Berlin'", f"{at('Europe/Berlin')} >= TIMESTAMP '2026-03-29 01:00:00'",
+    f"{at('Europe/Berlin')} > DATE '2026-03-29'", f"date_trunc('day', {at('Europe/Berlin')}) = TIMESTAMP '2026-10-25 00:00:00 Europe/Berlin'",
+    f"{at('Europe/Berlin')} BETWEEN DATE '2026-03-29' AND TIMESTAMP '2026-10-25 02:00:00'",
+    f"{at('Europe/Berlin')} IN (TIMESTAMP '2026-03-29 01:00:00 UTC', TIMESTAMP '2026-10-25 00:30:00')",
+    f"nullif({at('Europe/Berlin')}, TIMESTAMP '2026-03-29 01:00:00 UTC')", f"coalesce({at('Europe/Berlin')}, {INSTANT})",
+    f"cast(coalesce({at('Europe/Berlin')}, {at('Europe/Berlin', INSTANT)}) AS varchar)",
+    f"CASE {at('Europe/Berlin')} WHEN TIMESTAMP '2026-03-29 01:00:00 UTC' THEN 'turn' ELSE 'other' END",
+    f"CASE WHEN elb_status_code = 200 THEN {at('Europe/Berlin')} ELSE {INSTANT} END",
+    f"cast(greatest({at('Europe/Berlin')}, {at('Europe/Berlin', CREATED)}) AS varchar)", f"to_unixtime({at('Europe/Berlin')})",
+    f"try(hour({at('Europe/Berlin', f'from_iso8601_timestamp({T})')}))", f"({at('Europe/Berlin')}) IS NULL",
+    f"({at('Europe/Berlin')}) IS DISTINCT FROM TIMESTAMP '2026-03-29 01:00:00'", f"cast(from_unixtime({WHOLE} % 100000, 'Asia/Tokyo') AS varchar)",
+    f"from_unixtime({NUMBER}, 'Europe/Berlin')", "from_unixtime(0, 'Mars/Base')", "cast(from_unixtime(1.5, '+02:00') AS varchar)",
+    "cast(from_unixtime(elb_status_code, 2, 30) AS varchar)", f"timezone_hour({at('Europe/Berlin')})", "current_timezone()",
+    "cast(TIMESTAMP '2026-11-20 12:00:00.123 Europe/Berlin' AS varchar)", "TIMESTAMP '2026-03-29 02:30:00 Europe/Berlin'",
+    "cast(TIMESTAMP '2026-10-25 02:30:00.000 Europe/Berlin' AS varchar)", "cast(TIMESTAMP '2026-11-20 12:00:00.123+02:00' AS varchar)",
+    "TIMESTAMP '2026-11-20 25:00:00'", "TIMESTAMP '2026-11-20'", "TIMESTAMP '2026-11-20 1:2'", "TIMESTAMP '2026-11-20T12:00:00'",
+    "TIMESTAMP '2026-11-20 12:00:00.123456'", "TIMESTAMP '2026-11-20 12:00:00 Mars/Base'", "TIMESTAMP '2026-11-20 12:00:00.1234567'",
+]
+
+# Texts read by patterns, and timestamps without a zone.
+PARSED = f"try(date_parse({D}, '%Y-%m-%dT%H:%i:%s.%fZ'))"
+TIMES += (
+    [f"try(date_parse({D}, '{pattern}'))" for pattern in [
+        "%Y-%m-%d", "%Y-%m-%dT%T", "%Y-%m-%d %H:%i:%s", "%d.%m.%y %r", "%d.%m.%y %h:%i:%s %p", "%b %e %Y %l%p", "%M %e %Y %I%p", "%x-W%v %a", "%x-w%v %W",
+        "%j %Y", "%H:%i", "%k:%i", "%m-%d", "%c-%e", "%Y%m%d%H", "%Y-%m-%d %H:%i:%s.%f", "%d/%b/%Y:%T %p", "%%%Y", "%Y",
+    ]]
+    + [f"try(parse_datetime({D}, '{pattern}'))" for pattern in [
+        "yyyy-MM-dd", "yyyy-MM-dd''T''HH:mm:ss.SSSSSS''Z''", "yyyy-MM-dd''T''HH:mm:ss.SSS''Z", "yyyy-MM-dd HH:mm:ss", "dd/MMM/yyyy:HH:mm:ss Z",
+        "dd/MMMM/yyyy:kk:mm:ss ZZ", "MMM d yyyy ha", "xxxx-''w''ww EEE", "xxxx-''W''ww EEEE", "D yyyy", "H:m", "M-d", "yyyyMMddHH", "Y-M-d", "yyyyy-MM-dd",
+        "yyyy-MM-ddZ", "K:m", "e HH", "yyyy-MM-dd HH:mmZZ",
+    ]]
+    + [f"date_parse(time, '%Y-%m-%dT%H:%i:%s.%{letter}')" for letter in "DUuVwXq"]
+    + [f"parse_datetime(time, '{pattern}')" for pattern in ["", "yy", "G", "zzz", "ZZZ", "bb", "''"]]
+    + [f"{name}({PARSED})" for name in "year month day hour minute second millisecond week day_of_week to_unixtime to_iso8601 date".split()]
+    + [f"cast({PARSED} AS {to})" for to in ("varchar", "date", "timestamp", "timestamp with time zone")]
+    + [f"date_trunc('{unit}', {PARSED})" for unit in UNITS]
+    + [f"date_add('{unit}', 1, {PARSED})" for unit in UNITS]
+    + [f"date_diff('{unit}', {PARSED}, {INSTANT})" for unit in UNITS]
+    + [f"date_diff('{unit}', TIMESTAMP '2024-01-31 12:00:00', {PARSED})" for unit in UNITS]
+    + [f"{kind}({D} AS {to})" for kind in ("try_cast", "cast") for to in ("timestamp", "timestamp(6)", "timestamp with time zone", "timestamp(3) with time zone")]
+    + [f"cast(try_cast({D} AS timestamp{precision}) AS varchar)" for precision in ("", "(3)", "(6)")]
+)
+TIMES += [
+    f"date_parse({D}, '%Y-%m-%d')", f"date_parse({D}, user_agent)", f"date_parse({D}, NULL)", f"date_parse(NULL, '%Y')", "date_parse('2026-02-30', '%Y-%m-%d')",
+    "date_parse('2026-11-20 10', '%Y-%m-%d %H')", "parse_datetime('2026-11-20 10 +01:30', 'yyyy-MM-dd HH Z')", "parse_datetime('x', 'yyyy')",
+    f"{PARSED} = {INSTANT}", f"{PARSED} < TIMESTAMP '2026-11-20 10:05:09.124'", f"{PARSED} > TIMESTAMP '2026-11-20 10:05:09 Europe/Berlin'",
+    f"{PARSED} >= DATE '2026-11-20'", f"{PARSED} BETWEEN DATE '2026-11-20' AND {INSTANT} + INTERVAL '6' MINUTE", f"{PARSED} + INTERVAL '1' DAY",
+    f"{PARSED} - INTERVAL '1' MONTH", f"{PARSED} - TIMESTAMP '2026-11-20 10:00:00'", f"coalesce({PARSED}, {INSTANT})", f"coalesce({PARSED}, DATE '2026-11-20')",
+    f"greatest({PARSED}, TIMESTAMP '2026-11-20 10:00:00')", f"date_format({PARSED}, '%H:%i:%s.%f')", f"format_datetime({PARSED}, 'HH:mm:ss.SSS')",
+    f"format_datetime({PARSED}, 'HH Z')", f"cast({PARSED} AT TIME ZONE 'Europe/Berlin' AS varchar)", f"cast(with_timezone({PARSED}, 'Europe/Berlin') AS varchar)",
+    f"cast(date_trunc('hour', {PARSED}) AS varchar)", f"try(from_iso8601_date({D}))", f"try(from_iso8601_date({T}))", f"from_iso8601_date({D})",
+    f"to_iso8601({ODD_INSTANT})", f"to_iso8601(cast({ODD_INSTANT} AS date))", f"to_iso8601(cast({ODD_INSTANT} AS timestamp))",
+    f"extract(HOUR FROM {PARSED})", f"try_cast({T} AS timestamp)", f"try_cast({T} AS timestamp with time zone)", f"cast(cast({ODD_INSTANT} AS timestamp) AS varchar)",
+    f"cast({INSTANT} AS timestamp) = TIMESTAMP '2026-11-20 10:00:00'", f"cast(cast({ODD_INSTANT} AS date) AS timestamp)",
+    f"cast(cast({ODD_INSTANT} AS date) AS timestamp with time zone)", f"try_cast({N} AS timestamp)", "cast('2026-11-20 10:00:00' AS timestamp)",
+    f"cast({ODD_INSTANT} AS date) > TIMESTAMP '2026-03-29 00:00:00'", f"cast({ODD_INSTANT} AS date) <= {INSTANT}",
+]
+AGGREGATES += [
+    f"min({at('Europe/Berlin')})", f"cast(max({at('Europe/Berlin')}) AS varchar)", f"max({PARSED})", f"hour(min({at('Asia/Tokyo', INSTANT)}))",
+    f"count_if(hour({at('Europe/Berlin')}) = 2)", f"count(DISTINCT cast({at('Europe/Berlin')} AS date))",
+]
+CONDITIONS += [
+    f"{INSTANT} >= TIMESTAMP '2026-11-20 11:00:00 Europe/Berlin'", f"hour({at('Europe/Berlin', INSTANT)}) = 11",
+    f"cast({at('Asia/Tokyo', INSTANT)} AS date) = DATE '2026-11-21'", f"{PARSED} > TIMESTAMP '2026-11-20 10:00:00'",
+    "date_parse(substr(time, 1, 19), '%Y-%m-%dT%T') < TIMESTAMP '2026-11-20 12:00:00'",
+    "parse_datetime(time, 'yyyy-MM-dd''T''HH:mm:ss.SSSSSS''Z') BETWEEN parse_datetime('2026-11-20-09', 'yyyy-MM-dd-HH') AND TIMESTAMP '2026-11-20 11:00:00'",
+]

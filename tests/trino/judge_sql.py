@@ -256,7 +256,8 @@ def as_python(value):
     try:
         return value.as_py()
     except (OverflowError, ValueError):
-        per_second = {"date32[day]": 0, "timestamp[us, tz=UTC]": 1_000_000}[str(value.type)]
+        unit = re.match(r"date32|timestamp\[(ms|us)", str(value.type))[1]
+        per_second = {None: 0, "ms": 1_000, "us": 1_000_000}[unit]
         days, rest = divmod(value.value, 86_400 * per_second) if per_second else (value.value, 0)
         # The calendar repeats after 400 years.
         cycles, day = divmod(days + 719_162, 146_097)
@@ -267,7 +268,7 @@ def as_python(value):
         if not per_second:
             return shown_day
         seconds, fraction = divmod(rest, per_second)
-        return f"{shown_day} {seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{fraction // 1000:03} UTC"
+        return f"{shown_day} {seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{fraction * 1000 // per_second:03} UTC"
 
 
 # ---- Trino -----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,9 @@ use arrow::datatypes::{Float64Type, Int64Type};
 use libfuzzer_sys::fuzz_target;
 use logmill::format::{FORMATS, LogFormat, Rejection, Scan, ScanColumn, recognise};
 use logmill_shared::{LogFile, NamedAs};
-use logmill_trino::{calendar, cast, iso8601, url};
+use logmill_trino::time_format::TimeFormat;
+use logmill_trino::zone::Zone;
+use logmill_trino::{calendar, cast, iso8601, timestamp, url};
 
 fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
@@ -156,7 +158,7 @@ fn check_functions(text: &str) {
 
     let timestamp = iso8601::from_iso8601_timestamp(text).ok();
     if let Some(millis) = timestamp {
-        let _ = cast::timestamp_to_varchar(millis, 1000);
+        let _ = timestamp::local_to_varchar(millis, 3, ' ');
         for unit in [
             "millisecond",
             "second",
@@ -168,6 +170,18 @@ fn check_functions(text: &str) {
         ] {
             let _ = calendar::date_trunc(unit, millis);
         }
+    }
+    let _ = Zone::named(text);
+    let _ = iso8601::from_iso8601_date(text);
+    let _ = timestamp::varchar_to_instant(text, 3);
+    let _ = timestamp::varchar_to_timestamp(text, 6);
+    for pattern in ["%Y-%m-%dT%H:%i:%s.%fZ", "%x %v %a %j", "%b %e %y %l %p"] {
+        let format = TimeFormat::of_mysql(pattern).expect("a pattern of Trino");
+        let _ = format.read_local(text);
+    }
+    if let Ok(format) = TimeFormat::of_joda(text) {
+        let written = format.text(1_795_168_800_000, &Zone::UTC);
+        let _ = format.read_instant(&written);
     }
     // A log line's time has to be written in full.
     if let Some(millis) = iso8601::Timestamps::default().read(text) {

@@ -8,12 +8,13 @@ use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 
 use super::functions::in_order;
+use super::functions::zoned::other_zone;
 
 /// Upper bound for the log's own bigint columns, such as the bytes of a request or a response.
 const LOG_BIGINT_MAX: u128 = 1 << 50;
 
 /// Functions that never fail.
-const NEVER_FAIL: [&str; 65] = [
+const NEVER_FAIL: &[&str] = &[
     "<",
     "<=",
     "<>",
@@ -22,6 +23,7 @@ const NEVER_FAIL: [&str; 65] = [
     ">=",
     "all of",
     "any of",
+    "at_timezone",
     "between",
     "btrim",
     "ceil",
@@ -59,6 +61,7 @@ const NEVER_FAIL: [&str; 65] = [
     "starts_with",
     "strpos",
     "substr",
+    "timestamp literal",
     "to_unixtime",
     "trim",
     "truncate",
@@ -74,6 +77,7 @@ const NEVER_FAIL: [&str; 65] = [
     "url_extract_protocol",
     "url_extract_query",
     "week",
+    "with_timezone",
     "year",
     "year_of_week",
     "concat",
@@ -285,7 +289,11 @@ fn function(call: &ScalarFunction, expr: &Expr, schema: &DFSchema) -> Result<Opt
         name if NEVER_FAIL.contains(&name) => None,
         // The state of an exact sum.
         "cast" if matches!(expr.get_type(schema)?, DataType::Decimal128(38, 0)) => None,
-        "cast" => Some(CAST),
+        "cast" if is_text(0) => None,
+        "cast" => match args.first().map(|arg| arg.get_type(schema)).transpose()? {
+            Some(from) if never_fails(&from, &expr.get_type(schema)?) => None,
+            _ => Some(CAST),
+        },
         "addition" | "subtraction" | "multiplication" | "negation" => arithmetic(expr, schema)?,
         "abs" => match args.first().map(|arg| arg.get_type(schema)).transpose()? {
             Some(DataType::Int64) if bound(&args[0], schema)?.is_none() => Some(ARITHMETIC),
@@ -326,6 +334,17 @@ fn function(call: &ScalarFunction, expr: &Expr, schema: &DFSchema) -> Result<Opt
         "from_iso8601_timestamp" => {
             Some("a text that is not a time fails: write try(from_iso8601_timestamp(…))")
         }
+        // The literals were read when the SQL was planned.
+        "date_parse" | "parse_datetime" if is_text(0) => None,
+        "from_iso8601_date" | "date_parse" | "parse_datetime" => Some(
+            "a text that is not such a time fails: write try(…) around the call, which returns NULL",
+        ),
+        "to_iso8601" => match args.first().map(|arg| arg.get_type(schema)).transpose()? {
+            Some(from) if other_zone(&from).is_some() => {
+                Some("an offset that is not in whole minutes, as before 1900, fails: write try(…)")
+            }
+            _ => None,
+        },
         "url_decode" => Some("an invalid escape sequence fails: write try(url_decode(…))"),
         "from_unixtime" | "date_add" | "date_diff" => {
             Some("a time beyond the range of its type fails: write try(…)")

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock, Mutex};
 
-use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
@@ -19,7 +19,6 @@ use datafusion::execution::{
 };
 use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr, TableSource};
 use datafusion::optimizer::Optimizer;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
@@ -28,13 +27,16 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as DataFusionStatement;
-use datafusion::sql::sqlparser::ast::{self, Statement};
+use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use futures::stream;
 
+use sql_types::TrinoTypes;
+
 mod types;
 mod sql_text;
+mod sql_types;
 pub(crate) mod functions;
 pub(crate) mod fallible;
 pub(crate) mod zones;
@@ -83,7 +85,7 @@ pub(crate) fn rollup_session() -> SessionState {
             Arc::new(types::OperatorTypes),
             Arc::new(AggregateFunctionPlanner),
         ])
-        .with_type_planner(Arc::new(SketchTypes))
+        .with_type_planner(Arc::new(TrinoTypes))
         .with_scalar_functions(scalar)
         .with_aggregate_functions(functions::aggregate_functions())
         .build()
@@ -116,29 +118,13 @@ pub(crate) fn query_session(tables: Arc<dyn SchemaProvider>) -> Result<SessionSt
         .with_catalog_list(catalogs)
         .with_runtime_env(runtime.build_arc()?)
         .with_expr_planners(planners)
-        .with_type_planner(Arc::new(SketchTypes))
+        .with_type_planner(Arc::new(TrinoTypes))
         .with_scalar_functions(scalar)
         .with_aggregate_functions(aggregate)
         .with_window_functions(
             datafusion::execution::SessionStateDefaults::default_window_functions(),
         );
     Ok(session.build())
-}
-
-/// Supports `CAST(x AS HyperLogLog)` and `CAST(x AS tdigest)`. The functions of sketches take sketches as tables store
-/// them, so both names mean the type in which sketches are stored.
-#[derive(Debug)]
-struct SketchTypes;
-
-impl TypePlanner for SketchTypes {
-    fn plan_type_field(&self, sql_type: &ast::DataType) -> Result<Option<FieldRef>> {
-        let name = match sql_type {
-            ast::DataType::Custom(name, _) => name.to_string().to_ascii_lowercase(),
-            _ => return Ok(None),
-        };
-        let sketch = matches!(name.as_str(), "hyperloglog" | "tdigest" | "varbinary");
-        Ok(sketch.then(|| Arc::new(Field::new("", DataType::Binary, true))))
-    }
 }
 
 /// Normalizes the layout of the SQL, so that texts can be compared.
@@ -150,7 +136,8 @@ pub(crate) fn canonical(sql: &str) -> String {
 }
 
 /// Plans a statement as Trino would understand it.
-pub(crate) async fn plan(state: &SessionState, statement: Statement) -> Result<LogicalPlan> {
+pub(crate) async fn plan(state: &SessionState, mut statement: Statement) -> Result<LogicalPlan> {
+    zones::rewrite(&mut statement);
     let plan = state
         .statement_to_plan(DataFusionStatement::Statement(Box::new(statement)))
         .await?;
@@ -170,7 +157,8 @@ pub(crate) async fn plan(state: &SessionState, statement: Statement) -> Result<L
                     .transform_data(|expr| functions::exact::plan(expr, &schema))?
                     .transform_data(|expr| functions::arithmetic::plan(expr, &schema))?
                     .transform_data(functions::regexp::check_pattern)?
-                    .transform_data(functions::time::check_format)?
+                    .transform_data(|expr| functions::formats::check(expr, &schema))?
+                    .transform_data(|expr| functions::time_types::plan(expr, &schema))?
                     .transform_data(|expr| functions::number::plan_comparison(expr, &schema))?
                     .transform_data(|expr| functions::in_order::plan(expr, &schema, state))?
                     .transform_data(|expr| functions::attempt::plan(expr, &schema, state))

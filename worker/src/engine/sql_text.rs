@@ -8,6 +8,7 @@ use super::functions::cast::trino_name;
 use super::functions::exact::{EXACT_DIVISION, EXACT_NUMBER};
 use super::functions::in_order::{ALL_OF, ANY_OF};
 use super::functions::named_cast::NAMED_CAST;
+use super::functions::zoned::{AT_TIMEZONE, TIMESTAMP_LITERAL};
 
 fn is_comparison(op: Operator) -> bool {
     use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
@@ -68,7 +69,6 @@ pub(crate) fn sql(expr: &Expr) -> String {
         Expr::Negative(inner) => format!("-{}", sql(inner)),
         Expr::Cast(Cast { expr, field }) => match (&**expr, field.data_type()) {
             (Expr::Literal(..), DataType::Date32) => format!("DATE {}", sql(expr)),
-            (Expr::Literal(..), DataType::Timestamp(..)) => format!("TIMESTAMP {}", sql(expr)),
             (_, to) => format!("cast({} AS {})", sql(expr), trino_name(to)),
         },
         Expr::TryCast(TryCast { expr, field }) => {
@@ -111,6 +111,8 @@ fn case_sql(case: &Case) -> String {
 fn call_sql(call: &ScalarFunction) -> String {
     match (call.name(), call.args.as_slice()) {
         (NAMED_CAST, [cast, _]) => sql(cast),
+        (TIMESTAMP_LITERAL, [text]) => format!("TIMESTAMP {}", sql(text)),
+        (AT_TIMEZONE, [time, zone]) => format!("{} AT TIME ZONE {}", sql(time), sql(zone)),
         (EXACT_DIVISION, [left, right, op]) => {
             format!("{} {} {}", sql(left), sql(op).replace('\'', ""), sql(right))
         }

@@ -8,6 +8,7 @@ use super::desugar::call;
 use super::parse::{Output, free_name};
 use super::results::{arguments, quoted, replace, without_parentheses};
 use super::walk;
+use crate::engine::functions::zoned::AT_TIMEZONE;
 use crate::format::DELIVERY_DAY;
 
 /// Functions whose result depends on when they are computed.
@@ -153,6 +154,19 @@ pub(super) fn is_relative(expr: &Expr) -> bool {
     )
 }
 
+/// Whether a time zone is named in the expression.
+fn has_zone(expr: &Expr) -> bool {
+    walk::any(expr, &mut |expr| match expr {
+        Expr::AtTimeZone { .. } => true,
+        Expr::Function(function) => match function_name(function).as_str() {
+            AT_TIMEZONE | "with_timezone" => true,
+            "from_unixtime" => arguments(function).len() > 1,
+            _ => false,
+        },
+        _ => false,
+    })
+}
+
 /// Whether the time is a day, or has been truncated already.
 fn is_coarse(time: &Expr) -> bool {
     match time {
@@ -173,6 +187,12 @@ impl Condition {
     /// hour, so at its edges the window is widened to whole hours.
     pub(super) fn over_columns(&self, outputs: &mut Vec<Output>, merges: bool) -> Expr {
         let truncate = |expr: Expr| {
+            // The hours of some time zones don't begin with those of UTC.
+            let utc = Expr::value(Value::SingleQuotedString("UTC".to_owned()));
+            let expr = match has_zone(&expr) {
+                true => call(AT_TIMEZONE, None, vec![expr, utc]),
+                false => expr,
+            };
             let hour = Expr::value(Value::SingleQuotedString("hour".to_owned()));
             call("date_trunc", None, vec![hour, expr])
         };

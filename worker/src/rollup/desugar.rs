@@ -393,20 +393,24 @@ fn with_backslashes(pattern: &str, escape: Option<char>) -> Result<String, Strin
 
 /// Whether computing the expression may fail for some line.
 fn may_fail(expr: &Expr) -> bool {
-    const FALLIBLE: [&str; 14] = [
+    const FALLIBLE: [&str; 18] = [
         "abs",
         "date_add",
         "date_diff",
         "date_format",
+        "date_parse",
         "date_trunc",
         "format_datetime",
+        "from_iso8601_date",
         "from_iso8601_timestamp",
         "from_unixtime",
         "lpad",
+        "parse_datetime",
         "regexp_extract",
         "round",
         "rpad",
         "split_part",
+        "to_iso8601",
         "url_decode",
     ];
     walk::any(expr, &mut |expr| match expr {

@@ -381,7 +381,7 @@ fn double(expr: &Expr) -> Expr {
     )
 }
 
-fn cast(kind: CastKind, expr: Expr, data_type: ast::DataType) -> Expr {
+pub(super) fn cast(kind: CastKind, expr: Expr, data_type: ast::DataType) -> Expr {
     Expr::Cast {
         kind,
         expr: Box::new(expr),

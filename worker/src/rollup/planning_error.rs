@@ -19,7 +19,15 @@ pub(super) fn plain_words(error: &DataFusionError) -> String {
         ("Timestamp(ms, \"UTC\")", "timestamp with time zone"),
     ];
     // Rollups have no values of these types.
-    const OTHER_TYPES: [&str; 5] = ["Timestamp(µs", "Decimal", "UInt", "Duration", "Interval"];
+    const OTHER_TYPES: [&str; 7] = [
+        "Timestamp(µs",
+        "Timestamp(ms)",
+        "+TZ",
+        "Decimal",
+        "UInt",
+        "Duration",
+        "Interval",
+    ];
     let message = match error.find_root() {
         DataFusionError::Plan(message) => message.clone(),
         error => error.to_string(),

@@ -5,17 +5,18 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    self, CastKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::aggregates::{function_name, is_aggregate_name};
 use super::parse::free_name;
-use super::parts::parts;
+use super::parts::{cast, parts};
 use super::walk;
+use crate::engine::functions::zoned::{AT_TIMEZONE, other_zone};
 use crate::table::MergeRule;
 
 /// A state: an aggregate that merges.
@@ -40,6 +41,8 @@ pub(super) struct States {
     pub(super) types: HashMap<String, Vec<DataType>>,
     /// Group keys, with the columns that hold them.
     pub(super) keys: Vec<(Expr, String)>,
+    /// The types of group keys.
+    pub(super) key_types: Vec<DataType>,
 }
 
 /// An expression over group keys and states, which stand in it as names that no user can write.
@@ -87,6 +90,7 @@ impl States {
                 {
                     *with = self.all[*state].column.as_str().into();
                 }
+                self.know_types(call, &aggregate);
                 own.push(self.column(prefix, suffix, aggregate, rule));
             }
             let mut result = parsed(&parts.result)?;
@@ -111,9 +115,17 @@ impl States {
             Ok(match placed(expr) {
                 Some(("key", key)) => Some(match over {
                     Over::Lines => self.keys[key].0.clone(),
-                    Over::MergedRows | Over::ViewedRows | Over::Row => quoted(&self.keys[key].1),
+                    Over::MergedRows | Over::ViewedRows | Over::Row => {
+                        restored(quoted(&self.keys[key].1), self.key_types.get(key))
+                    }
                 }),
-                Some(("state", state)) => Some(self.all[state].over(over)?),
+                Some(("state", state)) => {
+                    let expr = self.all[state].over(over)?;
+                    Some(match over {
+                        Over::Lines => expr,
+                        _ => restored(expr, self.type_of_extreme(&self.all[state])),
+                    })
+                }
                 Some(("scalar", scalar)) => {
                     let value = quoted(&scalar_column(scalar));
                     Some(match over {
@@ -149,6 +161,33 @@ impl States {
     pub(super) fn is_of_integers(&self, call: &Function) -> bool {
         let types = self.types.get(&call.to_string());
         types.is_some_and(|types| !types.is_empty() && types.iter().all(DataType::is_integer))
+    }
+
+    /// The type of a minimum or maximum.
+    fn type_of_extreme(&self, state: &State) -> Option<&DataType> {
+        let is_extreme = matches!(
+            state.rule,
+            MergeRule::Min | MergeRule::Max | MergeRule::Paired { .. }
+        );
+        let types = self.types.get(&state.aggregate.to_string());
+        types.filter(|_| is_extreme)?.first()
+    }
+
+    /// Notes the types of the arguments that a state shares with the user's call.
+    fn know_types(&mut self, call: &Function, state: &Expr) {
+        let (Expr::Function(state), Some(types)) = (state, self.types.get(&call.to_string()))
+        else {
+            return;
+        };
+        let known = arguments(state).into_iter().map(|argument| {
+            let place = arguments(call)
+                .into_iter()
+                .position(|other| other == argument);
+            types.get(place?).cloned()
+        });
+        if let Some(known) = known.collect::<Option<Vec<_>>>() {
+            self.types.insert(state.to_string(), known);
+        }
     }
 
     /// The index of the state with this aggregate. Equal states are kept once.
@@ -281,6 +320,28 @@ fn named(expr: &Expr) -> Option<&str> {
     match expr {
         Expr::Identifier(name) if name.quote_style.is_none() => Some(&name.value),
         _ => None,
+    }
+}
+
+/// A timestamp from a table's column as the type that it had over lines: a table stores all of them as instants in UTC, with
+/// microseconds.
+pub(super) fn restored(column: Expr, data_type: Option<&DataType>) -> Expr {
+    let Some(DataType::Timestamp(unit, zone)) = data_type else {
+        return column;
+    };
+    let precision = (*unit == TimeUnit::Microsecond).then_some(6);
+    let as_timestamp = |expr, zone| {
+        let data_type = ast::DataType::Timestamp(precision, zone);
+        cast(CastKind::Cast, expr, data_type)
+    };
+    match (data_type.and_then(other_zone), zone) {
+        (Some(zone), _) => {
+            let instant = as_timestamp(column, ast::TimezoneInfo::WithTimeZone);
+            let zone = Expr::value(ast::Value::SingleQuotedString(zone.to_owned()));
+            super::desugar::call(AT_TIMEZONE, None, vec![instant, zone])
+        }
+        (None, None) => as_timestamp(column, ast::TimezoneInfo::None),
+        (None, Some(_)) => column,
     }
 }
 

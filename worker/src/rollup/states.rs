@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::sql::sqlparser::ast::{
     Expr, GroupByExpr, Ident, Query, SelectItem, Statement, TableFactor, Value,
 };
@@ -17,6 +17,7 @@ use super::reading::{Shown, Sorted, SortedBy, View};
 use super::results::{self, Over, States, Template, quoted};
 use super::{every_column, schema_of};
 use crate::engine;
+use crate::engine::functions::zoned::other_zone;
 use crate::format::{LogFormat, ScanColumn};
 use crate::table::definition::{DATE_COLUMN, IS_OTHER_COLUMN};
 use crate::table::{MergeRule, sum_state};
@@ -36,9 +37,12 @@ pub(super) struct TableSql {
 
 /// The table that a rollup needs.
 pub(super) async fn table_of(parsed: ParsedRollup) -> Result<TableSql, String> {
+    let keys = parsed.keys();
+    let (types, key_types) = types_over_lines(&parsed, &keys).await?;
     let mut states = States {
-        types: argument_types(&parsed).await?,
-        keys: parsed.keys(),
+        types,
+        keys,
+        key_types,
         ..States::default()
     };
     let mut made = with_states(&parsed, &mut states)?;
@@ -142,8 +146,11 @@ async fn types_of(
     Ok(types.as_ref().clone())
 }
 
-/// The types of the arguments of each of the query's aggregates, by its text.
-async fn argument_types(parsed: &ParsedRollup) -> Result<HashMap<String, Vec<DataType>>, String> {
+/// The types of the arguments of each of the query's aggregates, by its text, and those of the group keys.
+async fn types_over_lines(
+    parsed: &ParsedRollup,
+    keys: &[(Expr, String)],
+) -> Result<(HashMap<String, Vec<DataType>>, Vec<DataType>), String> {
     let outputs = parsed.outputs.iter();
     let outputs = outputs.filter(|output| !matches!(output.part, Part::Key | Part::Line));
     let order_by = parsed.reading.order_by.iter();
@@ -158,9 +165,10 @@ async fn argument_types(parsed: &ParsedRollup) -> Result<HashMap<String, Vec<Dat
         .chain(order_by)
         .chain(scalars);
     let calls: Vec<_> = exprs.flat_map(results::calls).collect();
-    let arguments = calls.iter().flat_map(results::arguments).enumerate();
-    let items: Vec<SelectItem> = arguments
-        .map(|(place, expr)| item(&format!("argument {place}"), expr.clone()))
+    let arguments = calls.iter().flat_map(results::arguments);
+    let exprs = arguments.chain(keys.iter().map(|(key, _)| key)).enumerate();
+    let items: Vec<SelectItem> = exprs
+        .map(|(place, expr)| item(&format!("expression {place}"), expr.clone()))
         .collect();
     let mut types = Vec::new();
     if !items.is_empty() {
@@ -181,7 +189,7 @@ async fn argument_types(parsed: &ParsedRollup) -> Result<HashMap<String, Vec<Dat
             .collect();
         of_calls.insert(call.to_string(), own);
     }
-    Ok(of_calls)
+    Ok((of_calls, types.collect()))
 }
 
 /// Adds the states of all aggregates, and computes the results from them. A sum of integers has an exact state, a decimal of 38
@@ -283,13 +291,18 @@ fn view(
     let is_same = |output: &super::parse::Output| {
         output.name.as_ref() == Some(&output.column) && output.part != Part::Reading
     };
+    let type_of = |column: &str| types.field_with_name(column).ok().map(Field::data_type);
+    let has_zone = |output: &super::parse::Output| {
+        type_of(&output.column).is_some_and(|data_type| other_zone(data_type).is_some())
+    };
     let is_plain = reading.outer.is_none()
         && !reading.distinct
         && reading.having.is_none()
         && reading.filters.is_empty()
         && reading.order_by.is_empty()
         && reading.limit.is_none()
-        && outputs.iter().all(is_same);
+        && outputs.iter().all(is_same)
+        && !outputs.iter().any(has_zone);
     if is_plain && !merged {
         return Ok(None);
     }
@@ -301,14 +314,12 @@ fn view(
             Some(template) if merged || output.part == Part::Reading => {
                 states.over(over, template)?
             }
-            _ => quoted(&output.column),
+            _ => results::restored(quoted(&output.column), type_of(&output.column)),
         };
-        let field = types.field_with_name(&output.column).ok();
         shown.push(Shown {
             name: name.clone(),
             expr,
-            is_instant: field
-                .is_some_and(|field| matches!(field.data_type(), DataType::Timestamp(..))),
+            is_instant: matches!(type_of(&output.column), Some(DataType::Timestamp(..))),
         });
     }
     let mut order_by = Vec::with_capacity(reading.order_by.len());

@@ -96,6 +96,14 @@ impl Unit {
         }
     }
 
+    /// Whether the unit has the same length everywhere and always: an hour or less.
+    pub(crate) fn is_of_clock(self) -> bool {
+        matches!(
+            self,
+            Self::Millisecond | Self::Second | Self::Minute | Self::Hour
+        )
+    }
+
     /// The start of the unit that contains the instant. Both are milliseconds since 1970-01-01T00:00:00Z, possibly
     /// negative. Returns `i64::MIN` for a start that does not fit in an `i64` (year -292,275,055).
     #[inline]
@@ -192,8 +200,12 @@ fn months(from: i64, to: i64) -> i64 {
 fn years(from: i64, to: i64) -> i64 {
     let of_year = |instant: i64| {
         let (year, ..) = civil_from_days(instant.div_euclid(DAY));
-        let start = days_from_civil(year, 1, 1) * DAY;
-        (year, days_in_month(year, 2) == 29, instant - start)
+        let start = days_from_civil(year, 1, 1).saturating_mul(DAY);
+        (
+            year,
+            days_in_month(year, 2) == 29,
+            instant.saturating_sub(start),
+        )
     };
     let (from_year, from_is_leap, mut from) = of_year(from);
     let (to_year, to_is_leap, mut to) = of_year(to);

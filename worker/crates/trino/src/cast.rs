@@ -435,15 +435,3 @@ pub fn date_to_varchar(days: i32) -> String {
     let sign = if year < 0 { "-" } else { "" };
     format!("{sign}{:04}-{month:02}-{day:02}", year.abs())
 }
-
-/// TIMESTAMP WITH TIME ZONE, in UTC, to VARCHAR: `2026-11-22 10:00:00.000 UTC`. `units_per_second` is a power of ten.
-pub fn timestamp_to_varchar(instant: i64, units_per_second: i64) -> String {
-    let seconds = instant.div_euclid(units_per_second);
-    let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-    let fraction = instant.rem_euclid(units_per_second);
-    let digits = units_per_second.ilog10() as usize;
-    // A timestamp spans far fewer days than a DATE.
-    let date = date_to_varchar(days as i32);
-    format!("{date} {hour:02}:{minute:02}:{second:02}.{fraction:0digits$} UTC")
-}

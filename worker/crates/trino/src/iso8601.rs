@@ -129,25 +129,42 @@ pub fn from_iso8601_timestamp(text: &str) -> Result<i64, TimestampError<'_>> {
     if end != Ok(text.len()) {
         return Err(TimestampError::Malformed { text, at });
     }
-    let out_of_range = |fault: Fault| TimestampError::OutOfRange {
-        text,
-        field: fault.field,
-        value: fault.value,
-        least: fault.least,
-        greatest: fault.greatest,
-    };
-    let offset = fields.offset_millis;
-    let millis = fields
-        .local_millis()
-        .map_err(out_of_range)?
-        .saturating_sub(i64::from(offset));
+    let local = fields.local_millis().map_err(|fault| fault.of(text))?;
+    instant_of(local, fields.offset_millis)
+}
+
+/// The instant of a local time with this offset, if Trino has such an instant and such a zone.
+pub(crate) fn instant_of<'a>(local: i64, offset: i32) -> Result<i64, TimestampError<'a>> {
+    let instant = local.saturating_sub(i64::from(offset));
     if i64::from(offset) % MINUTE != 0 || i64::from(offset).abs() > 14 * HOUR {
         return Err(TimestampError::UnknownZone(offset));
     }
-    if millis << 12 >> 12 != millis {
-        return Err(TimestampError::Overflow(millis));
+    if instant << 12 >> 12 != instant {
+        return Err(TimestampError::Overflow(instant));
     }
-    Ok(millis)
+    Ok(instant)
+}
+
+/// `from_iso8601_date`: days since 1970-01-01. The text is a date without a time of day, in one of the forms of
+/// [`from_iso8601_timestamp`].
+///
+/// # Errors
+/// For any other text, or a value out of range.
+pub fn from_iso8601_date(text: &str) -> Result<i64, TimestampError<'_>> {
+    let mut fields = Fields::default();
+    let end = one_of(&mut fields, text.as_bytes(), 0, &DATES, Otherwise::Fail);
+    if end != Ok(text.len()) {
+        let at = end.unwrap_or_else(|at| at);
+        return Err(TimestampError::Malformed { text, at });
+    }
+    fields.local_days().map_err(|fault| fault.of(text))
+}
+
+/// Reads an offset as `Z` or `+hh:mm`. Returns the milliseconds and the index after it, or else the index of the fault.
+pub(crate) fn offset_at(text: &str, at: usize) -> Result<(i32, usize), usize> {
+    let mut fields = Fields::default();
+    let end = offset(&mut fields, text.as_bytes(), at)?;
+    Ok((fields.offset_millis, end))
 }
 
 /// Joda-Time's `ISODateTimeFormat.date()`, the slow path of a cast to DATE: a signed year of up to nine digits, a month
@@ -268,14 +285,31 @@ struct Fields {
 }
 
 /// A field whose value is out of range.
-struct Fault {
+pub(crate) struct Fault {
+    pub(crate) field: &'static str,
+    pub(crate) value: i32,
+    pub(crate) least: i32,
+    pub(crate) greatest: i32,
+}
+
+impl Fault {
+    pub(crate) fn of(self, text: &str) -> TimestampError<'_> {
+        TimestampError::OutOfRange {
+            text,
+            field: self.field,
+            value: self.value,
+            least: self.least,
+            greatest: self.greatest,
+        }
+    }
+}
+
+pub(crate) fn checked(
     field: &'static str,
     value: i32,
     least: i32,
     greatest: i32,
-}
-
-fn checked(field: &'static str, value: i32, least: i32, greatest: i32) -> Result<i64, Fault> {
+) -> Result<i64, Fault> {
     if (least..=greatest).contains(&value) {
         Ok(i64::from(value))
     } else {
@@ -381,14 +415,10 @@ fn time_alone(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
     optional(fields, text, at, offset)
 }
 
+const DATES: [Element; 3] = [calendar_date, week_date, ordinal_date];
+
 fn date_and_time(fields: &mut Fields, text: &[u8], at: usize) -> Progress {
-    let at = one_of(
-        fields,
-        text,
-        at,
-        &[calendar_date, week_date, ordinal_date],
-        Otherwise::Fail,
-    )?;
+    let at = one_of(fields, text, at, &DATES, Otherwise::Fail)?;
     optional(fields, text, at, |fields, text, at| {
         let at = literal(text, at, b'T')?;
         let at = optional(fields, text, at, time)?;

@@ -6,7 +6,11 @@ pub mod url;
 pub mod civil;
 pub mod iso8601;
 pub mod calendar;
+pub mod zone;
 pub mod time_format;
+mod joda;
+mod time_parse;
+pub mod timestamp;
 mod double_text;
 pub mod cast;
 

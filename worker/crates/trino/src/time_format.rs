@@ -1,9 +1,10 @@
-//! Time patterns in English and UTC: those of `date_format`, which are MySQL's, and of `format_datetime`, which are
-//! Joda-Time's.
+//! Time patterns in English: those of `date_format` and `date_parse`, which are MySQL's, and those of `format_datetime` and
+//! `parse_datetime`, which are Joda-Time's.
 
 use super::civil::{DAY, HOUR, MINUTE, SECOND, civil_from_days, days_from_civil};
+use super::zone::Zone;
 
-const MONTHS: [&str; 12] = [
+pub(crate) const MONTHS: [&str; 12] = [
     "January",
     "February",
     "March",
@@ -17,7 +18,7 @@ const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-const WEEKDAYS: [&str; 7] = [
+pub(crate) const WEEKDAYS: [&str; 7] = [
     "Monday",
     "Tuesday",
     "Wednesday",
@@ -26,54 +27,63 @@ const WEEKDAYS: [&str; 7] = [
     "Saturday",
     "Sunday",
 ];
+pub(crate) const HALVES_OF_DAY: [&str; 2] = ["AM", "PM"];
 
-/// Maximum length of a run of one letter. A longer run is an error.
-const MOST_LETTERS: usize = 20;
-
-/// A parsed pattern, which formats an instant part by part.
+/// A parsed pattern, which formats instants and reads texts part by part.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TimeFormat(Vec<Part>);
+pub struct TimeFormat(pub(crate) Vec<Part>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+pub(crate) enum Part {
     Literal(String),
-    /// A number, and its minimum number of digits.
-    Number(Number, usize),
-    TwoDigitYear,
-    /// The fraction of the second, with this many digits.
-    Fraction(usize),
+    /// A number, the fewest digits to write, and the most digits to read.
+    Number(Field, usize, usize),
+    /// The last two digits of the year. Whether they can be read: as a year from 1970 to 2069.
+    TwoDigitYear(bool),
+    /// The fraction of the second: the digits to write, and the most digits to read.
+    Fraction(usize, usize),
     Month,
     ShortMonth,
     Weekday,
     ShortWeekday,
     HalfOfDay,
+    /// The offset from UTC, as `+0200`, or as `+02:00` with a colon.
+    Offset(bool),
+    ZoneName,
 }
 
+/// A field of a date or a time of day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Number {
+pub(crate) enum Field {
     Year,
+    /// 1 for the first year BC too.
+    YearOfEra,
     Weekyear,
     Month,
     Week,
     DayOfYear,
     Day,
     DayOfWeek,
+    HalfOfDay,
     Hour,
+    /// 1 to 24.
+    ClockHourOfDay,
+    /// 0 to 11.
+    HourOfHalfDay,
     /// 1 to 12.
     ClockHour,
     Minute,
     Second,
+    Millisecond,
 }
 
 impl TimeFormat {
-    /// A pattern of `date_format`, such as `%Y-%m-%d`.
+    /// A pattern of `date_format` and `date_parse`, such as `%Y-%m-%d`.
     ///
     /// # Errors
     /// For letters that Trino refuses too, and for an empty pattern.
     pub fn of_mysql(pattern: &str) -> Result<Self, String> {
-        use Number::{
-            ClockHour, Day, DayOfYear, Hour, Minute, Month, Second, Week, Weekyear, Year,
-        };
+        use Field::{ClockHour, Day, DayOfYear, Hour, Minute, Month, Second, Week, Weekyear, Year};
         let mut parts = Vec::new();
         let mut characters = pattern.chars();
         while let Some(character) = characters.next() {
@@ -95,26 +105,26 @@ impl TimeFormat {
                 continue;
             }
             parts.push(match letter {
-                'Y' => Part::Number(Year, 4),
-                'y' => Part::TwoDigitYear,
-                'x' => Part::Number(Weekyear, 4),
-                'v' => Part::Number(Week, 2),
-                'm' => Part::Number(Month, 2),
-                'c' => Part::Number(Month, 1),
+                'Y' => Part::Number(Year, 4, 4),
+                'y' => Part::TwoDigitYear(true),
+                'x' => Part::Number(Weekyear, 4, 4),
+                'v' => Part::Number(Week, 2, 2),
+                'm' => Part::Number(Month, 2, 2),
+                'c' => Part::Number(Month, 1, 2),
                 'M' => Part::Month,
                 'b' => Part::ShortMonth,
-                'd' => Part::Number(Day, 2),
-                'e' => Part::Number(Day, 1),
-                'j' => Part::Number(DayOfYear, 3),
+                'd' => Part::Number(Day, 2, 2),
+                'e' => Part::Number(Day, 1, 2),
+                'j' => Part::Number(DayOfYear, 3, 3),
                 'W' => Part::Weekday,
                 'a' => Part::ShortWeekday,
-                'H' => Part::Number(Hour, 2),
-                'k' => Part::Number(Hour, 1),
-                'h' | 'I' => Part::Number(ClockHour, 2),
-                'l' => Part::Number(ClockHour, 1),
-                'i' => Part::Number(Minute, 2),
-                's' | 'S' => Part::Number(Second, 2),
-                'f' => Part::Fraction(6),
+                'H' => Part::Number(Hour, 2, 2),
+                'k' => Part::Number(Hour, 1, 2),
+                'h' | 'I' => Part::Number(ClockHour, 2, 2),
+                'l' => Part::Number(ClockHour, 1, 2),
+                'i' => Part::Number(Minute, 2, 2),
+                's' | 'S' => Part::Number(Second, 2, 2),
+                'f' => Part::Fraction(6, 9),
                 'p' => Part::HalfOfDay,
                 'D' | 'U' | 'u' | 'V' | 'w' | 'X' => {
                     return Err(format!("%{letter} not supported in date format string"));
@@ -125,118 +135,60 @@ impl TimeFormat {
         Self::of_parts(parts)
     }
 
-    /// A pattern of `format_datetime`, such as `yyyy-MM-dd'T'HH:mm`.
-    ///
-    /// # Errors
-    /// For letters that are not supported here, some of which Trino supports, and for an empty pattern.
-    pub fn of_joda(pattern: &str) -> Result<Self, String> {
-        let mut parts = Vec::new();
-        let mut rest = pattern;
-        while let Some(first) = rest.chars().next() {
-            if first == '\'' {
-                rest = &rest[1..];
-                // Two quotes are an escaped quote, inside and outside of a quoted literal.
-                if let Some(after) = rest.strip_prefix('\'') {
-                    parts.push(Part::Literal("'".into()));
-                    rest = after;
-                    continue;
-                }
-                let mut literal = String::new();
-                loop {
-                    let Some(end) = rest.find('\'') else {
-                        literal.push_str(rest);
-                        rest = "";
-                        break;
-                    };
-                    literal.push_str(&rest[..end]);
-                    rest = &rest[end + 1..];
-                    let Some(after) = rest.strip_prefix('\'') else {
-                        break;
-                    };
-                    literal.push('\'');
-                    rest = after;
-                }
-                parts.push(Part::Literal(literal));
-                continue;
-            }
-            if !first.is_ascii_alphabetic() {
-                parts.push(Part::Literal(first.into()));
-                rest = &rest[first.len_utf8()..];
-                continue;
-            }
-            let count = rest.len() - rest.trim_start_matches(first).len();
-            let letters = &rest[..count];
-            rest = &rest[count..];
-            parts.push(
-                joda_part(first, count).ok_or_else(|| {
-                    format!("{letters} in the pattern '{pattern}' is not supported")
-                })?,
-            );
-        }
-        Self::of_parts(parts)
-    }
-
-    fn of_parts(parts: Vec<Part>) -> Result<Self, String> {
+    pub(crate) fn of_parts(parts: Vec<Part>) -> Result<Self, String> {
         match parts.is_empty() {
             true => Err("Invalid pattern specification".to_owned()),
             false => Ok(Self(parts)),
         }
     }
 
-    /// Formats an instant, which is in milliseconds since 1970-01-01T00:00:00Z.
-    pub fn text(&self, instant: i64) -> String {
-        let moment = Moment::new(instant);
+    /// Whether the pattern has the zone or its offset.
+    pub fn has_zone(&self) -> bool {
+        let is_zone = |part: &Part| matches!(part, Part::Offset(_) | Part::ZoneName);
+        self.0.iter().any(is_zone)
+    }
+
+    /// Formats an instant, which is in milliseconds since 1970-01-01T00:00:00Z, as a local time of the zone.
+    pub fn text(&self, instant: i64, zone: &Zone) -> String {
+        let offset = zone.offset(instant);
+        let moment = Moment::new(instant.saturating_add(offset));
         let mut text = String::new();
         for part in &self.0 {
             match part {
                 Part::Literal(literal) => text.push_str(literal),
-                Part::Number(number, digits) => {
-                    push_number(&mut text, moment.number(*number), *digits);
+                Part::Number(field, digits, _) => {
+                    push_number(&mut text, moment.number(*field), *digits);
                 }
-                Part::TwoDigitYear => push_number(&mut text, moment.year.abs() % 100, 2),
-                Part::Fraction(digits) => {
-                    let fraction = format!("{:03}", instant.rem_euclid(SECOND));
+                Part::TwoDigitYear(_) => push_number(&mut text, moment.year.abs() % 100, 2),
+                Part::Fraction(digits, _) => {
+                    let fraction = format!("{:03}", moment.number(Field::Millisecond));
                     text.extend(fraction.chars().chain(std::iter::repeat('0')).take(*digits));
                 }
                 Part::Month => text.push_str(moment.month_name()),
                 Part::ShortMonth => text.push_str(&moment.month_name()[..3]),
                 Part::Weekday => text.push_str(moment.weekday_name()),
                 Part::ShortWeekday => text.push_str(&moment.weekday_name()[..3]),
-                Part::HalfOfDay => text.push_str(match moment.number(Number::Hour) {
-                    0..12 => "AM",
-                    _ => "PM",
-                }),
+                Part::HalfOfDay => {
+                    text.push_str(HALVES_OF_DAY[moment.number(Field::HalfOfDay) as usize]);
+                }
+                Part::Offset(colon) => push_offset(&mut text, offset, *colon),
+                Part::ZoneName => text.push_str(&zone.to_string()),
             }
         }
         text
     }
 }
 
-fn joda_part(letter: char, count: usize) -> Option<Part> {
-    if count > MOST_LETTERS {
-        return None;
-    }
-    Some(match (letter, count) {
-        ('y', 2) => Part::TwoDigitYear,
-        ('y', _) => Part::Number(Number::Year, count),
-        ('x', 3..) => Part::Number(Number::Weekyear, count),
-        ('w', _) => Part::Number(Number::Week, count),
-        ('M', 1 | 2) => Part::Number(Number::Month, count),
-        ('M', 3) => Part::ShortMonth,
-        ('M', _) => Part::Month,
-        ('d', _) => Part::Number(Number::Day, count),
-        ('D', _) => Part::Number(Number::DayOfYear, count),
-        ('e', _) => Part::Number(Number::DayOfWeek, count),
-        ('E', 1..=3) => Part::ShortWeekday,
-        ('E', _) => Part::Weekday,
-        ('a', _) => Part::HalfOfDay,
-        ('H', _) => Part::Number(Number::Hour, count),
-        ('h', _) => Part::Number(Number::ClockHour, count),
-        ('m', _) => Part::Number(Number::Minute, count),
-        ('s', _) => Part::Number(Number::Second, count),
-        ('S', 1..=9) => Part::Fraction(count),
-        _ => return None,
-    })
+/// Appends an offset in hours and minutes. Seconds are left out, as in Joda-Time.
+fn push_offset(text: &mut String, offset: i64, colon: bool) {
+    let sign = if offset < 0 { '-' } else { '+' };
+    let minutes = offset.abs() / MINUTE;
+    let colon = if colon { ":" } else { "" };
+    text.push_str(&format!(
+        "{sign}{:02}{colon}{:02}",
+        minutes / 60,
+        minutes % 60
+    ));
 }
 
 fn push_number(text: &mut String, number: i64, digits: usize) {
@@ -246,8 +198,8 @@ fn push_number(text: &mut String, number: i64, digits: usize) {
     text.push_str(&format!("{:0digits$}", number.abs()));
 }
 
-/// An instant, split into its calendar fields.
-struct Moment {
+/// A local time, split into its calendar fields.
+pub(crate) struct Moment {
     days: i64,
     millisecond_of_day: i64,
     year: i64,
@@ -256,34 +208,40 @@ struct Moment {
 }
 
 impl Moment {
-    fn new(instant: i64) -> Self {
-        let days = instant.div_euclid(DAY);
+    pub(crate) fn new(local: i64) -> Self {
+        let days = local.div_euclid(DAY);
         let (year, month, day) = civil_from_days(days);
         Self {
             days,
-            millisecond_of_day: instant.rem_euclid(DAY),
+            millisecond_of_day: local.rem_euclid(DAY),
             year,
             month,
             day,
         }
     }
 
-    fn number(&self, number: Number) -> i64 {
+    pub(crate) fn number(&self, field: Field) -> i64 {
         // A week belongs to the year that its Thursday is in.
         let thursday = self.days - (self.days + 3).rem_euclid(7) + 3;
         let weekyear = civil_from_days(thursday).0;
-        match number {
-            Number::Year => self.year,
-            Number::Weekyear => weekyear,
-            Number::Month => self.month,
-            Number::Week => (thursday - days_from_civil(weekyear, 1, 1)) / 7 + 1,
-            Number::DayOfYear => self.days - days_from_civil(self.year, 1, 1) + 1,
-            Number::Day => self.day,
-            Number::DayOfWeek => (self.days + 3).rem_euclid(7) + 1,
-            Number::Hour => self.millisecond_of_day / HOUR,
-            Number::ClockHour => (self.millisecond_of_day / HOUR + 11) % 12 + 1,
-            Number::Minute => self.millisecond_of_day / MINUTE % 60,
-            Number::Second => self.millisecond_of_day / SECOND % 60,
+        match field {
+            Field::Year => self.year,
+            Field::YearOfEra if self.year < 1 => 1 - self.year,
+            Field::YearOfEra => self.year,
+            Field::Weekyear => weekyear,
+            Field::Month => self.month,
+            Field::Week => (thursday - days_from_civil(weekyear, 1, 1)) / 7 + 1,
+            Field::DayOfYear => self.days - days_from_civil(self.year, 1, 1) + 1,
+            Field::Day => self.day,
+            Field::DayOfWeek => (self.days + 3).rem_euclid(7) + 1,
+            Field::HalfOfDay => self.millisecond_of_day / (12 * HOUR),
+            Field::Hour => self.millisecond_of_day / HOUR,
+            Field::ClockHourOfDay => (self.millisecond_of_day / HOUR + 23) % 24 + 1,
+            Field::HourOfHalfDay => self.millisecond_of_day / HOUR % 12,
+            Field::ClockHour => (self.millisecond_of_day / HOUR + 11) % 12 + 1,
+            Field::Minute => self.millisecond_of_day / MINUTE % 60,
+            Field::Second => self.millisecond_of_day / SECOND % 60,
+            Field::Millisecond => self.millisecond_of_day % SECOND,
         }
     }
 
@@ -292,7 +250,7 @@ impl Moment {
     }
 
     fn weekday_name(&self) -> &'static str {
-        WEEKDAYS[(self.number(Number::DayOfWeek) - 1) as usize]
+        WEEKDAYS[(self.number(Field::DayOfWeek) - 1) as usize]
     }
 }
 
@@ -311,7 +269,7 @@ mod tests {
             ("%x-W%v %j %% %q %", "2026-W53 003 % q "),
         ] {
             let format = TimeFormat::of_mysql(pattern).unwrap();
-            assert_eq!(format.text(instant), expected);
+            assert_eq!(format.text(instant, &Zone::UTC), expected);
         }
         for (pattern, expected) in [
             ("yyyy-MM-dd'T'HH:mm:ss.SSS", "2027-01-03T00:05:09.120"),
@@ -322,9 +280,16 @@ mod tests {
             ("xxxx-'W'ww-e DDD", "2026-W53-7 003"),
         ] {
             let format = TimeFormat::of_joda(pattern).unwrap();
-            assert_eq!(format.text(instant), expected);
+            assert_eq!(format.text(instant, &Zone::UTC), expected);
         }
         assert!(TimeFormat::of_mysql("%d %X").unwrap_err().contains("%X"));
+        let berlin = Zone::named("Europe/Berlin").unwrap();
+        let format = TimeFormat::of_joda("kk K Y Z ZZ ZZZ").unwrap();
+        let summer = from_iso8601_timestamp("2026-06-30T22:05Z").unwrap();
+        assert_eq!(
+            format.text(summer, &berlin),
+            "24 0 2026 +0200 +02:00 Europe/Berlin"
+        );
         assert!(TimeFormat::of_joda("yyyy zz").unwrap_err().contains("zz"));
         assert!(TimeFormat::of_mysql("%").is_err());
     }

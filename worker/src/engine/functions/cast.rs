@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, StringViewBuilder};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, PrimitiveArray, StringViewBuilder,
+};
 use arrow::compute::cast;
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float64Type, Int8Type, Int16Type,
@@ -17,8 +19,10 @@ use datafusion::logical_expr::{
     Volatility,
 };
 
+use super::formats::local_texts;
+use super::zoned::{local_days, other_zone, without_zone, zone_of};
 use crate::engine::sql_text::sql;
-use logmill_trino::cast as trino;
+use logmill_trino::{cast as trino, timestamp};
 
 /// Replaces a cast that Arrow does differently from Trino with a [`Cast`]; leaves other expressions as they are.
 pub(crate) fn plan(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -28,9 +32,12 @@ pub(crate) fn plan(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         _ => return Ok(Transformed::no(expr)),
     };
     let from = inner.get_type(schema)?;
-    // `TIMESTAMP '2026-11-22 10:00:00'` is a literal, although it is planned as a cast.
-    if matches!((&**inner, to), (Expr::Literal(..), DataType::Timestamp(..))) {
-        return Ok(Transformed::no(expr));
+    // A cast to `timestamp with time zone` names no zone. What has one keeps it.
+    if let (DataType::Timestamp(_, Some(zone)), DataType::Timestamp(unit, Some(_))) = (&from, to)
+        && other_zone(&from).is_some()
+    {
+        let to = DataType::Timestamp(*unit, Some(Arc::clone(zone)));
+        return Ok(Transformed::yes((**inner).clone().cast_to(&to, schema)?));
     }
     match agreement(&from, to) {
         Agreement::Same => Ok(Transformed::no(expr)),
@@ -86,9 +93,11 @@ fn agreement(from: &DataType, to: &DataType) -> Agreement {
         (from, to) if is_text(from) && is_integer(to) => Agreement::Trinos,
         (Float64, to) if is_integer(to) || is_text(to) => Agreement::Trinos,
         (Date32, to) if is_text(to) => Agreement::Trinos,
-        (Timestamp(TimeUnit::Millisecond | TimeUnit::Microsecond, Some(_)), to) if is_text(to) => {
+        (Timestamp(..), to) if is_text(to) => Agreement::Trinos,
+        (from, Timestamp(TimeUnit::Millisecond | TimeUnit::Microsecond, _)) if is_text(from) => {
             Agreement::Trinos
         }
+        (from, Date32 | Timestamp(_, None)) if other_zone(from).is_some() => Agreement::Trinos,
         (from, to) if is_integer(from) && (is_integer(to) || is_text(to)) => Agreement::Same,
         (from, Float64) if is_integer(from) => Agreement::Same,
         (Float32, Float64) => Agreement::Same,
@@ -169,7 +178,7 @@ impl ScalarUDFImpl for Cast {
             from if is_text(from) => self.cast_text(&cast(&value, &DataType::Utf8View)?),
             DataType::Float64 => self.cast_double(&value),
             DataType::Date32 => self.cast_date(&value),
-            DataType::Timestamp(unit, _) => self.cast_instant(&value, *unit),
+            DataType::Timestamp(..) => self.cast_timestamp(&value),
             other => exec_err!("a cast from {other} is not supported"),
         };
         Ok(ColumnarValue::Array(result?))
@@ -198,6 +207,9 @@ impl Cast {
                     None => Ok(None),
                 });
                 Ok(Arc::new(values.collect::<Result<BooleanArray>>()?))
+            }
+            DataType::Timestamp(unit, zone) => {
+                self.cast_text_to_timestamp(value, *unit, zone.is_some())
             }
             other => exec_err!("a cast from varchar to {other} is not supported"),
         }
@@ -257,24 +269,44 @@ impl Cast {
         Ok(cast(&texts.finish(), &self.to)?)
     }
 
-    fn cast_instant(&self, value: &ArrayRef, unit: TimeUnit) -> Result<ArrayRef> {
-        let units_per_second = match unit {
-            TimeUnit::Millisecond => 1000,
-            TimeUnit::Microsecond => 1_000_000,
-            other => {
-                return exec_err!("a cast from a timestamp of the unit {other:?} is not supported");
-            }
+    fn cast_timestamp(&self, value: &ArrayRef) -> Result<ArrayRef> {
+        match &self.to {
+            DataType::Date32 => return Ok(Arc::new(local_days(value)?)),
+            DataType::Timestamp(..) => return Ok(cast(&without_zone(value)?, &self.to)?),
+            _ => {}
+        }
+        let zone = match value.data_type() {
+            from @ DataType::Timestamp(_, Some(_)) => format!(" {}", zone_of(from)?),
+            _ => String::new(),
         };
         let mut texts = StringViewBuilder::new();
-        for instant in cast(value, &DataType::Int64)?.as_primitive::<Int64Type>() {
-            texts.append_option(
-                instant.map(|instant| trino::timestamp_to_varchar(instant, units_per_second)),
-            );
+        for local in local_texts(value, ' ')? {
+            texts.append_option(local.map(|local| local + &zone));
         }
         Ok(cast(&texts.finish(), &self.to)?)
     }
 
-    fn settle<T>(&self, result: Result<T, trino::CastError<'_>>) -> Result<Option<T>> {
+    fn cast_text_to_timestamp(
+        &self,
+        value: &ArrayRef,
+        unit: TimeUnit,
+        is_zoned: bool,
+    ) -> Result<ArrayRef> {
+        let digits = if unit == TimeUnit::Microsecond { 6 } else { 3 };
+        let parse = match is_zoned {
+            true => timestamp::varchar_to_instant,
+            false => timestamp::varchar_to_timestamp,
+        };
+        let times = value.as_string_view().iter().map(|text| match text {
+            Some(text) => self.settle(parse(text, digits)),
+            None => Ok(None),
+        });
+        let times = times.collect::<Result<Int64Array>>()?;
+        // The values are in UTC already, and a cast from bigint only gives them the type.
+        Ok(cast(&times, &self.to)?)
+    }
+
+    fn settle<T>(&self, result: Result<T, impl ToString>) -> Result<Option<T>> {
         match result {
             Ok(value) => Ok(Some(value)),
             Err(_) if self.attempt => Ok(None),

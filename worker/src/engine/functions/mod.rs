@@ -16,7 +16,10 @@ use datafusion::logical_expr::{
 };
 
 mod url;
-pub(crate) mod time;
+mod time;
+pub(crate) mod formats;
+pub(crate) mod zoned;
+pub(crate) mod time_types;
 mod text;
 pub(crate) mod regexp;
 pub(crate) mod number;
@@ -43,6 +46,7 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     let own = [
         url::functions(),
         time::functions(),
+        formats::functions(),
         text::functions(),
         regexp::functions(),
         number::functions(),
@@ -54,6 +58,8 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
         .map(|function| Arc::new(ScalarUDF::new_from_impl(function)))
         .collect();
     functions.extend(extremes::functions().map(Arc::new));
+    functions
+        .extend(zoned::functions().map(|function| Arc::new(ScalarUDF::new_from_impl(function))));
     functions.push(Arc::new(ScalarUDF::new_from_impl(attempt::stand_in())));
     // DataFusion's versions of these agree with Trino's.
     functions.push(datafusion::functions::core::coalesce());
@@ -121,7 +127,7 @@ impl ExprPlanner for TrinoForms {
     }
 }
 
-/// Trino's `timestamp(3) with time zone`, in UTC.
+/// Trino's `timestamp(3) with time zone`, in UTC. Other zones are types of their own: see [`zoned`].
 pub(crate) fn timestamp_type() -> DataType {
     DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
 }

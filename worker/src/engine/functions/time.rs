@@ -1,23 +1,19 @@
-//! Trino's functions of time. Instants are in UTC; log lines have no other time zone.
+//! Trino's functions of time. Days and hours are those of the instant's time zone.
 
 use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, Date32Array, Float64Array, Int64Array, MAX_INLINE_VIEW_LEN,
-    StringViewArray, StringViewBuilder, TimestampMillisecondArray,
+    StringViewArray, TimestampMillisecondArray,
 };
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Date32Type, Int64Type, TimeUnit, TimestampMillisecondType};
-use datafusion::common::tree_node::Transformed;
-use datafusion::common::{DataFusionError, Result, plan_err};
-use datafusion::logical_expr::Expr;
-use datafusion::logical_expr::expr::ScalarFunction;
+use arrow::datatypes::{DataType, Date32Type, Int64Type};
+use datafusion::common::{DataFusionError, Result};
 
-use super::{
-    Scalar, map_text, returns_bigint, returns_text, returns_timestamp, text_values, timestamp_type,
+use super::zoned::{
+    instant_types, local_days, local_milliseconds, milliseconds, of_milliseconds, zone_of,
 };
-use logmill_trino::calendar::{self, Unit, UnitError};
-use logmill_trino::time_format::TimeFormat;
+use super::{Scalar, map_text, returns_bigint, returns_timestamp, text_values, timestamp_type};
+use logmill_trino::calendar::{Unit, UnitError};
 use logmill_trino::{civil, iso8601};
 
 const MILLISECONDS_PER_DAY: i64 = 86_400_000;
@@ -59,12 +55,6 @@ pub(super) fn functions() -> Vec<Scalar> {
                 Ok(Arc::new(seconds))
             },
         ),
-        Scalar::new(
-            "from_unixtime",
-            vec![DataType::Float64],
-            returns_timestamp,
-            from_unixtime,
-        ),
         Scalar::overloaded(
             "date",
             instant_types()
@@ -72,7 +62,7 @@ pub(super) fn functions() -> Vec<Scalar> {
                 .map(|instant| vec![instant])
                 .collect(),
             |_| DataType::Date32,
-            |args| Ok(cast(&args[0], &DataType::Date32)?),
+            |args| Ok(Arc::new(local_days(&args[0])?)),
         ),
         Scalar::overloaded(
             "date_add",
@@ -92,8 +82,6 @@ pub(super) fn functions() -> Vec<Scalar> {
             returns_bigint,
             date_diff,
         ),
-        formatted(DATE_FORMAT, |args| format_times(args, mysql_format)),
-        formatted(FORMAT_DATETIME, |args| format_times(args, joda_format)),
         part("year", |args| civil(args, |date, _| date.year)),
         part("month", |args| civil(args, |date, _| date.month)),
         part("quarter", |args| {
@@ -129,34 +117,7 @@ pub(super) fn functions() -> Vec<Scalar> {
     ]
 }
 
-const DATE_FORMAT: &str = "date_format";
-const FORMAT_DATETIME: &str = "format_datetime";
-
-fn formatted(name: &'static str, evaluate: fn(&[ArrayRef]) -> Result<ArrayRef>) -> Scalar {
-    let overloads = instant_types()
-        .into_iter()
-        .map(|instant| vec![instant, DataType::Utf8View])
-        .collect();
-    Scalar::overloaded(name, overloads, returns_text, evaluate)
-}
-
-/// The types of instants and days, in rollups and in stored tables. An argument is coerced to the first of these types that
-/// it can become: a day stays a day, and instants are in milliseconds.
-fn instant_types() -> Vec<DataType> {
-    vec![
-        DataType::Date32,
-        timestamp_type(),
-        DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-    ]
-}
-
-fn milliseconds(array: &ArrayRef) -> Result<TimestampMillisecondArray> {
-    Ok(cast(array, &timestamp_type())?
-        .as_primitive::<TimestampMillisecondType>()
-        .clone())
-}
-
-fn execution_error(error: impl ToString) -> DataFusionError {
+pub(super) fn execution_error(error: impl ToString) -> DataFusionError {
     DataFusionError::Execution(error.to_string())
 }
 
@@ -185,23 +146,25 @@ fn date_trunc(args: &[ArrayRef]) -> Result<ArrayRef> {
         });
         return Ok(Arc::new(truncated.collect::<Result<Date32Array>>()?));
     }
+    let zone = zone_of(args[1].data_type())?;
+    let floor = |unit: Unit, instant| match zone.is_utc() {
+        true => unit.floor_millis(instant),
+        false => zone.floor(unit, instant),
+    };
     let instants = milliseconds(&args[1])?;
     let of_all = only_text(units).and_then(|unit| Unit::of_timestamp(unit).ok());
     let truncated: TimestampMillisecondArray = if let Some(unit) = of_all {
-        instants.unary(|instant| unit.floor_millis(instant))
+        instants.unary(|instant| floor(unit, instant))
     } else {
         let mut last = LastUnit::new(Unit::of_timestamp);
         let rows = units.iter().zip(&instants);
         let truncated = rows.map(|row| match row {
-            (Some(unit), Some(instant)) => Ok(Some(last.unit(unit)?.floor_millis(instant))),
+            (Some(unit), Some(instant)) => Ok(Some(floor(last.unit(unit)?, instant))),
             _ => Ok(None),
         });
         truncated.collect::<Result<_>>()?
     };
-    Ok(cast(
-        &truncated.with_data_type(timestamp_type()),
-        args[1].data_type(),
-    )?)
+    of_milliseconds(truncated, args[1].data_type())
 }
 
 /// The text that all rows have, if it is one short text, as a literal is.
@@ -213,17 +176,6 @@ fn only_text(texts: &StringViewArray) -> Option<&str> {
     (is_short && is_only).then(|| texts.value(0))
 }
 
-/// Converts days, or instants in milliseconds, to instants in milliseconds.
-fn instants(array: &ArrayRef) -> Result<TimestampMillisecondArray> {
-    match array.data_type() {
-        // Any `Date32` in milliseconds fits into an `i64`.
-        DataType::Date32 => Ok(array
-            .as_primitive::<Date32Type>()
-            .unary(|day| i64::from(day) * MILLISECONDS_PER_DAY)),
-        _ => milliseconds(array),
-    }
-}
-
 fn date_add(args: &[ArrayRef]) -> Result<ArrayRef> {
     let is_date = args[2].data_type() == &DataType::Date32;
     let mut last = LastUnit::new(match is_date {
@@ -232,10 +184,12 @@ fn date_add(args: &[ArrayRef]) -> Result<ArrayRef> {
     });
     let units = text_values(&args[0])?.iter();
     let counts = args[1].as_primitive::<Int64Type>();
-    let before = instants(&args[2])?;
+    let before = milliseconds(&args[2])?;
+    let zone = zone_of(args[2].data_type())?;
     let rows = units.zip(counts).zip(&before);
     let later = rows.map(|((unit, count), instant)| match (unit, count, instant) {
-        (Some(unit), Some(count), Some(instant)) => calendar::add(last.unit(unit)?, count, instant)
+        (Some(unit), Some(count), Some(instant)) => zone
+            .add(last.unit(unit)?, count, instant)
             .filter(|&later| is_held(later))
             .map(Some)
             .ok_or_else(|| execution_error("date_add() overflow")),
@@ -246,10 +200,7 @@ fn date_add(args: &[ArrayRef]) -> Result<ArrayRef> {
         let days = later.unary::<_, Date32Type>(|instant| (instant / MILLISECONDS_PER_DAY) as i32);
         return Ok(Arc::new(days));
     }
-    Ok(cast(
-        &later.with_data_type(timestamp_type()),
-        args[2].data_type(),
-    )?)
+    of_milliseconds(later, args[2].data_type())
 }
 
 fn date_diff(args: &[ArrayRef]) -> Result<ArrayRef> {
@@ -258,64 +209,17 @@ fn date_diff(args: &[ArrayRef]) -> Result<ArrayRef> {
         _ => Unit::of_timestamp,
     });
     let units = text_values(&args[0])?.iter();
-    let (from, to) = (instants(&args[1])?, instants(&args[2])?);
+    let zone = zone_of(args[1].data_type())?;
+    let (from, to) = (milliseconds(&args[1])?, milliseconds(&args[2])?);
     let rows = units.zip(&from).zip(&to);
     let differences = rows.map(|((unit, from), to)| match (unit, from, to) {
-        (Some(unit), Some(from), Some(to)) => calendar::difference(last.unit(unit)?, from, to)
+        (Some(unit), Some(from), Some(to)) => zone
+            .difference(last.unit(unit)?, from, to)
             .map(Some)
             .ok_or_else(|| execution_error("date_diff() overflow")),
         _ => Ok(None),
     });
     Ok(Arc::new(differences.collect::<Result<Int64Array>>()?))
-}
-
-fn mysql_format(pattern: &str) -> Result<TimeFormat> {
-    TimeFormat::of_mysql(pattern).map_err(execution_error)
-}
-
-fn joda_format(pattern: &str) -> Result<TimeFormat> {
-    TimeFormat::of_joda(pattern).map_err(execution_error)
-}
-
-fn format_times(args: &[ArrayRef], parse: fn(&str) -> Result<TimeFormat>) -> Result<ArrayRef> {
-    let mut texts = StringViewBuilder::new();
-    let mut last: Option<(&str, TimeFormat)> = None;
-    let patterns = text_values(&args[1])?;
-    for (instant, pattern) in instants(&args[0])?.iter().zip(patterns) {
-        let (Some(instant), Some(pattern)) = (instant, pattern) else {
-            texts.append_null();
-            continue;
-        };
-        let format = match &last {
-            Some((parsed, format)) if *parsed == pattern => format,
-            _ => &last.insert((pattern, parse(pattern)?)).1,
-        };
-        texts.append_value(format.text(instant));
-    }
-    Ok(Arc::new(texts.finish()))
-}
-
-/// Refuses a call whose pattern is not a literal or not supported; leaves other expressions as they are.
-pub(crate) fn check_format(expr: Expr) -> Result<Transformed<Expr>> {
-    let Expr::ScalarFunction(ScalarFunction { func, args }) = &expr else {
-        return Ok(Transformed::no(expr));
-    };
-    let parse = match func.name() {
-        DATE_FORMAT => mysql_format,
-        FORMAT_DATETIME => joda_format,
-        _ => return Ok(Transformed::no(expr)),
-    };
-    match args.get(1) {
-        Some(Expr::Literal(pattern, _)) => {
-            if let Some(Some(pattern)) = pattern.try_as_str()
-                && let Err(error) = parse(pattern)
-            {
-                return plan_err!("{}", error.message());
-            }
-            Ok(Transformed::no(expr))
-        }
-        _ => plan_err!("{expr}: the pattern must be a literal"),
-    }
 }
 
 /// The unit that was parsed last. It is nearly always one literal for all rows.
@@ -341,16 +245,15 @@ impl<'a> LastUnit<'a> {
     }
 }
 
-fn from_unixtime(args: &[ArrayRef]) -> Result<ArrayRef> {
-    let seconds = args[0].as_primitive::<arrow::datatypes::Float64Type>();
-    let instants: TimestampMillisecondArray = seconds.try_unary(|seconds| {
+/// Instants in milliseconds from seconds.
+pub(super) fn from_unixtime(seconds: &Float64Array) -> Result<TimestampMillisecondArray> {
+    seconds.try_unary(|seconds| {
         let millis = (seconds * 1000.0).round() as i64;
         match is_held(millis) {
             true => Ok(millis),
             false => Err(execution_error(format!("Millis overflow: {millis}"))),
         }
-    })?;
-    Ok(Arc::new(instants.with_data_type(timestamp_type())))
+    })
 }
 
 /// Whether Trino can represent the instant: it stores the instant in 52 bits, and the zone in the rest.
@@ -370,8 +273,7 @@ struct Civil {
 }
 
 fn civil(args: &[ArrayRef], part: fn(Civil, i64) -> i64) -> Result<ArrayRef> {
-    let days = cast(&args[0], &DataType::Date32)?;
-    let days: &Date32Array = days.as_primitive::<Date32Type>();
+    let days = local_days(&args[0])?;
     let parts: Int64Array = days.unary(|day| {
         let day = i64::from(day);
         let (year, month, of_month) = civil::civil_from_days(day);
@@ -387,6 +289,6 @@ fn civil(args: &[ArrayRef], part: fn(Civil, i64) -> i64) -> Result<ArrayRef> {
 
 fn clock(args: &[ArrayRef], part: fn(i64) -> i64) -> Result<ArrayRef> {
     let parts: Int64Array =
-        milliseconds(&args[0])?.unary(|instant| part(instant.rem_euclid(MILLISECONDS_PER_DAY)));
+        local_milliseconds(&args[0])?.unary(|local| part(local.rem_euclid(MILLISECONDS_PER_DAY)));
     Ok(Arc::new(parts))
 }

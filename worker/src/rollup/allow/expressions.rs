@@ -12,7 +12,6 @@ use crate::format::DELIVERY_DAY;
 
 /// Checks one expression, but not its parts.
 pub(super) fn check(expr: &Expr, scope: &Scope<'_>) -> Result<(), String> {
-    zones::check_expression(expr)?;
     match expr {
         Expr::Identifier(name) => check_column(name, scope),
         Expr::CompoundIdentifier(names) => check_qualified(expr, names, scope),
@@ -105,6 +104,10 @@ pub(super) fn check(expr: &Expr, scope: &Scope<'_>) -> Result<(), String> {
             {}
             Ok(())
         }
+        Expr::AtTimeZone {
+            timestamp: _,
+            time_zone,
+        } => zones::check_zone(expr, time_zone),
         Expr::Function(function) => functions::check_function(function),
         Expr::IsTrue(_)
         | Expr::IsNotTrue(_)
@@ -118,7 +121,6 @@ pub(super) fn check(expr: &Expr, scope: &Scope<'_>) -> Result<(), String> {
         | Expr::AnyOp { .. }
         | Expr::AllOp { .. }
         | Expr::Convert { .. }
-        | Expr::AtTimeZone { .. }
         | Expr::InSubquery { .. }
         | Expr::Exists { .. }
         | Expr::Subquery(_)
@@ -184,9 +186,6 @@ fn refuse(expr: &Expr) -> Result<(), String> {
             &format!("write {left} IN (…), or comparisons joined with AND or OR"),
         ),
         Expr::Convert { expr: value, .. } => write(&format!("CAST({value} AS type)")),
-        Expr::AtTimeZone { .. } => Err(format!(
-            "{expr} is not supported: days and hours are always in UTC. Leave AT TIME ZONE out"
-        )),
         Expr::InSubquery { .. } | Expr::Exists { .. } | Expr::Subquery(_) => subquery(expr),
         Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => Err(ONE_GROUPING.to_owned()),
         Expr::Collate { expr: value, .. } => foreign(

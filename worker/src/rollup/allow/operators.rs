@@ -25,6 +25,7 @@ pub(super) fn check_distinct_from(expr: &Expr, right: &Expr) -> Result<(), Strin
         | Expr::CompoundIdentifier(_)
         | Expr::Value(_)
         | Expr::TypedString(_)
+        | Expr::AtTimeZone { .. }
         | Expr::Nested(_)
         | Expr::Function(_)
         | Expr::Cast { .. }
