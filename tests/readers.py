@@ -37,6 +37,11 @@ TABLES = {
         ["minute", "event", "country"],
         dict(minute=TIME, event=TEXT, country=TEXT, events=LONG, amount=DOUBLE, users=BYTES, date=DATE),
     ),
+    "slow_pages": (
+        ["date", "page"],
+        dict(page=TEXT, requests=LONG, mean_seconds=DOUBLE, p95_seconds=DOUBLE, clients=LONG, mean_seconds__sum=DOUBLE, mean_seconds__count=LONG,
+             p95_seconds__tdigest=BYTES, clients__hashes=BYTES, clients__hll=BYTES, date=DATE),
+    ),
     "target_health": (
         ["minute", "target_group", "status_class"],
         dict(minute=TIME, target_group=TEXT, status_class=LONG, requests=LONG, answered=LONG, received_bytes=LONG,

@@ -30,10 +30,7 @@ SELECT event, sum(events) AS events, sum(amount) AS amount,
        cardinality(merge(cast(users AS HyperLogLog))) AS users
 FROM events WHERE date = current_date
 GROUP BY event ORDER BY events DESC LIMIT 4;
-SELECT target_group, sum(requests) AS requests, max(slowest) AS slowest,
-       value_at_quantile(merge(cast(latency AS tdigest)), 0.9) AS p90_seconds
-FROM target_health WHERE answered > 0
-GROUP BY target_group ORDER BY requests DESC;
+SELECT * FROM slow_pages;
 
 -- docs/sql.md: each merge rule
 SELECT day, sum(n) AS n, sum(sent_bytes__sum) AS sent_bytes, sum(seconds) AS seconds, min(fastest) AS fastest, max(slowest) AS slowest,

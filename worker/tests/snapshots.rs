@@ -261,7 +261,7 @@ GROUP BY 1, 2",
 fn check_and_ddl() {
     let place = workplace();
     let rollups = project().join("rollups");
-    for name in ["events", "target_health", "top_talkers"] {
+    for name in ["events", "slow_pages", "target_health", "top_talkers"] {
         let file = rollups.join(format!("{name}.sql"));
         let text = printed(&mut logmill(["check", file.to_str().unwrap()]));
         assert_snapshot(&format!("check_{name}"), None, &text);
