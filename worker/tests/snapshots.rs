@@ -105,6 +105,29 @@ LIMIT 10;",
     assert_snapshot("a_view", Some(&place), &printed.concat());
 }
 
+/// What a newcomer gets wrong.
+#[test]
+fn wrong_rollups() {
+    let place = Workplace::new();
+    let printed: Vec<String> = [
+        "SELECT elb, date_trunc('hour', time) AS hour, count(*) AS n\nFROM alb_access_logs\nGROUP BY 1, 2",
+        "SELECT elb, count(*) AS n\nFROM alb_access_logs\nWHERE (type = 'h2' AND n > 5\nGROUP BY elb",
+        "SELECT elb, url_extract_paramater(request_url, 'e') AS event, listagg(client_ip, ',') AS clients,\n       \
+         sum(DISTINCT sent_bytes) AS sent, sent_bites\nFROM alb_access_logs\nWHERE event <> 'x'\nGROUP BY 1, 2",
+        "SELECT elb, client_ip, count(*) AS n\nFROM alb_access_logs\nGROUP BY elb",
+        "SELECT elb, approx_percentile(target_processing_time, 99) AS p99, numeric_histogram(1, sent_bytes) AS sizes\n\
+         FROM alb_access_logs\nGROUP BY elb",
+    ]
+    .into_iter()
+    .map(|sql| {
+        place.rollup("wrong", sql);
+        let printed = printed(&mut logmill(["check", &place.path("rollups/wrong.sql")]));
+        format!("{sql}\n\n{printed}\n")
+    })
+    .collect();
+    assert_snapshot("wrong_rollups", Some(&place), &printed.concat());
+}
+
 #[test]
 fn errors() {
     let place = workplace();
@@ -113,7 +136,7 @@ fn errors() {
         "wrong",
         "SELECT elb_status_code AS status,
        url_extract_paramter(request_url, 'e') AS event,
-       max_by(client_ip, time) AS last
+       array_agg(client_ip) AS clients
 FROM alb_access_logs
 WHERE status > 399 AND usr_agent <> '-'
 GROUP BY 1, 2",

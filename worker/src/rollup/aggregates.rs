@@ -136,11 +136,7 @@ pub(super) enum Part {
 
 /// The role of an output column that is no group key.
 pub(super) fn part(column: &str, expr: &Expr, keys: &[Expr]) -> Result<Part, String> {
-    let refused = |reason: &str| {
-        Err(format!(
-            "the output column '{column}' cannot be merged: {reason}"
-        ))
-    };
+    let refused = |reason: &str| Err(format!("the output column '{column}': {reason}"));
     if let Some(ungrouped) = results::ungrouped_column(expr, keys) {
         return refused(&format!(
             "the column {ungrouped} is neither a group key nor in an aggregate; add it to GROUP BY"

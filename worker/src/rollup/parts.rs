@@ -62,19 +62,24 @@ pub(super) fn parts(call: &Function, types: &[DataType]) -> Result<Parts, String
                 result: format!("\"{DISTINCT_COUNT}\"(s0, s1)"),
             }
         }
-        ("count" | "count_if", _) => same("count", MergeRule::Sum),
-        ("min", _) => same("min", MergeRule::Min),
-        ("max", _) => same("max", MergeRule::Max),
-        ("bool_or", _) => same("bool_or", MergeRule::BoolOr),
-        ("bool_and" | "every", _) => same("bool_and", MergeRule::BoolAnd),
-        ("bitwise_and_agg", _) => same("bits", MergeRule::BitAnd),
-        ("bitwise_or_agg", _) => same("bits", MergeRule::BitOr),
-        ("approx_set", _) => same("hll", MergeRule::HyperLogLog),
-        ("tdigest_agg", _) => same("tdigest", MergeRule::TDigest),
+        ("count", [] | [_]) | ("count_if", [_]) => same("count", MergeRule::Sum),
+        ("min", [_]) => same("min", MergeRule::Min),
+        ("max", [_]) => same("max", MergeRule::Max),
+        ("bool_or", [_]) => same("bool_or", MergeRule::BoolOr),
+        ("bool_and" | "every", [_]) => same("bool_and", MergeRule::BoolAnd),
+        ("bitwise_and_agg", [_]) => same("bits", MergeRule::BitAnd),
+        ("bitwise_or_agg", [_]) => same("bits", MergeRule::BitOr),
+        ("approx_set", [_]) => same("hll", MergeRule::HyperLogLog),
+        ("tdigest_agg", [_] | [_, _]) => same("tdigest", MergeRule::TDigest),
         // Any value is right. The least does not depend on the order of lines.
         ("arbitrary" | "any_value", [_]) => one("min", with("min", args), MergeRule::Min, "s0"),
         ("min_by", [x, by]) => extreme_by(with, "min", "min_by", x, by),
         ("max_by", [x, by]) => extreme_by(with, "max", "max_by", x, by),
+        ("min" | "max", [x, _]) => {
+            return Err(format!(
+                "{call}: a table cannot keep several values. Write {name}({x})"
+            ));
+        }
         ("min_by" | "max_by", [x, by, _]) => {
             return Err(format!(
                 "{call}: a table cannot keep several values. Write {name}({x}, {by}), or a rollup that keeps {x} of each line"
@@ -86,7 +91,7 @@ pub(super) fn parts(call: &Function, types: &[DataType]) -> Result<Parts, String
             MergeRule::Sum,
             "TRY_CAST(s0 AS BIGINT)",
         ),
-        ("sum", _) => same("sum", MergeRule::Sum),
+        ("sum", [_]) => same("sum", MergeRule::Sum),
         ("avg", [x]) => {
             let summed = match is_integer(0) {
                 true => exact(x),
@@ -135,7 +140,7 @@ pub(super) fn parts(call: &Function, types: &[DataType]) -> Result<Parts, String
         }
         _ => {
             return Err(format!(
-                "{call}: {name} does not take {} arguments",
+                "{call}: {name} does not take {} arguments; docs/sql.md lists its forms",
                 args.len()
             ));
         }

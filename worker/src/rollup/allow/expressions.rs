@@ -246,7 +246,8 @@ fn check_column(name: &Ident, scope: &Scope<'_>) -> Result<(), String> {
     if format.columns.iter().any(|column| known(column.name)) || known(DELIVERY_DAY) {
         return Ok(());
     }
-    if let Some((_, expr)) = scope.aliases.iter().find(|(alias, _)| known(alias)) {
+    let aliased = |(alias, expr): &&(String, String)| known(alias) && !known(expr);
+    if let Some((_, expr)) = scope.aliases.iter().find(aliased) {
         return Err(format!(
             "{name} is the name of an output column, which only ORDER BY knows: write {expr} instead"
         ));

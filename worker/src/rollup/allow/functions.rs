@@ -9,6 +9,7 @@ use super::{foreign, missing, nearest, subquery};
 use crate::engine;
 use crate::rollup::aggregates::{aggregate_names, function_name, is_aggregate_name, unmergeable};
 use crate::rollup::conditions::NOW;
+use crate::rollup::parts::parts;
 
 /// Refuses functions that neither Athena's functions here nor its aggregates have.
 fn check_known(name: &str) -> Result<(), String> {
@@ -126,9 +127,9 @@ fn check_arguments(
             "{function}: ORDER BY, LIMIT, HAVING and similar clauses in a call are not supported. Write nothing after the arguments"
         ));
     }
-    // It is rewritten before its arguments are planned.
-    if name == "count_if" && args.len() != 1 {
-        return Err(format!("{function}: count_if takes one condition"));
+    if is_aggregate {
+        // The types of the arguments do not matter for what can be kept.
+        parts(function, &[])?;
     }
     for arg in args {
         match arg {
