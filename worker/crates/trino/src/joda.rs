@@ -45,9 +45,11 @@ impl TimeFormat {
         for part in &self.0 {
             match part {
                 Part::TwoDigitYear(false) => {
-                    return Err("the century of yy depends on the day when the text is read: \
+                    return Err(
+                        "the century of yy depends on the day when the text is read: \
                                 write '20' || x and yyyy"
-                        .to_owned());
+                            .to_owned(),
+                    );
                 }
                 Part::ZoneName => {
                     return Err("names of time zones can't be read: use Z for an offset".to_owned());
