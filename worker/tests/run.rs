@@ -931,7 +931,7 @@ fn queries_answer_in_every_format() {
 }
 
 #[test]
-fn a_query_tells_hours_and_days_in_utc_or_is_refused() {
+fn a_query_tells_hours_and_days_of_a_time_zone() {
     let place = Workplace::new();
     place.rollup("by_minute", BY_MINUTE);
     let line = alb_line(1, 1, "192.0.2.1", 200, "https://shop.example:443/");
@@ -946,12 +946,67 @@ fn a_query_tells_hours_and_days_in_utc_or_is_refused() {
     let in_utc = place.query(&parts("minute"));
     assert!(in_utc[0].starts_with("1,20,2026-11-20,"), "{in_utc:?}");
     assert_eq!(place.query(&parts("minute AT TIME ZONE 'UTC'")), in_utc);
-    let tables = place.path("tables");
-    let elsewhere = parts("minute AT TIME ZONE 'America/New_York'");
-    let printed = fail(&mut logmill(["query", &elsewhere, "--tables", &tables]), 1);
-    assert!(
-        printed.contains("days and hours are always in UTC"),
-        "{printed}"
+    // The stored instant is another hour of another day there.
+    let elsewhere = place.query(&parts("minute AT TIME ZONE 'America/New_York'"));
+    let expected = "20,19,2026-11-19,2026-11-19T00:00:00-05:00,20,2026-11-19 20,";
+    assert!(elsewhere[0].starts_with(expected), "{elsewhere:?}");
+}
+
+/// Of an hour that happens twice at the end of daylight saving time, there are two groups of instants, and one of texts.
+#[test]
+fn groups_of_local_hours_and_days_through_the_end_of_daylight_saving_time() {
+    const BERLIN: &str = "from_iso8601_timestamp(time) AT TIME ZONE 'Europe/Berlin'";
+    let place = Workplace::new();
+    let rollup = |name: &str, key: &str| {
+        let sql = format!("SELECT {key} AS k, count(*) AS n FROM alb_access_logs GROUP BY 1");
+        place.rollup(name, &sql);
+    };
+    rollup("hours", &format!("date_trunc('hour', {BERLIN})"));
+    rollup("texts", &format!("date_format({BERLIN}, '%H Uhr')"));
+    rollup("days", &format!("date_trunc('day', {BERLIN})"));
+    rollup("dates", &format!("cast({BERLIN} AS date)"));
+    for hour in [21, 22, 23] {
+        let line = alb_line(hour, 1, "192.0.2.1", 200, "https://shop.example:443/");
+        let line = line.replace("2026-11-20", "2026-10-24");
+        place.log(&alb_name(hour, 5, 1), &line);
+    }
+    for hour in [0, 1, 22, 23] {
+        let line = alb_line(hour, 1, "192.0.2.1", 200, "https://shop.example:443/");
+        let line = line.replace("2026-11-20", "2026-10-25");
+        place.log(&alb_name(hour, 6, 2), &line);
+    }
+    place.run();
+    let rows = |table: &str| place.query(&format!("SELECT * FROM {table} ORDER BY k, n"));
+    assert_eq!(
+        place.query("SELECT k, n FROM hours WHERE hour(k) = 2 ORDER BY k"),
+        ["2026-10-25T02:00:00+02:00,1", "2026-10-25T02:00:00+01:00,1"]
+    );
+    assert_eq!(rows("hours").len(), 7);
+    assert!(rows("texts").contains(&"02 Uhr,2".to_owned()));
+    // The day has 25 hours. Its partition is the day in UTC of its start.
+    assert_eq!(
+        rows("days"),
+        [
+            "2026-10-24T00:00:00+02:00,1",
+            "2026-10-25T00:00:00+02:00,5",
+            "2026-10-26T00:00:00+01:00,1"
+        ]
+    );
+    assert_eq!(
+        place.query("SELECT k, date, n FROM days_groups ORDER BY k"),
+        [
+            "2026-10-23T22:00:00Z,2026-10-23,1",
+            "2026-10-24T22:00:00Z,2026-10-24,5",
+            "2026-10-25T23:00:00Z,2026-10-25,1"
+        ]
+    );
+    assert_eq!(
+        place.query("SELECT k, date, n FROM dates ORDER BY k"),
+        [
+            "2026-10-24,2026-10-24,1",
+            "2026-10-25,2026-10-25,5",
+            "2026-10-26,2026-10-26,1"
+        ]
     );
 }
 

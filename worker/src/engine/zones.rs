@@ -131,6 +131,13 @@ mod tests {
     }
 
     #[test]
+    fn the_page_names_the_version_of_the_database() {
+        let page = include_str!("../../../docs/sql.md");
+        let version = logmill_trino::zone::DATABASE_VERSION;
+        assert!(page.contains(&format!("version {version} of the database")));
+    }
+
+    #[test]
     fn the_zone_of_the_session_stays_utc() {
         for sql in [
             "SET TIME ZONE 'America/New_York'",

@@ -110,7 +110,7 @@ fn year(text: &str) -> Option<(i64, &str)> {
     let year = year
         .parse::<i64>()
         .ok()
-        .filter(|year| year.abs() <= 999_999_999);
+        .filter(|year| year.unsigned_abs() <= 999_999_999);
     (length >= 4).then_some((year?, rest))
 }
 

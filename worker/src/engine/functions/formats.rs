@@ -228,3 +228,45 @@ pub(crate) fn check(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> 
     }
     Ok(Transformed::no(expr))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::rollup::Rollup;
+
+    #[tokio::test]
+    async fn what_can_not_be_planned_is_refused_with_the_reason() {
+        for (expression, says) in [
+            ("elb AT TIME ZONE 'UTC'", "takes a timestamp, not varchar"),
+            (
+                "at_timezone(from_iso8601_timestamp(time), elb)",
+                "must be a literal",
+            ),
+            (
+                "from_unixtime(client_port, '+15:00')",
+                "not a valid time zone",
+            ),
+            (
+                "TIMESTAMP '2026-03-29 02:30:00 Europe/Berlin'",
+                "was skipped",
+            ),
+            ("TIMESTAMP '2026-11-31'", "not a valid timestamp"),
+            ("date_parse(time, '%D')", "%D not supported"),
+            ("date_parse(time, elb)", "must be a literal"),
+            ("parse_datetime(time, 'yy')", "century"),
+            ("parse_datetime(time, 'ZZZ')", "can't be read"),
+            ("date_parse('2026-02-30', '%Y-%m-%d')", "dayOfMonth"),
+            (
+                "format_datetime(date_parse(time, '%Y'), 'Z')",
+                "has no zone to write",
+            ),
+            (
+                "coalesce(from_unixtime(client_port, 'Europe/Berlin'), from_unixtime(client_port))",
+                "in the time zone Europe/Berlin or UTC",
+            ),
+        ] {
+            let sql = format!("SELECT {expression} AS x FROM alb_access_logs");
+            let message = Rollup::from_sql("t", &sql).await.expect_err(expression);
+            assert!(message.contains(says), "{expression}: {message}");
+        }
+    }
+}
