@@ -26,6 +26,8 @@ SUM_TOLERANCE = 1e-9
 SKETCH_TOLERANCE = 0.05
 ESTIMATE = re.compile(r"p\d+")
 COMMITS = 5
+# A time with the name of its zone, which the client leaves as it is.
+ZONED = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) [A-Z]\w*/\w+")
 
 
 def main():
@@ -145,6 +147,8 @@ def plain(value):
         return [len(value), weight, sum(float(key) * weight for key, weight in value) / weight]
     if isinstance(value, list):
         return [plain(one) for one in value]
+    if isinstance(value, str) and (zoned := ZONED.fullmatch(value)):
+        return datetime.fromisoformat(zoned[1])
     if isinstance(value, (str, bytes, bool)) or value is None:
         return value
     try:
