@@ -393,12 +393,14 @@ fn with_backslashes(pattern: &str, escape: Option<char>) -> Result<String, Strin
 
 /// Whether computing the expression may fail for some line.
 fn may_fail(expr: &Expr) -> bool {
-    const FALLIBLE: [&str; 14] = [
+    const FALLIBLE: [&str; 18] = [
         "abs",
+        "array_join",
         "date_add",
         "date_diff",
         "date_format",
         "date_trunc",
+        "element_at",
         "format_datetime",
         "from_iso8601_timestamp",
         "from_unixtime",
@@ -406,8 +408,10 @@ fn may_fail(expr: &Expr) -> bool {
         "regexp_extract",
         "round",
         "rpad",
+        "split",
         "split_part",
         "url_decode",
+        "width_bucket",
     ];
     walk::any(expr, &mut |expr| match expr {
         Expr::BinaryOp {
@@ -425,6 +429,8 @@ fn may_fail(expr: &Expr) -> bool {
             expr,
         } => !matches!(**expr, Expr::Value(_)),
         Expr::Cast { kind, .. } => *kind == CastKind::Cast,
+        // An index beyond the array.
+        Expr::CompoundFieldAccess { .. } => true,
         Expr::Function(function) => {
             FALLIBLE.contains(&function.name.to_string().to_ascii_lowercase().as_str())
         }
