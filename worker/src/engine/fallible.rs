@@ -7,8 +7,8 @@ use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 
-use super::functions::in_order;
 use super::functions::zoned::other_zone;
+use super::functions::{arrays, in_order};
 
 /// Upper bound for the log's own bigint columns, such as the bytes of a request or a response.
 const LOG_BIGINT_MAX: u128 = 1 << 50;
@@ -24,10 +24,14 @@ const NEVER_FAIL: &[&str] = &[
     "all of",
     "any of",
     "at_timezone",
+    "array of",
+    "array_position",
     "between",
     "btrim",
     "ceil",
+    "cardinality",
     "coalesce",
+    "contains",
     "date",
     "date_format",
     "day",
@@ -86,7 +90,9 @@ const NEVER_FAIL: &[&str] = &[
 ];
 
 /// Functions whose bigint result is far from the limits of the type.
-const SMALL_RESULTS: [&str; 16] = [
+const SMALL_RESULTS: [&str; 18] = [
+    "array_position",
+    "cardinality",
     "day",
     "day_of_week",
     "day_of_year",
@@ -326,6 +332,22 @@ fn function(call: &ScalarFunction, expr: &Expr, schema: &DFSchema) -> Result<Opt
             _ if args.len() == 2 => None,
             _ => Some("a group that the pattern does not have fails: write try(…)"),
         },
+        "split" => {
+            let limit_fits = args.len() == 2
+                || literal(2).is_some_and(|limit| (1..=i64::from(i32::MAX)).contains(&limit));
+            match limit_fits && is_filled_literal(args.get(1)) {
+                true => None,
+                false => Some("an empty delimiter or a limit below 1 fails: write literals"),
+            }
+        }
+        "element_at" if literal(1).is_some_and(|index| index != 0) => None,
+        "element_at" => Some("the index 0 fails: write the index as a number"),
+        arrays::SUBSCRIPT => {
+            Some("an index beyond the array fails: write element_at(array, index), which returns NULL")
+        }
+        "array_join" if args.iter().skip(1).all(|text| is_short_literal(Some(text))) => None,
+        "array_join" => Some("a text that grows beyond 65,536 bytes fails: write a short literal"),
+        "width_bucket" => Some("NaN fails: write try(width_bucket(…))"),
         "regexp_replace" | "replace" if args.len() == 2 => None,
         "replace" | "regexp_replace" if is_short_literal(args.get(2)) => None,
         "replace" | "regexp_replace" => Some(
@@ -381,6 +403,17 @@ fn is_short_literal(replacement: Option<&Expr>) -> bool {
             .try_as_str()
             .flatten()
             .is_none_or(|text| text.len() <= 8),
+        _ => false,
+    }
+}
+
+/// Whether the text is a literal that is not empty.
+fn is_filled_literal(text: Option<&Expr>) -> bool {
+    match text.map(unwrapped) {
+        Some(Expr::Literal(text, _)) => text
+            .try_as_str()
+            .flatten()
+            .is_none_or(|text| !text.is_empty()),
         _ => false,
     }
 }

@@ -4,6 +4,7 @@ use arrow::datatypes::DataType;
 use datafusion::logical_expr::expr::{Case, Cast, ScalarFunction, TryCast};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 
+use super::functions::arrays::{ARRAY_OF, SUBSCRIPT};
 use super::functions::cast::trino_name;
 use super::functions::exact::{EXACT_DIVISION, EXACT_NUMBER};
 use super::functions::in_order::{ALL_OF, ANY_OF};
@@ -122,6 +123,8 @@ fn call_sql(call: &ScalarFunction) -> String {
             let conditions: Vec<String> = args.iter().map(sql).collect();
             format!("({})", conditions.join(operator))
         }
+        (ARRAY_OF, elements) => format!("ARRAY[{}]", list(elements)),
+        (SUBSCRIPT, [array, index]) => format!("{}[{}]", sql(array), sql(index)),
         (name, args) => format!("{name}({})", list(args)),
     }
 }

@@ -395,11 +395,13 @@ fn with_backslashes(pattern: &str, escape: Option<char>) -> Result<String, Strin
 fn may_fail(expr: &Expr) -> bool {
     const FALLIBLE: [&str; 18] = [
         "abs",
+        "array_join",
         "date_add",
         "date_diff",
         "date_format",
         "date_parse",
         "date_trunc",
+        "element_at",
         "format_datetime",
         "from_iso8601_date",
         "from_iso8601_timestamp",
@@ -409,9 +411,11 @@ fn may_fail(expr: &Expr) -> bool {
         "regexp_extract",
         "round",
         "rpad",
+        "split",
         "split_part",
         "to_iso8601",
         "url_decode",
+        "width_bucket",
     ];
     walk::any(expr, &mut |expr| match expr {
         Expr::BinaryOp {
@@ -429,6 +433,8 @@ fn may_fail(expr: &Expr) -> bool {
             expr,
         } => !matches!(**expr, Expr::Value(_)),
         Expr::Cast { kind, .. } => *kind == CastKind::Cast,
+        // An index beyond the array.
+        Expr::CompoundFieldAccess { .. } => true,
         Expr::Function(function) => {
             FALLIBLE.contains(&function.name.to_string().to_ascii_lowercase().as_str())
         }

@@ -9,6 +9,7 @@ use datafusion::datasource::empty::EmptyTable;
 use futures::stream::BoxStream;
 
 use crate::engine;
+use crate::engine::functions::cast::trino_name;
 use crate::format::{LogFormat, Prefilter, ScanColumn};
 use crate::table::{Column, Definition, SLOT_GROUPS_MAX};
 
@@ -209,6 +210,11 @@ fn schema_of(format: &LogFormat, columns: &[ScanColumn]) -> SchemaRef {
     ))
 }
 
+/// Whether tables store arrays of this type. Times are excluded, because those out of range would have to be found in each array.
+fn is_stored_element(data_type: &DataType) -> bool {
+    data_type.is_string() || data_type.is_numeric() || data_type == &DataType::Boolean
+}
+
 /// The type in which a column is stored. Delta Lake has no unsigned integers, and only one timestamp type.
 fn stored_type(name: &str, data_type: &DataType) -> Result<DataType, String> {
     Ok(match data_type {
@@ -225,6 +231,12 @@ fn stored_type(name: &str, data_type: &DataType) -> Result<DataType, String> {
         | DataType::Date32
         | DataType::Decimal128(_, 0..) => data_type.clone(),
         DataType::List(element) => {
+            if !is_stored_element(element.data_type()) {
+                return Err(format!(
+                    "the output column '{name}' has the type {}, which a table cannot store: make an array of texts or numbers",
+                    trino_name(data_type)
+                ));
+            }
             let stored = stored_type(name, element.data_type())?;
             DataType::List(Arc::new(Field::new("element", stored, true)))
         }

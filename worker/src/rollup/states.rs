@@ -5,10 +5,10 @@ use std::collections::HashMap;
 
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, Ident, Query, SelectItem, Statement, TableFactor, Value,
+    Expr, Function, GroupByExpr, Ident, Query, SelectItem, Statement, TableFactor, Value,
 };
 
-use super::aggregates::{Part, function_name};
+use super::aggregates::{Part, function_name, is_distinct};
 use super::desugar::Desugar;
 use super::parse::{ParsedRollup, select_of};
 use super::parts;
@@ -53,6 +53,7 @@ pub(super) async fn table_of(parsed: ParsedRollup) -> Result<TableSql, String> {
         parsed.format,
     )?;
     let types = types_of(first, parsed.format).await?;
+    check_arrays(&made.columns, &types)?;
     let time_key = time_key(&made.columns, &types)?;
     if parsed.merges {
         check_is_other(&made.columns)?;
@@ -183,10 +184,11 @@ async fn types_over_lines(
     let mut types = types.into_iter();
     let mut of_calls = HashMap::new();
     for call in &calls {
-        let own = types
+        let own: Vec<DataType> = types
             .by_ref()
             .take(results::arguments(call).len())
             .collect();
+        check_arguments(call, &own)?;
         of_calls.insert(call.to_string(), own);
     }
     Ok((of_calls, types.collect()))
@@ -394,6 +396,31 @@ fn time_key(
         );
     }
     Ok(time_key)
+}
+
+/// Refuses arrays as group keys, by which tables would have to be sorted.
+fn check_arrays(columns: &[(String, Option<MergeRule>)], types: &Schema) -> Result<(), String> {
+    for ((column, rule), field) in columns.iter().zip(types.fields()) {
+        if *rule == Some(MergeRule::GroupKey) && field.data_type().is_nested() {
+            return Err(format!(
+                "the group key '{column}' is an array, and a table has no groups of arrays: write array_join(…, ',')"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses arrays as arguments of aggregates, but for the percentiles of `approx_percentile`.
+fn check_arguments(call: &Function, types: &[DataType]) -> Result<(), String> {
+    let name = function_name(call);
+    let is_value = |place: usize| name != "approx_percentile" || place == 0;
+    let mut values = types.iter().enumerate().filter(|(place, _)| is_value(*place));
+    match (name != "count" || is_distinct(call)) && values.any(|(_, data_type)| data_type.is_nested()) {
+        true => Err(format!(
+            "{call}: {name} of arrays is not supported: write it with an element, such as x[1], or with array_join(x, ',')"
+        )),
+        false => Ok(()),
+    }
 }
 
 /// Refuses an output column with the name of the one that marks the row for other groups. The table recognises that column by its

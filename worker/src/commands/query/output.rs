@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Date32Type, Field, Float64Type, Schema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::execution::SendableRecordBatchStream;
@@ -16,7 +16,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use crate::terminal::{Escaping, escaped};
-use logmill_trino::cast::date_to_varchar;
+use logmill_trino::cast::{date_to_varchar, double_to_varchar};
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -105,6 +105,7 @@ fn for_people(batch: &RecordBatch) -> Result<RecordBatch> {
     };
     let batch = map_columns(batch, |column| match texts_of_dates(column) {
         Some(dates) => Ok(Some(dates)),
+        None if column.data_type().is_nested() => texts_of_nested(column).map(Some),
         None => texts_of_binary(column, short),
     })?;
     let options = FormatOptions::default()
@@ -120,10 +121,11 @@ fn for_people(batch: &RecordBatch) -> Result<RecordBatch> {
     })
 }
 
-/// Converts bytes to hexadecimal digits, and dates to Trino's notation, for formats without these types.
+/// Converts bytes to hexadecimal digits, and dates, arrays and maps to Athena's notation, for formats without these types.
 fn as_text(batch: &RecordBatch) -> Result<RecordBatch> {
     map_columns(batch, |column| match texts_of_dates(column) {
         Some(dates) => Ok(Some(dates)),
+        None if column.data_type().is_nested() => texts_of_nested(column).map(Some),
         None => texts_of_binary(column, hex),
     })
 }
@@ -134,6 +136,7 @@ fn without_formulas(batch: &RecordBatch) -> Result<RecordBatch> {
     map_columns(batch, |column| {
         let is_text = match column.data_type() {
             DataType::Dictionary(_, values) => values.is_string(),
+            DataType::List(_) | DataType::Map(..) => false,
             data_type => data_type.is_string(),
         };
         if !is_text {
@@ -180,6 +183,58 @@ fn texts_of_binary(
     let bytes = cast(column, &DataType::Binary)?;
     let bytes = bytes.as_binary::<i32>().iter();
     Ok(Some(bytes.map(|bytes| bytes.map(&show)).collect()))
+}
+
+/// Formats a column of arrays or maps as Athena does: `[1.0, 2.0]` and `{1.0=2.0}`.
+fn texts_of_nested(column: &dyn Array) -> Result<StringArray> {
+    let texts = (0..column.len()).map(|row| match column.is_null(row) {
+        true => Ok(None),
+        false => text_of_nested(column, row).map(Some),
+    });
+    texts.collect()
+}
+
+fn text_of_nested(column: &dyn Array, row: usize) -> Result<String> {
+    if let Some(lists) = column.as_list_opt::<i32>() {
+        let elements = texts_of_elements(&lists.value(row))?;
+        return Ok(format!("[{}]", elements.join(", ")));
+    }
+    if let Some(maps) = column.as_map_opt() {
+        let entries = maps.value(row);
+        let (keys, values) = (
+            texts_of_elements(entries.column(0))?,
+            texts_of_elements(entries.column(1))?,
+        );
+        let entries = keys.iter().zip(&values);
+        let entries = entries.map(|(key, value)| format!("{key}={value}"));
+        return Ok(format!("{{{}}}", entries.collect::<Vec<_>>().join(", ")));
+    }
+    let formatter = ArrayFormatter::try_new(column, &FormatOptions::default())?;
+    Ok(formatter.value(row).to_string())
+}
+
+fn texts_of_elements(elements: &ArrayRef) -> Result<Vec<String>> {
+    let options = FormatOptions::default().with_null("null");
+    if let Some(dates) = texts_of_dates(elements) {
+        let dates = dates.iter().map(|date| date.unwrap_or("null").to_owned());
+        return Ok(dates.collect());
+    }
+    if let Some(doubles) = elements.as_primitive_opt::<Float64Type>() {
+        let texts = doubles.iter().map(|double| match double {
+            Some(double) => double_to_varchar(double),
+            None => "null".to_owned(),
+        });
+        return Ok(texts.collect());
+    }
+    if elements.data_type().is_nested() {
+        let texts = texts_of_nested(elements)?;
+        let texts = texts.iter().map(|text| text.unwrap_or("null").to_owned());
+        return Ok(texts.collect());
+    }
+    let formatter = ArrayFormatter::try_new(elements, &options)?;
+    Ok((0..elements.len())
+        .map(|place| formatter.value(place).to_string())
+        .collect())
 }
 
 /// Replaces columns with the text that `texts` returns. Keeps columns for which it returns `None`.

@@ -133,6 +133,15 @@ pub(crate) fn trino_name(data_type: &DataType) -> String {
         DataType::Timestamp(_, Some(_)) => "timestamp with time zone".to_owned(),
         DataType::Timestamp(_, None) => "timestamp".to_owned(),
         text if is_text(text) => "varchar".to_owned(),
+        DataType::Null => "unknown".to_owned(),
+        DataType::List(element) => format!("array({})", trino_name(element.data_type())),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(fields) => {
+                let types = fields.iter().map(|field| trino_name(field.data_type()));
+                format!("map({})", types.collect::<Vec<_>>().join(", "))
+            }
+            other => other.to_string(),
+        },
         other => other.to_string(),
     }
 }

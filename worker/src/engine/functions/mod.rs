@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, StringViewArray};
 use arrow::datatypes::{DataType, TimeUnit};
-use datafusion::common::{Result, exec_err};
+use datafusion::common::{DFSchema, Result, exec_err, plan_err};
 use datafusion::functions_aggregate as aggregate;
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawFieldAccessExpr};
 use datafusion::logical_expr::{
-    AggregateUDF, ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    AggregateUDF, ColumnarValue, Expr, GetFieldAccess, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     TypeSignature, Volatility,
 };
 
@@ -33,6 +33,7 @@ pub(crate) mod named_cast;
 pub(crate) mod exact;
 pub(crate) mod arithmetic;
 mod adapted;
+pub(crate) mod arrays;
 mod sum;
 mod min_max;
 mod min_max_by;
@@ -60,6 +61,7 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     functions.extend(extremes::functions().map(Arc::new));
     functions
         .extend(zoned::functions().map(|function| Arc::new(ScalarUDF::new_from_impl(function))));
+    functions.extend(arrays::functions());
     functions.push(Arc::new(ScalarUDF::new_from_impl(attempt::stand_in())));
     // DataFusion's versions of these agree with Trino's.
     functions.push(datafusion::functions::core::coalesce());
@@ -113,7 +115,7 @@ pub(crate) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
     functions
 }
 
-/// Maps SQL's special syntax, `SUBSTRING(x FROM n)` and `POSITION(x IN y)`, to the functions above.
+/// Maps SQL's special syntax, such as `SUBSTRING(x FROM n)`, `POSITION(x IN y)` and `ARRAY[x]`, to the functions above.
 #[derive(Debug)]
 pub(crate) struct TrinoForms;
 
@@ -124,6 +126,28 @@ impl ExprPlanner for TrinoForms {
 
     fn plan_position(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
         Ok(PlannerResult::Planned(text::strpos_udf().call(args)))
+    }
+
+    fn plan_array_literal(
+        &self,
+        elements: Vec<Expr>,
+        _: &DFSchema,
+    ) -> Result<PlannerResult<Vec<Expr>>> {
+        Ok(PlannerResult::Planned(arrays::array_of().call(elements)))
+    }
+
+    fn plan_field_access(
+        &self,
+        access: RawFieldAccessExpr,
+        _: &DFSchema,
+    ) -> Result<PlannerResult<RawFieldAccessExpr>> {
+        let RawFieldAccessExpr { field_access, expr } = access;
+        match field_access {
+            GetFieldAccess::ListIndex { key } => Ok(PlannerResult::Planned(
+                arrays::subscript().call(vec![expr, *key]),
+            )),
+            _ => plan_err!("[…] takes one number, as in array[1]"),
+        }
     }
 }
 

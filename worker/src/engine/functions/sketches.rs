@@ -23,19 +23,16 @@ use super::sketch_groups::{
     AnySketch, ApproxSets, BoxedGroups, Groups, OneGroup, add_bigints, add_doubles, add_to_digests,
     add_varchars, merge_serialized,
 };
-use super::{Scalar, returns_bigint};
+use super::Scalar;
 use logmill_sketch::{HyperLogLog, SketchError, TDigest};
 
 pub(super) fn scalar_functions() -> Vec<Scalar> {
-    vec![
-        Scalar::new("cardinality", vec![Binary], returns_bigint, cardinality),
-        Scalar::new(
-            "value_at_quantile",
-            vec![Binary, Float64],
-            |_| Float64,
-            value_at_quantile,
-        ),
-    ]
+    vec![Scalar::new(
+        "value_at_quantile",
+        vec![Binary, Float64],
+        |_| Float64,
+        value_at_quantile,
+    )]
 }
 
 pub(super) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
@@ -114,8 +111,9 @@ pub(super) fn execution_error(error: SketchError) -> DataFusionError {
     DataFusionError::Execution(error.to_string())
 }
 
-fn cardinality(args: &[ArrayRef]) -> Result<ArrayRef> {
-    let counts = binary(&args[0])?
+/// The number of distinct values in each sketch.
+pub(super) fn cardinality(sketches: &ArrayRef) -> Result<ArrayRef> {
+    let counts = binary(sketches)?
         .iter()
         .map(|bytes| {
             let Some(bytes) = bytes else { return Ok(None) };

@@ -190,7 +190,7 @@ fn replaced(text: &str, search: &str, replacement: &str) -> Result<String> {
 
 /// Size limit for a text that a function has made longer. A text and a replacement of 8 KB each fit into one URL, and could
 /// produce 64 MB for each line of a batch.
-const LONGEST_GROWN_BYTES: usize = 64 * 1024;
+pub(super) const LONGEST_GROWN_BYTES: usize = 64 * 1024;
 
 /// Fails if a text became too long.
 pub(super) fn check_grown(text: &str, bytes: usize) -> Result<()> {

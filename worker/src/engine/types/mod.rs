@@ -114,6 +114,7 @@ enum Kind {
     Time,
     Interval,
     Binary,
+    Array,
     /// The type of the literal NULL.
     Unknown,
     Other,
@@ -126,6 +127,7 @@ fn kind_of(data_type: &DataType) -> Kind {
         DataType::Date32 | DataType::Timestamp(..) => Kind::Time,
         DataType::Interval(_) | DataType::Duration(_) => Kind::Interval,
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => Kind::Binary,
+        DataType::List(_) => Kind::Array,
         DataType::Null => Kind::Unknown,
         other if other.is_numeric() => Kind::Number,
         _ => Kind::Other,
@@ -228,6 +230,12 @@ impl Check<'_> {
         op: Option<Operator>,
     ) -> Result<()> {
         let (left_kind, right_kind) = (self.kind(left)?, self.kind(right)?);
+        if left_kind == Kind::Array || right_kind == Kind::Array {
+            return plan_err!(
+                "{} compares an array, which is not supported: compare its elements, or array_join(…, ',')",
+                sql(whole)
+            );
+        }
         if left_kind == right_kind || left_kind == Kind::Unknown || right_kind == Kind::Unknown {
             return Ok(());
         }
@@ -402,6 +410,18 @@ impl Check<'_> {
         self.check_alike(whole, &mut results.chain(case.else_expr.as_deref()))
     }
 
+    /// Whether both are arrays of the same kind of elements, or neither is an array.
+    fn is_alike(&self, one: &Expr, other: &Expr) -> Result<bool> {
+        let (one, other) = (one.get_type(self.schema)?, other.get_type(self.schema)?);
+        Ok(match (&one, &other) {
+            (DataType::List(one), DataType::List(other)) => {
+                let kinds = (kind_of(one.data_type()), kind_of(other.data_type()));
+                kinds.0 == kinds.1 || kinds.0 == Kind::Unknown || kinds.1 == Kind::Unknown
+            }
+            _ => true,
+        })
+    }
+
     /// Checks values of which one becomes the result.
     fn check_alike(&self, whole: &Expr, values: &mut dyn Iterator<Item = &Expr>) -> Result<()> {
         let mut first: Option<&Expr> = None;
@@ -410,7 +430,7 @@ impl Check<'_> {
             match first {
                 _ if kind == Kind::Unknown => {}
                 None => first = Some(value),
-                Some(first) if self.kind(first)? == kind => {}
+                Some(first) if self.kind(first)? == kind && self.is_alike(first, value)? => {}
                 Some(first) => {
                     return plan_err!(
                         "{} is {} or {}, which Athena refuses: cast {} or {} to the type of the other",

@@ -1,6 +1,8 @@
 //! Expressions, each by itself.
 
-use datafusion::sql::sqlparser::ast::{CaseWhen, CeilFloorKind, DateTimeField, Expr, Ident};
+use datafusion::sql::sqlparser::ast::{
+    AccessExpr, Array, CaseWhen, CeilFloorKind, DateTimeField, Expr, Ident, Subscript,
+};
 
 use super::operators::{check_binary, check_distinct_from, check_unary, like_in_lower_case};
 use super::values::{check_cast, check_extract, check_interval, check_typed_string, check_value};
@@ -109,6 +111,10 @@ pub(super) fn check(expr: &Expr, scope: &Scope<'_>) -> Result<(), String> {
             time_zone,
         } => zones::check_zone(expr, time_zone),
         Expr::Function(function) => functions::check_function(function),
+        Expr::Array(array) => check_array(expr, array),
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            check_subscript(expr, root, access_chain)
+        }
         Expr::IsTrue(_)
         | Expr::IsNotTrue(_)
         | Expr::IsFalse(_)
@@ -135,14 +141,12 @@ pub(super) fn check(expr: &Expr, scope: &Scope<'_>) -> Result<(), String> {
         | Expr::MatchAgainst { .. }
         | Expr::OuterJoin(_)
         | Expr::Prior(_)
-        | Expr::CompoundFieldAccess { .. }
         | Expr::JsonAccess { .. }
         | Expr::Tuple(_)
         | Expr::Struct { .. }
         | Expr::Named { .. }
         | Expr::Dictionary(_)
         | Expr::Map(_)
-        | Expr::Array(_)
         | Expr::Lambda(_)
         | Expr::MemberOf(_)
         | Expr::Wildcard(_)
@@ -205,6 +209,28 @@ fn refuse(expr: &Expr) -> Result<(), String> {
         Expr::Wildcard(_) | Expr::QualifiedWildcard(..) => {
             foreign(expr, "write * only as an output column or in count(*)")
         }
+        _ => missing(expr, NO_STRUCTURES),
+    }
+}
+
+fn check_array(expr: &Expr, array: &Array) -> Result<(), String> {
+    let Array { elem, named } = array;
+    match named {
+        true => Ok(()),
+        false => {
+            let elements: Vec<String> = elem.iter().map(ToString::to_string).collect();
+            foreign(expr, &format!("write ARRAY[{}]", elements.join(", ")))
+        }
+    }
+}
+
+fn check_subscript(expr: &Expr, root: &Expr, chain: &[AccessExpr]) -> Result<(), String> {
+    match chain {
+        [AccessExpr::Subscript(Subscript::Index { index: _ })] => Ok(()),
+        [AccessExpr::Subscript(Subscript::Slice { .. })] => foreign(
+            expr,
+            &format!("write slice({root}, start, length) for a part of an array"),
+        ),
         _ => missing(expr, NO_STRUCTURES),
     }
 }
