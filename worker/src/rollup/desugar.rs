@@ -22,7 +22,7 @@ pub(super) struct Desugar {
 }
 
 /// Rewrites a query or expression over rows of tables.
-pub(super) fn over_rows(part: &mut impl VisitMut) -> Result<(), String> {
+pub(crate) fn over_rows(part: &mut impl VisitMut) -> Result<(), String> {
     Desugar { by_scan: None }.over(part)
 }
 
