@@ -10,6 +10,7 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 use indicatif::HumanCount;
 use logmill::commands::query::{self, Format, LogOptions, Logs, Style, Written};
+use logmill::intake::ignore::Ignore;
 use logmill::table::Root;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -65,7 +66,7 @@ async fn source(args: &QueryArgs) -> Result<Source> {
     Ok(Source::Logs(LogOptions {
         logs: args.logs.clone(),
         tables: args.tables.given().unwrap_or_default(),
-        ignore: args.ignore.load(None).await?,
+        ignore: Ignore::load(&args.ignore, None).await?,
         max_log_file_bytes: args.max_log_file_bytes,
     }))
 }

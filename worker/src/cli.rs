@@ -197,12 +197,20 @@ fn at_once(text: &str) -> Result<NonZeroUsize, String> {
     }
 }
 
+/// SQL may begin with a comment, but a word with a hyphen is a misspelled option.
+fn sql(text: &str) -> Result<String, String> {
+    match text.len() > 1 && text.starts_with('-') && !text.contains(char::is_whitespace) {
+        true => Err(format!("there is no option {text}")),
+        false => Ok(text.to_owned()),
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct QueryArgs {
     /// SQL statement: a SELECT, DESCRIBE <table> or SHOW TABLES. - reads it from standard input.
     ///
     /// Without a statement, it is read from standard input; on a terminal, you are asked for one after the other.
-    #[arg(conflicts_with = "file")]
+    #[arg(conflicts_with = "file", allow_hyphen_values = true, value_parser = sql)]
     pub(crate) sql: Option<String>,
     /// File with the SQL statement.
     #[arg(long, value_name = "FILE")]
@@ -218,8 +226,9 @@ pub(crate) struct QueryArgs {
     /// Maximum decompressed size of a log file, in bytes. The rest of a larger log file is not read.
     #[arg(long, value_name = "BYTES", default_value_t = 8 << 30, requires = "logs")]
     pub(crate) max_log_file_bytes: u64,
-    #[command(flatten)]
-    pub(crate) ignore: IgnoreArgs,
+    /// Leave out log files that match this pattern, as in `logmill run`. Can be repeated.
+    #[arg(long, value_name = "GLOB", requires = "logs")]
+    pub(crate) ignore: Vec<String>,
     #[command(flatten)]
     pub(crate) output: Output,
 }

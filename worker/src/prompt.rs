@@ -17,6 +17,7 @@ use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{CompletionType, Config, Context, Editor, Helper};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::ask::{Answer, Source, rows};
 use crate::destination::Stdout;
@@ -82,6 +83,7 @@ pub(crate) async fn prompt(source: &Source, style: Style) -> Result<u8> {
     )?;
     let words = Words::default();
     let reading = tokio::spawn(read_words(source.clone(), words.clone()));
+    end_on_sigterm()?;
     let mut editor = editor(words)?;
     let history = history();
     if let Some(history) = &history {
@@ -100,7 +102,7 @@ pub(crate) async fn prompt(source: &Source, style: Style) -> Result<u8> {
             continue;
         }
         // An entry that can't be kept is only missing in the history.
-        let _ = editor.add_history_entry(sql);
+        let _ = editor.add_history_entry(line.trim_end());
         if is_end(sql) {
             break Ok(());
         }
@@ -125,6 +127,17 @@ pub(crate) async fn prompt(source: &Source, style: Style) -> Result<u8> {
     Ok(SUCCESS)
 }
 
+/// A query catches the signal, and from then on it would be ignored while the prompt waits.
+fn end_on_sigterm() -> io::Result<()> {
+    let kind = SignalKind::terminate();
+    let mut terminate = signal(kind)?;
+    tokio::spawn(async move {
+        terminate.recv().await;
+        std::process::exit(128 + kind.as_raw_value());
+    });
+    Ok(())
+}
+
 async fn answer(source: &Source, sql: &str, style: Style) -> Result<()> {
     let out = io::BufWriter::new(Stdout::exact());
     match rows(source, sql, style, out).await? {
@@ -147,7 +160,7 @@ fn editor(words: Words) -> Result<Editor<Words, FileHistory>> {
     let config = Config::builder()
         .max_history_size(HISTORY_ENTRIES_MAX)?
         .history_ignore_dups(true)?
-        // Words that begin with a space are often secrets.
+        // As in shells, a space keeps a line out of the history.
         .history_ignore_space(true)
         .completion_type(CompletionType::List)
         .build();

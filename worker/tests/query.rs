@@ -4,6 +4,11 @@ use std::fs;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+
+use crate::snapshots::assert_snapshot;
+use crate::support::ministack::{Ministack, at_endpoint};
 use crate::support::{Workplace, alb_line, alb_name, gzip, logmill, query_command, succeed};
 
 /// What a command prints on each stream, and its exit code.
@@ -119,7 +124,6 @@ fn any_select_runs_over_log_lines() {
 #[test]
 fn conditions_decide_which_log_files_are_read() {
     let place = three_days();
-    let all = 3;
     for (condition, read, lines) in [
         ("true", 3, 60),
         ("day = '2026/11/20'", 1, 20),
@@ -138,7 +142,7 @@ fn conditions_decide_which_log_files_are_read() {
             "from_iso8601_timestamp(time) BETWEEN timestamp '2026-11-20 10:00:00 UTC' AND timestamp '2026-11-20 10:00:09 UTC' \
              AND length(url_decode(request_url)) / 2 > 1",
             1,
-            9,
+            10,
         ),
         (
             "from_iso8601_timestamp(time) > from_iso8601_timestamp('2026-11-20T23:00:00Z') - INTERVAL '1' HOUR",
@@ -168,14 +172,13 @@ fn conditions_decide_which_log_files_are_read() {
             err.starts_with(&format!("reading {read} log file{s}, ")),
             "{sql}\n{err}"
         );
-        let _ = all;
     }
 }
 
 #[test]
 fn what_can_not_be_read_is_said() {
     let place = Workplace::new();
-    let line = |second| alb_line(10, second % 3600, "192.0.2.1", 200, URL);
+    let line = |second: u32| alb_line(10, second % 3600, "192.0.2.1", 200, URL);
     let text: String = (0..20_000).map(line).collect();
     let folder = place.folder.path().join("logs");
     let whole = gzip(&text);
@@ -273,6 +276,49 @@ fn a_limit_ends_the_reading_early() {
     );
     assert!(!some.err.contains("warning"), "{}", some.err);
     assert_eq!(count("SELECT max(time) FROM alb_access_logs").code, Some(3));
+}
+
+#[tokio::test]
+async fn log_files_on_s3_are_read_as_those_in_folders() {
+    let place = three_days();
+    let s3 = Ministack::start(&["logs"]);
+    let bucket = s3.bucket("logs");
+    let folder = place.folder.path().join("logs");
+    for day in ["19", "20", "21"] {
+        let day = format!("AWSLogs/1/elasticloadbalancing/us-east-2/2026/11/{day}");
+        for file in fs::read_dir(folder.join(&day)).unwrap() {
+            let file = file.unwrap();
+            let key = format!("{day}/{}", file.file_name().to_str().unwrap());
+            let bytes = fs::read(file.path()).unwrap();
+            bucket.put(&Path::from(key), bytes.into()).await.unwrap();
+        }
+    }
+    for (condition, lines, read) in [
+        ("true", 60, "reading 3 log files, "),
+        ("day = '2026/11/20'", 20, "reading 1 log file, "),
+        (
+            "day = '2025/11/20'",
+            0,
+            "reading 0 log files, 0 B; folders of other times not listed",
+        ),
+    ] {
+        let sql = format!("SELECT count(*) AS n FROM alb_access_logs WHERE {condition}");
+        let mut command = logmill([
+            "query",
+            &sql,
+            "--logs",
+            "s3://logs/AWSLogs",
+            "--format",
+            "csv",
+        ]);
+        let Printed { out, err, code } = printed(at_endpoint(&mut command, &s3.endpoint()));
+        assert_eq!(
+            (out, code),
+            (format!("n\n{lines}\n"), Some(0)),
+            "{sql}\n{err}"
+        );
+        assert!(err.starts_with(read), "{sql}\n{err}");
+    }
 }
 
 fn a_table() -> Workplace {
@@ -385,7 +431,12 @@ fn errors_have_the_words_of_sql() {
             ),
         ] {
             let Printed { out, err, code } = printed(command);
-            assert_eq!((out.as_str(), code), ("", Some(1)), "{sql}: {err}");
+            // A header is written before the first row fails.
+            assert_eq!(
+                (out.trim_start_matches("_col0\n"), code),
+                ("", Some(1)),
+                "{sql}: {err}"
+            );
             said += &format!("{of}: {sql}\n{err}\n");
         }
     }
@@ -399,7 +450,7 @@ fn errors_have_the_words_of_sql() {
     ] {
         assert!(!said.contains(words), "{words}\n{said}");
     }
-    insta::with_settings!({omit_expression => true}, { insta::assert_snapshot!("query_errors", said) });
+    assert_snapshot("query_errors", Some(&place), &said);
 }
 
 #[test]
@@ -424,5 +475,145 @@ fn the_ending_of_the_output_decides_its_format() {
     assert_eq!(
         written("a.txt", &["--vertical"]),
         b"-- row 1 --\nclient_ip  192.0.2.0\nn          3\n1 row\n"
+    );
+}
+
+/// Runs a command on a terminal, types this text, and returns what the terminal shows until the command has ended.
+fn typed(command: &Command, text: &str) -> String {
+    let script = r#"
+import os, pty, select, sys, time
+text, program = sys.argv[1].encode(), sys.argv[2:]
+child, terminal = pty.fork()
+if child == 0:
+    os.execvp(program[0], program)
+shown, end = b"", time.time() + 60
+for key in [text[i:i + 1] for i in range(len(text))] + [None]:
+    while time.time() < end:
+        ready, _, _ = select.select([terminal], [], [], 0.02 if key is not None else 1)
+        if not ready:
+            if key is not None and (shown.count(b"logmill> ") or b"--" in shown):
+                break
+            continue
+        try:
+            read = os.read(terminal, 65536)
+        except OSError:
+            read = b""
+        if not read:
+            key = None
+            end = 0
+            break
+        shown += read
+    if key is not None:
+        os.write(terminal, key)
+os.kill(child, 9)
+os.waitpid(child, 0)
+sys.stdout.buffer.write(shown)
+"#;
+    let mut python = Command::new("python3");
+    python.args(["-c", script, text]);
+    python.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => python.env(name, value),
+            None => python.env_remove(name),
+        };
+    }
+    succeed(&mut python).replace("\r\n", "\n")
+}
+
+#[test]
+fn a_prompt_answers_one_statement_after_the_other() {
+    let place = a_table();
+    let (tables, home) = (place.path("tables"), place.path("home"));
+    let mut command = logmill(["query", "--tables", &tables]);
+    command
+        .env("HOME", &home)
+        .env("TERM", "xterm")
+        .env_remove("XDG_STATE_HOME");
+    let shown = typed(
+        &command,
+        "SHOW TABLES;\rSELECT sum(requests)\r  AS all_requests FROM clients;\rSELECT nothing FROM clients;\r\
+         SEL\t client_i\t FROM clients ORDER BY 1 LIMIT 1;\rexit\r",
+    );
+    for says in [
+        "End a statement with ;",
+        "| tab_name",
+        "| all_requests |",
+        "| 9            |",
+        "there is no column nothing",
+        "| 192.0.2.0 |",
+    ] {
+        assert!(shown.contains(says), "{says}\n{shown}");
+    }
+    let history = fs::read_to_string(format!("{home}/.local/state/logmill/history")).unwrap();
+    assert!(
+        history.contains("SELECT client_ip FROM clients ORDER BY 1 LIMIT 1;"),
+        "{history}"
+    );
+    // The log tables, without any other.
+    let logs = place.path("logs");
+    let mut command = logmill(["query", "--logs", &logs]);
+    command.env("HOME", &home).env("TERM", "xterm");
+    let shown = typed(&command, "SELECT count(*) AS n FROM alb_a\t;\rexit\r");
+    assert!(
+        shown.contains("reading 1 log file, ") && shown.contains("| 9 |"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_terminal_shows_some_rows_and_says_so() {
+    let place = Workplace::new();
+    let line = |second| alb_line(10, second, "192.0.2.1", 200, URL);
+    place.log(
+        &alb_name(10, 5, 1),
+        &(0..1500).map(line).collect::<String>(),
+    );
+    let logs = place.path("logs");
+    let sql = "SELECT time FROM alb_access_logs";
+    let command = logmill(["query", sql, "--logs", &logs, "--format", "csv"]);
+    let shown = typed(&command, "");
+    assert!(
+        shown.contains("Only the first 1,000 rows are shown on a terminal."),
+        "{shown}"
+    );
+    let rows = |text: &str| {
+        text.lines()
+            .filter(|line| line.starts_with("2026-11-20T"))
+            .count()
+    };
+    assert_eq!(rows(&shown), 1000);
+    assert_eq!(rows(&printed(&mut of_logs(&place, sql)).out), 1500);
+}
+
+#[test]
+fn an_interrupt_ends_a_query_cleanly() {
+    let place = three_days();
+    let (logs, file) = (place.path("logs"), place.path("rows.csv"));
+    // It never ends by itself.
+    let from: Vec<String> = (0..9).map(|n| format!("alb_access_logs t{n}")).collect();
+    let sql = format!(
+        "SELECT count(*) FROM {} WHERE t0.elb > t8.time",
+        from.join(", ")
+    );
+    let mut child = logmill(["query", &sql, "--logs", &logs, "--output", &file])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert_eq!(child.try_wait().unwrap(), None);
+    succeed(Command::new("kill").args(["-INT", &child.id().to_string()]));
+    let Printed { err, code, .. } = of_output(child.wait_with_output().unwrap());
+    assert_eq!(code, Some(130), "{err}");
+    // Neither the file nor a part of it is left.
+    let left: Vec<_> = fs::read_dir(place.folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert!(
+        left.iter()
+            .all(|name| !name.to_string_lossy().contains(".csv")
+                && !name.to_string_lossy().starts_with('.')),
+        "{left:?}"
     );
 }

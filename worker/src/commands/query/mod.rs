@@ -171,11 +171,14 @@ async fn show(
 async fn run(
     root: &Root,
     tables: Arc<Tables>,
-    statement: Statement,
+    mut statement: Statement,
     style: Style,
     out: impl Write + Send,
 ) -> Result<Written> {
     let whole = whole_table(&statement);
+    if let Statement::Query(query) = &mut statement {
+        logs::name_outputs(&mut query.body);
+    }
     let session = engine::query_session(Arc::clone(&tables) as Arc<dyn SchemaProvider>)?;
     let context = SessionContext::new_with_state(session);
     context.register_object_store(scan::store_url()?.as_ref(), root.store()?);

@@ -84,6 +84,15 @@ fn of_the_user(words: String) -> String {
     if let Some(name) = quoted_after(&rest, "Invalid function ") {
         return format!("there is no function {name}");
     }
+    if rest.contains("must appear in the GROUP BY clause")
+        && let Some((column, _)) = rest
+            .split_once("column \"")
+            .and_then(|(_, rest)| rest.split_once('"'))
+    {
+        return format!(
+            "the column {column} is neither a group key nor in an aggregate; add it to GROUP BY"
+        );
+    }
     match quoted_after(&rest, "table ") {
         Some(name) if rest.ends_with("' not found") => {
             format!("there is no table {name}; SHOW TABLES lists the tables")
@@ -119,6 +128,13 @@ mod tests {
             (
                 planning("table 'datafusion.public.x' not found"),
                 "there is no table x; SHOW TABLES lists the tables",
+            ),
+            (
+                planning(
+                    "Column in SELECT must be in GROUP BY or an aggregate function: While expanding wildcard, column \"a.x\" must \
+                     appear in the GROUP BY clause or must be part of an aggregate function",
+                ),
+                "the column a.x is neither a group key nor in an aggregate; add it to GROUP BY",
             ),
             (
                 DataFusionError::Execution("bigint addition overflow".to_owned()),

@@ -29,7 +29,7 @@ use crate::intake::span::Span;
 use crate::pipeline::ReadRows;
 
 pub use notes::{LogNotes, LogsToRead};
-pub(super) use prepare::{AGGREGATES, output_name};
+pub(super) use prepare::{AGGREGATES, name_outputs, output_name};
 pub(super) use table::columns;
 use tables::LogTables;
 
@@ -79,9 +79,11 @@ impl Logs {
 
     /// Whether there was no log file to read. If the query's conditions have excluded some, this is an answer.
     pub fn found_none(&self) -> bool {
-        let notes = self.notes();
-        let excluded_none = self.to_read().is_some_and(|to_read| to_read.excluded == 0);
-        excluded_none && notes.log_files == 0 && notes.failed.is_empty()
+        let notes = lock(&self.notes);
+        self.to_read().is_some_and(|to_read| {
+            let is_restricted = to_read.is_restricted || to_read.excluded > 0;
+            !is_restricted && notes.failed.is_empty() && notes.others == to_read.log_files
+        })
     }
 
     /// Whether the query has read all log files that it should, and there were some.
@@ -127,13 +129,14 @@ impl Logs {
     }
 
     /// A scan of the query will read these log files.
-    fn will_read(&self, found: &[LogObject], excluded: usize) {
+    fn will_read(&self, found: &[LogObject], excluded: usize, is_restricted: bool) {
         let bytes = found.iter().map(|found| found.bytes).sum();
         let mut to_read = lock(&self.to_read);
         to_read.get_or_insert_default().add(LogsToRead {
             log_files: found.len(),
             bytes,
             excluded,
+            is_restricted,
         });
     }
 

@@ -19,6 +19,8 @@ pub struct LogsToRead {
     pub bytes: u64,
     /// Log files that the query's conditions exclude by their paths and names.
     pub excluded: usize,
+    /// Whether the conditions exclude folders of other times, which are not listed.
+    pub is_restricted: bool,
 }
 
 impl LogsToRead {
@@ -26,6 +28,7 @@ impl LogsToRead {
         self.log_files += other.log_files;
         self.bytes += other.bytes;
         self.excluded += other.excluded;
+        self.is_restricted |= other.is_restricted;
     }
 }
 
@@ -35,6 +38,7 @@ impl fmt::Display for LogsToRead {
         let s = if self.log_files == 1 { "" } else { "s" };
         write!(f, "reading {count} log file{s}, {}", HumanBytes(self.bytes))?;
         match self.excluded {
+            0 if self.is_restricted => f.write_str("; folders of other times not listed"),
             0 => Ok(()),
             excluded => write!(
                 f,
@@ -60,6 +64,8 @@ pub struct LogNotes {
     pub by_second_opinion: Vec<String>,
     /// Number of files excluded by the ignore patterns.
     pub ignored: usize,
+    /// Number of files to read that turned out not to be log files of the query's tables.
+    pub(super) others: usize,
     skipped: HashMap<LogFileId, String>,
     rejected: BTreeMap<String, u64>,
 }
@@ -104,6 +110,7 @@ impl LogNotes {
             self.rejected
                 .insert(log_file.to_string(), reading.rejected_lines);
         }
+        self.others += usize::from(matches!(end, RowsEnd::Other(_)));
         let name = log_file.to_string();
         if by_second_opinion && !self.by_second_opinion.contains(&name) {
             self.by_second_opinion.push(name.clone());

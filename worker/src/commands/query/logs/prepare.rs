@@ -84,7 +84,8 @@ pub(in crate::commands::query) fn output_name(name: &str, place: usize) -> Strin
     }
 }
 
-fn name_outputs(body: &mut SetExpr) {
+/// Gives output columns without a name one that [`output_name`] replaces.
+pub(in crate::commands::query) fn name_outputs(body: &mut SetExpr) {
     each_select(body, &mut |select| {
         for (number, item) in select.projection.iter_mut().enumerate() {
             let SelectItem::UnnamedExpr(expr) = item else {

@@ -55,9 +55,10 @@ impl LogTable {
     /// The log files that may have lines that pass these conditions.
     async fn log_files(&self, conditions: &[Expr], state: &dyn Session) -> Result<Vec<LogObject>> {
         let limits = Limits::of(conditions, self.format);
+        let span = limits.span();
         let mut found = self
             .logs
-            .list(limits.span())
+            .list(span)
             .await
             .map_err(|error| DataFusionError::External(error.into()))?;
         let listed = found.len();
@@ -68,7 +69,8 @@ impl LogTable {
         found.retain(|found| {
             passing.get(&delivery_day(found)) == Some(&true) && limits.may_have(&found.log_file)
         });
-        self.logs.will_read(&found, listed - found.len());
+        self.logs
+            .will_read(&found, listed - found.len(), span.is_some());
         Ok(found)
     }
 }
