@@ -35,7 +35,7 @@ pub(crate) enum Command {
     /// Any number of workers can share a queue and tables; one of them commits at a time. On SIGTERM or SIGINT the worker
     /// finishes the log files in progress and shuts down. A second signal ends it immediately; nothing is lost.
     Serve(ServeArgs),
-    /// Query the tables with SQL.
+    /// Query the tables with SQL, or the lines of log files with --logs.
     ///
     /// Each table has its own name. The table log_files lists the log files that each table has counted; failed_lines lists
     /// lines on which a rollup failed. To count distinct values of a sketch column:
@@ -197,32 +197,67 @@ fn at_once(text: &str) -> Result<NonZeroUsize, String> {
     }
 }
 
+/// SQL may begin with a comment, but a word with a hyphen is a misspelled option.
+fn sql(text: &str) -> Result<String, String> {
+    match text.len() > 1 && text.starts_with('-') && !text.contains(char::is_whitespace) {
+        true => Err(format!("there is no option {text}")),
+        false => Ok(text.to_owned()),
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct QueryArgs {
-    /// SQL statement.
-    pub(crate) sql: String,
-    /// Folder of tables, or s3://bucket/prefix.
-    #[arg(long, value_name = "ROOT")]
-    pub(crate) tables: String,
+    /// SQL statement: a SELECT, DESCRIBE <table> or SHOW TABLES. - reads it from standard input.
+    ///
+    /// Without a statement, it is read from standard input; on a terminal, you are asked for one after the other.
+    #[arg(conflicts_with = "file", allow_hyphen_values = true, value_parser = sql)]
+    pub(crate) sql: Option<String>,
+    /// File with the SQL statement.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) tables: TablesArgs,
+    /// Query the lines of these log files instead of tables: a file, a folder or s3://bucket/key. Can be repeated.
+    ///
+    /// The log tables are alb_access_logs and elb_logs, as in a rollup, but any SELECT is allowed. Conditions on the column
+    /// day, or on the lines' time, restrict which folders and files are read. --tables is then a folder to leave out.
+    #[arg(long, value_name = "LOGS")]
+    pub(crate) logs: Vec<String>,
+    /// Maximum decompressed size of a log file, in bytes. The rest of a larger log file is not read.
+    #[arg(long, value_name = "BYTES", default_value_t = 8 << 30, requires = "logs")]
+    pub(crate) max_log_file_bytes: u64,
+    /// Leave out log files that match this pattern, as in `logmill run`. Can be repeated.
+    #[arg(long, value_name = "GLOB", requires = "logs")]
+    pub(crate) ignore: Vec<String>,
     #[command(flatten)]
     pub(crate) output: Output,
 }
 
+/// The tables that a command reads.
+#[derive(Debug, Args)]
+pub(crate) struct TablesArgs {
+    /// Folder of tables, or s3://bucket/prefix [default: the environment variable LOGMILL_TABLES]
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) tables: Option<String>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct FilesArgs {
-    /// Folder of tables, or s3://bucket/prefix.
-    #[arg(long, value_name = "ROOT")]
-    pub(crate) tables: String,
+    #[command(flatten)]
+    pub(crate) tables: TablesArgs,
     #[command(flatten)]
     pub(crate) output: Output,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Output {
-    /// Output format [default: table]
+    /// Output format [default: by the ending of the output file, or else table]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
-    /// Output file [default: standard output]
+    /// Print one line for each column, for wide rows. The same as --format vertical.
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) vertical: bool,
+    /// Output file [default: standard output]. Its ending gives the format: .csv, .json, .ndjson, .parquet or .txt.
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }

@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use logmill::commands::query::{self, Format};
 use logmill::commands::run::{self, Options};
 use logmill::commands::{check, ddl, maintain, replay, retry, serve, verify};
 use logmill::intake::http::Token;
@@ -28,9 +27,11 @@ mod cli;
 mod destination;
 mod progress;
 mod summary;
+mod prompt;
+mod ask;
 
 use cli::{Cli, Command, ReplayArgs, ReportFormat};
-use destination::{NewFile, Stdout, after_writing};
+use destination::{Stdout, after_writing};
 use progress::{Bar, LogFilesBar};
 use summary::{print_maintained, print_put_back, print_summary};
 
@@ -155,11 +156,8 @@ async fn execute(command: Command) -> Result<u8> {
             serve::serve(options, stop_signals()?).await?;
             Ok(SUCCESS)
         }
-        Command::Query(args) => query(&args.tables, &args.sql, &args.output).await,
-        Command::Files(args) => {
-            let sql = "SELECT * FROM log_files ORDER BY log_file, \"table\"";
-            query(&args.tables, sql, &args.output).await
-        }
+        Command::Query(args) => ask::query(args).await,
+        Command::Files(args) => ask::files(args).await,
         Command::Maintain(args) => {
             let root = Root::open(&args.tables).await?;
             let grace = Duration::from_hours(args.grace_hours);
@@ -244,25 +242,6 @@ async fn execute(command: Command) -> Result<u8> {
 fn print(out: &mut impl Write, text: impl Display) -> Result<()> {
     write!(out, "{text}")?;
     Ok(out.flush()?)
-}
-
-async fn query(tables: &str, sql: &str, output: &cli::Output) -> Result<u8> {
-    let format = output.format();
-    let Some(path) = &output.output else {
-        if format == Format::Parquet && io::stdout().is_terminal() {
-            bail!(
-                "Parquet output is binary and cannot be printed to a terminal; give --output FILE"
-            );
-        }
-        let root = Root::open(tables).await?;
-        let out = io::BufWriter::new(Stdout::exact());
-        return after_writing(SUCCESS, query::query(&root, sql, format, out).await);
-    };
-    let root = Root::open(tables).await?;
-    let mut file = NewFile::create(path)?;
-    query::query(&root, sql, format, &mut file).await?;
-    file.complete()?;
-    Ok(SUCCESS)
 }
 
 async fn resend(args: ReplayArgs) -> Result<()> {
@@ -360,14 +339,4 @@ fn stop_signals() -> Result<CancellationToken> {
         }
     });
     Ok(stopped)
-}
-
-impl cli::Output {
-    fn format(&self) -> Format {
-        self.format
-            .unwrap_or(match io::stdout().is_terminal() || self.output.is_none() {
-                true => Format::Table,
-                false => Format::Csv,
-            })
-    }
 }

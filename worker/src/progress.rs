@@ -1,5 +1,9 @@
 //! Progress bars. They are drawn only on a terminal.
 
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use logmill::commands::progress::Progress;
 
@@ -49,6 +53,66 @@ impl Progress for Bar {
 
     fn end(&mut self) {
         self.bar().finish_and_clear();
+    }
+}
+
+/// The bar of a query over log files. It ends when the first row is written, which would be printed over it.
+#[derive(Clone, Default)]
+pub(crate) struct QueryBar(Arc<Mutex<Option<Bar>>>);
+
+impl QueryBar {
+    fn with(&self, update: impl FnOnce(&mut Bar)) {
+        let mut bar = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bar) = bar.as_mut() {
+            update(bar);
+        }
+    }
+}
+
+impl Progress for QueryBar {
+    fn reading(&mut self, to_read: &dyn Display) {
+        // If stderr can't be written to, there is nobody to tell.
+        let _ = writeln!(io::stderr(), "{to_read}");
+        let mut bar = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *bar = Some(Bar::default());
+    }
+
+    fn found(&mut self, log_files: usize) {
+        self.with(|bar| bar.found(log_files));
+    }
+
+    fn found_bytes(&mut self, log_file_bytes: u64) {
+        self.with(|bar| bar.found_bytes(log_file_bytes));
+    }
+
+    fn done(&mut self, log_files: usize) {
+        self.with(|bar| bar.done(log_files));
+    }
+
+    fn done_bytes(&mut self, log_file_bytes: u64, text_bytes: u64) {
+        self.with(|bar| bar.done_bytes(log_file_bytes, text_bytes));
+    }
+
+    fn end(&mut self) {
+        self.with(Progress::end);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// Output that ends the bar before it is written.
+pub(crate) struct AfterBar<W> {
+    pub(crate) out: W,
+    pub(crate) bar: QueryBar,
+}
+
+impl<W: Write> Write for AfterBar<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bar.end();
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 

@@ -4,12 +4,16 @@ use std::io::{self, Write};
 
 use indicatif::{HumanBytes, HumanCount};
 use logmill::commands::maintain::Maintained;
+use logmill::commands::query::Logs;
 use logmill::commands::retry::PutBack;
 use logmill::commands::run::Summary;
 use logmill::commands::verify;
 use logmill::feeds::Trouble;
 use logmill::log_file::reading::Reading;
 use logmill::terminal::escaped;
+
+/// Maximum number of files that are not logs that are named.
+const SHOWN_FILES: usize = 10;
 
 /// Maximum number of reasons printed for set-aside log files.
 const SHOWN_SET_ASIDE: usize = 10;
@@ -30,6 +34,65 @@ pub(crate) fn print_put_back(done: &PutBack, out: &mut impl Write) -> io::Result
         }
     }
     print_summary(&done.summary, out)
+}
+
+/// Prints what a query over log files has noticed about them. Nothing, if there is nothing to say.
+pub(crate) fn print_log_notes(logs: &Logs, out: &mut impl Write) -> io::Result<()> {
+    let notes = logs.notes();
+    let count = |count: usize| HumanCount(count as u64);
+    for (log_file, reason) in &notes.failed {
+        writeln!(out, "warning: {}: {}", escaped(log_file), escaped(reason))?;
+    }
+    for (log_file, what) in notes.unrecognised.iter().take(SHOWN_FILES) {
+        writeln!(
+            out,
+            "warning: {}: not a log that logmill knows, but {what}; --ignore excludes such files",
+            escaped(log_file)
+        )?;
+    }
+    if let Some(others @ 1..) = notes.unrecognised.len().checked_sub(SHOWN_FILES) {
+        writeln!(
+            out,
+            "warning: {} other files are not logs that logmill knows",
+            count(others)
+        )?;
+    }
+    for copy in notes.copies.iter().take(SHOWN_FILES) {
+        writeln!(
+            out,
+            "warning: {}: a copy of {}, and read too; --ignore excludes copies",
+            escaped(&copy.log_file),
+            escaped(&copy.copy_of)
+        )?;
+    }
+    for log_file in &notes.by_second_opinion {
+        writeln!(
+            out,
+            "warning: {}: read by flate2 because logmill's own gzip decoder refuses it; please report this as a bug",
+            escaped(log_file)
+        )?;
+    }
+    if let Some((lines, log_file)) = notes.rejected_lines() {
+        writeln!(
+            out,
+            "{} lines are not log lines, and are left out; most of them are in {}",
+            HumanCount(lines),
+            escaped(log_file)
+        )?;
+    }
+    for (kind, files) in notes.skipped() {
+        writeln!(out, "{} files skipped: {kind}", count(files))?;
+    }
+    if notes.ignored > 0 {
+        writeln!(out, "{} files ignored", count(notes.ignored))?;
+    }
+    if logs.found_none() {
+        writeln!(
+            out,
+            "warning: no log files found of the tables that the query names"
+        )?;
+    }
+    Ok(())
 }
 
 /// The line for a log file below a heading, with the reason why it is there.

@@ -17,6 +17,7 @@ mod kill;
 mod layers;
 mod pipeline;
 mod plain_english;
+mod query;
 mod replay;
 mod run;
 mod s3;

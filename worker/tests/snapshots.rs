@@ -30,7 +30,7 @@ fn printed(command: &mut Command) -> String {
 }
 
 /// Compares a text with `snapshots/<name>.snap`. What differs from run to run is replaced.
-fn assert_snapshot(name: &str, place: Option<&Workplace>, text: &str) {
+pub fn assert_snapshot(name: &str, place: Option<&Workplace>, text: &str) {
     let mut settings = insta::Settings::new();
     // Found when the test runs: clones that share a target directory share what is built.
     settings.set_snapshot_path(project().join("worker/tests/snapshots"));

@@ -30,6 +30,12 @@ fn trino_computes_the_same_from_the_raw_lines() {
 
 #[test]
 #[ignore = "needs Maven and Java"]
+fn trino_answers_queries_of_lines_as_logmill_does() {
+    judge("trino/judge_lines.py");
+}
+
+#[test]
+#[ignore = "needs Maven and Java"]
 fn trino_answers_queries_as_their_rollups_do() {
     judge("trino/judge_queries.py");
 }

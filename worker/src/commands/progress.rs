@@ -1,7 +1,11 @@
 //! The progress of a command that goes through log files.
 
+use std::fmt::Display;
+
 /// Receives the progress of a command.
 pub trait Progress: Send {
+    /// Reports what a query will read, before it reads it.
+    fn reading(&mut self, _to_read: &dyn Display) {}
     /// Reports how many more log files there are to process. (For dead letters, it counts messages.)
     fn found(&mut self, log_files: usize);
     /// Reports the stored size of log files that were found, if the command reads them.

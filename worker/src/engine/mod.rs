@@ -18,6 +18,7 @@ use datafusion::execution::{
     SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext,
 };
 use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
+use datafusion::functions_window::planner::WindowFunctionPlanner;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr, TableSource};
 use datafusion::optimizer::Optimizer;
@@ -127,6 +128,32 @@ pub(crate) fn query_session(tables: Arc<dyn SchemaProvider>) -> Result<SessionSt
     Ok(session.build())
 }
 
+/// A session for queries over log lines, as these catalogs give them. It has the functions of rollups, and also those that
+/// don't merge: all aggregates and window functions.
+pub(crate) fn log_session(catalogs: Arc<dyn CatalogProviderList>) -> Result<SessionState> {
+    use datafusion::execution::SessionStateDefaults;
+    let memory = Arc::new(FairSpillPool::new(crate::memory::for_queries()));
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(memory);
+    let rollups = rollup_session();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let config = rollups.config().clone();
+    let config = config
+        .with_target_partitions(threads)
+        .with_create_default_catalog_and_schema(false);
+    let mut planners = rollups.expr_planners().to_vec();
+    planners.push(Arc::new(WindowFunctionPlanner));
+    let mut aggregate = SessionStateDefaults::default_aggregate_functions();
+    aggregate.extend(functions::aggregate_functions());
+    let session = SessionStateBuilder::new_from_existing(rollups)
+        .with_config(config)
+        .with_catalog_list(catalogs)
+        .with_runtime_env(runtime.build_arc()?)
+        .with_expr_planners(planners)
+        .with_aggregate_functions(aggregate)
+        .with_window_functions(SessionStateDefaults::default_window_functions());
+    Ok(session.build())
+}
+
 /// Normalizes the layout of the SQL, so that texts can be compared.
 pub(crate) fn canonical(sql: &str) -> String {
     match Parser::parse_sql(&GenericDialect {}, sql) {
@@ -142,7 +169,7 @@ pub(crate) async fn plan(state: &SessionState, mut statement: Statement) -> Resu
         .statement_to_plan(DataFusionStatement::Statement(Box::new(statement)))
         .await?;
     types::check(&plan, state)?;
-    plan.transform_up(|node| {
+    plan.transform_up_with_subqueries(|node| {
         // An expression may refer only to columns of the node's inputs.
         let mut schema = datafusion::common::DFSchema::empty();
         for input in node.inputs() {

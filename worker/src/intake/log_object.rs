@@ -123,7 +123,7 @@ impl Pages {
 }
 
 /// Sorts log files by URI and removes duplicates.
-pub(super) fn in_order(found: &mut Vec<LogObject>) {
+pub(crate) fn in_order(found: &mut Vec<LogObject>) {
     found.sort_by(|left, right| left.log_file.cmp(&right.log_file));
     found.dedup_by(|left, right| left.log_file == right.log_file);
 }

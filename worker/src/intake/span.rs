@@ -27,6 +27,8 @@ const DAY_KEYS: [&str; 4] = ["date", "day", "ds", "dt"];
 pub struct Span {
     from: DateTime<Utc>,
     to: DateTime<Utc>,
+    /// Whether only the dates of folders decide, and not the times of log files.
+    by_folders: bool,
 }
 
 /// A text that can't be parsed as a time.
@@ -63,11 +65,24 @@ impl Span {
     /// A span from one time up to another, which is exclusive.
     pub fn new(from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Self, EmptySpan> {
         match from < to {
-            true => Ok(Self { from, to }),
+            true => Ok(Self {
+                from,
+                to,
+                by_folders: false,
+            }),
             false => Err(EmptySpan {
                 from: minute(from),
                 to: minute(to),
             }),
+        }
+    }
+
+    /// The same span, for listing all files of the folders that may hold its log files. The caller decides about each file.
+    #[must_use]
+    pub fn by_folders(self) -> Self {
+        Self {
+            by_folders: true,
+            ..self
         }
     }
 
@@ -97,6 +112,9 @@ impl Span {
     /// Whether a log file belongs to the span. The time in its name decides, which is the end of the interval that it
     /// covers. If the name has none, the modification time decides.
     pub(super) fn takes(&self, log_file: &LogFile, modified: DateTime<Utc>) -> bool {
+        if self.by_folders {
+            return true;
+        }
         let time = log_file.interval_end().and_then(|end| {
             let end = NaiveDateTime::parse_from_str(end, "%Y%m%dT%H%MZ").ok()?;
             Some(end.and_utc())

@@ -2,9 +2,12 @@
 //!
 //! [`stage`] does all of it. Each step has a file: `read` turns bytes into lines and batches of columns, `aggregate` runs
 //! the rollups over them, and `put` stages the results. Nothing is staged until the whole log file has been read.
+//!
+//! `rows` is for queries over log lines: it sends the batches to the query, and stages nothing.
 
 mod outcome;
 mod read;
+mod rows;
 mod aggregate;
 mod put;
 
@@ -23,6 +26,7 @@ use crate::table::Table;
 
 pub use outcome::{Outcome, PipelineError, Staged};
 pub use read::look;
+pub(crate) use rows::{LinesWanted, ReadRows, RowsEnd, read_rows};
 
 /// The maximum number of log files at once. Each takes one of Tokio's 512 threads for blocking work. Everything that reads
 /// files or looks up names needs such a thread now and then.

@@ -21,8 +21,8 @@ use crate::table::{RejectedLines, StagingFile, Table};
 
 /// Coalesces sparse chunks: a batch is emitted after 1,000 rows or 16 chunks of text, each a megabyte at most. So if a
 /// prefilter leaves few lines of a chunk, several chunks share a batch.
-const BATCH_ROWS_MIN: usize = 1000;
-const BATCH_CHUNKS_MAX: usize = 16;
+pub(super) const BATCH_ROWS_MIN: usize = 1000;
+pub(super) const BATCH_CHUNKS_MAX: usize = 16;
 
 /// An open log file that is a log, at least by its name.
 pub(super) struct OpenLog<'a> {
@@ -86,7 +86,7 @@ pub async fn look<R: Read>(
 }
 
 /// Opens a file, and recognises it by its name and its beginning. The inner error is what a file is that is not a log.
-fn open_reader<'a>(
+pub(super) fn open_reader<'a>(
     reader: impl Read + 'a,
     log_file: &LogFile,
     decoder: Decoder,
@@ -107,7 +107,10 @@ fn open_reader<'a>(
 }
 
 /// Fails if only the name says that a file is a log: none of its lines was a log line.
-fn confirm(format: &LogFormat, claim: Option<&'static str>) -> Result<(), PipelineError> {
+pub(super) fn confirm(
+    format: &LogFormat,
+    claim: Option<&'static str>,
+) -> Result<(), PipelineError> {
     match claim {
         None => Ok(()),
         Some(what) => Err(PipelineError::NoLog {

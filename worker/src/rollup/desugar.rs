@@ -22,7 +22,7 @@ pub(super) struct Desugar {
 }
 
 /// Rewrites a query or expression over rows of tables.
-pub(super) fn over_rows(part: &mut impl VisitMut) -> Result<(), String> {
+pub(crate) fn over_rows(part: &mut impl VisitMut) -> Result<(), String> {
     Desugar { by_scan: None }.over(part)
 }
 
@@ -393,7 +393,7 @@ fn with_backslashes(pattern: &str, escape: Option<char>) -> Result<String, Strin
 
 /// Whether computing the expression may fail for some line.
 fn may_fail(expr: &Expr) -> bool {
-    const FALLIBLE: [&str; 18] = [
+    const FALLIBLE: &[&str] = &[
         "abs",
         "array_join",
         "date_add",

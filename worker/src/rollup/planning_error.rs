@@ -5,7 +5,7 @@ use datafusion::common::DataFusionError;
 const TIME_ADVICE: &str = ". The column time is a text: write from_iso8601_timestamp(time)";
 
 /// The text of a planning error, without the engine's own names for the error and for types.
-pub(super) fn plain_words(error: &DataFusionError) -> String {
+pub(crate) fn plain_words(error: &DataFusionError) -> String {
     const TYPES: [(&str, &str); 10] = [
         ("Utf8View", "varchar"),
         ("LargeUtf8", "varchar"),

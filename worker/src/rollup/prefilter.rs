@@ -11,7 +11,7 @@ use crate::format::{Literal, LogFormat, Prefilter, ScanColumn};
 
 /// A condition that holds for every line that the predicate keeps, if the scan can tell. The predicate comes from the
 /// plan, uses columns of this scan, and fails for no line: a line on which the plan fails must reach the plan.
-pub(super) fn prefilter(
+pub(crate) fn prefilter(
     predicate: &Expr,
     format: &LogFormat,
     scan: &[ScanColumn],

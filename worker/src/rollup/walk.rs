@@ -23,14 +23,14 @@ pub(super) fn any(part: &impl Visit, holds: &mut dyn FnMut(&Expr) -> bool) -> bo
     part.visit(&mut Any(holds)).is_break()
 }
 
-type Change<'a, T> = &'a mut dyn FnMut(&mut T) -> Result<(), String>;
+pub(crate) type Change<'a, T> = &'a mut dyn FnMut(&mut T) -> Result<(), String>;
 
 /// Changes expressions: by `before` ahead of their parts, and by `after` when their parts have been changed.
 ///
 /// # Errors
 ///
 /// The first error of either.
-pub(super) fn change_exprs(
+pub(crate) fn change_exprs(
     part: &mut impl VisitMut,
     before: Change<'_, Expr>,
     after: Change<'_, Expr>,
@@ -43,7 +43,7 @@ pub(super) fn change_exprs(
 /// # Errors
 ///
 /// The first error.
-pub(super) fn change_queries(query: &mut Query, with: Change<'_, Query>) -> Result<(), String> {
+pub(crate) fn change_queries(query: &mut Query, with: Change<'_, Query>) -> Result<(), String> {
     change(query, with, &mut |_| Ok(()), &mut |_| Ok(()))
 }
 

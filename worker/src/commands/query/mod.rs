@@ -1,28 +1,34 @@
-//! `logmill query`: SQL over the tables, as they are now.
+//! `logmill query`: SQL over the tables as they are now, or over the lines of log files.
 
 use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use arrow::datatypes::SchemaRef;
-use datafusion::catalog::SchemaProvider;
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::error::DataFusionError;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::ast::Statement;
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 
-use crate::engine::{self, zones};
+use crate::engine;
+use crate::engine::functions::cast::trino_name;
+use crate::format::{FORMATS, LogFormat};
 use crate::table::Root;
 
+mod statement;
 mod catalog;
 mod scan;
 mod ledgers;
+mod logs;
+mod words;
 pub(crate) mod output;
 
-pub use output::Format;
+pub use logs::{LogNotes, LogOptions, Logs, LogsToRead};
+pub use output::{Format, Style, Written};
 
 use catalog::{Tables, Unreadable};
+use statement::Request;
 
 /// Runs a query over the tables of `root`, and writes its rows to `out`. Only tables that the query names are opened.
 ///
@@ -30,8 +36,14 @@ use catalog::{Tables, Unreadable};
 ///
 /// The SQL is refused, a table that the query names can't be read, or computing or writing rows fails. Some rows may have
 /// been written by then.
-pub async fn query(root: &Root, sql: &str, format: Format, out: impl Write + Send) -> Result<()> {
-    let statement = statement(sql)?;
+pub async fn query(
+    root: &Root,
+    sql: &str,
+    style: impl Into<Style>,
+    out: impl Write + Send,
+) -> Result<Written> {
+    let style = style.into();
+    let request = Request::parse(sql)?;
     let tables = Tables::list(root).await?;
     if tables.is_empty() {
         match root.is_table().await? {
@@ -46,18 +58,127 @@ pub async fn query(root: &Root, sql: &str, format: Format, out: impl Write + Sen
         }
     }
     let tables = Arc::new(tables);
-    let done = run(root, Arc::clone(&tables), statement, format, out).await;
-    done.map_err(|error| plainly(error, &tables))
+    let done = match request {
+        Request::Rows(statement) => run(root, Arc::clone(&tables), *statement, style, out).await,
+        other => show(&*tables, other, style, out).await,
+    };
+    done.map_err(|error| plainly(error, Some(&tables)))
+}
+
+/// Runs a query over the lines of log files, and writes its rows to `out`.
+///
+/// # Errors
+///
+/// The SQL is refused, the log files can't be listed, or computing or writing rows fails. A log file that can't be read is
+/// not an error, but a note of `logs`. Some rows may have been written by then.
+pub async fn query_logs(
+    logs: &Arc<Logs>,
+    sql: &str,
+    style: impl Into<Style>,
+    out: impl Write + Send,
+) -> Result<Written> {
+    let style = style.into();
+    let done = match Request::parse(sql)? {
+        Request::Rows(statement) => logs::query(logs, *statement, style, out).await,
+        other => show(&*logs::tables(logs), other, style, out).await,
+    };
+    done.map_err(|error| plainly(error, None))
+}
+
+/// The tables of `root` with their columns, for a person who writes a query. Tables that can't be read have no columns, and
+/// so have those after the first `opened_max`.
+pub async fn tables(root: &Root, opened_max: usize) -> Vec<(String, Vec<String>)> {
+    let Ok(tables) = Tables::list(root).await else {
+        return Vec::new();
+    };
+    let mut all = Vec::new();
+    for (place, name) in tables.table_names().into_iter().enumerate() {
+        let table = match place < opened_max {
+            true => tables.table(&name).await.ok().flatten(),
+            false => None,
+        };
+        let columns = table.map(|table| columns(&*table)).unwrap_or_default();
+        all.push((name, columns));
+    }
+    all
+}
+
+/// The log tables with their columns.
+pub fn log_tables() -> Vec<(String, Vec<String>)> {
+    let of_format = |format: &'static LogFormat| {
+        let columns = logs::columns(format).into_iter();
+        let columns = columns.map(|column| column.name(format));
+        (format.table.to_owned(), columns.collect())
+    };
+    FORMATS.map(of_format).to_vec()
+}
+
+/// The names of Trino's functions that queries may use.
+pub fn function_names() -> Vec<String> {
+    let aggregates = logs::AGGREGATES.iter().map(|name| (*name).to_owned());
+    let scalar = engine::function_names().iter().cloned();
+    scalar.chain(aggregates).collect()
+}
+
+fn columns(table: &dyn TableProvider) -> Vec<String> {
+    let schema = table.schema();
+    schema
+        .fields()
+        .iter()
+        .map(|field| field.name().clone())
+        .collect()
+}
+
+/// Answers DESCRIBE and SHOW TABLES.
+async fn show(
+    tables: &dyn SchemaProvider,
+    request: Request,
+    style: Style,
+    out: impl Write + Send,
+) -> Result<Written> {
+    let columns: Vec<(&str, Vec<String>)> = match request {
+        Request::Describe(name) => {
+            let table = tables.table(&name).await?;
+            let Some(table) = table else {
+                bail!("there is no table {name}; SHOW TABLES lists the tables");
+            };
+            let schema = table.schema();
+            let fields = || schema.fields().iter();
+            vec![
+                ("col_name", fields().map(|f| f.name().clone()).collect()),
+                (
+                    "data_type",
+                    fields().map(|f| trino_name(f.data_type())).collect(),
+                ),
+            ]
+        }
+        _ => {
+            let mut names = tables.table_names();
+            names.sort();
+            vec![("tab_name", names)]
+        }
+    };
+    let columns = columns.into_iter().map(|(name, texts)| {
+        let texts: ArrayRef = Arc::new(StringArray::from(texts));
+        (name, texts)
+    });
+    let rows = RecordBatch::try_from_iter(columns)?;
+    let schema = rows.schema();
+    let rows = RecordBatchStreamAdapter::new(schema, futures::stream::iter([Ok(rows)]));
+    output::write(Box::pin(rows), style, out).await
 }
 
 async fn run(
     root: &Root,
     tables: Arc<Tables>,
-    statement: Statement,
-    format: Format,
+    mut statement: Statement,
+    style: Style,
     out: impl Write + Send,
-) -> Result<()> {
+) -> Result<Written> {
     let whole = whole_table(&statement);
+    if let Statement::Query(query) = &mut statement {
+        logs::name_outputs(&mut query.body);
+    }
     let session = engine::query_session(Arc::clone(&tables) as Arc<dyn SchemaProvider>)?;
     let context = SessionContext::new_with_state(session);
     context.register_object_store(scan::store_url()?.as_ref(), root.store()?);
@@ -70,10 +191,8 @@ async fn run(
         Some(plan) => plan,
         None => engine::plan(&context.state(), statement).await?,
     };
-    let rows = context.execute_logical_plan(plan).await?;
-    let schema: SchemaRef = Arc::clone(rows.schema().inner());
-    let batches = rows.execute_stream().await?;
-    output::write(schema, batches, format, out).await
+    let rows = context.execute_logical_plan(style.limited(plan)?).await?;
+    output::write(rows.execute_stream().await?, style, out).await
 }
 
 /// The name of the table, if the statement is `SELECT *` from it and nothing else.
@@ -83,28 +202,23 @@ fn whole_table(statement: &Statement) -> Option<String> {
     Some(name.trim_matches('"').to_owned())
 }
 
-fn statement(sql: &str) -> Result<Statement> {
-    let mut statements = Parser::parse_sql(&GenericDialect {}, sql)?;
-    let (Some(statement), true) = (statements.pop(), statements.is_empty()) else {
-        bail!("give exactly one SQL statement");
+/// The error in words for people who write SQL. An error about a table names the table and says what to do.
+fn plainly(error: anyhow::Error, tables: Option<&Tables>) -> anyhow::Error {
+    let Some(error) = error.downcast_ref::<DataFusionError>() else {
+        return error;
     };
-    zones::check(&statement).map_err(anyhow::Error::msg)?;
-    Ok(statement)
-}
-
-/// Replaces an error about a table with one that names the table and says what to do, without DataFusion's context.
-fn plainly(error: anyhow::Error, tables: &Tables) -> anyhow::Error {
-    let root = error.downcast_ref().map(DataFusionError::find_root);
-    let plain = match root {
-        Some(DataFusionError::External(cause)) => cause
-            .downcast_ref()
-            .map(|unreadable: &Unreadable| unreadable.to_string()),
-        Some(data @ (DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_))) => {
+    let words = match error.find_root() {
+        DataFusionError::External(cause) => match cause.downcast_ref::<Unreadable>() {
+            Some(unreadable) => unreadable.to_string(),
+            None => logmill_shared::chain(&**cause),
+        },
+        data @ (DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_)) => {
             let reason = data.strip_backtrace();
-            let unreadable = tables.unreadable_data(reason.trim_start_matches("Parquet error: "));
-            unreadable.map(|unreadable| unreadable.to_string())
+            let reason = reason.trim_start_matches("Parquet error: ");
+            let unreadable = tables.and_then(|tables| tables.unreadable_data(reason));
+            unreadable.map_or_else(|| words::plain(error), |unreadable| unreadable.to_string())
         }
-        _ => None,
+        _ => words::plain(error),
     };
-    plain.map_or(error, anyhow::Error::msg)
+    anyhow::Error::msg(words)
 }

@@ -11,10 +11,12 @@ use arrow::datatypes::{DataType, Date32Type, Field, Float64Type, Schema, SchemaR
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use futures::TryStreamExt;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
+use super::logs::output_name;
 use crate::terminal::{Escaping, escaped};
 use logmill_trino::cast::{date_to_varchar, double_to_varchar};
 
@@ -31,29 +33,73 @@ pub enum Format {
     Json,
     /// A Parquet file.
     Parquet,
+    /// One line for each column: for rows that are wider than the screen.
+    Vertical,
 }
 
-/// Writes rows as they arrive; only the aligned table waits for the last one.
+/// How a query's rows are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Style {
+    /// Their format.
+    pub format: Format,
+    /// The number of rows after which no more are written; `None` for all.
+    pub rows_max: Option<usize>,
+}
+
+impl From<Format> for Style {
+    fn from(format: Format) -> Self {
+        Self {
+            format,
+            rows_max: None,
+        }
+    }
+}
+
+impl Style {
+    /// The plan of as many rows as are written, and one more that shows that there are others.
+    pub(super) fn limited(self, plan: LogicalPlan) -> datafusion::common::Result<LogicalPlan> {
+        match self.rows_max {
+            Some(rows) => LogicalPlanBuilder::from(plan)
+                .limit(0, Some(rows.saturating_add(1)))?
+                .build(),
+            None => Ok(plan),
+        }
+    }
+}
+
+/// What was written.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// The number of rows.
+    pub rows: usize,
+    /// Whether the result has more rows than [`Style::rows_max`].
+    pub has_more: bool,
+}
+
+/// An aligned table is written in blocks of this many rows, or this many bytes in memory, so that any number of rows can be
+/// written.
+const BLOCK_ROWS: usize = 10_000;
+const BLOCK_BYTES: usize = 64 << 20;
+
+/// Writes rows as they arrive. An aligned table waits for a block of rows, whose widths decide its own.
 pub(super) async fn write(
-    schema: SchemaRef,
-    mut batches: SendableRecordBatchStream,
-    format: Format,
+    rows: SendableRecordBatchStream,
+    style: Style,
     mut out: impl Write + Send,
-) -> Result<()> {
-    match format {
-        Format::Table => {
-            let batches: Vec<RecordBatch> = batches.try_collect().await?;
-            let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-            let batches = match batches.is_empty() {
-                true => vec![RecordBatch::new_empty(schema)],
-                false => batches,
-            };
-            let batches = batches.iter().map(for_people).collect::<Result<Vec<_>>>()?;
-            writeln!(out, "{}", pretty_format_batches(&batches)?)?;
-            writeln!(out, "{rows} {}", if rows == 1 { "row" } else { "rows" })?;
+) -> Result<Written> {
+    let mut rows = Rows::new(rows, style.rows_max);
+    let schema = Arc::clone(&rows.schema);
+    match style.format {
+        Format::Table => write_tables(&mut rows, &mut out).await?,
+        Format::Vertical => {
+            while let Some(batch) = rows.next().await? {
+                let first = rows.written.rows - batch.num_rows() + 1;
+                write_vertically(&for_people(&batch)?, first, &mut out)?;
+            }
+            write_count(rows.written, &mut out)?;
         }
         Format::Csv | Format::SpreadsheetCsv => {
-            let as_cells = |batch| match format {
+            let as_cells = |batch| match style.format {
                 Format::SpreadsheetCsv => without_formulas(&as_text(&batch)?),
                 _ => as_text(&batch),
             };
@@ -61,7 +107,7 @@ pub(super) async fn write(
                 .with_header(true)
                 .build(&mut out);
             writer.write(&as_cells(RecordBatch::new_empty(schema))?)?;
-            while let Some(batch) = batches.try_next().await? {
+            while let Some(batch) = rows.next().await? {
                 writer.write(&as_cells(batch)?)?;
             }
         }
@@ -70,7 +116,7 @@ pub(super) async fn write(
                 arrow::json::WriterBuilder::new()
                     .with_explicit_nulls(true)
                     .build::<_, arrow::json::writer::LineDelimited>(Escaping::json(&mut out));
-            while let Some(batch) = batches.try_next().await? {
+            while let Some(batch) = rows.next().await? {
                 writer.write(&map_columns(&batch, |column| Ok(texts_of_dates(column)))?)?;
             }
             writer.finish()?;
@@ -82,13 +128,112 @@ pub(super) async fn write(
                 .set_offset_index_disabled(true)
                 .build();
             let mut writer = ArrowWriter::try_new(&mut out, schema, Some(properties))?;
-            while let Some(batch) = batches.try_next().await? {
+            while let Some(batch) = rows.next().await? {
                 writer.write(&batch)?;
             }
             writer.close()?;
         }
     }
     out.flush()?;
+    Ok(rows.written)
+}
+
+/// A query's rows under their final names, up to the maximum number.
+struct Rows {
+    schema: SchemaRef,
+    batches: SendableRecordBatchStream,
+    rows_max: usize,
+    written: Written,
+}
+
+impl Rows {
+    fn new(batches: SendableRecordBatchStream, rows_max: Option<usize>) -> Self {
+        let schema = batches.schema();
+        let fields = schema.fields().iter().enumerate().map(|(place, field)| {
+            let name = output_name(field.name(), place);
+            Arc::new(field.as_ref().clone().with_name(name))
+        });
+        Self {
+            schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+            batches,
+            rows_max: rows_max.unwrap_or(usize::MAX),
+            written: Written::default(),
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        if self.written.has_more {
+            return Ok(None);
+        }
+        let Some(batch) = self.batches.try_next().await? else {
+            return Ok(None);
+        };
+        let room = self.rows_max - self.written.rows;
+        self.written.has_more = batch.num_rows() > room;
+        let rows = batch.num_rows().min(room);
+        self.written.rows += rows;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = batch.slice(0, rows);
+        Ok(Some(RecordBatch::try_new_with_options(
+            Arc::clone(&self.schema),
+            batch.columns().to_vec(),
+            &options,
+        )?))
+    }
+}
+
+async fn write_tables(rows: &mut Rows, out: &mut impl Write) -> Result<()> {
+    let mut has_table = false;
+    loop {
+        let mut block = Vec::new();
+        let (mut count, mut bytes) = (0, 0);
+        while count < BLOCK_ROWS
+            && bytes < BLOCK_BYTES
+            && let Some(batch) = rows.next().await?
+        {
+            count += batch.num_rows();
+            bytes += batch.get_array_memory_size();
+            block.push(for_people(&batch)?);
+        }
+        if block.is_empty() {
+            if has_table {
+                break;
+            }
+            block.push(for_people(&RecordBatch::new_empty(Arc::clone(
+                &rows.schema,
+            )))?);
+        }
+        writeln!(out, "{}", pretty_format_batches(&block)?)?;
+        has_table = true;
+    }
+    write_count(rows.written, out)
+}
+
+fn write_count(written: Written, out: &mut impl Write) -> Result<()> {
+    let Written { rows, has_more } = written;
+    let s = if rows == 1 { "" } else { "s" };
+    let more = if has_more { ", and there are more" } else { "" };
+    writeln!(out, "{rows} row{s}{more}")?;
+    Ok(())
+}
+
+/// Writes rows of texts, each as a line for each column. The first has this number.
+fn write_vertically(rows: &RecordBatch, first: usize, out: &mut impl Write) -> Result<()> {
+    let schema = rows.schema();
+    let names: Vec<Cow<'_, str>> = schema
+        .fields()
+        .iter()
+        .map(|field| escaped(field.name()))
+        .collect();
+    let width = names.iter().map(|name| name.chars().count()).max();
+    let width = width.unwrap_or_default();
+    for row in 0..rows.num_rows() {
+        writeln!(out, "-- row {} --", first + row)?;
+        for (name, column) in names.iter().zip(rows.columns()) {
+            let cell = column.as_string::<i32>().value(row);
+            writeln!(out, "{name:width$}  {cell}")?;
+        }
+    }
     Ok(())
 }
 
@@ -276,7 +421,7 @@ mod tests {
         let stream = futures::stream::iter([Ok(batch.clone())]);
         let stream = RecordBatchStreamAdapter::new(batch.schema(), stream);
         let mut out = Vec::new();
-        let written = write(batch.schema(), Box::pin(stream), format, &mut out);
+        let written = write(Box::pin(stream), format.into(), &mut out);
         written.await.unwrap();
         out
     }
@@ -302,6 +447,7 @@ mod tests {
             Format::Csv,
             Format::SpreadsheetCsv,
             Format::Json,
+            Format::Vertical,
         ] {
             let text = String::from_utf8(written(&batch, format).await).unwrap();
             for date in [

@@ -25,7 +25,7 @@ pub(crate) fn check(plan: &LogicalPlan, state: &SessionState) -> Result<()> {
     if !state.scalar_functions().contains_key(NAMED_CAST) {
         return Ok(());
     }
-    plan.apply(|node| {
+    plan.apply_with_subqueries(|node| {
         let mut schema = DFSchema::empty();
         for input in node.inputs() {
             schema.merge(input.schema());

@@ -1,0 +1,391 @@
+//! Rewrites a query over log lines: Trino's aggregates become those that the engine has, conditions that the scan can use
+//! are made visible to it, and output columns get Athena's names.
+
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, Statement, TableFactor,
+};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+
+use crate::format::{FORMATS, LogFormat, ScanColumn};
+use crate::rollup;
+
+/// The beginning of the name of an output column without a name. Its final name follows from its place in the result,
+/// which `*` changes.
+const UNNAMED: &str = "?column";
+
+const FROM_ISO8601: &str = "from_iso8601_timestamp";
+
+/// Trino's aggregates and window functions that queries may use.
+pub(in crate::commands::query) const AGGREGATES: [&str; 37] = [
+    "any_value",
+    "approx_distinct",
+    "approx_percentile",
+    "approx_set",
+    "arbitrary",
+    "array_agg",
+    "avg",
+    "bool_and",
+    "bool_or",
+    "corr",
+    "count",
+    "count_if",
+    "covar_pop",
+    "covar_samp",
+    "cume_dist",
+    "dense_rank",
+    "every",
+    "first_value",
+    "lag",
+    "last_value",
+    "lead",
+    "max",
+    "max_by",
+    "min",
+    "min_by",
+    "nth_value",
+    "ntile",
+    "percent_rank",
+    "rank",
+    "row_number",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "sum",
+    "var_pop",
+    "var_samp",
+    "variance",
+];
+
+/// Prepares a statement for the session of log lines.
+///
+/// # Errors
+///
+/// If it has syntax that the engine can't compute as Trino does.
+pub(super) fn prepare(mut statement: Statement) -> Result<Statement, String> {
+    if let Statement::Query(query) = &mut statement {
+        name_outputs(&mut query.body);
+        rollup::change_queries(query, &mut |query| {
+            each_select(&mut query.body, &mut show_conditions);
+            Ok(())
+        })?;
+    }
+    rollup::change_exprs(&mut statement, &mut |_| Ok(()), &mut spell_aggregate)?;
+    rollup::over_rows(&mut statement)?;
+    Ok(statement)
+}
+
+/// The name of an output column at this place of the result. Athena numbers columns without a name.
+pub(in crate::commands::query) fn output_name(name: &str, place: usize) -> String {
+    match name.starts_with(UNNAMED) {
+        true => format!("_col{place}"),
+        false => name.to_owned(),
+    }
+}
+
+/// Gives output columns without a name one that [`output_name`] replaces.
+pub(in crate::commands::query) fn name_outputs(body: &mut SetExpr) {
+    each_select(body, &mut |select| {
+        for (number, item) in select.projection.iter_mut().enumerate() {
+            let SelectItem::UnnamedExpr(expr) = item else {
+                continue;
+            };
+            if !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
+                *item = SelectItem::ExprWithAlias {
+                    expr: expr.clone(),
+                    alias: Ident::with_quote('"', format!("{UNNAMED}{number}")),
+                };
+            }
+        }
+    });
+}
+
+/// Calls this for each SELECT of a query, without those of its subqueries.
+fn each_select(body: &mut SetExpr, each: &mut dyn FnMut(&mut Select)) {
+    match body {
+        SetExpr::Select(select) => each(select),
+        SetExpr::SetOperation { left, right, .. } => {
+            each_select(left, each);
+            each_select(right, each);
+        }
+        SetExpr::Query(query) => {
+            let Query { body, .. } = &mut **query;
+            each_select(body, each);
+        }
+        _ => {}
+    }
+}
+
+/// Repeats the conditions that can't fail beside a WHERE that has others, for a SELECT from log tables.
+///
+/// Conditions that may fail are evaluated in order, in one call that the scan can't look into. The repeated ones do not
+/// change the result, but the scan sees them, and decides by them which log files and lines it reads.
+fn show_conditions(select: &mut Select) {
+    let is_log_table = |factor: &TableFactor| match factor {
+        TableFactor::Table {
+            name, args: None, ..
+        } => log_format(name).is_some(),
+        _ => false,
+    };
+    let only_logs = select.from.iter().all(|from| {
+        is_log_table(&from.relation) && from.joins.iter().all(|join| is_log_table(&join.relation))
+    });
+    let Some(condition) = select.selection.take_if(|_| only_logs) else {
+        return;
+    };
+    let mut each = Vec::new();
+    conjuncts(&condition, &mut each);
+    let shown: Vec<Expr> = each.iter().filter_map(|each| shown(each)).collect();
+    let condition = match shown.is_empty() || shown.len() == each.len() {
+        // There is nothing to show, or nothing in this condition fails.
+        true => condition,
+        false => shown
+            .into_iter()
+            .fold(nested(condition), |all, one| and(all, nested(one))),
+    };
+    select.selection = Some(condition);
+}
+
+fn log_format(name: &ObjectName) -> Option<&'static LogFormat> {
+    match name.0.last() {
+        Some(ObjectNamePart::Identifier(name)) => {
+            LogFormat::of_table(&name.value.to_ascii_lowercase())
+        }
+        _ => None,
+    }
+}
+
+fn nested(expr: Expr) -> Expr {
+    Expr::Nested(Box::new(expr))
+}
+
+fn and(left: Expr, right: Expr) -> Expr {
+    Expr::BinaryOp {
+        left: Box::new(left),
+        op: BinaryOperator::And,
+        right: Box::new(right),
+    }
+}
+
+/// The conditions that AND joins. A chain is parsed from the left, and may be as long as a visitor of a web form likes.
+fn conjuncts<'e>(condition: &'e Expr, each: &mut Vec<&'e Expr>) {
+    let mut rest = vec![condition];
+    while let Some(condition) = rest.pop() {
+        match condition {
+            Expr::BinaryOp {
+                left,
+                op: BinaryOperator::And,
+                right,
+            } => rest.extend([&**right, &**left]),
+            Expr::Nested(inner) => rest.push(inner),
+            other => each.push(other),
+        }
+    }
+}
+
+/// The condition in a form that can't fail; `None` unless it compares a column or the line's time with constants.
+fn shown(condition: &Expr) -> Option<Expr> {
+    let mut condition = condition.clone();
+    let is_shown = match &mut condition {
+        Expr::BinaryOp { left, op, right } => {
+            let is_comparison = matches!(
+                op,
+                BinaryOperator::Eq
+                    | BinaryOperator::NotEq
+                    | BinaryOperator::Lt
+                    | BinaryOperator::LtEq
+                    | BinaryOperator::Gt
+                    | BinaryOperator::GtEq
+            );
+            is_comparison
+                && (is_value(left) && is_constant(right) || is_value(right) && is_constant(left))
+        }
+        Expr::Between {
+            expr, low, high, ..
+        } => is_value(expr) && is_constant(low) && is_constant(high),
+        Expr::InList { expr, list, .. } => is_value(expr) && list.iter_mut().all(is_constant),
+        Expr::Like { expr, pattern, .. } => is_value(expr) && is_constant(pattern),
+        _ => false,
+    };
+    is_shown.then_some(condition)
+}
+
+fn is_column(expr: &Expr) -> bool {
+    matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+}
+
+/// Whether the expression is a column, or the time of the line. The scan rejects lines whose time is not a timestamp, so
+/// converting it can't fail.
+fn is_value(expr: &mut Expr) -> bool {
+    if is_column(expr) {
+        return true;
+    }
+    let Some((function, time)) = from_iso8601(expr) else {
+        return false;
+    };
+    let column = match time {
+        Expr::Identifier(name) => name,
+        Expr::CompoundIdentifier(names) => match names.last() {
+            Some(name) => name,
+            None => return false,
+        },
+        _ => return false,
+    };
+    let name = column.value.to_ascii_lowercase();
+    let is_time = FORMATS.iter().any(|format| format.time_column == name);
+    quote(function);
+    is_time
+}
+
+/// Whether the expression has the same value for all lines.
+fn is_constant(expr: &mut Expr) -> bool {
+    if let Some((function, Expr::Value(_))) = from_iso8601(expr) {
+        quote(function);
+        return true;
+    }
+    match expr {
+        Expr::Value(_) | Expr::TypedString(_) | Expr::Interval(_) => true,
+        Expr::UnaryOp { expr, .. } => matches!(&**expr, Expr::Value(_)),
+        Expr::Nested(inner) => is_constant(inner),
+        Expr::Function(function) => {
+            let name = function.name.to_string().to_ascii_lowercase();
+            ["current_timestamp", "current_date", "now"].contains(&name.as_str())
+        }
+        Expr::BinaryOp {
+            left,
+            op: BinaryOperator::Plus | BinaryOperator::Minus,
+            right,
+        } => {
+            let is_interval =
+                matches!(&**left, Expr::Interval(_)) || matches!(&**right, Expr::Interval(_));
+            is_interval && is_constant(left) && is_constant(right)
+        }
+        _ => false,
+    }
+}
+
+/// The call and its argument, if the expression is `from_iso8601_timestamp(x)`.
+fn from_iso8601(expr: &mut Expr) -> Option<(&mut ObjectName, &Expr)> {
+    let Expr::Function(Function { name, args, .. }) = expr else {
+        return None;
+    };
+    let FunctionArguments::List(list) = args else {
+        return None;
+    };
+    match list.args.as_slice() {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))]
+            if name.to_string().eq_ignore_ascii_case(FROM_ISO8601) =>
+        {
+            Some((name, arg))
+        }
+        _ => None,
+    }
+}
+
+/// Quotes the function's name: a call by a quoted name is not taken for one that may fail.
+fn quote(function: &mut ObjectName) {
+    *function = vec![Ident::with_quote('"', FROM_ISO8601)].into();
+}
+
+/// Replaces an aggregate of Trino that the engine lacks. It is rewritten as text, because it nests only its own arguments.
+fn spell_aggregate(expr: &mut Expr) -> Result<(), String> {
+    let Expr::Function(function) = expr else {
+        return Ok(());
+    };
+    let FunctionArguments::List(list) = &function.args else {
+        return Ok(());
+    };
+    let name = function.name.to_string().to_ascii_lowercase();
+    let args: Vec<String> = list.args.iter().map(ToString::to_string).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let where_not_null = |value: &str| match &function.filter {
+        Some(filter) => format!("FILTER (WHERE ({filter}) AND {value} IS NOT NULL)"),
+        None => format!("FILTER (WHERE {value} IS NOT NULL)"),
+    };
+    let filter = match &function.filter {
+        Some(filter) => format!("FILTER (WHERE {filter})"),
+        None => String::new(),
+    };
+    let spelled = match (name.as_str(), args.as_slice()) {
+        ("variance", [x]) => format!("var_samp({x}) {filter}"),
+        ("arbitrary" | "any_value", [x]) => format!("first_value({x}) {}", where_not_null(x)),
+        ("max_by", [x, by]) => {
+            format!("first_value({x} ORDER BY {by} DESC) {}", where_not_null(by))
+        }
+        ("min_by", [x, by]) => format!("first_value({x} ORDER BY {by}) {}", where_not_null(by)),
+        ("approx_distinct", [x, ..]) => format!("cardinality(approx_set({x}) {filter})"),
+        ("approx_percentile", [_, array]) if array.to_ascii_uppercase().starts_with("ARRAY") => {
+            return Err(format!(
+                "{function}: an array of percentiles is not supported; write a call for each percentile"
+            ));
+        }
+        ("approx_percentile", [x, percentile]) => {
+            let value = format!(
+                "value_at_quantile(tdigest_agg(CAST({x} AS double)) {filter}, CAST({percentile} AS double))"
+            );
+            match is_integer(x) {
+                true => format!("CAST(round({value}) AS bigint)"),
+                false => value,
+            }
+        }
+        _ => return Ok(()),
+    };
+    if function.over.is_some() {
+        return Err(format!(
+            "{function}: {name} is not supported as a window function"
+        ));
+    }
+    let parser = Parser::new(&GenericDialect {}).try_with_sql(&spelled);
+    let parsed = parser.and_then(|mut parser| parser.parse_expr());
+    *expr = parsed.map_err(|error| error.to_string())?;
+    Ok(())
+}
+
+/// Whether this is the name of an integer column of log tables.
+fn is_integer(column: &str) -> bool {
+    let name = column.rsplit('.').next().unwrap_or(column);
+    let name = name.trim_matches('"').to_ascii_lowercase();
+    let columns = FORMATS.iter().flat_map(|format| format.columns);
+    let mut columns = columns.filter(|column| column.name == name);
+    columns.any(|column| ScanColumn::Column(column).data_type().is_integer())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn where_of(condition: &str) -> String {
+        let sql = format!("SELECT elb FROM logs.alb_access_logs AS a WHERE {condition}");
+        let mut statements = Parser::parse_sql(&GenericDialect {}, &sql).unwrap();
+        let Statement::Query(query) = &mut statements[0] else {
+            panic!("{sql}");
+        };
+        each_select(&mut query.body, &mut show_conditions);
+        let sql = query.to_string();
+        sql.split_once(" WHERE ").unwrap().1.to_owned()
+    }
+
+    #[test]
+    fn conditions_beside_others_are_shown_to_the_scan() {
+        for whole in [
+            "elb = 'x' AND day = '2026/11/20'",
+            "length(elb) = 1",
+            "day = elb",
+            "elb = 'x' OR length(elb) = 1",
+        ] {
+            assert_eq!(where_of(whole), whole);
+        }
+        assert_eq!(
+            where_of("length(elb) / 2 = 1 AND (a.day = '2026/11/20' AND elb LIKE 'x%')"),
+            "(length(elb) / 2 = 1 AND (a.day = '2026/11/20' AND elb LIKE 'x%')) AND (a.day = '2026/11/20') AND (elb LIKE 'x%')"
+        );
+        assert_eq!(
+            where_of(
+                "length(elb) = 1 AND from_iso8601_timestamp(a.time) > current_timestamp - INTERVAL '1' HOUR"
+            ),
+            "(length(elb) = 1 AND from_iso8601_timestamp(a.time) > current_timestamp - INTERVAL '1' HOUR) \
+             AND (\"from_iso8601_timestamp\"(a.time) > current_timestamp - INTERVAL '1' HOUR)"
+        );
+    }
+}

@@ -1,0 +1,203 @@
+//! What a person asks of `logmill query`: rows, the columns of a table, or the names of the tables.
+
+use anyhow::{Result, bail};
+use datafusion::sql::sqlparser::ast::{
+    DescribeAlias, ObjectName, ObjectNamePart, SetExpr, ShowStatementOptions, Statement,
+};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+
+use crate::engine::zones;
+
+/// A statement that `logmill query` answers.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Request {
+    /// A SELECT.
+    Rows(Box<Statement>),
+    /// The columns of the table of this name.
+    Describe(String),
+    /// The names of the tables.
+    ShowTables,
+}
+
+impl Request {
+    /// Parses one statement. Comments may be before it, and a semicolon after it.
+    ///
+    /// # Errors
+    ///
+    /// If it is not SQL, or anything but a question.
+    pub(super) fn parse(sql: &str) -> Result<Self> {
+        // Athena's syntax of these statements is not parsed, and need not be.
+        if let Some(word) = first_word(sql).filter(|word| REFUSED.contains(&word.as_str())) {
+            bail!("{}", refusal(&word));
+        }
+        let mut statements = Parser::parse_sql(&GenericDialect {}, sql).map_err(syntax_error)?;
+        let statement = match (statements.pop(), statements.len()) {
+            (Some(statement), 0) => statement,
+            (None, _) => bail!("there is no SQL: write one SELECT statement"),
+            (Some(_), others) => bail!(
+                "there are {} SQL statements: give exactly one",
+                others.saturating_add(1)
+            ),
+        };
+        zones::check(&statement).map_err(anyhow::Error::msg)?;
+        match statement {
+            Statement::Query(query) if only_reads(&query.body) => {
+                Ok(Self::Rows(Box::new(Statement::Query(query))))
+            }
+            Statement::ExplainTable {
+                describe_alias: DescribeAlias::Describe | DescribeAlias::Desc,
+                table_name,
+                ..
+            } => Ok(Self::Describe(last_name(&table_name))),
+            Statement::ShowColumns {
+                show_options:
+                    ShowStatementOptions {
+                        show_in: Some(of), ..
+                    },
+                ..
+            } => match of.parent_name {
+                Some(table) => Ok(Self::Describe(last_name(&table))),
+                None => bail!("SHOW COLUMNS needs the name of a table: SHOW COLUMNS IN name"),
+            },
+            Statement::ShowTables { .. } => Ok(Self::ShowTables),
+            other => bail!("{}", refusal(&beginning(&other))),
+        }
+    }
+}
+
+fn syntax_error(error: ParserError) -> anyhow::Error {
+    match error {
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => {
+            anyhow::anyhow!("the SQL cannot be parsed: {message}")
+        }
+        ParserError::RecursionLimitExceeded => {
+            anyhow::anyhow!("the SQL cannot be parsed: it is nested too deeply")
+        }
+    }
+}
+
+/// Whether the body of a query is a SELECT. `WITH … INSERT` and `SELECT … INTO` are queries to the parser too.
+fn only_reads(body: &SetExpr) -> bool {
+    match body {
+        SetExpr::Select(select) => select.into.is_none(),
+        SetExpr::Query(query) => only_reads(&query.body),
+        SetExpr::SetOperation { left, right, .. } => only_reads(left) && only_reads(right),
+        SetExpr::Values(_) => true,
+        _ => false,
+    }
+}
+
+/// The first words of statements that write, or that say how to run others.
+const REFUSED: [&str; 25] = [
+    "ALTER", "ANALYZE", "BEGIN", "CALL", "COMMIT", "COPY", "CREATE", "DELETE", "DROP", "EXECUTE",
+    "EXPLAIN", "GRANT", "INSERT", "LOAD", "MERGE", "MSCK", "OPTIMIZE", "PREPARE", "REVOKE",
+    "ROLLBACK", "SET", "TRUNCATE", "UNLOAD", "UPDATE", "USE",
+];
+
+/// The first word after comments, in upper case.
+fn first_word(sql: &str) -> Option<String> {
+    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize().ok()?;
+    let mut tokens = tokens.into_iter();
+    match tokens.find(|token| !matches!(token, Token::Whitespace(_)))? {
+        Token::Word(word) => Some(word.value.to_ascii_uppercase()),
+        _ => None,
+    }
+}
+
+/// The words by which a person recognises the statement.
+fn beginning(statement: &Statement) -> String {
+    let words = statement.to_string();
+    let mut words = words.split_whitespace();
+    let first = words.next().unwrap_or_default().to_ascii_uppercase();
+    match first.as_str() {
+        "SHOW" => format!("SHOW {}", words.next().unwrap_or_default().to_uppercase()),
+        "SELECT" | "WITH" => "a statement that writes".to_owned(),
+        _ => first,
+    }
+}
+
+fn refusal(words: &str) -> String {
+    format!(
+        "{words} is not supported: `logmill query` only reads. Write a SELECT, DESCRIBE <table> or SHOW TABLES"
+    )
+}
+
+/// The table's name, of a name that may begin with those of a catalog and a database.
+fn last_name(name: &ObjectName) -> String {
+    match name.0.last() {
+        Some(ObjectNamePart::Identifier(name)) => match name.quote_style {
+            Some(_) => name.value.clone(),
+            None => name.value.to_ascii_lowercase(),
+        },
+        _ => name.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_are_questions() {
+        for sql in [
+            "SELECT 1;",
+            "-- why\n/* and how */ SELECT 1 -- done\n;",
+            "WITH a AS (SELECT 1 AS x) SELECT x FROM a",
+            "(SELECT 1) UNION SELECT 2",
+            "VALUES (1), (2)",
+        ] {
+            assert!(matches!(Request::parse(sql), Ok(Request::Rows(_))), "{sql}");
+        }
+        for sql in [
+            "DESCRIBE Events",
+            "desc weblogs.events",
+            "describe \"events\";",
+            "SHOW COLUMNS IN events",
+            "SHOW COLUMNS FROM weblogs.events",
+        ] {
+            let events = Request::Describe("events".to_owned());
+            assert_eq!(Request::parse(sql).unwrap(), events, "{sql}");
+        }
+        for sql in ["show tables", "SHOW TABLES IN weblogs;"] {
+            assert_eq!(Request::parse(sql).unwrap(), Request::ShowTables, "{sql}");
+        }
+    }
+
+    #[test]
+    fn other_statements_are_refused() {
+        for (sql, says) in [
+            ("CREATE TABLE a AS SELECT 1", "CREATE is not supported"),
+            (
+                "CREATE EXTERNAL TABLE a (x int) STORED AS CSV LOCATION 'x'",
+                "CREATE is not supported",
+            ),
+            ("INSERT INTO a VALUES (1)", "INSERT is not supported"),
+            (
+                "WITH b AS (SELECT 1) INSERT INTO a SELECT * FROM b",
+                "a statement that writes is not supported",
+            ),
+            (
+                "SELECT 1 INTO a",
+                "a statement that writes is not supported",
+            ),
+            ("DROP TABLE a", "DROP is not supported"),
+            ("COPY a TO 'x.csv'", "COPY is not supported"),
+            ("SET x = 1", "SET is not supported"),
+            ("EXPLAIN SELECT 1", "EXPLAIN is not supported"),
+            ("DELETE FROM a", "DELETE is not supported"),
+            ("SHOW CREATE TABLE a", "SHOW CREATE is not supported"),
+            ("", "there is no SQL"),
+            ("-- nothing", "there is no SQL"),
+            ("SELECT 1; SELECT 2", "there are 2 SQL statements"),
+            (
+                "SELEC 1",
+                "the SQL cannot be parsed: Expected: an SQL statement",
+            ),
+        ] {
+            let error = Request::parse(sql).unwrap_err().to_string();
+            assert!(error.starts_with(says), "{sql}: {error}");
+        }
+    }
+}
