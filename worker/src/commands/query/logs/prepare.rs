@@ -1,6 +1,8 @@
 //! Rewrites a query over log lines: Trino's aggregates become those that the engine has, conditions that the scan can use
 //! are made visible to it, and output columns get Athena's names.
 
+use std::time::SystemTime;
+
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
     ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, Statement, TableFactor,
@@ -66,6 +68,7 @@ pub(in crate::commands::query) const AGGREGATES: [&str; 37] = [
 pub(super) fn prepare(mut statement: Statement) -> Result<Statement, String> {
     if let Statement::Query(query) = &mut statement {
         name_outputs(&mut query.body);
+        rollup::set_now(query, SystemTime::now().into())?;
         rollup::change_queries(query, &mut |query| {
             each_select(&mut query.body, &mut show_conditions);
             Ok(())
@@ -248,10 +251,6 @@ fn is_constant(expr: &mut Expr) -> bool {
         Expr::Value(_) | Expr::TypedString(_) | Expr::Interval(_) => true,
         Expr::UnaryOp { expr, .. } => matches!(&**expr, Expr::Value(_)),
         Expr::Nested(inner) => is_constant(inner),
-        Expr::Function(function) => {
-            let name = function.name.to_string().to_ascii_lowercase();
-            ["current_timestamp", "current_date", "now"].contains(&name.as_str())
-        }
         Expr::BinaryOp {
             left,
             op: BinaryOperator::Plus | BinaryOperator::Minus,
@@ -382,10 +381,10 @@ mod tests {
         );
         assert_eq!(
             where_of(
-                "length(elb) = 1 AND from_iso8601_timestamp(a.time) > current_timestamp - INTERVAL '1' HOUR"
+                "length(elb) = 1 AND from_iso8601_timestamp(a.time) > TIMESTAMP '2026-11-20 10:00:00 UTC' - INTERVAL '1' HOUR"
             ),
-            "(length(elb) = 1 AND from_iso8601_timestamp(a.time) > current_timestamp - INTERVAL '1' HOUR) \
-             AND (\"from_iso8601_timestamp\"(a.time) > current_timestamp - INTERVAL '1' HOUR)"
+            "(length(elb) = 1 AND from_iso8601_timestamp(a.time) > TIMESTAMP '2026-11-20 10:00:00 UTC' - INTERVAL '1' HOUR) \
+             AND (\"from_iso8601_timestamp\"(a.time) > TIMESTAMP '2026-11-20 10:00:00 UTC' - INTERVAL '1' HOUR)"
         );
     }
 }
