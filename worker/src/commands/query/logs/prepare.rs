@@ -5,7 +5,8 @@ use std::time::SystemTime;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-    ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, Statement, TableFactor,
+    ObjectName, ObjectNamePart, OrderByKind, Query, Select, SelectItem, SetExpr, Statement,
+    TableFactor,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -67,7 +68,7 @@ pub(in crate::commands::query) const AGGREGATES: [&str; 37] = [
 /// If it has syntax that the engine can't compute as Trino does.
 pub(super) fn prepare(mut statement: Statement) -> Result<Statement, String> {
     if let Statement::Query(query) = &mut statement {
-        name_outputs(&mut query.body);
+        name_outputs(query);
         rollup::set_now(query, SystemTime::now().into())?;
         rollup::change_queries(query, &mut |query| {
             each_select(&mut query.body, &mut show_conditions);
@@ -88,20 +89,33 @@ pub(in crate::commands::query) fn output_name(name: &str, place: usize) -> Strin
 }
 
 /// Gives output columns without a name one that [`output_name`] replaces.
-pub(in crate::commands::query) fn name_outputs(body: &mut SetExpr) {
-    each_select(body, &mut |select| {
+pub(in crate::commands::query) fn name_outputs(query: &mut Query) {
+    let mut named = Vec::new();
+    each_select(&mut query.body, &mut |select| {
         for (number, item) in select.projection.iter_mut().enumerate() {
             let SelectItem::UnnamedExpr(expr) = item else {
                 continue;
             };
-            if !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
-                *item = SelectItem::ExprWithAlias {
-                    expr: expr.clone(),
-                    alias: Ident::with_quote('"', format!("{UNNAMED}{number}")),
-                };
+            if is_column(expr) {
+                continue;
             }
+            let alias = Ident::with_quote('"', format!("{UNNAMED}{number}"));
+            named.push((expr.clone(), alias.clone()));
+            *item = SelectItem::ExprWithAlias {
+                expr: expr.clone(),
+                alias,
+            };
         }
     });
+    // With DISTINCT, the engine sorts only by output columns, and knows them by their names.
+    let order_by = query.order_by.as_mut().map(|order_by| &mut order_by.kind);
+    if let Some(OrderByKind::Expressions(order_by)) = order_by {
+        for by in order_by {
+            if let Some((_, alias)) = named.iter().find(|(expr, _)| *expr == by.expr) {
+                by.expr = Expr::Identifier(alias.clone());
+            }
+        }
+    }
 }
 
 /// Calls this for each SELECT of a query, without those of its subqueries.
