@@ -126,6 +126,33 @@ fn any_select_runs_over_log_lines() {
 }
 
 #[test]
+fn what_would_differ_from_trino_is_refused() {
+    let place = three_days();
+    for (sql, says) in [
+        (
+            "SELECT cast(elb AS varchar(3)) FROM alb_access_logs",
+            "the type varchar(3) is not supported",
+        ),
+        (
+            "SELECT sum(DISTINCT sent_bytes) FROM alb_access_logs",
+            "sum(DISTINCT x) is not supported",
+        ),
+        (
+            "SELECT approx_percentile(sent_bytes, ARRAY[0.5]) FROM alb_access_logs",
+            "an array of percentiles is not supported",
+        ),
+        (
+            "SELECT time FROM alb_access_logs TABLESAMPLE BERNOULLI (1)",
+            "TABLESAMPLE is not supported",
+        ),
+    ] {
+        let Printed { err, code, .. } = printed(&mut of_logs(&place, sql));
+        assert_eq!(code, Some(1), "{sql}");
+        assert!(err.contains(says), "{sql}\n{err}");
+    }
+}
+
+#[test]
 fn conditions_decide_which_log_files_are_read() {
     let place = three_days();
     for (condition, read, lines) in [

@@ -4,9 +4,9 @@
 use std::time::SystemTime;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-    ObjectName, ObjectNamePart, OrderByKind, Query, Select, SelectItem, SetExpr, Statement,
-    TableFactor,
+    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Ident, ObjectName, ObjectNamePart, OrderByKind, Query, Select, SelectItem,
+    SetExpr, Statement, TableFactor,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -75,7 +75,7 @@ pub(super) fn prepare(mut statement: Statement) -> Result<Statement, String> {
             Ok(())
         })?;
     }
-    rollup::change_exprs(&mut statement, &mut |_| Ok(()), &mut spell_aggregate)?;
+    rollup::change_exprs(&mut statement, &mut refuse, &mut spell_aggregate)?;
     rollup::over_rows(&mut statement)?;
     Ok(statement)
 }
@@ -299,6 +299,36 @@ fn from_iso8601(expr: &mut Expr) -> Option<(&mut ObjectName, &Expr)> {
 /// Quotes the function's name: a call by a quoted name is not taken for one that may fail.
 fn quote(function: &mut ObjectName) {
     *function = vec![Ident::with_quote('"', FROM_ISO8601)].into();
+}
+
+/// Refuses what the engine would compute otherwise than Trino.
+fn refuse(expr: &mut Expr) -> Result<(), String> {
+    match expr {
+        Expr::Cast { data_type, .. } => {
+            let name = data_type.to_string().to_ascii_lowercase();
+            let has_length = name.starts_with("varchar(") || name.starts_with("char");
+            match has_length {
+                true => Err(format!(
+                    "{expr}: the type {name} is not supported; write varchar, and substr(x, 1, n) to shorten a text"
+                )),
+                false => Ok(()),
+            }
+        }
+        Expr::Function(Function {
+            name,
+            args: FunctionArguments::List(list),
+            ..
+        }) => match list.duplicate_treatment {
+            // It would overflow silently.
+            Some(DuplicateTreatment::Distinct) if name.to_string().eq_ignore_ascii_case("sum") => {
+                Err(format!(
+                    "{expr}: sum(DISTINCT x) is not supported; select the distinct values in a subquery, and sum them"
+                ))
+            }
+            _ => Ok(()),
+        },
+        _ => Ok(()),
+    }
 }
 
 /// Replaces an aggregate of Trino that the engine lacks. It is rewritten as text, because it nests only its own arguments.
