@@ -114,10 +114,41 @@ fn any_select_runs_over_log_lines() {
             "elb_status_code,_col1,_col2,_col3,_col4,_col5,_col6,_col7,_col8,_col9\n\
              503,366,3,app/shop/50dc6c495c0c9188,2026-11-19T10:00:00.000001Z,192.0.2.0,366.0,0.0,3,[GET]\n",
         ),
+        (
+            "SELECT DISTINCT upper(elb), upper(type) FROM alb_access_logs ORDER BY upper(type) DESC, upper(elb)",
+            "_col0,_col1\nAPP/SHOP/50DC6C495C0C9188,HTTPS\n",
+        ),
         ("SELECT 1", "_col0\n1\n"),
     ] {
         let Printed { out, err, code } = printed(&mut of_logs(&place, sql));
         assert_eq!((out.as_str(), code), (rows, Some(0)), "{sql}\n{err}");
+    }
+}
+
+#[test]
+fn what_would_differ_from_trino_is_refused() {
+    let place = three_days();
+    for (sql, says) in [
+        (
+            "SELECT cast(elb AS varchar(3)) FROM alb_access_logs",
+            "the type varchar(3) is not supported",
+        ),
+        (
+            "SELECT sum(DISTINCT sent_bytes) FROM alb_access_logs",
+            "sum(DISTINCT x) is not supported",
+        ),
+        (
+            "SELECT approx_percentile(sent_bytes, ARRAY[0.5]) FROM alb_access_logs",
+            "an array of percentiles is not supported",
+        ),
+        (
+            "SELECT time FROM alb_access_logs TABLESAMPLE BERNOULLI (1)",
+            "TABLESAMPLE is not supported",
+        ),
+    ] {
+        let Printed { err, code, .. } = printed(&mut of_logs(&place, sql));
+        assert_eq!(code, Some(1), "{sql}");
+        assert!(err.contains(says), "{sql}\n{err}");
     }
 }
 

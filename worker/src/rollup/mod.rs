@@ -45,7 +45,7 @@ pub(crate) use per_line::VISITOR_SLOTS_MAX;
 use plan::{RollupPlan, RowsOfLogFile, Wanted};
 pub(crate) use planning_error::plain_words;
 pub(crate) use prefilter::prefilter;
-pub(crate) use reading::{Reader, View};
+pub(crate) use reading::{Reader, View, set_now};
 use states::TableSql;
 pub(crate) use walk::{change_exprs, change_queries};
 

@@ -281,7 +281,7 @@ impl View {
 }
 
 /// Writes the current time in the place of functions that return it.
-fn set_now(query: &mut Query, now: DateTime<Utc>) -> Result<(), String> {
+pub(crate) fn set_now(query: &mut Query, now: DateTime<Utc>) -> Result<(), String> {
     let time = now.format("TIMESTAMP '%Y-%m-%d %H:%M:%S%.3f UTC'");
     let day = now.format("DATE '%Y-%m-%d'");
     let (time, day) = (parsed(&time.to_string())?, parsed(&day.to_string())?);

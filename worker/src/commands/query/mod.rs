@@ -177,7 +177,7 @@ async fn run(
 ) -> Result<Written> {
     let whole = whole_table(&statement);
     if let Statement::Query(query) = &mut statement {
-        logs::name_outputs(&mut query.body);
+        logs::name_outputs(query);
     }
     let session = engine::query_session(Arc::clone(&tables) as Arc<dyn SchemaProvider>)?;
     let context = SessionContext::new_with_state(session);

@@ -3,12 +3,14 @@
 use anyhow::{Result, bail};
 use datafusion::sql::sqlparser::ast::{
     DescribeAlias, ObjectName, ObjectNamePart, SetExpr, ShowStatementOptions, Statement,
+    TableFactor, TableWithJoins,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::engine::zones;
+use crate::rollup::change_queries;
 
 /// A statement that `logmill query` answers.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +45,9 @@ impl Request {
         };
         zones::check(&statement).map_err(anyhow::Error::msg)?;
         match statement {
-            Statement::Query(query) if only_reads(&query.body) => {
+            Statement::Query(mut query) if only_reads(&query.body) => {
+                let whole = change_queries(&mut query, &mut |query| whole_tables(&query.body));
+                whole.map_err(anyhow::Error::msg)?;
                 Ok(Self::Rows(Box::new(Statement::Query(query))))
             }
             Statement::ExplainTable {
@@ -87,6 +91,42 @@ fn only_reads(body: &SetExpr) -> bool {
         SetExpr::Values(_) => true,
         _ => false,
     }
+}
+
+/// Refuses what the engine would ignore: a sample of a table, or an older version.
+fn whole_tables(body: &SetExpr) -> Result<(), String> {
+    match body {
+        SetExpr::Select(select) => select.from.iter().try_for_each(are_whole),
+        SetExpr::SetOperation { left, right, .. } => {
+            whole_tables(left)?;
+            whole_tables(right)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn are_whole(from: &TableWithJoins) -> Result<(), String> {
+    let joined = from.joins.iter().map(|join| &join.relation);
+    std::iter::once(&from.relation)
+        .chain(joined)
+        .try_for_each(|factor| match factor {
+            TableFactor::Table {
+                name,
+                sample: Some(_),
+                ..
+            } => Err(format!("{name}: TABLESAMPLE is not supported")),
+            TableFactor::Table {
+                name,
+                version: Some(_),
+                ..
+            } => Err(format!(
+                "{name}: versions of tables are not supported; the newest one is read"
+            )),
+            TableFactor::NestedJoin {
+                table_with_joins, ..
+            } => are_whole(table_with_joins),
+            _ => Ok(()),
+        })
 }
 
 /// The first words of statements that write, or that say how to run others.
@@ -188,6 +228,10 @@ mod tests {
             ("EXPLAIN SELECT 1", "EXPLAIN is not supported"),
             ("DELETE FROM a", "DELETE is not supported"),
             ("SHOW CREATE TABLE a", "SHOW CREATE is not supported"),
+            (
+                "SELECT 1 FROM (SELECT 1 FROM a JOIN b TABLESAMPLE BERNOULLI (1) ON true)",
+                "b: TABLESAMPLE is not supported",
+            ),
             ("", "there is no SQL"),
             ("-- nothing", "there is no SQL"),
             ("SELECT 1; SELECT 2", "there are 2 SQL statements"),

@@ -1,9 +1,12 @@
 //! Rewrites a query over log lines: Trino's aggregates become those that the engine has, conditions that the scan can use
 //! are made visible to it, and output columns get Athena's names.
 
+use std::time::SystemTime;
+
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-    ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, Statement, TableFactor,
+    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Ident, ObjectName, ObjectNamePart, OrderByKind, Query, Select, SelectItem,
+    SetExpr, Statement, TableFactor,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -65,13 +68,14 @@ pub(in crate::commands::query) const AGGREGATES: [&str; 37] = [
 /// If it has syntax that the engine can't compute as Trino does.
 pub(super) fn prepare(mut statement: Statement) -> Result<Statement, String> {
     if let Statement::Query(query) = &mut statement {
-        name_outputs(&mut query.body);
+        name_outputs(query);
+        rollup::set_now(query, SystemTime::now().into())?;
         rollup::change_queries(query, &mut |query| {
             each_select(&mut query.body, &mut show_conditions);
             Ok(())
         })?;
     }
-    rollup::change_exprs(&mut statement, &mut |_| Ok(()), &mut spell_aggregate)?;
+    rollup::change_exprs(&mut statement, &mut refuse, &mut spell_aggregate)?;
     rollup::over_rows(&mut statement)?;
     Ok(statement)
 }
@@ -85,20 +89,33 @@ pub(in crate::commands::query) fn output_name(name: &str, place: usize) -> Strin
 }
 
 /// Gives output columns without a name one that [`output_name`] replaces.
-pub(in crate::commands::query) fn name_outputs(body: &mut SetExpr) {
-    each_select(body, &mut |select| {
+pub(in crate::commands::query) fn name_outputs(query: &mut Query) {
+    let mut named = Vec::new();
+    each_select(&mut query.body, &mut |select| {
         for (number, item) in select.projection.iter_mut().enumerate() {
             let SelectItem::UnnamedExpr(expr) = item else {
                 continue;
             };
-            if !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
-                *item = SelectItem::ExprWithAlias {
-                    expr: expr.clone(),
-                    alias: Ident::with_quote('"', format!("{UNNAMED}{number}")),
-                };
+            if is_column(expr) {
+                continue;
             }
+            let alias = Ident::with_quote('"', format!("{UNNAMED}{number}"));
+            named.push((expr.clone(), alias.clone()));
+            *item = SelectItem::ExprWithAlias {
+                expr: expr.clone(),
+                alias,
+            };
         }
     });
+    // With DISTINCT, the engine sorts only by output columns, and knows them by their names.
+    let order_by = query.order_by.as_mut().map(|order_by| &mut order_by.kind);
+    if let Some(OrderByKind::Expressions(order_by)) = order_by {
+        for by in order_by {
+            if let Some((_, alias)) = named.iter().find(|(expr, _)| *expr == by.expr) {
+                by.expr = Expr::Identifier(alias.clone());
+            }
+        }
+    }
 }
 
 /// Calls this for each SELECT of a query, without those of its subqueries.
@@ -248,10 +265,6 @@ fn is_constant(expr: &mut Expr) -> bool {
         Expr::Value(_) | Expr::TypedString(_) | Expr::Interval(_) => true,
         Expr::UnaryOp { expr, .. } => matches!(&**expr, Expr::Value(_)),
         Expr::Nested(inner) => is_constant(inner),
-        Expr::Function(function) => {
-            let name = function.name.to_string().to_ascii_lowercase();
-            ["current_timestamp", "current_date", "now"].contains(&name.as_str())
-        }
         Expr::BinaryOp {
             left,
             op: BinaryOperator::Plus | BinaryOperator::Minus,
@@ -286,6 +299,36 @@ fn from_iso8601(expr: &mut Expr) -> Option<(&mut ObjectName, &Expr)> {
 /// Quotes the function's name: a call by a quoted name is not taken for one that may fail.
 fn quote(function: &mut ObjectName) {
     *function = vec![Ident::with_quote('"', FROM_ISO8601)].into();
+}
+
+/// Refuses what the engine would compute otherwise than Trino.
+fn refuse(expr: &mut Expr) -> Result<(), String> {
+    match expr {
+        Expr::Cast { data_type, .. } => {
+            let name = data_type.to_string().to_ascii_lowercase();
+            let has_length = name.starts_with("varchar(") || name.starts_with("char");
+            match has_length {
+                true => Err(format!(
+                    "{expr}: the type {name} is not supported; write varchar, and substr(x, 1, n) to shorten a text"
+                )),
+                false => Ok(()),
+            }
+        }
+        Expr::Function(Function {
+            name,
+            args: FunctionArguments::List(list),
+            ..
+        }) => match list.duplicate_treatment {
+            // It would overflow silently.
+            Some(DuplicateTreatment::Distinct) if name.to_string().eq_ignore_ascii_case("sum") => {
+                Err(format!(
+                    "{expr}: sum(DISTINCT x) is not supported; select the distinct values in a subquery, and sum them"
+                ))
+            }
+            _ => Ok(()),
+        },
+        _ => Ok(()),
+    }
 }
 
 /// Replaces an aggregate of Trino that the engine lacks. It is rewritten as text, because it nests only its own arguments.
@@ -382,10 +425,10 @@ mod tests {
         );
         assert_eq!(
             where_of(
-                "length(elb) = 1 AND from_iso8601_timestamp(a.time) > current_timestamp - INTERVAL '1' HOUR"
+                "length(elb) = 1 AND from_iso8601_timestamp(a.time) > TIMESTAMP '2026-11-20 10:00:00 UTC' - INTERVAL '1' HOUR"
             ),
-            "(length(elb) = 1 AND from_iso8601_timestamp(a.time) > current_timestamp - INTERVAL '1' HOUR) \
-             AND (\"from_iso8601_timestamp\"(a.time) > current_timestamp - INTERVAL '1' HOUR)"
+            "(length(elb) = 1 AND from_iso8601_timestamp(a.time) > TIMESTAMP '2026-11-20 10:00:00 UTC' - INTERVAL '1' HOUR) \
+             AND (\"from_iso8601_timestamp\"(a.time) > TIMESTAMP '2026-11-20 10:00:00 UTC' - INTERVAL '1' HOUR)"
         );
     }
 }
