@@ -132,13 +132,16 @@ fn literal_length(literal: &str, text: &str) -> Option<usize> {
 fn number(text: &str, digits: usize, is_signed: bool) -> Option<(i32, usize)> {
     let signed = text.strip_prefix(['-', '+']).filter(|_| is_signed);
     let unsigned = signed.unwrap_or(text);
+    // Joda-Time 2.12 reads one digit more after a plus sign.
+    let is_plus = signed.is_some() && text.starts_with('+');
+    let digits = digits + usize::from(is_plus);
     let count = unsigned
         .bytes()
         .take(digits)
         .take_while(u8::is_ascii_digit)
         .count();
     let length = text.len() - unsigned.len() + count;
-    // No value of a field has so many digits that this fails.
+    // A value that does not fit fails in Trino too.
     let value = text.get(..length)?.parse().ok()?;
     Some((value, length))
 }
