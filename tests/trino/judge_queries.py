@@ -127,7 +127,9 @@ def compared(ours, trinos, all_trinos, sorted_by, is_limited):
 
 
 def plain(value):
-    """Exact numbers as floats, times without their zone."""
+    """Exact numbers as floats, times without their zone. Trino's client returns a time in a named zone as text."""
+    if isinstance(value, str) and (time := re.fullmatch(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) \w+/\w+", value)):
+        return datetime.fromisoformat(time[1])
     if hasattr(value, "timestamp"):
         return value.replace(tzinfo=None)
     if isinstance(value, (str, bytes, bool)) or value is None:
