@@ -282,13 +282,15 @@ def at(zone, instant=ODD_INSTANT):
     return f"{instant} AT TIME ZONE '{zone}'"
 
 
+# Within the years that Python has, in any zone.
+MODERN = f"if(year({ODD_INSTANT}) BETWEEN 1900 AND 9000, {ODD_INSTANT})"
 TIMES += (
     [f"cast({at(zone)} AS varchar)" for zone in PLACES]
     + [f"cast(date_trunc('{unit}', {at(zone)}) AS varchar)" for zone in PLACES for unit in UNITS]
     + [f"{part}({at(zone)})" for zone in PLACES for part in "year month week day hour minute day_of_week day_of_year".split()]
     + [f"extract({part} FROM {at('America/New_York')})" for part in "year quarter month week day hour minute second day_of_week".split()]
     + [f"cast({at(zone)} AS {to})" for zone in PLACES for to in ("date", "timestamp")]
-    + [f"cast({at(zone)} AS timestamp with time zone)" for zone in PLACES[:4]]
+    + [f"cast({at(zone, MODERN)} AS timestamp with time zone)" for zone in PLACES]
     + [f"date({at(zone)})" for zone in PLACES]
     + [f"date_format({at(zone)}, '%d.%m. %H Uhr')" for zone in PLACES]
     + [f"format_datetime({at(zone)}, '{pattern}')" for zone in PLACES for pattern in ("yyyy-MM-dd HH:mm Z", "kk K ZZ", "ZZZ e")]
@@ -298,10 +300,10 @@ TIMES += (
     + [f"date_diff('{unit}', {at('America/New_York')}, {INSTANT})" for unit in UNITS]
 )
 TIMES += [
-    at("Europe/Berlin"), f"date_trunc('day', {at('Europe/Berlin')})", f"at_timezone({ODD_INSTANT}, 'Asia/Tokyo')",
+    at("Europe/Berlin", MODERN), f"date_trunc('day', {at('Europe/Berlin', MODERN)})", f"at_timezone({MODERN}, 'Asia/Tokyo')",
     f"cast(at_timezone({ODD_INSTANT}, 'Asia/Tokyo') AS varchar)", f"cast({at('UTC')} AS varchar)", f"cast({at('Etc/GMT+5')} AS varchar)",
     f"cast({at('GMT-3')} AS varchar)", f"cast({at('-7')} AS varchar)", f"cast({at('+0530')} AS varchar)", f"cast({at('Zulu')} AS varchar)",
-    at("europe/berlin"), at("EST"), at("Mars/Base"), at("+15:00"), at("CET"), f"cast({at('EST5EDT')} AS varchar)", f"{INSTANT} AT TIME ZONE type",
+    at("europe/berlin"), at("EST"), at("Mars/Base"), at("+15:00"), at("CET", MODERN), f"cast({at('EST5EDT')} AS varchar)", f"{INSTANT} AT TIME ZONE type",
     f"cast({at('Europe/Berlin')} AT TIME ZONE 'Asia/Tokyo' AS varchar)", f"{INSTANT} AT TIME ZONE INTERVAL '2' HOUR",
     f"cast(cast({ODD_INSTANT} AS timestamp) AT TIME ZONE 'Europe/Berlin' AS varchar)",
     f"cast(with_timezone(cast({ODD_INSTANT} AS timestamp), 'Europe/Berlin') AS varchar)",
