@@ -15,7 +15,7 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
@@ -84,7 +84,18 @@ def is_unstorable(value):
     return isinstance(value, str) and value.startswith(("+", "-", "0000"))
 
 
+def with_zone(value):
+    """A time as Trino's client returns it: a local time as if in UTC, and one in a named zone as text."""
+    if not isinstance(value, datetime):
+        return value
+    zone = getattr(value.tzinfo, "key", "UTC")
+    if zone == "UTC":
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value
+    return f"{value.replace(tzinfo=None).isoformat(' ', 'milliseconds')} {zone}"
+
+
 def same(ours, trinos, expression):
+    ours = with_zone(ours)
     if expression.startswith("tdigest_agg(") and ours and trinos:
         # The places of centroids depend on the order of values. judge_tables.py checks the quantiles.
         return digested(ours) == digested(trinos)

@@ -180,13 +180,19 @@ pub fn literal(text: &str) -> Result<TimestampLiteral, TimestampTextError<'_>> {
     })
 }
 
-/// VARCHAR to TIMESTAMP: the local time in units of 10^-`digits` seconds. A zone in the text is ignored, as in Trino.
+/// VARCHAR to TIMESTAMP: the local time in units of 10^-`digits` seconds, in the zone that the text names.
 ///
 /// # Errors
-/// For a text that is not a timestamp.
+/// For a text that is not a timestamp, and for an unknown zone.
 pub fn varchar_to_timestamp(text: &str, digits: usize) -> Result<i64, TimestampTextError<'_>> {
-    let local = Parts::of(text.trim()).and_then(|parts| parts.local(digits));
-    local.ok_or(TimestampTextError::Cast(text))
+    let local = || {
+        let parts = Parts::of(text.trim())?;
+        let zone = parts.zone.map_or(Ok(Zone::UTC), Zone::named).ok()?;
+        // A local time that was skipped is moved on.
+        let moved = zone.local(zone.first_instant_or_after_gap(parts.seconds)) - parts.seconds;
+        Some(parts.local(digits)? + moved / SECOND * 10_i64.pow(digits as u32))
+    };
+    local().ok_or(TimestampTextError::Cast(text))
 }
 
 /// VARCHAR to TIMESTAMP WITH TIME ZONE: the instant in units of 10^-`digits` seconds. Without a zone, the text is in UTC.
@@ -298,6 +304,11 @@ mod tests {
             varchar_to_timestamp(" 2026-11-20 10:00:00.9996 ", 3),
             Ok(at("2026-11-20T10:00:01Z"))
         );
+        assert_eq!(
+            varchar_to_timestamp("2026-03-29 02:30 Europe/Berlin", 3),
+            Ok(at("2026-03-29T03:30Z"))
+        );
+        assert!(varchar_to_timestamp("2026-03-29 Mars/Base", 3).is_err());
         assert_eq!(
             varchar_to_instant("2026-03-29 02:30 Europe/Berlin", 3),
             Ok(at("2026-03-29T01:30Z"))

@@ -16,6 +16,8 @@ use super::{Scalar, map_text, returns_bigint, returns_timestamp, text_values, ti
 use logmill_trino::calendar::{Unit, UnitError};
 use logmill_trino::{civil, iso8601};
 
+pub(super) const DATE_ADD: &str = "date_add";
+
 const MILLISECONDS_PER_DAY: i64 = 86_400_000;
 
 pub(super) fn functions() -> Vec<Scalar> {
@@ -65,7 +67,7 @@ pub(super) fn functions() -> Vec<Scalar> {
             |args| Ok(Arc::new(local_days(&args[0])?)),
         ),
         Scalar::overloaded(
-            "date_add",
+            DATE_ADD,
             instant_types()
                 .into_iter()
                 .map(|instant| vec![DataType::Utf8View, DataType::Int64, instant])

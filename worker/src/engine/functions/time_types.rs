@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{DFSchema, Result, plan_err};
+use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::expr::{Between, Case, InList, ScalarFunction};
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, ScalarUDF, lit};
 
+use super::time::DATE_ADD;
 use super::zoned::{at_timezone, other_zone};
 use crate::engine::sql_text::sql;
 
@@ -97,7 +98,7 @@ fn align(sides: &mut [Expr], schema: &DFSchema) -> Result<bool> {
     Ok(is_changed)
 }
 
-/// Adds and subtracts in UTC: in Trino, a day in an interval always has 24 hours, and months are those of UTC.
+/// Adds months in the zone, and everything else in UTC: in Trino, a day in an interval always has 24 hours.
 fn arithmetic(
     left: Expr,
     op: Operator,
@@ -120,11 +121,48 @@ fn arithmetic(
             let (left, right) = (in_utc(left, &left_type), in_utc(right, &right_type));
             Ok(Transformed::yes(whole(left, right)))
         }
+        Some(_) if let Some(months) = months(&left, op).or_else(|| months(&right, op)) => {
+            let time = if is_timestamp(&left_type) {
+                left
+            } else {
+                right
+            };
+            Ok(Transformed::yes(add_months(months, time)?))
+        }
         Some(zone) => {
             let sum = whole(in_utc(left, &left_type), in_utc(right, &right_type));
             Ok(Transformed::yes(at_timezone(sum, &zone)))
         }
         None => Ok(Transformed::no(whole(left, right))),
+    }
+}
+
+/// The months that an interval of only months adds.
+fn months(interval: &Expr, op: Operator) -> Option<i64> {
+    let months = match interval {
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _)
+            if interval.days == 0 && interval.nanoseconds == 0 =>
+        {
+            interval.months
+        }
+        Expr::Literal(ScalarValue::IntervalYearMonth(Some(months)), _) => *months,
+        _ => return None,
+    };
+    let sign = if op == Operator::Minus { -1 } else { 1 };
+    Some(sign * i64::from(months))
+}
+
+fn add_months(months: i64, time: Expr) -> Result<Expr> {
+    let function = super::time::functions().into_iter();
+    match function
+        .into_iter()
+        .find(|function| function.name == DATE_ADD)
+    {
+        Some(function) => {
+            let args = vec![lit("month"), lit(months), time];
+            Ok(ScalarUDF::new_from_impl(function).call(args))
+        }
+        None => plan_err!("{DATE_ADD} is missing"),
     }
 }
 

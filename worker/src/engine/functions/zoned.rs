@@ -63,12 +63,13 @@ pub(super) fn instant_types() -> Vec<DataType> {
     let zoned = |unit, zone: &str| DataType::Timestamp(unit, Some(zone.into()));
     vec![
         DataType::Date32,
+        // Before the zoned types, because a local time can become an instant.
+        DataType::Timestamp(Millisecond, None),
+        DataType::Timestamp(Microsecond, None),
         zoned(Millisecond, TIMEZONE_WILDCARD),
         zoned(Microsecond, TIMEZONE_WILDCARD),
         timestamp_type(),
         zoned(Microsecond, "UTC"),
-        DataType::Timestamp(Millisecond, None),
-        DataType::Timestamp(Microsecond, None),
     ]
 }
 
