@@ -339,6 +339,7 @@ fn function(call: &ScalarFunction, expr: &Expr, schema: &DFSchema) -> Result<Opt
         }
         "array_join" if args.iter().skip(1).all(|text| is_short_literal(Some(text))) => None,
         "array_join" => Some("a text that grows beyond 65,536 bytes fails: write a short literal"),
+        "width_bucket" if is_finite(args.first(), schema)? => None,
         "width_bucket" => Some("NaN fails: write try(width_bucket(…))"),
         "regexp_replace" | "replace" if args.len() == 2 => None,
         "replace" | "regexp_replace" if is_short_literal(args.get(2)) => None,
@@ -386,6 +387,15 @@ fn is_short_literal(replacement: Option<&Expr>) -> bool {
             .is_none_or(|text| text.len() <= 8),
         _ => false,
     }
+}
+
+/// Whether the number is an integer, or a double of the log itself.
+fn is_finite(number: Option<&Expr>, schema: &DFSchema) -> Result<bool> {
+    Ok(match number.map(unwrapped) {
+        Some(Expr::Column(column)) if !column.name.contains('(') => true,
+        Some(number) => number.get_type(schema)?.is_integer(),
+        None => false,
+    })
 }
 
 /// Whether the text is a literal that is not empty.

@@ -49,6 +49,10 @@ pub(super) fn subscript() -> ScalarUDF {
 enum Parameter {
     Array,
     ArrayOrSketch,
+    /// An array of numbers.
+    Numbers,
+    /// An array of values that can be cast to varchar.
+    Joinable,
     /// A value of the type of the first argument's elements.
     Element,
     Text,
@@ -87,7 +91,11 @@ impl ArrayFunction {
     fn coerced(&self, parameter: Parameter, given: &DataType, first: &DataType) -> Result<DataType> {
         let takes = |what: &str, advice: &str| {
             let given = trino_name(given);
-            plan_err!("{}() takes {what}, and not {given}{advice}", self.name)
+            let function = match self.name {
+                SUBSCRIPT => "array[index]".to_owned(),
+                name => format!("{name}()"),
+            };
+            plan_err!("{function} takes {what}, and not {given}{advice}")
         };
         let is_null = given == &DataType::Null;
         match parameter {
@@ -96,11 +104,21 @@ impl ArrayFunction {
             Parameter::Array => takes("an array", ""),
             Parameter::ArrayOrSketch if is_null || given.is_binary() => Ok(DataType::Binary),
             Parameter::ArrayOrSketch => takes("an array or a sketch of approx_set", ""),
+            Parameter::Numbers => match is_list(given) && is_number_or_null(&element_type(given)) {
+                true => Ok(given.clone()),
+                false => takes("an array of numbers", ""),
+            },
+            Parameter::Joinable => match is_list(given) && is_joinable(&element_type(given)) {
+                true => Ok(given.clone()),
+                false => takes("an array of texts, numbers, booleans or dates", ""),
+            },
             Parameter::Text if is_null || is_text(given) => Ok(DataType::Utf8View),
             Parameter::Text => takes("a varchar", ": write cast(x AS varchar)"),
             Parameter::Bigint if is_null || given.is_integer() => Ok(DataType::Int64),
             Parameter::Bigint => takes("a whole number", ": write cast(x AS bigint)"),
-            Parameter::Double if is_null || given.is_numeric() => Ok(DataType::Float64),
+            Parameter::Double if is_null || given.is_numeric() => {
+                Ok(DataType::Float64)
+            },
             Parameter::Double => takes("a number", ": write try_cast(x AS double)"),
             Parameter::Element => {
                 let element = element_type(first);
@@ -312,6 +330,16 @@ fn list_of(element: DataType) -> DataType {
 
 fn is_list(data_type: &DataType) -> bool {
     matches!(data_type, DataType::List(_))
+}
+
+fn is_number_or_null(data_type: &DataType) -> bool {
+    data_type.is_numeric() || data_type == &DataType::Null
+}
+
+/// Whether `array_join` can cast the values to varchar.
+fn is_joinable(data_type: &DataType) -> bool {
+    let is_plain = matches!(data_type, DataType::Boolean | DataType::Date32);
+    is_plain || is_text(data_type) || is_number_or_null(data_type) && data_type != &DataType::Float32
 }
 
 fn is_text(data_type: &DataType) -> bool {

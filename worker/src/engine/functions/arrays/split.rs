@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, AsArray, StringViewBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, StringViewBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Float64Type};
 use datafusion::common::{Result, exec_err};
 use logmill_trino::cast::{date_to_varchar, double_to_varchar};
 
-use super::Parameter::{Array, Bigint, Text};
+use super::Parameter::{Bigint, Joinable, Text};
 use super::{Arguments, ArrayFunction, is_text, list_array, list_of};
 use crate::engine::functions::text::LONGEST_GROWN_BYTES;
 
@@ -25,7 +25,7 @@ pub(super) fn functions() -> Vec<ArrayFunction> {
         ),
         ArrayFunction::new(
             "array_join",
-            &[&[Array, Text], &[Array, Text, Text]],
+            &[&[Joinable, Text], &[Joinable, Text, Text]],
             |_| DataType::Utf8View,
             array_join,
         ),
