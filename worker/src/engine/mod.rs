@@ -171,6 +171,7 @@ pub(crate) async fn plan(state: &SessionState, statement: Statement) -> Result<L
                     .transform_data(|expr| functions::arithmetic::plan(expr, &schema))?
                     .transform_data(functions::regexp::check_pattern)?
                     .transform_data(functions::time::check_format)?
+                    .transform_data(functions::json::check_path)?
                     .transform_data(|expr| functions::number::plan_comparison(expr, &schema))?
                     .transform_data(|expr| functions::in_order::plan(expr, &schema, state))?
                     .transform_data(|expr| functions::attempt::plan(expr, &schema, state))

@@ -31,6 +31,7 @@ pub(crate) mod exact;
 pub(crate) mod arithmetic;
 mod adapted;
 pub(crate) mod arrays;
+pub(crate) mod json;
 mod sum;
 mod min_max;
 mod min_max_by;
@@ -47,6 +48,7 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
         text::functions(),
         regexp::functions(),
         number::functions(),
+        json::functions(),
         sketches::scalar_functions(),
     ];
     let mut functions: Vec<Arc<ScalarUDF>> = own
