@@ -342,9 +342,9 @@ fn function(call: &ScalarFunction, expr: &Expr, schema: &DFSchema) -> Result<Opt
         }
         "element_at" if literal(1).is_some_and(|index| index != 0) => None,
         "element_at" => Some("the index 0 fails: write the index as a number"),
-        arrays::SUBSCRIPT => {
-            Some("an index beyond the array fails: write element_at(array, index), which returns NULL")
-        }
+        arrays::SUBSCRIPT => Some(
+            "an index beyond the array fails: write element_at(array, index), which returns NULL",
+        ),
         "array_join" if args.iter().skip(1).all(|text| is_short_literal(Some(text))) => None,
         "array_join" => Some("a text that grows beyond 65,536 bytes fails: write a short literal"),
         "width_bucket" if is_finite(args.first(), schema)? => None,

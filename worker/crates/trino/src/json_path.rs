@@ -120,13 +120,32 @@ mod tests {
         assert_eq!(names("$.42"), some(&["42"]));
         assert_eq!(names("$.42.63"), some(&["42", "63"]));
         assert_eq!(names("$.foo.42.bar.63"), some(&["foo", "42", "bar", "63"]));
-        assert_eq!(names("$[\"foo\"][42][\"bar\"]"), some(&["foo", "42", "bar"]));
+        assert_eq!(
+            names("$[\"foo\"][42][\"bar\"]"),
+            some(&["foo", "42", "bar"])
+        );
         assert_eq!(names("$.x:y"), some(&["x:y"]));
         assert_eq!(names(r#"$["\"\\"]"#), some(&["\"\\"]));
         assert_eq!(names("$[\"\"]"), some(&[""]));
         for invalid in [
-            "", "foo", "$foo", "$.", "$..foo", "$[", "$[]", "$[foo", "$[\"foo", "$['foo']", "$.foo bar", "$ ", "$.*", "$[-1]",
-            "$[x:y]", r#"$["\n"]"#, "$[\"a\"b]", "$.🍏",
+            "",
+            "foo",
+            "$foo",
+            "$.",
+            "$..foo",
+            "$[",
+            "$[]",
+            "$[foo",
+            "$[\"foo",
+            "$['foo']",
+            "$.foo bar",
+            "$ ",
+            "$.*",
+            "$[-1]",
+            "$[x:y]",
+            r#"$["\n"]"#,
+            "$[\"a\"b]",
+            "$.🍏",
         ] {
             assert_eq!(names(invalid), None, "{invalid}");
         }

@@ -337,7 +337,10 @@ mod tests {
             [("a", Arc::new(arrays)), ("m", Arc::new(maps.finish()))];
         let batch = RecordBatch::try_from_iter(columns).unwrap();
         for (format, expected) in [
-            (Format::Csv, "a,m\n\"[1.0, null]\",{0.0=2.5}\n[],{1.0=2.5}\n,\n"),
+            (
+                Format::Csv,
+                "a,m\n\"[1.0, null]\",{0.0=2.5}\n[],{1.0=2.5}\n,\n",
+            ),
             (
                 Format::SpreadsheetCsv,
                 "a,m\n\"[1.0, null]\",{0.0=2.5}\n[],{1.0=2.5}\n,\n",

@@ -30,8 +30,7 @@ fn of_equal_widths(args: &Arguments) -> Result<ArrayRef> {
     let counts = args.bigints(3)?;
     let buckets = (0..args.rows).map(|row| {
         let bounds = first_bounds.at(row).zip(second_bounds.at(row));
-        let (Some(number), Some(bounds), Some(count)) =
-            (numbers.at(row), bounds, counts.at(row))
+        let (Some(number), Some(bounds), Some(count)) = (numbers.at(row), bounds, counts.at(row))
         else {
             return Ok(None);
         };

@@ -27,7 +27,11 @@ pub(crate) use elements::SUBSCRIPT;
 pub(crate) use literal::ARRAY_OF;
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
-    let functions = [elements::functions(), split::functions(), buckets::functions()];
+    let functions = [
+        elements::functions(),
+        split::functions(),
+        buckets::functions(),
+    ];
     let functions = functions.into_iter().flatten();
     functions
         .map(|function| Arc::new(ScalarUDF::new_from_impl(function)))
@@ -88,7 +92,12 @@ impl ArrayFunction {
     }
 
     /// The type to which an argument is coerced.
-    fn coerced(&self, parameter: Parameter, given: &DataType, first: &DataType) -> Result<DataType> {
+    fn coerced(
+        &self,
+        parameter: Parameter,
+        given: &DataType,
+        first: &DataType,
+    ) -> Result<DataType> {
         let takes = |what: &str, advice: &str| {
             let given = trino_name(given);
             let function = match self.name {
@@ -116,9 +125,7 @@ impl ArrayFunction {
             Parameter::Text => takes("a varchar", ": write cast(x AS varchar)"),
             Parameter::Bigint if is_null || given.is_integer() => Ok(DataType::Int64),
             Parameter::Bigint => takes("a whole number", ": write cast(x AS bigint)"),
-            Parameter::Double if is_null || given.is_numeric() => {
-                Ok(DataType::Float64)
-            },
+            Parameter::Double if is_null || given.is_numeric() => Ok(DataType::Float64),
             Parameter::Double => takes("a number", ": write try_cast(x AS double)"),
             Parameter::Element => {
                 let element = element_type(first);
@@ -339,7 +346,9 @@ fn is_number_or_null(data_type: &DataType) -> bool {
 /// Whether `array_join` can cast the values to varchar.
 fn is_joinable(data_type: &DataType) -> bool {
     let is_plain = matches!(data_type, DataType::Boolean | DataType::Date32);
-    is_plain || is_text(data_type) || is_number_or_null(data_type) && data_type != &DataType::Float32
+    is_plain
+        || is_text(data_type)
+        || is_number_or_null(data_type) && data_type != &DataType::Float32
 }
 
 fn is_text(data_type: &DataType) -> bool {

@@ -45,8 +45,7 @@ fn split(args: &Arguments) -> Result<ArrayRef> {
             Some(limits) => limits.at(row),
             None => Some(i64::from(i32::MAX)),
         };
-        let (Some(text), Some(delimiter), Some(limit)) =
-            (texts.at(row), delimiters.at(row), limit)
+        let (Some(text), Some(delimiter), Some(limit)) = (texts.at(row), delimiters.at(row), limit)
         else {
             lengths.push(None);
             continue;
@@ -107,7 +106,11 @@ fn array_join(args: &Arguments) -> Result<ArrayRef> {
             }
             is_first = false;
             text.push_str(element);
-            own_bytes += if elements.is_valid(place) { element.len() } else { 0 };
+            own_bytes += if elements.is_valid(place) {
+                element.len()
+            } else {
+                0
+            };
             if !is_bounded && text.len() > LONGEST_GROWN_BYTES.max(2 * own_bytes) {
                 return exec_err!(
                     "array_join would make a text longer than {LONGEST_GROWN_BYTES} bytes"
