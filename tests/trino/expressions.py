@@ -379,3 +379,68 @@ CONDITIONS += [
     "date_parse(substr(time, 1, 19), '%Y-%m-%dT%T') < TIMESTAMP '2026-11-20 12:00:00'",
     "parse_datetime(time, 'yyyy-MM-dd''T''HH:mm:ss.SSSSSS''Z') BETWEEN parse_datetime('2026-11-20-09', 'yyyy-MM-dd-HH') AND TIMESTAMP '2026-11-20 11:00:00'",
 ]
+# Arrays. ODD_LIST has parts of odd texts, and LIST a NULL among numbers.
+ODD_LIST = f"split({N}, ',')"
+WORDS = "split(user_agent, ' ')"
+LIST = "ARRAY[elb_status_code, 200, NULL]"
+DOUBLES = f"ARRAY[{NUMBER}, 0e0, -0e0, 1.5e0]"
+INDEXES = "-9223372036854775807 -3 -1 0 1 2 3 300 9223372036854775807 NULL".split()
+ARRAYS = (
+    [f"split({text}, '{by}')" for text in ["user_agent", N, "target_group_arn", "actions_executed"] for by in [" ", ",", "/", "e", "日", "🍏", "xyz", ""]]
+    + [f"split(user_agent, ' ', {limit})" for limit in ["1", "2", "3", "0", "-1", "2147483647", "2147483648", "NULL"]]
+    + [f"split({N}, {N})", "split(NULL, ',')", "split(user_agent, NULL)", "split(user_agent, type)", "split('', ',')", "split('a,', ',')", "split(',', ',')"]
+    + [f"element_at({WORDS}, {index})" for index in INDEXES]
+    + [f"try({WORDS}[{index}])" for index in INDEXES]
+    + [f"{WORDS}[1]", f"{WORDS}[2]", f"{WORDS}[0]", f"{LIST}[1]", f"{LIST}[3]", f"{LIST}[4]", "split(request_url, '/')[3]", f"split({N}, ',')[length(type)]"]
+    + [f"element_at({LIST}, {index})" for index in ["1", "2", "3", "-1", "4", "elb_status_code"]]
+    + [f"element_at({DOUBLES}, {index})" for index in ["1", "3", "-1"]]
+    + [f"contains({WORDS}, {value})" for value in ["'bot'", "''", "type", "NULL", "user_agent", "'日本語'", "5"]]
+    + [f"contains({LIST}, {value})" for value in ["200", "201", "elb_status_code", "NULL", "client_port", "'a'", "200e0"]]
+    + [f"contains({DOUBLES}, {value})" for value in ["0e0", "-0e0", NUMBER, "1.5", "2e0", "NULL"]]
+    + ["contains(ARRAY['http', 'https', 'h2'], type)", "contains(ARRAY['http', NULL], type)", "contains(ARRAY[], type)", "NOT contains(ARRAY['ws'], type)"]
+    + [f"array_position({WORDS}, {value})" for value in ["'bot'", "''", "type", "NULL"]]
+    + [f"array_position({LIST}, {value})" for value in ["200", "201", "NULL"]]
+    + [f"array_position({DOUBLES}, {value})" for value in ["0e0", NUMBER, "1.5e0"]]
+    + [f"cardinality({array})" for array in [WORDS, ODD_LIST, LIST, DOUBLES, "ARRAY[]", "ARRAY[NULL]", "split(NULL, ',')", "user_agent", "NULL"]]
+    + [f"array_join({WORDS}, {by})" for by in ["'-'", "''", "'日本'", "type", "NULL"]]
+    + [f"array_join({LIST}, ','{rest})" for rest in ["", ", 'none'", ", ''", ", NULL", ", type"]]
+    + [f"array_join({DOUBLES}, ' ')", "array_join(ARRAY[true, NULL, sent_bytes > 0], ',', '?')", f"array_join(ARRAY[date({INSTANT})], ',')", "array_join(ARRAY[], ',')"]
+    + [f"array_join(split({N}, ','), ';', 'x')", "array_join(user_agent, ',')", "array_join(ARRAY[NULL], ',', 'n')", "array_join(ARRAY[1.5, 2], ',')"]
+    + ["ARRAY[1, 2]", "ARRAY[1, NULL]", "ARRAY['a', user_agent]", "ARRAY[type, NULL, elb]", f"ARRAY[{NUMBER}]", "ARRAY[sent_bytes, elb_status_code]", "ARRAY[1, 'a']"]
+    + ["ARRAY[true]", "ARRAY[sent_bytes > 0, NULL]", "ARRAY[1, 2.5e0]", "ARRAY[ARRAY[1]]", "ARRAY[]", f"ARRAY[{INSTANT}]", f"coalesce({ODD_LIST}, ARRAY['none'])"]
+    + [f"if(sent_bytes > 100, {WORDS}, ARRAY[type])", f"CASE WHEN type = 'ws' THEN {LIST} END", f"{WORDS} IS NULL", f"{ODD_LIST} IS NOT NULL", f"{WORDS} = {WORDS}"]
+    + [f"try(split({N}, '')[1])", f"coalesce(element_at({ODD_LIST}, 2), 'none')", f"try_cast(element_at({ODD_LIST}, 1) AS bigint)", "lower(split(user_agent, '/')[1])"]
+    + [f"cardinality({WORDS}) > 2 AND {WORDS}[3] <> ''", f"cardinality({WORDS}) + 1", "type[1]", "split(user_agent, ' ')['a']", "element_at(type, 1)", "split(sent_bytes, ',')"]
+    + [f"contains({WORDS}, upper(type)) OR elb_status_code = 200", "contains(type, 'h')", "contains(ARRAY[1, 2])", f"cardinality(ARRAY[{N}, {T}, {E}])"]
+)
+BINS = ["ARRAY[0e0, 1e0, 2.5e0]", "ARRAY[-1e0]", "ARRAY[1, 10, 100]", "ARRAY[0.5, 1.5]", "ARRAY[2e0, 1e0]", "ARRAY[]", "ARRAY[0e0, NULL, 1e0]", "NULL", "ARRAY['a']"]
+BOUNDS = ["0, 10, 5", "10, 0, 5", "0e0, 1e0, 3", "-1e0, 1e0, 9223372036854775807", "0, 10, 0", "0, 10, -1", "5, 5, 2", "NULL, 1, 2", "0, 1000000, 7", "0, 10, NULL", "0, 1, 2.5"]
+BUCKETS = [
+    f"width_bucket({number}, {bins})"
+    for number in ["target_processing_time", NUMBER, "sent_bytes", "elb_status_code"]
+    for bins in [*BINS, *BOUNDS]
+] + [f"try(width_bucket({NUMBER}, {bins}))" for bins in [*BINS[:4], *BOUNDS[:4]]] + [
+    f"width_bucket(1e0, {NUMBER}, 10e0, 4)", f"try(width_bucket(1e0, {NUMBER}, 10e0, 4))", f"try(width_bucket(5e0, ARRAY[{NUMBER}, 1e0]))", "width_bucket(user_agent, 1, 2, 3)",
+]
+ARRAYS += BUCKETS
+
+# JSON, whole and torn.
+TEXTS_OF_JSON = [
+    '{"a": 1, "b": [1.50, "x", {"c": "d\\"\\u00e9\\ud83c\\udf4f\\n"}], "a": 2}', '{"a":"x"} rest', '{"a":1,"b":', '{"a":1x', '{"a":truex', '{"a":"x', '{"b":01,"a":1}',
+    '{"b":"\\q","a":1}', '{"b":[1,],"a":1}', '{"b":1 "a":1}', '{"b":{"c":[1,{}]},"a":null}', '{"\\u0061":"A"}', '[1, -0.0, 1e400, "", null, false, [2], {"a": 3}]', '[1', '[]', '{}',
+    '"plain"', '12', '12 x', '12x', '-', '1.', '.5', '1e5', '+1', 'true', 'truely', 'null', 'NaN', '', ' ', '{"a":"\\ud83c."}', '{a:1}', "{''a'':1}", '{"":5,"a b":6}', '[[1,2],[3]]',
+    '{"a":1}}', '{"a":1,}', '[,1]', '{"a" 1}', '{"a":tru', '{"a":nul}', '{"日本":"語"}', '{"a":[{"b":[{"c":7}]}]}', '{"a":"\\/\\b\\f\\t"}', '{"a":"\\u12"}', '{"A":1}', '"torn', '{"a":{"b":',
+]
+PATHS = ["$", "$.a", "$.b[2].c", "$[0]", '$["a"]', "$.a.b"]
+JSON = (
+    [f"json_extract_scalar('{text}', '{path}')" for text in TEXTS_OF_JSON for path in ("$", "$.a")]
+    + [f"json_extract_scalar('{TEXTS_OF_JSON[0]}', '{path}')" for path in ["$.b[0]", "$.b[1]", "$.b[2].c", "$.b.2.c", '$["b"][0]', "$.b[9]", "$.c", "$.b[-1]", "$b", "$.", "", "a", "$.*", "$..a", "$ .a"]]
+    + [f"json_extract_scalar('{TEXTS_OF_JSON[12]}', '$[{index}]')" for index in range(9)]
+    + [f"json_extract_scalar('{text}', '{path}')" for text in TEXTS_OF_JSON[33:36] for path in ['$[""]', '$["a b"]', "$[0][1]", "$[1][0]"]]
+    + [f"json_extract_scalar(user_agent, '{path}')" for path in PATHS] + [f"json_extract_scalar({N}, '{path}')" for path in PATHS]
+    + [f"json_array_length('{text}')" for text in TEXTS_OF_JSON] + [f"json_array_length({N})", "json_array_length(user_agent)", "json_array_length(NULL)"]
+    + [f"json_size('{text}', '{path}')" for text in TEXTS_OF_JSON for path in ("$", "$.a")] + [f"json_size({N}, '$')"]
+    + [f"json_extract_scalar({N}, type)", f"try(json_extract_scalar({N}, {E}))", "json_extract_scalar(NULL, '$')", f"json_extract_scalar({N}, NULL)", "json_extract_scalar('{\"a\":1}', '$.' || 'a')"]
+    + ["json_extract('{\"a\":[1]}', '$.a')", "json_format(json_parse('[1]'))", "json_array_get('[1, 2]', 0)", "json_extract_scalar(5, '$')"]
+    + ["try_cast(json_extract_scalar('{\"n\":\"1.5\"}', '$.n') AS double)", "coalesce(json_extract_scalar(user_agent, '$.a'), 'none')"]
+)

@@ -46,6 +46,7 @@ const NEVER_FAIL: &[&str] = &[
     "is_finite",
     "is_infinite",
     "is_nan",
+    "json_array_length",
     "least",
     "ln",
     "length",
@@ -90,7 +91,9 @@ const NEVER_FAIL: &[&str] = &[
 ];
 
 /// Functions whose bigint result is far from the limits of the type.
-const SMALL_RESULTS: [&str; 18] = [
+const SMALL_RESULTS: [&str; 20] = [
+    "json_array_length",
+    "json_size",
     "array_position",
     "cardinality",
     "day",
@@ -313,6 +316,11 @@ fn function(call: &ScalarFunction, expr: &Expr, schema: &DFSchema) -> Result<Opt
                 false => None,
             },
         },
+        // The path was checked when the query was planned.
+        "json_extract_scalar" | "json_size" if is_text(1) => None,
+        "json_extract_scalar" | "json_size" => {
+            Some("a path that is invalid fails: write the path as a literal")
+        }
         "date_trunc" if is_text(0) => None,
         "split_part" => match literal(2) {
             Some(1..) => None,
@@ -342,11 +350,12 @@ fn function(call: &ScalarFunction, expr: &Expr, schema: &DFSchema) -> Result<Opt
         }
         "element_at" if literal(1).is_some_and(|index| index != 0) => None,
         "element_at" => Some("the index 0 fails: write the index as a number"),
-        arrays::SUBSCRIPT => {
-            Some("an index beyond the array fails: write element_at(array, index), which returns NULL")
-        }
+        arrays::SUBSCRIPT => Some(
+            "an index beyond the array fails: write element_at(array, index), which returns NULL",
+        ),
         "array_join" if args.iter().skip(1).all(|text| is_short_literal(Some(text))) => None,
         "array_join" => Some("a text that grows beyond 65,536 bytes fails: write a short literal"),
+        "width_bucket" if is_finite(args.first(), schema)? => None,
         "width_bucket" => Some("NaN fails: write try(width_bucket(…))"),
         "regexp_replace" | "replace" if args.len() == 2 => None,
         "replace" | "regexp_replace" if is_short_literal(args.get(2)) => None,
@@ -405,6 +414,15 @@ fn is_short_literal(replacement: Option<&Expr>) -> bool {
             .is_none_or(|text| text.len() <= 8),
         _ => false,
     }
+}
+
+/// Whether the number is an integer, or a double of the log itself.
+fn is_finite(number: Option<&Expr>, schema: &DFSchema) -> Result<bool> {
+    Ok(match number.map(unwrapped) {
+        Some(Expr::Column(column)) if !column.name.contains('(') => true,
+        Some(number) => number.get_type(schema)?.is_integer(),
+        None => false,
+    })
 }
 
 /// Whether the text is a literal that is not empty.

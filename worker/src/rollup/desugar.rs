@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::aggregates::function_name;
 use super::by_scan::ByScan;
+use super::results::arguments;
 use super::walk;
 use crate::engine::functions::exact::{EXACT_DIVISION, EXACT_NUMBER};
 use crate::engine::functions::in_order::{ALL_OF, ANY_OF};
@@ -435,9 +436,13 @@ fn may_fail(expr: &Expr) -> bool {
         Expr::Cast { kind, .. } => *kind == CastKind::Cast,
         // An index beyond the array.
         Expr::CompoundFieldAccess { .. } => true,
-        Expr::Function(function) => {
-            FALLIBLE.contains(&function.name.to_string().to_ascii_lowercase().as_str())
-        }
+        Expr::Function(function) => match function_name(function).as_str() {
+            // A path that is no literal may be invalid.
+            "json_extract_scalar" | "json_size" => {
+                !matches!(arguments(function).as_slice(), [_, Expr::Value(_)])
+            }
+            name => FALLIBLE.contains(&name),
+        },
         _ => false,
     })
 }

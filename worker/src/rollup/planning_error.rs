@@ -56,7 +56,13 @@ pub(crate) fn plain_words(error: &DataFusionError) -> String {
             let advice = if is_text { TIME_ADVICE } else { "" };
             format!("{call} is not supported: use {candidates}{advice}")
         }
-        None => message,
+        // The function's own message is at the end.
+        None => match message.rsplit_once("user-defined coercion failed with: ") {
+            Some((_, words)) => words
+                .trim_start_matches("Error during planning: ")
+                .to_owned(),
+            None => message,
+        },
     };
     TYPES
         .iter()

@@ -414,8 +414,13 @@ fn check_arrays(columns: &[(String, Option<MergeRule>)], types: &Schema) -> Resu
 fn check_arguments(call: &Function, types: &[DataType]) -> Result<(), String> {
     let name = function_name(call);
     let is_value = |place: usize| name != "approx_percentile" || place == 0;
-    let mut values = types.iter().enumerate().filter(|(place, _)| is_value(*place));
-    match (name != "count" || is_distinct(call)) && values.any(|(_, data_type)| data_type.is_nested()) {
+    let mut values = types
+        .iter()
+        .enumerate()
+        .filter(|(place, _)| is_value(*place));
+    match (name != "count" || is_distinct(call))
+        && values.any(|(_, data_type)| data_type.is_nested())
+    {
         true => Err(format!(
             "{call}: {name} of arrays is not supported: write it with an element, such as x[1], or with array_join(x, ',')"
         )),

@@ -14,6 +14,8 @@ pub mod timestamp;
 mod double_text;
 pub mod cast;
 pub mod width_bucket;
+pub mod json_path;
+pub mod json;
 
 /// The zeros of the decimal digits in Unicode's first plane, as Java 17 knows them. The other nine digits follow each
 /// zero. Java's parsers look at UTF-16 units, so they don't recognize digits of the other planes.

@@ -148,7 +148,10 @@ mod tests {
         assert_eq!(bucket_of_bins(-1.0, &bins), Ok(0));
         assert_eq!(bucket_of_bins(2.0, &bins), Ok(2));
         assert_eq!(bucket_of_bins(1.0, &[]), Err(BucketError::NoBins));
-        assert_eq!(bucket_of_bins(3.145, &[1.0, 0.0]), Err(BucketError::NotSorted));
+        assert_eq!(
+            bucket_of_bins(3.145, &[1.0, 0.0]),
+            Err(BucketError::NotSorted)
+        );
         assert!(bucket_of_bins(3.145, &[0.0, f64::INFINITY]).is_err());
         assert!(bucket_of_bins(f64::NAN, &bins).is_err());
     }

@@ -5,9 +5,11 @@ use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::Result;
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, MapArray, RecordBatch, RecordBatchOptions, StringArray, StructArray,
+};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Date32Type, Field, Float64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::execution::SendableRecordBatchStream;
@@ -18,7 +20,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use super::logs::output_name;
 use crate::terminal::{Escaping, escaped};
-use logmill_trino::cast::{date_to_varchar, double_to_varchar};
+use logmill_trino::cast::date_to_varchar;
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -117,7 +119,7 @@ pub(super) async fn write(
                     .with_explicit_nulls(true)
                     .build::<_, arrow::json::writer::LineDelimited>(Escaping::json(&mut out));
             while let Some(batch) = rows.next().await? {
-                writer.write(&map_columns(&batch, |column| Ok(texts_of_dates(column)))?)?;
+                writer.write(&changed(&batch, for_json)?)?;
             }
             writer.finish()?;
         }
@@ -364,13 +366,6 @@ fn texts_of_elements(elements: &ArrayRef) -> Result<Vec<String>> {
         let dates = dates.iter().map(|date| date.unwrap_or("null").to_owned());
         return Ok(dates.collect());
     }
-    if let Some(doubles) = elements.as_primitive_opt::<Float64Type>() {
-        let texts = doubles.iter().map(|double| match double {
-            Some(double) => double_to_varchar(double),
-            None => "null".to_owned(),
-        });
-        return Ok(texts.collect());
-    }
     if elements.data_type().is_nested() {
         let texts = texts_of_nested(elements)?;
         let texts = texts.iter().map(|text| text.unwrap_or("null").to_owned());
@@ -382,18 +377,51 @@ fn texts_of_elements(elements: &ArrayRef) -> Result<Vec<String>> {
         .collect())
 }
 
+/// The columns that JSON can't hold as they are: dates, and maps whose keys are not texts.
+fn for_json(column: &dyn Array) -> Result<Option<ArrayRef>> {
+    if let Some(dates) = texts_of_dates(column) {
+        return Ok(Some(Arc::new(dates)));
+    }
+    let Some(maps) = column.as_map_opt() else {
+        return Ok(None);
+    };
+    let keys = texts_of_elements(maps.keys())?.into_iter().map(Some);
+    let keys: ArrayRef = Arc::new(keys.collect::<StringArray>());
+    let fields = vec![
+        Field::new("key", DataType::Utf8, false),
+        Field::new("value", maps.values().data_type().clone(), true),
+    ];
+    let entries = StructArray::try_new(fields.into(), vec![keys, Arc::clone(maps.values())], None)?;
+    let entry = Arc::new(Field::new("entries", entries.data_type().clone(), false));
+    let (offsets, nulls) = (maps.offsets().clone(), maps.nulls().cloned());
+    Ok(Some(Arc::new(MapArray::try_new(
+        entry, offsets, entries, nulls, false,
+    )?)))
+}
+
 /// Replaces columns with the text that `texts` returns. Keeps columns for which it returns `None`.
 fn map_columns(
     batch: &RecordBatch,
     texts: impl Fn(&dyn Array) -> Result<Option<StringArray>>,
 ) -> Result<RecordBatch> {
+    changed(batch, |column| {
+        Ok(texts(column)?.map(|texts| Arc::new(texts) as ArrayRef))
+    })
+}
+
+/// Replaces columns with those that `change` returns. Keeps columns for which it returns `None`.
+fn changed(
+    batch: &RecordBatch,
+    change: impl Fn(&dyn Array) -> Result<Option<ArrayRef>>,
+) -> Result<RecordBatch> {
     let mut fields = Vec::new();
     let mut columns = Vec::new();
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-        match texts(column)? {
-            Some(texts) => {
-                fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
-                columns.push(Arc::new(texts) as ArrayRef);
+        match change(column)? {
+            Some(other) => {
+                let data_type = other.data_type().clone();
+                fields.push(Arc::new(Field::new(field.name(), data_type, true)));
+                columns.push(other);
             }
             None => {
                 fields.push(Arc::clone(field));
@@ -436,6 +464,43 @@ mod tests {
         assert!(column.statistics().is_some());
         assert_eq!(column.column_index_offset(), None);
         assert_eq!(column.offset_index_offset(), None);
+    }
+
+    #[tokio::test]
+    async fn arrays_and_maps_are_written_as_athena_does() {
+        use arrow::array::{Float64Builder, ListArray, MapBuilder};
+        use arrow::datatypes::Float64Type;
+        let numbers = vec![Some(vec![Some(1.0), None]), Some(vec![]), None];
+        let arrays = ListArray::from_iter_primitive::<Float64Type, _, _>(numbers);
+        let mut maps = MapBuilder::new(None, Float64Builder::new(), Float64Builder::new());
+        for row in 0..3 {
+            maps.keys().append_value(f64::from(row));
+            maps.values().append_value(2.5);
+            maps.append(row != 2).unwrap();
+        }
+        let columns: [(&str, ArrayRef); 2] =
+            [("a", Arc::new(arrays)), ("m", Arc::new(maps.finish()))];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        for (format, expected) in [
+            (
+                Format::Csv,
+                "a,m\n\"[1.0, null]\",{0.0=2.5}\n[],{1.0=2.5}\n,\n",
+            ),
+            (
+                Format::SpreadsheetCsv,
+                "a,m\n\"[1.0, null]\",{0.0=2.5}\n[],{1.0=2.5}\n,\n",
+            ),
+            (
+                Format::Json,
+                "{\"a\":[1.0,null],\"m\":{\"0.0\":2.5}}\n{\"a\":[],\"m\":{\"1.0\":2.5}}\n{\"a\":null,\"m\":null}\n",
+            ),
+        ] {
+            let text = String::from_utf8(written(&batch, format).await).unwrap();
+            assert_eq!(text, expected);
+        }
+        let table = String::from_utf8(written(&batch, Format::Table).await).unwrap();
+        assert!(table.contains("| [1.0, null] | {0.0=2.5} |"), "{table}");
+        assert!(!written(&batch, Format::Parquet).await.is_empty());
     }
 
     #[tokio::test]

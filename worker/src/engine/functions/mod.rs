@@ -11,8 +11,8 @@ use datafusion::common::{DFSchema, Result, exec_err, plan_err};
 use datafusion::functions_aggregate as aggregate;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawFieldAccessExpr};
 use datafusion::logical_expr::{
-    AggregateUDF, ColumnarValue, Expr, GetFieldAccess, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    TypeSignature, Volatility,
+    AggregateUDF, ColumnarValue, Expr, GetFieldAccess, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
 
 mod url;
@@ -34,6 +34,7 @@ pub(crate) mod exact;
 pub(crate) mod arithmetic;
 mod adapted;
 pub(crate) mod arrays;
+pub(crate) mod json;
 mod sum;
 mod min_max;
 mod min_max_by;
@@ -51,6 +52,7 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
         text::functions(),
         regexp::functions(),
         number::functions(),
+        json::functions(),
         sketches::scalar_functions(),
     ];
     let mut functions: Vec<Arc<ScalarUDF>> = own

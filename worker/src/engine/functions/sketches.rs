@@ -15,6 +15,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_expr::expressions::Literal;
 
+use super::Scalar;
 use super::distinct::{
     self, APPROX_DISTINCT_SKETCH, DISTINCT_HASHES, DISTINCT_SKETCH, Hashes, UNITE_HASHES,
 };
@@ -23,7 +24,6 @@ use super::sketch_groups::{
     AnySketch, ApproxSets, BoxedGroups, Groups, OneGroup, add_bigints, add_doubles, add_to_digests,
     add_varchars, merge_serialized,
 };
-use super::Scalar;
 use logmill_sketch::{HyperLogLog, SketchError, TDigest};
 
 pub(super) fn scalar_functions() -> Vec<Scalar> {

@@ -8,13 +8,13 @@ use arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::{Result, exec_datafusion_err};
 use logmill_trino::width_bucket::{bucket_of_bins, bucket_of_equal_widths};
 
-use super::Parameter::{Array as AnArray, Bigint, Double};
+use super::Parameter::{Bigint, Double, Numbers};
 use super::{Arguments, ArrayFunction};
 
 pub(super) fn functions() -> Vec<ArrayFunction> {
     vec![ArrayFunction::new(
         "width_bucket",
-        &[&[Double, AnArray], &[Double, Double, Double, Bigint]],
+        &[&[Double, Numbers], &[Double, Double, Double, Bigint]],
         |_| DataType::Int64,
         |args| match args.len() {
             2 => of_bins(args),
@@ -30,8 +30,7 @@ fn of_equal_widths(args: &Arguments) -> Result<ArrayRef> {
     let counts = args.bigints(3)?;
     let buckets = (0..args.rows).map(|row| {
         let bounds = first_bounds.at(row).zip(second_bounds.at(row));
-        let (Some(number), Some(bounds), Some(count)) =
-            (numbers.at(row), bounds, counts.at(row))
+        let (Some(number), Some(bounds), Some(count)) = (numbers.at(row), bounds, counts.at(row))
         else {
             return Ok(None);
         };

@@ -20,7 +20,12 @@ pub(crate) const SUBSCRIPT: &str = "subscript of";
 
 pub(super) fn functions() -> Vec<ArrayFunction> {
     vec![
-        ArrayFunction::new("element_at", &[&[AnArray, Bigint]], first_element, element_at),
+        ArrayFunction::new(
+            "element_at",
+            &[&[AnArray, Bigint]],
+            first_element,
+            element_at,
+        ),
         ArrayFunction::new(
             "contains",
             &[&[AnArray, Element]],
@@ -94,7 +99,9 @@ fn contains(args: &Arguments) -> Result<ArrayRef> {
     let Matches { equal, ranges } = matches(args)?;
     let answers = ranges.into_iter().map(|range| {
         let range = range?;
-        let is_found = range.clone().any(|at| equal.is_valid(at) && equal.value(at));
+        let is_found = range
+            .clone()
+            .any(|at| equal.is_valid(at) && equal.value(at));
         let is_known = is_found || range.into_iter().all(|at| equal.is_valid(at));
         is_known.then_some(is_found)
     });

@@ -27,7 +27,11 @@ pub(crate) use elements::SUBSCRIPT;
 pub(crate) use literal::ARRAY_OF;
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
-    let functions = [elements::functions(), split::functions(), buckets::functions()];
+    let functions = [
+        elements::functions(),
+        split::functions(),
+        buckets::functions(),
+    ];
     let functions = functions.into_iter().flatten();
     functions
         .map(|function| Arc::new(ScalarUDF::new_from_impl(function)))
@@ -49,6 +53,10 @@ pub(super) fn subscript() -> ScalarUDF {
 enum Parameter {
     Array,
     ArrayOrSketch,
+    /// An array of numbers.
+    Numbers,
+    /// An array of values that can be cast to varchar.
+    Joinable,
     /// A value of the type of the first argument's elements.
     Element,
     Text,
@@ -84,10 +92,19 @@ impl ArrayFunction {
     }
 
     /// The type to which an argument is coerced.
-    fn coerced(&self, parameter: Parameter, given: &DataType, first: &DataType) -> Result<DataType> {
+    fn coerced(
+        &self,
+        parameter: Parameter,
+        given: &DataType,
+        first: &DataType,
+    ) -> Result<DataType> {
         let takes = |what: &str, advice: &str| {
             let given = trino_name(given);
-            plan_err!("{}() takes {what}, and not {given}{advice}", self.name)
+            let function = match self.name {
+                SUBSCRIPT => "array[index]".to_owned(),
+                name => format!("{name}()"),
+            };
+            plan_err!("{function} takes {what}, and not {given}{advice}")
         };
         let is_null = given == &DataType::Null;
         match parameter {
@@ -96,6 +113,14 @@ impl ArrayFunction {
             Parameter::Array => takes("an array", ""),
             Parameter::ArrayOrSketch if is_null || given.is_binary() => Ok(DataType::Binary),
             Parameter::ArrayOrSketch => takes("an array or a sketch of approx_set", ""),
+            Parameter::Numbers => match is_list(given) && is_number_or_null(&element_type(given)) {
+                true => Ok(given.clone()),
+                false => takes("an array of numbers", ""),
+            },
+            Parameter::Joinable => match is_list(given) && is_joinable(&element_type(given)) {
+                true => Ok(given.clone()),
+                false => takes("an array of texts, numbers, booleans or dates", ""),
+            },
             Parameter::Text if is_null || is_text(given) => Ok(DataType::Utf8View),
             Parameter::Text => takes("a varchar", ": write cast(x AS varchar)"),
             Parameter::Bigint if is_null || given.is_integer() => Ok(DataType::Int64),
@@ -312,6 +337,18 @@ fn list_of(element: DataType) -> DataType {
 
 fn is_list(data_type: &DataType) -> bool {
     matches!(data_type, DataType::List(_))
+}
+
+fn is_number_or_null(data_type: &DataType) -> bool {
+    data_type.is_numeric() || data_type == &DataType::Null
+}
+
+/// Whether `array_join` can cast the values to varchar.
+fn is_joinable(data_type: &DataType) -> bool {
+    let is_plain = matches!(data_type, DataType::Boolean | DataType::Date32);
+    is_plain
+        || is_text(data_type)
+        || is_number_or_null(data_type) && data_type != &DataType::Float32
 }
 
 fn is_text(data_type: &DataType) -> bool {

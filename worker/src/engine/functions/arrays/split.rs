@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, AsArray, StringViewBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, StringViewBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Float64Type};
 use datafusion::common::{Result, exec_err};
 use logmill_trino::cast::{date_to_varchar, double_to_varchar};
 
-use super::Parameter::{Array, Bigint, Text};
+use super::Parameter::{Bigint, Joinable, Text};
 use super::{Arguments, ArrayFunction, is_text, list_array, list_of};
 use crate::engine::functions::text::LONGEST_GROWN_BYTES;
 
@@ -25,7 +25,7 @@ pub(super) fn functions() -> Vec<ArrayFunction> {
         ),
         ArrayFunction::new(
             "array_join",
-            &[&[Array, Text], &[Array, Text, Text]],
+            &[&[Joinable, Text], &[Joinable, Text, Text]],
             |_| DataType::Utf8View,
             array_join,
         ),
@@ -45,8 +45,7 @@ fn split(args: &Arguments) -> Result<ArrayRef> {
             Some(limits) => limits.at(row),
             None => Some(i64::from(i32::MAX)),
         };
-        let (Some(text), Some(delimiter), Some(limit)) =
-            (texts.at(row), delimiters.at(row), limit)
+        let (Some(text), Some(delimiter), Some(limit)) = (texts.at(row), delimiters.at(row), limit)
         else {
             lengths.push(None);
             continue;
@@ -107,7 +106,11 @@ fn array_join(args: &Arguments) -> Result<ArrayRef> {
             }
             is_first = false;
             text.push_str(element);
-            own_bytes += if elements.is_valid(place) { element.len() } else { 0 };
+            own_bytes += if elements.is_valid(place) {
+                element.len()
+            } else {
+                0
+            };
             if !is_bounded && text.len() > LONGEST_GROWN_BYTES.max(2 * own_bytes) {
                 return exec_err!(
                     "array_join would make a text longer than {LONGEST_GROWN_BYTES} bytes"
