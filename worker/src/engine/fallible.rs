@@ -7,13 +7,13 @@ use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 
-use super::functions::in_order;
+use super::functions::{self, in_order};
 
 /// Upper bound for the log's own bigint columns, such as the bytes of a request or a response.
 const LOG_BIGINT_MAX: u128 = 1 << 50;
 
 /// Functions that never fail.
-const NEVER_FAIL: [&str; 65] = [
+const NEVER_FAIL: [&str; 64] = [
     "<",
     "<=",
     "<>",
@@ -57,7 +57,6 @@ const NEVER_FAIL: [&str; 65] = [
     "second",
     "sqrt",
     "starts_with",
-    "strpos",
     "substr",
     "to_unixtime",
     "trim",
@@ -282,7 +281,7 @@ fn function(call: &ScalarFunction, expr: &Expr, schema: &DFSchema) -> Result<Opt
     let is_text = |at: usize| matches!(args.get(at), Some(Expr::Literal(..)));
     let name = call.name();
     Ok(match name {
-        name if NEVER_FAIL.contains(&name) => None,
+        name if NEVER_FAIL.contains(&name) || functions::never_fails(name) => None,
         // The state of an exact sum.
         "cast" if matches!(expr.get_type(schema)?, DataType::Decimal128(38, 0)) => None,
         "cast" => Some(CAST),
@@ -300,6 +299,12 @@ fn function(call: &ScalarFunction, expr: &Expr, schema: &DFSchema) -> Result<Opt
             },
         },
         "date_trunc" if is_text(0) => None,
+        "strpos" if args.len() == 2 => None,
+        "strpos" => match literal(2) {
+            Some(0) | None => Some("an occurrence 0 fails: write its number as a literal"),
+            Some(_) => None,
+        },
+        "from_utf8" if args.len() == 1 => None,
         "split_part" => match literal(2) {
             Some(1..) => None,
             _ => Some("an index below 1 fails: write the index as a number"),

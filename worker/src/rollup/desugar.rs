@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::aggregates::function_name;
 use super::by_scan::ByScan;
 use super::walk;
+use crate::engine;
 use crate::engine::functions::exact::{EXACT_DIVISION, EXACT_NUMBER};
 use crate::engine::functions::in_order::{ALL_OF, ANY_OF};
 use crate::engine::functions::named_cast::NAMED_CAST;
@@ -393,7 +394,7 @@ fn with_backslashes(pattern: &str, escape: Option<char>) -> Result<String, Strin
 
 /// Whether computing the expression may fail for some line.
 fn may_fail(expr: &Expr) -> bool {
-    const FALLIBLE: [&str; 14] = [
+    const FALLIBLE: [&str; 15] = [
         "abs",
         "date_add",
         "date_diff",
@@ -407,6 +408,7 @@ fn may_fail(expr: &Expr) -> bool {
         "round",
         "rpad",
         "split_part",
+        "strpos",
         "url_decode",
     ];
     walk::any(expr, &mut |expr| match expr {
@@ -426,7 +428,8 @@ fn may_fail(expr: &Expr) -> bool {
         } => !matches!(**expr, Expr::Value(_)),
         Expr::Cast { kind, .. } => *kind == CastKind::Cast,
         Expr::Function(function) => {
-            FALLIBLE.contains(&function.name.to_string().to_ascii_lowercase().as_str())
+            let name = function.name.to_string().to_ascii_lowercase();
+            FALLIBLE.contains(&name.as_str()) || engine::functions::may_fail(&name)
         }
         _ => false,
     })

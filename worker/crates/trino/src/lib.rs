@@ -12,6 +12,7 @@ pub mod cast;
 pub mod text;
 pub mod math;
 pub mod bits;
+pub mod binary;
 
 /// The zeros of the decimal digits in Unicode's first plane, as Java 17 knows them. The other nine digits follow each
 /// zero. Java's parsers look at UTF-16 units, so they don't recognize digits of the other planes.
