@@ -23,8 +23,8 @@ mod values;
 pub(super) use query::{check_around, check_comments, check_query, check_wildcard, table_in_from};
 
 pub(super) const ONE_GROUPING: &str = "ROLLUP, CUBE, GROUPING SETS and WITH TOTALS are not supported: a table has one grouping. Write a rollup for each grouping";
-const NO_STRUCTURES: &str = "a rollup computes only with numbers, text, booleans and times. \
-     Leave out arrays, rows, maps, JSON, lambdas and binary values";
+const NO_STRUCTURES: &str = "a rollup computes only with numbers, text, booleans, times and binary values. \
+     Leave out arrays, rows, maps, JSON and lambdas";
 
 /// Refuses names in another engine's quotes.
 pub(super) fn check_name(name: &Ident) -> Result<(), String> {
