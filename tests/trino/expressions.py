@@ -237,6 +237,65 @@ OTHERS += [
     f"(type IS DISTINCT FROM {E}) AND elb_status_code = 200", "type IS NOT DISTINCT FROM 'ws' OR elb_status_code = 200",
 ]
 
+# Numbers, bits, characters and binary values.
+P = "url_extract_parameter(request_url, 'uid')"
+MATH = (
+    [
+        f"{name}({number})"
+        for name in "ln exp log2 log10 cbrt sign radians degrees sin cos tan asin acos atan sinh cosh tanh sqrt format_number".split()
+        for number in [NUMBER, WHOLE, "target_processing_time", "elb_status_code"]
+    ]
+    + [f"{name}({NUMBER}, {other})" for name in "log power pow atan2".split() for other in ["2", "0e0", "-1.5e0", NUMBER, "nan()", "infinity()"]]
+    + [f"{name}(1, {NUMBER})" for name in "power log".split()] + [f"power(-1, {NUMBER})", f"power({WHOLE}, 2)", "power(0, 0)", "log(1, 5)"]
+    + ["pi()", "e()", "nan()", "infinity()", "-infinity()", "pi() * target_processing_time", f"try(pi() * (1 / {WHOLE}))", "ln(NULL)", "power(NULL, 2)", "ln(user_agent)"]
+    + [f"to_base({WHOLE}, {radix})" for radix in ["2", "16", "36", "37", "1", "NULL", "-5"]]
+    + [f"try(from_base({N}, {radix}))" for radix in ["2", "10", "16", "36", "37", "0", "NULL"]]
+    + [f"from_base({N}, 10)", "from_base('ff', 16)", "from_base('', 10)", "try(from_base(user_agent, 36))", f"try(to_base({WHOLE}, {WHOLE}))", "from_base('7fffffffffffffff', 16)"]
+    + [f"width_bucket(target_processing_time, {args})" for args in ["0, 1, 10", "1, 0, 10", "0, 0, 10", "0, 1, 0", "-5e0, 5e0, 3", "0, 1, NULL", "nan(), 1, 2"]]
+    + [f"try(width_bucket({NUMBER}, -10, 10, 5))", f"width_bucket({NUMBER}, -10, 10, 5)", f"try(width_bucket({NUMBER}, 10, -10, 9223372036854775807))"]
+    + ["random()", "rand()", "random(10)", "uuid()", "greatest(1, 2, elb_status_code, client_port)", "least(user_agent, type, elb, domain_name)"]
+)
+BITS = (
+    [f"bitwise_{name}({WHOLE}, {other})" for name in "and or xor".split() for other in ["255", WHOLE, "-1", "NULL", "elb_status_code"]]
+    + [f"bitwise_not({WHOLE})", "bitwise_not(elb_status_code)", "bitwise_not(1.5)", "bitwise_and(user_agent, 1)"]
+    + [
+        f"bitwise_{name}({value}, {by})"
+        for name in "left_shift right_shift right_shift_arithmetic".split()
+        for value in [WHOLE, f"try_cast({N} AS integer)", f"try_cast({N} AS smallint)", f"try_cast({N} AS tinyint)", "elb_status_code"]
+        for by in ["0", "1", "7", "31", "63", "64", "-1"]
+    ]
+    + ["bitwise_left_shift(1, 40)", f"bitwise_left_shift(1, {WHOLE})", f"bitwise_left_shift({WHOLE}, NULL)", f"bitwise_right_shift({WHOLE}, elb_status_code - 190)"]
+    + [f"try(bit_count({WHOLE}, {bits}))" for bits in ["64", "32", "8", "2", "1", "65"]] + [f"bit_count({WHOLE}, 64)", f"bit_count({WHOLE}, 8)"]
+)
+CHARACTERS = (
+    ["chr(elb_status_code)", "chr(127822)", "chr(-1)", "chr(55296)", "chr(1114112)", f"try(chr({WHOLE}))", "chr(0)", "codepoint('a')", "codepoint('🍎')", "codepoint('')", "codepoint('ab')"]
+    + ["codepoint(user_agent)", "codepoint(chr(233))", "codepoint(substr(user_agent, 1, 1))"]
+    + [f"levenshtein_distance(user_agent, {other})" for other in ["'curl'", "''", "domain_name", "reverse(user_agent)", P, "NULL"]]
+    + [f"try(hamming_distance(user_agent, {other}))" for other in ["'curl/8.16.1'", "reverse(user_agent)", "'🍎'", "''"]] + ["hamming_distance(user_agent, '-')", "hamming_distance(type, reverse(type))"]
+    + [f"translate(user_agent, {args})" for args in ["'abc', 'xyz'", "'aab', 'xy'", "'aeiou', ''", "'', 'x'", "'日本語', '日'", "'é', 'e'", "NULL, 'x'", "user_agent, 'x'"]]
+    + [f"concat_ws({args})" for args in ["'-', user_agent, type", f"',', {P}, {E}, type", f"{P}, 'a', 'b'", f"'', {E}", "NULL, 'a'", "'x'", "',', NULL, NULL", "',', elb_status_code"]]
+    + [f"strpos(user_agent, {args})" for args in ["'a', 1", "'a', 2", "'a', -1", "'a', -2", "'', 3", "'', -3", "'xx', 5", "'xx', -5", "'の', -1", "'a', 0", "'a', NULL"]]
+    + ["try(strpos(user_agent, 'a', elb_status_code - 200))", "normalize(user_agent)", f"normalize({P})", "soundex(user_agent)", "strrpos(user_agent, 'a')", "typeof(user_agent)"]
+)
+AGENT = "to_utf8(user_agent)"
+BINARY = (
+    [f"{name}({AGENT})" for name in "to_hex to_base64 to_base64url md5 sha1 sha256 sha512 xxhash64 crc32 length from_utf8".split()]
+    + [f"{name}(to_utf8(request_url))" for name in "to_hex to_base64 to_base64url md5 sha1 sha256 sha512 xxhash64 crc32 length from_utf8".split()]
+    + [f"to_hex({name}(to_utf8({E})))" for name in "md5 sha1 sha256 sha512 xxhash64".split()]
+    + [f"hmac_{name}({AGENT}, {key})" for name in "md5 sha1 sha256 sha512".split() for key in ["to_utf8('key')", "to_utf8(request_url)", "X'00FF'", "NULL"]]
+    + [f"try({name}({text}))" for name in "from_base64 from_base64url from_hex".split() for text in [N, E, "user_agent", T, P, "reverse(to_base64(to_utf8(user_agent)))"]]
+    + [f"from_base64({AGENT})", f"try(from_base64({AGENT}))", f"try(from_hex({AGENT}))", "from_hex(user_agent)", "from_base64('YQ=')", "from_base64('YQ')", "from_base64('YR==')", "from_base64('')"]
+    + ["from_base64('=')", "from_base64('YQ==YQ==')", "from_base64('Y Q=')", "from_base64url('-_8')", "from_base64('-_8=')", "from_hex('0')", "from_hex('zz')", "from_hex('Ff00')", "from_hex('')"]
+    + [f"{name}(to_base64({AGENT}))" for name in ["from_base64"]] + [f"from_base64url(to_base64url({AGENT}))", f"from_hex(to_hex({AGENT}))"]
+    + [f"from_utf8(from_hex('{digits}'))" for digits in ["61FF62", "E697", "EDA080", "F888808080", "FC8480808080", "8080", "C328", "C080", "F48FBFBF", "F4908080", "F09F8D", "E0808061", "FE", ""]]
+    + [f"from_utf8(from_hex('61FF62'), {other})" for other in ["'?'", "''", "'🍎'", "'ab'", "NULL"]] + [f"from_utf8({AGENT}, type)", f"try(from_utf8(from_base64({N})))"]
+    + [f"to_big_endian_64({WHOLE})", f"to_big_endian_32(try_cast({N} AS integer))", f"from_big_endian_64(to_big_endian_64({WHOLE}))", f"from_big_endian_32(to_big_endian_32(elb_status_code))"]
+    + ["from_big_endian_64(X'00')", f"try(from_big_endian_64({AGENT}))", "from_big_endian_64(xxhash64(to_utf8(user_agent)))", f"to_ieee754_64({NUMBER})", f"from_ieee754_64(to_ieee754_64({NUMBER}))"]
+    + ["X'00FF'", "X'0'", "md5(user_agent)", "to_hex(user_agent)", "to_utf8(elb_status_code)", "to_utf8(NULL)", f"{AGENT} = X'2D'", f"{AGENT} < to_utf8('a')", f"coalesce({AGENT}, X'00')", f"crc32({AGENT}) % 100 = 0"]
+    + [f"{AGENT} IS NULL", f"{AGENT} IN (X'2D', X'')", f"greatest({AGENT}, X'61')", f"if(type = 'ws', {AGENT})", f"nullif({AGENT}, X'2D')", f"from_big_endian_64(substr(md5({AGENT}), 1, 8))"]
+    + [f"murmur3({AGENT})", f"spooky_hash_v2_64({AGENT})", f"to_base32({AGENT})", f"reverse({AGENT})", f"{AGENT} || X'00'", f"ip_prefix(cast(client_ip AS ipaddress), 24)", "cast(client_ip AS ipaddress)"]
+)
+
 AGGREGATES = [
     "count(*)", "count(1)", "count(target_port)", "count(" + E + ")", "count(" + NUMBER + ")", "count_if(elb_status_code >= 500)",
     "count_if(" + E + " = 'view')", "count(*) FILTER (WHERE target_port IS NULL)", "count() ",

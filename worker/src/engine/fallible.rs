@@ -8,7 +8,7 @@ use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 
 use super::functions::zoned::other_zone;
-use super::functions::{arrays, in_order};
+use super::functions::{self, arrays, in_order};
 
 /// Upper bound for the log's own bigint columns, such as the bytes of a request or a response.
 const LOG_BIGINT_MAX: u128 = 1 << 50;
@@ -38,7 +38,6 @@ const NEVER_FAIL: &[&str] = &[
     "day_of_week",
     "day_of_year",
     "exact division",
-    "exp",
     "floor",
     "format_datetime",
     "greatest",
@@ -48,7 +47,6 @@ const NEVER_FAIL: &[&str] = &[
     "is_nan",
     "json_array_length",
     "least",
-    "ln",
     "length",
     "lower",
     "ltrim",
@@ -64,7 +62,6 @@ const NEVER_FAIL: &[&str] = &[
     "second",
     "sqrt",
     "starts_with",
-    "strpos",
     "substr",
     "timestamp literal",
     "to_unixtime",
@@ -295,7 +292,7 @@ fn function(call: &ScalarFunction, expr: &Expr, schema: &DFSchema) -> Result<Opt
     let is_text = |at: usize| matches!(args.get(at), Some(Expr::Literal(..)));
     let name = call.name();
     Ok(match name {
-        name if NEVER_FAIL.contains(&name) => None,
+        name if NEVER_FAIL.contains(&name) || functions::never_fails(name) => None,
         // The state of an exact sum.
         "cast" if matches!(expr.get_type(schema)?, DataType::Decimal128(38, 0)) => None,
         "cast" if is_text(0) => None,
@@ -322,6 +319,12 @@ fn function(call: &ScalarFunction, expr: &Expr, schema: &DFSchema) -> Result<Opt
             Some("a path that is invalid fails: write the path as a literal")
         }
         "date_trunc" if is_text(0) => None,
+        "strpos" if args.len() == 2 => None,
+        "strpos" => match literal(2) {
+            Some(0) | None => Some("an occurrence 0 fails: write its number as a literal"),
+            Some(_) => None,
+        },
+        "from_utf8" if args.len() == 1 => None,
         "split_part" => match literal(2) {
             Some(1..) => None,
             _ => Some("an index below 1 fails: write the index as a number"),

@@ -11,6 +11,7 @@ use super::aggregates::function_name;
 use super::by_scan::ByScan;
 use super::results::arguments;
 use super::walk;
+use crate::engine;
 use crate::engine::functions::exact::{EXACT_DIVISION, EXACT_NUMBER};
 use crate::engine::functions::in_order::{ALL_OF, ANY_OF};
 use crate::engine::functions::named_cast::NAMED_CAST;
@@ -415,6 +416,7 @@ fn may_fail(expr: &Expr) -> bool {
         "split",
         "split_part",
         "to_iso8601",
+        "strpos",
         "url_decode",
         "width_bucket",
     ];
@@ -441,7 +443,7 @@ fn may_fail(expr: &Expr) -> bool {
             "json_extract_scalar" | "json_size" => {
                 !matches!(arguments(function).as_slice(), [_, Expr::Value(_)])
             }
-            name => FALLIBLE.contains(&name),
+            name => FALLIBLE.contains(&name) || engine::functions::may_fail(name),
         },
         _ => false,
     })

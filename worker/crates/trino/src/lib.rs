@@ -16,6 +16,10 @@ pub mod cast;
 pub mod width_bucket;
 pub mod json_path;
 pub mod json;
+pub mod text;
+pub mod math;
+pub mod bits;
+pub mod binary;
 
 /// The zeros of the decimal digits in Unicode's first plane, as Java 17 knows them. The other nine digits follow each
 /// zero. Java's parsers look at UTF-16 units, so they don't recognize digits of the other planes.
@@ -25,19 +29,19 @@ const ZEROS: [u16; 37] = [
     0x1b50, 0x1bb0, 0x1c40, 0x1c50, 0xa620, 0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0xff10,
 ];
 
-/// `Character.digit(char, radix)` for a radix of 10 or 16, which `Integer.parseInt` uses.
+/// `Character.digit(char, radix)`, which `Integer.parseInt` uses.
 fn digit(character: char, radix: u32) -> Option<u32> {
     if let Some(value) = character.to_digit(radix) {
         return Some(value);
     }
     match character {
-        'Ａ'..='Ｆ' if radix == 16 => Some(character as u32 - 'Ａ' as u32 + 10),
-        'ａ'..='ｆ' if radix == 16 => Some(character as u32 - 'ａ' as u32 + 10),
+        'Ａ'..='Ｚ' => Some(character as u32 - 'Ａ' as u32 + 10).filter(|value| *value < radix),
+        'ａ'..='ｚ' => Some(character as u32 - 'ａ' as u32 + 10).filter(|value| *value < radix),
         _ => {
             let unit = u16::try_from(u32::from(character)).ok()?;
             let below = ZEROS.partition_point(|zero| *zero <= unit);
             let value = u32::from(unit - ZEROS.get(below.checked_sub(1)?)?);
-            (value < 10).then_some(value)
+            (value < radix.min(10)).then_some(value)
         }
     }
 }

@@ -21,6 +21,11 @@ pub(crate) mod formats;
 pub(crate) mod zoned;
 pub(crate) mod time_types;
 mod text;
+mod rows;
+mod characters;
+mod math;
+pub(crate) mod bits;
+mod hashes;
 pub(crate) mod regexp;
 pub(crate) mod number;
 pub(crate) mod cast;
@@ -53,6 +58,10 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
         regexp::functions(),
         number::functions(),
         json::functions(),
+        characters::functions(),
+        math::functions(),
+        bits::functions(),
+        hashes::functions(),
         sketches::scalar_functions(),
     ];
     let mut functions: Vec<Arc<ScalarUDF>> = own
@@ -64,11 +73,34 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     functions
         .extend(zoned::functions().map(|function| Arc::new(ScalarUDF::new_from_impl(function))));
     functions.extend(arrays::functions());
+    functions.extend(math::constants().map(Arc::new));
     functions.push(Arc::new(ScalarUDF::new_from_impl(attempt::stand_in())));
     // DataFusion's versions of these agree with Trino's.
     functions.push(datafusion::functions::core::coalesce());
     functions.push(datafusion::functions::core::nullif());
     functions
+}
+
+/// Whether a function of the modules that list theirs never fails.
+pub(crate) fn never_fails(name: &str) -> bool {
+    let lists: [&[&str]; 4] = [
+        &characters::NEVER_FAIL,
+        &math::NEVER_FAIL,
+        &bits::NEVER_FAIL,
+        &hashes::NEVER_FAIL,
+    ];
+    lists.iter().any(|list| list.contains(&name))
+}
+
+/// Whether a function of the modules that list theirs may fail for some line.
+pub(crate) fn may_fail(name: &str) -> bool {
+    let lists: [&[&str]; 4] = [
+        &characters::MAY_FAIL,
+        &math::MAY_FAIL,
+        &bits::MAY_FAIL,
+        &hashes::MAY_FAIL,
+    ];
+    lists.iter().any(|list| list.contains(&name))
 }
 
 /// Internal calls that SQL syntax is rewritten to. Users do not write them.

@@ -47,18 +47,6 @@ pub(super) fn functions() -> Vec<Scalar> {
             |_| Float64,
             |args| rounded(args, f64::sqrt),
         ),
-        Scalar::new(
-            "ln",
-            vec![Float64],
-            |_| Float64,
-            |args| rounded(args, f64::ln),
-        ),
-        Scalar::new(
-            "exp",
-            vec![Float64],
-            |_| Float64,
-            |args| rounded(args, f64::exp),
-        ),
         rounding("abs", |args| match args[0].data_type() {
             Int64 => {
                 let numbers = args[0].as_primitive::<Int64Type>();

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringViewBuilder};
-use arrow::datatypes::DataType::{Int64, Utf8View};
+use arrow::datatypes::DataType::{Binary, Int64, Utf8View};
 use arrow::datatypes::Int64Type;
 use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::ScalarUDF;
+use logmill_trino::text as trino;
 
+use super::rows::{Bigint, Bytes, Text, one, three};
 use super::{Scalar, map_text, returns_bigint, returns_boolean, returns_text, text_values};
 
 pub(super) fn functions() -> Vec<Scalar> {
@@ -28,10 +30,18 @@ pub(super) fn functions() -> Vec<Scalar> {
             slice(args, |text| text.trim_matches(is_space))
         })
         .with_alias("trim"),
-        Scalar::new("length", vec![Utf8View], returns_bigint, |args| {
-            let lengths = map_text(&args[0], |text| Ok(Some(text.chars().count() as i64)))?;
-            Ok(Arc::new(Int64Array::from(lengths)))
-        }),
+        Scalar::overloaded(
+            "length",
+            vec![vec![Utf8View], vec![Binary]],
+            returns_bigint,
+            |args| {
+                if args[0].data_type() == &Binary {
+                    return one::<Bytes, _>(args, |bytes| Ok(bytes.len() as i64));
+                }
+                let lengths = map_text(&args[0], |text| Ok(Some(text.chars().count() as i64)))?;
+                Ok(Arc::new(Int64Array::from(lengths)))
+            },
+        ),
         Scalar::new(
             "starts_with",
             vec![Utf8View, Utf8View],
@@ -92,7 +102,11 @@ fn substr_function() -> Scalar {
 }
 
 fn strpos_function() -> Scalar {
-    Scalar::new("strpos", vec![Utf8View, Utf8View], returns_bigint, |args| {
+    let overloads = vec![vec![Utf8View, Utf8View], vec![Utf8View, Utf8View, Int64]];
+    Scalar::overloaded("strpos", overloads, returns_bigint, |args| {
+        if args.len() == 3 {
+            return three::<Text, Text, Bigint, _>(args, trino::strpos);
+        }
         let positions = text_values(&args[0])?
             .iter()
             .zip(text_values(&args[1])?)

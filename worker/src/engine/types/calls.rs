@@ -6,6 +6,7 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, ExprSchemable, TypeSignature};
 
 use super::{Check, Kind, kind_of};
+use crate::engine::functions::bits::SHIFTS;
 use crate::engine::functions::cast::trino_name;
 use crate::engine::functions::in_order::{ALL_OF, ANY_OF};
 use crate::engine::sql_text::sql;
@@ -32,16 +33,39 @@ impl Check<'_> {
         }
         let signature = &call.func.signature().type_signature;
         self.check_arguments(whole, call.name(), signature, &call.args)?;
-        // Athena's `round` takes an integer, and does not accept a bigint.
-        match call.args.as_slice() {
-            [_, digits] if call.name() == "round" && !self.is_integer(digits)? => plan_err!(
-                "{}: the number of digits is {}, and Athena requires an integer: write cast({} AS integer)",
-                sql(whole),
-                self.type_name(digits)?,
-                sql(digits)
-            ),
+        match (call.name(), call.args.as_slice()) {
+            ("round", [_, digits]) => self.check_integer(whole, "the number of digits", digits),
+            (name, [value, shift]) if SHIFTS.contains(&name) => {
+                self.check_integer(whole, "the shift", shift)?;
+                self.check_shifted(whole, value)
+            }
+            ("codepoint", [text]) => check_character(whole, text),
             _ => Ok(()),
         }
+    }
+
+    /// Refuses a bigint where Athena requires an integer.
+    fn check_integer(&self, whole: &Expr, what: &str, number: &Expr) -> Result<()> {
+        if self.is_integer(number)? {
+            return Ok(());
+        }
+        plan_err!(
+            "{}: {what} is {}, and Athena requires an integer: write cast({} AS integer)",
+            sql(whole),
+            self.type_name(number)?,
+            sql(number)
+        )
+    }
+
+    /// Refuses to shift an integer that is a bigint here: other bits would be lost.
+    fn check_shifted(&self, whole: &Expr, value: &Expr) -> Result<()> {
+        if value.get_type(self.schema)? != DataType::Int64 || !self.is_integer(value)? {
+            return Ok(());
+        }
+        let (whole, value) = (sql(whole), sql(value));
+        plan_err!(
+            "{whole}: {value} is an integer of 32 bits in Athena, and of 64 here: write cast({value} AS bigint)"
+        )
     }
 
     /// Checks a call of a function that takes exact types. DataFusion checks the number of arguments.
@@ -95,6 +119,18 @@ impl Check<'_> {
             sql(whole),
             self.type_name(arg)?
         )
+    }
+}
+
+/// Refuses texts that may have more than one character, as Athena does.
+fn check_character(whole: &Expr, text: &Expr) -> Result<()> {
+    match text {
+        Expr::Literal(..) => Ok(()),
+        Expr::ScalarFunction(call) if call.name() == "chr" => Ok(()),
+        _ => plan_err!(
+            "{}: Athena's codepoint takes a literal of one character, and no longer text",
+            sql(whole)
+        ),
     }
 }
 

@@ -11,10 +11,19 @@ use crate::rollup::aggregates::{aggregate_names, function_name, is_aggregate_nam
 use crate::rollup::conditions::NOW;
 use crate::rollup::parts::parts;
 
+/// Functions whose result differs each time.
+const UNREPEATABLE: [&str; 5] = ["rand", "random", "random_string", "shuffle", "uuid"];
+
 /// Refuses functions that neither Athena's functions here nor its aggregates have.
 fn check_known(name: &str) -> Result<(), String> {
     if is_aggregate_name(name) || engine::has_function(name) || NOW.contains(&name) {
         return Ok(());
+    }
+    if UNREPEATABLE.contains(&name) {
+        return Err(format!(
+            "{name} gives another value each time, and a table depends on its log lines alone: a log file that is counted again must \
+             give the same rows. Take a part of the lines by a hash of a column, as in crc32(to_utf8(trace_id)) % 100 = 0"
+        ));
     }
     let names = engine::function_names().iter().map(String::as_str);
     let names = names.chain(aggregate_names());
