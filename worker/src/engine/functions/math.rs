@@ -1,18 +1,17 @@
 //! Trino's mathematical functions beyond those of `number.rs`.
 
 use std::f64::consts;
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array};
+use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use arrow::datatypes::DataType::{Float64, Int64, Utf8View};
-use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
+use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use logmill_trino::math;
 
-use super::rows::{Argument, Bigint, Double, Text, one, two};
+use super::rows::{Bigint, Double, Text, one, two};
 use super::{Scalar, returns_bigint, returns_text};
 
 /// Functions that never fail.
