@@ -517,7 +517,7 @@ text, program = sys.argv[1].encode(), sys.argv[2:]
 child, terminal = pty.fork()
 if child == 0:
     os.execvp(program[0], program)
-shown, end = b"", time.time() + 60
+shown, typed, end = b"", b"", time.time() + 60
 for key in [text[i:i + 1] for i in range(len(text))] + [None]:
     while time.time() < end:
         ready, _, _ = select.select([terminal], [], [], 0.02 if key is not None else 1)
@@ -536,6 +536,12 @@ for key in [text[i:i + 1] for i in range(len(text))] + [None]:
         shown += read
     if key is not None:
         os.write(terminal, key)
+        typed += key
+        # A key that is typed while a query runs may be lost when the prompt takes the terminal again.
+        prompts = shown.count(b"[?2004h")
+        while typed.endswith(b";\r") and shown.count(b"[?2004h") == prompts and time.time() < end:
+            if select.select([terminal], [], [], 1)[0]:
+                shown += os.read(terminal, 65536)
 os.kill(child, 9)
 os.waitpid(child, 0)
 sys.stdout.buffer.write(shown)
