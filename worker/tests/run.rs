@@ -237,6 +237,44 @@ fn a_table_goes_on_with_its_own_sql_when_its_file_has_another() {
 }
 
 #[test]
+fn arrays_are_kept_and_merged() {
+    let place = Workplace::new();
+    place.rollup(
+        "percentiles",
+        "SELECT elb, approx_percentile(elb_status_code, ARRAY[0.5, 1.0]) AS p FROM alb_access_logs GROUP BY 1",
+    );
+    place.rollup(
+        "parts",
+        "SELECT split(request_url, '/') AS parts FROM alb_access_logs WHERE json_extract_scalar('[7]', '$[0]') = '7'",
+    );
+    for hour in [9, 10] {
+        let lines: String = (0..3)
+            .map(|n| {
+                alb_line(
+                    hour,
+                    n,
+                    "1.1.1.1",
+                    200 + 50 * (hour + n - 9),
+                    "http://a.de:80/b",
+                )
+            })
+            .collect();
+        place.log(&alb_name(hour, 5, 1), &lines);
+        place.run();
+    }
+    assert_eq!(
+        place.query("SELECT p[1], p[2], cardinality(p) FROM percentiles"),
+        ["275,350,2"]
+    );
+    assert_eq!(
+        place.query(
+            "SELECT parts[3] AS host, count(*), max(array_join(parts, '|')) FROM parts GROUP BY 1"
+        ),
+        ["a.de:80,6,http:||a.de:80|b"]
+    );
+}
+
+#[test]
 fn a_rollup_without_groups_keeps_every_row() {
     let place = Workplace::new();
     place.rollup("errors", "SELECT time, client_ip, elb_status_code AS status FROM alb_access_logs WHERE elb_status_code >= 400");

@@ -442,6 +442,7 @@ fn check_is_other(columns: &[(String, Option<MergeRule>)]) -> Result<(), String>
 
 #[cfg(test)]
 mod tests {
+    use crate::engine::functions::cast::trino_name;
     use crate::rollup::Rollup;
 
     #[tokio::test]
@@ -462,6 +463,51 @@ mod tests {
             let sql = format!("SELECT {columns} FROM alb_access_logs GROUP BY {keys}");
             let refused = Rollup::from_sql("t", &sql).await.unwrap_err();
             assert!(refused.contains("would hide"), "{refused}");
+        }
+    }
+
+    #[tokio::test]
+    async fn arrays_are_values_and_output_columns_but_no_keys() {
+        let types = async |sql: &str| {
+            let rollup = Rollup::from_sql("t", sql).await?;
+            let columns = rollup.definition().columns.iter();
+            let columns = columns.map(|column| trino_name(&column.data_type));
+            Ok::<_, String>(columns.collect::<Vec<_>>())
+        };
+        let kept = types(
+            "SELECT approx_percentile(target_processing_time, ARRAY[0.5, 0.99]) AS p FROM alb_access_logs",
+        );
+        assert_eq!(kept.await.unwrap().first().unwrap(), "array(double)");
+        let kept = types("SELECT split(elb, '/') AS parts FROM alb_access_logs");
+        assert_eq!(kept.await.unwrap().first().unwrap(), "array(varchar)");
+        for (sql, says) in [
+            (
+                "SELECT split(elb, '/') AS k, count(*) AS n FROM alb_access_logs GROUP BY 1",
+                "array_join",
+            ),
+            (
+                "SELECT max(split(elb, '/')) AS m FROM alb_access_logs",
+                "max of arrays",
+            ),
+            (
+                "SELECT ARRAY[from_iso8601_timestamp(time)] AS x FROM alb_access_logs",
+                "cannot store",
+            ),
+            (
+                "SELECT elb[1] AS x FROM alb_access_logs",
+                "array[index] takes an array",
+            ),
+            (
+                "SELECT contains(split(elb, '/'), 1) AS x FROM alb_access_logs",
+                "looks for bigint in array(varchar)",
+            ),
+            (
+                "SELECT json_extract_scalar(elb, 'a') AS x FROM alb_access_logs",
+                "Invalid JSON path",
+            ),
+        ] {
+            let refused = types(sql).await.unwrap_err();
+            assert!(refused.contains(says), "{refused}");
         }
     }
 }

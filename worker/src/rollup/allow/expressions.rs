@@ -227,10 +227,9 @@ fn check_array(expr: &Expr, array: &Array) -> Result<(), String> {
 fn check_subscript(expr: &Expr, root: &Expr, chain: &[AccessExpr]) -> Result<(), String> {
     match chain {
         [AccessExpr::Subscript(Subscript::Index { index: _ })] => Ok(()),
-        [AccessExpr::Subscript(Subscript::Slice { .. })] => foreign(
-            expr,
-            &format!("write slice({root}, start, length) for a part of an array"),
-        ),
+        [AccessExpr::Subscript(Subscript::Slice { .. })] => {
+            foreign(expr, &format!("write each element, as in {root}[1]"))
+        }
         _ => missing(expr, NO_STRUCTURES),
     }
 }
