@@ -282,7 +282,7 @@ BINARY = (
     [f"{name}({AGENT})" for name in "to_hex to_base64 to_base64url md5 sha1 sha256 sha512 xxhash64 crc32 length from_utf8".split()]
     + [f"{name}(to_utf8(request_url))" for name in "to_hex to_base64 to_base64url md5 sha1 sha256 sha512 xxhash64 crc32 length from_utf8".split()]
     + [f"to_hex({name}(to_utf8({E})))" for name in "md5 sha1 sha256 sha512 xxhash64".split()]
-    + [f"hmac_{name}({AGENT}, {key})" for name in "md5 sha1 sha256 sha512".split() for key in ["to_utf8('key')", "to_utf8(request_url)", "X'00FF'", "NULL"]]
+    + [f"hmac_{name}({AGENT}, {key})" for name in "md5 sha1 sha256 sha512".split() for key in ["to_utf8('key')", "to_utf8(request_url)", "from_hex('00FF')", "NULL"]]
     + [f"try({name}({text}))" for name in "from_base64 from_base64url from_hex".split() for text in [N, E, "user_agent", T, P, "reverse(to_base64(to_utf8(user_agent)))"]]
     + [f"from_base64({AGENT})", f"try(from_base64({AGENT}))", f"try(from_hex({AGENT}))", "from_hex(user_agent)", "from_base64('YQ=')", "from_base64('YQ')", "from_base64('YR==')", "from_base64('')"]
     + ["from_base64('=')", "from_base64('YQ==YQ==')", "from_base64('Y Q=')", "from_base64url('-_8')", "from_base64('-_8=')", "from_hex('0')", "from_hex('zz')", "from_hex('Ff00')", "from_hex('')"]
@@ -290,10 +290,10 @@ BINARY = (
     + [f"from_utf8(from_hex('{digits}'))" for digits in ["61FF62", "E697", "EDA080", "F888808080", "FC8480808080", "8080", "C328", "C080", "F48FBFBF", "F4908080", "F09F8D", "E0808061", "FE", ""]]
     + [f"from_utf8(from_hex('61FF62'), {other})" for other in ["'?'", "''", "'🍎'", "'ab'", "NULL"]] + [f"from_utf8({AGENT}, type)", f"try(from_utf8(from_base64({N})))"]
     + [f"to_big_endian_64({WHOLE})", f"to_big_endian_32(try_cast({N} AS integer))", f"from_big_endian_64(to_big_endian_64({WHOLE}))", f"from_big_endian_32(to_big_endian_32(elb_status_code))"]
-    + ["from_big_endian_64(X'00')", f"try(from_big_endian_64({AGENT}))", "from_big_endian_64(xxhash64(to_utf8(user_agent)))", f"to_ieee754_64({NUMBER})", f"from_ieee754_64(to_ieee754_64({NUMBER}))"]
-    + ["X'00FF'", "X'0'", "md5(user_agent)", "to_hex(user_agent)", "to_utf8(elb_status_code)", "to_utf8(NULL)", f"{AGENT} = X'2D'", f"{AGENT} < to_utf8('a')", f"coalesce({AGENT}, X'00')", f"crc32({AGENT}) % 100 = 0"]
-    + [f"{AGENT} IS NULL", f"{AGENT} IN (X'2D', X'')", f"greatest({AGENT}, X'61')", f"if(type = 'ws', {AGENT})", f"nullif({AGENT}, X'2D')", f"from_big_endian_64(substr(md5({AGENT}), 1, 8))"]
-    + [f"murmur3({AGENT})", f"spooky_hash_v2_64({AGENT})", f"to_base32({AGENT})", f"reverse({AGENT})", f"{AGENT} || X'00'", f"ip_prefix(cast(client_ip AS ipaddress), 24)", "cast(client_ip AS ipaddress)"]
+    + ["from_big_endian_64(from_hex('00'))", f"try(from_big_endian_64({AGENT}))", "from_big_endian_64(xxhash64(to_utf8(user_agent)))", f"to_ieee754_64({NUMBER})", f"from_ieee754_64(to_ieee754_64({NUMBER}))"]
+    + ["X'00FF'", "0x41", "from_hex('00FF')", "md5(user_agent)", "to_hex(user_agent)", "to_utf8(elb_status_code)", "to_utf8(NULL)", f"{AGENT} = from_hex('2D')", f"{AGENT} < to_utf8('a')", f"coalesce({AGENT}, from_hex('00'))", f"crc32({AGENT}) % 100 = 0"]
+    + [f"{AGENT} IS NULL", f"{AGENT} IN (from_hex('2D'), from_hex(''))", f"greatest({AGENT}, from_hex('61'))", f"if(type = 'ws', {AGENT})", f"nullif({AGENT}, from_hex('2D'))", f"from_big_endian_64(substr(md5({AGENT}), 1, 8))"]
+    + [f"murmur3({AGENT})", f"spooky_hash_v2_64({AGENT})", f"to_base32({AGENT})", f"reverse({AGENT})", f"{AGENT} || from_hex('00')", f"ip_prefix(cast(client_ip AS ipaddress), 24)", "cast(client_ip AS ipaddress)"]
 )
 
 AGGREGATES = [

@@ -111,10 +111,12 @@ pub fn strpos(text: &str, part: &str, instance: i64) -> Result<i64, String> {
                 .and_then(|at| found.get(at).copied())
         }
     };
-    let position = at
-        .and_then(|at| text.get(..at))
-        .map(|before| before.chars().count() + 1);
-    Ok(position.unwrap_or(0) as i64)
+    let before = at.and_then(|at| text.get(..at));
+    Ok(before.map_or(0, |before| match instance > 0 {
+        true => before.chars().count() + 1,
+        // Trino 435 returns UTF-16 units here: characters beyond U+FFFF count twice.
+        false => before.encode_utf16().count() + 1,
+    }) as i64)
 }
 
 #[cfg(test)]
@@ -147,6 +149,8 @@ mod tests {
         assert_eq!(strpos("banana", "ana", -2), Ok(2));
         assert_eq!(strpos("banana", "ana", 3), Ok(0));
         assert_eq!(strpos("日本日", "日", -1), Ok(3));
+        assert_eq!(strpos("🍎a", "a", 1), Ok(2));
+        assert_eq!(strpos("🍎a", "a", -1), Ok(3));
         assert_eq!(strpos("", "", -5), Ok(1));
         assert_eq!(strpos("a", "aa", 1), Ok(0));
         assert!(strpos("a", "a", 0).is_err() && strpos("a", "a", i64::MIN).is_err());

@@ -356,7 +356,7 @@ const EXPRESSIONS: &[(&str, &str)] = &[
     (":name", "no parameters"),
     ("@name", ""),
     ("1L", "without L"),
-    ("X'41'", "numbers, text"),
+    ("X'41'", "from_hex('41')"),
     ("0x41", "numbers, text"),
     ("E'a'", "single quotes"),
     ("N'a'", "single quotes"),
