@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::ast::{BinaryOperator, DataType, Expr, Value};
 
 use super::aggregates::{Part, function_name};
 use super::desugar::call;
-use super::parse::{Output, free_name};
+use super::parse::{Output, column_of, free_name};
 use super::results::{arguments, quoted, replace, without_parentheses};
 use super::walk;
 use crate::engine::functions::zoned::AT_TIMEZONE;
@@ -186,7 +186,13 @@ impl Condition {
     /// The same over columns of the table. Adds a column to the table if none of `outputs` holds the time. Groups keep the time by the
     /// hour, so at its edges the window is widened to whole hours.
     pub(super) fn over_columns(&self, outputs: &mut Vec<Output>, merges: bool) -> Expr {
+        let is_text = column_of(&self.time).is_some();
         let truncate = |expr: Expr| {
+            if is_text {
+                // The hour is the first 13 characters of a time in ISO 8601.
+                let number = |number: &str| Expr::value(Value::Number(number.to_owned(), false));
+                return call("substr", None, vec![expr, number("1"), number("13")]);
+            }
             // The hours of some time zones don't begin with those of UTC.
             let utc = Expr::value(Value::SingleQuotedString("UTC".to_owned()));
             let expr = match has_zone(&expr) {

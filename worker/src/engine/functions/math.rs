@@ -15,7 +15,7 @@ use super::rows::{Bigint, Double, Text, one, two};
 use super::{Scalar, returns_bigint, returns_text};
 
 /// Functions that never fail.
-pub(super) const NEVER_FAIL: [&str; 24] = [
+pub(super) const NEVER_FAIL: [&str; 26] = [
     "acos",
     "asin",
     "atan",
@@ -25,8 +25,10 @@ pub(super) const NEVER_FAIL: [&str; 24] = [
     "cosh",
     "degrees",
     "e",
+    "exp",
     "format_number",
     "infinity",
+    "ln",
     "log",
     "log10",
     "log2",
@@ -55,6 +57,8 @@ pub(super) fn functions() -> Vec<Scalar> {
         of_double("cosh", |args| doubles(args, f64::cosh)),
         of_double("degrees", |args| doubles(args, f64::to_degrees)),
         of_double("radians", |args| doubles(args, f64::to_radians)),
+        of_double("exp", |args| doubles(args, f64::exp)),
+        of_double("ln", |args| doubles(args, f64::ln)),
         of_double("log2", |args| doubles(args, f64::log2)),
         of_double("log10", |args| doubles(args, f64::log10)),
         of_double("sin", |args| doubles(args, f64::sin)),
