@@ -100,7 +100,7 @@ impl NumericHistogram {
     /// [`SketchError::Malformed`] if the bytes are no buckets.
     pub fn read(bytes: &[u8]) -> Result<Vec<(f64, f64)>, SketchError> {
         let (numbers, rest) = bytes.as_chunks::<8>();
-        if !rest.is_empty() || bytes.len() % BUCKET_BYTES != 0 {
+        if !rest.is_empty() || !bytes.len().is_multiple_of(BUCKET_BYTES) {
             return Err(SketchError::Malformed {
                 sketch: SKETCH,
                 problem: format!("{} bytes are no whole number of buckets", bytes.len()),

@@ -136,10 +136,6 @@ fn check_arguments(
             "{function}: ORDER BY, LIMIT, HAVING and similar clauses in a call are not supported. Write nothing after the arguments"
         ));
     }
-    if is_aggregate {
-        // The types of the arguments do not matter for what can be kept.
-        parts(function, &[])?;
-    }
     for arg in args {
         match arg {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(_)) => {}
@@ -160,6 +156,10 @@ fn check_arguments(
                 operator: _,
             } => return missing(function, "write the arguments without their names"),
         }
+    }
+    if is_aggregate {
+        // The types of the arguments do not matter for what can be kept.
+        parts(function, &[])?;
     }
     Ok(())
 }

@@ -427,7 +427,10 @@ const AGGREGATES: &[(&str, &str)] = &[
     ("count(DISTINCT elb, type)", "group key"),
     ("sum(DISTINCT sent_bytes)", "group key"),
     ("max(DISTINCT sent_bytes)", "Leave it out"),
-    ("count_if(elb = 'x', elb = 'y')", "one condition"),
+    (
+        "count_if(elb = 'x', elb = 'y')",
+        "does not take 2 arguments",
+    ),
     ("bool_or(elb NOT ILIKE 'x')", "lower(elb) NOT LIKE"),
     ("bool_or(elb NOT SIMILAR TO 'x')", "NOT regexp_like(elb"),
     ("bool_or(elb !~ 'x')", "NOT regexp_like(elb"),
