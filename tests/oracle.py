@@ -69,6 +69,8 @@ def collect_rollups(folder, into):
     """Copies the rollups to one folder, because logmill accepts only one."""
     into.mkdir()
     found = folder.glob("*.sql") if folder else (path for glob in ROLLUPS for path in REPOSITORY.glob(glob))
+    # DuckDB lacks it. tests/trino/judge_queries.py compares such rollups.
+    found = (path for path in found if "approx_percentile" not in path.read_text())
     return [Path(shutil.copy(path, into)) for path in sorted(found)]
 
 

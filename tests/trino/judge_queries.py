@@ -21,6 +21,7 @@ from checks import Checks
 from logmill import Logmill
 
 QUERIES = HERE.parent / "queries"
+EXAMPLE = HERE.parent.parent / "rollups" / "slow_pages.sql"
 SUM_TOLERANCE = 1e-9
 # A t-digest estimates: in columns named p90 and the like.
 SKETCH_TOLERANCE = 0.05
@@ -32,7 +33,7 @@ ZONED = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) [A-Z]\w*/\w+")
 
 def main():
     binary, cache = sys.argv[1:3]
-    queries = sorted(Path(sys.argv[3] if len(sys.argv) > 3 else QUERIES).glob("*.sql"))
+    queries = sorted(Path(sys.argv[3]).glob("*.sql")) if len(sys.argv) > 3 else [*sorted(QUERIES.glob("*.sql")), EXAMPLE]
     checks = Checks(shown=len(queries) * 2)
     with tempfile.TemporaryDirectory(prefix="logmill-queries-") as folder, raw.bucket() as bucket:
         folder = Path(folder)
