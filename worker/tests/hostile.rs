@@ -648,7 +648,11 @@ fn the_rollups_use_every_function() {
             }
             let whole = match name.strip_prefix('_') {
                 Some(_) => format!("{prefix}{name}("),
-                None => name.to_lowercase(),
+                // Without arguments.
+                None => match name.split_once(['[', '(', '\'']) {
+                    Some((function, _)) => function.to_lowercase(),
+                    None => name.to_lowercase(),
+                },
             };
             for name in whole.split(' ').filter(|name| !name.is_empty()) {
                 let name = name.replace("\\|\\|", "||");

@@ -6,6 +6,59 @@
 
 /// Name and SQL of each rollup.
 pub const ROLLUPS: &[(&str, &str)] = &[
+    // Functions of texts, numbers, bits, binary values, arrays, JSON and zones, of what a visitor wrote.
+    (
+        "more_texts",
+        "SELECT concat_ws('-', {q}, user_agent) AS a, translate({q}, 'abc', 'xyz') AS b, normalize({q}) AS c, \
+         try(chr(try_cast({n} AS bigint))) AS d, codepoint('x') AS e, try(levenshtein_distance({q}, user_agent)) AS f, \
+         try(hamming_distance({q}, {q})) AS g, {counts} FROM alb_access_logs GROUP BY 1, 2, 3, 4, 5, 6, 7",
+    ),
+    (
+        "mathematics",
+        "SELECT elb, {counts}, max(sign(try_cast({n} AS double))) AS a, max(cbrt(try_cast({n} AS double))) AS b, \
+         max(power(try_cast({n} AS double), 2e0)) AS c, max(exp(try_cast({n} AS double))) AS d, max(ln(try_cast({n} AS double))) AS e, \
+         max(log(2e0, try_cast({n} AS double))) AS f, max(log2(try_cast({n} AS double)) + log10(try_cast({n} AS double))) AS g, \
+         max(sin(try_cast({n} AS double)) + cos(try_cast({n} AS double)) + tan(try_cast({n} AS double))) AS h, \
+         max(asin(try_cast({n} AS double)) + acos(try_cast({n} AS double)) + atan(try_cast({n} AS double))) AS i, \
+         max(atan2(try_cast({n} AS double), pi()) + sinh(try_cast({n} AS double)) + cosh(e()) + tanh(nan()) + infinity()) AS j, \
+         max(degrees(try_cast({n} AS double)) + radians(try_cast({n} AS double))) AS k, max(format_number(try_cast({n} AS bigint))) AS l, \
+         max(try(from_base({q}, 16))) AS m, max(try(to_base(try_cast({n} AS bigint), 7))) AS n2, \
+         max(try(width_bucket(try_cast({n} AS double), 0e0, 9e0, 3))) AS o FROM alb_access_logs GROUP BY 1",
+    ),
+    (
+        "bits",
+        "SELECT elb, {counts}, max(bitwise_and(try_cast({n} AS bigint), 255)) AS a, max(bitwise_or(try_cast({n} AS bigint), 1)) AS b, \
+         max(bitwise_xor(try_cast({n} AS bigint), 3)) AS c, max(bitwise_not(try_cast({n} AS bigint))) AS d, \
+         max(try(bitwise_left_shift(try_cast({n} AS bigint), 3))) AS e, max(try(bitwise_right_shift(try_cast({n} AS bigint), 3))) AS f, \
+         max(try(bitwise_right_shift_arithmetic(try_cast({n} AS bigint), 3))) AS g, max(try(bit_count(try_cast({n} AS bigint), 64))) AS h \
+         FROM alb_access_logs GROUP BY 1",
+    ),
+    (
+        "binary",
+        "SELECT elb, {counts}, max(try(from_utf8(from_base64({q})))) AS a, max(to_base64(to_utf8({q}))) AS b, \
+         max(try(to_hex(from_base64url({q})))) AS c, max(to_base64url(to_utf8({q}))) AS d, max(try(to_hex(from_hex({q})))) AS e, \
+         max(try(from_big_endian_64(to_big_endian_64(try_cast({n} AS bigint))))) AS f, \
+         max(try(from_big_endian_32(to_big_endian_32(try_cast({n} AS integer))))) AS g, \
+         max(try(from_ieee754_64(to_ieee754_64(try_cast({n} AS double))))) AS h, max(to_hex(md5(to_utf8({q})))) AS i, \
+         max(to_hex(sha1(to_utf8({q})))) AS j, max(to_hex(sha256(to_utf8({q})))) AS k, max(to_hex(sha512(to_utf8({q})))) AS l, \
+         max(to_hex(xxhash64(to_utf8({q})))) AS m, max(crc32(to_utf8({q}))) AS o, max(to_hex(hmac_md5(to_utf8({q}), to_utf8('k')))) AS p, \
+         max(to_hex(hmac_sha1(to_utf8({q}), to_utf8('k')))) AS q, max(to_hex(hmac_sha256(to_utf8({q}), to_utf8('k')))) AS r, \
+         max(to_hex(hmac_sha512(to_utf8({q}), to_utf8('k')))) AS s, max(length(to_utf8({q}))) AS t FROM alb_access_logs GROUP BY 1",
+    ),
+    (
+        "arrays_and_json",
+        "SELECT split({q}, ',')[1] AS a, element_at(split(user_agent, ' '), 2) AS b, array_join(split({q}, 'a'), '-') AS c, \
+         contains(ARRAY['x', {q}], user_agent) AS d, array_position(split({q}, ','), 'x') AS e, cardinality(split({q}, ',')) AS f, \
+         json_extract_scalar({q}, '$.a') AS g, json_array_length({q}) AS h, json_size({q}, '$') AS i, {counts} \
+         FROM alb_access_logs GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9",
+    ),
+    (
+        "zones",
+        "SELECT date_trunc('hour', {time}) AS hour, try(date_parse({d}, '%Y-%m-%d')) AS a, try(parse_datetime({d}, 'yyyy-MM-dd')) AS b, \
+         try(from_iso8601_date({d})) AS c, to_iso8601({time}) AS d, date_format({time} AT TIME ZONE 'Europe/Berlin', '%H') AS e, \
+         hour(at_timezone({time}, 'Asia/Tokyo')) AS f, try(hour(with_timezone(date_parse({d}, '%Y-%m-%d'), 'America/New_York'))) AS g, \
+         {counts} FROM alb_access_logs GROUP BY 1, 2, 3, 4, 5, 6, 7, 8",
+    ),
     // What most rollups are: keys of the line's own time, and columns that cannot fail.
     (
         "requests",
