@@ -102,7 +102,7 @@ def documented(prove, checks):
     found = 0
     for path in [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")), PROJECT / "demo"]:
         text = path.read_text()
-        blocks = re.findall(r'ask "\n(.*?)"', text, re.DOTALL) if path.name == "demo" else re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
+        blocks = re.findall(r'ask "\n?(.*?)"', text, re.DOTALL) if path.name == "demo" else re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
         for block in blocks:
             for statement in prove.statements_in(re.sub(r"(?m)^ +", "", block)):
                 sql = in_one_line(statement.sql).replace("logmill.", "").replace("DATE '2026-11-20'", "current_date")
