@@ -465,7 +465,7 @@ ARRAYS = (
     + [f"array_join({LIST}, ','{rest})" for rest in ["", ", 'none'", ", ''", ", NULL", ", type"]]
     + [f"array_join({DOUBLES}, ' ')", "array_join(ARRAY[true, NULL, sent_bytes > 0], ',', '?')", f"array_join(ARRAY[date({INSTANT})], ',')", "array_join(ARRAY[], ',')"]
     + [f"array_join(split({N}, ','), ';', 'x')", "array_join(user_agent, ',')", "array_join(ARRAY[NULL], ',', 'n')", "array_join(ARRAY[1.5, 2], ',')"]
-    + ["ARRAY[1, 2]", "ARRAY[1, NULL]", "ARRAY['a', user_agent]", "ARRAY[type, NULL, elb]", f"ARRAY[{NUMBER}]", "ARRAY[sent_bytes, elb_status_code]", "ARRAY[1, 'a']"]
+    + ["ARRAY[1, 2]", "ARRAY[1, NULL]", "ARRAY['a', user_agent]", "ARRAY[type, NULL, elb]", "ARRAY[sent_bytes, elb_status_code]", "ARRAY[1, 'a']"]
     + ["ARRAY[true]", "ARRAY[sent_bytes > 0, NULL]", "ARRAY[1, 2.5e0]", "ARRAY[ARRAY[1]]", "ARRAY[]", f"ARRAY[{INSTANT}]", f"coalesce({ODD_LIST}, ARRAY['none'])"]
     + [f"if(sent_bytes > 100, {WORDS}, ARRAY[type])", f"CASE WHEN type = 'ws' THEN {LIST} END", f"{WORDS} IS NULL", f"{ODD_LIST} IS NOT NULL", f"{WORDS} = {WORDS}"]
     + [f"try(split({N}, '')[1])", f"coalesce(element_at({ODD_LIST}, 2), 'none')", f"try_cast(element_at({ODD_LIST}, 1) AS bigint)", "lower(split(user_agent, '/')[1])"]
@@ -499,7 +499,7 @@ JSON = (
     + [f"json_extract_scalar(user_agent, '{path}')" for path in PATHS] + [f"json_extract_scalar({N}, '{path}')" for path in PATHS]
     + [f"json_array_length('{text}')" for text in TEXTS_OF_JSON] + [f"json_array_length({N})", "json_array_length(user_agent)", "json_array_length(NULL)"]
     + [f"json_size('{text}', '{path}')" for text in TEXTS_OF_JSON for path in ("$", "$.a")] + [f"json_size({N}, '$')"]
-    + [f"json_extract_scalar({N}, type)", f"try(json_extract_scalar({N}, {E}))", "json_extract_scalar(NULL, '$')", f"json_extract_scalar({N}, NULL)", "json_extract_scalar('{\"a\":1}', '$.' || 'a')"]
+    + [f"json_extract_scalar({N}, type)", f"try(json_extract_scalar({N}, {E}))", f"json_extract_scalar({N}, NULL)", "json_extract_scalar('{\"a\":1}', '$.' || 'a')"]
     + ["json_extract('{\"a\":[1]}', '$.a')", "json_format(json_parse('[1]'))", "json_array_get('[1, 2]', 0)", "json_extract_scalar(5, '$')"]
     + ["try_cast(json_extract_scalar('{\"n\":\"1.5\"}', '$.n') AS double)", "coalesce(json_extract_scalar(user_agent, '$.a'), 'none')"]
 )
