@@ -41,7 +41,7 @@ QUERIES = [
     "SELECT a.trace_id FROM alb_access_logs a WHERE EXISTS (SELECT 1 FROM alb_access_logs b WHERE b.trace_id = a.trace_id AND b.elb_status_code = 503)",
 ]
 
-# Differences that are known, and why they are none of the values.
+# Known differences, with the reason why the values are equal.
 EXPLAINED = {
     "from_iso8601_timestamp(time) - from_iso8601_timestamp(request_creation_time)": "Python shows an interval in another way",
     "INTERVAL '1' DAY": "Parquet has no such intervals",

@@ -14,7 +14,7 @@ pub use murmur3::hash64;
 pub use numeric_histogram::NumericHistogram;
 pub use tdigest::TDigest;
 pub use waiting::Waiting;
-pub use xx_hash::{xx_hash_bigint, xx_hash_double, xx_hash_varchar};
+pub use xx_hash::{xx_hash, xx_hash_bigint, xx_hash_double, xx_hash_varchar};
 
 /// The reason that bytes are not a valid sketch, that two sketches can't be merged, or that a value can't be added.
 ///

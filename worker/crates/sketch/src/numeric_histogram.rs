@@ -37,7 +37,7 @@ impl Bucket {
         }
     }
 
-    /// What is lost if this bucket and the next become one.
+    /// The loss of merging this bucket with the next: Ward's criterion.
     fn penalty(self, next: Self) -> f64 {
         let distance = self.value - next.value;
         distance * distance * (self.weight * next.weight) / (self.weight + next.weight)
@@ -76,7 +76,7 @@ impl NumericHistogram {
     /// Adds the buckets that [`Self::write_to`] has written.
     ///
     /// # Errors
-    /// [`SketchError::Malformed`] if the bytes are no buckets; [`SketchError::Value`] if a number isn't finite.
+    /// [`SketchError::Malformed`] if the length is not that of whole buckets; [`SketchError::Value`] if a number isn't finite.
     pub fn merge_bytes(&mut self, bytes: &[u8]) -> Result<(), SketchError> {
         for (value, weight) in Self::read(bytes)? {
             self.add(value, weight)?;
@@ -97,7 +97,7 @@ impl NumericHistogram {
     /// The values and weights of buckets that [`Self::write_to`] has written.
     ///
     /// # Errors
-    /// [`SketchError::Malformed`] if the bytes are no buckets.
+    /// [`SketchError::Malformed`] if the length is not that of whole buckets.
     pub fn read(bytes: &[u8]) -> Result<Vec<(f64, f64)>, SketchError> {
         let (numbers, rest) = bytes.as_chunks::<8>();
         if !rest.is_empty() || !bytes.len().is_multiple_of(BUCKET_BYTES) {

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 
 use crate::json_path::{JsonPath, Step};
 
-/// The text is no JSON as far as it was read.
+/// The part of the text that was read is not valid JSON.
 struct Torn;
 
-/// What a value begins with.
+/// The kind of a value, from its first character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token<'t> {
     Object,
@@ -22,7 +22,7 @@ enum Token<'t> {
     End,
 }
 
-/// `json_extract_scalar`: the text, number or boolean at this path. `None` if there is none.
+/// `json_extract_scalar`: the text, number or boolean at this path. `None` if the path has no such value.
 pub fn extract_scalar<'t>(json: &'t str, path: &JsonPath) -> Option<Cow<'t, str>> {
     let (mut reader, token) = Reader::at_path(json, path).ok()??;
     match token {

@@ -85,7 +85,7 @@ pub(super) fn functions() -> Vec<Scalar> {
         }),
         hash("xxhash64", |args| {
             one::<Bytes, _>(args, |bytes| {
-                Ok(binary::xxhash64(bytes).to_be_bytes().to_vec())
+                Ok(logmill_sketch::xx_hash(bytes).to_be_bytes().to_vec())
             })
         }),
         hash("md5", digested::<md5::Md5>),
