@@ -32,6 +32,7 @@ QUERIES = [
     "SELECT trace_id, sum(sent_bytes) OVER (ORDER BY trace_id ROWS BETWEEN 2 PRECEDING AND CURRENT ROW) AS value FROM alb_access_logs WHERE sent_bytes < 1000000",
     "SELECT type, count(DISTINCT client_ip), count(DISTINCT user_agent) FROM alb_access_logs GROUP BY 1",
     "SELECT type, max_by(trace_id, trace_id), min_by(trace_id, trace_id), count(*) FILTER (WHERE elb_status_code >= 400) FROM alb_access_logs GROUP BY 1",
+    "SELECT type, approx_percentile(elb_status_code, ARRAY[0.0, 1.0]), approx_percentile(elb_status_code, 1, 0.0), bitwise_or_agg(elb_status_code) FROM alb_access_logs GROUP BY 1",
     "SELECT a.type, count(*) FROM alb_access_logs a JOIN alb_access_logs b ON a.trace_id = b.trace_id WHERE b.elb_status_code = 200 GROUP BY 1",
     "WITH busy AS (SELECT client_ip FROM alb_access_logs GROUP BY 1 HAVING count(*) > 2) "
     "SELECT trace_id FROM alb_access_logs WHERE client_ip IN (SELECT client_ip FROM busy)",
@@ -43,10 +44,10 @@ QUERIES = [
 
 # Known differences, with the reason why the values are equal.
 EXPLAINED = {
-    "from_iso8601_timestamp(time) - from_iso8601_timestamp(request_creation_time)": "Python shows an interval in another way",
     "INTERVAL '1' DAY": "Parquet has no such intervals",
-    "TIMESTAMP '2026-11-20 10:00:00'": "Python takes Trino's timestamp for one in UTC",
-    "cast(from_iso8601_timestamp(time) AS timestamp)": "Python takes Trino's timestamp for one in UTC",
+    "try(from_iso8601_date(url_extract_parameter(request_url, 'n')))": "Trino fails on a day beyond its range, and try does not catch it",
+    "now()": "the two run one after the other",
+    "ARRAY[from_iso8601_timestamp(time)]": "Trino's client returns times within arrays as texts",
     "row_number() OVER ()": "any order is right",
     "elb_status_code::varchar": "more syntax than Trino's",
     "type ~ 'h'": "more syntax than Trino's",

@@ -23,9 +23,9 @@ from logmill import Logmill
 QUERIES = HERE.parent / "queries"
 EXAMPLE = HERE.parent.parent / "rollups" / "slow_pages.sql"
 SUM_TOLERANCE = 1e-9
-# A t-digest estimates: in columns named p90 and the like.
+# A t-digest estimates: in columns named p90, p95_seconds and the like.
 SKETCH_TOLERANCE = 0.05
-ESTIMATE = re.compile(r"p\d+")
+ESTIMATE = re.compile(r"p\d+(_\w+)?")
 COMMITS = 5
 # A time with the name of its zone, which the client leaves as it is.
 ZONED = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) [A-Z]\w*/\w+")
@@ -98,8 +98,7 @@ def judge(checks, trino, path, logmills, lines, columns):
             wrong.append(f"columns {names}, Trino {answer.columns}")
         else:
             rows = [tuple(row[name] for name in names) for row in ours.to_pylist()]
-            tolerances = [SKETCH_TOLERANCE if ESTIMATE.fullmatch(name) else SUM_TOLERANCE for name in names]
-            wrong = compared(rows, answer.rows, all_rows, tolerances, order(sql, [name.lower() for name in answer.columns]), limit is not None)
+            wrong = compared(names, rows, answer.rows, all_rows, order(sql, names), limit is not None)
         checks.check(f"{path.stem}, {how}: {len(answer.rows)} rows", wrong)
 
 
@@ -112,7 +111,8 @@ def order(sql, columns):
     return int(by) - 1 if by.isdigit() else columns.index(by) if by in columns else None
 
 
-def compared(ours, trinos, all_trinos, tolerances, sorted_by, is_limited):
+def compared(names, ours, trinos, all_trinos, sorted_by, is_limited):
+    tolerances = [SKETCH_TOLERANCE if ESTIMATE.fullmatch(name) else SUM_TOLERANCE for name in names]
     if len(ours) != len(trinos):
         return [f"{len(ours)} rows, Trino {len(trinos)}"]
     if sorted_by is not None:

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
@@ -84,8 +84,12 @@ def is_unstorable(value):
     return isinstance(value, str) and value.startswith(("+", "-", "0000"))
 
 
-def with_zone(value):
-    """A time as Trino's client returns it: a local time as if in UTC, and one in a named zone as text."""
+def as_client(value):
+    """A value as Trino's client returns it: a local time as if in UTC, one in a named zone as text, and an interval as text."""
+    if isinstance(value, timedelta):
+        sign = "-" if value < timedelta() else ""
+        hours, rest = divmod(abs(value).seconds, 3600)
+        return f"{sign}{abs(value).days} {hours:02}:{rest // 60:02}:{rest % 60:02}.{abs(value).microseconds // 1000:03}"
     if not isinstance(value, datetime):
         return value
     zone = getattr(value.tzinfo, "key", "UTC")
@@ -95,7 +99,7 @@ def with_zone(value):
 
 
 def same(ours, trinos, expression):
-    ours = with_zone(ours)
+    ours = as_client(ours)
     if expression.startswith("tdigest_agg(") and ours and trinos:
         # The places of centroids depend on the order of values. judge_tables.py checks the quantiles.
         return digested(ours) == digested(trinos)
@@ -281,7 +285,7 @@ def as_python(value):
         if not per_second:
             return shown_day
         seconds, fraction = divmod(rest, per_second)
-        return f"{shown_day} {seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{fraction * 1000 // per_second:03} UTC"
+        return f"{shown_day} {seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{fraction * 1000 // per_second:03}" + (" UTC" if "tz=UTC" in str(value.type) else "")
 
 
 # ---- Trino -----------------------------------------------------------------------------------------------------------

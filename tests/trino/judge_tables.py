@@ -124,7 +124,7 @@ def check_views(checks, trino, binary, folder):
         rows = [tuple(row.values()) for row in ours.to_pylist()]
         limited = re.search(r"\sLIMIT \d+$", sql)
         everything = delta(trino, sql[: limited.start()]).rows if limited else trinos.rows
-        wrong += judge_queries.compared(rows, trinos.rows, everything, None, limited is not None)
+        wrong += judge_queries.compared(names, rows, trinos.rows, everything, None, limited is not None)
         checks.check(f"the view {name}: {len(rows)} rows", wrong)
     checks.check(f"{len(views)} of {len(list(rollups.glob('*.sql')))} queries have views", [] if len(views) > 10 else ["too few"])
 
