@@ -364,11 +364,20 @@ fn results_are_the_same_however_log_files_come() {
             (alb_name(hour, 5, number), lines.collect())
         })
         .collect();
+    let bytes = logs.iter().flat_map(|(_, lines)| lines.lines());
+    let mut bytes: Vec<u32> = bytes
+        .map(|line| line.split(' ').nth(11).unwrap().parse().unwrap())
+        .collect();
+    bytes.sort_unstable();
     let mut results = Vec::new();
     for commits in [1, 3, 12] {
         let place = Workplace::new();
         place.rollup("by_status", sql);
         place.rollup("by_hour", &by_hour);
+        place.rollup(
+            "percentiles",
+            "SELECT approx_percentile(sent_bytes, ARRAY[0.1, 0.5, 0.99]) AS of_bytes FROM alb_access_logs",
+        );
         let mut left: Vec<_> = logs.iter().collect();
         for commit in 0..commits {
             for _ in 0..left.len().div_ceil(commits - commit) {
@@ -379,6 +388,13 @@ fn results_are_the_same_however_log_files_come() {
         }
         let read = |table| place.query(&format!("SELECT * FROM {table}"));
         results.push((read("by_status"), read("by_hour")));
+        // A t-digest estimates, and depends a little on the order in which it is merged.
+        let found = place.query("SELECT of_bytes[1], of_bytes[2], of_bytes[3] FROM percentiles");
+        for (percentile, found) in [0.1, 0.5, 0.99].into_iter().zip(found[0].split(',')) {
+            let found: u32 = found.parse().unwrap();
+            let rank = bytes.partition_point(|value| *value < found) as f64 / bytes.len() as f64;
+            assert!((rank - percentile).abs() < 0.01, "{percentile}: {found}, which is at {rank}");
+        }
     }
     assert_eq!(results[0].0.len(), 3);
     assert_eq!(results[0].1.len(), 6);

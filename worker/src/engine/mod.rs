@@ -5,10 +5,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::streaming::StreamingTable;
-use datafusion::catalog::{
-    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
-    SchemaProvider, TableProvider,
-};
+use datafusion::catalog::{CatalogProviderList, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::datasource::provider_as_source;
@@ -92,58 +89,21 @@ pub(crate) fn rollup_session() -> SessionState {
         .build()
 }
 
-/// A session for queries over these tables. It has all of DataFusion's functions; Trino's take precedence.
+/// A session for queries over tables or log lines, as these catalogs give them. It has the functions of rollups, and also those
+/// that don't merge: all aggregates and window functions.
 ///
 /// A query that needs more than its share of memory spills to disk. Rollups must not fail for lack of memory, so they
 /// have limits of their own ([`crate::memory`]).
-pub(crate) fn query_session(tables: Arc<dyn SchemaProvider>) -> Result<SessionState> {
-    let memory = Arc::new(FairSpillPool::new(crate::memory::for_queries()));
-    let runtime = RuntimeEnvBuilder::new().with_memory_pool(memory);
-    let config = SessionConfig::new().with_information_schema(true);
-    let names = &config.options().catalog;
-    let (catalog_name, schema_name) = (names.default_catalog.clone(), names.default_schema.clone());
-    let config = config.with_create_default_catalog_and_schema(false);
-    let mut scalar = datafusion::execution::SessionStateDefaults::default_scalar_functions();
-    scalar.extend(functions::scalar_functions());
-    let mut aggregate = datafusion::execution::SessionStateDefaults::default_aggregate_functions();
-    aggregate.extend(functions::aggregate_functions());
-    let mut planners: Vec<Arc<dyn datafusion::logical_expr::planner::ExprPlanner>> =
-        vec![Arc::new(functions::TrinoForms)];
-    planners.extend(datafusion::execution::SessionStateDefaults::default_expr_planners());
-    let catalog = Arc::new(MemoryCatalogProvider::new());
-    catalog.register_schema(&schema_name, tables)?;
-    let catalogs = Arc::new(MemoryCatalogProviderList::new());
-    catalogs.register_catalog(catalog_name, catalog);
-    let session = SessionStateBuilder::new()
-        .with_config(config)
-        .with_catalog_list(catalogs)
-        .with_runtime_env(runtime.build_arc()?)
-        .with_expr_planners(planners)
-        .with_type_planner(Arc::new(TrinoTypes))
-        .with_scalar_functions(scalar)
-        .with_aggregate_functions(aggregate)
-        .with_window_functions(
-            datafusion::execution::SessionStateDefaults::default_window_functions(),
-        );
-    Ok(session.build())
-}
-
-/// A session for queries over log lines, as these catalogs give them. It has the functions of rollups, and also those that
-/// don't merge: all aggregates and window functions.
-pub(crate) fn log_session(catalogs: Arc<dyn CatalogProviderList>) -> Result<SessionState> {
+pub(crate) fn query_session(catalogs: Arc<dyn CatalogProviderList>) -> Result<SessionState> {
     use datafusion::execution::SessionStateDefaults;
     let memory = Arc::new(FairSpillPool::new(crate::memory::for_queries()));
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(memory);
     let rollups = rollup_session();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let config = rollups.config().clone();
-    let config = config
-        .with_target_partitions(threads)
-        .with_create_default_catalog_and_schema(false);
     let mut planners = rollups.expr_planners().to_vec();
     planners.push(Arc::new(WindowFunctionPlanner));
     let mut aggregate = SessionStateDefaults::default_aggregate_functions();
     aggregate.extend(functions::aggregate_functions());
+    let config = SessionConfig::new().with_create_default_catalog_and_schema(false);
     let session = SessionStateBuilder::new_from_existing(rollups)
         .with_config(config)
         .with_catalog_list(catalogs)

@@ -41,12 +41,14 @@ pub use crate::engine::fallible::Fallible;
 pub(crate) use desugar::over_rows;
 pub use load::{InvalidRollup, Loaded, RollupError};
 use parse::parse;
+pub(crate) use parts::from_states;
 pub(crate) use per_line::VISITOR_SLOTS_MAX;
 use plan::{RollupPlan, RowsOfLogFile, Wanted};
 pub(crate) use planning_error::plain_words;
 pub(crate) use prefilter::prefilter;
 pub(crate) use reading::{Reader, View, set_now};
 use states::TableSql;
+pub(crate) use syntax::parse_sql;
 pub(crate) use walk::{change_exprs, change_queries};
 
 /// A rollup, ready to be run over log files.

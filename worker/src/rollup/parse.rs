@@ -7,8 +7,6 @@ use datafusion::sql::sqlparser::ast::{
     ObjectNamePart, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, Statement,
     TableFactor, TableWithJoins, Value, VisitMut, WindowType,
 };
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 
 use super::aggregates::{Part, function_name, is_aggregate, part};
 use super::allow::{self, ONE_GROUPING, Scope};
@@ -17,7 +15,7 @@ use super::inline::inline;
 use super::reading::{Order, Reading, Sorted};
 use super::results::{self, placed, replace};
 use super::scalars::{self, Scalar, has_scalar};
-use super::syntax::{check_tokens, explained};
+use super::syntax::parse_sql;
 use super::walk;
 use crate::format::{DELIVERY_DAY, FORMATS, LogFormat};
 
@@ -67,9 +65,7 @@ impl ParsedRollup {
 /// Parses a rollup's SQL. The error explains the problem and what to do about it.
 pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
     allow::check_comments(sql)?;
-    check_tokens(sql)?;
-    let mut statements =
-        Parser::parse_sql(&GenericDialect {}, sql).map_err(|error| explained(sql, &error))?;
+    let mut statements = parse_sql(sql)?;
     let statement = match statements.len() {
         1 => statements.remove(0),
         0 => return Err("the rollup has no SQL: write one SELECT statement".to_owned()),

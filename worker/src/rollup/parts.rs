@@ -7,12 +7,38 @@ use datafusion::sql::sqlparser::ast::{
 use logmill_sketch::index_bits_of_error;
 
 use super::aggregates::{function_name, is_distinct};
-use super::results::{arguments, parsed, without_parentheses};
+use super::results::{arguments, named, parsed, replace, without_parentheses};
 use crate::engine::functions::distinct::{
     APPROX_DISTINCT_SKETCH, DISTINCT_COUNT, DISTINCT_HASHES, DISTINCT_SKETCH,
 };
 use crate::engine::functions::histogram::{BUCKETS, BUCKETS_MAX, HISTOGRAM};
+use crate::engine::functions::sketches::AS_VALUES;
 use crate::table::MergeRule;
+
+/// The result of an aggregate, computed from aggregates that merge, for queries whose arguments have types that are not known yet.
+///
+/// # Errors
+///
+/// As those of a rollup with this aggregate.
+pub(crate) fn from_states(call: &Function) -> Result<Expr, String> {
+    let parts = parts(call, &[])?;
+    let mut result = parsed(&parts.result)?;
+    replace(&mut result, &mut |expr| {
+        let state = state_number(expr).and_then(|number| parts.states.get(number));
+        Ok(state.map(|(_, aggregate, _)| aggregate.clone()))
+    })?;
+    if function_name(call) == "approx_percentile" {
+        let values = arguments(call).into_iter().take(1).cloned().collect();
+        let one_of_them = Expr::Function(calling(call, "min", values));
+        result = parsed(&format!("\"{AS_VALUES}\"({result}, {one_of_them})"))?;
+    }
+    Ok(Expr::Nested(Box::new(result)))
+}
+
+/// The number of the state that this expression stands for in [`Parts::result`].
+pub(super) fn state_number(expr: &Expr) -> Option<usize> {
+    named(expr)?.strip_prefix('s')?.parse().ok()
+}
 
 /// An aggregate as states, and the result that follows from them. The result names the states `s0`, `s1` and so on.
 pub(super) struct Parts {

@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 
 use super::aggregates::{function_name, is_aggregate_name};
 use super::parse::free_name;
-use super::parts::{cast, parts};
+use super::parts::{cast, parts, state_number};
 use super::walk;
 use crate::engine::functions::zoned::{AT_TIMEZONE, other_zone};
 use crate::table::MergeRule;
@@ -95,10 +95,8 @@ impl States {
             }
             let mut result = parsed(&parts.result)?;
             replace(&mut result, &mut |expr| {
-                Ok(named(expr).and_then(|name| {
-                    let index: usize = name.strip_prefix('s')?.parse().ok()?;
-                    Some(place("state", *own.get(index)?))
-                }))
+                let state = state_number(expr).and_then(|number| own.get(number));
+                Ok(state.map(|state| place("state", *state)))
             })?;
             Ok(Some(match result {
                 result @ Expr::Identifier(_) => result,
@@ -316,7 +314,7 @@ pub(super) fn quoted(name: &str) -> Expr {
 }
 
 /// The name, if the expression is one without quotes.
-fn named(expr: &Expr) -> Option<&str> {
+pub(super) fn named(expr: &Expr) -> Option<&str> {
     match expr {
         Expr::Identifier(name) if name.quote_style.is_none() => Some(&name.value),
         _ => None,

@@ -1,10 +1,11 @@
-//! Explains SQL that the parser does not understand.
+//! Parses SQL, and explains what the parser does not understand.
 
 use std::cmp::Reverse;
 
 use datafusion::common::utils::datafusion_strsim::levenshtein;
+use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::parser::ParserError;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 /// The clauses of a SELECT, in their order.
@@ -12,18 +13,32 @@ const CLAUSES: [&str; 7] = [
     "SELECT", "FROM", "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT",
 ];
 
+/// Parses statements.
+///
+/// # Errors
+///
+/// If it is not Athena's SQL. The error says where, and names the most likely slip.
+pub(crate) fn parse_sql(sql: &str) -> Result<Vec<Statement>, String> {
+    check_tokens(sql)?;
+    Parser::parse_sql(&GenericDialect {}, sql).map_err(|error| explained(sql, &error))
+}
+
 /// The parser's error in plain words, with the most likely slip.
-pub(super) fn explained(sql: &str, error: &ParserError) -> String {
+fn explained(sql: &str, error: &ParserError) -> String {
     let message = match error {
         ParserError::TokenizerError(message) | ParserError::ParserError(message) => message.clone(),
         ParserError::RecursionLimitExceeded => {
             return "the SQL is nested too deeply: write it with fewer parentheses".to_owned();
         }
     };
-    let Some((problem, line, column)) = parts(&message) else {
-        return message;
-    };
     let tokens = tokens(sql);
+    // The parser gives no place at the end of the SQL.
+    let (problem, line, column) = parts(&message).unwrap_or_else(|| {
+        let end = tokens
+            .last()
+            .map_or(Location::new(1, 1), |last| last.span.end);
+        (message.as_str(), end.line, end.column)
+    });
     let at = Location { line, column };
     let problem = match problem.strip_prefix("Unterminated string literal") {
         Some(_) => "the text that begins here has no closing '".to_owned(),
@@ -47,12 +62,16 @@ pub(super) fn explained(sql: &str, error: &ParserError) -> String {
 /// # Errors
 ///
 /// The first such part, with its place.
-pub(super) fn check_tokens(sql: &str) -> Result<(), String> {
+fn check_tokens(sql: &str) -> Result<(), String> {
     let tokens = tokens(sql);
     for (place, token) in tokens.iter().enumerate() {
         let at = token.span.start;
         let problem = match &token.token {
             Token::DoubleEq => "== is not Athena SQL: write =",
+            // The syntax tree has it as X'…', which is a binary value.
+            Token::HexStringLiteral(_) if !begins_with_x(sql, at) => {
+                "hexadecimal numbers are not supported: write the number in decimal digits"
+            }
             Token::Comma
                 if tokens.get(place + 1).is_some_and(|next| {
                     next.token == Token::RParen || CLAUSES.contains(&upper(&next.token).as_str())
@@ -65,6 +84,18 @@ pub(super) fn check_tokens(sql: &str) -> Result<(), String> {
         return Err(format!("line {}, column {}: {problem}", at.line, at.column));
     }
     Ok(())
+}
+
+/// Whether the token at this place begins with the letter.
+fn begins_with_x(sql: &str, at: Location) -> bool {
+    let line = usize::try_from(at.line)
+        .ok()
+        .and_then(|line| sql.lines().nth(line - 1));
+    let column = usize::try_from(at.column).ok();
+    let first = line
+        .zip(column)
+        .and_then(|(line, column)| line.chars().nth(column - 1));
+    first.is_some_and(|first| first.eq_ignore_ascii_case(&'x'))
 }
 
 /// The problem, the line and the column.
@@ -220,6 +251,14 @@ mod tests {
             (
                 "SELECT elb, FROM alb_access_logs",
                 "line 1, column 11: a comma with nothing after it: leave it out",
+            ),
+            (
+                "SELECT elb FROM alb_access_logs WHERE",
+                "line 1, column 38: expected an expression, found the end of the SQL",
+            ),
+            (
+                "SELECT elb FROM alb_access_logs\nWHERE elb_status_code = 0xC8",
+                "line 2, column 25: hexadecimal numbers are not supported: write the number in decimal digits",
             ),
             (
                 "SELECT elb FROM alb_access_logs WHERE elb == 'x'",

@@ -17,6 +17,8 @@ use crate::format::{FORMATS, LogFormat};
 use crate::table::Root;
 
 mod statement;
+mod prepare;
+mod databases;
 mod catalog;
 mod scan;
 mod ledgers;
@@ -28,6 +30,8 @@ pub use logs::{LogNotes, LogOptions, Logs, LogsToRead};
 pub use output::{Format, Style, Written};
 
 use catalog::{Tables, Unreadable};
+use databases::EveryDatabase;
+use prepare::prepare;
 use statement::Request;
 
 /// Runs a query over the tables of `root`, and writes its rows to `out`. Only tables that the query names are opened.
@@ -79,7 +83,10 @@ pub async fn query_logs(
 ) -> Result<Written> {
     let style = style.into();
     let done = match Request::parse(sql)? {
-        Request::Rows(statement) => logs::query(logs, *statement, style, out).await,
+        Request::Rows(statement) => {
+            let statement = prepare(*statement).map_err(anyhow::Error::msg)?;
+            logs::query(logs, statement, style, out).await
+        }
         other => show(&*logs::tables(logs), other, style, out).await,
     };
     done.map_err(|error| plainly(error, None))
@@ -115,7 +122,7 @@ pub fn log_tables() -> Vec<(String, Vec<String>)> {
 
 /// The names of Trino's functions that queries may use.
 pub fn function_names() -> Vec<String> {
-    let aggregates = logs::AGGREGATES.iter().map(|name| (*name).to_owned());
+    let aggregates = prepare::AGGREGATES.iter().map(|name| (*name).to_owned());
     let scalar = engine::function_names().iter().cloned();
     scalar.chain(aggregates).collect()
 }
@@ -168,19 +175,22 @@ async fn show(
     output::write(Box::pin(rows), style, out).await
 }
 
+/// A session that knows these tables.
+fn session(tables: Arc<dyn SchemaProvider>) -> Result<SessionContext> {
+    let session = engine::query_session(Arc::new(EveryDatabase(tables)))?;
+    Ok(SessionContext::new_with_state(session))
+}
+
 async fn run(
     root: &Root,
     tables: Arc<Tables>,
-    mut statement: Statement,
+    statement: Statement,
     style: Style,
     out: impl Write + Send,
 ) -> Result<Written> {
     let whole = whole_table(&statement);
-    if let Statement::Query(query) = &mut statement {
-        logs::name_outputs(query);
-    }
-    let session = engine::query_session(Arc::clone(&tables) as Arc<dyn SchemaProvider>)?;
-    let context = SessionContext::new_with_state(session);
+    let statement = prepare(statement).map_err(anyhow::Error::msg)?;
+    let context = session(Arc::clone(&tables) as Arc<dyn SchemaProvider>)?;
     context.register_object_store(scan::store_url()?.as_ref(), root.store()?);
     // In a query around a view, the order of the view's rows has no effect.
     let view = match &whole {

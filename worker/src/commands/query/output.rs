@@ -18,7 +18,7 @@ use futures::TryStreamExt;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
-use super::logs::output_name;
+use super::prepare::output_name;
 use crate::terminal::{Escaping, escaped};
 use logmill_trino::cast::date_to_varchar;
 

@@ -1,5 +1,5 @@
-//! Rewrites a query over log lines: Trino's aggregates become those that the engine has, conditions that the scan can use
-//! are made visible to it, and output columns get Athena's names.
+//! Rewrites a query: Trino's aggregates become those that the engine has, conditions that the scan of log lines can use are made
+//! visible to it, and output columns get Athena's names.
 
 use std::time::SystemTime;
 
@@ -8,10 +8,8 @@ use datafusion::sql::sqlparser::ast::{
     FunctionArguments, Ident, ObjectName, ObjectNamePart, OrderByKind, Query, Select, SelectItem,
     SetExpr, Statement, TableFactor,
 };
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 
-use crate::format::{FORMATS, LogFormat, ScanColumn};
+use crate::format::{FORMATS, LogFormat};
 use crate::rollup;
 
 /// The beginning of the name of an output column without a name. Its final name follows from its place in the result,
@@ -21,7 +19,7 @@ const UNNAMED: &str = "?column";
 const FROM_ISO8601: &str = "from_iso8601_timestamp";
 
 /// Trino's aggregates and window functions that queries may use.
-pub(in crate::commands::query) const AGGREGATES: [&str; 37] = [
+pub(super) const AGGREGATES: [&str; 43] = [
     "any_value",
     "approx_distinct",
     "approx_percentile",
@@ -29,6 +27,8 @@ pub(in crate::commands::query) const AGGREGATES: [&str; 37] = [
     "arbitrary",
     "array_agg",
     "avg",
+    "bitwise_and_agg",
+    "bitwise_or_agg",
     "bool_and",
     "bool_or",
     "corr",
@@ -40,6 +40,7 @@ pub(in crate::commands::query) const AGGREGATES: [&str; 37] = [
     "dense_rank",
     "every",
     "first_value",
+    "geometric_mean",
     "lag",
     "last_value",
     "lead",
@@ -49,8 +50,11 @@ pub(in crate::commands::query) const AGGREGATES: [&str; 37] = [
     "min_by",
     "nth_value",
     "ntile",
+    "numeric_histogram",
     "percent_rank",
     "rank",
+    "regr_intercept",
+    "regr_slope",
     "row_number",
     "stddev",
     "stddev_pop",
@@ -61,7 +65,17 @@ pub(in crate::commands::query) const AGGREGATES: [&str; 37] = [
     "variance",
 ];
 
-/// Prepares a statement for the session of log lines.
+/// Aggregates that are computed from others.
+const FROM_OTHERS: [&str; 6] = [
+    "any_value",
+    "approx_distinct",
+    "approx_percentile",
+    "arbitrary",
+    "geometric_mean",
+    "numeric_histogram",
+];
+
+/// Prepares a statement for a session of queries.
 ///
 /// # Errors
 ///
@@ -81,7 +95,7 @@ pub(super) fn prepare(mut statement: Statement) -> Result<Statement, String> {
 }
 
 /// The name of an output column at this place of the result. Athena numbers columns without a name.
-pub(in crate::commands::query) fn output_name(name: &str, place: usize) -> String {
+pub(super) fn output_name(name: &str, place: usize) -> String {
     match name.starts_with(UNNAMED) {
         true => format!("_col{place}"),
         false => name.to_owned(),
@@ -89,7 +103,7 @@ pub(in crate::commands::query) fn output_name(name: &str, place: usize) -> Strin
 }
 
 /// Gives output columns without a name one that [`output_name`] replaces.
-pub(in crate::commands::query) fn name_outputs(query: &mut Query) {
+pub(super) fn name_outputs(query: &mut Query) {
     let mut named = Vec::new();
     each_select(&mut query.body, &mut |select| {
         for (number, item) in select.projection.iter_mut().enumerate() {
@@ -318,84 +332,51 @@ fn refuse(expr: &mut Expr) -> Result<(), String> {
             name,
             args: FunctionArguments::List(list),
             ..
-        }) => match list.duplicate_treatment {
+        }) => match (
+            name.to_string().to_ascii_lowercase().as_str(),
+            list.args.len(),
+        ) {
             // It would overflow silently.
-            Some(DuplicateTreatment::Distinct) if name.to_string().eq_ignore_ascii_case("sum") => {
+            ("sum", _) if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) => {
                 Err(format!(
                     "{expr}: sum(DISTINCT x) is not supported; select the distinct values in a subquery, and sum them"
                 ))
             }
+            // The sketch of approx_distinct takes an error. Trino's approx_set does not.
+            ("approx_set", 2..) => Err(format!("{expr}: approx_set takes one value")),
             _ => Ok(()),
         },
         _ => Ok(()),
     }
 }
 
-/// Replaces an aggregate of Trino that the engine lacks. It is rewritten as text, because it nests only its own arguments.
+/// Replaces an aggregate of Trino that the engine lacks by those that a rollup would keep of it, and the result that follows from
+/// them.
 fn spell_aggregate(expr: &mut Expr) -> Result<(), String> {
     let Expr::Function(function) = expr else {
         return Ok(());
     };
-    let FunctionArguments::List(list) = &function.args else {
-        return Ok(());
-    };
     let name = function.name.to_string().to_ascii_lowercase();
-    let args: Vec<String> = list.args.iter().map(ToString::to_string).collect();
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let where_not_null = |value: &str| match &function.filter {
-        Some(filter) => format!("FILTER (WHERE ({filter}) AND {value} IS NOT NULL)"),
-        None => format!("FILTER (WHERE {value} IS NOT NULL)"),
-    };
-    let filter = match &function.filter {
-        Some(filter) => format!("FILTER (WHERE {filter})"),
-        None => String::new(),
-    };
-    let spelled = match (name.as_str(), args.as_slice()) {
-        ("variance", [x]) => format!("var_samp({x}) {filter}"),
-        ("arbitrary" | "any_value", [x]) => format!("first_value({x}) {}", where_not_null(x)),
-        ("max_by", [x, by]) => {
-            format!("first_value({x} ORDER BY {by} DESC) {}", where_not_null(by))
-        }
-        ("min_by", [x, by]) => format!("first_value({x} ORDER BY {by}) {}", where_not_null(by)),
-        ("approx_distinct", [x, ..]) => format!("cardinality(approx_set({x}) {filter})"),
-        ("approx_percentile", [_, array]) if array.to_ascii_uppercase().starts_with("ARRAY") => {
-            return Err(format!(
-                "{function}: an array of percentiles is not supported; write a call for each percentile"
-            ));
-        }
-        ("approx_percentile", [x, percentile]) => {
-            let value = format!(
-                "value_at_quantile(tdigest_agg(CAST({x} AS double)) {filter}, CAST({percentile} AS double))"
-            );
-            match is_integer(x) {
-                true => format!("CAST(round({value}) AS bigint)"),
-                false => value,
-            }
-        }
-        _ => return Ok(()),
-    };
+    if name == "variance" {
+        function.name = vec![Ident::new("var_samp")].into();
+    }
+    if !FROM_OTHERS.contains(&name.as_str()) {
+        return Ok(());
+    }
     if function.over.is_some() {
         return Err(format!(
             "{function}: {name} is not supported as a window function"
         ));
     }
-    let parser = Parser::new(&GenericDialect {}).try_with_sql(&spelled);
-    let parsed = parser.and_then(|mut parser| parser.parse_expr());
-    *expr = parsed.map_err(|error| error.to_string())?;
+    *expr = rollup::from_states(function)?;
     Ok(())
-}
-
-/// Whether this is the name of an integer column of log tables.
-fn is_integer(column: &str) -> bool {
-    let name = column.rsplit('.').next().unwrap_or(column);
-    let name = name.trim_matches('"').to_ascii_lowercase();
-    let columns = FORMATS.iter().flat_map(|format| format.columns);
-    let mut columns = columns.filter(|column| column.name == name);
-    columns.any(|column| ScanColumn::Column(column).data_type().is_integer())
 }
 
 #[cfg(test)]
 mod tests {
+    use datafusion::sql::sqlparser::dialect::GenericDialect;
+    use datafusion::sql::sqlparser::parser::Parser;
+
     use super::*;
 
     fn where_of(condition: &str) -> String {

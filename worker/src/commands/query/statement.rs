@@ -6,11 +6,10 @@ use datafusion::sql::sqlparser::ast::{
     TableFactor, TableWithJoins,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::engine::zones;
-use crate::rollup::change_queries;
+use crate::rollup::{change_queries, parse_sql};
 
 /// A statement that `logmill query` answers.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +33,7 @@ impl Request {
         if let Some(word) = first_word(sql).filter(|word| REFUSED.contains(&word.as_str())) {
             bail!("{}", refusal(&word));
         }
-        let mut statements = Parser::parse_sql(&GenericDialect {}, sql).map_err(syntax_error)?;
+        let mut statements = parse_sql(sql).map_err(anyhow::Error::msg)?;
         let statement = match (statements.pop(), statements.len()) {
             (Some(statement), 0) => statement,
             (None, _) => bail!("there is no SQL: write one SELECT statement"),
@@ -67,17 +66,6 @@ impl Request {
             },
             Statement::ShowTables { .. } => Ok(Self::ShowTables),
             other => bail!("{}", refusal(&beginning(&other))),
-        }
-    }
-}
-
-fn syntax_error(error: ParserError) -> anyhow::Error {
-    match error {
-        ParserError::TokenizerError(message) | ParserError::ParserError(message) => {
-            anyhow::anyhow!("the SQL cannot be parsed: {message}")
-        }
-        ParserError::RecursionLimitExceeded => {
-            anyhow::anyhow!("the SQL cannot be parsed: it is nested too deeply")
         }
     }
 }
@@ -237,7 +225,7 @@ mod tests {
             ("SELECT 1; SELECT 2", "there are 2 SQL statements"),
             (
                 "SELEC 1",
-                "the SQL cannot be parsed: Expected: an SQL statement",
+                "line 1, column 1: expected an SQL statement, found SELEC. Did you mean SELECT?",
             ),
         ] {
             let error = Request::parse(sql).unwrap_err().to_string();

@@ -43,7 +43,7 @@ pub(crate) mod json;
 mod sum;
 mod min_max;
 mod min_max_by;
-mod sketches;
+pub(crate) mod sketches;
 pub(crate) mod distinct;
 pub(crate) mod histogram;
 mod sketch_groups;
@@ -123,7 +123,8 @@ pub(crate) fn stand_ins() -> Vec<Arc<ScalarUDF>> {
         .chain(in_order::stand_ins())
         .map(|function| Arc::new(ScalarUDF::new_from_impl(function)))
         .chain(
-            [distinct_count, buckets].map(|function| Arc::new(ScalarUDF::new_from_impl(function))),
+            [distinct_count, buckets, sketches::as_values()]
+                .map(|function| Arc::new(ScalarUDF::new_from_impl(function))),
         )
         .collect()
 }

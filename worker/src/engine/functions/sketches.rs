@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Float64Array, Int64Array};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Float64Array, Int64Array, ListArray};
 use arrow::datatypes::DataType::{Binary, Float64, Int64, Utf8View};
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err, plan_err};
@@ -25,6 +25,50 @@ use super::sketch_groups::{
     add_varchars, merge_serialized,
 };
 use logmill_sketch::{HyperLogLog, SketchError, TDigest};
+
+/// The function of a percentile, or an array of them, and one of the values that it is of. The result is a whole number where the
+/// values are.
+pub(crate) const AS_VALUES: &str = "as values";
+
+/// Stands for `approx_percentile` where the types of values are not known before the SQL is planned.
+pub(super) fn as_values() -> Scalar {
+    let mut function = Scalar::new(AS_VALUES, Vec::new(), type_as_values, round_as_values);
+    function.signature = Signature::any(2, Volatility::Immutable);
+    function
+}
+
+fn type_as_values(types: &[DataType]) -> DataType {
+    match types {
+        [percentile, values] if values.is_integer() => match percentile {
+            DataType::List(_) => DataType::new_list(Int64, true),
+            _ => Int64,
+        },
+        [percentile, ..] => percentile.clone(),
+        [] => Float64,
+    }
+}
+
+fn round_as_values(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let types: Vec<DataType> = args.iter().map(|arg| arg.data_type().clone()).collect();
+    let round = |values: &ArrayRef| -> Float64Array {
+        values.as_primitive::<Float64Type>().unary(f64::round)
+    };
+    let percentiles = &args[0];
+    let rounded: ArrayRef = match (type_as_values(&types), percentiles.as_list_opt::<i32>()) {
+        (wanted, _) if wanted == types[0] => return Ok(Arc::clone(percentiles)),
+        (_, Some(lists)) => {
+            let (field, offsets, values, nulls) = lists.clone().into_parts();
+            Arc::new(ListArray::try_new(
+                field,
+                offsets,
+                Arc::new(round(&values)),
+                nulls,
+            )?)
+        }
+        (_, None) => Arc::new(round(percentiles)),
+    };
+    Ok(arrow::compute::cast(&rounded, &type_as_values(&types))?)
+}
 
 pub(super) fn scalar_functions() -> Vec<Scalar> {
     vec![Scalar::new(

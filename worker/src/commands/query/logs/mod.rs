@@ -3,7 +3,6 @@
 //! The SQL is planned as a rollup's is, with the same functions and types. But it runs over all lines at once, so nothing
 //! has to merge: any SELECT is allowed.
 
-mod prepare;
 mod limits;
 mod notes;
 mod table;
@@ -15,10 +14,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::Result;
 use datafusion::catalog::SchemaProvider;
 use datafusion::physical_plan::execute_stream;
-use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::ast::Statement;
 
 use super::output::{self, Style, Written};
+use super::session;
 use crate::commands::progress::Progress;
 use crate::engine;
 use crate::format::{Recognised, by_name};
@@ -29,7 +28,6 @@ use crate::intake::span::Span;
 use crate::pipeline::ReadRows;
 
 pub use notes::{LogNotes, LogsToRead};
-pub(super) use prepare::{AGGREGATES, name_outputs, output_name};
 pub(super) use table::columns;
 use tables::LogTables;
 
@@ -196,9 +194,7 @@ pub(super) async fn query(
     style: Style,
     out: impl Write + Send,
 ) -> Result<Written> {
-    let statement = prepare::prepare(statement).map_err(anyhow::Error::msg)?;
-    let session = engine::log_session(Arc::new(LogTables(Arc::clone(logs))))?;
-    let context = SessionContext::new_with_state(session);
+    let context = session(tables(logs))?;
     let state = context.state();
     let plan = engine::plan(&state, statement).await?;
     let plan = style.limited(plan)?;

@@ -1,10 +1,9 @@
-//! The log tables, under every database's name: `alb_access_logs`, `weblogs.alb_access_logs` and
-//! `"AwsDataCatalog"."weblogs"."alb_access_logs"` are the same table.
+//! The log tables.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::common::{Result, plan_err};
 
 use super::Logs;
@@ -12,36 +11,8 @@ use super::table::LogTable;
 use crate::format::{FORMATS, LogFormat};
 
 /// The log tables over the same log files.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct LogTables(pub(super) Arc<Logs>);
-
-impl CatalogProviderList for LogTables {
-    fn register_catalog(
-        &self,
-        _: String,
-        _: Arc<dyn CatalogProvider>,
-    ) -> Option<Arc<dyn CatalogProvider>> {
-        None
-    }
-
-    fn catalog_names(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn catalog(&self, _: &str) -> Option<Arc<dyn CatalogProvider>> {
-        Some(Arc::new(self.clone()))
-    }
-}
-
-impl CatalogProvider for LogTables {
-    fn schema_names(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn schema(&self, _: &str) -> Option<Arc<dyn SchemaProvider>> {
-        Some(Arc::new(self.clone()))
-    }
-}
 
 #[async_trait]
 impl SchemaProvider for LogTables {
