@@ -66,6 +66,12 @@ pub(crate) enum Command {
     Retry(RetryArgs),
     /// Check a rollup: print its columns, types and merge rules, and with --sample its result over some log files.
     Check(CheckArgs),
+    /// Test rollups: run them over the log lines of test cases, and compare their results with the expected rows.
+    ///
+    /// The cases of rollups/events.sql are in the folder rollups/events.test, each as two files: <case>.log or <case>.log.gz
+    /// has log lines as AWS writes them, and <case>.csv the rows that SELECT * FROM events returns. Exit code 1: a case
+    /// has failed.
+    Test(TestArgs),
     /// Print the statements that register the tables in Athena, and example queries.
     ///
     /// The tables need not exist yet. Athena runs one statement at a time.
@@ -279,6 +285,17 @@ pub(crate) struct CheckArgs {
     /// Log files, or folders with log files, to run the rollup on: paths, or s3://bucket/key. Nothing is stored.
     #[arg(long, value_name = "LOGS", num_args = 1..)]
     pub(crate) sample: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TestArgs {
+    /// Folder of rollups. The test cases of <table>.sql are in <table>.test beside it.
+    #[arg(long, value_name = "DIR", default_value = "rollups")]
+    pub(crate) rollups: String,
+    /// Write the rows of failed cases, and of those without expected rows, as the expected ones. Check them before you
+    /// commit them.
+    #[arg(long)]
+    pub(crate) accept: bool,
 }
 
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use logmill::commands::run::{self, Options};
-use logmill::commands::{check, ddl, maintain, replay, retry, serve, verify};
+use logmill::commands::{check, ddl, maintain, replay, retry, serve, test, verify};
 use logmill::intake::http::Token;
 use logmill::intake::ignore::Ignore;
 use logmill::intake::span::Span;
@@ -228,6 +228,14 @@ async fn execute(command: Command) -> Result<u8> {
                 written = print(&mut out, sample);
             }
             after_writing(SUCCESS, written)
+        }
+        Command::Test(args) => {
+            let report = test::test(&args.rollups, args.accept).await?;
+            let code = match report.has_failures() {
+                true => FAILURE,
+                false => SUCCESS,
+            };
+            after_writing(code, print(&mut Stdout::report(), report))
         }
         Command::Ddl(args) => {
             let rollups = Rollup::load_folder(&args.rollups).await?;

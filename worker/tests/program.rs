@@ -24,3 +24,4 @@ mod s3;
 mod serve;
 mod snapshots;
 mod terminal;
+mod test_cases;

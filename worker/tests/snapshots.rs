@@ -8,8 +8,9 @@ use std::process::Command;
 
 use crate::support::{Workplace, alb_line, alb_name, logmill, project};
 
-const COMMANDS: [&str; 10] = [
-    "run", "serve", "query", "files", "maintain", "verify", "replay", "retry", "check", "ddl",
+const COMMANDS: [&str; 11] = [
+    "run", "serve", "query", "files", "maintain", "verify", "replay", "retry", "check", "test",
+    "ddl",
 ];
 
 const ROLLUP: &str = "SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, target_status_code AS status,
@@ -18,7 +19,7 @@ FROM alb_access_logs
 GROUP BY 1, 2";
 
 /// What a command prints on both streams, and its exit code.
-fn printed(command: &mut Command) -> String {
+pub fn printed(command: &mut Command) -> String {
     let output = command.env("NO_COLOR", "1").output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     format!(

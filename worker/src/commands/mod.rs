@@ -11,4 +11,5 @@ pub mod replay;
 pub mod retry;
 pub mod query;
 pub mod check;
+pub mod test;
 pub mod ddl;

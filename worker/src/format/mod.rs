@@ -17,7 +17,7 @@ mod scan;
 pub use alb::ALB_ACCESS_LOGS;
 pub use elb::ELB_LOGS;
 pub use prefilter::{Literal, Prefilter};
-pub(crate) use recognise::{EMPTY_FILE, has_shape, looks_like};
+pub(crate) use recognise::{EMPTY_FILE, has_shape, looks_like, time_of};
 pub use recognise::{Recognised, by_name, recognise};
 pub use scan::Scan;
 

@@ -60,6 +60,16 @@ pub(crate) fn has_shape(format: &LogFormat, line: &str) -> bool {
     matches!(line_format(line), Some(Recognised::Log(of)) if of == format)
 }
 
+/// The time of a line that has the full shape of this format's lines, in milliseconds since 1970.
+pub(crate) fn time_of(format: &LogFormat, line: &str) -> Option<i64> {
+    if !has_shape(format, line) {
+        return None;
+    }
+    let mut fields = Fields::default();
+    fields.split(line, format.time_field + 1);
+    Timestamps::default().read(fields.text(line, format.time_field)?)
+}
+
 const NLB_LOG: &str = "network load balancer's log";
 const CONNECTION_LOG: &str = "connection log";
 const HEALTH_CHECK_LOG: &str = "health check log";

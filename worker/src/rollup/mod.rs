@@ -1,6 +1,7 @@
 //! Rollups: the user's SQL, checked and planned.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -11,7 +12,7 @@ use futures::stream::BoxStream;
 use crate::engine;
 use crate::engine::functions::cast::trino_name;
 use crate::format::{LogFormat, Prefilter, ScanColumn};
-use crate::table::{Column, Definition, SLOT_GROUPS_MAX};
+use crate::table::{Column, Definition, MergeRule, SLOT_GROUPS_MAX};
 
 mod load;
 mod settings;
@@ -60,6 +61,15 @@ pub struct Rollup {
     prefilter: Option<Prefilter>,
     plan: RollupPlan,
     view: Option<View>,
+    outputs: usize,
+}
+
+/// A column of the result of a rollup's SQL.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ResultColumn<'r> {
+    pub(crate) name: &'r str,
+    /// Whether it is a group key.
+    pub(crate) is_key: bool,
 }
 
 impl Rollup {
@@ -91,7 +101,7 @@ impl Rollup {
                 .map(|column| Field::new(&column.name, column.data_type.clone(), true));
             let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
             let groups = Arc::new(EmptyTable::new(schema));
-            view.plan(groups)
+            view.plan(groups, SystemTime::now().into())
                 .await
                 .map_err(|error| plain_words(&error))?;
         }
@@ -112,6 +122,7 @@ impl Rollup {
             scan,
             plan,
             view: table.view,
+            outputs: table.outputs,
         })
     }
 
@@ -123,6 +134,29 @@ impl Rollup {
     /// The query of the table that gives the result of the rollup's SQL. `None` if the table is that result.
     pub(crate) fn view(&self) -> Option<&View> {
         self.view.as_ref()
+    }
+
+    /// The columns of the SQL's result, without those that only the table has. `None` if a query around the grouped one
+    /// decides them.
+    pub(crate) fn result_columns(&self) -> Option<Vec<ResultColumn<'_>>> {
+        if let Some(view) = &self.view {
+            let shown = view.outputs.iter().map(|shown| ResultColumn {
+                name: &shown.name,
+                is_key: shown.is_key,
+            });
+            return view.outer.is_none().then(|| shown.collect());
+        }
+        let columns = self.definition.columns.iter().take(self.outputs);
+        let columns = columns.map(|column| ResultColumn {
+            name: &column.name,
+            is_key: column.rule == Some(MergeRule::GroupKey),
+        });
+        Some(columns.collect())
+    }
+
+    /// Whether the rows of the SQL's result have an order.
+    pub(crate) fn is_ordered(&self) -> bool {
+        self.view.as_ref().is_some_and(View::is_ordered)
     }
 
     /// The format of the logs that it reads.

@@ -2,7 +2,6 @@
 //! the table's groups. Where no group key is a time, the view also merges the rows of all days.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 use datafusion::catalog::TableProvider;
@@ -169,6 +168,8 @@ pub(super) struct Shown {
     pub(super) expr: Expr,
     /// Whether it is a `timestamp with time zone`.
     pub(super) is_instant: bool,
+    /// Whether it is a group key.
+    pub(super) is_key: bool,
 }
 
 /// Who reads a view.
@@ -182,7 +183,15 @@ pub(crate) enum Reader {
 }
 
 impl View {
-    /// Plans the view over a table of groups.
+    /// Whether the rows of the result have an order.
+    pub(super) fn is_ordered(&self) -> bool {
+        match &self.outer {
+            Some(outer) => outer.order_by.is_some(),
+            None => !self.order_by.is_empty(),
+        }
+    }
+
+    /// Plans the view over a table of groups, as it is read at the time `now`.
     ///
     /// # Errors
     ///
@@ -190,11 +199,12 @@ impl View {
     pub(crate) async fn plan(
         &self,
         groups: Arc<dyn TableProvider>,
+        now: DateTime<Utc>,
     ) -> Result<LogicalPlan, DataFusionError> {
         let sql = self.sql(GROUPS, Reader::Logmill);
         let plan = |sql: &str| {
             let mut query = parsed_query(sql)?;
-            set_now(&mut query, SystemTime::now().into())?;
+            set_now(&mut query, now)?;
             over_rows(&mut query)?;
             Ok::<_, String>(Statement::Query(Box::new(query)))
         };
@@ -213,6 +223,7 @@ impl View {
             name,
             expr,
             is_instant,
+            ..
         } in &self.outputs
         {
             let (name, expr) = (quoted(name), written(expr));

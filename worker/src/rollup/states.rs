@@ -33,6 +33,8 @@ pub(super) struct TableSql {
     pub(super) slot: String,
     /// The query of the table that gives the result of the rollup's SQL. `None` if the table is that result.
     pub(super) view: Option<View>,
+    /// The number of the SQL's own output columns. Without a view, they are the first columns of the table.
+    pub(super) outputs: usize,
 }
 
 /// The table that a rollup needs.
@@ -78,6 +80,7 @@ pub(super) async fn table_of(parsed: ParsedRollup) -> Result<TableSql, String> {
     };
     let merged = parsed.merges && (time_key.is_none() || parsed.has_keys_of_conditions());
     let view = view(&parsed, &states, &made, merged, &types)?;
+    let outputs = parsed.outputs.len();
     let (statement, computed) = finished(parsed.query, &made.items, &keys, parsed.format)?;
     Ok(TableSql {
         statement,
@@ -85,6 +88,7 @@ pub(super) async fn table_of(parsed: ParsedRollup) -> Result<TableSql, String> {
         columns: made.columns,
         slot,
         view,
+        outputs,
     })
 }
 
@@ -322,6 +326,7 @@ fn view(
             name: name.clone(),
             expr,
             is_instant: matches!(type_of(&output.column), Some(DataType::Timestamp(..))),
+            is_key: output.part == Part::Key,
         });
     }
     let mut order_by = Vec::with_capacity(reading.order_by.len());

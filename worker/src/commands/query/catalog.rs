@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::common::Result;
 use datafusion::datasource::{TableType, ViewTable};
@@ -60,16 +61,19 @@ fn advice(folder: &str) -> String {
 pub(super) struct Tables {
     root: Root,
     names: Vec<String>,
+    /// The time of reading, for views whose result depends on it.
+    now: DateTime<Utc>,
     /// Tables that the query has opened.
     opened: Mutex<BTreeSet<String>>,
 }
 
 impl Tables {
-    /// Lists the tables without opening them.
-    pub(super) async fn list(root: &Root) -> Result<Self, TableError> {
+    /// Lists the tables without opening them. They are read as at the time `now`.
+    pub(super) async fn list(root: &Root, now: DateTime<Utc>) -> Result<Self, TableError> {
         Ok(Self {
             names: root.tables().await?,
             root: root.clone(),
+            now,
             opened: Mutex::default(),
         })
     }
@@ -107,7 +111,7 @@ impl Tables {
         }
         let version = self.version(name).await?;
         match view(name, &version).await {
-            Some(view) => Ok(Some(view.plan(scan(name, &version)?).await?)),
+            Some(view) => Ok(Some(view.plan(scan(name, &version)?, self.now).await?)),
             None => Ok(None),
         }
     }
@@ -173,7 +177,7 @@ impl SchemaProvider for Tables {
             return Ok(Some(match view(name, &version).await {
                 Some(view) => {
                     let sql = view.sql(&format!("\"{name}{GROUPS}\""), Reader::Logmill);
-                    Arc::new(ViewTable::new(view.plan(scan).await?, Some(sql)))
+                    Arc::new(ViewTable::new(view.plan(scan, self.now).await?, Some(sql)))
                 }
                 None => scan,
             }));

@@ -2,14 +2,20 @@
 
 use std::io::Write;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use anyhow::{Result, bail};
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::compute::concat_batches;
+use chrono::{DateTime, Utc};
 use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::ast::Statement;
+use futures::TryStreamExt;
 
 use crate::engine;
 use crate::engine::functions::cast::trino_name;
@@ -48,7 +54,7 @@ pub async fn query(
 ) -> Result<Written> {
     let style = style.into();
     let request = Request::parse(sql)?;
-    let tables = Tables::list(root).await?;
+    let tables = Tables::list(root, SystemTime::now().into()).await?;
     if tables.is_empty() {
         match root.is_table().await? {
             true => bail!(
@@ -92,10 +98,29 @@ pub async fn query_logs(
     done.map_err(|error| plainly(error, None))
 }
 
+/// The rows of a table, or of the view that has its name, as `logmill query` gives them at the time `now`.
+///
+/// # Errors
+///
+/// If the table can't be read.
+pub(crate) async fn rows(root: &Root, table: &str, now: DateTime<Utc>) -> Result<RecordBatch> {
+    let tables = Arc::new(Tables::list(root, now).await?);
+    let read = async {
+        let Request::Rows(statement) = Request::parse(&format!("SELECT * FROM {table}"))? else {
+            bail!("{table} is not the name of a table");
+        };
+        let rows = stream(root, Arc::clone(&tables), *statement, Ok).await?;
+        let schema = rows.schema();
+        let batches: Vec<RecordBatch> = rows.try_collect().await?;
+        Ok(concat_batches(&schema, &batches)?)
+    };
+    read.await.map_err(|error| plainly(error, Some(&tables)))
+}
+
 /// The tables of `root` with their columns, for a person who writes a query. Tables that can't be read have no columns, and
 /// so have those after the first `opened_max`.
 pub async fn tables(root: &Root, opened_max: usize) -> Vec<(String, Vec<String>)> {
-    let Ok(tables) = Tables::list(root).await else {
+    let Ok(tables) = Tables::list(root, SystemTime::now().into()).await else {
         return Vec::new();
     };
     let mut all = Vec::new();
@@ -188,6 +213,17 @@ async fn run(
     style: Style,
     out: impl Write + Send,
 ) -> Result<Written> {
+    let rows = stream(root, tables, statement, |plan| style.limited(plan)).await?;
+    output::write(rows, style, out).await
+}
+
+/// The rows of a SELECT. `limited` may limit its plan.
+async fn stream(
+    root: &Root,
+    tables: Arc<Tables>,
+    mut statement: Statement,
+    limited: impl FnOnce(LogicalPlan) -> datafusion::common::Result<LogicalPlan>,
+) -> Result<SendableRecordBatchStream> {
     let whole = whole_table(&statement);
     let statement = prepare(statement).map_err(anyhow::Error::msg)?;
     let context = session(Arc::clone(&tables) as Arc<dyn SchemaProvider>)?;
@@ -201,8 +237,8 @@ async fn run(
         Some(plan) => plan,
         None => engine::plan(&context.state(), statement).await?,
     };
-    let rows = context.execute_logical_plan(style.limited(plan)?).await?;
-    output::write(rows.execute_stream().await?, style, out).await
+    let rows = context.execute_logical_plan(limited(plan)?).await?;
+    Ok(rows.execute_stream().await?)
 }
 
 /// The name of the table, if the statement is `SELECT *` from it and nothing else.

@@ -268,6 +268,21 @@ fn for_people(batch: &RecordBatch) -> Result<RecordBatch> {
     })
 }
 
+/// The text of each cell of a column in CSV; `None` for NULL.
+pub(crate) fn csv_cells(column: &ArrayRef) -> Result<Vec<Option<String>>> {
+    let batch = as_text(&RecordBatch::try_from_iter([(
+        "column",
+        Arc::clone(column),
+    )])?)?;
+    let column = batch.column(0);
+    let cells = ArrayFormatter::try_new(column, &FormatOptions::default())?;
+    let cells = (0..column.len()).map(|row| match column.is_null(row) {
+        true => None,
+        false => Some(cells.value(row).to_string()),
+    });
+    Ok(cells.collect())
+}
+
 /// Converts bytes to hexadecimal digits, and dates, arrays and maps to Athena's notation, for formats without these types.
 fn as_text(batch: &RecordBatch) -> Result<RecordBatch> {
     map_columns(batch, |column| match texts_of_dates(column) {
