@@ -11,12 +11,14 @@ use futures::stream::BoxStream;
 use crate::engine;
 use crate::engine::functions::cast::trino_name;
 use crate::format::{LogFormat, Prefilter, ScanColumn};
-use crate::table::{Column, Definition, SLOT_GROUPS_MAX};
+use crate::table::{Column, Definition, LookupFile, SLOT_GROUPS_MAX};
 
 mod load;
 mod settings;
 mod walk;
 mod syntax;
+mod lookups;
+mod joins;
 mod parse;
 mod one_row;
 mod inline;
@@ -40,6 +42,7 @@ mod prefilter;
 pub use crate::engine::fallible::Fallible;
 pub(crate) use desugar::over_rows;
 pub use load::{InvalidRollup, Loaded, RollupError};
+use lookups::{Lookup, Lookups};
 use parse::parse;
 pub(crate) use per_line::VISITOR_SLOTS_MAX;
 use plan::{RollupPlan, RowsOfLogFile, Wanted};
@@ -58,17 +61,37 @@ pub struct Rollup {
     prefilter: Option<Prefilter>,
     plan: RollupPlan,
     view: Option<View>,
+    lookups: Vec<Arc<Lookup>>,
 }
 
 impl Rollup {
-    /// Creates a rollup from SQL.
+    /// Creates a rollup from SQL that joins no lookups.
     ///
     /// # Errors
     ///
     /// If the SQL can't be a rollup. The error explains the problem and what to do about it.
     pub async fn from_sql(name: &str, sql: &str) -> Result<Self, String> {
+        Self::with_lookups(name, sql, &Lookups::default()).await
+    }
+
+    /// The rollup that produces a table, from the SQL and the lookups that the table keeps.
+    ///
+    /// # Errors
+    ///
+    /// If this version of logmill refuses the SQL.
+    pub(crate) async fn of_table(
+        name: &str,
+        sql: &str,
+        lookups: Vec<LookupFile>,
+    ) -> Result<Self, String> {
+        Self::with_lookups(name, sql, &Lookups::of_files(lookups)).await
+    }
+
+    async fn with_lookups(name: &str, sql: &str, lookups: &Lookups) -> Result<Self, String> {
         let groups_max = settings::groups_max(sql)?;
-        let parsed = parse(sql)?;
+        let parsed = parse(sql, lookups)?;
+        let lookups = parsed.joined.lookups.clone();
+        let files: Vec<LookupFile> = lookups.iter().map(|lookup| lookup.file.clone()).collect();
         let format = parsed.format;
         let table = states::table_of(parsed).await?;
         let ScanPlan { plan, scan } = plan(&table, format).await?;
@@ -100,7 +123,8 @@ impl Rollup {
             definition: Arc::new(Definition {
                 name: name.to_owned(),
                 sql: sql.to_owned(),
-                identity: Definition::identity_of(sql),
+                identity: Definition::identity_of(sql, &LookupFile::hashes(&files)),
+                lookups: files,
                 columns,
                 slot_column,
                 slot_groups_max: groups_max.unwrap_or(SLOT_GROUPS_MAX),
@@ -110,6 +134,7 @@ impl Rollup {
             scan,
             plan,
             view: table.view,
+            lookups,
         })
     }
 
@@ -121,6 +146,12 @@ impl Rollup {
     /// The query of the table that gives the result of the rollup's SQL. `None` if the table is that result.
     pub(crate) fn view(&self) -> Option<&View> {
         self.view.as_ref()
+    }
+
+    /// The files that it looks values up in, each with the number of its rows.
+    pub fn lookups(&self) -> impl Iterator<Item = (&str, usize)> {
+        let lookups = self.lookups.iter();
+        lookups.map(|lookup| (lookup.file.name.as_str(), lookup.rows()))
     }
 
     /// The format of the logs that it reads.
@@ -170,7 +201,7 @@ async fn plan(table: &TableSql, format: &'static LogFormat) -> Result<ScanPlan, 
     let every = every_column(format, &table.computed);
     let statement = || table.statement.clone();
     let schema = schema_of(format, &every);
-    let named = engine::named_columns(statement(), format.table, schema).await;
+    let named = engine::named_columns(statement(), format.table, schema, &table.lookups).await;
     let named = named.map_err(|error| plain_words(&error))?;
     let mut scan: Vec<ScanColumn> = named
         .into_iter()
@@ -186,6 +217,7 @@ async fn plan(table: &TableSql, format: &'static LogFormat) -> Result<ScanPlan, 
         schema: schema_of(format, &scan),
         slot: &table.slot,
         own_times: &own_times,
+        lookups: &table.lookups,
     };
     let plan = RollupPlan::new(statement(), wanted).await;
     let plan = plan.map_err(|error| plain_words(&error))?;

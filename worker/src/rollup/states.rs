@@ -2,8 +2,10 @@
 //! for groups that a slot has no room for.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, GroupByExpr, Ident, Query, SelectItem, Statement, TableFactor, Value,
 };
@@ -33,6 +35,8 @@ pub(super) struct TableSql {
     pub(super) slot: String,
     /// The query of the table that gives the result of the rollup's SQL. `None` if the table is that result.
     pub(super) view: Option<View>,
+    /// The functions in the place of joins.
+    pub(super) lookups: Vec<Arc<ScalarUDF>>,
 }
 
 /// The table that a rollup needs.
@@ -52,7 +56,7 @@ pub(super) async fn table_of(parsed: ParsedRollup) -> Result<TableSql, String> {
         &states.keys,
         parsed.format,
     )?;
-    let types = types_of(first, parsed.format).await?;
+    let types = types_of(first, &parsed).await?;
     check_arrays(&made.columns, &types)?;
     let time_key = time_key(&made.columns, &types)?;
     if parsed.merges {
@@ -85,6 +89,7 @@ pub(super) async fn table_of(parsed: ParsedRollup) -> Result<TableSql, String> {
         columns: made.columns,
         slot,
         view,
+        lookups: parsed.joined.functions,
     })
 }
 
@@ -139,10 +144,12 @@ fn finished(
 /// The types of a statement's output columns.
 async fn types_of(
     (statement, computed): (Statement, Vec<ScanColumn>),
-    format: &'static LogFormat,
+    parsed: &ParsedRollup,
 ) -> Result<Schema, String> {
+    let format = parsed.format;
     let schema = schema_of(format, &every_column(format, &computed));
-    let types = engine::output_schema(statement, format.table, schema).await;
+    let lookups = &parsed.joined.functions;
+    let types = engine::output_schema(statement, format.table, schema, lookups).await;
     let types = types.map_err(|error| plain_words(&error))?;
     Ok(types.as_ref().clone())
 }
@@ -174,7 +181,7 @@ async fn types_over_lines(
     let mut types = Vec::new();
     if !items.is_empty() {
         let statement = finished(parsed.query.clone(), &items, &[], parsed.format)?;
-        let schema = types_of(statement, parsed.format).await?;
+        let schema = types_of(statement, parsed).await?;
         types = schema
             .fields()
             .iter()
