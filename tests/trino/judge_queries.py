@@ -41,6 +41,10 @@ def main():
         rollups.mkdir()
         for path in queries:
             (rollups / f"q{path.stem.replace('-', '_')}.sql").write_text(text(path))
+        lookups = sorted(QUERIES.glob("*.csv"))
+        for path in lookups:
+            (rollups / path.name).write_bytes(path.read_bytes())
+            bucket.put(f"lookups/{path.stem}/{path.name}", path.read_bytes())
         log_files = dict(traffic.log_files(seed=20261128, files=50, lines=200))
         for key, lines in log_files.items():
             put(folder / "logs" / key, lines)
@@ -57,6 +61,8 @@ def main():
         with server.trino_435(Path(cache), {"logs": bucket.catalog()}) as trino:
             trino.query("CREATE SCHEMA default")
             trino.query(raw.create_table("alb_access_logs", f"s3://{raw.BUCKET}/logs/"))
+            for path in lookups:
+                trino.query(raw.create_lookup(path.stem, path.read_text().splitlines()[0].split(",")))
             columns = ", ".join(f'"{column.split()[0]}"' for column in raw.ALB_COLUMNS.replace("\n", " ").split(","))
             day = """regexp_extract("$path", '/(\\d{4}/\\d\\d/\\d\\d)/', 1)"""
             for path in queries:

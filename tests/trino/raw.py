@@ -50,6 +50,13 @@ def create_table(table, location):
     return f"CREATE TABLE {table} ({typed}) WITH (format = 'REGEX', regex = '{quoted}', external_location = '{location}')"
 
 
+def create_lookup(table, columns):
+    """As with Athena's OpenCSVSerDe: every column is a varchar."""
+    typed = ", ".join(f'"{name}" varchar' for name in columns)
+    location = f"s3://{BUCKET}/lookups/{table}/"
+    return f"CREATE TABLE {table} ({typed}) WITH (format = 'CSV', skip_header_line_count = 1, external_location = '{location}')"
+
+
 TYPES = {"string": "varchar", "int": "integer"}
 
 
@@ -60,10 +67,13 @@ class Bucket:
             "s3", region_name="us-east-1", endpoint_url=self.endpoint, aws_access_key_id="test", aws_secret_access_key="test"
         )
 
+    def put(self, key, content):
+        self.client.put_object(Bucket=BUCKET, Key=key, Body=content)
+
     def put_folder(self, folder, prefix):
         for path in sorted(Path(folder).rglob("*")):
             if path.is_file():
-                self.client.put_object(Bucket=BUCKET, Key=f"{prefix}/{path.relative_to(folder)}", Body=path.read_bytes())
+                self.put(f"{prefix}/{path.relative_to(folder)}", path.read_bytes())
 
     def environment(self):
         """Environment variables that make a program use this server as S3."""

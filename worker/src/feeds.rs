@@ -1,6 +1,6 @@
 //! The tables that log files are staged for, each with the rollup that feeds it.
 //!
-//! A table remembers the SQL that it is the result of, and is fed by that SQL. A rollup's file creates a table that does
+//! A table remembers the SQL and the lookup files that it is the result of, and is fed by these. A rollup's file creates a table that does
 //! not exist yet, but changes no existing one. An error in one rollup or table does not stop the others.
 
 use std::collections::{BTreeSet, HashMap};
@@ -227,8 +227,12 @@ async fn open(
     };
     match error {
         TableError::Format { .. } => Err(error),
-        TableError::OtherSql { .. } => {
-            let (feed, what) = by_its_own_sql(root, &name).await?;
+        TableError::OtherSql { .. } | TableError::OtherLookup { .. } => {
+            let changed = match &error {
+                TableError::OtherLookup { file, .. } => OtherFile::Lookup(file),
+                _ => OtherFile::Sql,
+            };
+            let (feed, what) = by_its_own_sql(root, &name, changed).await?;
             let is_failure = feed.table().is_none();
             Ok(Opened {
                 feed,
@@ -274,7 +278,7 @@ fn fed(rollup: &Arc<Rollup>, table: Table) -> Feed {
 
 /// Opens the table of an invalid rollup, and describes the problem.
 async fn of_invalid(root: &Root, name: &str, reason: &str) -> Result<(Feed, String), TableError> {
-    let (feed, what) = by_its_own_sql(root, name).await?;
+    let (feed, what) = by_its_own_sql(root, name, OtherFile::Sql).await?;
     let fed = match feed.table() {
         Some(_) => "the table continues with the SQL stored in it".to_owned(),
         None => what,
@@ -286,8 +290,21 @@ fn is_invalid(reason: &str) -> String {
     format!("the rollup is invalid: {reason}")
 }
 
+/// The file that differs from what a table remembers.
+#[derive(Clone, Copy)]
+enum OtherFile<'f> {
+    /// The rollup's.
+    Sql,
+    /// A lookup of this name.
+    Lookup(&'f str),
+}
+
 /// Opens a table by the SQL that it remembers, and describes its problem.
-async fn by_its_own_sql(root: &Root, name: &str) -> Result<(Feed, String), TableError> {
+async fn by_its_own_sql(
+    root: &Root,
+    name: &str,
+    changed: OtherFile<'_>,
+) -> Result<(Feed, String), TableError> {
     let unfed = |reason: String| {
         let feed = Feed::Unfed(Unfed {
             table: name.to_owned(),
@@ -301,13 +318,26 @@ async fn by_its_own_sql(root: &Root, name: &str) -> Result<(Feed, String), Table
         Err(error @ TableError::Format { .. }) => return Err(error),
         Err(error) => return unfed(chain(&error)),
     };
-    match Rollup::from_sql(name, version.sql()).await {
+    let lookups = match version.lookup_files().await {
+        Ok(lookups) => lookups,
+        Err(error) => return unfed(chain(&error)),
+    };
+    match Rollup::of_table(name, version.sql(), lookups).await {
         Ok(rollup) => {
             let rollup = Arc::new(rollup);
             let table = root.table(rollup.definition()).await?;
-            let what = "the rollup's file and the table have different SQL; the table continues with the SQL stored \
-                 in it. To use the new SQL, rename the file, or remove the table's folder and count the logs again";
-            Ok((fed(&rollup, table), what.to_owned()))
+            let what = match changed {
+                OtherFile::Sql => {
+                    "the rollup's file and the table have different SQL; the table continues with the SQL stored \
+                     in it. To use the new SQL, rename the file, or remove the table's folder and count the logs again"
+                        .to_owned()
+                }
+                OtherFile::Lookup(file) => format!(
+                    "{file} has changed since the table was created; the table continues with its own copy. To use the changed \
+                     file, rename the rollup's file, or remove the table's folder and count the logs again"
+                ),
+            };
+            Ok((fed(&rollup, table), what))
         }
         Err(error) => unfed(format!(
             "this version of logmill refuses the SQL stored in the table: {error}"

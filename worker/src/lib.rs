@@ -19,7 +19,7 @@
 #![warn(missing_docs, unreachable_pub)]
 
 mod aws;
-mod text_files;
+mod small_files;
 pub mod terminal;
 pub mod memory;
 pub mod commit_pace;

@@ -30,7 +30,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use hostile::lines::{Balancer, HostileLog, ORDINARY, OVERFLOWING};
-use hostile::rollups::{ROLLUPS, WIDE};
+use hostile::rollups::{ROLLUPS, WIDE, WORDS};
 use logmill::commands::query::{Format, query};
 use logmill::feeds::Feeds;
 use logmill::pipeline::{self, Limits, Outcome, Source};
@@ -120,15 +120,18 @@ fn of_balancer(sql: &str) -> Balancer {
 }
 
 async fn plan() -> Vec<Arc<Rollup>> {
-    let mut rollups = Vec::new();
-    let mut refused = Vec::new();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("words.csv"), WORDS).unwrap();
     for (name, sql) in ROLLUPS {
-        match Rollup::from_sql(name, &sql_of(sql)).await {
-            Ok(rollup) => rollups.push(Arc::new(rollup)),
-            Err(error) => refused.push(format!("{name}: {error}")),
-        }
+        fs::write(folder.path().join(format!("{name}.sql")), sql_of(sql)).unwrap();
     }
-    assert!(refused.is_empty(), "{}", refused.join("\n"));
+    let loaded = Rollup::load_folder(&folder.path().to_string_lossy()).await;
+    let mut rollups = loaded.unwrap().all().unwrap();
+    // In the order of their list.
+    rollups.sort_by_key(|rollup| {
+        let name = &rollup.definition().name;
+        ROLLUPS.iter().position(|(other, _)| other == name)
+    });
     rollups
 }
 

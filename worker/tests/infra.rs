@@ -621,7 +621,12 @@ fn a_second_deployment_builds_nothing_and_rolls_out_new_rollups() {
     assert!(!roles.trim().is_empty(), "no role for ECS");
 
     // A rollup is added, and one is no longer in the folder: it stays deployed.
-    place.rollup("added", "SELECT time, client_ip FROM alb_access_logs");
+    place.rollup(
+        "added",
+        "SELECT time, c.region FROM alb_access_logs l JOIN countries c ON c.code = l.client_ip",
+    );
+    let countries = format!("{rollups}/countries.csv");
+    fs::write(&countries, "code,region\nDE,Europe\n").unwrap();
     fs::remove_file(format!("{rollups}/every_row.sql")).unwrap();
     let second = succeed(&mut deploy());
     assert!(second.contains("New tables: added."), "{second}");
@@ -638,7 +643,23 @@ fn a_second_deployment_builds_nothing_and_rolls_out_new_rollups() {
         .lines()
         .map(|line| line.split_whitespace().last().unwrap());
     let names: Vec<&str> = names.collect();
-    assert_eq!(names, ["added.sql", "by_minute.sql", "every_row.sql"]);
+    let all = [
+        "added.sql",
+        "by_minute.sql",
+        "countries.csv",
+        "every_row.sql",
+    ];
+    assert_eq!(names, all);
+
+    // So does its lookup.
+    fs::remove_file(format!("{rollups}/added.sql")).unwrap();
+    fs::remove_file(&countries).unwrap();
+    let third = succeed(&mut deploy());
+    assert_eq!(set(&third), set(&second));
+    // A changed lookup is another set.
+    fs::write(&countries, "code,region\nDE,EU\n").unwrap();
+    let fourth = succeed(&mut deploy());
+    assert_ne!(set(&fourth), set(&second));
 
     let log = fs::read_to_string(place.path("docker/docker.log")).unwrap();
     let builds: Vec<&str> = log

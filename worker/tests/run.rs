@@ -237,6 +237,73 @@ fn a_table_goes_on_with_its_own_sql_when_its_file_has_another() {
 }
 
 #[test]
+fn a_rollup_joins_a_lookup_and_its_table_keeps_a_copy() {
+    let place = Workplace::new();
+    let countries = place.path("rollups/countries.csv");
+    let rows = "Code,Region,Name\nDE,Europe,Germany\nFR,Europe,\nUS,America,\"U, S\"\n";
+    fs::write(&countries, rows).unwrap();
+    let by_cc = "countries c ON c.code = url_extract_parameter(l.request_url, 'cc')";
+    place.rollup(
+        "regions",
+        &format!("SELECT c.region, count(*) AS requests FROM alb_access_logs l JOIN {by_cc} GROUP BY c.region"),
+    );
+    place.rollup(
+        "all_lines",
+        &format!(
+            "WITH lines AS (SELECT l.elb, c.name FROM alb_access_logs l LEFT JOIN {by_cc}) \
+             SELECT name, count(*) AS requests FROM lines GROUP BY 1 ORDER BY requests DESC"
+        ),
+    );
+    let codes = ["DE", "FR", "DE", "XX", "", "de", "US"];
+    let log = |hour| {
+        let lines = (0..).zip(codes).map(|(n, code)| {
+            let url = format!("http://a.de:80/?cc={code}");
+            alb_line(hour, n, "1.1.1.1", 200, &url)
+        });
+        let lines: String = lines.collect();
+        place.log(&alb_name(hour, 5, 1), &lines);
+        place.run()
+    };
+    log(9);
+    log(10);
+    let regions = "SELECT region, requests FROM regions ORDER BY 1";
+    assert_eq!(place.query(regions), ["America,2", "Europe,6"]);
+    let all_lines = "SELECT coalesce(name, 'none'), requests FROM all_lines ORDER BY 2 DESC, 1";
+    let counted = ["none,6", "Germany,4", "\"\",2", "\"U, S\",2"];
+    assert_eq!(place.query(all_lines), counted);
+
+    // The table goes on with its own copy.
+    fs::write(&countries, "code,region,name\nDE,EU,D\n").unwrap();
+    let printed = log(11);
+    assert!(
+        printed
+            .contains("warning    regions: countries.csv has changed since the table was created")
+            && printed.contains("rename the rollup's file"),
+        "{printed}"
+    );
+    assert_eq!(place.query(regions), ["America,3", "Europe,9"]);
+    // Maintenance and views don't need the file.
+    fs::remove_file(&countries).unwrap();
+    succeed(&mut logmill([
+        "maintain",
+        "--tables",
+        &place.path("tables"),
+    ]));
+    assert_eq!(place.query(all_lines)[1], "Germany,6");
+
+    // Each line may match one row at most.
+    fs::write(&countries, "code,region\nDE,EU\nFR,EU\nDE,Europe\n").unwrap();
+    let said = fail(
+        &mut logmill(["check", &place.path("rollups/regions.sql")]),
+        1,
+    );
+    assert!(
+        said.contains("countries.csv: the lines 2 and 4 have the same code"),
+        "{said}"
+    );
+}
+
+#[test]
 fn arrays_are_kept_and_merged() {
     let place = Workplace::new();
     place.rollup(
@@ -393,7 +460,10 @@ fn results_are_the_same_however_log_files_come() {
         for (percentile, found) in [0.1, 0.5, 0.99].into_iter().zip(found[0].split(',')) {
             let found: u32 = found.parse().unwrap();
             let rank = bytes.partition_point(|value| *value < found) as f64 / bytes.len() as f64;
-            assert!((rank - percentile).abs() < 0.01, "{percentile}: {found}, which is at {rank}");
+            assert!(
+                (rank - percentile).abs() < 0.01,
+                "{percentile}: {found}, which is at {rank}"
+            );
         }
     }
     assert_eq!(results[0].0.len(), 3);

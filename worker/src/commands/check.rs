@@ -64,6 +64,13 @@ pub fn describe(rollup: &Rollup) -> String {
         ),
         slot => writeln!(text, "\nPartitioned by date, the day of {slot}."),
     };
+    for (file, rows) in rollup.lookups() {
+        let _ = writeln!(
+            text,
+            "\nLooks values up in {file}, which has {} rows. The table keeps a copy of it, and goes on with that if the file changes.",
+            HumanCount(rows as u64)
+        );
+    }
     if let Some(view) = rollup.view() {
         let groups = format!("{}{GROUPS}", definition.name);
         let _ = writeln!(

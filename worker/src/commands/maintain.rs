@@ -60,7 +60,8 @@ async fn definition(name: &str, version: &Version) -> Result<Arc<Definition>> {
 
 /// The rollup that produces a table, from the SQL that the table stores.
 pub(crate) async fn rollup(name: &str, version: &Version) -> Result<Rollup> {
-    Rollup::from_sql(name, version.sql())
+    let lookups = version.lookup_files().await?;
+    Rollup::of_table(name, version.sql(), lookups)
         .await
         .map_err(|error| {
             anyhow!(

@@ -17,7 +17,7 @@ use datafusion::execution::{
 use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion::functions_window::planner::WindowFunctionPlanner;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr, TableSource};
+use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF, SortExpr, TableSource};
 use datafusion::optimizer::Optimizer;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -175,7 +175,8 @@ impl StreamPlan {
         schema: SchemaRef,
         order: Vec<SortExpr>,
     ) -> Result<Self> {
-        let (state, plan) = plan_over_stream(statement, table, Arc::clone(&schema), order).await?;
+        let (state, plan) =
+            plan_over_stream(statement, table, Arc::clone(&schema), order, &[]).await?;
         let plan = state.optimize(&plan)?;
         Self::of_optimized(state, &plan, schema).await
     }
@@ -238,8 +239,9 @@ pub(crate) async fn output_schema(
     statement: Statement,
     table: &str,
     schema: SchemaRef,
+    lookups: &[Arc<ScalarUDF>],
 ) -> Result<SchemaRef> {
-    let (state, plan) = plan_over_stream(statement, table, schema, Vec::new()).await?;
+    let (state, plan) = plan_over_stream(statement, table, schema, Vec::new(), lookups).await?;
     Ok(Arc::clone(state.optimize(&plan)?.schema().inner()))
 }
 
@@ -249,8 +251,10 @@ pub(crate) async fn named_columns(
     statement: Statement,
     table: &str,
     schema: SchemaRef,
+    lookups: &[Arc<ScalarUDF>],
 ) -> Result<Vec<usize>> {
-    let (_, plan) = plan_over_stream(statement, table, Arc::clone(&schema), Vec::new()).await?;
+    let (_, plan) =
+        plan_over_stream(statement, table, Arc::clone(&schema), Vec::new(), lookups).await?;
     let mut named = BTreeSet::new();
     plan.apply(|node| {
         node.apply_expressions(|expr| {
@@ -281,14 +285,18 @@ pub(crate) fn predicate(plan: &LogicalPlan) -> Result<Option<Expr>> {
     Ok(predicate)
 }
 
-/// Plans a statement over one table, which is a stream.
+/// Plans a statement over one table, which is a stream. `lookups` are the functions in the place of its joins.
 pub(crate) async fn plan_over_stream(
     statement: Statement,
     table: &str,
     schema: SchemaRef,
     order: Vec<SortExpr>,
+    lookups: &[Arc<ScalarUDF>],
 ) -> Result<(SessionState, LogicalPlan)> {
     let context = SessionContext::new_with_state(rollup_session());
+    for function in lookups {
+        context.register_udf(function.as_ref().clone());
+    }
     context.register_table(table, stream(schema, order)?)?;
     let state = context.state();
     let plan = plan(&state, statement).await?;

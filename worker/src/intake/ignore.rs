@@ -5,7 +5,7 @@ use glob::{MatchOptions, Pattern};
 use logmill_shared::{LogFile, S3Uri};
 use url::Url;
 
-use crate::text_files::{self, TextFile};
+use crate::small_files;
 
 /// The file beside the rollups that lists the files to ignore. Workers and `verify` both read it, so that they agree.
 pub const IGNORE_FILE: &str = "ignore.txt";
@@ -43,16 +43,18 @@ impl Ignore {
             patterns.push(("--ignore".to_owned(), glob));
         }
         let files = match rollups {
-            Some(folder) => text_files::read(folder, |name| name == IGNORE_FILE)
+            Some(folder) => small_files::read(folder, |name| name == IGNORE_FILE)
                 .await
                 .with_context(|| format!("{folder}: cannot be read"))?,
             None => Vec::new(),
         };
         for file in &files {
-            let TextFile { place, text, .. } = match file {
+            let file = match file {
                 Ok(file) => file,
                 Err(unread) => bail!("{}: {:#}", unread.place, unread.source),
             };
+            let place = &file.place;
+            let text = file.text().with_context(|| place.clone())?;
             for (line, glob) in (1..).zip(text.lines().map(str::trim)) {
                 if !glob.is_empty() && !glob.starts_with('#') {
                     patterns.push((format!("{place}:{line}"), glob));

@@ -156,15 +156,15 @@ pub(super) fn part(column: &str, expr: &Expr, keys: &[Expr]) -> Result<Part, Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rollup::parse::parse;
+    use crate::rollup::parse::parse_alone;
 
     fn refusal(sql: &str) -> String {
-        parse(sql).expect_err(sql)
+        parse_alone(sql).expect_err(sql)
     }
 
     #[test]
     fn columns_get_merge_rules() {
-        let parsed = parse(
+        let parsed = parse_alone(
             "SELECT elb_status_code AS status, date_trunc('hour', from_iso8601_timestamp(time)) AS hour, \
              count(*) AS n, count_if(sent_bytes > 5) AS big, sum(sent_bytes) AS sent, min(time) AS first, \
              max(time) AS last, bool_or(user_agent = '-') AS any_silent, every(sent_bytes > 0) AS all_sent, \

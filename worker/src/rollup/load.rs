@@ -1,11 +1,14 @@
 //! Loads rollups, one per file.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::Rollup;
+use super::joins;
+use super::lookups::Lookups;
+use crate::small_files::{self, SmallFile, Unread};
 use crate::table::definition::{FAILED_LINES, GROUPS, LOG_FILES, REJECTED_LINES};
-use crate::text_files::{self, TextFile, Unread};
 use logmill_shared::chain;
 
 /// The extension of a rollup's file.
@@ -118,18 +121,26 @@ impl Rollup {
     ///
     /// If the folder can't be read or has no rollups. Errors of single files are in [`Loaded`] instead.
     pub async fn load_folder(folder: &str) -> Result<Loaded, RollupError> {
-        let files = text_files::read(folder, |name| name.ends_with(ENDING)).await;
-        let files = files.map_err(|source| RollupError::Read {
+        let read_error = |source| RollupError::Read {
             place: folder.to_owned(),
             source,
-        })?;
+        };
+        let files = small_files::read(folder, |name| name.ends_with(ENDING)).await;
+        let files = files.map_err(read_error)?;
         if files.is_empty() {
             return Err(RollupError::NoRollups(folder.to_owned()));
+        }
+        let texts = files.iter().flatten().flat_map(SmallFile::text);
+        let joined: BTreeSet<String> = texts.flat_map(joins::names).collect();
+        let mut lookups = Lookups::read(folder, &joined).await.map_err(read_error)?;
+        for file in &files {
+            let (Ok(SmallFile { name, .. }) | Err(Unread { name, .. })) = file;
+            lookups.refuse_rollup(name.trim_end_matches(ENDING));
         }
         let mut loaded = Loaded::default();
         for file in files {
             let (name, rollup) = match file {
-                Ok(file) => (file.name.clone(), Self::of_file(file).await),
+                Ok(file) => (file.name.clone(), Self::of_file(file, &lookups).await),
                 Err(Unread {
                     place,
                     name,
@@ -148,23 +159,30 @@ impl Rollup {
         Ok(loaded)
     }
 
-    /// Loads the rollup in one file.
+    /// Loads the rollup in one file, with the lookups beside it.
     ///
     /// # Errors
     ///
     /// If the file can't be read, its name can't be a table's name, or its SQL can't be a rollup.
     pub async fn load(path: &Path) -> Result<Self, RollupError> {
-        let file = TextFile::on_disk(path).map_err(|source| RollupError::Read {
+        let read_error = |source| RollupError::Read {
             place: path.display().to_string(),
             source,
-        })?;
-        Self::of_file(file).await
+        };
+        let file = SmallFile::on_disk(path).map_err(read_error)?;
+        let joined = joins::names(file.text().map_err(read_error)?);
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        let lookups = Lookups::read(&folder.to_string_lossy(), &joined).await;
+        Self::of_file(file, &lookups.map_err(read_error)?).await
     }
 
-    async fn of_file(file: TextFile) -> Result<Self, RollupError> {
-        let TextFile { place, name, text } = file;
+    async fn of_file(file: SmallFile, lookups: &Lookups) -> Result<Self, RollupError> {
+        let place = file.place.clone();
         // The command `check` accepts a file of any name.
-        let name = Path::new(&name).file_stem().unwrap_or_default();
+        let name = Path::new(&file.name).file_stem().unwrap_or_default();
         let name = name.to_string_lossy().into_owned();
         let plain = name.starts_with(|first: char| first.is_ascii_lowercase())
             && name
@@ -173,7 +191,11 @@ impl Rollup {
         if !plain || [REJECTED_LINES, FAILED_LINES, LOG_FILES].contains(&name.as_str()) {
             return Err(RollupError::Name { place, name });
         }
-        let rollup = Self::from_sql(&name, &text).await;
+        let text = match file.text() {
+            Ok(text) => text,
+            Err(source) => return Err(RollupError::Read { place, source }),
+        };
+        let rollup = Self::with_lookups(&name, text, lookups).await;
         rollup.map_err(|message| RollupError::Sql { place, message })
     }
 }

@@ -12,12 +12,14 @@ use futures::stream::BoxStream;
 use crate::engine;
 use crate::engine::functions::cast::trino_name;
 use crate::format::{LogFormat, Prefilter, ScanColumn};
-use crate::table::{Column, Definition, MergeRule, SLOT_GROUPS_MAX};
+use crate::table::{Column, Definition, LookupFile, MergeRule, SLOT_GROUPS_MAX};
 
 mod load;
 mod settings;
 mod walk;
 mod syntax;
+mod lookups;
+mod joins;
 mod parse;
 mod one_row;
 mod inline;
@@ -41,6 +43,7 @@ mod prefilter;
 pub use crate::engine::fallible::Fallible;
 pub(crate) use desugar::over_rows;
 pub use load::{InvalidRollup, Loaded, RollupError};
+use lookups::{Lookup, Lookups};
 use parse::parse;
 pub(crate) use parts::from_states;
 pub(crate) use per_line::VISITOR_SLOTS_MAX;
@@ -62,6 +65,7 @@ pub struct Rollup {
     plan: RollupPlan,
     view: Option<View>,
     outputs: usize,
+    lookups: Vec<Arc<Lookup>>,
 }
 
 /// A column of the result of a rollup's SQL.
@@ -73,14 +77,33 @@ pub(crate) struct ResultColumn<'r> {
 }
 
 impl Rollup {
-    /// Creates a rollup from SQL.
+    /// Creates a rollup from SQL that joins no lookups.
     ///
     /// # Errors
     ///
     /// If the SQL can't be a rollup. The error explains the problem and what to do about it.
     pub async fn from_sql(name: &str, sql: &str) -> Result<Self, String> {
+        Self::with_lookups(name, sql, &Lookups::default()).await
+    }
+
+    /// The rollup that produces a table, from the SQL and the lookups that the table keeps.
+    ///
+    /// # Errors
+    ///
+    /// If this version of logmill refuses the SQL.
+    pub(crate) async fn of_table(
+        name: &str,
+        sql: &str,
+        lookups: Vec<LookupFile>,
+    ) -> Result<Self, String> {
+        Self::with_lookups(name, sql, &Lookups::of_files(lookups)).await
+    }
+
+    async fn with_lookups(name: &str, sql: &str, lookups: &Lookups) -> Result<Self, String> {
         let groups_max = settings::groups_max(sql)?;
-        let parsed = parse(sql)?;
+        let parsed = parse(sql, lookups)?;
+        let lookups = parsed.joined.lookups.clone();
+        let files: Vec<LookupFile> = lookups.iter().map(|lookup| lookup.file.clone()).collect();
         let format = parsed.format;
         let table = states::table_of(parsed).await?;
         let ScanPlan { plan, scan } = plan(&table, format).await?;
@@ -112,7 +135,8 @@ impl Rollup {
             definition: Arc::new(Definition {
                 name: name.to_owned(),
                 sql: sql.to_owned(),
-                identity: Definition::identity_of(sql),
+                identity: Definition::identity_of(sql, &LookupFile::hashes(&files)),
+                lookups: files,
                 columns,
                 slot_column,
                 slot_groups_max: groups_max.unwrap_or(SLOT_GROUPS_MAX),
@@ -123,6 +147,7 @@ impl Rollup {
             plan,
             view: table.view,
             outputs: table.outputs,
+            lookups,
         })
     }
 
@@ -157,6 +182,12 @@ impl Rollup {
     /// Whether the rows of the SQL's result have an order.
     pub(crate) fn is_ordered(&self) -> bool {
         self.view.as_ref().is_some_and(View::is_ordered)
+    }
+
+    /// The files that it looks values up in, each with the number of its rows.
+    pub fn lookups(&self) -> impl Iterator<Item = (&str, usize)> {
+        let lookups = self.lookups.iter();
+        lookups.map(|lookup| (lookup.file.name.as_str(), lookup.rows()))
     }
 
     /// The format of the logs that it reads.
@@ -206,7 +237,7 @@ async fn plan(table: &TableSql, format: &'static LogFormat) -> Result<ScanPlan, 
     let every = every_column(format, &table.computed);
     let statement = || table.statement.clone();
     let schema = schema_of(format, &every);
-    let named = engine::named_columns(statement(), format.table, schema).await;
+    let named = engine::named_columns(statement(), format.table, schema, &table.lookups).await;
     let named = named.map_err(|error| plain_words(&error))?;
     let mut scan: Vec<ScanColumn> = named
         .into_iter()
@@ -222,6 +253,7 @@ async fn plan(table: &TableSql, format: &'static LogFormat) -> Result<ScanPlan, 
         schema: schema_of(format, &scan),
         slot: &table.slot,
         own_times: &own_times,
+        lookups: &table.lookups,
     };
     let plan = RollupPlan::new(statement(), wanted).await;
     let plan = plan.map_err(|error| plain_words(&error))?;

@@ -12,6 +12,8 @@ use super::aggregates::{Part, function_name, is_aggregate, part};
 use super::allow::{self, ONE_GROUPING, Scope};
 use super::conditions;
 use super::inline::inline;
+use super::joins::{self, Joined, has_lookup, is_lookup};
+use super::lookups::Lookups;
 use super::reading::{Order, Reading, Sorted};
 use super::results::{self, placed, replace};
 use super::scalars::{self, Scalar, has_scalar};
@@ -30,6 +32,8 @@ pub(super) struct ParsedRollup {
     /// The columns of the table that the user has named or that are needed to read it.
     pub(super) outputs: Vec<Output>,
     pub(super) reading: Reading,
+    /// The lookups that are joined with the lines.
+    pub(super) joined: Joined,
 }
 
 /// An output column.
@@ -63,7 +67,7 @@ impl ParsedRollup {
 }
 
 /// Parses a rollup's SQL. The error explains the problem and what to do about it.
-pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
+pub(super) fn parse(sql: &str, lookups: &Lookups) -> Result<ParsedRollup, String> {
     allow::check_comments(sql)?;
     let mut statements = parse_sql(sql)?;
     let statement = match statements.len() {
@@ -79,10 +83,17 @@ pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
         return Err("the statement is not a query: write one SELECT statement".to_owned());
     };
     let mut query = *query;
+    let joined = joins::take(&mut query, lookups)?;
     inline(&mut query)?;
     let mut scalars = scalars::take(&mut query)?;
     scalars::name_table(&mut query, &scalars);
     let outer = Reading::around(&mut query)?;
+    if outer.as_ref().is_some_and(has_lookup) {
+        return Err(
+            "a lookup is joined with groups: join it with the log table, inside the query that groups the lines"
+                .to_owned(),
+        );
+    }
     let mut reading = Reading {
         outer,
         ..Reading::default()
@@ -152,6 +163,7 @@ pub(super) fn parse(sql: &str) -> Result<ParsedRollup, String> {
         merges,
         outputs,
         reading,
+        joined,
     };
     parsed.reading.distinct = is_distinct && parsed.outputs.iter().any(|o| o.part != Part::Key);
     parsed.reading.having = having;
@@ -429,7 +441,7 @@ fn simplify_names(part: &mut impl VisitMut) {
                     *expr = Expr::Identifier(Ident::new(name.value.to_ascii_lowercase()));
                 }
             }
-            Expr::Function(function) => {
+            Expr::Function(function) if !is_lookup(function) => {
                 let name = function_name(function);
                 if name == "count"
                     && let FunctionArguments::List(list) = &mut function.args
@@ -599,6 +611,12 @@ fn check_grouped(place: &str, expr: &Expr, keys: &[Expr]) -> Result<(), String> 
     }
 }
 
+/// A parsed rollup that joins nothing.
+#[cfg(test)]
+pub(super) fn parse_alone(sql: &str) -> Result<ParsedRollup, String> {
+    parse(sql, &Lookups::default())
+}
+
 /// The SELECT of a query.
 pub(super) fn select_of(query: &mut Query) -> Option<&mut Select> {
     match &mut *query.body {
@@ -614,12 +632,12 @@ fn format_of(select: &Select) -> Result<&'static LogFormat, String> {
             "FROM must name exactly one log table: one of {tables}"
         ));
     };
-    if !joins.is_empty() {
-        return Err(
-            "JOIN cannot be merged: a rollup is computed for one log file at a time. \
-             Write the rollup over the log table alone, and join when you query the table"
-                .to_owned(),
-        );
+    if let Some(join) = joins.first() {
+        let name = joins::table_name(&join.relation).unwrap_or_else(|| "name".to_owned());
+        return Err(format!(
+            "JOIN cannot be merged: a rollup is computed for one log file at a time. A small table is joined if it is a file \
+             beside the rollups, as {name} would be in {name}.csv or {name}.parquet. Join other tables when you query the table"
+        ));
     }
     let TableFactor::Table { name, .. } = relation else {
         return Err(format!(
@@ -750,13 +768,13 @@ mod tests {
     use super::*;
 
     fn refusal(sql: &str) -> String {
-        parse(sql).expect_err(sql)
+        parse_alone(sql).expect_err(sql)
     }
 
     #[test]
     fn a_rollup_without_groups_keeps_rows() {
         let columns = |sql| {
-            let parsed = parse(sql).unwrap();
+            let parsed = parse_alone(sql).unwrap();
             assert!(!parsed.merges);
             let outputs = parsed.outputs.into_iter();
             outputs.map(|output| output.column).collect::<Vec<_>>()
@@ -776,7 +794,7 @@ mod tests {
             let outputs = outputs.map(|o| (o.name.clone(), o.expr.to_string(), o.part.clone()));
             outputs.collect::<Vec<_>>()
         };
-        let expected = outputs(&parse(alone).unwrap());
+        let expected = outputs(&parse_alone(alone).unwrap());
         for sql in [
             "SELECT e, count(*) AS n FROM (SELECT upper(elb) AS e FROM alb_access_logs WHERE type = 'h2') AS t WHERE t.e <> 'X' GROUP BY e",
             "WITH t AS (SELECT upper(elb) AS e, elb FROM alb_access_logs WHERE type = 'h2') \
@@ -784,7 +802,7 @@ mod tests {
             "WITH a AS (SELECT * FROM alb_access_logs WHERE type = 'h2'), b AS (SELECT upper(elb) AS e FROM a) \
              SELECT e, count(*) AS n FROM b WHERE e <> 'X' GROUP BY e",
         ] {
-            let mut parsed = parse(sql).unwrap();
+            let mut parsed = parse_alone(sql).unwrap();
             assert_eq!(outputs(&parsed), expected, "{sql}");
             let condition = select_of(&mut parsed.query).unwrap().selection.take();
             assert_eq!(
@@ -799,7 +817,7 @@ mod tests {
     fn columns_of_the_table_have_names_that_every_engine_accepts() {
         let sql = "SELECT count(*), sum(sent_bytes) AS \"unter 1 KiB\", min(time) AS \"größer\", max(time) AS \"gr ßer\", \
                    count() AS \"1st\", count_if(true) AS \"%\" FROM logs.alb_access_logs";
-        let names = parse(sql)
+        let names = parse_alone(sql)
             .unwrap()
             .outputs
             .into_iter()

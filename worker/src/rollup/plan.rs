@@ -9,7 +9,9 @@ use datafusion::common::{Column, DataFusionError, Result, internal_err};
 use datafusion::execution::SessionState;
 use datafusion::execution::memory_pool::{MemoryPool, UnboundedMemoryPool};
 use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{
+    Aggregate, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, ScalarUDF,
+};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::sql::sqlparser::ast::Statement;
 use futures::stream::{BoxStream, Fuse};
@@ -49,12 +51,20 @@ pub(super) struct Wanted<'a> {
     pub(super) slot: &'a str,
     /// Columns that hold the line's own time, which visitors don't write.
     pub(super) own_times: &'a [String],
+    /// The functions in the place of joins.
+    pub(super) lookups: &'a [Arc<ScalarUDF>],
 }
 
 impl RollupPlan {
     pub(super) async fn new(statement: Statement, wanted: Wanted<'_>) -> Result<Self> {
-        let (state, plan) =
-            engine::plan_over_stream(statement, wanted.table, wanted.schema, Vec::new()).await?;
+        let (state, plan) = engine::plan_over_stream(
+            statement,
+            wanted.table,
+            wanted.schema,
+            Vec::new(),
+            wanted.lookups,
+        )
+        .await?;
         let mut fallible = fallible::in_plan(&plan, wanted.own_times)?;
         let table = format!("{}.", wanted.table);
         for each in &mut fallible {

@@ -39,6 +39,9 @@ pub(crate) fn plain_words(error: &DataFusionError) -> String {
                 .split_once(". No function matches")
                 .unwrap_or((call, ""));
             let (_, words) = words.rsplit_once("error: ").unwrap_or(("", words));
+            let (_, words) = words
+                .rsplit_once("Error during planning: ")
+                .unwrap_or(("", words));
             words.to_owned()
         }
         Some((call, candidates)) => {

@@ -2,8 +2,10 @@
 //! for groups that a slot has no room for.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, GroupByExpr, Ident, Query, SelectItem, Statement, TableFactor, Value,
 };
@@ -35,6 +37,8 @@ pub(super) struct TableSql {
     pub(super) view: Option<View>,
     /// The number of the SQL's own output columns. Without a view, they are the first columns of the table.
     pub(super) outputs: usize,
+    /// The functions in the place of joins.
+    pub(super) lookups: Vec<Arc<ScalarUDF>>,
 }
 
 /// The table that a rollup needs.
@@ -54,7 +58,7 @@ pub(super) async fn table_of(parsed: ParsedRollup) -> Result<TableSql, String> {
         &states.keys,
         parsed.format,
     )?;
-    let types = types_of(first, parsed.format).await?;
+    let types = types_of(first, &parsed).await?;
     check_arrays(&made.columns, &types)?;
     let time_key = time_key(&made.columns, &types)?;
     if parsed.merges {
@@ -89,6 +93,7 @@ pub(super) async fn table_of(parsed: ParsedRollup) -> Result<TableSql, String> {
         slot,
         view,
         outputs,
+        lookups: parsed.joined.functions,
     })
 }
 
@@ -143,10 +148,12 @@ fn finished(
 /// The types of a statement's output columns.
 async fn types_of(
     (statement, computed): (Statement, Vec<ScanColumn>),
-    format: &'static LogFormat,
+    parsed: &ParsedRollup,
 ) -> Result<Schema, String> {
+    let format = parsed.format;
     let schema = schema_of(format, &every_column(format, &computed));
-    let types = engine::output_schema(statement, format.table, schema).await;
+    let lookups = &parsed.joined.functions;
+    let types = engine::output_schema(statement, format.table, schema, lookups).await;
     let types = types.map_err(|error| plain_words(&error))?;
     Ok(types.as_ref().clone())
 }
@@ -178,7 +185,7 @@ async fn types_over_lines(
     let mut types = Vec::new();
     if !items.is_empty() {
         let statement = finished(parsed.query.clone(), &items, &[], parsed.format)?;
-        let schema = types_of(statement, parsed.format).await?;
+        let schema = types_of(statement, parsed).await?;
         types = schema
             .fields()
             .iter()

@@ -210,7 +210,7 @@ fn open_parenthesis(tokens: &[TokenWithSpan]) -> Option<Location> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::parse::parse;
+    use super::super::parse::parse_alone;
 
     #[test]
     fn slips_are_named() {
@@ -265,7 +265,7 @@ mod tests {
                 "line 1, column 43: == is not Athena SQL: write =",
             ),
         ] {
-            let refused = parse(sql).unwrap_err();
+            let refused = parse_alone(sql).unwrap_err();
             assert!(refused.contains(expected), "{sql}: {refused}");
         }
     }

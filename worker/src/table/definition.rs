@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use deltalake_core::kernel::{ArrayType, DataType as DeltaType, MapType, StructField};
 
 use super::merge_rule::{MergeRule, sum_state};
-use super::short_hash;
+use super::{LookupFile, LookupHashes, short_hash};
 use crate::engine::canonical;
 
 /// The column that every table is partitioned by.
@@ -34,12 +34,14 @@ pub struct Definition {
     pub name: String,
     /// The SQL that the table is the result of.
     pub sql: String,
+    /// The files that the SQL looks values up in.
+    pub lookups: Vec<LookupFile>,
     /// The columns of its rows. They include `date` if rows have one of their own. Otherwise the table's partitions come from
     /// the time in the slot column.
     pub columns: Vec<Column>,
     /// The column, a timestamp or a date, that determines the hour or day that a row belongs to.
     pub slot_column: usize,
-    /// Identifies the definition: a hash of its SQL. Each staged file contains it.
+    /// Identifies the definition: a hash of its SQL and of its lookups. Each staged file contains it.
     pub identity: String,
     /// Maximum number of groups in a slot. New groups of a full slot are folded into one row for each time.
     pub slot_groups_max: usize,
@@ -61,9 +63,13 @@ pub struct Column {
 }
 
 impl Definition {
-    /// A hash of a SQL text that ignores its layout: 16 hexadecimal digits.
-    pub(crate) fn identity_of(sql: &str) -> String {
-        short_hash(&canonical(sql))
+    /// A hash of a SQL text, which ignores its layout, and of the files that it looks values up in: 16 hexadecimal digits.
+    pub(crate) fn identity_of(sql: &str, lookups: &LookupHashes) -> String {
+        let mut text = canonical(sql);
+        for (name, hash) in lookups {
+            text.push_str(&format!("\n{name} {hash}"));
+        }
+        short_hash(&text)
     }
 
     /// Whether rows of the same group are merged. If not, the table keeps every row.

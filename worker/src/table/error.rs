@@ -34,6 +34,19 @@ pub enum TableError {
         /// The SQL that it is the result of.
         stored: String,
     },
+    /// A table of this name is the result of the same rollup with another lookup file.
+    #[error(
+        "the table '{name}' at {url} is the result of another {file}. A table keeps the lookup files that it was created with. \
+         To use the changed file, rename the rollup's file, or remove the table's folder to rebuild the table from the logs."
+    )]
+    OtherLookup {
+        /// The table's name.
+        name: String,
+        /// Its URL.
+        url: String,
+        /// The name of the file that has changed.
+        file: String,
+    },
     /// The table was written by a newer version of logmill.
     #[error(
         "the table '{name}' has format {format}, and this version of logmill supports formats up to {FORMAT}: \
@@ -185,7 +198,9 @@ impl TableError {
     pub(crate) fn is_replaced_table(&self) -> bool {
         matches!(
             self,
-            Self::OtherSql { .. } | Self::Delta(DeltaTableError::NotATable(_))
+            Self::OtherSql { .. }
+                | Self::OtherLookup { .. }
+                | Self::Delta(DeltaTableError::NotATable(_))
         )
     }
 

@@ -7,6 +7,7 @@
 //!        date=2026-11-22/T10-….parquet       an hour's rows, sorted by group key
 //!        _staging/2026-11-22T10/….parquet    a log file's rows, waiting to be committed
 //!        _ledger/….parquet                   the log files that have been counted
+//!        _lookups/….csv                      the files that the rollup looks values up in
 //! ```
 
 use std::collections::HashSet;
@@ -29,6 +30,7 @@ mod checked_log;
 mod root;
 mod merge_rule;
 pub(crate) mod definition;
+mod lookup_file;
 mod slot;
 mod statistics;
 mod checksums;
@@ -61,6 +63,8 @@ pub use error::TableError;
 pub use failed_lines::{FailedLine, FailedLines};
 pub use ledger::Entry;
 pub use logmill_object_io::Lease;
+pub use lookup_file::LookupFile;
+pub(crate) use lookup_file::LookupHashes;
 pub use merge_rule::MergeRule;
 pub(crate) use merge_rule::sum_state;
 pub use rejected_lines::RejectedLines;
@@ -90,6 +94,9 @@ const SQL_PROPERTY: &str = "logmill.rollup";
 
 /// The same in format 1. Newer tables don't have it, so that programs that know no formats refuse them.
 const FIRST_SQL_PROPERTY: &str = "logmill.sql";
+
+/// The property of a Delta table that holds the hashes of the files that its SQL looks values up in, as JSON. Absent if there are none.
+const LOOKUPS_PROPERTY: &str = "logmill.lookups";
 
 /// A table that log files are staged for and committed to.
 #[derive(Debug)]

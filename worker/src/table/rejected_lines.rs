@@ -8,7 +8,7 @@ use logmill_shared::LogFile;
 
 use super::definition::SLOT_GROUPS_MAX;
 use super::definition::{DATE_COLUMN, REJECTED_LINES};
-use super::{Column, Definition, TableError};
+use super::{Column, Definition, LookupHashes, TableError};
 use crate::format::Rejection;
 
 /// Takes the place of a rollup's SQL.
@@ -46,7 +46,8 @@ impl RejectedLines {
         Arc::new(Definition {
             name: REJECTED_LINES.to_owned(),
             sql: SQL.to_owned(),
-            identity: Definition::identity_of(SQL),
+            lookups: Vec::new(),
+            identity: Definition::identity_of(SQL, &LookupHashes::new()),
             columns: vec![
                 column("log_file", DataType::Utf8),
                 column("line_number", DataType::Int64),

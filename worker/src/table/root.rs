@@ -22,8 +22,8 @@ use super::definition::DATE_COLUMN;
 use super::delta_log::Log;
 use super::guards::Guards;
 use super::{
-    Definition, FORMAT, FORMAT_PROPERTY, Notes, SQL_PROPERTY, Table, TableError, Version, Waiting,
-    lease, merging,
+    Definition, FORMAT, FORMAT_PROPERTY, LOOKUPS_PROPERTY, LookupFile, Notes, SQL_PROPERTY, Table,
+    TableError, Version, Waiting, lease, lookup_file, merging,
 };
 use crate::aws;
 
@@ -253,10 +253,16 @@ fn root_error(place: &str, reason: impl ToString) -> TableError {
 
 /// Writes the table's first version. If another process does so at the same time, only one of them writes it.
 async fn create(definition: &Definition, log_store: &LogStoreRef) -> Result<(), TableError> {
-    let properties = [
+    let mut properties = vec![
         (SQL_PROPERTY.to_owned(), Some(definition.sql.clone())),
         (FORMAT_PROPERTY.to_owned(), Some(FORMAT.to_string())),
     ];
+    if !definition.lookups.is_empty() {
+        // Before the version that names them: a version's files exist.
+        lookup_file::write(&*log_store.object_store(None), &definition.lookups).await?;
+        let hashes = serde_json::json!(LookupFile::hashes(&definition.lookups));
+        properties.push((LOOKUPS_PROPERTY.to_owned(), Some(hashes.to_string())));
+    }
     let created = CreateBuilder::new()
         .with_log_store(Arc::clone(log_store))
         .with_table_name(&definition.name)

@@ -194,7 +194,7 @@ impl StagedFile {
             None => staged.iter().all(is_known),
         };
         if !fits {
-            let reason = "the staged file was computed with different SQL than the table";
+            let reason = "the staged file was computed with different SQL than the table, or with another lookup file";
             return Ok(Opening::unusable(Some(entry.log_file), reason));
         }
         let runs = opened

@@ -16,8 +16,8 @@ use super::definition::DATE_COLUMN;
 use super::slot::Slot;
 use super::touched_files::touched_files;
 use super::{
-    Definition, Entry, FIRST_SQL_PROPERTY, FORMAT, FORMAT_PROPERTY, SQL_PROPERTY, TableError,
-    delta_log, ledger, parquet_file, root,
+    Definition, Entry, FIRST_SQL_PROPERTY, FORMAT, FORMAT_PROPERTY, LOOKUPS_PROPERTY, LookupFile,
+    LookupHashes, SQL_PROPERTY, TableError, delta_log, ledger, lookup_file, parquet_file, root,
 };
 use logmill_object_io::Policy;
 use logmill_shared::chain;
@@ -30,6 +30,7 @@ pub struct Version {
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) format: u32,
     pub(super) sql: String,
+    pub(super) lookups: LookupHashes,
     pub(super) files: Vec<DataFile>,
     pub(super) ledger: ledger::Ledger,
     /// Whether a checkpoint can't be read, so that versions were read instead of it.
@@ -141,23 +142,40 @@ impl Version {
         Ok(version)
     }
 
-    /// Fails if the table is the result of other SQL than this definition's.
+    /// Fails if the table is the result of other SQL than this definition's, or of other lookups.
     pub(super) fn check_sql(
         &self,
         definition: &Definition,
         log_store: &LogStoreRef,
     ) -> Result<(), TableError> {
+        let lookups = LookupFile::hashes(&definition.lookups);
         // Compare the texts first: parsing the SQL costs a millisecond, and each read of a table comes here.
-        let is_same =
-            self.sql == definition.sql || Definition::identity_of(&self.sql) == definition.identity;
-        match is_same {
-            true => Ok(()),
-            false => Err(TableError::OtherSql {
-                name: definition.name.clone(),
-                url: log_store.root_url().to_string(),
+        let is_same_sql = self.sql == definition.sql
+            || Definition::identity_of(&self.sql, &lookups) == definition.identity;
+        let (name, url) = (definition.name.clone(), log_store.root_url().to_string());
+        if !is_same_sql {
+            return Err(TableError::OtherSql {
+                name,
+                url,
                 stored: self.sql.clone(),
-            }),
+            });
         }
+        let changed = lookups
+            .into_iter()
+            .find(|(file, hash)| self.lookups.get(file) != Some(hash));
+        match changed {
+            None => Ok(()),
+            Some((file, _)) => Err(TableError::OtherLookup { name, url, file }),
+        }
+    }
+
+    /// The files that the table's SQL looks values up in.
+    ///
+    /// # Errors
+    ///
+    /// [`TableError::Damaged`] names the table's copy of a file that is missing or has changed.
+    pub(crate) async fn lookup_files(&self) -> Result<Vec<LookupFile>, TableError> {
+        lookup_file::read(&*self.store, &self.lookups).await
     }
 
     async fn load(name: &str, log_store: &LogStoreRef) -> Result<Self, TableError> {
@@ -183,6 +201,13 @@ impl Version {
             what: "logmill has not written this Delta table: the SQL is missing in its properties"
                 .to_owned(),
         })?;
+        let lookups = match properties.get(LOOKUPS_PROPERTY) {
+            Some(hashes) => serde_json::from_str(hashes).map_err(|error| TableError::NotOurs {
+                path: name.to_owned(),
+                what: format!("the property {LOOKUPS_PROPERTY} of the table is invalid: {error}"),
+            })?,
+            None => LookupHashes::new(),
+        };
         let files = snapshot
             .file_views(&**log_store, None)
             .map_ok(|file| {
@@ -208,6 +233,7 @@ impl Version {
             store,
             format,
             sql,
+            lookups,
             files,
             ledger,
             is_without_checkpoint: false,

@@ -4,6 +4,9 @@
 //! all lines and the ordinary ones. A rollup without it keeps rows, and has the column `user_agent`. Every `WHERE` is true for
 //! ordinary lines.
 
+/// A lookup, `words.csv`: some of what lines have, and the empty text.
+pub const WORDS: &str = "word,number,kind\nword/1,2,ordinary\nword/2,3,ordinary\n\"\",0,empty\n-,0,none\nä,3,odd\n\u{fffd},4,odd\n";
+
 /// Name and SQL of each rollup.
 pub const ROLLUPS: &[(&str, &str)] = &[
     // Functions of texts, numbers, bits, binary values, arrays, JSON and zones, of what a visitor wrote.
@@ -58,6 +61,17 @@ pub const ROLLUPS: &[(&str, &str)] = &[
          try(from_iso8601_date({d})) AS c, to_iso8601({time}) AS d, date_format({time} AT TIME ZONE 'Europe/Berlin', '%H') AS e, \
          hour(at_timezone({time}, 'Asia/Tokyo')) AS f, try(hour(with_timezone(date_parse({d}, '%Y-%m-%d'), 'America/New_York'))) AS g, \
          {counts} FROM alb_access_logs GROUP BY 1, 2, 3, 4, 5, 6, 7, 8",
+    ),
+    // Joins with a lookup, by what a visitor wrote.
+    (
+        "looked_up",
+        "SELECT w.kind, v.kind AS kind_of_agent, {counts}, max(w.word) AS word, count_if(w.word IS NULL) AS not_found \
+         FROM alb_access_logs l LEFT JOIN words w ON w.word = {q} LEFT JOIN words v ON v.word = l.user_agent AND v.number = {n} \
+         GROUP BY w.kind, v.kind",
+    ),
+    (
+        "looked_up_lines",
+        "SELECT {time} AS at, user_agent, w.kind, w.number FROM alb_access_logs LEFT JOIN words AS w ON {q} = w.word",
     ),
     // What most rollups are: keys of the line's own time, and columns that cannot fail.
     (

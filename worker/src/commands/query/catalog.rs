@@ -110,7 +110,7 @@ impl Tables {
             return Ok(None);
         }
         let version = self.version(name).await?;
-        match view(name, &version).await {
+        match view(&self.root, name, &version).await? {
             Some(view) => Ok(Some(view.plan(scan(name, &version)?, self.now).await?)),
             None => Ok(None),
         }
@@ -143,10 +143,12 @@ fn scan(name: &str, version: &Version) -> Result<Arc<dyn TableProvider>> {
 }
 
 /// The view over a table, if the table is not the result of its rollup's SQL.
-async fn view(name: &str, version: &Version) -> Option<View> {
+async fn view(root: &Root, name: &str, version: &Version) -> Result<Option<View>> {
     // Tables that no rollup has made have no views.
-    let rollup = Rollup::from_sql(name, version.sql()).await.ok()?;
-    rollup.view().cloned()
+    let lookups = version.lookup_files().await;
+    let lookups = lookups.map_err(|error| unreadable(root, name, error))?;
+    let rollup = Rollup::of_table(name, version.sql(), lookups).await.ok();
+    Ok(rollup.and_then(|rollup| rollup.view().cloned()))
 }
 
 /// Opens a table for reading. The error contains the table's name.
@@ -174,7 +176,7 @@ impl SchemaProvider for Tables {
         if self.has(name) {
             let version = self.version(name).await?;
             let scan = scan(name, &version)?;
-            return Ok(Some(match view(name, &version).await {
+            return Ok(Some(match view(&self.root, name, &version).await? {
                 Some(view) => {
                     let sql = view.sql(&format!("\"{name}{GROUPS}\""), Reader::Logmill);
                     Arc::new(ViewTable::new(view.plan(scan, self.now).await?, Some(sql)))
@@ -184,7 +186,7 @@ impl SchemaProvider for Tables {
         }
         if let Some(table) = self.of_groups(name) {
             let version = self.version(table).await?;
-            return match view(table, &version).await {
+            return match view(&self.root, table, &version).await? {
                 Some(_) => Ok(Some(scan(table, &version)?)),
                 None => Ok(None),
             };

@@ -221,7 +221,7 @@ async fn run(
 async fn stream(
     root: &Root,
     tables: Arc<Tables>,
-    mut statement: Statement,
+    statement: Statement,
     limited: impl FnOnce(LogicalPlan) -> datafusion::common::Result<LogicalPlan>,
 ) -> Result<SendableRecordBatchStream> {
     let whole = whole_table(&statement);

@@ -15,6 +15,7 @@ use datafusion::logical_expr::{
     ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
 
+pub(crate) mod lookup;
 mod url;
 mod time;
 pub(crate) mod formats;

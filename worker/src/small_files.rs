@@ -1,22 +1,26 @@
-//! Small text files that people write, in a folder or under a prefix of a bucket: rollups, and the files beside them.
+//! Small files that people write, in a folder or under a prefix of a bucket: rollups, and the files beside them.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
 use logmill_shared::S3Uri;
 
 use crate::aws::{self, S3Error};
 
-/// A text file that was read.
-pub(crate) struct TextFile {
+/// The largest file that is read, in bytes. Workers keep lookup files in memory.
+const BYTES_MAX: u64 = 64 << 20;
+
+/// A file that was read.
+pub(crate) struct SmallFile {
     /// Its path or URI.
     pub(crate) place: String,
     /// Its name.
     pub(crate) name: String,
-    pub(crate) text: String,
+    pub(crate) content: Bytes,
 }
 
-/// A text file that can't be read.
+/// A file that can't be read.
 pub(crate) struct Unread {
     /// Its path or URI.
     pub(crate) place: String,
@@ -38,29 +42,48 @@ pub(crate) struct Unread {
 pub(crate) async fn read(
     folder: &str,
     is_wanted: impl Fn(&str) -> bool,
-) -> Result<Vec<Result<TextFile, Unread>>> {
+) -> Result<Vec<Result<SmallFile, Unread>>> {
     match S3Uri::parse(folder)? {
         Some(place) => of_bucket(place, is_wanted).await,
         None => on_disk(Path::new(folder), is_wanted),
     }
 }
 
-impl TextFile {
+impl SmallFile {
     /// Reads a file on disk.
     pub(crate) fn on_disk(path: &Path) -> Result<Self> {
         let name = path.file_name().unwrap_or_default();
+        check_size(std::fs::metadata(path)?.len())?;
         Ok(Self {
-            text: std::fs::read_to_string(path)?,
+            content: std::fs::read(path)?.into(),
             place: path.display().to_string(),
             name: name.to_string_lossy().into_owned(),
         })
     }
+
+    /// Its text.
+    ///
+    /// # Errors
+    ///
+    /// The content is not valid UTF-8.
+    pub(crate) fn text(&self) -> Result<&str> {
+        Ok(std::str::from_utf8(&self.content)?)
+    }
+}
+
+fn check_size(bytes: u64) -> Result<()> {
+    if bytes > BYTES_MAX {
+        bail!(
+            "the file has {bytes} bytes, and may have {BYTES_MAX}: leave out the rows and columns that no rollup needs"
+        );
+    }
+    Ok(())
 }
 
 fn on_disk(
     folder: &Path,
     is_wanted: impl Fn(&str) -> bool,
-) -> Result<Vec<Result<TextFile, Unread>>> {
+) -> Result<Vec<Result<SmallFile, Unread>>> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
@@ -70,7 +93,7 @@ fn on_disk(
     }
     paths.sort();
     let read = |path: &PathBuf| {
-        TextFile::on_disk(path).map_err(|source| Unread {
+        SmallFile::on_disk(path).map_err(|source| Unread {
             place: path.display().to_string(),
             name: path
                 .file_name()
@@ -86,7 +109,7 @@ fn on_disk(
 async fn of_bucket(
     place: S3Uri<'_>,
     is_wanted: impl Fn(&str) -> bool,
-) -> Result<Vec<Result<TextFile, Unread>>> {
+) -> Result<Vec<Result<SmallFile, Unread>>> {
     let client = aws::bucket(aws::sdk_config().await, place.bucket).await?;
     let folder = place.folder();
     let mut pages = client
@@ -106,20 +129,30 @@ async fn of_bucket(
                 continue;
             };
             let name = name.to_owned();
-            let get = client.get_object().bucket(place.bucket).key(&key);
-            let got = get.send().await;
-            let got = got.map_err(|error| S3Error::new(&error, place.bucket, "s3:GetObject"))?;
-            let bytes = got.body.collect().await.with_context(|| key.clone())?;
-            let (bucket, key) = (place.bucket, key.as_str());
-            let place = S3Uri { bucket, key }.to_string();
-            files.push(match String::from_utf8(bytes.to_vec()) {
-                Ok(text) => Ok(TextFile { place, name, text }),
-                Err(error) => Err(Unread {
+            let size = u64::try_from(object.size.unwrap_or_default()).unwrap_or_default();
+            let (bucket, object) = (place.bucket, key.as_str());
+            let place = S3Uri {
+                bucket,
+                key: object,
+            }
+            .to_string();
+            if let Err(source) = check_size(size) {
+                files.push(Err(Unread {
                     place,
                     name,
-                    source: error.into(),
-                }),
-            });
+                    source,
+                }));
+                continue;
+            }
+            let get = client.get_object().bucket(bucket).key(&key);
+            let got = get.send().await;
+            let got = got.map_err(|error| S3Error::new(&error, bucket, "s3:GetObject"))?;
+            let bytes = got.body.collect().await.with_context(|| key.clone())?;
+            files.push(Ok(SmallFile {
+                place,
+                name,
+                content: bytes.into_bytes(),
+            }));
         }
     }
     Ok(files)

@@ -1,0 +1,334 @@
+//! Lookups: small tables in CSV or Parquet files beside the rollups, which a rollup may join with log lines.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use arrow::array::{ArrayRef, RecordBatch, StringViewBuilder};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::DataType;
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::engine::functions::cast::trino_name;
+use crate::engine::functions::lookup::{Index, NoIndex};
+use crate::small_files::{self, SmallFile, Unread};
+use crate::table::LookupFile;
+
+const CSV: &str = ".csv";
+const PARQUET: &str = ".parquet";
+
+/// The lookups that rollups may join, by name. A lookup that can't be used has the reason instead.
+#[derive(Debug, Default)]
+pub(super) struct Lookups(HashMap<String, Result<Arc<Lookup>, String>>);
+
+/// A table in a file.
+#[derive(Debug)]
+pub(super) struct Lookup {
+    pub(super) file: LookupFile,
+    /// The name in SQL: that of the file without its ending.
+    pub(super) name: String,
+    /// Its columns by their names, which are in lower case.
+    columns: Vec<(String, ArrayRef)>,
+    /// The line of each row. Empty if the file has no lines.
+    lines: Vec<u64>,
+}
+
+impl Lookups {
+    /// Reads the lookups with these names in a folder, which is a path or `s3://bucket/prefix`. There may be no file for a name.
+    ///
+    /// # Errors
+    ///
+    /// The folder can't be listed.
+    pub(super) async fn read(folder: &str, names: &BTreeSet<String>) -> Result<Self> {
+        let mut all = Self::default();
+        if names.is_empty() {
+            return Ok(all);
+        }
+        let is_wanted = |file: &str| name_of(file).is_some_and(|name| names.contains(name));
+        for file in small_files::read(folder, is_wanted).await? {
+            let (place, name, lookup) = match file {
+                Ok(SmallFile {
+                    place,
+                    name,
+                    content,
+                }) => {
+                    let lookup = Lookup::new(LookupFile::new(&name, content));
+                    (place, name, lookup)
+                }
+                Err(Unread {
+                    place,
+                    name,
+                    source,
+                }) => (place, name, Err(source)),
+            };
+            all.add(&name, lookup.with_context(|| place));
+        }
+        Ok(all)
+    }
+
+    /// The lookups in these files.
+    pub(super) fn of_files(files: Vec<LookupFile>) -> Self {
+        let mut all = Self::default();
+        for file in files {
+            let name = file.name.clone();
+            all.add(&name, Lookup::new(file).with_context(|| name.clone()));
+        }
+        all
+    }
+
+    fn add(&mut self, file: &str, lookup: Result<Lookup>) {
+        let Some(name) = name_of(file) else { return };
+        let lookup = match self.0.contains_key(name) {
+            false => lookup.map(Arc::new).map_err(|error| format!("{error:#}")),
+            true => Err(format!(
+                "there are two files for the lookup {name}, {name}{CSV} and {name}{PARQUET}: remove one of them"
+            )),
+        };
+        self.0.insert(name.to_owned(), lookup);
+    }
+
+    /// Refuses a lookup with the name of a rollup.
+    pub(super) fn refuse_rollup(&mut self, rollup: &str) {
+        if let Some(lookup) = self.0.get_mut(rollup) {
+            *lookup = Err(format!(
+                "the lookup {rollup} has the name of a rollup, {rollup}.sql: rename one of the files"
+            ));
+        }
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// The lookup of this name; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// The reason why it can't be used.
+    pub(super) fn get(&self, name: &str) -> Option<Result<&Arc<Lookup>, String>> {
+        let lookup = self.0.get(name)?;
+        Some(lookup.as_ref().map_err(Clone::clone))
+    }
+}
+
+/// The name of the lookup in a file; `None` if the file is of another kind.
+fn name_of(file: &str) -> Option<&str> {
+    [CSV, PARQUET]
+        .iter()
+        .find_map(|ending| file.strip_suffix(ending))
+}
+
+impl Lookup {
+    fn new(file: LookupFile) -> Result<Self> {
+        let name = name_of(&file.name).unwrap_or(&file.name).to_owned();
+        let (columns, lines) = match file.name.ends_with(CSV) {
+            true => of_csv(&file.content)?,
+            false => (of_parquet(file.content.clone())?, Vec::new()),
+        };
+        let mut names = BTreeSet::new();
+        for (column, _) in &columns {
+            if column.is_empty() || !names.insert(column) {
+                bail!(
+                    "two columns are named '{column}', or one has no name: each column needs a name of its own"
+                );
+            }
+        }
+        Ok(Self {
+            file,
+            name,
+            columns,
+            lines,
+        })
+    }
+
+    /// The number of its rows.
+    pub(super) fn rows(&self) -> usize {
+        self.columns.first().map_or(0, |(_, values)| values.len())
+    }
+
+    /// The number of its columns.
+    pub(super) fn width(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// The index of a column.
+    pub(super) fn place(&self, column: &str) -> Option<usize> {
+        let column = column.to_lowercase();
+        self.columns.iter().position(|(name, _)| *name == column)
+    }
+
+    pub(super) fn column_names(&self) -> String {
+        let names: Vec<&str> = self.columns.iter().map(|(name, _)| name.as_str()).collect();
+        names.join(", ")
+    }
+
+    /// A column's name and values.
+    ///
+    /// # Errors
+    ///
+    /// A rollup can't compute with its type.
+    pub(super) fn column(&self, place: usize) -> Result<(&str, &ArrayRef), String> {
+        let (name, values) = &self.columns[place];
+        let data_type = values.data_type();
+        let is_known = matches!(
+            data_type,
+            DataType::Utf8View
+                | DataType::Boolean
+                | DataType::Int16
+                | DataType::Int32
+                | DataType::Int64
+                | DataType::Float64
+                | DataType::Date32
+        );
+        match is_known {
+            true => Ok((name, values)),
+            false => Err(format!(
+                "{}: the column {name} has the type {}, and a lookup's columns are varchar, boolean, smallint, integer, bigint, \
+                 double or date: write the file with one of these",
+                self.file.name,
+                trino_name(data_type)
+            )),
+        }
+    }
+
+    /// The index by these columns, which must be unique.
+    ///
+    /// # Errors
+    ///
+    /// Two rows have the same key, or a column is neither a text nor an integer.
+    pub(super) fn index(&self, keys: &[usize]) -> Result<Index, String> {
+        let columns = keys.iter().map(|key| self.columns[*key].clone());
+        let columns: Vec<(String, ArrayRef)> = columns.collect();
+        let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+        let names = names.join(", ");
+        let index = Index::new(format!("{}({names})", self.name), &columns);
+        let file = &self.file.name;
+        index.map_err(|why| match why {
+            NoIndex::Duplicate(first, second) => format!(
+                "{file}: the {} have the same {names}, and each log line may match one row at most, or it would count twice: \
+                 leave one of them out, or join by more columns",
+                self.pair(first, second)
+            ),
+            NoIndex::Type(column, data_type) => format!(
+                "{file}: the join compares the column {column}, which has the type {}: write the file with a varchar or a \
+                 bigint there",
+                trino_name(&data_type)
+            ),
+            NoIndex::Other(error) => format!("{file}: {error}"),
+        })
+    }
+
+    /// Two rows by their lines, or by their numbers in a file without lines.
+    fn pair(&self, first: usize, second: usize) -> String {
+        match (self.lines.get(first), self.lines.get(second)) {
+            (Some(first), Some(second)) => format!("lines {first} and {second}"),
+            _ => format!("rows {} and {}", first + 1, second + 1),
+        }
+    }
+}
+
+/// The columns of a CSV file, and the line of each row. The first line has the names. All values are texts, as with Athena's
+/// OpenCSVSerDe.
+fn of_csv(content: &Bytes) -> Result<(Vec<(String, ArrayRef)>, Vec<u64>)> {
+    let text = std::str::from_utf8(content)
+        .context("the file is not valid UTF-8: save it in this encoding")?;
+    // What Excel writes.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if let Some(line) = text.lines().position(|line| line.contains('\\')) {
+        bail!(
+            "line {}: a backslash is an escape in Athena's CSV, and none elsewhere: write the table as Parquet",
+            line + 1
+        );
+    }
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let header = reader.headers()?;
+    let names: Vec<String> = header
+        .iter()
+        .map(|name| name.trim().to_lowercase())
+        .collect();
+    let mut columns: Vec<StringViewBuilder> = names.iter().map(|_| <_>::default()).collect();
+    let mut lines = Vec::new();
+    for record in reader.records() {
+        let record = record?;
+        let line = record.position().map_or(0, csv::Position::line);
+        if record.iter().any(|value| value.contains(['\n', '\r'])) {
+            bail!(
+                "line {line}: a value goes over several lines, which Athena's CSV can't: write it in one line"
+            );
+        }
+        for (column, value) in columns.iter_mut().zip(&record) {
+            column.append_value(value);
+        }
+        lines.push(line);
+    }
+    let columns = columns
+        .iter_mut()
+        .map(|column| Arc::new(column.finish()) as _);
+    Ok((names.into_iter().zip(columns).collect(), lines))
+}
+
+/// The columns of a Parquet file.
+fn of_parquet(content: Bytes) -> Result<Vec<(String, ArrayRef)>> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(content)?;
+    let schema = Arc::clone(reader.schema());
+    let batches: Vec<RecordBatch> = reader.build()?.collect::<Result<_, _>>()?;
+    let rows = concat_batches(&schema, &batches)?;
+    let columns = schema.fields().iter().zip(rows.columns());
+    let columns = columns.map(|(field, values)| {
+        let own = match values.data_type() {
+            text if text.is_string() => &DataType::Utf8View,
+            DataType::Int8 => &DataType::Int16,
+            DataType::Float32 => &DataType::Float64,
+            other => other,
+        };
+        Ok((field.name().to_lowercase(), cast(values, own)?))
+    });
+    columns.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn csv(text: &'static str) -> Result<Lookup> {
+        Lookup::new(LookupFile::new(
+            "t.csv",
+            Bytes::from_static(text.as_bytes()),
+        ))
+    }
+
+    #[test]
+    fn csv_files_are_read_as_athena_reads_them_or_refused() {
+        let lookup = csv("\u{feff}Code,Name\r\nDE,\"Germany, \"\"D\"\"\"\r\n\r\nFR,\r\n").unwrap();
+        assert_eq!(lookup.column_names(), "code, name");
+        let (_, names) = lookup.column(1).unwrap();
+        let names: Vec<_> = arrow::array::AsArray::as_string_view(names)
+            .iter()
+            .collect();
+        assert_eq!(names, [Some("Germany, \"D\""), Some("")]);
+        for (text, says) in [
+            ("a,b\n1\n", "line: 2"),
+            ("a,A\n1,2\n", "two columns are named 'a'"),
+            ("a,\n1,2\n", "one has no name"),
+            (
+                "a,b\n1,\"2\n3\"\n",
+                "line 2: a value goes over several lines",
+            ),
+            ("a,b\n1,2\n1,\\N\n", "line 3: a backslash"),
+        ] {
+            let refused = format!("{:#}", csv(text).unwrap_err());
+            assert!(refused.contains(says), "{text:?}: {refused}");
+        }
+        let refused = csv("a,b\nx,1\ny,1\n\nx,2\n")
+            .unwrap()
+            .index(&[0])
+            .unwrap_err();
+        assert!(
+            refused.starts_with("t.csv: the lines 2 and 5 have the same a"),
+            "{refused}"
+        );
+        let latin = LookupFile::new("t.csv", Bytes::from_static(b"a\n\xe9\n"));
+        assert!(format!("{:#}", Lookup::new(latin).unwrap_err()).contains("UTF-8"));
+    }
+}
