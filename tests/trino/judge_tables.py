@@ -10,6 +10,7 @@ logs. The cost of a query over the raw logs and over the rollup is printed.
 import bisect
 import gzip
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -107,6 +108,8 @@ def check_views(checks, trino, binary, folder):
     rollups.mkdir()
     for path in sorted((HERE.parent / "queries").glob("*.sql")):
         (rollups / path.name).write_text(judge_queries.text(path))
+    for lookup in (HERE.parent / "queries").glob("*.csv"):
+        shutil.copy(lookup, rollups)
     for part, log_files in enumerate([traffic.log_files(1, 20, 60), traffic.log_files(2, 20, 60)]):
         for key, lines in log_files:
             judge_queries.put(folder / "traffic" / str(part) / key, lines)
