@@ -151,13 +151,27 @@ def check_readers(checks, logmill, folder):
 
 
 def uniform(table):
-    """The table with Arrow's plain types instead of large and view types, and with sorted columns and rows."""
+    """The table with Arrow's plain types instead of large and view types, arrays and maps as text, and sorted columns and rows."""
     types = {pa.large_string(): TEXT, pa.string_view(): TEXT, pa.large_binary(): BYTES, pa.binary_view(): BYTES}
+    for place, field in enumerate(table.schema):
+        if pa.types.is_nested(field.type):
+            table = table.set_column(place, field.name, nested_as_text(table[field.name]))
     names = sorted(table.column_names)
     schema = pa.schema([(name, types.get(type_of(table, name), type_of(table, name))) for name in names])
     table = table.select(names).cast(schema)
     order = [(name, "ascending") for name in names if schema.field(name).type not in (BYTES, DOUBLE)]
     return table.sort_by(order).combine_chunks()
+
+
+def nested_as_text(column):
+    """Arrays and maps as text. To Polars, a map is an array of structs."""
+
+    def plain(value):
+        if isinstance(value, list):
+            return [plain(element) for element in value]
+        return tuple(value.values()) if isinstance(value, dict) else value
+
+    return pa.array([None if value is None else repr(plain(value)) for value in column.to_pylist()], TEXT)
 
 
 def type_of(table, name):
@@ -238,7 +252,7 @@ def check_statistics(checks, name, files):
 
 def wrong_statistics(file, column):
     values = file.rows[column.name]
-    if column.type == BYTES:
+    if column.type == BYTES or pa.types.is_nested(column.type):
         return
     if file.statistic("null_count", column.name) != values.null_count:
         yield f"has {file.statistic('null_count', column.name)} NULLs, and there are {values.null_count}"

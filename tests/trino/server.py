@@ -33,8 +33,8 @@ LONGEST_QUERY_SECONDS = 120
 
 COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy"
 COPY_DEPENDENCIES = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
-HIVE_435 = ("trino-hive", "435", "zip", "c3a64f7536e573df951807f0d142417806cab48a50033653abdfc7e0410ef09e")
-SERVER_476 = ("trino-server", "476", "tar.gz", "cfd5accde17e8ebd251eeeb78aed1f490e77bb3a164d95a0f454bf8a7c1cbd3f")
+HIVE_435 = ("io.trino", "trino-hive", "435", "zip", "c3a64f7536e573df951807f0d142417806cab48a50033653abdfc7e0410ef09e")
+SERVER_476 = ("io.trino", "trino-server", "476", "tar.gz", "cfd5accde17e8ebd251eeeb78aed1f490e77bb3a164d95a0f454bf8a7c1cbd3f")
 PLUGINS_476 = ("lib/", "plugin/hive/", "plugin/delta-lake/")
 
 
@@ -89,8 +89,8 @@ def fetch_476(folder, scratch):
                 os.link(places[0], place)
 
 
-def artifact(scratch, name, version, packaging, sha256):
-    maven(scratch, COPY, f"-Dartifact=io.trino:{name}:{version}:{packaging}", f"-DoutputDirectory={scratch}")
+def artifact(scratch, group, name, version, packaging, sha256):
+    maven(scratch, COPY, f"-Dartifact={group}:{name}:{version}:{packaging}", f"-DoutputDirectory={scratch}")
     path = scratch / f"{name}-{version}.{packaging}"
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()

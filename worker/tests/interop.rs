@@ -1,6 +1,7 @@
 //! Others judge: DuckDB computes the rollups from the raw lines by itself, and independent readers of Delta Lake
 //! read the tables. Both are Python programs in `tests/`; this runs them.
 
+use std::fs;
 use std::process::Command;
 
 use crate::support::python::judge;
@@ -27,11 +28,18 @@ fn duckdb_computes_the_same_rows_from_generated_logs() {
 fn other_readers_of_delta_lake_read_the_same() {
     let tables = tempfile::tempdir().unwrap();
     let place = tables.path().to_str().unwrap();
-    let (rollups, logs) = (project().join("rollups"), project().join("testdata/logs"));
+    let rollups = tempfile::tempdir().unwrap();
+    let examples = fs::read_dir(project().join("rollups")).unwrap();
+    let examples = examples.map(|entry| entry.unwrap().path());
+    let examples = examples.filter(|path| path.extension().is_some_and(|end| end == "sql"));
+    for path in examples.chain([project().join("tests/nested.sql")]) {
+        fs::copy(&path, rollups.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let logs = project().join("testdata/logs");
     let logs = logs.join("AWSLogs/123456789012/elasticloadbalancing/us-east-2/2026/11");
     // A run for each day, so that there is a version that replaces files of another.
     for day in ["20", "21"] {
-        let (rollups, logs) = (rollups.to_str().unwrap(), logs.join(day));
+        let (rollups, logs) = (rollups.path().to_str().unwrap(), logs.join(day));
         succeed(&mut logmill([
             "run",
             logs.to_str().unwrap(),

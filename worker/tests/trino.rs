@@ -1,6 +1,6 @@
 //! Athena's engine is the judge: real Trinos, fetched from Maven Central and started here, compute what logmill computes,
-//! and read what it writes. The Python programs in `tests/trino/` do so; this runs them, one after another, as each
-//! Trino takes two gigabytes.
+//! and read what it writes. So does Spark, with Delta's own library. The Python programs in `tests/trino/` do so; this runs
+//! them, one after another, as each engine takes two gigabytes.
 //!
 //! They need Maven and Java, 17 and a newer one, and so are asked for by name: `cargo test --test trino -- --ignored`. On two cores that
 //! takes some five minutes, and what Maven fetches the first time.
@@ -44,6 +44,12 @@ fn trino_answers_queries_as_their_rollups_do() {
 #[ignore = "needs Maven and Java"]
 fn trino_reads_the_same_from_the_tables() {
     judge("trino/judge_tables.py");
+}
+
+#[test]
+#[ignore = "needs Maven and Java"]
+fn spark_reads_the_same_from_the_tables() {
+    judge("trino/judge_spark.py");
 }
 
 #[test]
