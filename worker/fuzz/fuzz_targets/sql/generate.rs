@@ -148,7 +148,6 @@ const FOREIGN: &[&str] = &[
     "SAFE_CAST(x AS bigint)",
     "CAST(x AS decimal(10, 2))",
     "CAST(x AS varchar(3))",
-    "CAST(x AS json)",
     "CAST(x AS time)",
     "CAST(x AS bigint unsigned)",
     "CONVERT(x, CHAR)",

@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::ast::Statement;
 
 use crate::engine;
 use crate::engine::functions::cast::trino_name;
+use crate::engine::functions::ip::check_shown;
 use crate::format::{FORMATS, LogFormat};
 use crate::table::Root;
 
@@ -189,7 +190,11 @@ async fn run(
     };
     let plan = match view {
         Some(plan) => plan,
-        None => engine::plan(&context.state(), statement).await?,
+        None => {
+            let plan = engine::plan(&context.state(), statement).await?;
+            check_shown(&plan)?;
+            plan
+        }
     };
     let rows = context.execute_logical_plan(style.limited(plan)?).await?;
     output::write(rows.execute_stream().await?, style, out).await

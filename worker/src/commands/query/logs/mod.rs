@@ -21,6 +21,7 @@ use datafusion::sql::sqlparser::ast::Statement;
 use super::output::{self, Style, Written};
 use crate::commands::progress::Progress;
 use crate::engine;
+use crate::engine::functions::ip::check_shown;
 use crate::format::{Recognised, by_name};
 use crate::intake::ignore::Ignore;
 use crate::intake::listing::{self, Listing};
@@ -201,6 +202,7 @@ pub(super) async fn query(
     let context = SessionContext::new_with_state(session);
     let state = context.state();
     let plan = engine::plan(&state, statement).await?;
+    check_shown(&plan)?;
     let plan = style.limited(plan)?;
     // The log files are listed here, because the plan's conditions decide which.
     let plan = state.create_physical_plan(&plan).await?;
