@@ -500,6 +500,55 @@ JSON = (
     + [f"json_array_length('{text}')" for text in TEXTS_OF_JSON] + [f"json_array_length({N})", "json_array_length(user_agent)", "json_array_length(NULL)"]
     + [f"json_size('{text}', '{path}')" for text in TEXTS_OF_JSON for path in ("$", "$.a")] + [f"json_size({N}, '$')"]
     + [f"json_extract_scalar({N}, type)", f"try(json_extract_scalar({N}, {E}))", f"json_extract_scalar({N}, NULL)", "json_extract_scalar('{\"a\":1}', '$.' || 'a')"]
-    + ["json_extract('{\"a\":[1]}', '$.a')", "json_format(json_parse('[1]'))", "json_array_get('[1, 2]', 0)", "json_extract_scalar(5, '$')"]
+    + ["json_array_get('[1, 2]', 0)", "json_extract_scalar(5, '$')"]
     + ["try_cast(json_extract_scalar('{\"n\":\"1.5\"}', '$.n') AS double)", "coalesce(json_extract_scalar(user_agent, '$.a'), 'none')"]
+)
+VALUES_OF_JSON = ["1", "-0", "1.5", "1.50e3", "1e400", "12345678901234567890", "2147483648", "128", "true", "false", "null", '"x"', '"1"', '"1.5"', '"true"', '" 7 "', '""', "[1]", "{}", '"\\ud83c"']
+DEEP = "rpad('', {0}, '[') || rpad('', {0}, ']')"
+JSON += (
+    [f"json_extract('{text}', '{path}')" for text in TEXTS_OF_JSON for path in ("$", "$.a")]
+    + [f"json_extract('{TEXTS_OF_JSON[0]}', '{path}')" for path in ["$.b", "$.b[1]", "$.b[2].c", "$.c", "$b", ""]]
+    + [f"try({function}('{text}'))" for function in ("json_parse", "is_json_scalar") for text in [*TEXTS_OF_JSON, '{"b":1,"a":{"d":1,"c":2},"b":3}', "1 2", '{"é":1,"z":2,"🍏":3,"\\uffff":4}']]
+    + [f"{function}({N})" for function in ("json_parse", "try(json_parse", "is_json_scalar", "try(is_json_scalar")]
+    + [f"json_array_contains('[1, 2.0, \"x\", true, [3], null, 1e2, 9223372036854775808, \"torn', {item})" for item in ["1", "2", "2e0", "2.0", "100e0", "'x'", "'torn'", "true", "false", "3", "NULL", "infinity()", "type", "elb_status_code"]]
+    + [f"json_array_contains('{text}', {item})" for text in ['[]', '{}', '', 'null', '["é🍏", 1]', '[7', '[7, x'] for item in ("7", "'é🍏'", "true")]
+    + [f"json_format(json_parse('{text}'))" for text in ['{"b" : 1.0, "a":[ ]}', '["\\/\\u0041é🍏\\ud83c\\udf4f"]', '[0.1, 1e-7, 123456789.5, 1e21, 0.001, 100]']]
+    + [f"try_cast(json_parse('{value}') AS {type_})" for value in VALUES_OF_JSON for type_ in ("varchar", "bigint", "integer", "smallint", "tinyint", "double", "boolean")]
+    + [f"cast(json_extract('{{\"a\":{value}}}', '$.a') AS {type_})" for value in ["1", "1.5", "null", '"x"', "[1]"] for type_ in ("varchar", "bigint", "double", "boolean", "date", "real")]
+    + [f"cast({value} AS json)" for value in ["user_agent", N, "sent_bytes", "elb_status_code", "target_processing_time", "try_cast(target_port AS smallint)", "elb_status_code = 200", NUMBER, "NULL", f"cast({INSTANT} AS date)"]]
+    + ["cast(cast(user_agent AS json) AS varchar)", f"cast({NUMBER} AS json) = JSON '1.5'", "json_extract(json_extract('{\"a\":{\"b\":1}}', '$.a'), '$.b')", "json_extract_scalar(json_parse('{\"a\":1}'), '$.a')", "json_size(json_parse('[1,2]'), '$')"]
+    + ["json_array_length(json_parse('[1,2]'))", "is_json_scalar(json_parse('1'))", "json_array_contains(json_parse('[1,2]'), 2)", "JSON '{\"b\": 1, \"a\": 2}'", "JSON 'x'", "json_parse('[1, 2]') = JSON '[1,2]'", "json_parse('1') IN (JSON '1', JSON '2')"]
+    + ["json_parse('1') < json_parse('2')", "json_parse('1') = '1'", "json_parse('1') || 'x'", "lower(json_parse('1'))", "json_format('1')", "greatest(json_parse('1'), json_parse('2'))", "json_parse('1') BETWEEN JSON '0' AND JSON '2'", "coalesce(json_extract(user_agent, '$.a'), JSON '0')"]
+    + ["ARRAY[json_parse('1')]", "nullif(json_parse('1'), JSON '1')", "json_extract(user_agent, '$.a') IS NULL", f"CASE WHEN type = 'h2' THEN json_extract({N}, '$') ELSE JSON 'null' END", f"coalesce(cast(json_extract({N}, '$') AS varchar), 'none')", "typeof(json_parse('1'))"]
+    + [f"json_parse({DEEP.format(depth)}) IS NULL" for depth in (1, 1500)] + [f"json_extract({DEEP.format(depth)}, '$') IS NULL" for depth in (1, 1500)] + ["json_extract('{\"a\":1}', NULL)", f"json_extract({N}, type)", f"try(json_extract({N}, {E}))"]
+)
+
+# IP addresses.
+ADDRESSES = ["10.0.0.1", "::ffff:10.0.0.1", "::ffff:a00:1", "2001:DB8:0:0:1:0:0:1", "::", "::1", "fe80::1%eth0", "10.0.0.1%a", "::1.2.3.4", "1:2:3:4:5:6:7::", "1::2:3:4:5:6:7:8", "0:0:1:0:0:0:1:0", "255.255.255.255",
+    "", "-", "10.0.0", "10.0.0.256", "010.0.0.1", "00.0.0.0", "1::2::3", " 10.0.0.1", "10.0.0.1 ", ":1", "1:", "12345::", "g::", "1:2:3:4:5:6:7:8:9", "::ffff:1.2.3", "%", "::%", "10.1", "0x0a.0.0.1"]
+NETWORKS = ["10.0.0.0/8", "0.0.0.0/0", "192.0.2.0/24", "::/0", "2001:db8::1/32", "::ffff:10.0.0.0/8", "::ffff:10.0.0.0/104", "1.2.3.4/32", "10.0.0.1/8", "10.0.0.0", "x/8", "10.0.0.0/33", "10.0.0.0/-1", "::/129", "::/x", "10.0.0.0/+8", "10.0.0.0/8/8", ""]
+IP = (
+    [f"cast(try_cast('{text}' AS ipaddress) AS varchar)" for text in ADDRESSES]
+    + [f"cast(try_cast({column} AS ipaddress) AS varchar)" for column in ["client_ip", "target_ip", N, "user_agent"]] + ["cast(cast(user_agent AS ipaddress) AS varchar)", "cast(cast(client_ip AS ipaddress) AS varchar)"]
+    + [f"contains('{network}', try_cast({address} AS ipaddress))" for network in NETWORKS for address in ["client_ip", "'10.1.2.3'", "'2001:db8:ffff::'", "'::1'"]]
+    + [f"if(contains('10.0.0.0/8', try_cast({N} AS ipaddress)), 'inside', 'outside')", "contains(type, cast(client_ip AS ipaddress))", "contains('10.0.0.0/8', client_ip)", "contains(NULL, cast('::1' AS ipaddress))"]
+    + [f"cast('{one}' AS ipaddress) {operator} cast('{other}' AS ipaddress)" for one, other in [("10.0.0.1", "10.0.0.2"), ("::1", "10.0.0.1"), ("::ffff:10.0.0.1", "10.0.0.1")] for operator in ["=", "<", ">=", "<>"]]
+    + ["try_cast(client_ip AS ipaddress) BETWEEN cast('10.0.0.0' AS ipaddress) AND cast('203.0.113.255' AS ipaddress)", "try_cast(client_ip AS ipaddress) IN (cast('::1' AS ipaddress), try_cast(client_ip AS ipaddress))", "try_cast(client_ip AS ipaddress) IS NULL"]
+    + ["cast(coalesce(try_cast(user_agent AS ipaddress), cast('::1' AS ipaddress)) AS varchar)", "cast(client_ip AS ipaddress) = client_ip", "cast(greatest(cast('::1' AS ipaddress), cast('10.0.0.1' AS ipaddress)) AS varchar)", "cast(sent_bytes AS ipaddress)"]
+    + ["cast(cast('::1' AS ipaddress) AS bigint)", "cast(client_ip AS ipaddress) || ''", "cardinality(ARRAY[try_cast(client_ip AS ipaddress)])", "contains(ARRAY[cast('::1' AS ipaddress)], cast('::1' AS ipaddress))"]
+)
+
+# Arrays of arrays' elements.
+MORE_LISTS = ["ARRAY[3, 1, NULL, 2, 1]", "ARRAY[1.5e0, -0e0, 0e0, 1.5e0, NULL]", "ARRAY['b', 'a', '', 'é', 'a', '🍏']", "ARRAY[true, false, true]", "ARRAY[]", "ARRAY[NULL, NULL]", WORDS, f"split({N}, ',')", ODD_LIST, "ARRAY[1, 2]", "ARRAY[2.5e0]"]
+PAIRED = [*MORE_LISTS[:3], "ARRAY[]", WORDS]
+PAIRS = [(one, other) for one in PAIRED for other in PAIRED] + [("ARRAY[NULL, NULL]", "ARRAY[NULL]"), ("ARRAY[1, 2]", "ARRAY[2, NULL]"), ("ARRAY[1, 2]", "ARRAY[3]")]
+ARRAYS += (
+    [f"{function}({array})" for function in ("array_sort", "array_distinct", "array_min", "array_max", "reverse") for array in MORE_LISTS if array != "ARRAY[]" or function not in ("array_min", "array_max")]
+    + [f"{function}({one}, {other})" for function in ("array_union", "array_intersect", "array_except", "arrays_overlap") for one, other in PAIRS]
+    + [f"array_join({function}(ARRAY[1e0, nan(), -0e0, 0e0, nan()]), ',')" for function in ("array_sort", "array_distinct", "reverse")] + [f"{function}(ARRAY[1e0, nan(), -1e0])" for function in ("array_min", "array_max")] + ["array_join(array_union(ARRAY[nan()], ARRAY[0e0 / 0e0, 1e0]), ',')"]
+    + [f"{one} || {other}" for one, other in PAIRS]
+    + [f"array_remove({array}, {value})" for array, value in [(MORE_LISTS[0], "1"), (MORE_LISTS[0], "NULL"), ("ARRAY[1e0]", "nan()"), (MORE_LISTS[1], "0e0"), (MORE_LISTS[2], "'a'"), (WORDS, "type"), (WORDS, N), ("ARRAY[1, 2]", "1.5e0"), ("ARRAY[]", "1"), (MORE_LISTS[3], "true"), ("ARRAY[1]", "'a'")]]
+    + [f"slice({WORDS}, {start}, {length})" for start in (1, 2, -1, -2, -100, 100, 0) for length in (0, 1, 2, 100, -1, 9223372036854775807)] + [f"try(slice({WORDS}, {WHOLE}, 2))", f"try(slice({WORDS}, 1, {WHOLE}))", "slice(ARRAY[], 1, 1)", "slice(ARRAY[1, 2, 3], NULL, 1)", "slice(type, 1, 2)"]
+    + [f"{array} || {element}" for array, element in [("ARRAY[1, 2]", "3"), ("ARRAY[1, 2]", "1.5e0"), (WORDS, "type"), (WORDS, N), (WORDS, "NULL"), ("ARRAY[1]", "'a'"), ("ARRAY[]", "type")]] + [f"type || {WORDS}", f"{N} || {WORDS}", "1 || ARRAY[2, 3]", f"concat({WORDS}, ARRAY['x'])", f"concat({WORDS}, ARRAY['x'], ARRAY[type])", f"cardinality({WORDS} || {WORDS})"]
+    + [f"array_join(array_sort(array_distinct({WORDS} || ARRAY[type, {N}])), ',')", "array_sort(type)", "array_union(ARRAY[1], ARRAY['a'])", "reverse(sent_bytes)", "array_min(ARRAY[])", "array_max(ARRAY[])", f"array_max({WORDS}) = array_min({WORDS})", "array_sort(ARRAY[DATE '2026-11-20', DATE '2026-11-19'])"]
 )

@@ -201,7 +201,7 @@ def make_trials():
     trials = []
     of_rows = [
         expressions.COLUMNS, expressions.URL, expressions.TEXT, expressions.NUMBERS, expressions.TIMES, expressions.PADDED, expressions.ROUNDED,
-        expressions.OTHERS, expressions.ARRAYS, expressions.JSON, expressions.MATH, expressions.BITS, expressions.CHARACTERS, expressions.BINARY,
+        expressions.OTHERS, expressions.ARRAYS, expressions.JSON, expressions.MATH, expressions.BITS, expressions.CHARACTERS, expressions.BINARY, expressions.IP,
     ]
     for expression in dict.fromkeys(chain(*of_rows)):
         trials.append(Trial(expression, ROWS.format(f"{expression} AS value"), ["line"]))

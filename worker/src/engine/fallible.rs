@@ -7,6 +7,7 @@ use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 
+use super::functions::json::{self, JSON};
 use super::functions::zoned::other_zone;
 use super::functions::{self, arrays, in_order, lookup};
 
@@ -45,7 +46,9 @@ const NEVER_FAIL: &[&str] = &[
     "is_finite",
     "is_infinite",
     "is_nan",
+    "json_array_contains",
     "json_array_length",
+    "json_format",
     "least",
     "length",
     "lower",
@@ -57,7 +60,6 @@ const NEVER_FAIL: &[&str] = &[
     "nullif",
     "quarter",
     "regexp_like",
-    "reverse",
     "rtrim",
     "second",
     "sqrt",
@@ -315,8 +317,8 @@ fn function(call: &ScalarFunction, expr: &Expr, schema: &DFSchema) -> Result<Opt
             },
         },
         // The path was checked when the query was planned.
-        "json_extract_scalar" | "json_size" if is_text(1) => None,
-        "json_extract_scalar" | "json_size" => {
+        name if json::has_path(name) && is_text(1) => None,
+        name if json::has_path(name) => {
             Some("a path that is invalid fails: write the path as a literal")
         }
         "date_trunc" if is_text(0) => None,
@@ -354,6 +356,10 @@ fn function(call: &ScalarFunction, expr: &Expr, schema: &DFSchema) -> Result<Opt
         }
         "element_at" if literal(1).is_some_and(|index| index != 0) => None,
         "element_at" => Some("the index 0 fails: write the index as a number"),
+        "slice" => match (literal(1), literal(2)) {
+            (Some(start), Some(0..)) if start != 0 => None,
+            _ => Some("the index 0 or a length below 0 fails: write numbers"),
+        },
         arrays::SUBSCRIPT => Some(
             "an index beyond the array fails: write element_at(array, index), which returns NULL",
         ),
@@ -450,15 +456,11 @@ fn unwrapped(expr: &Expr) -> &Expr {
 
 fn never_fails(from: &DataType, to: &DataType) -> bool {
     use DataType::{Date32, Float64, Timestamp};
-    let is_text = |data_type: &DataType| {
-        matches!(
-            data_type,
-            DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8
-        )
-    };
+    let is_text = |data_type: &DataType| matches!(data_type, DataType::Utf8 | DataType::Utf8View);
     from == to
         || matches!(from, DataType::Null)
-        || is_text(to)
+        || to == &JSON
+        || (is_text(to) && from != &JSON)
         || (from.is_integer() && matches!(to, Float64 | DataType::Decimal128(38, 0)))
         || (matches!(from, DataType::Boolean) && (to.is_integer() || to == &Float64))
         || (from.is_integer() && to.is_integer() && from.primitive_width() <= to.primitive_width())

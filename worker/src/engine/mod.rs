@@ -146,6 +146,7 @@ pub(crate) async fn plan(state: &SessionState, mut statement: Statement) -> Resu
                     .transform_data(functions::regexp::check_pattern)?
                     .transform_data(|expr| functions::formats::check(expr, &schema))?
                     .transform_data(functions::json::check_path)?
+                    .transform_data(|expr| functions::ip::check_network(expr, &schema))?
                     .transform_data(|expr| functions::time_types::plan(expr, &schema))?
                     .transform_data(|expr| functions::number::plan_comparison(expr, &schema))?
                     .transform_data(|expr| functions::in_order::plan(expr, &schema, state))?

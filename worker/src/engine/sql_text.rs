@@ -4,7 +4,7 @@ use arrow::datatypes::DataType;
 use datafusion::logical_expr::expr::{Case, Cast, ScalarFunction, TryCast};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 
-use super::functions::arrays::{ARRAY_OF, SUBSCRIPT};
+use super::functions::arrays::{ARRAY_OF, CONCATENATION, SUBSCRIPT};
 use super::functions::cast::trino_name;
 use super::functions::exact::{EXACT_DIVISION, EXACT_NUMBER};
 use super::functions::in_order::{ALL_OF, ANY_OF};
@@ -124,6 +124,7 @@ fn call_sql(call: &ScalarFunction) -> String {
             format!("({})", conditions.join(operator))
         }
         (ARRAY_OF, elements) => format!("ARRAY[{}]", list(elements)),
+        (CONCATENATION, [left, right]) => format!("{} || {}", sql(left), sql(right)),
         (SUBSCRIPT, [array, index]) => format!("{}[{}]", sql(array), sql(index)),
         (name, args) => format!("{name}({})", list(args)),
     }

@@ -7,6 +7,9 @@ use datafusion::common::Result;
 use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::sql::sqlparser::ast::{self, TimezoneInfo};
 
+use super::functions::ip::IP_ADDRESS;
+use super::functions::json::JSON;
+
 /// Supports `CAST(x AS HyperLogLog)` and `CAST(x AS tdigest)`. The functions of sketches take sketches as tables store
 /// them, so both names mean the type in which sketches are stored.
 ///
@@ -19,10 +22,12 @@ impl TypePlanner for TrinoTypes {
         let data_type = match sql_type {
             ast::DataType::Custom(name, _) => {
                 match name.to_string().to_ascii_lowercase().as_str() {
+                    "ipaddress" => Some(IP_ADDRESS),
                     "hyperloglog" | "tdigest" | "varbinary" => Some(DataType::Binary),
                     _ => None,
                 }
             }
+            ast::DataType::JSON => Some(JSON),
             ast::DataType::Timestamp(precision, zone) => timestamp(*precision, zone),
             _ => None,
         };

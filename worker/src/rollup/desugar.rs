@@ -2,9 +2,9 @@
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, CastKind, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, ObjectNamePart, UnaryOperator, Value,
-    ValueWithSpan, VisitMut,
+    BinaryOperator, CaseWhen, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentList, FunctionArguments, Ident, ObjectNamePart, TypedString, UnaryOperator,
+    Value, ValueWithSpan, VisitMut,
 };
 
 use super::aggregates::function_name;
@@ -14,6 +14,7 @@ use super::walk;
 use crate::engine;
 use crate::engine::functions::exact::{EXACT_DIVISION, EXACT_NUMBER};
 use crate::engine::functions::in_order::{ALL_OF, ANY_OF};
+use crate::engine::functions::json;
 use crate::engine::functions::named_cast::NAMED_CAST;
 use crate::format::{LogFormat, ScanColumn};
 
@@ -108,13 +109,23 @@ fn spell_out(expr: &mut Expr) -> Result<(), String> {
             escape_char,
             ..
         } => spell_pattern(pattern, escape_char.take()),
-        Expr::BinaryOp { .. } | Expr::Extract { .. } | Expr::Function(_) => {
+        Expr::BinaryOp { .. }
+        | Expr::Extract { .. }
+        | Expr::Function(_)
+        | Expr::TypedString(TypedString {
+            data_type: DataType::JSON,
+            ..
+        }) => {
             let spelled = match take(expr) {
                 Expr::BinaryOp { left, op, right } => spelled_operation(*left, op, *right),
                 Expr::Extract { field, expr, .. } => {
                     call(&field.to_string().to_lowercase(), None, vec![*expr])
                 }
                 Expr::Function(function) => spelled_call(function)?,
+                // `JSON '…'`.
+                Expr::TypedString(typed) => {
+                    call("json_parse", None, vec![Expr::Value(typed.value)])
+                }
                 other => other,
             };
             *expr = spelled;
@@ -408,11 +419,14 @@ fn may_fail(expr: &Expr) -> bool {
         "from_iso8601_date",
         "from_iso8601_timestamp",
         "from_unixtime",
+        "is_json_scalar",
+        "json_parse",
         "lpad",
         "parse_datetime",
         "regexp_extract",
         "round",
         "rpad",
+        "slice",
         "split",
         "split_part",
         "to_iso8601",
@@ -440,7 +454,7 @@ fn may_fail(expr: &Expr) -> bool {
         Expr::CompoundFieldAccess { .. } => true,
         Expr::Function(function) => match function_name(function).as_str() {
             // A path that is no literal may be invalid.
-            "json_extract_scalar" | "json_size" => {
+            name if json::has_path(name) => {
                 !matches!(arguments(function).as_slice(), [_, Expr::Value(_)])
             }
             name => FALLIBLE.contains(&name) || engine::functions::may_fail(name),

@@ -11,6 +11,7 @@ use futures::stream::BoxStream;
 
 use crate::engine;
 use crate::engine::functions::cast::trino_name;
+use crate::engine::functions::ip::{IP_ADDRESS, NOT_STORED};
 use crate::format::{LogFormat, Prefilter, ScanColumn};
 use crate::table::{Column, Definition, LookupFile, MergeRule, SLOT_GROUPS_MAX};
 
@@ -316,6 +317,9 @@ fn stored_type(name: &str, data_type: &DataType) -> Result<DataType, String> {
             if fields.iter().all(|field| field.data_type() == &DataType::Float64)) =>
         {
             DataType::Map(Arc::clone(entries), *is_sorted)
+        }
+        address if address == &IP_ADDRESS => {
+            return Err(format!("the output column '{name}' {NOT_STORED}"));
         }
         other => {
             return Err(format!(

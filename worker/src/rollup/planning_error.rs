@@ -8,7 +8,7 @@ const TIME_ADVICE: &str = ". The column time is a text: write from_iso8601_times
 pub(crate) fn plain_words(error: &DataFusionError) -> String {
     const TYPES: [(&str, &str); 10] = [
         ("Utf8View", "varchar"),
-        ("LargeUtf8", "varchar"),
+        ("LargeUtf8", "json"),
         ("Utf8", "varchar"),
         ("Boolean", "boolean"),
         ("Int16", "smallint"),

@@ -56,6 +56,31 @@ pub const ROLLUPS: &[(&str, &str)] = &[
          FROM alb_access_logs GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9",
     ),
     (
+        "more_arrays",
+        "SELECT array_join(array_sort(split({q}, ',')), ',') AS a, array_min(split({q}, ',')) AS b, array_max(split(user_agent, ' ')) AS c, \
+         array_join(array_distinct(split({q}, 'a') || split(user_agent, ' ')), '-') AS d, arrays_overlap(split({q}, ','), ARRAY['x']) AS e, \
+         array_join(array_remove(split({q}, ','), user_agent), ',') AS f, array_join(array_union(split({q}, ','), ARRAY[{n}]), ',') AS g, \
+         array_join(array_intersect(split({q}, ','), split({n}, ',')), ',') AS h, array_join(array_except(split({q}, ','), ARRAY['x']), ',') AS i, \
+         array_join(reverse(slice(split({q}, ','), 2, 3)), ',') AS j, cardinality(try(slice(split({q}, ','), try_cast({n} AS bigint), 2))) AS k, \
+         {counts} FROM alb_access_logs GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11",
+    ),
+    (
+        "addresses",
+        "SELECT cast(try_cast({q} AS ipaddress) AS varchar) AS a, contains('10.0.0.0/8', try_cast({q} AS ipaddress)) AS b, \
+         try_cast({n} AS ipaddress) < cast('::1' AS ipaddress) AS c, {counts} FROM alb_access_logs GROUP BY 1, 2, 3",
+    ),
+    (
+        "address_key",
+        "SELECT cast(cast({q} AS ipaddress) AS varchar) AS a, {counts} FROM alb_access_logs GROUP BY 1",
+    ),
+    (
+        "json",
+        "SELECT json_extract({q}, '$.a') AS a, try(json_parse({q})) AS b, json_format(json_extract({q}, '$')) AS c, \
+         try_cast(json_extract({q}, '$') AS varchar) AS d, try_cast(json_extract({n}, '$') AS bigint) AS e, \
+         json_array_contains({q}, 1) AS f, try(is_json_scalar({q})) AS g, cast({q} AS json) = JSON '\"a\"' AS h, {counts} \
+         FROM alb_access_logs GROUP BY 1, 2, 3, 4, 5, 6, 7, 8",
+    ),
+    (
         "zones",
         "SELECT date_trunc('hour', {time}) AS hour, try(date_parse({d}, '%Y-%m-%d')) AS a, try(parse_datetime({d}, 'yyyy-MM-dd')) AS b, \
          try(from_iso8601_date({d})) AS c, to_iso8601({time}) AS d, date_format({time} AT TIME ZONE 'Europe/Berlin', '%H') AS e, \

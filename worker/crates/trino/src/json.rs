@@ -5,6 +5,13 @@ use std::borrow::Cow;
 
 use crate::json_path::{JsonPath, Step};
 
+mod value;
+
+pub use value::{
+    InvalidJson, Item, array_contains, double_to_json, extract, is_scalar, json_to_boolean,
+    json_to_double, json_to_integer, json_to_varchar, parse, varchar_to_json,
+};
+
 /// The part of the text that was read is not valid JSON.
 struct Torn;
 
@@ -187,11 +194,17 @@ impl<'t> Reader<'t> {
 
     /// Reads the name of the next field and its colon. `None` at the end of the object.
     fn field_name(&mut self, is_first: &mut bool) -> Result<Option<Unescaped<'t>>, Torn> {
+        let name = self.raw_field_name(std::mem::take(is_first))?;
+        name.map(unescaped).transpose()
+    }
+
+    /// Like [`Self::field_name`], with the escapes of the name.
+    fn raw_field_name(&mut self, is_first: bool) -> Result<Option<&'t str>, Torn> {
         self.skip_space();
         if self.takes('}') {
             return Ok(None);
         }
-        if !std::mem::take(is_first) {
+        if !is_first {
             if !self.takes(',') {
                 return Err(Torn);
             }
@@ -200,7 +213,7 @@ impl<'t> Reader<'t> {
         if !self.takes('"') {
             return Err(Torn);
         }
-        let name = self.text()?;
+        let name = self.raw_text()?;
         self.skip_space();
         match self.takes(':') {
             true => Ok(Some(name)),
@@ -233,6 +246,11 @@ impl<'t> Reader<'t> {
 
     /// The rest of a string, whose opening quote has been read.
     fn text(&mut self) -> Result<Unescaped<'t>, Torn> {
+        unescaped(self.raw_text()?)
+    }
+
+    /// Like [`Self::text`], with its escapes.
+    fn raw_text(&mut self) -> Result<&'t str, Torn> {
         let mut bytes = self.rest.bytes().enumerate();
         let end = loop {
             match bytes.next().ok_or(Torn)? {
@@ -244,7 +262,7 @@ impl<'t> Reader<'t> {
         };
         let (text, rest) = (self.rest.get(..end), self.rest.get(end + 1..));
         self.rest = rest.ok_or(Torn)?;
-        unescaped(text.ok_or(Torn)?)
+        text.ok_or(Torn)
     }
 
     /// A literal word. It must not be the beginning of a longer one.
@@ -315,48 +333,47 @@ fn is_space(character: char) -> bool {
 type Unescaped<'t> = (Cow<'t, str>, bool);
 
 fn unescaped(text: &str) -> Result<Unescaped<'_>, Torn> {
-    let mut plain = String::new();
-    let mut has_half_pair = false;
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('\\') {
-        plain.push_str(before);
-        let kind = after.chars().next().ok_or(Torn)?;
-        rest = after.get(kind.len_utf8()..).ok_or(Torn)?;
-        let character = match kind {
-            'b' => '\u{8}',
-            't' => '\t',
-            'n' => '\n',
-            'f' => '\u{c}',
-            'r' => '\r',
-            '"' | '/' | '\\' => kind,
-            'u' => {
-                let first = hex_unit(rest)?;
-                rest = rest.get(4..).ok_or(Torn)?;
-                let second = rest.strip_prefix("\\u").map(hex_unit).transpose()?;
-                let pair = second.and_then(|second| {
-                    char::decode_utf16([first, second])
-                        .next()
-                        .and_then(Result::ok)
-                        .filter(|character| character.len_utf16() == 2)
-                });
-                if pair.is_some() {
-                    rest = rest.get(6..).ok_or(Torn)?;
-                }
-                pair.or_else(|| char::from_u32(u32::from(first)))
-                    .unwrap_or_else(|| {
-                        has_half_pair = true;
-                        '?'
-                    })
-            }
-            _ => return Err(Torn),
-        };
-        plain.push(character);
-    }
-    if rest.len() == text.len() {
+    if !text.contains('\\') {
         return Ok((Cow::Borrowed(text), false));
     }
-    plain.push_str(rest);
+    let mut has_half_pair = false;
+    let characters = char::decode_utf16(units(text)?).map(|character| {
+        character.unwrap_or_else(|_| {
+            has_half_pair = true;
+            '?'
+        })
+    });
+    let plain: String = characters.collect();
     Ok((Cow::Owned(plain), has_half_pair))
+}
+
+/// The UTF-16 units of a string with escapes.
+fn units(text: &str) -> Result<Vec<u16>, Torn> {
+    let mut units = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\\') {
+        units.extend(before.encode_utf16());
+        let kind = after.chars().next().ok_or(Torn)?;
+        rest = after.get(kind.len_utf8()..).ok_or(Torn)?;
+        units.push(match kind {
+            'b' => 0x08,
+            't' => 0x09,
+            'n' => 0x0a,
+            'f' => 0x0c,
+            'r' => 0x0d,
+            '"' => 0x22,
+            '/' => 0x2f,
+            '\\' => 0x5c,
+            'u' => {
+                let unit = hex_unit(rest)?;
+                rest = rest.get(4..).ok_or(Torn)?;
+                unit
+            }
+            _ => return Err(Torn),
+        });
+    }
+    units.extend(rest.encode_utf16());
+    Ok(units)
 }
 
 /// The UTF-16 unit that four hexadecimal digits stand for.

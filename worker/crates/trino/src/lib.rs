@@ -16,6 +16,7 @@ pub mod cast;
 pub mod width_bucket;
 pub mod json_path;
 pub mod json;
+pub mod ip;
 pub mod text;
 pub mod math;
 pub mod bits;

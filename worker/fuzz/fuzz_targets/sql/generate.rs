@@ -115,6 +115,25 @@ const PARTS: &[&str] = &[
 ];
 const PARTS_OF_TIME: &[&str] = &["hour", "minute", "second"];
 
+/// Texts that are made of `x`, a text.
+const ARRAYS_JSON_AND_ADDRESSES: &[&str] = &[
+    "reverse(x)",
+    "array_max(slice(split(x, '/'), 1, 2))",
+    "array_join(array_sort(array_distinct(split(x, '/') || 'w')), ',')",
+    "json_format(json_extract(x, '$.a'))",
+    "cast(json_parse(x) AS varchar)",
+    "cast(cast(x AS ipaddress) AS varchar)",
+];
+
+/// Conditions on `x`, a text.
+const TESTS_OF_TEXTS: &[&str] = &[
+    "starts_with(x, 'w')",
+    "arrays_overlap(split(x, '/'), ARRAY['w'])",
+    "json_array_contains(x, 1)",
+    "is_json_scalar(x)",
+    "contains('10.0.0.0/8', try_cast(x AS ipaddress))",
+];
+
 /// Expressions that must be refused wherever they stand. `x` is some expression.
 const FOREIGN: &[&str] = &[
     "(x)::varchar",
@@ -148,7 +167,6 @@ const FOREIGN: &[&str] = &[
     "SAFE_CAST(x AS bigint)",
     "CAST(x AS decimal(10, 2))",
     "CAST(x AS varchar(3))",
-    "CAST(x AS json)",
     "CAST(x AS time)",
     "CAST(x AS bigint unsigned)",
     "CONVERT(x, CHAR)",
@@ -711,7 +729,7 @@ impl Making<'_> {
         Ok(match form {
             0 => format!("lower({text})"),
             1 => format!("upper({text})"),
-            2 => format!("reverse({text})"),
+            2 => filled(self.pick(ARRAYS_JSON_AND_ADDRESSES)?, &text),
             3 => format!("trim({text})"),
             4 => format!("substr({text}, {})", self.expr(Type::Integer, depth)?),
             5 => format!("substring({text} FROM 2 FOR 3)"),
@@ -842,7 +860,10 @@ impl Making<'_> {
                 let not = self.pick(&["", "NOT "])?;
                 format!("({left} IS {not}DISTINCT FROM ({}))", self.expr(of, depth)?)
             }
-            13 => format!("starts_with({}, 'w')", self.expr(Type::Text, depth)?),
+            13 => {
+                let text = self.expr(Type::Text, depth)?;
+                filled(self.pick(TESTS_OF_TEXTS)?, &text)
+            }
             14 => {
                 let function = self.pick(&["is_nan", "is_finite", "is_infinite"])?;
                 format!("{function}({})", self.expr(Type::Double, depth)?)

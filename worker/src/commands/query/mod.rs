@@ -19,6 +19,7 @@ use futures::TryStreamExt;
 
 use crate::engine;
 use crate::engine::functions::cast::trino_name;
+use crate::engine::functions::ip::check_shown;
 use crate::format::{FORMATS, LogFormat};
 use crate::table::Root;
 
@@ -235,7 +236,11 @@ async fn stream(
     };
     let plan = match view {
         Some(plan) => plan,
-        None => engine::plan(&context.state(), statement).await?,
+        None => {
+            let plan = engine::plan(&context.state(), statement).await?;
+            check_shown(&plan)?;
+            plan
+        }
     };
     let rows = context.execute_logical_plan(limited(plan)?).await?;
     Ok(rows.execute_stream().await?)

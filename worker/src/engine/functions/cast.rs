@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int64Array, PrimitiveArray, StringViewBuilder,
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, PrimitiveArray, StringViewArray,
+    StringViewBuilder,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{
@@ -20,9 +21,14 @@ use datafusion::logical_expr::{
 };
 
 use super::formats::local_texts;
+use super::ip::{self, IP_ADDRESS};
+use super::json::{JSON, as_texts};
 use super::zoned::{local_days, other_zone, without_zone, zone_of};
 use crate::engine::sql_text::sql;
+use logmill_trino::ip::{ip_to_varchar, varchar_to_ip};
 use logmill_trino::{cast as trino, timestamp};
+
+mod of_json;
 
 /// Replaces a cast that Arrow does differently from Trino with a [`Cast`]; leaves other expressions as they are.
 pub(crate) fn plan(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -70,10 +76,7 @@ enum Agreement {
 }
 
 fn is_text(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8
-    )
+    matches!(data_type, DataType::Utf8 | DataType::Utf8View)
 }
 
 fn is_integer(data_type: &DataType) -> bool {
@@ -89,6 +92,20 @@ fn agreement(from: &DataType, to: &DataType) -> Agreement {
         (from, to) if from == to => Agreement::Same,
         (Null, _) => Agreement::Same,
         (from, to) if is_text(from) && is_text(to) => Agreement::Same,
+        (from, to) if from == &IP_ADDRESS && is_text(to) => Agreement::Trinos,
+        (from, to) if is_text(from) && to == &IP_ADDRESS => Agreement::Trinos,
+        (from, to) if from == &JSON || to == &JSON => {
+            let other = if from == &JSON { to } else { from };
+            let is_date = from == &Date32;
+            match is_text(other)
+                || is_integer(other)
+                || is_date
+                || matches!(other, Float64 | Boolean)
+            {
+                true => Agreement::Trinos,
+                false => Agreement::None,
+            }
+        }
         (from, Float64 | Boolean | Date32) if is_text(from) => Agreement::Trinos,
         (from, to) if is_text(from) && is_integer(to) => Agreement::Trinos,
         (Float64, to) if is_integer(to) || is_text(to) => Agreement::Trinos,
@@ -133,6 +150,8 @@ pub(crate) fn trino_name(data_type: &DataType) -> String {
         DataType::Timestamp(_, Some(_)) => "timestamp with time zone".to_owned(),
         DataType::Timestamp(_, None) => "timestamp".to_owned(),
         text if is_text(text) => "varchar".to_owned(),
+        json if json == &JSON => "json".to_owned(),
+        address if address == &IP_ADDRESS => "ipaddress".to_owned(),
         DataType::Null => "unknown".to_owned(),
         DataType::List(element) => format!("array({})", trino_name(element.data_type())),
         DataType::Map(entries, _) => match entries.data_type() {
@@ -146,7 +165,7 @@ pub(crate) fn trino_name(data_type: &DataType) -> String {
     }
 }
 
-/// A cast as in Trino, from varchar, double, date or timestamp. With `attempt`, a value that can't be cast becomes NULL.
+/// A cast as in Trino, from varchar, JSON, double, date or timestamp, or to JSON. With `attempt`, a value that can't be cast becomes NULL.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Cast {
     to: DataType,
@@ -183,6 +202,13 @@ impl ScalarUDFImpl for Cast {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let value = args.args[0].to_array(args.number_rows)?;
         let result = match value.data_type() {
+            from if from == &JSON => self.cast_json(&as_texts(&value)?),
+            from if from == &IP_ADDRESS => {
+                let addresses = ip::addresses(&value)?;
+                let texts = addresses.map(|address| address.map(ip_to_varchar));
+                Ok(cast(&texts.collect::<StringViewArray>(), &self.to)?)
+            }
+            _ if self.to == JSON => of_json::to_json(&value),
             from if is_integer(from) => Ok(exact(&cast(&value, &DataType::Int64)?)),
             from if is_text(from) => self.cast_text(&cast(&value, &DataType::Utf8View)?),
             DataType::Float64 => self.cast_double(&value),
@@ -219,6 +245,13 @@ impl Cast {
             }
             DataType::Timestamp(unit, zone) => {
                 self.cast_text_to_timestamp(value, *unit, zone.is_some())
+            }
+            to if to == &IP_ADDRESS => {
+                let addresses = value.as_string_view().iter().map(|text| match text {
+                    Some(text) => self.settle(varchar_to_ip(text)),
+                    None => Ok(None),
+                });
+                ip::column(addresses.collect::<Result<Vec<_>>>()?.into_iter())
             }
             other => exec_err!("a cast from varchar to {other} is not supported"),
         }

@@ -9,11 +9,14 @@ use arrow::array::{Array, ArrayRef, StringViewArray};
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{DFSchema, Result, exec_err, plan_err};
 use datafusion::functions_aggregate as aggregate;
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawFieldAccessExpr};
-use datafusion::logical_expr::{
-    AggregateUDF, ColumnarValue, Expr, GetFieldAccess, ScalarFunctionArgs, ScalarUDF,
-    ScalarUDFImpl, Signature, TypeSignature, Volatility,
+use datafusion::logical_expr::planner::{
+    ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr,
 };
+use datafusion::logical_expr::{
+    AggregateUDF, ColumnarValue, Expr, ExprSchemable, GetFieldAccess, ScalarFunctionArgs,
+    ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+};
+use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 pub(crate) mod lookup;
 mod url;
@@ -41,6 +44,7 @@ pub(crate) mod arithmetic;
 mod adapted;
 pub(crate) mod arrays;
 pub(crate) mod json;
+pub(crate) mod ip;
 mod sum;
 mod min_max;
 mod min_max_by;
@@ -84,7 +88,8 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
 
 /// Whether a function of the modules that list theirs never fails.
 pub(crate) fn never_fails(name: &str) -> bool {
-    let lists: [&[&str]; 4] = [
+    let lists: [&[&str]; 5] = [
+        &arrays::NEVER_FAIL,
         &characters::NEVER_FAIL,
         &math::NEVER_FAIL,
         &bits::NEVER_FAIL,
@@ -170,6 +175,23 @@ impl ExprPlanner for TrinoForms {
         _: &DFSchema,
     ) -> Result<PlannerResult<Vec<Expr>>> {
         Ok(PlannerResult::Planned(arrays::array_of().call(elements)))
+    }
+
+    fn plan_binary_op(
+        &self,
+        expr: RawBinaryExpr,
+        schema: &DFSchema,
+    ) -> Result<PlannerResult<RawBinaryExpr>> {
+        if expr.op != BinaryOperator::StringConcat {
+            return Ok(PlannerResult::Original(expr));
+        }
+        let types = (expr.left.get_type(schema)?, expr.right.get_type(schema)?);
+        if !types.0.is_list() && !types.1.is_list() {
+            return Ok(PlannerResult::Original(expr));
+        }
+        arrays::check_concatenated(&types.0, &types.1)?;
+        let concatenation = arrays::concatenation().call(vec![expr.left, expr.right]);
+        Ok(PlannerResult::Planned(concatenation))
     }
 
     fn plan_field_access(

@@ -17,9 +17,6 @@ pub(super) fn functions() -> Vec<Scalar> {
     vec![
         map("lower", |args| mapped(args, lower)),
         map("upper", |args| mapped(args, upper)),
-        map("reverse", |args| {
-            mapped(args, |text| text.chars().rev().collect())
-        }),
         map("ltrim", |args| {
             slice(args, |text| text.trim_start_matches(is_space))
         }),
@@ -81,6 +78,11 @@ pub(super) fn functions() -> Vec<Scalar> {
         substr_function(),
         strpos_function(),
     ]
+}
+
+/// `reverse` of texts.
+pub(super) fn reverse(args: &[ArrayRef]) -> Result<ArrayRef> {
+    mapped(args, |text| text.chars().rev().collect())
 }
 
 pub(super) fn substr_udf() -> ScalarUDF {

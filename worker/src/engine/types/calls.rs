@@ -15,6 +15,10 @@ impl Check<'_> {
     pub(super) fn check_call(&self, whole: &Expr, call: &ScalarFunction) -> Result<()> {
         match call.name() {
             "coalesce" | "greatest" | "least" => {
+                if call.name() != "coalesce" {
+                    let mut args = call.args.iter();
+                    args.try_for_each(|value| self.check_ordered(whole, value))?;
+                }
                 return self.check_alike(whole, &mut call.args.iter());
             }
             ALL_OF | ANY_OF => {
@@ -110,6 +114,7 @@ impl Check<'_> {
         let (to, arg_sql) = (trino_name(parameter), sql(arg));
         let advice = match (kind_of(parameter), self.kind(arg)?) {
             (Kind::Text, _) => format!("write cast({arg_sql} AS varchar)"),
+            (Kind::Json, Kind::Text) => format!("write json_parse({arg_sql})"),
             (Kind::Time, Kind::Text) => format!("write from_iso8601_timestamp({arg_sql})"),
             (_, Kind::Text) => format!("write try_cast({arg_sql} AS {to})"),
             _ => format!("cast it to {to}"),

@@ -14,6 +14,8 @@ use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Ope
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use super::functions::cast::trino_name;
+use super::functions::ip::IP_ADDRESS;
+use super::functions::json::JSON;
 use super::functions::named_cast::NAMED_CAST;
 use super::sql_text::sql;
 
@@ -108,6 +110,8 @@ impl TreeNodeVisitor<'_> for Check<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Text,
+    Json,
+    Address,
     Number,
     Boolean,
     /// A date or a timestamp. A date is coerced to a timestamp where needed.
@@ -122,7 +126,9 @@ enum Kind {
 
 fn kind_of(data_type: &DataType) -> Kind {
     match data_type {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Kind::Text,
+        DataType::Utf8 | DataType::Utf8View => Kind::Text,
+        json if json == &JSON => Kind::Json,
+        address if address == &IP_ADDRESS => Kind::Address,
         DataType::Boolean => Kind::Boolean,
         DataType::Date32 | DataType::Timestamp(..) => Kind::Time,
         DataType::Interval(_) | DataType::Duration(_) => Kind::Interval,
@@ -152,6 +158,7 @@ impl Check<'_> {
                 high,
                 ..
             }) => {
+                self.check_ordered(expr, value)?;
                 self.check_compared(expr, value, low, None)?;
                 self.check_compared(expr, value, high, None)
             }
@@ -166,10 +173,16 @@ impl Check<'_> {
             Expr::Case(case) => self.check_case(expr, case),
             Expr::ScalarFunction(call) => self.check_call(expr, call),
             // DataFusion does not cast the arguments of the aggregates that rollups know.
-            Expr::AggregateFunction(AggregateFunction { params, .. }) => match &params.filter {
-                Some(condition) => self.check_condition(condition),
-                None => Ok(()),
-            },
+            Expr::AggregateFunction(AggregateFunction { func, params }) => {
+                if func.name() != "count" {
+                    let mut args = params.args.iter();
+                    args.try_for_each(|value| self.check_kept(expr, value))?;
+                }
+                match &params.filter {
+                    Some(condition) => self.check_condition(condition),
+                    None => Ok(()),
+                }
+            }
             _ => Ok(()),
         }
     }
@@ -236,6 +249,11 @@ impl Check<'_> {
                 sql(whole)
             );
         }
+        use Operator::{Gt, GtEq, Lt, LtEq};
+        if matches!(op, Some(Lt | LtEq | Gt | GtEq)) {
+            self.check_ordered(whole, left)?;
+            self.check_ordered(whole, right)?;
+        }
         if left_kind == right_kind || left_kind == Kind::Unknown || right_kind == Kind::Unknown {
             return Ok(());
         }
@@ -245,6 +263,8 @@ impl Check<'_> {
         };
         let (left_sql, right_sql) = (side(left), side(right));
         let advice = match (left_kind, right_kind) {
+            (Kind::Json, Kind::Text) => Some((format!("cast({left_sql} AS varchar)"), right_sql)),
+            (Kind::Text, Kind::Json) => Some((left_sql, format!("cast({right_sql} AS varchar)"))),
             (Kind::Text, _) => self
                 .in_place_of_text(left, right)?
                 .map(|text| (text, right_sql)),
@@ -306,6 +326,32 @@ impl Check<'_> {
             (Kind::Time, None) => Some(format!("from_iso8601_timestamp({})", sql(text))),
             _ => None,
         })
+    }
+
+    /// Refuses values that aggregates do not keep.
+    fn check_kept(&self, whole: &Expr, value: &Expr) -> Result<()> {
+        match self.kind(value)? {
+            Kind::Address => plan_err!(
+                "{}: {} is an ipaddress, which aggregates do not take: write cast({} AS varchar)",
+                sql(whole),
+                sql(value),
+                sql(value)
+            ),
+            _ => self.check_ordered(whole, value),
+        }
+    }
+
+    /// Refuses JSON where values are put in order, or kept by an aggregate.
+    fn check_ordered(&self, whole: &Expr, value: &Expr) -> Result<()> {
+        match self.kind(value)? {
+            Kind::Json => plan_err!(
+                "{}: {} is json, which has no order: write json_format({}), or cast it to varchar or a number",
+                sql(whole),
+                sql(value),
+                sql(value)
+            ),
+            _ => Ok(()),
+        }
     }
 
     fn check_joined(&self, whole: &Expr, left: &Expr, right: &Expr) -> Result<()> {

@@ -126,6 +126,45 @@ async fn what_athena_refuses_for_its_types_is_refused_with_what_to_write() {
             "write cast(length(type) AS integer)",
         ),
         ("lower(trim(sent_bytes) || 'x')", "btrim takes varchar"),
+        (
+            "json_extract(elb, '$') = 'x'",
+            "compares json with varchar, which Athena refuses: write cast(json_extract(elb, '$') AS varchar) = 'x'",
+        ),
+        ("json_parse(elb) < json_parse('1')", "has no order"),
+        ("greatest(json_parse(elb), JSON '1')", "has no order"),
+        ("json_parse(elb) || ''", "AS varchar)"),
+        (
+            "cast(elb AS ipaddress) = elb",
+            "compares ipaddress with varchar",
+        ),
+        (
+            "contains(elb, cast(elb AS ipaddress))",
+            "write the network as a literal",
+        ),
+        (
+            "contains('10.0.0.1/8', cast(elb AS ipaddress))",
+            "Invalid CIDR",
+        ),
+        (
+            "cast(elb AS ipaddress)",
+            "the output column 'x' has the type ipaddress",
+        ),
+        ("contains(elb, 'a')", "write split(x, ',')"),
+        (
+            "split(elb, ',') || 1",
+            "|| cannot concatenate array(varchar) and bigint",
+        ),
+        (
+            "array_union(ARRAY[1], ARRAY['a'])",
+            "two arrays of one type",
+        ),
+        ("reverse(sent_bytes)", "write cast(x AS varchar)"),
+        ("json_format(elb)", "write json_parse(elb)"),
+        ("cast(json_parse(elb) AS date)", "a cast from json to date"),
+        (
+            "ARRAY[json_parse(elb)]",
+            "an array of json is not supported",
+        ),
     ];
     for (expression, says) in cases {
         match loaded(expression).await {
@@ -144,6 +183,8 @@ async fn what_athena_refuses_for_its_types_is_refused_with_what_to_write() {
         ("count(*) FILTER (WHERE elb_status_code)", "boolean"),
         ("count_if(elb_status_code)", "boolean"),
         ("sum(if(type = 5, 1, 0))", "compares varchar with integer"),
+        ("max(json_parse(type))", "has no order"),
+        ("max(cast(type AS ipaddress))", "is an ipaddress"),
     ] {
         let sql = format!("SELECT elb, {aggregate} AS x FROM alb_access_logs GROUP BY 1");
         let message = Rollup::from_sql("t", &sql).await.unwrap_err();
@@ -184,6 +225,11 @@ async fn what_athena_casts_by_itself_is_taken() {
         "date_format(DATE '2026-11-20', '%Y')",
         "url_extract_port(request_url) = 80",
         "BIGINT '5' > 3 AND (sent_bytes > 0) = true",
+        "json_extract(elb, '$.a') = JSON '1' OR json_extract(elb, '$.a') IN (JSON '2', NULL)",
+        "json_extract_scalar(json_extract(elb, '$.a'), '$.b') = 'x'",
+        "contains('10.0.0.0/8', try_cast(elb AS ipaddress)) OR try_cast(elb AS ipaddress) < cast('::1' AS ipaddress)",
+        "array_max(slice(split(elb, ',') || type || ARRAY['x'], 1, 2)) = reverse('x')",
+        "coalesce(cast(json_extract(elb, '$.a') AS bigint), 0) > 1",
     ] {
         if let Err(message) = loaded(expression).await {
             panic!("{expression}: {message}");
@@ -196,6 +242,7 @@ async fn what_athena_casts_by_itself_is_taken() {
         "tdigest_agg(sent_bytes)",
         "bool_or(NULL)",
         "count_if(NULL)",
+        "count(json_extract(type, '$'))",
     ] {
         let sql = format!("SELECT elb, {aggregate} AS x FROM alb_access_logs GROUP BY 1");
         if let Err(message) = Rollup::from_sql("t", &sql).await {

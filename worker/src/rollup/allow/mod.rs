@@ -23,7 +23,7 @@ mod values;
 pub(super) use query::{check_around, check_comments, check_query, check_wildcard, table_in_from};
 
 pub(super) const ONE_GROUPING: &str = "ROLLUP, CUBE, GROUPING SETS and WITH TOTALS are not supported: a table has one grouping. Write a rollup for each grouping";
-const NO_STRUCTURES: &str = "a rollup computes only with numbers, text, booleans, times, binary values and arrays. \
+const NO_STRUCTURES: &str = "a rollup computes only with numbers, text, booleans, times, binary values, arrays and JSON. \
      Leave out rows, maps and lambdas";
 
 /// Refuses names in another engine's quotes.

@@ -309,7 +309,7 @@ const EXPRESSIONS: &[(&str, &str)] = &[
     ("CAST(elb AS bigint unsigned)", "types are"),
     ("CAST(elb AS bigint(20))", "types are"),
     ("CAST(elb AS decimal(10, 2))", "types are"),
-    ("CAST(elb AS json)", "types are"),
+    ("json_array_get(elb, 0)", "write json_extract(x, '$[0]')"),
     ("CAST(elb AS time)", "types are"),
     ("CAST(elb AS datetime)", "types are"),
     ("CAST(elb AS timestamptz)", "types are"),

@@ -96,7 +96,11 @@ fn check_type(expr: &Expr, data_type: &DataType) -> Result<(), String> {
         | DataType::Double(ExactNumberInfo::None)
         | DataType::DoublePrecision
         | DataType::Real
+        | DataType::JSON
         | DataType::Date => true,
+        DataType::Custom(name, parameters) => {
+            name.to_string().eq_ignore_ascii_case("ipaddress") && parameters.is_empty()
+        }
         // A timestamp has milliseconds. Fewer digits would require rounding, which DataFusion does not do.
         DataType::Timestamp(precision, zone) => {
             let is_zone_athenas = match zone {
@@ -119,8 +123,8 @@ fn check_type(expr: &Expr, data_type: &DataType) -> Result<(), String> {
     }
     missing(
         expr,
-        "the supported types are varchar, boolean, tinyint, smallint, integer, bigint, real, double, date, timestamp and timestamp \
-         with time zone",
+        "the supported types are varchar, boolean, tinyint, smallint, integer, bigint, real, double, json, ipaddress, date, timestamp and \
+         timestamp with time zone",
     )
 }
 

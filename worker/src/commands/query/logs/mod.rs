@@ -20,6 +20,7 @@ use super::output::{self, Style, Written};
 use super::session;
 use crate::commands::progress::Progress;
 use crate::engine;
+use crate::engine::functions::ip::check_shown;
 use crate::format::{Recognised, by_name};
 use crate::intake::ignore::Ignore;
 use crate::intake::listing::{self, Listing};
@@ -197,6 +198,7 @@ pub(super) async fn query(
     let context = session(tables(logs))?;
     let state = context.state();
     let plan = engine::plan(&state, statement).await?;
+    check_shown(&plan)?;
     let plan = style.limited(plan)?;
     // The log files are listed here, because the plan's conditions decide which.
     let plan = state.create_physical_plan(&plan).await?;

@@ -12,7 +12,8 @@ use arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::{Result, exec_err};
 
 use super::Parameter::{self, Array as AnArray, Bigint, Element};
-use super::{Arguments, ArrayFunction, element_type};
+use super::{Arguments, ArrayFunction, element_type, is_list};
+use crate::engine::functions::ip::{self, IP_ADDRESS};
 use crate::engine::functions::sketches;
 
 /// The name of the function that `array[i]` becomes. No user can write it.
@@ -28,7 +29,7 @@ pub(super) fn functions() -> Vec<ArrayFunction> {
         ),
         ArrayFunction::new(
             "contains",
-            &[&[AnArray, Element]],
+            &[&[Parameter::ArrayOrNetwork, Element]],
             |_| DataType::Boolean,
             contains,
         ),
@@ -51,7 +52,7 @@ pub(super) fn subscript_function() -> ArrayFunction {
     ArrayFunction::new(SUBSCRIPT, &[&[AnArray, Bigint]], first_element, subscript)
 }
 
-fn first_element(arguments: &[DataType]) -> DataType {
+pub(super) fn first_element(arguments: &[DataType]) -> DataType {
     arguments.first().map_or(DataType::Null, element_type)
 }
 
@@ -96,7 +97,11 @@ fn elements(
 }
 
 fn contains(args: &Arguments) -> Result<ArrayRef> {
-    let Matches { equal, ranges } = matches(args)?;
+    let values = args.column(1)?;
+    if values.data_type() == &IP_ADDRESS && !is_list(&args.types()[0]) {
+        return ip::contains(&args.values[0], &values);
+    }
+    let Matches { equal, ranges, .. } = matches(args)?;
     let answers = ranges.into_iter().map(|range| {
         let range = range?;
         let is_found = range
@@ -109,7 +114,7 @@ fn contains(args: &Arguments) -> Result<ArrayRef> {
 }
 
 fn array_position(args: &Arguments) -> Result<ArrayRef> {
-    let Matches { equal, ranges } = matches(args)?;
+    let Matches { equal, ranges, .. } = matches(args)?;
     let positions = ranges.into_iter().map(|range| {
         let mut places = range?;
         let position = places.position(|at| equal.is_valid(at) && equal.value(at));
@@ -119,13 +124,14 @@ fn array_position(args: &Arguments) -> Result<ArrayRef> {
 }
 
 /// Which elements of arrays equal the value that is looked for. NULL for elements that are NULL.
-struct Matches {
-    equal: BooleanArray,
+pub(super) struct Matches {
+    pub(super) elements: ArrayRef,
+    pub(super) equal: BooleanArray,
     /// The places of each row's elements. `None` if the array or the value is NULL.
-    ranges: Vec<Option<Range<usize>>>,
+    pub(super) ranges: Vec<Option<Range<usize>>>,
 }
 
-fn matches(args: &Arguments) -> Result<Matches> {
+pub(super) fn matches(args: &Arguments) -> Result<Matches> {
     let lists = args.lists(0)?;
     let (values, is_literal) = args.get(1)?;
     let elements = cast(&lists.elements, values.data_type())?;
@@ -135,7 +141,11 @@ fn matches(args: &Arguments) -> Result<Matches> {
         .collect();
     if is_literal {
         let equal = equal(&elements, &Scalar::new(values))?;
-        return Ok(Matches { equal, ranges });
+        return Ok(Matches {
+            elements,
+            equal,
+            ranges,
+        });
     }
     let (mut places, mut rows) = (Vec::new(), Vec::new());
     for (row, range) in ranges.iter_mut().enumerate() {
@@ -148,7 +158,11 @@ fn matches(args: &Arguments) -> Result<Matches> {
     let elements = take(&elements, &UInt64Array::from(places), None)?;
     let values = take(&values, &UInt64Array::from(rows), None)?;
     let equal = equal(&elements, &values)?;
-    Ok(Matches { equal, ranges })
+    Ok(Matches {
+        elements,
+        equal,
+        ranges,
+    })
 }
 
 /// Trino's `=`. Arrow's would find that NaN equals itself, and that -0 does not equal 0.

@@ -12,6 +12,7 @@ use datafusion::logical_expr::{
 
 use super::{common_type, is_list, list_array, list_of, usual_type};
 use crate::engine::functions::cast::trino_name;
+use crate::engine::functions::json::JSON;
 
 /// The name of the function that `ARRAY[…]` becomes. No user can write it.
 pub(crate) const ARRAY_OF: &str = "array of";
@@ -41,6 +42,11 @@ impl ScalarUDFImpl for ArrayOf {
         for element in elements {
             if is_list(element) {
                 return plan_err!("an array of arrays is not supported: write one array");
+            }
+            if element == &JSON {
+                return plan_err!(
+                    "an array of json is not supported: cast its elements to varchar"
+                );
             }
             coerced = match common_type(&coerced, element) {
                 Some(common) => common,

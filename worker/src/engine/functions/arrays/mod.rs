@@ -3,32 +3,37 @@
 //! An array takes 16 bytes for each part of a text, so the memory for `split` is bounded by the length of the text.
 
 use std::hash::{Hash, Hasher};
-use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, PrimitiveArray, StringViewArray};
+use arrow::array::{Array, ArrayRef, ListArray};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::compute::cast;
-use arrow::datatypes::{ArrowPrimitiveType, DataType, Field, Int64Type};
-use datafusion::common::{Result, exec_datafusion_err, exec_err, internal_err, plan_err};
+use arrow::datatypes::{DataType, Field};
+use datafusion::common::{Result, exec_datafusion_err, plan_err};
 use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
 use super::cast::trino_name;
+use super::ip::IP_ADDRESS;
+use super::json::JSON;
 
+mod arguments;
 mod buckets;
 mod elements;
 mod literal;
+mod sets;
 mod split;
 
+use arguments::Arguments;
 pub(crate) use elements::SUBSCRIPT;
 pub(crate) use literal::ARRAY_OF;
+pub(crate) use sets::{CONCATENATION, NEVER_FAIL};
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     let functions = [
         elements::functions(),
+        sets::functions(),
         split::functions(),
         buckets::functions(),
     ];
@@ -48,11 +53,38 @@ pub(super) fn subscript() -> ScalarUDF {
     ScalarUDF::new_from_impl(elements::subscript_function())
 }
 
+/// The function of `||` of arrays.
+pub(super) fn concatenation() -> ScalarUDF {
+    ScalarUDF::new_from_impl(sets::concatenation())
+}
+
+/// Refuses `||` of types that Trino can't concatenate.
+pub(super) fn check_concatenated(left: &DataType, right: &DataType) -> Result<()> {
+    let is_null = |side: &DataType| side.is_null() || is_list(side) && element_type(side).is_null();
+    let is_null = is_null(left) || is_null(right);
+    let both = [left.clone(), right.clone()];
+    match !is_null && sets::common_element(&both).is_some() {
+        true => Ok(()),
+        false => plan_err!(
+            "|| cannot concatenate {} and {}: cast one to the type of the other",
+            trino_name(left),
+            trino_name(right)
+        ),
+    }
+}
+
 /// What a function accepts in the place of an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Parameter {
     Array,
     ArrayOrSketch,
+    ArrayOrText,
+    /// An array, or the text of a network.
+    ArrayOrNetwork,
+    /// An array, or an element of the other argument. Which two belong together is checked before.
+    ArrayOrElement,
+    /// An array whose elements can be compared with those of the first argument.
+    ArrayLikeFirst,
     /// An array of numbers.
     Numbers,
     /// An array of values that can be cast to varchar.
@@ -113,6 +145,34 @@ impl ArrayFunction {
             Parameter::Array => takes("an array", ""),
             Parameter::ArrayOrSketch if is_null || given.is_binary() => Ok(DataType::Binary),
             Parameter::ArrayOrSketch => takes("an array or a sketch of approx_set", ""),
+            Parameter::ArrayOrNetwork if is_list(given) => Ok(given.clone()),
+            Parameter::ArrayOrNetwork if is_null || is_text(given) => Ok(DataType::Utf8View),
+            Parameter::ArrayOrNetwork => takes("an array", ""),
+            Parameter::Element if !is_list(first) => match given == &IP_ADDRESS {
+                true => Ok(IP_ADDRESS),
+                false => plan_err!(
+                    "{}() takes an array, or a network and an ipaddress, and not {} and {}: write split(x, ',') for an array",
+                    self.name,
+                    trino_name(first),
+                    trino_name(given)
+                ),
+            },
+            Parameter::ArrayOrText if is_list(given) => Ok(given.clone()),
+            Parameter::ArrayOrText if is_null || is_text(given) => Ok(DataType::Utf8View),
+            Parameter::ArrayOrText => takes("a varchar or an array", ": write cast(x AS varchar)"),
+            Parameter::ArrayOrElement => Ok(given.clone()),
+            Parameter::ArrayLikeFirst => {
+                let both = [first.clone(), given.clone()];
+                match is_list(given) && sets::common_element(&both).is_some() {
+                    true => Ok(given.clone()),
+                    false => plan_err!(
+                        "{}() takes two arrays of one type, and not {} and {}",
+                        self.name,
+                        trino_name(first),
+                        trino_name(given)
+                    ),
+                }
+            }
             Parameter::Numbers => match is_list(given) && is_number_or_null(&element_type(given)) {
                 true => Ok(given.clone()),
                 false => takes("an array of numbers", ""),
@@ -198,115 +258,6 @@ impl ScalarUDFImpl for ArrayFunction {
     }
 }
 
-/// The arguments of a call.
-struct Arguments {
-    values: Vec<ColumnarValue>,
-    rows: usize,
-}
-
-impl Arguments {
-    fn len(&self) -> usize {
-        self.values.len()
-    }
-
-    /// An argument, with one row if it is a literal.
-    fn get(&self, place: usize) -> Result<(ArrayRef, bool)> {
-        match self.values.get(place) {
-            Some(ColumnarValue::Array(values)) => Ok((Arc::clone(values), false)),
-            Some(ColumnarValue::Scalar(value)) => Ok((value.to_array()?, true)),
-            None => internal_err!("a function lacks its argument {place}"),
-        }
-    }
-
-    /// An argument, with all rows.
-    fn column(&self, place: usize) -> Result<ArrayRef> {
-        match self.values.get(place) {
-            Some(values) => values.to_array(self.rows),
-            None => internal_err!("a function lacks its argument {place}"),
-        }
-    }
-
-    fn texts(&self, place: usize) -> Result<Texts> {
-        let (values, is_literal) = self.get(place)?;
-        let values = cast(&values, &DataType::Utf8View)?;
-        Ok(Texts {
-            values: values.as_string_view().clone(),
-            is_literal,
-        })
-    }
-
-    fn numbers<T: ArrowPrimitiveType>(&self, place: usize) -> Result<Numbers<T>> {
-        let (values, is_literal) = self.get(place)?;
-        let values = cast(&values, &T::DATA_TYPE)?;
-        Ok(Numbers {
-            values: values.as_primitive::<T>().clone(),
-            is_literal,
-        })
-    }
-
-    fn bigints(&self, place: usize) -> Result<Numbers<Int64Type>> {
-        self.numbers(place)
-    }
-
-    fn lists(&self, place: usize) -> Result<Lists> {
-        let (values, is_literal) = self.get(place)?;
-        let Some(lists) = values.as_list_opt::<i32>() else {
-            return exec_err!("expected an array, got {}", values.data_type());
-        };
-        let elements = lists.values();
-        let elements = cast(elements, &usual_type(elements.data_type()))?;
-        Ok(Lists {
-            offsets: lists.offsets().clone(),
-            nulls: lists.nulls().cloned(),
-            elements,
-            is_literal,
-        })
-    }
-}
-
-struct Texts {
-    values: StringViewArray,
-    is_literal: bool,
-}
-
-impl Texts {
-    fn at(&self, row: usize) -> Option<&str> {
-        let row = if self.is_literal { 0 } else { row };
-        self.values.is_valid(row).then(|| self.values.value(row))
-    }
-}
-
-struct Numbers<T: ArrowPrimitiveType> {
-    values: PrimitiveArray<T>,
-    is_literal: bool,
-}
-
-impl<T: ArrowPrimitiveType> Numbers<T> {
-    fn at(&self, row: usize) -> Option<T::Native> {
-        let row = if self.is_literal { 0 } else { row };
-        self.values.is_valid(row).then(|| self.values.value(row))
-    }
-}
-
-/// A column of arrays, or one array that is the same for all rows.
-struct Lists {
-    offsets: OffsetBuffer<i32>,
-    nulls: Option<NullBuffer>,
-    /// The elements of all arrays.
-    elements: ArrayRef,
-    is_literal: bool,
-}
-
-impl Lists {
-    /// The places of a row's elements. `None` if the row has no array.
-    fn at(&self, row: usize) -> Option<Range<usize>> {
-        let row = if self.is_literal { 0 } else { row };
-        let is_null = self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
-        let (start, end) = (*self.offsets.get(row)?, *self.offsets.get(row + 1)?);
-        (!is_null).then_some(start as usize..end as usize)
-    }
-}
-
 /// An array column from the elements of all its rows. `lengths` has `None` for a row without an array.
 fn list_array(
     elements: ArrayRef,
@@ -352,7 +303,7 @@ fn is_joinable(data_type: &DataType) -> bool {
 }
 
 fn is_text(data_type: &DataType) -> bool {
-    data_type.is_string()
+    data_type.is_string() && data_type != &JSON
 }
 
 /// The type that values have in expressions. Tables have texts of another type.
@@ -374,7 +325,7 @@ fn element_type(array: &DataType) -> DataType {
 /// The type to which two values are coerced, if Trino coerces them.
 fn common_type(one: &DataType, other: &DataType) -> Option<DataType> {
     let (one, other) = (usual_type(one), usual_type(other));
-    if is_list(&one) || is_list(&other) {
+    if is_list(&one) || is_list(&other) || one == JSON || other == JSON {
         return None;
     }
     let is_alike = one == DataType::Null
