@@ -107,7 +107,8 @@ pub async fn query_logs(
 pub(crate) async fn rows(root: &Root, table: &str, now: DateTime<Utc>) -> Result<RecordBatch> {
     let tables = Arc::new(Tables::list(root, now).await?);
     let read = async {
-        let Request::Rows(statement) = Request::parse(&format!("SELECT * FROM {table}"))? else {
+        let Request::Rows(statement) = Request::parse(&format!("SELECT * FROM \"{table}\""))?
+        else {
             bail!("{table} is not the name of a table");
         };
         let rows = stream(root, Arc::clone(&tables), *statement, Ok).await?;
