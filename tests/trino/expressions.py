@@ -535,7 +535,7 @@ IP = (
     + [f"cast('{one}' AS ipaddress) {operator} cast('{other}' AS ipaddress)" for one, other in [("10.0.0.1", "10.0.0.2"), ("::1", "10.0.0.1"), ("::ffff:10.0.0.1", "10.0.0.1")] for operator in ["=", "<", ">=", "<>"]]
     + ["try_cast(client_ip AS ipaddress) BETWEEN cast('10.0.0.0' AS ipaddress) AND cast('203.0.113.255' AS ipaddress)", "try_cast(client_ip AS ipaddress) IN (cast('::1' AS ipaddress), try_cast(client_ip AS ipaddress))", "try_cast(client_ip AS ipaddress) IS NULL"]
     + ["cast(coalesce(try_cast(user_agent AS ipaddress), cast('::1' AS ipaddress)) AS varchar)", "cast(client_ip AS ipaddress) = client_ip", "cast(greatest(cast('::1' AS ipaddress), cast('10.0.0.1' AS ipaddress)) AS varchar)", "cast(sent_bytes AS ipaddress)"]
-    + ["cast(cast('::1' AS ipaddress) AS bigint)", "cast(client_ip AS ipaddress) || ''", "cardinality(ARRAY[try_cast(client_ip AS ipaddress)])", "contains(ARRAY[cast('::1' AS ipaddress)], cast('::1' AS ipaddress))"]
+    + ["cast(cast('::1' AS ipaddress) AS bigint)", "cast(client_ip AS ipaddress) || ''", "cardinality(ARRAY[try_cast(client_ip AS ipaddress)])", "contains(ARRAY[cast('::1' AS ipaddress)], cast('::1' AS ipaddress))", "cast(try_cast(regexp_replace(client_ip, '[\\[\\]]') AS ipaddress) AS varchar)"]
 )
 
 # Arrays of arrays' elements.

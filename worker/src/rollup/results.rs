@@ -16,6 +16,7 @@ use super::aggregates::{function_name, is_aggregate_name};
 use super::parse::free_name;
 use super::parts::{cast, parts, state_number};
 use super::walk;
+use crate::engine::functions::json::JSON;
 use crate::engine::functions::zoned::{AT_TIMEZONE, other_zone};
 use crate::table::MergeRule;
 
@@ -321,9 +322,13 @@ pub(super) fn named(expr: &Expr) -> Option<&str> {
     }
 }
 
-/// A timestamp from a table's column as the type that it had over lines: a table stores all of them as instants in UTC, with
-/// microseconds.
+/// A timestamp or JSON from a table's column as the type that it had over lines: a table stores all timestamps as instants in UTC,
+/// with microseconds, and JSON as text.
 pub(super) fn restored(column: Expr, data_type: Option<&DataType>) -> Expr {
+    if data_type == Some(&JSON) {
+        let whole = Expr::value(ast::Value::SingleQuotedString("$".to_owned()));
+        return super::desugar::call("json_extract", None, vec![column, whole]);
+    }
     let Some(DataType::Timestamp(unit, zone)) = data_type else {
         return column;
     };

@@ -19,6 +19,7 @@ use super::reading::{Shown, Sorted, SortedBy, View};
 use super::results::{self, Over, States, Template, quoted};
 use super::{every_column, schema_of};
 use crate::engine;
+use crate::engine::functions::json::JSON;
 use crate::engine::functions::zoned::other_zone;
 use crate::format::{LogFormat, ScanColumn};
 use crate::table::definition::{DATE_COLUMN, IS_OTHER_COLUMN};
@@ -319,14 +320,28 @@ fn view(
     if is_plain && !merged {
         return Ok(None);
     }
+    let is_json = |output: &super::parse::Output| type_of(&output.column) == Some(&JSON);
+    if reading.outer.is_some() && outputs.iter().any(is_json) {
+        return Err(
+            "a query around a column of json is not supported, because a table stores it as text: cast it to varchar \
+                    or a number in the inner query"
+                .to_owned(),
+        );
+    }
     let over = if merged { Over::ViewedRows } else { Over::Row };
     let mut shown = Vec::with_capacity(outputs.len());
     for (place, output) in outputs.iter().enumerate() {
         let Some(name) = &output.name else { continue };
         let expr = match made.outputs.get(&place) {
             Some(template) if merged || output.part == Part::Reading => {
-                states.over(over, template)?
+                let expr = states.over(over, template)?;
+                match is_json(output) {
+                    true => super::desugar::call("json_format", None, vec![expr]),
+                    false => expr,
+                }
             }
+            // Athena's views have no columns of json.
+            _ if is_json(output) => quoted(&output.column),
             _ => results::restored(quoted(&output.column), type_of(&output.column)),
         };
         shown.push(Shown {
@@ -521,5 +536,19 @@ mod tests {
             let refused = types(sql).await.unwrap_err();
             assert!(refused.contains(says), "{refused}");
         }
+    }
+
+    #[tokio::test]
+    async fn json_is_stored_and_shown_as_text_and_computed_with_as_json() {
+        let grouped = "SELECT json_extract(elb, '$') AS j, try_cast(json_extract(elb, '$') AS varchar) || cast(count(*) AS varchar) AS n \
+                       FROM alb_access_logs GROUP BY 1";
+        let rollup = Rollup::from_sql("t", grouped).await.unwrap();
+        let column = &rollup.definition().columns[0];
+        assert_eq!(trino_name(&column.data_type), "varchar");
+        let view = format!("{:?}", rollup.view().unwrap());
+        assert!(view.contains("json_extract"), "{view}");
+        let around = format!("SELECT cast(j AS varchar) AS j FROM ({grouped})");
+        let refused = Rollup::from_sql("t", &around).await.unwrap_err();
+        assert!(refused.contains("around a column of json"), "{refused}");
     }
 }
