@@ -16,6 +16,7 @@ use datafusion::logical_expr::{
 };
 
 pub(crate) mod lookup;
+pub(crate) mod geoip;
 mod url;
 mod time;
 pub(crate) mod formats;
