@@ -321,11 +321,13 @@ fn of_csv(content: &Bytes) -> Result<Rows> {
         .map(|name| name.trim().to_lowercase())
         .collect();
     let mut columns: Vec<StringViewBuilder> = names.iter().map(|_| <_>::default()).collect();
-    let mut lines = Vec::new();
-    for record in reader.records() {
+    // No value goes over several lines, so each row has a line, and empty lines have no row.
+    let numbered = text.lines().zip(1..).filter(|(line, _)| !line.is_empty());
+    let lines: Vec<u64> = numbered.skip(1).map(|(_, number)| number).collect();
+    for (row, record) in reader.records().enumerate() {
         let record = record?;
-        let line = record.position().map_or(0, csv::Position::line);
         if record.iter().any(|value| value.contains(['\n', '\r'])) {
+            let line = lines.get(row).copied().unwrap_or_default();
             bail!(
                 "line {line}: a value goes over several lines, which Athena's CSV can't: write it in one line"
             );
@@ -333,7 +335,6 @@ fn of_csv(content: &Bytes) -> Result<Rows> {
         for (column, value) in columns.iter_mut().zip(&record) {
             column.append_value(value);
         }
-        lines.push(line);
     }
     let columns = columns
         .iter_mut()
