@@ -65,10 +65,12 @@ pub fn describe(rollup: &Rollup) -> String {
         slot => writeln!(text, "\nPartitioned by date, the day of {slot}."),
     };
     for (file, rows) in rollup.lookups() {
+        let rows = rows.map_or(String::new(), |rows| {
+            format!(", which has {} rows", HumanCount(rows as u64))
+        });
         let _ = writeln!(
             text,
-            "\nLooks values up in {file}, which has {} rows. The table keeps a copy of it, and goes on with that if the file changes.",
-            HumanCount(rows as u64)
+            "\nLooks values up in {file}{rows}. The table keeps a copy of it, and goes on with that if the file changes."
         );
     }
     if let Some(view) = rollup.view() {

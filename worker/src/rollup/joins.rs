@@ -16,6 +16,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 
 use super::allow;
 use super::desugar::{binary, call, nested};
+use super::geoip;
 use super::lookups::{Lookup, Lookups};
 use super::parse::column_of;
 use super::results::without_parentheses;
@@ -31,23 +32,25 @@ pub(super) struct Joined {
 }
 
 impl Joined {
-    fn add(&mut self, function: ScalarUDF) {
-        if self
-            .functions
-            .iter()
-            .all(|other| other.name() != function.name())
-        {
+    pub(super) fn add(&mut self, lookup: &Arc<Lookup>, function: ScalarUDF) {
+        let mut lookups = self.lookups.iter();
+        if lookups.all(|other| !Arc::ptr_eq(other, lookup)) {
+            self.lookups.push(Arc::clone(lookup));
+        }
+        let mut functions = self.functions.iter();
+        if functions.all(|other| other.name() != function.name()) {
             self.functions.push(Arc::new(function));
         }
     }
 }
 
-/// The tables that a SQL text names, other than log tables. There is a lookup for some of them.
+/// The tables that a SQL text names, other than log tables, and databases of addresses. There is a lookup for some of them.
 pub(super) fn names(sql: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     // What is no query is refused when the rollup is parsed.
     for statement in Parser::parse_sql(&GenericDialect {}, sql).unwrap_or_default() {
         if let Statement::Query(mut query) = statement {
+            names.extend(geoip::names(&query));
             let _ = walk::change_queries(&mut query, &mut |query| {
                 if let SetExpr::Select(select) = &*query.body {
                     let relations = select.from.iter().flat_map(|from| {
@@ -112,6 +115,7 @@ pub(super) fn take(query: &mut Query, lookups: &Lookups) -> Result<Joined, Strin
         }
         take_from(query, lookups, &mut joined)
     })?;
+    geoip::take(query, lookups, &mut joined)?;
     Ok(joined)
 }
 
@@ -133,6 +137,7 @@ fn take_from(query: &mut Query, lookups: &Lookups, joined: &mut Joined) -> Resul
             match table_name(&join.relation).and_then(|name| lookups.get(&name)) {
                 Some(lookup) => {
                     let lookup = Arc::clone(lookup?);
+                    lookup.check_table()?;
                     let alias = allow::table_in_from(&join.relation)?.value.clone();
                     let is_it = |other: &Relation| other.alias.eq_ignore_ascii_case(&alias);
                     if scope.relations.iter().any(is_it) {
@@ -162,21 +167,17 @@ fn take_from(query: &mut Query, lookups: &Lookups, joined: &mut Joined) -> Resul
         for column in 0..relation.lookup.width() {
             // Only a column that is named needs a type that rollups know.
             if let Ok((name, values)) = relation.lookup.column(column) {
-                joined.add(lookup::column(index, name, values));
+                joined.add(&relation.lookup, lookup::column(index, name, values));
             }
         }
         if is_inner {
             let found = lookup::found(index);
             let condition = call(found.name(), Some('"'), relation.keys.clone());
-            joined.add(found);
+            joined.add(&relation.lookup, found);
             select.selection = Some(match select.selection.take() {
                 Some(other) => binary(condition, BinaryOperator::And, nested(other)),
                 None => condition,
             });
-        }
-        let is_new = |other: &Arc<Lookup>| !Arc::ptr_eq(other, &relation.lookup);
-        if joined.lookups.iter().all(is_new) {
-            joined.lookups.push(Arc::clone(&relation.lookup));
         }
     }
     scope.put_in_select(select)?;
@@ -446,7 +447,6 @@ fn split<'e>(condition: &'e Expr, all: &mut Vec<&'e Expr>) {
 mod tests {
     use bytes::Bytes;
 
-    use super::*;
     use crate::rollup::Rollup;
     use crate::table::{Definition, LookupFile, LookupHashes};
 
@@ -470,7 +470,10 @@ mod tests {
             let made = rollup(sql)
                 .await
                 .unwrap_or_else(|error| panic!("{sql}: {error}"));
-            assert_eq!(made.lookups().collect::<Vec<_>>(), [("countries.csv", 2)]);
+            assert_eq!(
+                made.lookups().collect::<Vec<_>>(),
+                [("countries.csv", Some(2))]
+            );
             let definition = made.definition();
             assert_ne!(
                 definition.identity,

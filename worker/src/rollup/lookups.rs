@@ -1,6 +1,8 @@
-//! Lookups: small tables in CSV or Parquet files beside the rollups, which a rollup may join with log lines.
+//! Lookups: files beside the rollups that these may use. CSV and Parquet files are small tables, to be joined with log lines, and those in
+//! MaxMind's format are databases of addresses.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -11,23 +13,40 @@ use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::engine::functions::cast::trino_name;
+use crate::engine::functions::geoip::Addresses;
 use crate::engine::functions::lookup::{Index, NoIndex};
 use crate::small_files::{self, SmallFile, Unread};
 use crate::table::LookupFile;
 
 const CSV: &str = ".csv";
 const PARQUET: &str = ".parquet";
+const MMDB: &str = ".mmdb";
 
 /// The lookups that rollups may join, by name. A lookup that can't be used has the reason instead.
 #[derive(Debug, Default)]
 pub(super) struct Lookups(HashMap<String, Result<Arc<Lookup>, String>>);
 
-/// A table in a file.
-#[derive(Debug)]
+/// A file that was read.
 pub(super) struct Lookup {
     pub(super) file: LookupFile,
     /// The name in SQL: that of the file without its ending.
     pub(super) name: String,
+    content: Content,
+}
+
+impl fmt::Debug for Lookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.file.fmt(f)
+    }
+}
+
+enum Content {
+    Rows(Rows),
+    Addresses(Arc<Addresses>),
+}
+
+/// A table.
+struct Rows {
     /// Its columns by their names, which are in lower case.
     columns: Vec<(String, ArrayRef)>,
     /// The line of each row. Empty if the file has no lines.
@@ -82,7 +101,7 @@ impl Lookups {
         let lookup = match self.0.contains_key(name) {
             false => lookup.map(Arc::new).map_err(|error| format!("{error:#}")),
             true => Err(format!(
-                "there are two files for the lookup {name}, {name}{CSV} and {name}{PARQUET}: remove one of them"
+                "there are several files for the lookup {name}, such as {file}: keep one of them"
             )),
         };
         self.0.insert(name.to_owned(), lookup);
@@ -114,7 +133,7 @@ impl Lookups {
 
 /// The name of the lookup in a file; `None` if the file is of another kind.
 fn name_of(file: &str) -> Option<&str> {
-    [CSV, PARQUET]
+    [CSV, PARQUET, MMDB]
         .iter()
         .find_map(|ending| file.strip_suffix(ending))
 }
@@ -122,44 +141,80 @@ fn name_of(file: &str) -> Option<&str> {
 impl Lookup {
     fn new(file: LookupFile) -> Result<Self> {
         let name = name_of(&file.name).unwrap_or(&file.name).to_owned();
-        let (columns, lines) = match file.name.ends_with(CSV) {
-            true => of_csv(&file.content)?,
-            false => (of_parquet(file.content.clone())?, Vec::new()),
-        };
-        let mut names = BTreeSet::new();
-        for (column, _) in &columns {
-            if column.is_empty() || !names.insert(column) {
-                bail!(
-                    "two columns are named '{column}', or one has no name: each column needs a name of its own"
-                );
+        let content = match file.name.rsplit_once('.') {
+            Some((_, "mmdb")) => {
+                let addresses = Addresses::from_source(file.content.clone());
+                let addresses = addresses.context("this is no database in MaxMind's format")?;
+                Content::Addresses(Arc::new(addresses))
             }
-        }
+            Some((_, "csv")) => Content::Rows(of_csv(&file.content)?),
+            _ => Content::Rows(of_parquet(file.content.clone())?),
+        };
         Ok(Self {
             file,
             name,
-            columns,
-            lines,
+            content,
         })
     }
 
-    /// The number of its rows.
-    pub(super) fn rows(&self) -> usize {
-        self.columns.first().map_or(0, |(_, values)| values.len())
+    /// The number of its rows. `None` if it is no table.
+    pub(super) fn rows(&self) -> Option<usize> {
+        match &self.content {
+            Content::Rows(rows) => {
+                let first = rows.columns.first();
+                Some(first.map_or(0, |(_, values)| values.len()))
+            }
+            Content::Addresses(_) => None,
+        }
+    }
+
+    /// The database of addresses.
+    ///
+    /// # Errors
+    ///
+    /// It is a table.
+    pub(super) fn addresses(&self) -> Result<&Arc<Addresses>, String> {
+        match &self.content {
+            Content::Addresses(addresses) => Ok(addresses),
+            Content::Rows(_) => Err(format!(
+                "{} is a table, and no database of addresses: write JOIN {} ON …",
+                self.file.name, self.name
+            )),
+        }
+    }
+
+    /// Refuses to join what is no table.
+    pub(super) fn check_table(&self) -> Result<(), String> {
+        match &self.content {
+            Content::Rows(_) => Ok(()),
+            Content::Addresses(_) => Err(format!(
+                "{} is a database of addresses, and no table: write logmill.geoip('{}', client_ip, 'country.iso_code')",
+                self.file.name, self.name
+            )),
+        }
+    }
+
+    fn columns(&self) -> &[(String, ArrayRef)] {
+        match &self.content {
+            Content::Rows(rows) => &rows.columns,
+            Content::Addresses(_) => &[],
+        }
     }
 
     /// The number of its columns.
     pub(super) fn width(&self) -> usize {
-        self.columns.len()
+        self.columns().len()
     }
 
     /// The index of a column.
     pub(super) fn place(&self, column: &str) -> Option<usize> {
         let column = column.to_lowercase();
-        self.columns.iter().position(|(name, _)| *name == column)
+        self.columns().iter().position(|(name, _)| *name == column)
     }
 
     pub(super) fn column_names(&self) -> String {
-        let names: Vec<&str> = self.columns.iter().map(|(name, _)| name.as_str()).collect();
+        let columns = self.columns().iter();
+        let names: Vec<&str> = columns.map(|(name, _)| name.as_str()).collect();
         names.join(", ")
     }
 
@@ -169,7 +224,7 @@ impl Lookup {
     ///
     /// A rollup can't compute with its type.
     pub(super) fn column(&self, place: usize) -> Result<(&str, &ArrayRef), String> {
-        let (name, values) = &self.columns[place];
+        let (name, values) = &self.columns()[place];
         let data_type = values.data_type();
         let is_known = matches!(
             data_type,
@@ -198,7 +253,7 @@ impl Lookup {
     ///
     /// Two rows have the same key, or a column is neither a text nor an integer.
     pub(super) fn index(&self, keys: &[usize]) -> Result<Index, String> {
-        let columns = keys.iter().map(|key| self.columns[*key].clone());
+        let columns = keys.iter().map(|key| self.columns()[*key].clone());
         let columns: Vec<(String, ArrayRef)> = columns.collect();
         let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
         let names = names.join(", ");
@@ -221,16 +276,34 @@ impl Lookup {
 
     /// Two rows by their lines, or by their numbers in a file without lines.
     fn pair(&self, first: usize, second: usize) -> String {
-        match (self.lines.get(first), self.lines.get(second)) {
+        let lines: &[u64] = match &self.content {
+            Content::Rows(rows) => &rows.lines,
+            Content::Addresses(_) => &[],
+        };
+        match (lines.get(first), lines.get(second)) {
             (Some(first), Some(second)) => format!("lines {first} and {second}"),
             _ => format!("rows {} and {}", first + 1, second + 1),
         }
     }
 }
 
-/// The columns of a CSV file, and the line of each row. The first line has the names. All values are texts, as with Athena's
+impl Rows {
+    fn new(columns: Vec<(String, ArrayRef)>, lines: Vec<u64>) -> Result<Self> {
+        let mut names = BTreeSet::new();
+        for (column, _) in &columns {
+            if column.is_empty() || !names.insert(column) {
+                bail!(
+                    "two columns are named '{column}', or one has no name: each column needs a name of its own"
+                );
+            }
+        }
+        Ok(Self { columns, lines })
+    }
+}
+
+/// The rows of a CSV file. The first line has the names. All values are texts, as with Athena's
 /// OpenCSVSerDe.
-fn of_csv(content: &Bytes) -> Result<(Vec<(String, ArrayRef)>, Vec<u64>)> {
+fn of_csv(content: &Bytes) -> Result<Rows> {
     let text = std::str::from_utf8(content)
         .context("the file is not valid UTF-8: save it in this encoding")?;
     // What Excel writes.
@@ -248,11 +321,13 @@ fn of_csv(content: &Bytes) -> Result<(Vec<(String, ArrayRef)>, Vec<u64>)> {
         .map(|name| name.trim().to_lowercase())
         .collect();
     let mut columns: Vec<StringViewBuilder> = names.iter().map(|_| <_>::default()).collect();
-    let mut lines = Vec::new();
-    for record in reader.records() {
+    // No value goes over several lines, so each row has a line, and empty lines have no row.
+    let numbered = text.lines().zip(1..).filter(|(line, _)| !line.is_empty());
+    let lines: Vec<u64> = numbered.skip(1).map(|(_, number)| number).collect();
+    for (row, record) in reader.records().enumerate() {
         let record = record?;
-        let line = record.position().map_or(0, csv::Position::line);
         if record.iter().any(|value| value.contains(['\n', '\r'])) {
+            let line = lines.get(row).copied().unwrap_or_default();
             bail!(
                 "line {line}: a value goes over several lines, which Athena's CSV can't: write it in one line"
             );
@@ -260,16 +335,15 @@ fn of_csv(content: &Bytes) -> Result<(Vec<(String, ArrayRef)>, Vec<u64>)> {
         for (column, value) in columns.iter_mut().zip(&record) {
             column.append_value(value);
         }
-        lines.push(line);
     }
     let columns = columns
         .iter_mut()
         .map(|column| Arc::new(column.finish()) as _);
-    Ok((names.into_iter().zip(columns).collect(), lines))
+    Rows::new(names.into_iter().zip(columns).collect(), lines)
 }
 
-/// The columns of a Parquet file.
-fn of_parquet(content: Bytes) -> Result<Vec<(String, ArrayRef)>> {
+/// The rows of a Parquet file.
+fn of_parquet(content: Bytes) -> Result<Rows> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(content)?;
     let schema = Arc::clone(reader.schema());
     let batches: Vec<RecordBatch> = reader.build()?.collect::<Result<_, _>>()?;
@@ -284,7 +358,7 @@ fn of_parquet(content: Bytes) -> Result<Vec<(String, ArrayRef)>> {
         };
         Ok((field.name().to_lowercase(), cast(values, own)?))
     });
-    columns.collect()
+    Rows::new(columns.collect::<Result<_>>()?, Vec::new())
 }
 
 #[cfg(test)]

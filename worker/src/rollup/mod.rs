@@ -21,6 +21,7 @@ mod walk;
 mod syntax;
 mod lookups;
 mod joins;
+mod geoip;
 mod parse;
 mod one_row;
 mod inline;
@@ -185,8 +186,8 @@ impl Rollup {
         self.view.as_ref().is_some_and(View::is_ordered)
     }
 
-    /// The files that it looks values up in, each with the number of its rows.
-    pub fn lookups(&self) -> impl Iterator<Item = (&str, usize)> {
+    /// The files that it looks values up in, each with the number of its rows, if it has rows.
+    pub fn lookups(&self) -> impl Iterator<Item = (&str, Option<usize>)> {
         let lookups = self.lookups.iter();
         lookups.map(|lookup| (lookup.file.name.as_str(), lookup.rows()))
     }

@@ -19,6 +19,7 @@ use datafusion::logical_expr::{
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 pub(crate) mod lookup;
+pub(crate) mod geoip;
 mod url;
 mod time;
 pub(crate) mod formats;
