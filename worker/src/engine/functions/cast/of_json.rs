@@ -17,6 +17,12 @@ use logmill_trino::{cast as trino, json};
 use super::{Cast, is_text, trino_name};
 use crate::engine::functions::json::{JSON, as_texts};
 
+/// The casts of a text and of a double to an integer.
+type ToInteger<T> = (
+    for<'t> fn(&'t str) -> Result<T, trino::CastError<'t>>,
+    fn(f64) -> Result<T, trino::CastError<'static>>,
+);
+
 /// Casts values to JSON, which never fails.
 pub(super) fn to_json(value: &ArrayRef) -> Result<ArrayRef> {
     let texts: LargeStringArray = match value.data_type() {
@@ -82,10 +88,7 @@ impl Cast {
     fn json_to_integer<T: ArrowPrimitiveType<Native: TryFrom<i64>>>(
         &self,
         value: &ArrayRef,
-        (of_varchar, of_double): (
-            for<'t> fn(&'t str) -> Result<T::Native, trino::CastError<'t>>,
-            fn(f64) -> Result<T::Native, trino::CastError<'static>>,
-        ),
+        (of_varchar, of_double): ToInteger<T::Native>,
     ) -> Result<ArrayRef> {
         let to = trino_name(&self.to);
         let integers: Vec<Option<T::Native>> = self.each_json(value, |json| {
