@@ -70,10 +70,6 @@ pub const ROLLUPS: &[(&str, &str)] = &[
          try_cast({n} AS ipaddress) < cast('::1' AS ipaddress) AS c, {counts} FROM alb_access_logs GROUP BY 1, 2, 3",
     ),
     (
-        "address_key",
-        "SELECT cast(cast({q} AS ipaddress) AS varchar) AS a, {counts} FROM alb_access_logs GROUP BY 1",
-    ),
-    (
         "json",
         "SELECT json_extract({q}, '$.a') AS a, try(json_parse({q})) AS b, json_format(json_extract({q}, '$')) AS c, \
          try_cast(json_extract({q}, '$') AS varchar) AS d, try_cast(json_extract({n}, '$') AS bigint) AS e, \
