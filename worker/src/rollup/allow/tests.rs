@@ -357,7 +357,7 @@ const EXPRESSIONS: &[(&str, &str)] = &[
     ("@name", ""),
     ("1L", "without L"),
     ("X'41'", "from_hex('41')"),
-    ("0x41", "numbers, text"),
+    ("0x41", "decimal digits"),
     ("E'a'", "single quotes"),
     ("N'a'", "single quotes"),
     ("B'1'", "single quotes"),

@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::ast::{
     TimezoneInfo, TypedString, Value,
 };
 
-use super::{NO_STRUCTURES, foreign, missing};
+use super::{foreign, missing};
 
 pub(super) fn check_value(value: &Value) -> Result<(), String> {
     match value {
@@ -17,13 +17,7 @@ pub(super) fn check_value(value: &Value) -> Result<(), String> {
         Value::Placeholder(_) => Err(format!(
             "{value} is a parameter, and a rollup has no parameters: write the value itself"
         )),
-        // The parser reads 0x41, a number in Athena, as X'41'.
-        Value::HexStringLiteral(digits) => missing(
-            value,
-            &format!(
-                "write from_hex('{digits}') for binary values, and numbers in decimal. {NO_STRUCTURES}"
-            ),
-        ),
+        Value::HexStringLiteral(digits) => missing(value, &format!("write from_hex('{digits}')")),
         Value::DollarQuotedString(_)
         | Value::TripleSingleQuotedString(_)
         | Value::TripleDoubleQuotedString(_)
