@@ -61,8 +61,8 @@ fn advice(folder: &str) -> String {
 pub(super) struct Tables {
     root: Root,
     names: Vec<String>,
-    /// The time of reading, for views whose result depends on it.
-    now: DateTime<Utc>,
+    /// The time of the query.
+    pub(super) now: DateTime<Utc>,
     /// Tables that the query has opened.
     opened: Mutex<BTreeSet<String>>,
 }

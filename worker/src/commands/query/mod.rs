@@ -90,10 +90,7 @@ pub async fn query_logs(
 ) -> Result<Written> {
     let style = style.into();
     let done = match Request::parse(sql)? {
-        Request::Rows(statement) => {
-            let statement = prepare(*statement).map_err(anyhow::Error::msg)?;
-            logs::query(logs, statement, style, out).await
-        }
+        Request::Rows(statement) => logs::query(logs, *statement, style, out).await,
         other => show(&*logs::tables(logs), other, style, out).await,
     };
     done.map_err(|error| plainly(error, None))
@@ -208,6 +205,18 @@ fn session(tables: Arc<dyn SchemaProvider>) -> Result<SessionContext> {
     Ok(SessionContext::new_with_state(session))
 }
 
+/// Plans a SELECT. `now()` is the time `now`.
+async fn plan(
+    context: &SessionContext,
+    statement: Statement,
+    now: DateTime<Utc>,
+) -> Result<LogicalPlan> {
+    let statement = prepare(statement, now).map_err(anyhow::Error::msg)?;
+    let plan = engine::plan(&context.state(), statement).await?;
+    check_shown(&plan)?;
+    Ok(plan)
+}
+
 async fn run(
     root: &Root,
     tables: Arc<Tables>,
@@ -227,7 +236,6 @@ async fn stream(
     limited: impl FnOnce(LogicalPlan) -> datafusion::common::Result<LogicalPlan>,
 ) -> Result<SendableRecordBatchStream> {
     let whole = whole_table(&statement);
-    let statement = prepare(statement).map_err(anyhow::Error::msg)?;
     let context = session(Arc::clone(&tables) as Arc<dyn SchemaProvider>)?;
     context.register_object_store(scan::store_url()?.as_ref(), root.store()?);
     // In a query around a view, the order of the view's rows has no effect.
@@ -237,11 +245,7 @@ async fn stream(
     };
     let plan = match view {
         Some(plan) => plan,
-        None => {
-            let plan = engine::plan(&context.state(), statement).await?;
-            check_shown(&plan)?;
-            plan
-        }
+        None => plan(&context, statement, tables.now).await?,
     };
     let rows = context.execute_logical_plan(limited(plan)?).await?;
     Ok(rows.execute_stream().await?)

@@ -1,8 +1,7 @@
 //! Rewrites a query: Trino's aggregates become those that the engine has, conditions that the scan of log lines can use are made
 //! visible to it, and output columns get Athena's names.
 
-use std::time::SystemTime;
-
+use chrono::{DateTime, Utc};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArguments, Ident, ObjectName, ObjectNamePart, OrderByKind, Query, Select, SelectItem,
@@ -75,15 +74,15 @@ const FROM_OTHERS: [&str; 6] = [
     "numeric_histogram",
 ];
 
-/// Prepares a statement for a session of queries.
+/// Prepares a statement for a session of queries. `now()` is this time.
 ///
 /// # Errors
 ///
 /// If it has syntax that the engine can't compute as Trino does.
-pub(super) fn prepare(mut statement: Statement) -> Result<Statement, String> {
+pub(super) fn prepare(mut statement: Statement, now: DateTime<Utc>) -> Result<Statement, String> {
     if let Statement::Query(query) = &mut statement {
         name_outputs(query);
-        rollup::set_now(query, SystemTime::now().into())?;
+        rollup::set_now(query, now)?;
         rollup::change_queries(query, &mut |query| {
             each_select(&mut query.body, &mut show_conditions);
             Ok(())
@@ -103,7 +102,7 @@ pub(super) fn output_name(name: &str, place: usize) -> String {
 }
 
 /// Gives output columns without a name one that [`output_name`] replaces.
-pub(super) fn name_outputs(query: &mut Query) {
+fn name_outputs(query: &mut Query) {
     let mut named = Vec::new();
     each_select(&mut query.body, &mut |select| {
         for (number, item) in select.projection.iter_mut().enumerate() {

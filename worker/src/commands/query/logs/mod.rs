@@ -10,6 +10,7 @@ mod tables;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use anyhow::Result;
 use datafusion::catalog::SchemaProvider;
@@ -17,10 +18,8 @@ use datafusion::physical_plan::execute_stream;
 use datafusion::sql::sqlparser::ast::Statement;
 
 use super::output::{self, Style, Written};
-use super::session;
+use super::{plan, session};
 use crate::commands::progress::Progress;
-use crate::engine;
-use crate::engine::functions::ip::check_shown;
 use crate::format::{Recognised, by_name};
 use crate::intake::ignore::Ignore;
 use crate::intake::listing::{self, Listing};
@@ -196,12 +195,10 @@ pub(super) async fn query(
     out: impl Write + Send,
 ) -> Result<Written> {
     let context = session(tables(logs))?;
-    let state = context.state();
-    let plan = engine::plan(&state, statement).await?;
-    check_shown(&plan)?;
+    let plan = plan(&context, statement, SystemTime::now().into()).await?;
     let plan = style.limited(plan)?;
     // The log files are listed here, because the plan's conditions decide which.
-    let plan = state.create_physical_plan(&plan).await?;
+    let plan = context.state().create_physical_plan(&plan).await?;
     logs.begin();
     let rows = execute_stream(plan, context.task_ctx())?;
     output::write(rows, style, out).await
