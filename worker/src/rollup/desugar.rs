@@ -369,7 +369,7 @@ fn spelled_aggregate(mut function: Function, name: &str) -> Function {
 }
 
 /// The text of a string literal.
-fn literal(expr: &Expr) -> Option<String> {
+pub(super) fn literal(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Value(value) => match &value.value {
             Value::SingleQuotedString(text) => Some(text.clone()),

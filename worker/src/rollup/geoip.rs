@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use datafusion::sql::sqlparser::ast::{Expr, Function, Query, Value};
+use datafusion::sql::sqlparser::ast::{Expr, Function, Query};
 
-use super::desugar::call;
+use super::desugar::{call, literal};
 use super::joins::Joined;
 use super::lookups::Lookups;
 use super::results::arguments;
@@ -38,6 +38,7 @@ fn refused(function: &Function) -> String {
     )
 }
 
+/// Whether a call has a name and arguments alone.
 fn plain(function: &Function) -> bool {
     let Function {
         name: _,
@@ -54,16 +55,6 @@ fn plain(function: &Function) -> bool {
         && null_treatment.is_none()
         && over.is_none()
         && within_group.is_empty()
-}
-
-fn literal(expr: &Expr) -> Option<String> {
-    match expr {
-        Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) => Some(text.clone()),
-            _ => None,
-        },
-        _ => None,
-    }
 }
 
 /// The names of the databases that a query uses.

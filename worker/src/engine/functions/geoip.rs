@@ -60,7 +60,7 @@ impl Hash for GeoIp {
 }
 
 impl GeoIp {
-    /// The value for an address; `None` if it is no address, or the database has none for it.
+    /// The value for an address. `None` if the text is not an address, or the database has no value for it.
     fn find(&self, address: &str, path: &[PathElement<'_>]) -> Result<Option<String>> {
         let Ok(address) = address.parse::<IpAddr>() else {
             return Ok(None);
