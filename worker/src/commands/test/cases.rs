@@ -9,13 +9,13 @@ use anyhow::{Context, Result, bail};
 
 use crate::rollup::Rollup;
 
-/// What the name of a folder of cases ends with.
+/// The ending of a folder of cases.
 pub(super) const FOLDER_ENDING: &str = ".test";
 
-/// What the names of log files end with.
+/// The endings of log files.
 const LOG_ENDINGS: [&str; 2] = [".log", ".log.gz"];
 
-/// What the names of files with expected rows end with.
+/// The ending of files with expected rows.
 const EXPECTED_ENDING: &str = ".csv";
 
 /// The cases of a rollup.

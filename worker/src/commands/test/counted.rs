@@ -23,7 +23,7 @@ use crate::terminal::escaped;
 /// Lines that are described of those that are left out.
 const SHOWN_LINES: usize = 10;
 
-/// What a rollup makes of a case.
+/// The result of a rollup over the lines of a case.
 pub(super) struct Counted {
     /// The rows of `SELECT * FROM <table>`.
     pub(super) rows: RecordBatch,

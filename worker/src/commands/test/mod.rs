@@ -46,7 +46,7 @@ enum Outcome {
     Accepted {
         rows: usize,
     },
-    /// What is wrong.
+    /// The reasons, one a line.
     Failed(Vec<String>),
 }
 

@@ -23,7 +23,7 @@ impl fmt::Display for InvalidJson<'_> {
 
 impl std::error::Error for InvalidJson<'_> {}
 
-/// `json_extract`: the value at this path. `None` if there is none, or the text is torn before its end.
+/// `json_extract`: the value at this path. `None` if the path leads nowhere, or the text ends within the value.
 pub fn extract(json: &str, path: &JsonPath) -> Option<String> {
     let (mut reader, token) = Reader::at_path(json, path).ok()??;
     let mut text = String::new();
@@ -65,7 +65,7 @@ pub fn is_scalar(json: &str) -> Result<bool, InvalidJson<'_>> {
     }
 }
 
-/// What [`array_contains`] looks for.
+/// The value that [`array_contains`] searches for.
 #[derive(Debug, Clone, Copy)]
 pub enum Item<'a> {
     /// A string.
