@@ -361,6 +361,32 @@ async fn log_files_on_s3_are_read_as_those_in_folders() {
     }
 }
 
+#[test]
+fn elements_of_arrays_are_rows() {
+    let place = three_days();
+    let lines = "SELECT DISTINCT part, n FROM alb_access_logs AS l CROSS JOIN UNNEST(split(l.type, 't')) WITH ORDINALITY AS t (part, n) \
+                 WHERE n > 0 AND 10 / n > 0 ORDER BY n";
+    assert_eq!(rows(&mut of_logs(&place, lines)), ["h,1", ",2", "ps,3"]);
+    place.rollup(
+        "parts",
+        "SELECT split(type, 't') AS parts, trace_id FROM alb_access_logs LIMIT 1",
+    );
+    place.run();
+    let of_table = "SELECT x, upper(y) AS y, count(*) FROM parts p LEFT JOIN UNNEST(p.parts, ARRAY['a']) AS t (x, y) ON true \
+                    JOIN parts q ON true GROUP BY 1, 2";
+    let printed = printed(&mut query_command(&place.path("tables"), of_table));
+    assert!(
+        printed.err.contains("write it after all of them"),
+        "{}",
+        printed.err
+    );
+    let of_table = "SELECT x, upper(y) AS y, count(*) FROM parts p JOIN parts q ON p.trace_id = q.trace_id \
+                    LEFT JOIN UNNEST(p.parts, ARRAY['a']) AS t (x, y) ON true WHERE (SELECT count(*) FROM parts) = 1 GROUP BY 1, 2 ORDER BY 1";
+    assert_eq!(place.query(of_table), [",,1", "h,A,1", "ps,,1"]);
+    let first = "SELECT n * 2 FROM UNNEST(ARRAY[1, 2]) AS t (n) ORDER BY 1";
+    assert_eq!(place.query(first), ["2", "4"]);
+}
+
 fn a_table() -> Workplace {
     let place = Workplace::new();
     place.rollup(

@@ -354,6 +354,90 @@ fn addresses_are_looked_up_in_a_database() {
 }
 
 #[test]
+fn a_line_counts_with_all_elements_of_its_arrays_or_not_at_all() {
+    let place = Workplace::new();
+    let parts =
+        "CROSS JOIN UNNEST(split(url_extract_parameter(l.request_url, 'p'), ',')) AS t (part)";
+    place.rollup(
+        "numbers",
+        &format!("SELECT cast(part AS bigint) AS n, count(*) AS uses FROM alb_access_logs l {parts} GROUP BY 1"),
+    );
+    place.rollup(
+        "pairs",
+        &format!(
+            "WITH parts AS (SELECT part, client_ip FROM alb_access_logs l {parts}) \
+             SELECT part || other AS pair, count(*) AS uses FROM parts LEFT JOIN UNNEST(split(nullif(part, '3'), '-')) \
+             WITH ORDINALITY AS u (other, n) ON true, UNNEST(split(client_ip, '.')) AS v (byte) WHERE n = 1 AND byte = '1' GROUP BY 1"
+        ),
+    );
+    place.rollup(
+        "products",
+        &format!(
+            "SELECT elb, count(*) AS n FROM alb_access_logs l {parts} {} GROUP BY 1",
+            parts.replace(" t ", " u ")
+        ),
+    );
+    place.rollup(
+        "times",
+        &format!(
+            "SELECT date_trunc('hour', from_unixtime(3600 * try_cast(part AS bigint))) AS h, count(*) AS n FROM alb_access_logs l {parts} GROUP BY 1"
+        ),
+    );
+    let many: Vec<String> = (0..400).map(|n| n.to_string()).collect();
+    let values = ["1,2", "1,x", "3", "", &many.join(",")];
+    for hour in [9, 10] {
+        let lines = (0..).zip(values).map(|(n, p)| {
+            let url = format!("http://a.de:80/?p={p}");
+            alb_line(hour, n, "1.1.1.0", 200, &url)
+        });
+        let without = alb_line(hour, 30, "1.1.1.0", 200, "http://a.de:80/");
+        place.log(
+            &alb_name(hour, 5, 1),
+            &(lines.collect::<String>() + &without),
+        );
+        place.run();
+    }
+    assert_eq!(
+        place.query("SELECT n, uses FROM numbers WHERE n < 4 ORDER BY 1"),
+        ["0,2", "1,4", "2,4", "3,4"]
+    );
+    // Three bytes of the address are 1.
+    assert_eq!(
+        place.query(
+            "SELECT pair, uses FROM pairs WHERE pair IN ('11', '22', '33', 'xx') ORDER BY 1"
+        ),
+        ["11,18", "22,12", "xx,6"]
+    );
+    // 1 + 2 * 4 rows of the others.
+    assert_eq!(place.query("SELECT n FROM products"), ["20"]);
+    assert_eq!(place.query("SELECT count(*), sum(n) FROM times"), ["5,12"]);
+    let failed = place
+        .query("SELECT \"table\", line_number, reason FROM failed_lines ORDER BY 1, 2, log_file");
+    let of = |table: &str| {
+        let prefix = format!("{table},");
+        let lines = failed.iter().filter_map(|line| line.strip_prefix(&prefix));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let twice = |lines: &[String]| {
+        lines
+            .chunks(2)
+            .map(|pair| {
+                assert_eq!(pair[0], pair[1]);
+                pair[0].clone()
+            })
+            .collect::<Vec<_>>()
+    };
+    println!("{failed:#?}");
+    assert_eq!(twice(&of("numbers")).len(), 2);
+    assert_eq!(
+        twice(&of("products")),
+        ["5,UNNEST makes more than 100000 rows of the line"]
+    );
+    assert_eq!(twice(&of("times")).len(), 1);
+    assert!(of("pairs").is_empty());
+}
+
+#[test]
 fn arrays_are_kept_and_merged() {
     let place = Workplace::new();
     place.rollup(

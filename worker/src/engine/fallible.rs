@@ -9,7 +9,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Ope
 
 use super::functions::json::{self, JSON};
 use super::functions::zoned::other_zone;
-use super::functions::{self, arrays, in_order, lookup};
+use super::functions::{self, arrays, in_order, lookup, unnest};
 
 /// Upper bound for the log's own bigint columns, such as the bytes of a request or a response.
 const LOG_BIGINT_MAX: u128 = 1 << 50;
@@ -295,7 +295,7 @@ fn function(call: &ScalarFunction, expr: &Expr, schema: &DFSchema) -> Result<Opt
     let name = call.name();
     Ok(match name {
         name if NEVER_FAIL.contains(&name) || functions::never_fails(name) => None,
-        name if name.starts_with(lookup::PREFIX) => None,
+        name if name.starts_with(lookup::PREFIX) || unnest::is_of_unnest(name) => None,
         // The state of an exact sum.
         "cast" if matches!(expr.get_type(schema)?, DataType::Decimal128(38, 0)) => None,
         "cast" if is_text(0) => None,

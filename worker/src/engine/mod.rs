@@ -33,6 +33,7 @@ use futures::stream;
 use sql_types::TrinoTypes;
 
 mod types;
+mod unnest;
 mod sql_text;
 mod sql_types;
 pub(crate) mod functions;
@@ -129,34 +130,35 @@ pub(crate) async fn plan(state: &SessionState, mut statement: Statement) -> Resu
         .statement_to_plan(DataFusionStatement::Statement(Box::new(statement)))
         .await?;
     types::check(&plan, state)?;
-    plan.transform_up_with_subqueries(|node| {
-        // An expression may refer only to columns of the node's inputs.
-        let mut schema = datafusion::common::DFSchema::empty();
-        for input in node.inputs() {
-            schema.merge(input.schema());
-        }
-        let names = NamePreserver::new(&node);
-        node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let planned = expr.transform_up(|expr| {
-                functions::named_cast::plan(expr)
-                    .transform_data(|expr| functions::cast::plan(expr, &schema))?
-                    .transform_data(|expr| functions::exact::plan(expr, &schema))?
-                    .transform_data(|expr| functions::arithmetic::plan(expr, &schema))?
-                    .transform_data(functions::regexp::check_pattern)?
-                    .transform_data(|expr| functions::formats::check(expr, &schema))?
-                    .transform_data(functions::json::check_path)?
-                    .transform_data(|expr| functions::ip::check_network(expr, &schema))?
-                    .transform_data(|expr| functions::time_types::plan(expr, &schema))?
-                    .transform_data(|expr| functions::number::plan_comparison(expr, &schema))?
-                    .transform_data(|expr| functions::in_order::plan(expr, &schema, state))?
-                    .transform_data(|expr| functions::attempt::plan(expr, &schema, state))
-            })?;
-            Ok(planned.update_data(|expr| name.restore(expr)))
-        })?
-        .map_data(|node| node.recompute_schema())
-    })
-    .map(|plan: Transformed<LogicalPlan>| plan.data)
+    unnest::plan(plan)?
+        .transform_up_with_subqueries(|node| {
+            // An expression may refer only to columns of the node's inputs.
+            let mut schema = datafusion::common::DFSchema::empty();
+            for input in node.inputs() {
+                schema.merge(input.schema());
+            }
+            let names = NamePreserver::new(&node);
+            node.map_expressions(|expr| {
+                let name = names.save(&expr);
+                let planned = expr.transform_up(|expr| {
+                    functions::named_cast::plan(expr)
+                        .transform_data(|expr| functions::cast::plan(expr, &schema))?
+                        .transform_data(|expr| functions::exact::plan(expr, &schema))?
+                        .transform_data(|expr| functions::arithmetic::plan(expr, &schema))?
+                        .transform_data(functions::regexp::check_pattern)?
+                        .transform_data(|expr| functions::formats::check(expr, &schema))?
+                        .transform_data(functions::json::check_path)?
+                        .transform_data(|expr| functions::ip::check_network(expr, &schema))?
+                        .transform_data(|expr| functions::time_types::plan(expr, &schema))?
+                        .transform_data(|expr| functions::number::plan_comparison(expr, &schema))?
+                        .transform_data(|expr| functions::in_order::plan(expr, &schema, state))?
+                        .transform_data(|expr| functions::attempt::plan(expr, &schema, state))
+                })?;
+                Ok(planned.update_data(|expr| name.restore(expr)))
+            })?
+            .map_data(|node| node.recompute_schema())
+        })
+        .map(|plan: Transformed<LogicalPlan>| plan.data)
 }
 
 /// A plan whose only table is a stream of rows. It is planned once and run many times.

@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::aggregates::function_name;
 use super::by_scan::ByScan;
+use super::joins::put_rows_first;
 use super::results::arguments;
 use super::walk;
 use crate::engine;
@@ -253,7 +254,10 @@ fn gather_conditions(expr: &mut Expr) {
         Expr::BinaryOp {
             op: BinaryOperator::And,
             ..
-        } => (BinaryOperator::And, ALL_OF),
+        } => match put_rows_first(expr) {
+            true => return,
+            false => (BinaryOperator::And, ALL_OF),
+        },
         Expr::BinaryOp {
             op: BinaryOperator::Or,
             ..

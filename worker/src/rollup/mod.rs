@@ -39,11 +39,13 @@ mod states;
 mod planning_error;
 mod plan;
 mod per_line;
+mod repeat;
 mod checks;
 mod prefilter;
 
 pub use crate::engine::fallible::Fallible;
 pub(crate) use desugar::over_rows;
+pub(crate) use joins::take_unnest;
 pub use load::{InvalidRollup, Loaded, RollupError};
 use lookups::{Lookup, Lookups};
 use parse::parse;

@@ -20,12 +20,16 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 
 use super::checks::{Check, Times};
+use super::repeat::Repeat;
 use crate::table::FailedLines;
 
 /// The number of hours or days that a log file may touch in a table whose times visitors write. Each costs the commit a
 /// file. With too few, events that are delivered late are lost to the rollup; with too many, one visitor can cause a year
 /// to be rewritten.
 pub(crate) const VISITOR_SLOTS_MAX: usize = 100;
+
+/// Lines are computed until they have made this many rows, and then grouped. It bounds the memory for a batch of lines with long arrays.
+const ROWS_AT_ONCE: usize = 1 << 16;
 
 /// Columns at the end of a batch that identify the line of a row: its number and its text.
 const LINE_COLUMNS: usize = 2;
@@ -56,6 +60,8 @@ enum Step {
         values: Vec<Value>,
         schema: SchemaRef,
     },
+    /// Makes a row for each element of arrays.
+    Repeat(Repeat),
     /// No line matters, as with `WHERE false`.
     Nothing(SchemaRef),
 }
@@ -131,60 +137,62 @@ impl PerLine {
         self.visitor_time.is_some()
     }
 
-    /// The rows of these lines, without those on which something fails. If `with_lines`, `lines` ends with the columns
-    /// that identify each line.
+    /// Whether a line may make several rows.
+    pub(super) fn repeats(&self) -> bool {
+        self.steps
+            .iter()
+            .any(|step| matches!(step, Step::Repeat(_)))
+    }
+
+    /// The rows of the next lines, without lines on which something fails. Takes lines from the end of `waiting` until there are enough
+    /// rows, or no more lines. If `with_lines`, the lines end with the columns that identify them.
     pub(crate) fn rows(
         &self,
-        lines: &RecordBatch,
+        waiting: &mut Vec<RecordBatch>,
         with_lines: bool,
         seen: &mut SeenLines,
-    ) -> Result<RecordBatch> {
+    ) -> Result<Option<RecordBatch>> {
         let carried = if with_lines { LINE_COLUMNS } else { 0 };
-        let mut rows = Vec::with_capacity(1);
-        self.add_rows(lines, carried, &mut rows, &mut seen.failed)?;
-        let mut rows = match rows.len() {
-            1 => rows.swap_remove(0),
-            // Every line failed.
-            0 => self.no_rows(lines, carried)?,
-            _ => concat_batches(&rows[0].schema(), &rows)?,
+        let mut parts = Vec::with_capacity(1);
+        let mut count = 0;
+        while let Some(lines) = waiting.pop_if(|_| count < ROWS_AT_ONCE) {
+            match self.compute_all(&lines, carried) {
+                Ok(rows) => {
+                    count += rows.num_rows();
+                    parts.push(rows);
+                }
+                // Halves the lines until only those that fail are left out.
+                Err(error) if is_of_a_line(&error) && lines.num_rows() > 1 => {
+                    let half = lines.num_rows() / 2;
+                    waiting.push(lines.slice(half, lines.num_rows() - half));
+                    waiting.push(lines.slice(0, half));
+                }
+                Err(error) if is_of_a_line(&error) => {
+                    let reason = reason(&error);
+                    let failed = &mut seen.failed;
+                    (0..lines.num_rows())
+                        .for_each(|row| add(failed, &lines, carried, row, &reason));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let mut rows = match parts.len() {
+            0 => return Ok(None),
+            1 => parts.swap_remove(0),
+            _ => concat_batches(&parts[0].schema(), &parts)?,
         };
         if let Some(column) = self.visitor_time {
             rows = within_slots(rows, column, carried, seen)?;
         }
         let kept: Vec<usize> = (0..rows.num_columns() - carried).collect();
-        Ok(rows.project(&kept)?)
-    }
-
-    /// Computes all lines at once. If that fails on a line, halves the batch until only the failing lines are left out.
-    fn add_rows(
-        &self,
-        lines: &RecordBatch,
-        carried: usize,
-        rows: &mut Vec<RecordBatch>,
-        failed: &mut FailedLines,
-    ) -> Result<()> {
-        match self.compute_all(lines, carried) {
-            Ok(computed) => rows.push(computed),
-            Err(error) if is_of_a_line(&error) => {
-                if lines.num_rows() <= 1 {
-                    let reason = reason(&error);
-                    (0..lines.num_rows()).for_each(|row| add(failed, lines, carried, row, &reason));
-                    return Ok(());
-                }
-                let half = lines.num_rows() / 2;
-                self.add_rows(&lines.slice(0, half), carried, rows, failed)?;
-                let rest = lines.slice(half, lines.num_rows() - half);
-                self.add_rows(&rest, carried, rows, failed)?;
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(())
+        Ok(Some(rows.project(&kept)?))
     }
 
     fn no_rows(&self, lines: &RecordBatch, carried: usize) -> Result<RecordBatch> {
         let schema = self.steps.iter().rev().find_map(|step| match step {
             Step::Keep(_) => None,
             Step::Compute { schema, .. } | Step::Nothing(schema) => Some(schema),
+            Step::Repeat(repeat) => Some(&repeat.schema),
         });
         let none = lines.slice(0, 0);
         match schema {
@@ -210,6 +218,7 @@ impl PerLine {
                     }
                 }
                 Step::Compute { values, schema } => compute(values, schema, &batch, carried)?,
+                Step::Repeat(repeat) => repeat.rows(&batch, carried)?,
                 Step::Nothing(_) => return self.no_rows(lines, carried),
             };
         }
@@ -267,6 +276,10 @@ fn add_steps(plan: &LogicalPlan, state: &SessionState, steps: &mut Vec<Step>) ->
                 values: values.collect::<Result<_>>()?,
                 schema: Arc::clone(projection.schema.inner()),
             });
+        }
+        LogicalPlan::Unnest(unnest) => {
+            add_steps(&unnest.input, state, steps)?;
+            steps.push(Step::Repeat(Repeat::new(unnest)?));
         }
         LogicalPlan::EmptyRelation(empty) if !empty.produce_one_row => {
             steps.push(Step::Nothing(Arc::clone(empty.schema.inner())));
@@ -364,23 +377,32 @@ fn within_slots(
     let reason = format!(
         "the time of the line is beyond the limit of {VISITOR_SLOTS_MAX} hours or days that one log file may touch"
     );
-    let mut kept = vec![true; rows.num_rows()];
+    // A line counts as a whole or not at all, however many rows it makes.
+    let number = |row| line(&rows, carried, row).map(|(number, _)| number);
+    let mut left_out = HashSet::new();
     for row in beyond {
-        kept[row] = false;
-        add(&mut seen.failed, &rows, carried, row, &reason);
+        if left_out.insert(number(row)) {
+            add(&mut seen.failed, &rows, carried, row, &reason);
+        }
     }
-    Ok(filter_record_batch(&rows, &BooleanArray::from(kept))?)
+    let kept = (0..rows.num_rows()).map(|row| Some(!left_out.contains(&number(row))));
+    Ok(filter_record_batch(&rows, &kept.collect())?)
+}
+
+/// The number and the text of the line of a row. `None` if the batch has no columns for them.
+fn line(batch: &RecordBatch, carried: usize, row: usize) -> Option<(i64, &str)> {
+    match &batch.columns()[batch.num_columns() - carried..] {
+        [numbers, texts] => {
+            let number = numbers.as_primitive::<Int64Type>().value(row);
+            Some((number, texts.as_string_view().value(row)))
+        }
+        _ => None,
+    }
 }
 
 fn add(failed: &mut FailedLines, batch: &RecordBatch, carried: usize, row: usize, reason: &str) {
-    let first = batch.num_columns() - carried;
-    match &batch.columns()[first..] {
-        [numbers, texts] => {
-            let number = numbers.as_primitive::<Int64Type>().value(row);
-            failed.add(number, reason, texts.as_string_view().value(row));
-        }
-        _ => failed.add(0, reason, ""),
-    }
+    let (number, text) = line(batch, carried, row).unwrap_or((0, ""));
+    failed.add(number, reason, text);
 }
 
 /// Whether the error was caused by a line, and not by the machine or the rollup itself.

@@ -88,7 +88,7 @@ impl RollupPlan {
             None => (rows_of_lines(&plan, &state)?, None),
         };
         Ok(Self {
-            with_lines: !fallible.is_empty() || per_line.bounds_slots(),
+            with_lines: !fallible.is_empty() || per_line.bounds_slots() || per_line.repeats(),
             per_line: Arc::new(per_line),
             groups,
             schema,
@@ -135,6 +135,7 @@ impl RollupPlan {
             memory,
             lines: Arc::new(Mutex::new(Lines {
                 batches: lines.fuse(),
+                waiting: Vec::new(),
                 seen: SeenLines::default(),
                 ended: false,
             })),
@@ -358,6 +359,8 @@ pub(crate) struct RowsOfLogFile<'r> {
 
 struct Lines {
     batches: Fuse<BoxStream<'static, Result<RecordBatch>>>,
+    /// Lines of the last batch that are still to be computed, the first at the end.
+    waiting: Vec<RecordBatch>,
     seen: SeenLines,
     ended: bool,
 }
@@ -365,10 +368,16 @@ struct Lines {
 impl Lines {
     /// The values computed for the next lines.
     async fn next(&mut self, per_line: &PerLine, with_lines: bool) -> Result<Option<RecordBatch>> {
-        while let Some(batch) = self.batches.next().await {
-            let rows = per_line.rows(&batch?, with_lines, &mut self.seen)?;
-            if rows.num_rows() > 0 {
-                return Ok(Some(rows));
+        loop {
+            let rows = per_line.rows(&mut self.waiting, with_lines, &mut self.seen)?;
+            if rows.as_ref().is_some_and(|rows| rows.num_rows() > 0) {
+                return Ok(rows);
+            }
+            if self.waiting.is_empty() {
+                match self.batches.next().await {
+                    Some(batch) => self.waiting.push(batch?),
+                    None => break,
+                }
             }
         }
         self.ended = true;

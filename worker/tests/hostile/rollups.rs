@@ -55,6 +55,20 @@ pub const ROLLUPS: &[(&str, &str)] = &[
          json_extract_scalar({q}, '$.a') AS g, json_array_length({q}) AS h, json_size({q}, '$') AS i, {counts} \
          FROM alb_access_logs GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9",
     ),
+    // Rows from arrays whose length visitors decide.
+    (
+        "elements",
+        "SELECT t.word, u.letter, {counts} FROM alb_access_logs CROSS JOIN UNNEST(split({q}, ',')) AS t (word) \
+         LEFT JOIN UNNEST(split(word, 'a'), ARRAY[1, 2]) WITH ORDINALITY AS u (letter, two, n) ON true GROUP BY 1, 2",
+    ),
+    (
+        "elements_that_fail",
+        "SELECT user_agent, cast(word AS bigint) AS n FROM alb_access_logs, UNNEST(split({n}, ',')) AS t (word)",
+    ),
+    (
+        "products",
+        "SELECT elb, {counts} FROM alb_access_logs CROSS JOIN UNNEST(split({q}, 'a')) AS t (x) CROSS JOIN UNNEST(split({q}, 'a')) AS u (y) GROUP BY 1",
+    ),
     (
         "more_arrays",
         "SELECT array_join(array_sort(split({q}, ',')), ',') AS a, array_min(split({q}, ',')) AS b, array_max(split(user_agent, ' ')) AS c, \

@@ -81,6 +81,7 @@ const FROM_OTHERS: [&str; 6] = [
 /// If it has syntax that the engine can't compute as Trino does.
 pub(super) fn prepare(mut statement: Statement, now: DateTime<Utc>) -> Result<Statement, String> {
     if let Statement::Query(query) = &mut statement {
+        rollup::take_unnest(query)?;
         name_outputs(query);
         rollup::set_now(query, now)?;
         rollup::change_queries(query, &mut |query| {

@@ -39,6 +39,7 @@ mod deferred;
 pub(crate) mod attempt;
 pub(crate) mod in_order;
 mod stand_in;
+pub(crate) mod unnest;
 pub(crate) mod named_cast;
 pub(crate) mod exact;
 pub(crate) mod arithmetic;
@@ -129,6 +130,7 @@ pub(crate) fn stand_ins() -> Vec<Arc<ScalarUDF>> {
         .chain(exact::stand_ins())
         .chain(in_order::stand_ins())
         .map(|function| Arc::new(ScalarUDF::new_from_impl(function)))
+        .chain(unnest::functions())
         .chain(
             [distinct_count, buckets, sketches::as_values()]
                 .map(|function| Arc::new(ScalarUDF::new_from_impl(function))),

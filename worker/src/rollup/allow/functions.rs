@@ -9,7 +9,7 @@ use super::{foreign, missing, nearest, subquery};
 use crate::engine;
 use crate::rollup::aggregates::{aggregate_names, function_name, is_aggregate_name, unmergeable};
 use crate::rollup::conditions::NOW;
-use crate::rollup::joins::is_lookup;
+use crate::rollup::joins::is_join;
 use crate::rollup::parts::parts;
 
 /// Functions whose result differs each time.
@@ -50,7 +50,7 @@ pub(super) fn check_function(function: &Function) -> Result<(), String> {
         over,
         within_group,
     } = function;
-    if is_lookup(function) {
+    if is_join(function) {
         return Ok(());
     }
     // Calls that represent SQL syntax have names that can only be written in quotes.

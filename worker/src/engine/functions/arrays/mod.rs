@@ -259,7 +259,7 @@ impl ScalarUDFImpl for ArrayFunction {
 }
 
 /// An array column from the elements of all its rows. `lengths` has `None` for a row without an array.
-fn list_array(
+pub(super) fn list_array(
     elements: ArrayRef,
     lengths: impl Iterator<Item = Option<usize>>,
 ) -> Result<ArrayRef> {
@@ -282,7 +282,7 @@ fn list_array(
     )?))
 }
 
-fn list_of(element: DataType) -> DataType {
+pub(super) fn list_of(element: DataType) -> DataType {
     DataType::new_list(element, true)
 }
 
