@@ -14,7 +14,7 @@
 //! ```
 //!
 //! The third joins them. [`pipeline`] takes one log file through all parts, up to staging, for the tables that [`feeds`]
-//! opens. [`maintenance`] commits, and keeps tables small. [`commands`] has the entry points for people and services.
+//! opens. [`maintenance`] commits, and keeps tables small. [`commands`] has the entry points for people and services, and [`program`] the command line.
 
 #![warn(missing_docs, unreachable_pub)]
 
@@ -41,6 +41,8 @@ mod stall;
 pub mod maintenance;
 
 pub mod commands;
+
+pub mod program;
 
 #[cfg(test)]
 mod fake_s3;

@@ -7,9 +7,9 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::commands::query::{self, Style};
+use crate::terminal::escaped;
 use anyhow::Result;
-use logmill::commands::query::{self, Style};
-use logmill::terminal::escaped;
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
@@ -19,9 +19,9 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{CompletionType, Config, Context, Editor, Helper};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::ask::{Answer, Source, rows};
-use crate::destination::Stdout;
-use crate::{SUCCESS, print_error, stderr};
+use super::ask::{Answer, Source, rows};
+use super::destination::Stdout;
+use super::{SUCCESS, print_error, stderr};
 
 const PROMPT: &str = "logmill> ";
 

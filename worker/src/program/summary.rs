@@ -2,15 +2,15 @@
 
 use std::io::{self, Write};
 
+use crate::commands::maintain::Maintained;
+use crate::commands::query::Logs;
+use crate::commands::retry::PutBack;
+use crate::commands::run::Summary;
+use crate::commands::verify;
+use crate::feeds::Trouble;
+use crate::log_file::reading::Reading;
+use crate::terminal::escaped;
 use indicatif::{HumanBytes, HumanCount};
-use logmill::commands::maintain::Maintained;
-use logmill::commands::query::Logs;
-use logmill::commands::retry::PutBack;
-use logmill::commands::run::Summary;
-use logmill::commands::verify;
-use logmill::feeds::Trouble;
-use logmill::log_file::reading::Reading;
-use logmill::terminal::escaped;
 
 /// Maximum number of files that are not logs that are named.
 const SHOWN_FILES: usize = 10;

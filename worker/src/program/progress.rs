@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::commands::progress::Progress;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use logmill::commands::progress::Progress;
 
 /// Measured in bytes of stored log files: the number of log files says little about the remaining work.
 #[derive(Default)]

@@ -5,21 +5,21 @@ use std::fs;
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::sync::Arc;
 
+use crate::commands::query::{self, Format, LogOptions, Logs, Style, Written};
+use crate::intake::ignore::Ignore;
+use crate::table::Root;
 use anyhow::{Context, Result, bail};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use indicatif::HumanCount;
-use logmill::commands::query::{self, Format, LogOptions, Logs, Style, Written};
-use logmill::intake::ignore::Ignore;
-use logmill::table::Root;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::cli::{Cli, FilesArgs, Output, QueryArgs, TablesArgs};
-use crate::destination::{NewFile, Stdout, after_writing};
-use crate::progress::{AfterBar, QueryBar};
-use crate::prompt::prompt;
-use crate::summary::print_log_notes;
-use crate::{SOME_NOT_COUNTED, SUCCESS, stderr};
+use super::cli::{Cli, FilesArgs, Output, QueryArgs, TablesArgs};
+use super::destination::{NewFile, Stdout, after_writing};
+use super::progress::{AfterBar, QueryBar};
+use super::prompt::prompt;
+use super::summary::print_log_notes;
+use super::{SOME_NOT_COUNTED, SUCCESS, stderr};
 
 /// Rows that are shown on a terminal. More would scroll away, and a query of all lines of a log would never end.
 const ROWS_ON_A_TERMINAL: usize = 1000;
@@ -169,7 +169,7 @@ async fn of_logs(
         bar: bar.clone(),
     };
     let written = query::query_logs(&logs, sql, style, out).await;
-    logmill::commands::progress::Progress::end(&mut bar);
+    crate::commands::progress::Progress::end(&mut bar);
     drop(notes);
     let code = match logs.is_complete() {
         true => SUCCESS,

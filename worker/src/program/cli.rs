@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
+use crate::commands::query::Format;
+use crate::intake::span::parse_time;
+use crate::pipeline::LOG_FILES_AT_ONCE_MAX;
 use chrono::{DateTime, Utc};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use logmill::commands::query::Format;
-use logmill::intake::span::parse_time;
-use logmill::pipeline::LOG_FILES_AT_ONCE_MAX;
 use logmill_shared::notification::Allowed;
 
 /// Aggregates the access logs of AWS load balancers into Delta Lake tables. You write a rollup in Athena's SQL; the

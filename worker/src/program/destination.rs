@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::terminal::Escaping;
 use anyhow::{Context, Result};
-use logmill::terminal::Escaping;
 use tempfile::NamedTempFile;
 
 /// Whether the reader of standard output has closed it, as `head` does after enough lines.

@@ -1,0 +1,351 @@
+//! The command line. This file shows what each command does; the other modules implement it.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use crate::commands::run::{self, Options};
+use crate::commands::{check, ddl, maintain, replay, retry, serve, test, verify};
+use crate::intake::http::Token;
+use crate::intake::ignore::Ignore;
+use crate::intake::span::Span;
+use crate::intake::sqs_queue::SqsQueue;
+use crate::rollup::Rollup;
+use crate::table::Root;
+use crate::terminal::{Escaping, escaped};
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use logmill_shared::LogFile;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::format::debug_fn;
+
+mod cli;
+mod destination;
+mod progress;
+mod summary;
+mod prompt;
+mod ask;
+
+use cli::{Cli, Command, ReplayArgs, ReportFormat};
+use destination::{Stdout, after_writing};
+use progress::{Bar, LogFilesBar};
+use summary::{print_maintained, print_put_back, print_summary};
+
+/// Exit code: success.
+const SUCCESS: u8 = 0;
+/// Exit code: the command has failed. (2 is an error in the command line, from `clap`.)
+const FAILURE: u8 = 1;
+/// Exit code: the command has finished, but some log files are not counted.
+const SOME_NOT_COUNTED: u8 = 3;
+
+/// Runs the program with the arguments of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let is_worker = matches!(cli.command, Command::Serve(_));
+    start_log(is_worker);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    let code = match runtime.block_on(execute(cli.command)) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) if is_worker => {
+            tracing::error!(error = format!("{error:#}"), "worker failed; shutting down");
+            ExitCode::from(FAILURE)
+        }
+        Err(error) => fail(&error),
+    };
+    // After its grace period, a worker does not wait for log files that it is still reading: it abandons them.
+    std::mem::forget(runtime);
+    code
+}
+
+/// Starts logging. A worker logs by default, for machines unless stderr is a terminal. Other commands log only what they
+/// wait for and retry, unless `LOGMILL_LOG` is set.
+fn start_log(is_worker: bool) {
+    let unless_told = match is_worker {
+        true => "warn,logmill=info",
+        false => "off,logmill_object_io::retry=warn,logmill::table::lease=warn",
+    };
+    let filter = EnvFilter::try_from_env("LOGMILL_LOG");
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new(unless_told)))
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
+    // The subscriber escapes some control characters in messages, but none in fields that are formatted by `%`.
+    let safe_fields = debug_fn(|out, field, value| {
+        match field.name() {
+            "message" => {}
+            // The origin of a library's record, which the log line already contains.
+            name if name.starts_with("log.") => return Ok(()),
+            name => write!(out, "{name}=")?,
+        }
+        write!(out, "{}", escaped(&format!("{value:?}")))
+    });
+    match is_worker && !io::stderr().is_terminal() {
+        true => log
+            .json()
+            .flatten_event(true)
+            .with_target(false)
+            // The current span names the log file or the table; it has no parent span.
+            .with_span_list(false)
+            .init(),
+        false => log.fmt_fields(safe_fields.delimited(" ")).init(),
+    }
+}
+
+fn stderr() -> Escaping<io::StderrLock<'static>> {
+    Escaping::text(io::stderr().lock())
+}
+
+/// Prints an error. Indents its further lines, so that text in it can't look like another error.
+fn print_error(error: &anyhow::Error) -> io::Result<()> {
+    let text = format!("{error:#}").replace('\n', "\n  ");
+    writeln!(stderr(), "logmill: {text}")
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    let _ = print_error(error);
+    ExitCode::from(FAILURE)
+}
+
+async fn execute(command: Command) -> Result<u8> {
+    match command {
+        Command::Run(args) => {
+            let ignore = args.ignore.load(Some(&args.rollups)).await?;
+            let rollups = Rollup::load_folder(&args.rollups).await?;
+            let options = Options {
+                logs: args.logs,
+                tables: args.tables,
+                max_log_file_bytes: args.max_log_file_bytes,
+                threads: args.threads,
+                ignore,
+            };
+            let summary = run::run(rollups, &options, &mut Bar::default()).await?;
+            let code = match summary.is_complete() {
+                true => SUCCESS,
+                false => SOME_NOT_COUNTED,
+            };
+            let written = print_summary(&summary, &mut Stdout::report());
+            after_writing(code, written.map_err(Into::into))
+        }
+        Command::Serve(args) => {
+            let token = std::env::var("DISPATCH_TOKEN").ok();
+            let options = serve::Options {
+                ignore: args.ignore.load(Some(&args.rollups)).await?,
+                rollups: args.rollups,
+                tables: args.tables,
+                allowed: args.allow,
+                queue_url: args.queue_url,
+                visibility: Duration::from_secs(args.visibility),
+                listen: args.listen,
+                token: token.as_deref().and_then(Token::new),
+                log_files_at_once: args.log_files_at_once,
+                max_log_file_bytes: args.max_log_file_bytes,
+                grace: Duration::from_secs(args.grace),
+                stalled_after: Duration::from_secs(args.stalled_after),
+                commit_interval: (!args.no_commit)
+                    .then(|| Duration::from_secs(args.commit_interval)),
+            };
+            serve::serve(options, stop_signals()?).await?;
+            Ok(SUCCESS)
+        }
+        Command::Query(args) => ask::query(args).await,
+        Command::Files(args) => ask::files(args).await,
+        Command::Maintain(args) => {
+            let root = Root::open(&args.tables).await?;
+            let grace = Duration::from_hours(args.grace_hours);
+            let mut code = SUCCESS;
+            let mut done = Vec::new();
+            for table in maintain::maintain(&root, grace).await? {
+                match table {
+                    Ok(table) => done.push(table),
+                    Err(error) => {
+                        // If stderr can't be written to, the exit code still shows the failure.
+                        let _ = print_error(&error);
+                        code = FAILURE;
+                    }
+                }
+            }
+            let mut out = Stdout::report();
+            let mut written = done.iter().map(|table| print_maintained(table, &mut out));
+            let written = written.try_for_each(|written| written);
+            after_writing(code, written.map_err(Into::into))
+        }
+        Command::Verify(args) => {
+            let options = verify::Options {
+                span: args.span.span()?,
+                logs: args.logs,
+                tables: args.tables,
+                ignore: args.ignore.load().await?,
+            };
+            let report = verify::verify(&options, &mut LogFilesBar::default()).await?;
+            let code = match report.complete {
+                true => SUCCESS,
+                false => SOME_NOT_COUNTED,
+            };
+            let written = match args.format {
+                ReportFormat::Text => print(&mut Stdout::report(), report),
+                ReportFormat::Json => {
+                    let json = serde_json::to_string_pretty(&report)?;
+                    print(&mut Escaping::json(Stdout), format_args!("{json}\n"))
+                }
+            };
+            after_writing(code, written)
+        }
+        Command::Retry(args) => {
+            let rollups = Rollup::load_folder(&args.rollups).await?;
+            let options = Options {
+                logs: Vec::new(),
+                tables: args.tables,
+                max_log_file_bytes: args.max_log_file_bytes,
+                threads: args.threads,
+                ignore: Ignore::default(),
+            };
+            let only = args.table.as_deref();
+            let done = retry::put_back(rollups, &options, only, &mut Bar::default()).await?;
+            let is_complete = done.still.is_empty() && !done.summary.has_failures();
+            let code = match is_complete {
+                true => SUCCESS,
+                false => SOME_NOT_COUNTED,
+            };
+            let written = print_put_back(&done, &mut Stdout::report());
+            after_writing(code, written.map_err(Into::into))
+        }
+        Command::Replay(args) => after_writing(SUCCESS, resend(args).await),
+        Command::Check(args) => {
+            let rollup = Rollup::load(&args.rollup).await?;
+            let mut out = Stdout::report();
+            let mut written = print(&mut out, format_args!("{}\n", check::describe(&rollup)));
+            if written.is_ok() && !args.sample.is_empty() {
+                let sample = check::sample(rollup, &args.sample, &mut Bar::default()).await?;
+                written = print(&mut out, sample);
+            }
+            after_writing(SUCCESS, written)
+        }
+        Command::Test(args) => {
+            let report = test::test(&args.rollups, args.accept).await?;
+            let code = match report.has_failures() {
+                true => FAILURE,
+                false => SUCCESS,
+            };
+            after_writing(code, print(&mut Stdout::report(), report))
+        }
+        Command::Ddl(args) => {
+            let rollups = Rollup::load_folder(&args.rollups).await?;
+            let rollups = rollups.all().map_err(anyhow::Error::msg)?;
+            let text = ddl::ddl(&rollups, &args.tables, &args.database);
+            after_writing(SUCCESS, print(&mut Stdout::exact(), text))
+        }
+    }
+}
+
+/// Writes a text, and flushes it.
+fn print(out: &mut impl Write, text: impl Display) -> Result<()> {
+    write!(out, "{text}")?;
+    Ok(out.flush()?)
+}
+
+async fn resend(args: ReplayArgs) -> Result<()> {
+    let is_terminal = io::stdout().is_terminal();
+    let mut each = |log_file: &LogFile| {
+        match (args.dry_run, is_terminal) {
+            (true, true) => writeln!(Stdout::report(), "{}", escaped(log_file.uri()))?,
+            (true, false) => writeln!(Stdout, "{log_file}")?,
+            (false, _) => {}
+        }
+        Ok(())
+    };
+    let work = match &args.queue_url {
+        Some(url) => Some(SqsQueue::open(url).await?),
+        None => None,
+    };
+    let mut bar = LogFilesBar::default();
+    let said = match (&args.dead_letters, args.logs) {
+        (Some(dead), _) => {
+            let dead = SqsQueue::open(dead).await?;
+            match work.filter(|_| !args.dry_run) {
+                Some(work) => replay::move_dead_letters(&dead, &work, args.rate, &mut bar)
+                    .await?
+                    .to_string(),
+                None => replay::peek_dead_letters(&dead, &mut each)
+                    .await?
+                    .to_string(),
+            }
+        }
+        (None, Some(logs)) => {
+            let options = replay::Options {
+                logs,
+                span: args.span.span()?,
+                tables: args.tables,
+                missing: args.missing,
+                rate: args.rate,
+                ignore: args.ignore.load().await?,
+            };
+            let work = work.filter(|_| !args.dry_run);
+            replay::replay(&options, work.as_ref(), &mut each, &mut bar)
+                .await?
+                .to_string()
+        }
+        (None, None) => bail!("nothing to replay: give --logs with --from, or --dead-letters"),
+    };
+    match args.dry_run {
+        // Standard output has the log files that would be sent, for other programs to read.
+        true => print(&mut stderr(), said),
+        false => print(&mut Stdout::report(), said),
+    }
+}
+
+impl cli::IgnoreArgs {
+    async fn load(&self, rollups: Option<&str>) -> Result<Ignore> {
+        Ignore::load(&self.ignore, rollups).await
+    }
+}
+
+impl cli::IgnoreByArgs {
+    async fn load(&self) -> Result<Ignore> {
+        self.ignore.load(self.rollups.as_deref()).await
+    }
+}
+
+impl cli::SpanArgs {
+    fn span(&self) -> Result<Span> {
+        let from = self
+            .from
+            .context("--from is missing: give the start of the time range")?;
+        let to = self.to.unwrap_or_else(|| {
+            // AWS delivers a log file a few minutes after its interval, and a worker needs a few more.
+            (SystemTime::now() - Duration::from_mins(15)).into()
+        });
+        Ok(Span::new(from, to)?)
+    }
+}
+
+/// Returns a token that is cancelled on SIGTERM or SIGINT. A second signal ends the process at once.
+fn stop_signals() -> Result<CancellationToken> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        loop {
+            let number = tokio::select! {
+                _ = terminate.recv() => SignalKind::terminate().as_raw_value(),
+                _ = interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+            };
+            if stop.is_cancelled() {
+                // The exit code that shells use for a process ended by a signal.
+                std::process::exit(128 + number);
+            }
+            stop.cancel();
+        }
+    });
+    Ok(stopped)
+}
