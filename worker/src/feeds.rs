@@ -9,6 +9,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use logmill_shared::chain;
 
+use crate::memory::StagingBudget;
 use crate::rollup::{Loaded, Rollup};
 use crate::table::definition::REJECTED_LINES;
 use crate::table::{Definition, Notes, RejectedLines, Root, Table, TableError};
@@ -154,6 +155,16 @@ impl Feeds {
     /// The tables that rollups feed, with their rollups.
     pub fn rollups(&self) -> impl Iterator<Item = &RollupTable> {
         self.tables.iter().filter_map(|feed| feed.rollup())
+    }
+
+    /// The memory for staging up to this many log files at once.
+    pub fn staging_budget(&self, log_files: usize) -> StagingBudget {
+        // Rollups that were loaded together share their lookups.
+        let lookups = self.rollups().flat_map(|each| each.rollup.lookup_contents());
+        let lookups: HashMap<_, _> = lookups.map(|content| (content.as_ptr(), content.len())).collect();
+        // The file itself, its columns, and an index by its keys.
+        let bytes = 3 * lookups.values().sum::<usize>();
+        StagingBudget::new(log_files, self.rollups().count(), bytes)
     }
 
     /// Opens one of the tables again, by its name, in its present state: it may have been removed, recreated or repaired.

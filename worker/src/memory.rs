@@ -7,6 +7,8 @@
 //! | 1/8 | merging sorted rows, in commits |
 //! | 1/4 | groups and sorts of queries, which spill to disk beyond it |
 //! | the rest | text, columns, Parquet, the log of Delta, the program |
+//!
+//! Lookups are in memory all the time. What they take is subtracted before groups get their share.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -112,10 +114,10 @@ pub struct StagingBudget {
 }
 
 impl StagingBudget {
-    /// For up to `log_files` concurrently, each read by this many rollups. If there is not enough memory, the number of log
-    /// files is reduced.
-    pub fn new(log_files: usize, rollups: usize) -> Self {
-        Self::of(*LIMIT, log_files, rollups)
+    /// For up to `log_files` concurrently, each read by this many rollups, whose lookups take `lookups` bytes. If there is not enough
+    /// memory, the number of log files is reduced.
+    pub(crate) fn new(log_files: usize, rollups: usize, lookups: usize) -> Self {
+        Self::of(LIMIT.saturating_sub(lookups), log_files, rollups)
     }
 
     fn of(limit: usize, log_files: usize, rollups: usize) -> Self {

@@ -5,6 +5,7 @@
 //! `LOGMILL_SEEDS=20` tries more seeds, and `LOGMILL_SEED=17` one. Kills and faults follow from the seed; what
 //! they meet does not quite, so a seed that fails may need a few tries.
 
+use std::fs;
 use std::io::{self, Seek};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::support::made_logs::MadeLogs;
 use crate::support::ministack::{self, Ministack, at_endpoint};
 use crate::support::python::PYTHON;
 use crate::support::{
-    Random, Workplace, fail, gzip, logmill, project, query_command, rows, seeds, succeed,
+    Random, Workplace, alb_line, alb_name, fail, gzip, logmill, project, query_command, rows, seeds, succeed,
 };
 use futures::TryStreamExt;
 use object_store::aws::AmazonS3;
@@ -421,6 +422,39 @@ fn tables_and_logs_on_s3_are_as_in_folders() {
     assert_eq!(files.len(), 24, "12 log files in 2 tables");
     let in_bucket = |row: &String| row.contains("s3://logs/");
     assert!(files.iter().all(in_bucket), "{files:?}");
+}
+
+#[test]
+fn rollups_on_s3_have_their_lookups_beside_them() {
+    let scene = Scene::new(1, 10);
+    scene.put_log(0);
+    let place = &scene.place;
+    // A Parquet file is made of a query's result.
+    let file = place.path("words.parquet");
+    let words = "SELECT DISTINCT request_verb AS verb, length(request_verb) AS letters FROM alb_access_logs";
+    place.log(&alb_name(10, 5, 1), &alb_line(10, 0, "192.0.2.1", 200, "http://a.de:80/"));
+    succeed(&mut logmill(["query", words, "--logs", &place.path("logs"), "--output", &file]));
+    let sql = "SELECT w.letters, count(*) AS n FROM alb_access_logs l LEFT JOIN words w ON w.verb = l.request_verb GROUP BY 1";
+    let bucket = scene.s3.bucket("tables");
+    for (name, content) in [
+        ("set/letters.sql", sql.as_bytes().to_vec()),
+        ("set/words.parquet", fs::read(&file).unwrap()),
+    ] {
+        let put = bucket.put(&Path::from(name), content.into());
+        scene.runtime.block_on(put).unwrap();
+    }
+    let mut run = logmill(["run", "s3://logs", "--rollups", "s3://tables/set", "--tables", TABLES]);
+    succeed(at_endpoint(&mut run, &scene.s3.endpoint()));
+    assert_eq!(scene.query("SELECT letters, n > 0 FROM letters"), ["3,true"]);
+    let copies = scene.runtime.block_on(async {
+        let folder = Path::from("t/letters/_lookups");
+        bucket.list(Some(&folder)).try_collect::<Vec<_>>().await
+    });
+    let copies = copies.unwrap();
+    assert!(
+        matches!(copies.as_slice(), [copy] if copy.location.as_ref().ends_with(".parquet")),
+        "{copies:?}"
+    );
 }
 
 #[test]

@@ -22,7 +22,6 @@ use crate::intake::ignore::Ignore;
 use crate::intake::listing;
 use crate::intake::log_object::{Listed, LogObject};
 use crate::log_file::reading::Reading;
-use crate::memory;
 use crate::pipeline::{
     self, LOG_FILES_AT_ONCE_MAX, Limits, Outcome, PipelineError, Source, Staged,
 };
@@ -174,7 +173,7 @@ pub(crate) async fn run_over(
         None => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
     };
     let threads = threads.min(LOG_FILES_AT_ONCE_MAX);
-    let memory = memory::StagingBudget::new(threads, feeds.rollups().count());
+    let memory = feeds.staging_budget(threads);
     let threads = memory.log_files_at_once;
     let workshop = Arc::new(Workshop {
         next: AtomicUsize::new(0),

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use bytes::Bytes;
 use datafusion::common::DataFusionError;
 use datafusion::datasource::empty::EmptyTable;
 use futures::stream::BoxStream;
@@ -192,6 +193,11 @@ impl Rollup {
     pub fn lookups(&self) -> impl Iterator<Item = (&str, Option<usize>)> {
         let lookups = self.lookups.iter();
         lookups.map(|lookup| (lookup.file.name.as_str(), lookup.rows()))
+    }
+
+    /// The contents of these files.
+    pub(crate) fn lookup_contents(&self) -> impl Iterator<Item = &Bytes> {
+        self.lookups.iter().map(|lookup| &lookup.file.content)
     }
 
     /// The format of the logs that it reads.

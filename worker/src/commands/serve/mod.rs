@@ -21,7 +21,6 @@ use crate::intake::allowed_locations::AllowedLocations;
 use crate::intake::ignore::Ignore;
 use crate::intake::sqs_queue::SqsQueue;
 use crate::intake::{consumer, http};
-use crate::memory;
 use crate::metrics::Metrics;
 use crate::pipeline::{LOG_FILES_AT_ONCE_MAX, Limits};
 use crate::rollup::Rollup;
@@ -176,12 +175,12 @@ async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Resu
     };
     let root = Root::create(&options.tables).await?;
     let (feeds, troubles) = Feeds::open(&root, rollups).await?;
+    let memory = feeds.staging_budget(at_once);
     let tables = Tables::new(root, feeds, &troubles, metrics);
     let rollups = tables.rollup_count();
     if rollups == 0 {
         bail!("no rollup can be run; the log lines above say what is wrong with each");
     }
-    let memory = memory::StagingBudget::new(at_once, rollups);
     if memory.log_files_at_once < at_once {
         tracing::warn!(
             log_files_at_once = memory.log_files_at_once,
