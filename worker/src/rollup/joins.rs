@@ -16,7 +16,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 
 use super::allow;
 use super::desugar::{binary, call, nested};
-use super::geoip;
+use super::lookup_calls;
 use super::lookups::{Lookup, Lookups};
 use super::parse::column_of;
 use super::results::without_parentheses;
@@ -44,13 +44,13 @@ impl Joined {
     }
 }
 
-/// The tables that a SQL text names, other than log tables, and databases of addresses. There is a lookup for some of them.
+/// The tables that a SQL text names, other than log tables, and the files of calls. There is a lookup for some of them.
 pub(super) fn names(sql: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     // What is no query is refused when the rollup is parsed.
     for statement in Parser::parse_sql(&GenericDialect {}, sql).unwrap_or_default() {
         if let Statement::Query(mut query) = statement {
-            names.extend(geoip::names(&query));
+            names.extend(lookup_calls::names(&query));
             let _ = walk::change_queries(&mut query, &mut |query| {
                 if let SetExpr::Select(select) = &*query.body {
                     let relations = select.from.iter().flat_map(|from| {
@@ -115,7 +115,7 @@ pub(super) fn take(query: &mut Query, lookups: &Lookups) -> Result<Joined, Strin
         }
         take_from(query, lookups, &mut joined)
     })?;
-    geoip::take(query, lookups, &mut joined)?;
+    lookup_calls::take(query, lookups, &mut joined)?;
     Ok(joined)
 }
 

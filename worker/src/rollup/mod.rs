@@ -21,7 +21,7 @@ mod walk;
 mod syntax;
 mod lookups;
 mod joins;
-mod geoip;
+mod lookup_calls;
 mod parse;
 mod one_row;
 mod inline;

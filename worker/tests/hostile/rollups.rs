@@ -94,6 +94,11 @@ pub const ROLLUPS: &[(&str, &str)] = &[
         "looked_up_lines",
         "SELECT {time} AS at, user_agent, w.kind, w.number FROM alb_access_logs LEFT JOIN words AS w ON {q} = w.word",
     ),
+    (
+        "recognised",
+        "SELECT logmill.user_agent('regexes', {q}, 'family') AS a, logmill.user_agent('regexes', user_agent, 'os.family') AS b, \
+         max(logmill.user_agent('regexes', {q}, 'device.model')) AS c, {counts} FROM alb_access_logs GROUP BY 1, 2",
+    ),
     // What most rollups are: keys of the line's own time, and columns that cannot fail.
     (
         "requests",

@@ -20,6 +20,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 pub(crate) mod lookup;
 pub(crate) mod geoip;
+pub(crate) mod user_agent;
 mod url;
 mod time;
 pub(crate) mod formats;
