@@ -53,6 +53,10 @@ static FUNCTION_NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
     names
 });
 
+/// The largest side of a join that is kept in memory because the size of the other is not known. A lookup has up to 64 MB, which may
+/// be compressed.
+const LOOKUP_BYTES_MAX: usize = 256 << 20;
+
 pub(crate) fn has_function(name: &str) -> bool {
     FUNCTION_NAMES.iter().any(|other| other == name)
 }
@@ -103,7 +107,15 @@ pub(crate) fn query_session(catalogs: Arc<dyn CatalogProviderList>) -> Result<Se
     planners.push(Arc::new(WindowFunctionPlanner));
     let mut aggregate = SessionStateDefaults::default_aggregate_functions();
     aggregate.extend(functions::aggregate_functions());
-    let config = SessionConfig::new().with_create_default_catalog_and_schema(false);
+    let mut config = SessionConfig::new().with_create_default_catalog_and_schema(false);
+    // A join keeps one side in memory: a lookup, and not the log lines, of which no number is known. Of two sides, DataFusion
+    // takes the known one up to this size, and only if there are several partitions.
+    config
+        .options_mut()
+        .optimizer
+        .hash_join_single_partition_threshold = LOOKUP_BYTES_MAX;
+    let partitions = config.target_partitions().max(2);
+    let config = config.with_target_partitions(partitions);
     let session = SessionStateBuilder::new_from_existing(rollups)
         .with_config(config)
         .with_catalog_list(catalogs)

@@ -1,7 +1,9 @@
 //! Calls that look a text up in a file beside the rollups, such as `logmill.geoip('country', client_ip, 'country.iso_code')`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::sql::sqlparser::ast::{Expr, Function, Query};
 
 use super::desugar::{call, literal};
@@ -117,6 +119,31 @@ pub(super) fn names(query: &Query) -> Vec<String> {
         false
     });
     names
+}
+
+/// Lets the calls of a query over rows find their files in a folder. Returns the functions in their place.
+///
+/// # Errors
+///
+/// A call is of another form, its file can't be used, or there is no folder.
+pub(crate) async fn take_lookup_calls(
+    query: &mut Query,
+    folder: Option<&str>,
+) -> Result<Vec<Arc<ScalarUDF>>, String> {
+    let names: BTreeSet<String> = names(query).into_iter().collect();
+    let lookups = match (folder, names.first()) {
+        (Some(folder), _) => Lookups::read(folder, &names).await,
+        (None, None) => Ok(Lookups::default()),
+        (None, Some(name)) => {
+            return Err(format!(
+                "the SQL looks values up in the file {name}: give its folder, as in --rollups rollups"
+            ));
+        }
+    };
+    let lookups = lookups.map_err(|error| format!("{error:#}"))?;
+    let mut joined = Joined::default();
+    take(query, &lookups, &mut joined)?;
+    Ok(joined.functions)
 }
 
 /// Lets the calls find their files.

@@ -136,6 +136,25 @@ impl Lookups {
     }
 }
 
+/// The rows of the lookup with this name in a folder, for a query to join. `None` if no file has this name.
+///
+/// # Errors
+///
+/// The folder can't be listed, or the file is no table or can't be read.
+pub(crate) async fn lookup_rows(folder: &str, name: &str) -> Result<Option<RecordBatch>> {
+    let lookups = Lookups::read(folder, &BTreeSet::from([name.to_owned()])).await?;
+    let Some(lookup) = lookups.get(name) else {
+        return Ok(None);
+    };
+    let lookup = lookup.map_err(anyhow::Error::msg)?;
+    lookup.check_table().map_err(anyhow::Error::msg)?;
+    let columns = lookup
+        .columns()
+        .iter()
+        .map(|(name, values)| (name, Arc::clone(values), true));
+    Ok(Some(RecordBatch::try_from_iter_with_nullable(columns)?))
+}
+
 /// The name of the lookup in a file; `None` if the file is of another kind.
 fn name_of(file: &str) -> Option<&str> {
     [CSV, PARQUET, MMDB, YAML]

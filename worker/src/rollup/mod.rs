@@ -45,6 +45,8 @@ mod prefilter;
 pub use crate::engine::fallible::Fallible;
 pub(crate) use desugar::over_rows;
 pub use load::{InvalidRollup, Loaded, RollupError};
+pub(crate) use lookup_calls::take_lookup_calls;
+pub(crate) use lookups::lookup_rows;
 use lookups::{Lookup, Lookups};
 use parse::parse;
 pub(crate) use parts::from_states;
