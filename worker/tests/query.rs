@@ -112,10 +112,10 @@ fn any_select_runs_over_log_lines() {
             "SELECT elb_status_code, approx_percentile(sent_bytes, 0.5), approx_distinct(client_ip), arbitrary(elb), \
              max_by(time, target_processing_time), min_by(client_ip, time), avg(sent_bytes), variance(sent_bytes), \
              count(DISTINCT client_ip), array_agg(DISTINCT request_verb), approx_percentile(sent_bytes, ARRAY[0.1, 0.9]), \
-             approx_percentile(target_processing_time, 0.5), numeric_histogram(2, sent_bytes), round(geometric_mean(sent_bytes), 6) \
+             approx_percentile(target_processing_time, 0.5), numeric_histogram(2, sent_bytes), round(geometric_mean(sent_bytes), 6), length(checksum(client_ip)) \
              FROM alb_access_logs WHERE elb_status_code = 503 AND day = '2026/11/19' GROUP BY 1",
-            "elb_status_code,_col1,_col2,_col3,_col4,_col5,_col6,_col7,_col8,_col9,_col10,_col11,_col12,_col13\n\
-             503,366,3,app/shop/50dc6c495c0c9188,2026-11-19T10:00:00.000001Z,192.0.2.0,366.0,0.0,3,[GET],\"[366, 366]\",0.02,{366.0=5.0},366.0\n",
+            "elb_status_code,_col1,_col2,_col3,_col4,_col5,_col6,_col7,_col8,_col9,_col10,_col11,_col12,_col13,_col14\n\
+             503,366,3,app/shop/50dc6c495c0c9188,2026-11-19T10:00:00.000001Z,192.0.2.0,366.0,0.0,3,[GET],\"[366, 366]\",0.02,{366.0=5.0},366.0,8\n",
         ),
         (
             "SELECT DISTINCT upper(elb), upper(type) FROM alb_access_logs ORDER BY upper(type) DESC, upper(elb)",

@@ -502,7 +502,7 @@ fn results_are_the_same_however_log_files_come() {
                cardinality(approx_set(client_ip)) AS clients, coalesce(sum(client_port) - 1, 0) AS ports, count_if(sent_bytes < 0) / nullif(count_if(sent_bytes < 0), 0) AS none, \
                approx_distinct(client_ip) AS about, count(DISTINCT client_ip) AS exactly, any_value(client_ip) AS one, \
                max_by(client_ip, sent_bytes) AS largest_of, min_by(sent_bytes, time) AS first, bitwise_or_agg(sent_bytes) AS bits, \
-               covar_samp(sent_bytes, client_port) AS together, numeric_histogram(5, elb_status_code) AS codes, \
+               covar_samp(sent_bytes, client_port) AS together, numeric_histogram(5, elb_status_code) AS codes, to_hex(checksum(client_ip)) AS checked, \
                count(*) * 100 / (SELECT count(*) FROM alb_access_logs) AS share_of_all, \
                rank() OVER (ORDER BY avg(sent_bytes)) AS place \
                FROM alb_access_logs GROUP BY 1 HAVING count(*) > 2 ORDER BY mean DESC";

@@ -43,6 +43,7 @@ mod checks;
 mod prefilter;
 
 pub use crate::engine::fallible::Fallible;
+pub(crate) use aggregates::is_distinct;
 pub(crate) use desugar::over_rows;
 pub use load::{InvalidRollup, Loaded, RollupError};
 pub(crate) use lookup_calls::take_lookup_calls;

@@ -486,7 +486,7 @@ pub const ROLLUPS: &[(&str, &str)] = &[
          sum(cast({x} AS bigint)) FILTER (WHERE cast({b} AS boolean)) AS s, count({q}) AS q, \
          approx_set({q}) FILTER (WHERE length({q}) > 3) AS users, bool_or(cast({b} AS boolean)) AS some, \
          bool_and(cast({b} AS boolean)) AS every_one, every(100 / cast({x} AS bigint) > 0) AS e, \
-         count_if(cast({b} AS boolean)) AS trues FROM alb_access_logs GROUP BY 1",
+         count_if(cast({b} AS boolean)) AS trues, checksum({q}) AS texts, checksum(cast({n} AS double)) AS doubles FROM alb_access_logs GROUP BY 1",
     ),
     (
         "sketches",

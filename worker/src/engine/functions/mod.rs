@@ -53,6 +53,7 @@ mod min_max_by;
 pub(crate) mod sketches;
 pub(crate) mod distinct;
 pub(crate) mod histogram;
+pub(crate) mod checksum;
 mod sketch_groups;
 
 /// Scalar functions that DataFusion lacks or computes differently from Trino.
@@ -90,8 +91,9 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
 
 /// Whether a function of the modules that list theirs never fails.
 pub(crate) fn never_fails(name: &str) -> bool {
-    let lists: [&[&str]; 5] = [
+    let lists: [&[&str]; 6] = [
         &arrays::NEVER_FAIL,
+        &checksum::NEVER_FAIL,
         &characters::NEVER_FAIL,
         &math::NEVER_FAIL,
         &bits::NEVER_FAIL,
@@ -131,9 +133,15 @@ pub(crate) fn stand_ins() -> Vec<Arc<ScalarUDF>> {
         .chain(in_order::stand_ins())
         .map(|function| Arc::new(ScalarUDF::new_from_impl(function)))
         .chain(
-            [distinct_count, buckets, sketches::as_values()]
-                .map(|function| Arc::new(ScalarUDF::new_from_impl(function))),
+            [
+                distinct_count,
+                buckets,
+                sketches::as_values(),
+                checksum::of_sum(),
+            ]
+            .map(|function| Arc::new(ScalarUDF::new_from_impl(function))),
         )
+        .chain([Arc::new(ScalarUDF::new_from_impl(checksum::Term::new()))])
         .collect()
 }
 
