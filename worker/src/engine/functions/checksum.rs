@@ -106,10 +106,8 @@ fn coerced(data_type: &DataType) -> Option<DataType> {
         | DataType::Float64
         | DataType::Date32
         | DataType::Decimal128(..)
-        | DataType::Timestamp(Millisecond, Some(_)) => data_type.clone(),
-        DataType::Timestamp(Millisecond | Microsecond, None) => {
-            DataType::Timestamp(Microsecond, None)
-        }
+        | DataType::Timestamp(Millisecond, _)
+        | DataType::Timestamp(Microsecond, None) => data_type.clone(),
         DataType::Null => DataType::Boolean,
         _ => return None,
     })
@@ -133,9 +131,13 @@ fn terms(values: &ArrayRef) -> Result<Decimal128Array> {
             let days = values.as_primitive::<Date32Type>();
             of_each(days.iter(), |day| xx_hash_bigint(i64::from(day)))
         }
-        DataType::Timestamp(TimeUnit::Millisecond, _) => {
+        DataType::Timestamp(TimeUnit::Millisecond, zone) => {
             let times = values.as_primitive::<TimestampMillisecondType>();
-            of_each(times.iter(), xx_hash_bigint)
+            // Without a zone, Trino counts microseconds.
+            let factor = if zone.is_some() { 1 } else { 1000 };
+            of_each(times.iter(), |time| {
+                xx_hash_bigint(time.wrapping_mul(factor))
+            })
         }
         DataType::Timestamp(..) => {
             let times = values.as_primitive::<TimestampMicrosecondType>();
