@@ -118,6 +118,12 @@ fn any_select_runs_over_log_lines() {
              503,366,3,app/shop/50dc6c495c0c9188,2026-11-19T10:00:00.000001Z,192.0.2.0,366.0,0.0,3,[GET],\"[366, 366]\",0.02,{366.0=5.0},366.0,8\n",
         ),
         (
+            "SELECT DISTINCT typeof(time), typeof(elb_status_code + 1), typeof(sent_bytes * 2), typeof(from_iso8601_timestamp(time)), \
+             typeof(split(elb, '/')), typeof(if(elb = '', 'x', elb)), typeof(NULL) FROM alb_access_logs",
+            "_col0,_col1,_col2,_col3,_col4,_col5,_col6\n\
+             varchar,integer,bigint,timestamp(3) with time zone,array(varchar),varchar,unknown\n",
+        ),
+        (
             "SELECT DISTINCT upper(elb), upper(type) FROM alb_access_logs ORDER BY upper(type) DESC, upper(elb)",
             "_col0,_col1\nAPP/SHOP/50DC6C495C0C9188,HTTPS\n",
         ),

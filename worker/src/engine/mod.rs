@@ -150,7 +150,8 @@ pub(crate) async fn plan(state: &SessionState, mut statement: Statement) -> Resu
         let names = NamePreserver::new(&node);
         node.map_expressions(|expr| {
             let name = names.save(&expr);
-            let planned = expr.transform_up(|expr| {
+            let named = types::name_types(expr, &schema)?.data;
+            let planned = named.transform_up(|expr| {
                 functions::named_cast::plan(expr)
                     .transform_data(|expr| functions::cast::plan(expr, &schema))?
                     .transform_data(|expr| functions::exact::plan(expr, &schema))?

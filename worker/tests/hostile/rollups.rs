@@ -67,7 +67,7 @@ pub const ROLLUPS: &[(&str, &str)] = &[
     (
         "addresses",
         "SELECT cast(try_cast({q} AS ipaddress) AS varchar) AS a, contains('10.0.0.0/8', try_cast({q} AS ipaddress)) AS b, \
-         try_cast({n} AS ipaddress) < cast('::1' AS ipaddress) AS c, {counts} FROM alb_access_logs GROUP BY 1, 2, 3",
+         try_cast({n} AS ipaddress) < cast('::1' AS ipaddress) AS c, typeof({q}) AS d, {counts} FROM alb_access_logs GROUP BY 1, 2, 3, 4",
     ),
     (
         "json",

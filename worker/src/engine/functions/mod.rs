@@ -40,6 +40,7 @@ mod deferred;
 pub(crate) mod attempt;
 pub(crate) mod in_order;
 mod stand_in;
+pub(crate) mod type_of;
 pub(crate) mod named_cast;
 pub(crate) mod exact;
 pub(crate) mod arithmetic;
@@ -83,6 +84,7 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     functions.extend(arrays::functions());
     functions.extend(math::constants().map(Arc::new));
     functions.push(Arc::new(ScalarUDF::new_from_impl(attempt::stand_in())));
+    functions.push(Arc::new(ScalarUDF::new_from_impl(type_of::stand_in())));
     // DataFusion's versions of these agree with Trino's.
     functions.push(datafusion::functions::core::coalesce());
     functions.push(datafusion::functions::core::nullif());
