@@ -7,6 +7,7 @@ SELECT target_ip AS server,
        min_by(client_ip, time) AS first_visitor,
        approx_percentile(target_processing_time, length(request_url), 0.9) AS p90,
        numeric_histogram(8, target_processing_time) AS curve,
+       to_hex(checksum(client_ip)) AS fingerprint,
        any_value(target_ip) AS itself
 FROM alb_access_logs
 GROUP BY target_ip

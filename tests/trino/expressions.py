@@ -321,6 +321,12 @@ AGGREGATES = [
     "sum(target_status_code)", "bool_or(elb_status_code)", "tdigest_agg(type)", "count_if(elb_status_code)", "count(ALL type)", "sum(NULL)",
     "max(sent_bytes) - min(sent_bytes)", "round(sum(target_processing_time))", "coalesce(sum(target_port), 0)",
 ]
+AGGREGATES += [f"checksum({value})" for value in [
+    "elb_status_code", "sent_bytes", "cast(elb_status_code AS smallint)", "target_port", WHOLE, "target_processing_time", NUMBER, "cast(elb_status_code AS real)",
+    E, "NULL", "to_utf8(user_agent)", "elb_status_code = 200", "sent_bytes / 1024.0", f"cast({INSTANT} AS date)", INSTANT, ODD_INSTANT,
+    f"cast({ODD_INSTANT} AS timestamp)", f"cast({INSTANT} AS timestamp(6) with time zone)", "ARRAY[1]", "try_cast(client_ip AS ipaddress)", f"json_extract({N}, '$')",
+]]
+AGGREGATES += ["to_hex(checksum(type))", "checksum(type) FILTER (WHERE type = 'none')", "checksum(DISTINCT type)"]
 
 # Conditions of a WHERE.
 CONDITIONS = [

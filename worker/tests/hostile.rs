@@ -122,6 +122,8 @@ fn of_balancer(sql: &str) -> Balancer {
 async fn plan() -> Vec<Arc<Rollup>> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("words.csv"), WORDS).unwrap();
+    let rules = project().join("tests/user_agents/regexes.yaml");
+    fs::copy(rules, folder.path().join("regexes.yaml")).unwrap();
     for (name, sql) in ROLLUPS {
         fs::write(folder.path().join(format!("{name}.sql")), sql_of(sql)).unwrap();
     }

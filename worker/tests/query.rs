@@ -9,7 +9,9 @@ use object_store::path::Path;
 
 use crate::snapshots::assert_snapshot;
 use crate::support::ministack::{Ministack, at_endpoint};
-use crate::support::{Workplace, alb_line, alb_name, gzip, logmill, query_command, succeed};
+use crate::support::{
+    Workplace, alb_line, alb_name, gzip, logmill, project, query_command, succeed,
+};
 
 /// What a command prints on each stream, and its exit code.
 struct Printed {
@@ -110,10 +112,16 @@ fn any_select_runs_over_log_lines() {
             "SELECT elb_status_code, approx_percentile(sent_bytes, 0.5), approx_distinct(client_ip), arbitrary(elb), \
              max_by(time, target_processing_time), min_by(client_ip, time), avg(sent_bytes), variance(sent_bytes), \
              count(DISTINCT client_ip), array_agg(DISTINCT request_verb), approx_percentile(sent_bytes, ARRAY[0.1, 0.9]), \
-             approx_percentile(target_processing_time, 0.5), numeric_histogram(2, sent_bytes), round(geometric_mean(sent_bytes), 6) \
+             approx_percentile(target_processing_time, 0.5), numeric_histogram(2, sent_bytes), round(geometric_mean(sent_bytes), 6), length(checksum(client_ip)) \
              FROM alb_access_logs WHERE elb_status_code = 503 AND day = '2026/11/19' GROUP BY 1",
-            "elb_status_code,_col1,_col2,_col3,_col4,_col5,_col6,_col7,_col8,_col9,_col10,_col11,_col12,_col13\n\
-             503,366,3,app/shop/50dc6c495c0c9188,2026-11-19T10:00:00.000001Z,192.0.2.0,366.0,0.0,3,[GET],\"[366, 366]\",0.02,{366.0=5.0},366.0\n",
+            "elb_status_code,_col1,_col2,_col3,_col4,_col5,_col6,_col7,_col8,_col9,_col10,_col11,_col12,_col13,_col14\n\
+             503,366,3,app/shop/50dc6c495c0c9188,2026-11-19T10:00:00.000001Z,192.0.2.0,366.0,0.0,3,[GET],\"[366, 366]\",0.02,{366.0=5.0},366.0,8\n",
+        ),
+        (
+            "SELECT DISTINCT typeof(time), typeof(elb_status_code + 1), typeof(sent_bytes * 2), typeof(from_iso8601_timestamp(time)), \
+             typeof(split(elb, '/')), typeof(if(elb = '', 'x', elb)), typeof(NULL) FROM alb_access_logs",
+            "_col0,_col1,_col2,_col3,_col4,_col5,_col6\n\
+             varchar,integer,bigint,timestamp(3) with time zone,array(varchar),varchar,unknown\n",
         ),
         (
             "SELECT DISTINCT upper(elb), upper(type) FROM alb_access_logs ORDER BY upper(type) DESC, upper(elb)",
@@ -159,6 +167,63 @@ fn what_would_differ_from_trino_is_refused() {
         assert_eq!(code, Some(1), "{sql}");
         assert!(err.contains(says), "{sql}\n{err}");
     }
+}
+
+#[test]
+fn lookups_are_joined_as_tables_and_called() {
+    let place = three_days();
+    let names = "ip,name\n192.0.2.0,one\n192.0.2.1,two\n192.0.2.1,three\n";
+    fs::write(place.path("rollups/names.csv"), names).unwrap();
+    for (from, to) in [
+        ("geoip/GeoIP2-Country-Test.mmdb", "country.mmdb"),
+        ("user_agents/regexes.yaml", "regexes.yaml"),
+    ] {
+        let from = project().join("tests").join(from);
+        fs::copy(from, place.path(&format!("rollups/{to}"))).unwrap();
+    }
+    let rollups = place.path("rollups");
+    // Joins that a rollup can't have.
+    let joined = "SELECT coalesce(name, 'none') AS who, count(*) AS n FROM alb_access_logs l LEFT JOIN names ON ip = l.client_ip \
+                  AND name <> 'two' GROUP BY 1 ORDER BY 1";
+    let called = "SELECT logmill.user_agent('regexes', user_agent, 'family') AS browser, count(*) AS n, \
+                  max(logmill.geoip('country', '81.2.69.160', 'country.iso_code')) AS country FROM alb_access_logs GROUP BY 1";
+    for (sql, rows) in [
+        (joined, "who,n\nnone,18\none,21\nthree,21\n"),
+        (called, "browser,n,country\ncurl,60,GB\n"),
+        ("SELECT count(*) AS n FROM names", "n\n3\n"),
+        (
+            "DESCRIBE names",
+            "col_name,data_type\nip,varchar\nname,varchar\n",
+        ),
+    ] {
+        let answer = printed(of_logs(&place, sql).args(["--rollups", &rollups]));
+        assert_eq!(answer.out, rows, "{sql}\n{}", answer.err);
+    }
+    fs::write(place.path("rollups/ignore.txt"), "*20261119*\n").unwrap();
+    let counted = "SELECT count(*) AS n FROM alb_access_logs";
+    let answer = printed(of_logs(&place, counted).args(["--rollups", &rollups]));
+    assert_eq!(answer.out, "n\n40\n", "{}", answer.err);
+
+    let refused = |sql: &str, more: &[&str]| {
+        let answer = printed(of_logs(&place, sql).args(more));
+        assert_eq!(answer.code, Some(1), "{sql}");
+        answer.err
+    };
+    let said = refused(called, &[]);
+    assert!(said.contains("--rollups rollups"), "{said}");
+    let said = refused("SELECT * FROM country", &["--rollups", &rollups]);
+    assert!(said.contains("write logmill.geoip('country'"), "{said}");
+    let said = refused("SELECT * FROM nothing", &["--rollups", &rollups]);
+    assert!(said.contains("FROM must name one of"), "{said}");
+
+    // Tables are joined too.
+    let place = a_table();
+    fs::write(place.path("rollups/names.csv"), "ip,name\n192.0.2.0,one\n").unwrap();
+    let sql =
+        "SELECT name, sum(requests) AS n FROM clients JOIN names ON ip = client_ip GROUP BY 1";
+    let mut command = query_command(&place.path("tables"), sql);
+    let answer = printed(command.args(["--rollups", &place.path("rollups")]));
+    assert_eq!(answer.out, "name,n\none,3\n", "{}", answer.err);
 }
 
 #[test]

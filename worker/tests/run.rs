@@ -438,6 +438,61 @@ fn a_line_counts_with_all_elements_of_its_arrays_or_not_at_all() {
 }
 
 #[test]
+fn user_agents_are_recognised_by_rules_that_a_table_keeps() {
+    let place = Workplace::new();
+    let rules = place.path("rollups/regexes.yaml");
+    fs::copy(project().join("tests/user_agents/regexes.yaml"), &rules).unwrap();
+    place.rollup(
+        "browsers",
+        "SELECT logmill.user_agent('regexes', user_agent, 'family') AS browser, \
+         max(logmill.user_agent('regexes', l.user_agent, 'device.brand')) AS brand, count(*) AS requests \
+         FROM alb_access_logs l GROUP BY 1",
+    );
+    let agents = [
+        "curl/7.29.0",
+        "-",
+        "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_3) Chrome/80.0.3987.87",
+        "curl/8.0.0",
+    ];
+    for hour in [9, 10] {
+        let lines = (0..).zip(agents).map(|(n, agent)| {
+            alb_line(hour, n, "192.0.2.1", 200, "http://a.de:80/").replace("curl/8.5.0", agent)
+        });
+        let lines: String = lines.collect();
+        place.log(&alb_name(hour, 5, 1), &lines);
+        place.run();
+        // The table goes on with its own copy.
+        fs::write(
+            &rules,
+            "user_agent_parsers: []\nos_parsers: []\ndevice_parsers: []\n",
+        )
+        .unwrap();
+    }
+    let rows = "SELECT browser, brand, requests FROM browsers ORDER BY 1";
+    assert_eq!(place.query(rows), ["Chrome,Apple,2", "Other,,2", "curl,,4"]);
+
+    let refused = |path: &str| {
+        let sql = format!("SELECT logmill.user_agent({path}) AS x FROM alb_access_logs");
+        place.rollup("refused", &sql);
+        let path = place.path("rollups/refused.sql");
+        fail(&mut logmill(["check", &path]), 1)
+    };
+    assert!(refused("'regexes', user_agent, elb").contains("as literals"));
+    let said = refused("'regexes', user_agent, 'browser'");
+    assert!(said.contains("write one of family, major, minor"), "{said}");
+    let said = refused("'missing', user_agent, 'family'");
+    assert!(
+        said.contains("there is no file missing.yaml beside"),
+        "{said}"
+    );
+    let said = refused("'regexes', elb_status_code, 'family'");
+    assert!(said.contains("cast(elb_status_code AS varchar)"), "{said}");
+    fs::write(&rules, "user_agent_parsers:\n  - regex: '('\n").unwrap();
+    let said = refused("'regexes', user_agent, 'family'");
+    assert!(said.contains("regexes.yaml: "), "{said}");
+}
+
+#[test]
 fn arrays_are_kept_and_merged() {
     let place = Workplace::new();
     place.rollup(
@@ -531,7 +586,7 @@ fn results_are_the_same_however_log_files_come() {
                cardinality(approx_set(client_ip)) AS clients, coalesce(sum(client_port) - 1, 0) AS ports, count_if(sent_bytes < 0) / nullif(count_if(sent_bytes < 0), 0) AS none, \
                approx_distinct(client_ip) AS about, count(DISTINCT client_ip) AS exactly, any_value(client_ip) AS one, \
                max_by(client_ip, sent_bytes) AS largest_of, min_by(sent_bytes, time) AS first, bitwise_or_agg(sent_bytes) AS bits, \
-               covar_samp(sent_bytes, client_port) AS together, numeric_histogram(5, elb_status_code) AS codes, \
+               covar_samp(sent_bytes, client_port) AS together, numeric_histogram(5, elb_status_code) AS codes, to_hex(checksum(client_ip)) AS checked, \
                count(*) * 100 / (SELECT count(*) FROM alb_access_logs) AS share_of_all, \
                rank() OVER (ORDER BY avg(sent_bytes)) AS place \
                FROM alb_access_logs GROUP BY 1 HAVING count(*) > 2 ORDER BY mean DESC";

@@ -204,7 +204,7 @@ pub async fn sample(
     text.push('\n');
     let mut rows = Vec::new();
     let sql = format!("SELECT * FROM {name} LIMIT {SHOWN_ROWS}");
-    query::query(&root, &sql, Format::Table, &mut rows).await?;
+    query::query(&root, None, &sql, Format::Table, &mut rows).await?;
     text.push_str(&String::from_utf8_lossy(&rows));
     Ok(text)
 }
@@ -244,7 +244,7 @@ impl Urls {
         }
         let mut rows = Vec::new();
         let sql = format!("SELECT sum(lines) AS lines FROM {}", Self::TABLE);
-        query::query(root, &sql, Format::Csv, &mut rows).await?;
+        query::query(root, None, &sql, Format::Csv, &mut rows).await?;
         let rows = String::from_utf8_lossy(&rows);
         let lines = rows.lines().nth(1).and_then(|lines| lines.parse().ok());
         Ok(lines.filter(|lines| *lines > 0))

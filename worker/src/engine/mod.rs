@@ -54,6 +54,10 @@ static FUNCTION_NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
     names
 });
 
+/// The largest side of a join that is kept in memory because the size of the other is not known. A lookup has up to 64 MB, which may
+/// be compressed.
+const LOOKUP_BYTES_MAX: usize = 256 << 20;
+
 pub(crate) fn has_function(name: &str) -> bool {
     FUNCTION_NAMES.iter().any(|other| other == name)
 }
@@ -104,7 +108,15 @@ pub(crate) fn query_session(catalogs: Arc<dyn CatalogProviderList>) -> Result<Se
     planners.push(Arc::new(WindowFunctionPlanner));
     let mut aggregate = SessionStateDefaults::default_aggregate_functions();
     aggregate.extend(functions::aggregate_functions());
-    let config = SessionConfig::new().with_create_default_catalog_and_schema(false);
+    let mut config = SessionConfig::new().with_create_default_catalog_and_schema(false);
+    // A join keeps one side in memory: a lookup, and not the log lines, of which no number is known. Of two sides, DataFusion
+    // takes the known one up to this size, and only if there are several partitions.
+    config
+        .options_mut()
+        .optimizer
+        .hash_join_single_partition_threshold = LOOKUP_BYTES_MAX;
+    let partitions = config.target_partitions().max(2);
+    let config = config.with_target_partitions(partitions);
     let session = SessionStateBuilder::new_from_existing(rollups)
         .with_config(config)
         .with_catalog_list(catalogs)
@@ -130,35 +142,36 @@ pub(crate) async fn plan(state: &SessionState, mut statement: Statement) -> Resu
         .statement_to_plan(DataFusionStatement::Statement(Box::new(statement)))
         .await?;
     types::check(&plan, state)?;
-    unnest::plan(plan)?
-        .transform_up_with_subqueries(|node| {
-            // An expression may refer only to columns of the node's inputs.
-            let mut schema = datafusion::common::DFSchema::empty();
-            for input in node.inputs() {
-                schema.merge(input.schema());
-            }
-            let names = NamePreserver::new(&node);
-            node.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let planned = expr.transform_up(|expr| {
-                    functions::named_cast::plan(expr)
-                        .transform_data(|expr| functions::cast::plan(expr, &schema))?
-                        .transform_data(|expr| functions::exact::plan(expr, &schema))?
-                        .transform_data(|expr| functions::arithmetic::plan(expr, &schema))?
-                        .transform_data(functions::regexp::check_pattern)?
-                        .transform_data(|expr| functions::formats::check(expr, &schema))?
-                        .transform_data(functions::json::check_path)?
-                        .transform_data(|expr| functions::ip::check_network(expr, &schema))?
-                        .transform_data(|expr| functions::time_types::plan(expr, &schema))?
-                        .transform_data(|expr| functions::number::plan_comparison(expr, &schema))?
-                        .transform_data(|expr| functions::in_order::plan(expr, &schema, state))?
-                        .transform_data(|expr| functions::attempt::plan(expr, &schema, state))
-                })?;
-                Ok(planned.update_data(|expr| name.restore(expr)))
-            })?
-            .map_data(|node| node.recompute_schema())
-        })
-        .map(|plan: Transformed<LogicalPlan>| plan.data)
+    let plan = unnest::plan(plan)?;
+    plan.transform_up_with_subqueries(|node| {
+        // An expression may refer only to columns of the node's inputs.
+        let mut schema = datafusion::common::DFSchema::empty();
+        for input in node.inputs() {
+            schema.merge(input.schema());
+        }
+        let names = NamePreserver::new(&node);
+        node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let named = types::name_types(expr, &schema)?.data;
+            let planned = named.transform_up(|expr| {
+                functions::named_cast::plan(expr)
+                    .transform_data(|expr| functions::cast::plan(expr, &schema))?
+                    .transform_data(|expr| functions::exact::plan(expr, &schema))?
+                    .transform_data(|expr| functions::arithmetic::plan(expr, &schema))?
+                    .transform_data(functions::regexp::check_pattern)?
+                    .transform_data(|expr| functions::formats::check(expr, &schema))?
+                    .transform_data(functions::json::check_path)?
+                    .transform_data(|expr| functions::ip::check_network(expr, &schema))?
+                    .transform_data(|expr| functions::time_types::plan(expr, &schema))?
+                    .transform_data(|expr| functions::number::plan_comparison(expr, &schema))?
+                    .transform_data(|expr| functions::in_order::plan(expr, &schema, state))?
+                    .transform_data(|expr| functions::attempt::plan(expr, &schema, state))
+            })?;
+            Ok(planned.update_data(|expr| name.restore(expr)))
+        })?
+        .map_data(|node| node.recompute_schema())
+    })
+    .map(|plan: Transformed<LogicalPlan>| plan.data)
 }
 
 /// A plan whose only table is a stream of rows. It is planned once and run many times.

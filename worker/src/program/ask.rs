@@ -47,7 +47,7 @@ pub(crate) async fn query(args: QueryArgs) -> Result<u8> {
 }
 
 pub(crate) async fn files(args: FilesArgs) -> Result<u8> {
-    let source = Source::Tables(Root::open(&args.tables.required()).await?);
+    let source = Source::Tables(Root::open(&args.tables.required()).await?, None);
     let sql = "SELECT * FROM log_files ORDER BY log_file, \"table\"";
     answer(&source, sql, &args.output).await
 }
@@ -55,18 +55,21 @@ pub(crate) async fn files(args: FilesArgs) -> Result<u8> {
 /// What is queried.
 #[derive(Debug, Clone)]
 pub(crate) enum Source {
-    Tables(Root),
+    /// Tables, and a folder of lookups.
+    Tables(Root, Option<String>),
     Logs(LogOptions),
 }
 
 async fn source(args: &QueryArgs) -> Result<Source> {
     if args.logs.is_empty() {
-        return Ok(Source::Tables(Root::open(&args.tables.required()).await?));
+        let root = Root::open(&args.tables.required()).await?;
+        return Ok(Source::Tables(root, args.rollups.clone()));
     }
     Ok(Source::Logs(LogOptions {
         logs: args.logs.clone(),
         tables: args.tables.given().unwrap_or_default(),
-        ignore: Ignore::load(&args.ignore, None).await?,
+        ignore: Ignore::load(&args.ignore, args.rollups.as_deref()).await?,
+        rollups: args.rollups.clone(),
         max_log_file_bytes: args.max_log_file_bytes,
     }))
 }
@@ -120,8 +123,8 @@ pub(crate) async fn rows(
     let mut terminate = signal(SignalKind::terminate())?;
     let answer = async {
         match source {
-            Source::Tables(root) => {
-                let written = query::query(root, sql, style, out).await;
+            Source::Tables(root, rollups) => {
+                let written = query::query(root, rollups.as_deref(), sql, style, out).await;
                 Ok(Answer::Written(SUCCESS, written))
             }
             Source::Logs(options) => of_logs(options, sql, style, out).await,

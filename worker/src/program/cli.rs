@@ -229,6 +229,12 @@ pub(crate) struct QueryArgs {
     /// day, or on the lines' time, restrict which folders and files are read. --tables is then a folder to leave out.
     #[arg(long, value_name = "LOGS")]
     pub(crate) logs: Vec<String>,
+    /// Folder of rollups, or s3://bucket/prefix, whose lookups the SQL may use.
+    ///
+    /// It may join CSV and Parquet files as tables, and call logmill.geoip and logmill.user_agent. With --logs, ignore.txt
+    /// is read from there too.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rollups: Option<String>,
     /// Maximum decompressed size of a log file, in bytes. The rest of a larger log file is not read.
     #[arg(long, value_name = "BYTES", default_value_t = 8 << 30, requires = "logs")]
     pub(crate) max_log_file_bytes: u64,

@@ -184,7 +184,7 @@ fn history() -> Option<PathBuf> {
 async fn read_words(source: Source, words: Words) {
     let tables = match &source {
         Source::Logs(_) => query::log_tables(),
-        Source::Tables(root) => query::tables(root, COMPLETED_TABLES_MAX).await,
+        Source::Tables(root, _) => query::tables(root, COMPLETED_TABLES_MAX).await,
     };
     for (table, columns) in tables {
         words.add(std::iter::once(table).chain(columns));

@@ -28,6 +28,7 @@ const FROM_STATES: &[&str] = &[
     "approx_percentile",
     "arbitrary",
     "avg",
+    "checksum",
     "corr",
     "covar_pop",
     "covar_samp",
@@ -65,10 +66,6 @@ const UNMERGEABLE: &[(&str, &str)] = &[
         "a function of your own may depend on the order of lines. Write sum, min, max or another aggregate of docs/sql.md",
     ),
     (
-        "checksum",
-        "it is not supported. Write count(*) and approx_set(x) to compare tables",
-    ),
-    (
         "entropy",
         "it is not supported. Make the value a group key with count(*), and compute it when you query the table",
     ),
@@ -85,7 +82,7 @@ const GROWS: &str = "its result would grow with every line. Make the value a gro
 const COUNTS: &str = "its result would grow with every value. Make the value a group key, with count(*), ORDER BY count(*) DESC and LIMIT";
 
 /// Whether the call is of distinct values.
-pub(super) fn is_distinct(function: &Function) -> bool {
+pub(crate) fn is_distinct(function: &Function) -> bool {
     matches!(&function.args, FunctionArguments::List(list) if list.duplicate_treatment == Some(DuplicateTreatment::Distinct))
 }
 

@@ -4,6 +4,7 @@ use datafusion::sql::sqlparser::ast::{Expr, Function, Ident};
 
 use super::aggregates::function_name;
 use super::results::{arguments, replace};
+use crate::engine::functions::checksum::CHECKSUM;
 use crate::engine::functions::distinct::{DISTINCT_COUNT, UNITE_HASHES};
 use crate::engine::functions::histogram::{BUCKETS, UNITE_HISTOGRAMS};
 
@@ -48,8 +49,18 @@ fn instead(expr: &Expr) -> Option<String> {
             }
             None => buckets_of_row(&histogram.to_string()),
         }),
+        (CHECKSUM, [sum]) => Some(checksum_of(&sum.to_string())),
         _ => None,
     }
+}
+
+/// The last 64 bits of the sum, as a bigint has them, and then as bytes.
+fn checksum_of(sum: &str) -> String {
+    let low = format!("({sum}) % DECIMAL '18446744073709551616'");
+    format!(
+        "reverse(to_big_endian_64(CAST(CASE WHEN {low} < DECIMAL '9223372036854775808' THEN {low} \
+         ELSE {low} - DECIMAL '18446744073709551616' END AS bigint)))"
+    )
 }
 
 fn distinct_of_rows(hashes: &str, sketch: &str) -> String {

@@ -1,5 +1,5 @@
-//! Lookups: files beside the rollups that these may use. CSV and Parquet files are small tables, to be joined with log lines, and those in
-//! MaxMind's format are databases of addresses.
+//! Lookups: files beside the rollups that these may use. CSV and Parquet files are small tables, to be joined with log lines; calls look
+//! texts up in the others: databases of addresses, in MaxMind's format, and rules for user agents, in ua-parser's.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -10,17 +10,21 @@ use arrow::array::{ArrayRef, RecordBatch, StringViewBuilder};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::DataType;
 use bytes::Bytes;
+use datafusion::logical_expr::ScalarUDF;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use super::lookup_calls::LookupCall;
 use crate::engine::functions::cast::trino_name;
-use crate::engine::functions::geoip::Addresses;
+use crate::engine::functions::geoip::{self, Addresses};
 use crate::engine::functions::lookup::{Index, NoIndex};
+use crate::engine::functions::user_agent::{self, UserAgents};
 use crate::small_files::{self, SmallFile, Unread};
 use crate::table::LookupFile;
 
 const CSV: &str = ".csv";
 const PARQUET: &str = ".parquet";
 const MMDB: &str = ".mmdb";
+const YAML: &str = ".yaml";
 
 /// The lookups that rollups may join, by name. A lookup that can't be used has the reason instead.
 #[derive(Debug, Default)]
@@ -43,6 +47,7 @@ impl fmt::Debug for Lookup {
 enum Content {
     Rows(Rows),
     Addresses(Arc<Addresses>),
+    UserAgents(Arc<UserAgents>),
 }
 
 /// A table.
@@ -131,9 +136,28 @@ impl Lookups {
     }
 }
 
+/// The rows of the lookup with this name in a folder, for a query to join. `None` if no file has this name.
+///
+/// # Errors
+///
+/// The folder can't be listed, or the file is no table or can't be read.
+pub(crate) async fn lookup_rows(folder: &str, name: &str) -> Result<Option<RecordBatch>> {
+    let lookups = Lookups::read(folder, &BTreeSet::from([name.to_owned()])).await?;
+    let Some(lookup) = lookups.get(name) else {
+        return Ok(None);
+    };
+    let lookup = lookup.map_err(anyhow::Error::msg)?;
+    lookup.check_table().map_err(anyhow::Error::msg)?;
+    let columns = lookup
+        .columns()
+        .iter()
+        .map(|(name, values)| (name, Arc::clone(values), true));
+    Ok(Some(RecordBatch::try_from_iter_with_nullable(columns)?))
+}
+
 /// The name of the lookup in a file; `None` if the file is of another kind.
 fn name_of(file: &str) -> Option<&str> {
-    [CSV, PARQUET, MMDB]
+    [CSV, PARQUET, MMDB, YAML]
         .iter()
         .find_map(|ending| file.strip_suffix(ending))
 }
@@ -146,6 +170,10 @@ impl Lookup {
                 let addresses = Addresses::from_source(file.content.clone());
                 let addresses = addresses.context("this is no database in MaxMind's format")?;
                 Content::Addresses(Arc::new(addresses))
+            }
+            Some((_, "yaml")) => {
+                let agents = UserAgents::new(&file.content).map_err(anyhow::Error::msg)?;
+                Content::UserAgents(Arc::new(agents))
             }
             Some((_, "csv")) => Content::Rows(of_csv(&file.content)?),
             _ => Content::Rows(of_parquet(file.content.clone())?),
@@ -164,22 +192,24 @@ impl Lookup {
                 let first = rows.columns.first();
                 Some(first.map_or(0, |(_, values)| values.len()))
             }
-            Content::Addresses(_) => None,
+            Content::Addresses(_) | Content::UserAgents(_) => None,
         }
     }
 
-    /// The database of addresses.
+    /// The function of a text that returns the value at a path.
     ///
     /// # Errors
     ///
-    /// It is a table.
-    pub(super) fn addresses(&self) -> Result<&Arc<Addresses>, String> {
-        match &self.content {
-            Content::Addresses(addresses) => Ok(addresses),
-            Content::Rows(_) => Err(format!(
-                "{} is a table, and no database of addresses: write JOIN {} ON …",
-                self.file.name, self.name
-            )),
+    /// The file is of another kind, or has no such path.
+    pub(super) fn value(&self, call: LookupCall, path: &str) -> Result<ScalarUDF, String> {
+        match (&self.content, call) {
+            (Content::Addresses(addresses), LookupCall::GeoIp) => {
+                Ok(geoip::value(&self.name, addresses, path))
+            }
+            (Content::UserAgents(agents), LookupCall::UserAgent) => {
+                user_agent::value(&self.name, agents, path)
+            }
+            _ => Err(self.instead()),
         }
     }
 
@@ -187,17 +217,28 @@ impl Lookup {
     pub(super) fn check_table(&self) -> Result<(), String> {
         match &self.content {
             Content::Rows(_) => Ok(()),
-            Content::Addresses(_) => Err(format!(
-                "{} is a database of addresses, and no table: write logmill.geoip('{}', client_ip, 'country.iso_code')",
-                self.file.name, self.name
-            )),
+            Content::Addresses(_) | Content::UserAgents(_) => Err(self.instead()),
         }
+    }
+
+    /// What the file is, and how it is used.
+    fn instead(&self) -> String {
+        let Self { file, name, .. } = self;
+        let (what, instead) = match &self.content {
+            Content::Rows(_) => ("a table", format!("JOIN {name} ON …")),
+            Content::Addresses(_) => ("a database of addresses", LookupCall::GeoIp.example(name)),
+            Content::UserAgents(_) => {
+                let instead = LookupCall::UserAgent.example(name);
+                ("rules for user agents", instead)
+            }
+        };
+        format!("{} has {what}: write {instead}", file.name)
     }
 
     fn columns(&self) -> &[(String, ArrayRef)] {
         match &self.content {
             Content::Rows(rows) => &rows.columns,
-            Content::Addresses(_) => &[],
+            Content::Addresses(_) | Content::UserAgents(_) => &[],
         }
     }
 
@@ -278,7 +319,7 @@ impl Lookup {
     fn pair(&self, first: usize, second: usize) -> String {
         let lines: &[u64] = match &self.content {
             Content::Rows(rows) => &rows.lines,
-            Content::Addresses(_) => &[],
+            Content::Addresses(_) | Content::UserAgents(_) => &[],
         };
         match (lines.get(first), lines.get(second)) {
             (Some(first), Some(second)) => format!("lines {first} and {second}"),

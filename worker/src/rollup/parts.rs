@@ -7,7 +7,9 @@ use datafusion::sql::sqlparser::ast::{
 use logmill_sketch::index_bits_of_error;
 
 use super::aggregates::{function_name, is_distinct};
+use super::desugar;
 use super::results::{arguments, named, parsed, replace, without_parentheses};
+use crate::engine::functions::checksum::{CHECKSUM, CHECKSUM_TERM};
 use crate::engine::functions::distinct::{
     APPROX_DISTINCT_SKETCH, DISTINCT_COUNT, DISTINCT_HASHES, DISTINCT_SKETCH,
 };
@@ -140,6 +142,15 @@ pub(super) fn parts(call: &Function, types: &[DataType]) -> Result<Parts, String
                 ],
                 result: "exp(s0 / CAST(s1 AS DOUBLE))".to_owned(),
             }
+        }
+        ("checksum", [x]) => {
+            let term = desugar::call(CHECKSUM_TERM, Some('"'), vec![x.clone()]);
+            one(
+                "checksum",
+                with("sum", vec![term]),
+                MergeRule::Sum,
+                &format!("\"{CHECKSUM}\"(s0)"),
+            )
         }
         ("numeric_histogram", [buckets, x]) => histogram(with, buckets, x, None)?,
         ("numeric_histogram", [buckets, x, weight]) => histogram(with, buckets, x, Some(weight))?,

@@ -81,7 +81,7 @@ pub const ROLLUPS: &[(&str, &str)] = &[
     (
         "addresses",
         "SELECT cast(try_cast({q} AS ipaddress) AS varchar) AS a, contains('10.0.0.0/8', try_cast({q} AS ipaddress)) AS b, \
-         try_cast({n} AS ipaddress) < cast('::1' AS ipaddress) AS c, {counts} FROM alb_access_logs GROUP BY 1, 2, 3",
+         try_cast({n} AS ipaddress) < cast('::1' AS ipaddress) AS c, typeof({q}) AS d, {counts} FROM alb_access_logs GROUP BY 1, 2, 3, 4",
     ),
     (
         "json",
@@ -107,6 +107,11 @@ pub const ROLLUPS: &[(&str, &str)] = &[
     (
         "looked_up_lines",
         "SELECT {time} AS at, user_agent, w.kind, w.number FROM alb_access_logs LEFT JOIN words AS w ON {q} = w.word",
+    ),
+    (
+        "recognised",
+        "SELECT logmill.user_agent('regexes', {q}, 'family') AS a, logmill.user_agent('regexes', user_agent, 'os.family') AS b, \
+         max(logmill.user_agent('regexes', {q}, 'device.model')) AS c, {counts} FROM alb_access_logs GROUP BY 1, 2",
     ),
     // What most rollups are: keys of the line's own time, and columns that cannot fail.
     (
@@ -495,7 +500,7 @@ pub const ROLLUPS: &[(&str, &str)] = &[
          sum(cast({x} AS bigint)) FILTER (WHERE cast({b} AS boolean)) AS s, count({q}) AS q, \
          approx_set({q}) FILTER (WHERE length({q}) > 3) AS users, bool_or(cast({b} AS boolean)) AS some, \
          bool_and(cast({b} AS boolean)) AS every_one, every(100 / cast({x} AS bigint) > 0) AS e, \
-         count_if(cast({b} AS boolean)) AS trues FROM alb_access_logs GROUP BY 1",
+         count_if(cast({b} AS boolean)) AS trues, checksum({q}) AS texts, checksum(cast({n} AS double)) AS doubles FROM alb_access_logs GROUP BY 1",
     ),
     (
         "sketches",

@@ -21,6 +21,7 @@ use crate::engine;
 use crate::engine::functions::cast::trino_name;
 use crate::engine::functions::ip::check_shown;
 use crate::format::{FORMATS, LogFormat};
+use crate::rollup::take_lookup_calls;
 use crate::table::Root;
 
 mod statement;
@@ -30,6 +31,7 @@ mod catalog;
 mod scan;
 mod ledgers;
 mod logs;
+mod lookups;
 mod words;
 pub(crate) mod output;
 
@@ -38,10 +40,12 @@ pub use output::{Format, Style, Written};
 
 use catalog::{Tables, Unreadable};
 use databases::EveryDatabase;
+use lookups::with_lookups;
 use prepare::prepare;
 use statement::Request;
 
-/// Runs a query over the tables of `root`, and writes its rows to `out`. Only tables that the query names are opened.
+/// Runs a query over the tables of `root`, and writes its rows to `out`. Only tables that the query names are opened. It may use the
+/// lookups in the folder `rollups`, which is a path or `s3://bucket/prefix`.
 ///
 /// # Errors
 ///
@@ -49,6 +53,7 @@ use statement::Request;
 /// been written by then.
 pub async fn query(
     root: &Root,
+    rollups: Option<&str>,
     sql: &str,
     style: impl Into<Style>,
     out: impl Write + Send,
@@ -70,8 +75,14 @@ pub async fn query(
     }
     let tables = Arc::new(tables);
     let done = match request {
-        Request::Rows(statement) => run(root, Arc::clone(&tables), *statement, style, out).await,
-        other => show(&*tables, other, style, out).await,
+        Request::Rows(statement) => {
+            let limited = |plan| style.limited(plan);
+            match stream(root, Arc::clone(&tables), rollups, *statement, limited).await {
+                Ok(rows) => output::write(rows, style, out).await,
+                Err(error) => Err(error),
+            }
+        }
+        other => show(Arc::clone(&tables) as _, rollups, other, style, out).await,
     };
     done.map_err(|error| plainly(error, Some(&tables)))
 }
@@ -91,7 +102,7 @@ pub async fn query_logs(
     let style = style.into();
     let done = match Request::parse(sql)? {
         Request::Rows(statement) => logs::query(logs, *statement, style, out).await,
-        other => show(&*logs::tables(logs), other, style, out).await,
+        other => show(logs::tables(logs), logs.rollups(), other, style, out).await,
     };
     done.map_err(|error| plainly(error, None))
 }
@@ -108,7 +119,7 @@ pub(crate) async fn rows(root: &Root, table: &str, now: DateTime<Utc>) -> Result
         else {
             bail!("{table} is not the name of a table");
         };
-        let rows = stream(root, Arc::clone(&tables), *statement, Ok).await?;
+        let rows = stream(root, Arc::clone(&tables), None, *statement, Ok).await?;
         let schema = rows.schema();
         let batches: Vec<RecordBatch> = rows.try_collect().await?;
         Ok(concat_batches(&schema, &batches)?)
@@ -162,11 +173,13 @@ fn columns(table: &dyn TableProvider) -> Vec<String> {
 
 /// Answers DESCRIBE and SHOW TABLES.
 async fn show(
-    tables: &dyn SchemaProvider,
+    tables: Arc<dyn SchemaProvider>,
+    rollups: Option<&str>,
     request: Request,
     style: Style,
     out: impl Write + Send,
 ) -> Result<Written> {
+    let tables = with_lookups(tables, rollups);
     let columns: Vec<(&str, Vec<String>)> = match request {
         Request::Describe(name) => {
             let table = tables.table(&name).await?;
@@ -199,44 +212,42 @@ async fn show(
     output::write(Box::pin(rows), style, out).await
 }
 
-/// A session that knows these tables.
-fn session(tables: Arc<dyn SchemaProvider>) -> Result<SessionContext> {
+/// A session that knows these tables, and the lookups in the folder `rollups`.
+fn session(tables: Arc<dyn SchemaProvider>, rollups: Option<&str>) -> Result<SessionContext> {
+    let tables = with_lookups(tables, rollups);
     let session = engine::query_session(Arc::new(EveryDatabase(tables)))?;
     Ok(SessionContext::new_with_state(session))
 }
 
-/// Plans a SELECT. `now()` is the time `now`.
+/// Plans a SELECT, which may look values up in the folder `rollups`. `now()` is the time `now`.
 async fn plan(
     context: &SessionContext,
-    statement: Statement,
+    rollups: Option<&str>,
+    mut statement: Statement,
     now: DateTime<Utc>,
 ) -> Result<LogicalPlan> {
+    if let Statement::Query(query) = &mut statement {
+        let functions = take_lookup_calls(query, rollups).await;
+        for function in functions.map_err(anyhow::Error::msg)? {
+            context.register_udf(function.as_ref().clone());
+        }
+    }
     let statement = prepare(statement, now).map_err(anyhow::Error::msg)?;
     let plan = engine::plan(&context.state(), statement).await?;
     check_shown(&plan)?;
     Ok(plan)
 }
 
-async fn run(
-    root: &Root,
-    tables: Arc<Tables>,
-    statement: Statement,
-    style: Style,
-    out: impl Write + Send,
-) -> Result<Written> {
-    let rows = stream(root, tables, statement, |plan| style.limited(plan)).await?;
-    output::write(rows, style, out).await
-}
-
 /// The rows of a SELECT. `limited` may limit its plan.
 async fn stream(
     root: &Root,
     tables: Arc<Tables>,
+    rollups: Option<&str>,
     statement: Statement,
     limited: impl FnOnce(LogicalPlan) -> datafusion::common::Result<LogicalPlan>,
 ) -> Result<SendableRecordBatchStream> {
     let whole = whole_table(&statement);
-    let context = session(Arc::clone(&tables) as Arc<dyn SchemaProvider>)?;
+    let context = session(Arc::clone(&tables) as _, rollups)?;
     context.register_object_store(scan::store_url()?.as_ref(), root.store()?);
     // In a query around a view, the order of the view's rows has no effect.
     let view = match &whole {
@@ -245,7 +256,7 @@ async fn stream(
     };
     let plan = match view {
         Some(plan) => plan,
-        None => plan(&context, statement, tables.now).await?,
+        None => plan(&context, rollups, statement, tables.now).await?,
     };
     let rows = context.execute_logical_plan(limited(plan)?).await?;
     Ok(rows.execute_stream().await?)

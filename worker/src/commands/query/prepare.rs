@@ -18,7 +18,7 @@ const UNNAMED: &str = "?column";
 const FROM_ISO8601: &str = "from_iso8601_timestamp";
 
 /// Trino's aggregates and window functions that queries may use.
-pub(super) const AGGREGATES: [&str; 43] = [
+pub(super) const AGGREGATES: [&str; 44] = [
     "any_value",
     "approx_distinct",
     "approx_percentile",
@@ -30,6 +30,7 @@ pub(super) const AGGREGATES: [&str; 43] = [
     "bitwise_or_agg",
     "bool_and",
     "bool_or",
+    "checksum",
     "corr",
     "count",
     "count_if",
@@ -65,11 +66,12 @@ pub(super) const AGGREGATES: [&str; 43] = [
 ];
 
 /// Aggregates that are computed from others.
-const FROM_OTHERS: [&str; 6] = [
+const FROM_OTHERS: [&str; 7] = [
     "any_value",
     "approx_distinct",
     "approx_percentile",
     "arbitrary",
+    "checksum",
     "geometric_mean",
     "numeric_histogram",
 ];
@@ -366,6 +368,13 @@ fn spell_aggregate(expr: &mut Expr) -> Result<(), String> {
     if function.over.is_some() {
         return Err(format!(
             "{function}: {name} is not supported as a window function"
+        ));
+    }
+    // Of the others, equal values change nothing.
+    let depends_on_equal = !["any_value", "approx_distinct", "arbitrary"].contains(&name.as_str());
+    if depends_on_equal && rollup::is_distinct(function) {
+        return Err(format!(
+            "{function}: {name}(DISTINCT x) is not supported; select the distinct values in a subquery"
         ));
     }
     *expr = rollup::from_states(function)?;

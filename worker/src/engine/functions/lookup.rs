@@ -1,11 +1,12 @@
-//! Looks values up in the rows of a small table. Rollups write it as a join.
+//! Functions that look values up in files beside the rollups. Rollups write those of a small table as a join.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringViewBuilder, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, SortField};
@@ -15,6 +16,7 @@ use datafusion::logical_expr::{
 };
 
 use super::cast::trino_name;
+use super::text_values;
 
 /// What the names of these functions begin with. Only a quoted identifier could spell it.
 pub(crate) const PREFIX: &str = "lookup ";
@@ -103,50 +105,82 @@ fn key_type(data_type: &DataType) -> Option<DataType> {
 
 /// The function that tells whether there is a row for a key.
 pub(crate) fn found(index: &Arc<Index>) -> ScalarUDF {
-    LookupFunction::udf(index, format!("{PREFIX}{}", index.name), None)
+    of_index(index, format!("{PREFIX}{}", index.name), None)
 }
 
 /// The function that returns a column's value in the row for a key; NULL if there is none.
 pub(crate) fn column(index: &Arc<Index>, column: &str, values: &ArrayRef) -> ScalarUDF {
     let name = format!("{PREFIX}{}.{column}", index.name);
-    LookupFunction::udf(index, name, Some(Arc::clone(values)))
+    of_index(index, name, Some(Arc::clone(values)))
 }
 
-#[derive(Debug)]
-struct LookupFunction {
+fn of_index(index: &Arc<Index>, name: String, values: Option<ArrayRef>) -> ScalarUDF {
+    let signature = Signature::user_defined(Volatility::Immutable);
+    let index = Arc::clone(index);
+    LookupFunction::udf(name, signature, Keyed { index, values })
+}
+
+/// The function that returns a text for a text, or NULL. It is named after the file, and after what it finds there.
+pub(super) fn of_texts(
+    file: &str,
+    found: &str,
+    find: impl Fn(&str) -> Result<Option<String>> + Send + Sync + 'static,
+) -> ScalarUDF {
+    let name = format!("{PREFIX}{file}({found})");
+    let signature = Signature::exact(vec![DataType::Utf8View], Volatility::Immutable);
+    LookupFunction::udf(name, signature, Texts(find))
+}
+
+/// What a function looks up, and where.
+trait Find: Send + Sync + 'static {
+    /// The types to which arguments of these types are cast.
+    fn coerced(&self, arguments: &[DataType]) -> Result<Vec<DataType>>;
+
+    fn returns(&self) -> DataType;
+
+    /// The value for each row of the arguments.
+    fn find(&self, arguments: &[ArrayRef]) -> Result<ArrayRef>;
+}
+
+/// A function that looks values up.
+struct LookupFunction<F> {
     name: String,
     signature: Signature,
-    index: Arc<Index>,
-    values: Option<ArrayRef>,
+    find: F,
 }
 
-// A plan has one lookup of a name.
-impl PartialEq for LookupFunction {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && Arc::ptr_eq(&self.index, &other.index)
+impl<F: Find> LookupFunction<F> {
+    fn udf(name: String, signature: Signature, find: F) -> ScalarUDF {
+        ScalarUDF::new_from_impl(Self {
+            name,
+            signature,
+            find,
+        })
     }
 }
 
-impl Eq for LookupFunction {}
+impl<F> fmt::Debug for LookupFunction<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
 
-impl Hash for LookupFunction {
+// A plan has one lookup of a name.
+impl<F> PartialEq for LookupFunction<F> {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl<F> Eq for LookupFunction<F> {}
+
+impl<F> Hash for LookupFunction<F> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.name.hash(state);
     }
 }
 
-impl LookupFunction {
-    fn udf(index: &Arc<Index>, name: String, values: Option<ArrayRef>) -> ScalarUDF {
-        ScalarUDF::new_from_impl(Self {
-            name,
-            signature: Signature::user_defined(Volatility::Immutable),
-            index: Arc::clone(index),
-            values,
-        })
-    }
-}
-
-impl ScalarUDFImpl for LookupFunction {
+impl<F: Find> ScalarUDFImpl for LookupFunction<F> {
     fn name(&self) -> &str {
         &self.name
     }
@@ -155,8 +189,29 @@ impl ScalarUDFImpl for LookupFunction {
         &self.signature
     }
 
-    /// Trino compares a text with a text, and an integer with an integer of any size.
     fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
+        self.find.coerced(arguments)
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.find.returns())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let arguments = ColumnarValue::values_to_arrays(&args.args)?;
+        Ok(ColumnarValue::Array(self.find.find(&arguments)?))
+    }
+}
+
+/// Finds a row by its key: a column's value, or whether there is a row.
+struct Keyed {
+    index: Arc<Index>,
+    values: Option<ArrayRef>,
+}
+
+impl Find for Keyed {
+    /// Trino compares a text with a text, and an integer with an integer of any size.
+    fn coerced(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
         for ((column, key), argument) in self.index.keys.iter().zip(arguments) {
             if argument.is_null() || key_type(argument).as_ref() == Some(key) {
                 continue;
@@ -171,29 +226,59 @@ impl ScalarUDFImpl for LookupFunction {
         Ok(self.index.keys.iter().map(|(_, key)| key.clone()).collect())
     }
 
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+    fn returns(&self) -> DataType {
         let values = self.values.as_ref();
-        Ok(values.map_or(DataType::Boolean, |values| values.data_type().clone()))
+        values.map_or(DataType::Boolean, |values| values.data_type().clone())
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let keys = ColumnarValue::values_to_arrays(&args.args)?;
-        if keys.len() != self.index.keys.len() {
-            return exec_err!("{} takes {} arguments", self.name, self.index.keys.len());
+    fn find(&self, keys: &[ArrayRef]) -> Result<ArrayRef> {
+        let Index { name, keys: of, .. } = &*self.index;
+        if keys.len() != of.len() {
+            return exec_err!("{name} is looked up by {} values", of.len());
         }
-        let rows = self.index.find(&keys)?;
+        let rows = self.index.find(keys)?;
         let Some(values) = &self.values else {
             let found = rows.iter().map(|row| Some(row.is_some()));
-            return Ok(ColumnarValue::Array(Arc::new(
-                found.collect::<BooleanArray>(),
-            )));
+            return Ok(Arc::new(found.collect::<BooleanArray>()));
         };
         let values = take(values, &rows, None)?;
         // Otherwise each batch would seem to hold all texts of the table.
-        Ok(ColumnarValue::Array(match values.as_string_view_opt() {
+        Ok(match values.as_string_view_opt() {
             Some(texts) => Arc::new(texts.gc()),
             None => values,
-        }))
+        })
+    }
+}
+
+/// Finds a text by a text.
+struct Texts<F>(F);
+
+impl<F> Find for Texts<F>
+where
+    F: Fn(&str) -> Result<Option<String>> + Send + Sync + 'static,
+{
+    fn coerced(&self, _: &[DataType]) -> Result<Vec<DataType>> {
+        Ok(vec![DataType::Utf8View])
+    }
+
+    fn returns(&self) -> DataType {
+        DataType::Utf8View
+    }
+
+    fn find(&self, arguments: &[ArrayRef]) -> Result<ArrayRef> {
+        let texts = text_values(&arguments[0])?;
+        let mut values = StringViewBuilder::with_capacity(texts.len());
+        // Log lines repeat addresses and user agents.
+        let mut known = HashMap::new();
+        for text in texts {
+            let value = match text.map(|text| (text, known.entry(text))) {
+                None => None,
+                Some((_, Entry::Occupied(known))) => Some(known.into_mut()),
+                Some((text, Entry::Vacant(new))) => Some(new.insert((self.0)(text)?)),
+            };
+            values.append_option(value.and_then(|value| value.as_deref()));
+        }
+        Ok(Arc::new(values.finish()))
     }
 }
 

@@ -20,6 +20,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 pub(crate) mod lookup;
 pub(crate) mod geoip;
+pub(crate) mod user_agent;
 mod url;
 mod time;
 pub(crate) mod formats;
@@ -40,6 +41,7 @@ pub(crate) mod attempt;
 pub(crate) mod in_order;
 mod stand_in;
 pub(crate) mod unnest;
+pub(crate) mod type_of;
 pub(crate) mod named_cast;
 pub(crate) mod exact;
 pub(crate) mod arithmetic;
@@ -53,6 +55,7 @@ mod min_max_by;
 pub(crate) mod sketches;
 pub(crate) mod distinct;
 pub(crate) mod histogram;
+pub(crate) mod checksum;
 mod sketch_groups;
 
 /// Scalar functions that DataFusion lacks or computes differently from Trino.
@@ -82,6 +85,7 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     functions.extend(arrays::functions());
     functions.extend(math::constants().map(Arc::new));
     functions.push(Arc::new(ScalarUDF::new_from_impl(attempt::stand_in())));
+    functions.push(Arc::new(ScalarUDF::new_from_impl(type_of::stand_in())));
     // DataFusion's versions of these agree with Trino's.
     functions.push(datafusion::functions::core::coalesce());
     functions.push(datafusion::functions::core::nullif());
@@ -90,8 +94,9 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
 
 /// Whether a function of the modules that list theirs never fails.
 pub(crate) fn never_fails(name: &str) -> bool {
-    let lists: [&[&str]; 5] = [
+    let lists: [&[&str]; 6] = [
         &arrays::NEVER_FAIL,
+        &checksum::NEVER_FAIL,
         &characters::NEVER_FAIL,
         &math::NEVER_FAIL,
         &bits::NEVER_FAIL,
@@ -132,9 +137,15 @@ pub(crate) fn stand_ins() -> Vec<Arc<ScalarUDF>> {
         .map(|function| Arc::new(ScalarUDF::new_from_impl(function)))
         .chain(unnest::functions())
         .chain(
-            [distinct_count, buckets, sketches::as_values()]
-                .map(|function| Arc::new(ScalarUDF::new_from_impl(function))),
+            [
+                distinct_count,
+                buckets,
+                sketches::as_values(),
+                checksum::of_sum(),
+            ]
+            .map(|function| Arc::new(ScalarUDF::new_from_impl(function))),
         )
+        .chain([Arc::new(ScalarUDF::new_from_impl(checksum::Term::new()))])
         .collect()
 }
 

@@ -20,6 +20,9 @@ use super::functions::named_cast::NAMED_CAST;
 use super::sql_text::sql;
 
 mod calls;
+mod type_of;
+
+pub(crate) use type_of::name_types;
 
 /// Checks each expression of a rollup's plan. Must run before DataFusion adds casts.
 pub(crate) fn check(plan: &LogicalPlan, state: &SessionState) -> Result<()> {

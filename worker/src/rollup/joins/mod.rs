@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 
 use super::allow;
 use super::desugar::{binary, nested};
-use super::geoip;
+use super::lookup_calls;
 use super::lookups::{Lookup, Lookups};
 use super::walk;
 use crate::engine::functions::lookup::PREFIX;
@@ -50,13 +50,13 @@ impl Joined {
     }
 }
 
-/// The tables that a SQL text names, other than log tables, and databases of addresses. There is a lookup for some of them.
+/// The tables that a SQL text names, other than log tables, and the files of calls. There is a lookup for some of them.
 pub(super) fn names(sql: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     // What is no query is refused when the rollup is parsed.
     for statement in Parser::parse_sql(&GenericDialect {}, sql).unwrap_or_default() {
         if let Statement::Query(mut query) = statement {
-            names.extend(geoip::names(&query));
+            names.extend(lookup_calls::names(&query));
             let _ = walk::change_queries(&mut query, &mut |query| {
                 if let SetExpr::Select(select) = &*query.body {
                     let relations = select.from.iter().flat_map(|from| {
@@ -122,7 +122,7 @@ pub(super) fn take(query: &mut Query, lookups: &Lookups) -> Result<Joined, Strin
         }
         take_from(query, lookups, &mut joined)
     })?;
-    geoip::take(query, lookups, &mut joined)?;
+    lookup_calls::take(query, lookups, &mut joined)?;
     Ok(joined)
 }
 
@@ -132,7 +132,8 @@ pub(super) fn take(query: &mut Query, lookups: &Lookups) -> Result<Joined, Strin
 ///
 /// It has another form than Trino's.
 pub(crate) fn take_unnest(query: &mut Query) -> Result<(), String> {
-    take(query, &Lookups::default()).map(drop)
+    let (lookups, mut joined) = (Lookups::default(), Joined::default());
+    walk::change_queries(query, &mut |query| take_from(query, &lookups, &mut joined))
 }
 
 fn take_from(query: &mut Query, lookups: &Lookups, joined: &mut Joined) -> Result<(), String> {

@@ -36,6 +36,8 @@ use tables::LogTables;
 pub struct LogOptions {
     /// Log files and folders of log files: paths or `s3://bucket/key`.
     pub logs: Vec<String>,
+    /// A folder of lookups that the query may use, which is a path or `s3://bucket/prefix`.
+    pub rollups: Option<String>,
     /// A folder of tables to leave out; empty for none.
     pub tables: String,
     /// Files to ignore.
@@ -68,6 +70,11 @@ impl Logs {
             to_read: Mutex::default(),
             progress: Mutex::new(progress),
         })
+    }
+
+    /// The folder of lookups that the query may use.
+    pub(super) fn rollups(&self) -> Option<&str> {
+        self.options.rollups.as_deref()
     }
 
     /// What the query reads; `None` if it names no log table.
@@ -194,8 +201,14 @@ pub(super) async fn query(
     style: Style,
     out: impl Write + Send,
 ) -> Result<Written> {
-    let context = session(tables(logs))?;
-    let plan = plan(&context, statement, SystemTime::now().into()).await?;
+    let context = session(tables(logs), logs.rollups())?;
+    let plan = plan(
+        &context,
+        logs.rollups(),
+        statement,
+        SystemTime::now().into(),
+    )
+    .await?;
     let plan = style.limited(plan)?;
     // The log files are listed here, because the plan's conditions decide which.
     let plan = context.state().create_physical_plan(&plan).await?;
