@@ -160,8 +160,12 @@ impl Feeds {
     /// The memory for staging up to this many log files at once.
     pub fn staging_budget(&self, log_files: usize) -> StagingBudget {
         // Rollups that were loaded together share their lookups.
-        let lookups = self.rollups().flat_map(|each| each.rollup.lookup_contents());
-        let lookups: HashMap<_, _> = lookups.map(|content| (content.as_ptr(), content.len())).collect();
+        let lookups = self
+            .rollups()
+            .flat_map(|each| each.rollup.lookup_contents());
+        let lookups: HashMap<_, _> = lookups
+            .map(|content| (content.as_ptr(), content.len()))
+            .collect();
         // The file itself, its columns, and an index by its keys.
         let bytes = 3 * lookups.values().sum::<usize>();
         StagingBudget::new(log_files, self.rollups().count(), bytes)

@@ -18,7 +18,8 @@ use crate::support::made_logs::MadeLogs;
 use crate::support::ministack::{self, Ministack, at_endpoint};
 use crate::support::python::PYTHON;
 use crate::support::{
-    Random, Workplace, alb_line, alb_name, fail, gzip, logmill, project, query_command, rows, seeds, succeed,
+    Random, Workplace, alb_line, alb_name, fail, gzip, logmill, project, query_command, rows,
+    seeds, succeed,
 };
 use futures::TryStreamExt;
 use object_store::aws::AmazonS3;
@@ -432,8 +433,18 @@ fn rollups_on_s3_have_their_lookups_beside_them() {
     // A Parquet file is made of a query's result.
     let file = place.path("words.parquet");
     let words = "SELECT DISTINCT request_verb AS verb, length(request_verb) AS letters FROM alb_access_logs";
-    place.log(&alb_name(10, 5, 1), &alb_line(10, 0, "192.0.2.1", 200, "http://a.de:80/"));
-    succeed(&mut logmill(["query", words, "--logs", &place.path("logs"), "--output", &file]));
+    place.log(
+        &alb_name(10, 5, 1),
+        &alb_line(10, 0, "192.0.2.1", 200, "http://a.de:80/"),
+    );
+    succeed(&mut logmill([
+        "query",
+        words,
+        "--logs",
+        &place.path("logs"),
+        "--output",
+        &file,
+    ]));
     let sql = "SELECT w.letters, count(*) AS n FROM alb_access_logs l LEFT JOIN words w ON w.verb = l.request_verb GROUP BY 1";
     let bucket = scene.s3.bucket("tables");
     for (name, content) in [
@@ -443,9 +454,19 @@ fn rollups_on_s3_have_their_lookups_beside_them() {
         let put = bucket.put(&Path::from(name), content.into());
         scene.runtime.block_on(put).unwrap();
     }
-    let mut run = logmill(["run", "s3://logs", "--rollups", "s3://tables/set", "--tables", TABLES]);
+    let mut run = logmill([
+        "run",
+        "s3://logs",
+        "--rollups",
+        "s3://tables/set",
+        "--tables",
+        TABLES,
+    ]);
     succeed(at_endpoint(&mut run, &scene.s3.endpoint()));
-    assert_eq!(scene.query("SELECT letters, n > 0 FROM letters"), ["3,true"]);
+    assert_eq!(
+        scene.query("SELECT letters, n > 0 FROM letters"),
+        ["3,true"]
+    );
     let copies = scene.runtime.block_on(async {
         let folder = Path::from("t/letters/_lookups");
         bucket.list(Some(&folder)).try_collect::<Vec<_>>().await

@@ -94,8 +94,6 @@ pub(crate) fn value(file: &str, agents: &Arc<UserAgents>, path: &str) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
-
     use super::*;
 
     fn found(agents: &UserAgents, text: &str, path: &str) -> Option<String> {
@@ -159,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn no_user_agent_takes_long() {
+    fn a_hostile_user_agent_finds_no_long_values() {
         let agents = rules();
         let long = |text: &str| text.repeat(100_000 / text.len());
         let hostile = [
@@ -171,15 +169,12 @@ mod tests {
             long("\u{fffd}"),
             format!("{}é", "x".repeat(BYTES_MAX - 1)),
         ];
-        let started = Instant::now();
         for text in &hostile {
             for (path, _) in &PARTS {
                 let found = found(&agents, text, path);
                 assert!(found.is_none_or(|found| found.len() <= BYTES_MAX + 20));
             }
         }
-        // A debug build takes a tenth of a second.
-        assert!(started.elapsed() < Duration::from_secs(10));
     }
 
     #[test]
