@@ -338,6 +338,14 @@ CONDITIONS = [
     f"date_trunc('hour', {INSTANT}) = TIMESTAMP '2026-11-20 10:00:00 UTC'", "length(user_agent) > 20", f"url_extract_path(request_url) = '/e'",
 ]
 
+OTHERS += [f"typeof({value})" for value in [
+    "elb_status_code", "elb_status_code + 1", "sent_bytes * 2", "target_processing_time * 1.5", "1", "-1", "3000000000", "1.5", "1e0", "'ab'", "'a' || 'b'", "true", "NULL",
+    "coalesce(type, 'ab')", "if(type = 'ws', 'a', 'bc')", "lower('A')", "lower(type)", "chr(65)", "codepoint('a')", "length('a')", "sent_bytes / 1024.0", INSTANT, f"cast({INSTANT} AS date)",
+    f"date_trunc('hour', {INSTANT})", f"cast({INSTANT} AS timestamp)", f"cast({INSTANT} AS timestamp(6) with time zone)", "TIMESTAMP '2026-11-20 12:00:00'", "split(elb, '/')", "ARRAY['a']",
+    "ARRAY[sent_bytes]", "array_except(split(elb, '/'), ARRAY['a'])", "to_utf8(elb)", "cast(elb_status_code AS smallint)", "try_cast(client_ip AS ipaddress)",
+]]
+AGGREGATES += [f"typeof({value})" for value in ["count(*)", f"max({INSTANT})", "min(elb_status_code)", "approx_set(client_ip)", "avg(sent_bytes)", "checksum(type)"]]
+
 # Time zones. In a table all zones are UTC, so texts show whether a value has the right one.
 D = "url_extract_parameter(request_url, 'd')"
 PLACES = ["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "+02:00"]

@@ -227,7 +227,8 @@ async fn plan(
     now: DateTime<Utc>,
 ) -> Result<LogicalPlan> {
     if let Statement::Query(query) = &mut statement {
-        let functions = take_lookup_calls(query, rollups).await;
+        // Boxed, because futures of S3 within those of a prompt are too deep for the compiler.
+        let functions = Box::pin(take_lookup_calls(query, rollups)).await;
         for function in functions.map_err(anyhow::Error::msg)? {
             context.register_udf(function.as_ref().clone());
         }

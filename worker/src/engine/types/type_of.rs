@@ -51,7 +51,12 @@ impl Check<'_> {
         Ok(match &data_type {
             DataType::Int64 if self.is_integer(value)? => "integer".to_owned(),
             DataType::Timestamp(unit, zone) => {
-                let digits = if *unit == TimeUnit::Microsecond { 6 } else { 3 };
+                // A table stores all instants with microseconds, and Athena reads milliseconds.
+                let is_stored = matches!(value, Expr::Column(_) | Expr::AggregateFunction(_));
+                let digits = match unit {
+                    TimeUnit::Microsecond if zone.is_none() || !is_stored => 6,
+                    _ => 3,
+                };
                 match zone {
                     Some(_) => format!("timestamp({digits}) with time zone"),
                     None => format!("timestamp({digits})"),
@@ -88,14 +93,14 @@ impl Check<'_> {
             }
             Expr::ScalarFunction(call) => match (call.name(), call.args.as_slice()) {
                 (NAMED_CAST, _) => true,
-                (TIMESTAMP_LITERAL, _) => false,
+                (TIMESTAMP_LITERAL | "chr" | "codepoint", _) => false,
                 ("coalesce" | "greatest" | "least", args) => some(&mut args.iter())?,
                 (ARRAY_OF, args) => !args.iter().any(|arg| matches!(arg, Expr::Literal(..))),
                 // Most results have the type of the first argument of their kind.
                 (_, args) => {
                     for arg in args {
                         let of = self.kind(arg)?;
-                        if of == kind || of == Kind::Array {
+                        if of == kind || (of == Kind::Array && !self.is_named(arg)?) {
                             return self.is_named(arg);
                         }
                     }
