@@ -101,7 +101,9 @@ async fn opened_by(place: &Workplace, sql: &str) -> (Vec<String>, Vec<String>) {
     let url = Url::from_directory_path(&folder).unwrap();
     let root = Root::in_store(url, Arc::clone(&store) as Arc<dyn ObjectStore>);
     let mut answer = Vec::new();
-    query(&root, sql, Format::Csv, &mut answer).await.unwrap();
+    query(&root, None, sql, Format::Csv, &mut answer)
+        .await
+        .unwrap();
     let answer = String::from_utf8(answer).unwrap();
     let rows = answer.lines().skip(1).map(str::to_owned).collect();
     let below = format!("{}/", folder.to_str().unwrap().trim_start_matches('/'));

@@ -234,7 +234,7 @@ async fn commit(tables: &Arc<Feeds>, faults: &mut Faults) {
 /// The rows of a query; none if it fails.
 async fn rows(root: &Root, sql: &str, faults: &mut Faults) -> Vec<Value> {
     let mut json = Vec::new();
-    if let Err(error) = query(root, sql, Format::Json, &mut json).await {
+    if let Err(error) = query(root, None, sql, Format::Json, &mut json).await {
         let error = format!("{error:#}");
         faults.add(
             "a query failed",
@@ -733,7 +733,7 @@ async fn stage_each_alone() -> Faults {
         for format in [Format::Table, Format::Csv, Format::Json] {
             let mut shown = Vec::new();
             let sql = format!("SELECT * FROM {name}");
-            if let Err(error) = query(&root, &sql, format, &mut shown).await {
+            if let Err(error) = query(&root, None, &sql, format, &mut shown).await {
                 faults.add("a query failed", format!("{name}: {error:#}"));
             }
             let shown = String::from_utf8(shown).unwrap();

@@ -329,7 +329,7 @@ fn addresses_are_looked_up_in_a_database() {
         place.log(&alb_name(hour, 5, 1), &lines);
         place.run();
     }
-    let rows = "SELECT coalesce(country, 'none'), name, requests FROM countries";
+    let rows = "SELECT coalesce(country, 'none'), name, requests FROM countries ORDER BY 1";
     assert_eq!(place.query(rows), ["GB,United Kingdom,6", "none,,4"]);
 
     place.rollup(

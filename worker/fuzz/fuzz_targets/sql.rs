@@ -163,7 +163,7 @@ fn root() -> Root {
 async fn rows(root: &Root, made: &Made) -> Vec<RecordBatch> {
     let mut file = Vec::new();
     let sql = format!("SELECT * FROM {NAME}");
-    if let Err(error) = query(root, &sql, Format::Parquet, &mut file).await {
+    if let Err(error) = query(root, None, &sql, Format::Parquet, &mut file).await {
         panic!("the query failed: {error:#}\n{}", made.sql);
     }
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(file));
