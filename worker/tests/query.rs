@@ -10,7 +10,7 @@ use object_store::path::Path;
 use crate::snapshots::assert_snapshot;
 use crate::support::ministack::{Ministack, at_endpoint};
 use crate::support::{
-    Workplace, alb_line, alb_name, gzip, logmill, project, query_command, succeed,
+    Workplace, alb_line, alb_name, gzip, logmill, project, query_command, rows, succeed,
 };
 
 /// What a command prints on each stream, and its exit code.

@@ -1208,6 +1208,46 @@ fn check_shows_columns_rules_and_a_sample() {
 }
 
 #[test]
+fn check_describes_all_of_a_folder_and_names_what_is_wrong() {
+    let place = Workplace::new();
+    place.rollup("by_minute", BY_MINUTE);
+    place.rollup("classic", "SELECT elb_name FROM elb_logs");
+    place.log(
+        &alb_name(10, 5, 1),
+        &alb_line(10, 1, "192.0.2.1", 200, "https://a/"),
+    );
+    let (rollups, logs) = (place.path("rollups"), place.path("logs"));
+    let printed = succeed(&mut logmill(["check", &rollups]));
+    assert!(
+        printed.contains("table by_minute: one row per group"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("table classic: every row kept"),
+        "{printed}"
+    );
+
+    let printed = fail(&mut logmill(["check", &rollups, "--sample", &logs]), 1);
+    assert!(printed.contains("1 rows in"), "{printed}");
+    assert!(
+        printed.contains("table classic: the sample has no line"),
+        "{printed}"
+    );
+
+    place.rollup("a_wrong_one", "SELECT nothing FROM alb_access_logs");
+    let printed = fail(&mut logmill(["check", &rollups]), 1);
+    assert!(printed.contains("a_wrong_one.sql: "), "{printed}");
+    assert!(
+        printed.contains("table by_minute: one row per group"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("table classic: every row kept"),
+        "{printed}"
+    );
+}
+
+#[test]
 fn queries_answer_in_every_format() {
     let place = Workplace::new();
     place.rollup("by_minute", BY_MINUTE);

@@ -451,7 +451,8 @@ fn rollups_on_s3_have_their_lookups_beside_them() {
         ("set/letters.sql", sql.as_bytes().to_vec()),
         ("set/words.parquet", fs::read(&file).unwrap()),
     ] {
-        let put = bucket.put(&Path::from(name), content.into());
+        let path = Path::from(name);
+        let put = bucket.put(&path, content.into());
         scene.runtime.block_on(put).unwrap();
     }
     let mut run = logmill([

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use indicatif::{HumanBytes, HumanCount};
@@ -112,7 +113,7 @@ fn warnings(rollup: &Rollup) -> String {
 
 /// Runs a rollup over a sample of logs in a temporary folder, and reports the result.
 pub async fn sample(
-    rollup: Rollup,
+    rollup: Arc<Rollup>,
     logs: &[String],
     progress: &mut dyn Progress,
 ) -> Result<String> {
@@ -127,10 +128,8 @@ pub async fn sample(
         ignore: Ignore::default(),
     };
     let urls = Urls::of(&rollup).await?;
-    let rollups: Vec<Rollup> = [Some(rollup), urls.map(|urls| urls.0)]
-        .into_iter()
-        .flatten()
-        .collect();
+    let mut rollups = vec![rollup];
+    rollups.extend(urls.map(|urls| Arc::new(urls.0)));
     let summary = run::run(rollups.into(), &options, progress).await?;
     let Some(table) = summary.tables.iter().find(|table| table.name == name) else {
         bail!("the table '{name}' was not created");

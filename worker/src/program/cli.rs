@@ -64,7 +64,9 @@ pub(crate) enum Command {
     /// Staged log files are put back for the next commit; the others are read again. Exit code 3: some are still set aside.
     /// `logmill verify` lists those of a time range.
     Retry(RetryArgs),
-    /// Check a rollup: print its columns, types and merge rules, and with --sample its result over some log files.
+    /// Check rollups: print their columns, types and merge rules, and with --sample their results over some log files.
+    ///
+    /// Exit code 1: a rollup cannot be run, or not over the sample.
     Check(CheckArgs),
     /// Test rollups: run them over the log lines of test cases, and compare their results with the expected rows.
     ///
@@ -286,9 +288,9 @@ pub(crate) struct MaintainArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// Rollup file: <table>.sql.
+    /// Rollup file: <table>.sql, or a folder of them.
     pub(crate) rollup: PathBuf,
-    /// Log files, or folders with log files, to run the rollup on: paths, or s3://bucket/key. Nothing is stored.
+    /// Log files, or folders with log files, to run each rollup on: paths, or s3://bucket/key. Nothing is stored.
     #[arg(long, value_name = "LOGS", num_args = 1..)]
     pub(crate) sample: Vec<String>,
 }

@@ -30,7 +30,7 @@ mod summary;
 mod prompt;
 mod ask;
 
-use cli::{Cli, Command, ReplayArgs, ReportFormat};
+use cli::{CheckArgs, Cli, Command, ReplayArgs, ReportFormat};
 use destination::{Stdout, after_writing};
 use progress::{Bar, LogFilesBar};
 use summary::{print_maintained, print_put_back, print_summary};
@@ -220,16 +220,7 @@ async fn execute(command: Command) -> Result<u8> {
             after_writing(code, written.map_err(Into::into))
         }
         Command::Replay(args) => after_writing(SUCCESS, resend(args).await),
-        Command::Check(args) => {
-            let rollup = Rollup::load(&args.rollup).await?;
-            let mut out = Stdout::report();
-            let mut written = print(&mut out, format_args!("{}\n", check::describe(&rollup)));
-            if written.is_ok() && !args.sample.is_empty() {
-                let sample = check::sample(rollup, &args.sample, &mut Bar::default()).await?;
-                written = print(&mut out, sample);
-            }
-            after_writing(SUCCESS, written)
-        }
+        Command::Check(args) => check_rollups(&args).await,
         Command::Test(args) => {
             let report = test::test(&args.rollups, args.accept).await?;
             let code = match report.has_failures() {
@@ -245,6 +236,43 @@ async fn execute(command: Command) -> Result<u8> {
             after_writing(SUCCESS, print(&mut Stdout::exact(), text))
         }
     }
+}
+
+/// Describes a rollup, or all of a folder. One that can't be run, or not over the sample, does not keep the others from being
+/// described.
+async fn check_rollups(args: &CheckArgs) -> Result<u8> {
+    let loaded = match args.rollup.is_dir() {
+        true => Rollup::load_folder(&args.rollup.to_string_lossy()).await?,
+        false => vec![Rollup::load(&args.rollup).await?].into(),
+    };
+    let mut code = SUCCESS;
+    let mut tell_failure = |error: &anyhow::Error| {
+        code = FAILURE;
+        let _ = print_error(error);
+    };
+    for invalid in loaded.invalid {
+        tell_failure(&anyhow::Error::msg(invalid.reason));
+    }
+    let mut written = Ok(());
+    // The exit code reports all rollups, even if the reader has gone.
+    let mut tell = |text: String| {
+        if written.is_ok() {
+            written = print(&mut Stdout::report(), text);
+        }
+    };
+    for (number, rollup) in loaded.rollups.into_iter().enumerate() {
+        let apart = if number > 0 { "\n" } else { "" };
+        tell(format!("{apart}{}\n", check::describe(&rollup)));
+        if args.sample.is_empty() {
+            continue;
+        }
+        let name = rollup.definition().name.clone();
+        match check::sample(rollup, &args.sample, &mut Bar::default()).await {
+            Ok(sample) => tell(sample),
+            Err(error) => tell_failure(&error.context(format!("table {name}"))),
+        }
+    }
+    after_writing(code, written)
 }
 
 /// Writes a text, and flushes it.
