@@ -123,7 +123,7 @@ async fn plan() -> Vec<Arc<Rollup>> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("words.csv"), WORDS).unwrap();
     let rules = project().join("tests/user_agents/regexes.yaml");
-    fs::copy(rules, folder.path().join("regexes.yaml")).unwrap();
+    fs::copy(rules, folder.path().join("agents.yaml")).unwrap();
     for (name, sql) in ROLLUPS {
         fs::write(folder.path().join(format!("{name}.sql")), sql_of(sql)).unwrap();
     }

@@ -110,8 +110,8 @@ pub const ROLLUPS: &[(&str, &str)] = &[
     ),
     (
         "recognised",
-        "SELECT logmill.user_agent('regexes', {q}, 'family') AS a, logmill.user_agent('regexes', user_agent, 'os.family') AS b, \
-         max(logmill.user_agent('regexes', {q}, 'device.model')) AS c, {counts} FROM alb_access_logs GROUP BY 1, 2",
+        "SELECT logmill.user_agent('agents', {q}, 'family') AS a, logmill.user_agent('agents', user_agent, 'os.family') AS b, \
+         max(logmill.user_agent('agents', {q}, 'device.model')) AS c, {counts} FROM alb_access_logs GROUP BY 1, 2",
     ),
     // What most rollups are: keys of the line's own time, and columns that cannot fail.
     (

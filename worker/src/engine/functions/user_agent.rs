@@ -184,7 +184,7 @@ mod tests {
             format!("user_agent_parsers:\n{browser}\nos_parsers: []\ndevice_parsers: []\n")
         };
         for (yaml, says) in [
-            (String::new(), "missing field"),
+            (String::new(), "not the YAML of uap-core"),
             ("a: [".to_owned(), "line 1"),
             (rules("  - family: x"), "line 2"),
             (rules("  - regex: '('"), "unclosed group"),
