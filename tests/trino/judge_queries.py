@@ -1,25 +1,20 @@
-"""Gives queries as people write them to logmill as rollups, and to Trino 435 over the raw lines. `SELECT *` from the rollup's name must
-return what Trino returns: the same columns and rows, in the same order where the query has one.
-
-    python3 tests/trino/judge_queries.py LOGMILL CACHE [FOLDER_OF_QUERIES]
+"""Gives queries as people write them to logmill as rollups, and to Trino over the raw lines. `SELECT *` from the rollup's name must
+return what Trino returns: the same columns and rows, in the same order where the query has one. `LOGMILL_QUERIES` names a folder of other queries.
 """
 
 import gzip
+import os
 import re
-import sys
-import tempfile
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
 
 import raw
 import server
 import traffic
-from checks import Checks
 from logmill import Logmill
 
+HERE = Path(__file__).resolve().parent
 QUERIES = HERE.parent / "queries"
 EXAMPLE = HERE.parent.parent / "rollups" / "slow_pages.sql"
 SUM_TOLERANCE = 1e-9
@@ -31,43 +26,51 @@ COMMITS = 5
 ZONED = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) [A-Z]\w*/\w+")
 
 
-def main():
-    binary, cache = sys.argv[1:3]
-    queries = sorted(Path(sys.argv[3]).glob("*.sql")) if len(sys.argv) > 3 else [*sorted(QUERIES.glob("*.sql")), EXAMPLE]
-    checks = Checks(shown=len(queries) * 2)
-    with tempfile.TemporaryDirectory(prefix="logmill-queries-") as folder, raw.bucket() as bucket:
-        folder = Path(folder)
-        rollups = folder / "rollups"
-        rollups.mkdir()
-        for path in queries:
-            (rollups / f"q{path.stem.replace('-', '_')}.sql").write_text(text(path))
-        lookups = sorted(QUERIES.glob("*.csv"))
-        for path in lookups:
-            (rollups / path.name).write_bytes(path.read_bytes())
-            bucket.put(f"lookups/{path.stem}/{path.name}", path.read_bytes())
-        log_files = dict(traffic.log_files(seed=20261128, files=50, lines=200))
-        for key, lines in log_files.items():
-            put(folder / "logs" / key, lines)
-        bucket.put_folder(folder / "logs", "logs")
-        # Once in a commit for all log files, and once in several commits.
-        whole = Logmill(binary, folder / "whole")
-        whole.run(folder / "logs", rollups)
-        parts = Logmill(binary, folder / "parts")
-        for part in range(COMMITS):
-            for number, (key, lines) in enumerate(log_files.items()):
-                if number % COMMITS == part:
-                    put(folder / "arrived" / key, lines)
-            parts.run(folder / "arrived", rollups)
-        with server.trino_435(Path(cache), {"logs": bucket.catalog()}) as trino:
-            trino.query("CREATE SCHEMA default")
-            trino.query(raw.create_table("alb_access_logs", f"s3://{raw.BUCKET}/logs/"))
-            for path in lookups:
-                trino.query(raw.create_lookup(path.stem, path.read_text().splitlines()[0].split(",")))
-            columns = ", ".join(f'"{column.split()[0]}"' for column in raw.ALB_COLUMNS.replace("\n", " ").split(","))
-            day = """regexp_extract("$path", '/(\\d{4}/\\d\\d/\\d\\d)/', 1)"""
-            for path in queries:
-                judge(checks, trino, path, {"whole": whole, "parts": parts}, f"(SELECT {columns}, {day} AS day FROM alb_access_logs)", columns)
-    return checks.close()
+def write(folder):
+    (folder / "rollups").mkdir(parents=True)
+    for path in queries():
+        (folder / "rollups" / f"{table(path)}.sql").write_text(text(path))
+    for path in lookups():
+        (folder / "rollups" / path.name).write_bytes(path.read_bytes())
+    for number, (key, lines) in enumerate(traffic.log_files(seed=20261128, files=50, lines=200)):
+        put(folder / "logs" / str(number % COMMITS) / key, lines)
+
+
+def compute(binary, folder):
+    """The rows of each query: once with one commit for all log files, and once with several commits."""
+    whole, parts = Logmill(binary, folder / "whole"), Logmill(binary, folder / "parts")
+    whole.run(folder / "logs", folder / "rollups")
+    for part in range(COMMITS):
+        shutil.copytree(folder / "logs" / str(part), folder / "arrived", dirs_exist_ok=True)
+        parts.run(folder / "arrived", folder / "rollups")
+    tables = {"whole": whole, "parts": parts}
+    return {path: {how: logmill.query(f"SELECT * FROM {table(path)}") for how, logmill in tables.items()} for path in queries()}
+
+
+def judge(checks, trino, bucket, folder, computed):
+    bucket.put_folder(folder / "logs", trino.schema)
+    trino.query(raw.create_table("alb_access_logs", f"s3://{raw.BUCKET}/{trino.schema}/"))
+    for path in lookups():
+        bucket.put(f"lookups/{path.stem}/{path.name}", path.read_bytes())
+        trino.query(raw.create_lookup(path.stem, path.read_text().splitlines()[0].split(",")))
+    columns = ", ".join(f'"{column.split()[0]}"' for column in raw.ALB_COLUMNS.replace("\n", " ").split(","))
+    day = """regexp_extract("$path", '/(\\d{4}/\\d\\d/\\d\\d)/', 1)"""
+    for path, ours in computed().items():
+        compare(checks, trino, path, ours, f"(SELECT {columns}, {day} AS day FROM alb_access_logs)", columns)
+
+
+def queries():
+    """Files of queries; those of `LOGMILL_QUERIES`, a folder, if it is set."""
+    folder = os.environ.get("LOGMILL_QUERIES")
+    return sorted(Path(folder).glob("*.sql")) if folder else [*sorted(QUERIES.glob("*.sql")), EXAMPLE]
+
+
+def lookups():
+    return sorted(QUERIES.glob("*.csv"))
+
+
+def table(path):
+    return f"q{path.stem.replace('-', '_')}"
 
 
 def text(path):
@@ -84,7 +87,7 @@ def put(path, lines):
     path.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode()))
 
 
-def judge(checks, trino, path, logmills, lines, columns):
+def compare(checks, trino, path, tables, lines, columns):
     sql = text(path).strip().rstrip(";")
     # In Athena the table has the day as a partition. `*` does not mean it here.
     sql = re.sub(r"(?i)\bselect\s+\*\s+from\b", f"SELECT {columns} FROM", sql)
@@ -96,9 +99,8 @@ def judge(checks, trino, path, logmills, lines, columns):
     except server.TrinoError as error:
         checks.check(f"{path.stem}: Trino runs the query", [str(error)])
         return
-    for how, logmill in logmills.items():
+    for how, ours in tables.items():
         wrong = []
-        ours = logmill.query(f"SELECT * FROM q{path.stem.replace('-', '_')}")
         names = [name for name in ours.column_names if name in answer.columns or name.lower() in map(str.lower, answer.columns)]
         if [name.lower() for name in answer.columns] != names:
             wrong.append(f"columns {names}, Trino {answer.columns}")
@@ -171,7 +173,3 @@ def same(one, other, tolerance):
     if isinstance(one, float) and isinstance(other, float):
         return one == other or abs(one - other) <= tolerance * max(abs(one), abs(other))
     return one == other
-
-
-if __name__ == "__main__":
-    sys.exit(main())

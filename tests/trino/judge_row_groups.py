@@ -1,24 +1,14 @@
 """Trino 435, to which Athena's engine v3 is close, reads a packed day of several row groups.
 
-    python3 tests/trino/judge_row_groups.py LOGMILL CACHE
-
 It reads the file through the Hive connector, which has the same Parquet reader as the Delta Lake connector. If filters on two columns
 exclude a whole row group, Trino must still read the rest of the file. Before version 436 it did not, if a file had a column index.
 """
 
 import gzip
-import sys
-import tempfile
 from datetime import datetime, timedelta
-from pathlib import Path
-
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
 
 import pyarrow.parquet
 import raw
-import server
-from checks import Checks
 from logmill import Logmill
 
 ROLLUP = """
@@ -45,21 +35,8 @@ def fails(moment):
     return moment.hour in (9, 14) and moment.minute < 5
 
 
-def main():
-    binary, cache = sys.argv[1:3]
-    checks = Checks()
-    with tempfile.TemporaryDirectory(prefix="logmill-judge-") as folder:
-        folder = Path(folder)
-        write(folder)
-        logmill = Logmill(binary, folder / "tables")
-        logmill.run(folder / "logs", folder / "rollups")
-        logmill.call("maintain")
-        judge(checks, Path(cache), folder / "tables" / "requests")
-    return checks.close()
-
-
 def write(folder):
-    (folder / "rollups").mkdir()
+    (folder / "rollups").mkdir(parents=True)
     (folder / "rollups" / "requests.sql").write_text(ROLLUP)
     (folder / "logs").mkdir()
     name = "123456789012_elasticloadbalancing_us-east-2_app.shop.50dc6c495c0c9188_20261120T1700Z_10.0.1.7_b3c4d5e6.log.gz"
@@ -71,8 +48,16 @@ def write(folder):
                 log.write(LINE.format(f"{moment:%Y-%m-%dT%H:%M}", status, number))
 
 
-def judge(checks, cache, table):
-    packed = sorted(table.glob("date=2026-11-20/day-*.parquet"))
+def compute(binary, folder):
+    """The folder of a packed table."""
+    logmill = Logmill(binary, folder / "tables")
+    logmill.run(folder / "logs", folder / "rollups")
+    logmill.call("maintain")
+    return folder / "tables" / "requests"
+
+
+def judge(checks, trino, bucket, folder, computed):
+    packed = sorted(computed().glob("date=2026-11-20/day-*.parquet"))
     groups = [pyarrow.parquet.ParquetFile(path).num_row_groups for path in packed]
     checks.check(f"a day is one file of several row groups: {groups}", [] if len(groups) == 1 and groups[0] > 2 else groups)
     columns = pyarrow.parquet.ParquetFile(packed[0]).metadata.row_group(0)
@@ -87,17 +72,10 @@ def judge(checks, cache, table):
         "hour = 12 AND status = 200": lambda moment: moment.hour == 12,
         "hour < 9 AND status = 503": lambda moment: False,
     }
-    with raw.bucket() as bucket:
-        bucket.client.put_object(Bucket=raw.BUCKET, Key="requests/day.parquet", Body=packed[0].read_bytes())
-        with server.trino_435(cache, {"logs": bucket.catalog()}) as trino:
-            trino.query("CREATE SCHEMA default")
-            trino.query(TABLE.format(f"s3://{raw.BUCKET}/requests/"))
-            for condition, holds in questions.items():
-                answer = trino.query(f"SELECT sum(requests) FROM requests WHERE {condition}").rows[0][0]
-                expected = LINES_OF_A_MINUTE * sum(map(holds, moments)) or None
-                wrong = [] if answer == expected else [f"Trino {answer}, expected {expected}"]
-                checks.check(f"sum(requests) WHERE {condition}: {expected}", wrong)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    bucket.put("requests/day.parquet", packed[0].read_bytes())
+    trino.query(TABLE.format(f"s3://{raw.BUCKET}/requests/"))
+    for condition, holds in questions.items():
+        answer = trino.query(f"SELECT sum(requests) FROM requests WHERE {condition}").rows[0][0]
+        expected = LINES_OF_A_MINUTE * sum(map(holds, moments)) or None
+        wrong = [] if answer == expected else [f"Trino {answer}, expected {expected}"]
+        checks.check(f"sum(requests) WHERE {condition}: {expected}", wrong)

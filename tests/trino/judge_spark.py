@@ -86,6 +86,7 @@ def spark(cache, scratch):
         "spark.sql.session.timeZone": "UTC",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.memory": server.HEAP,
+        "spark.driver.extraJavaOptions": " ".join(server.JVM[1:]),
         "spark.local.dir": scratch,
         "spark.sql.warehouse.dir": f"{scratch}/warehouse",
         "spark.ui.enabled": "false",

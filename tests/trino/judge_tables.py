@@ -1,6 +1,4 @@
-"""Trino 476 reads logmill's tables through its Delta Lake connector, after each commit and after compaction, and checks sketches.
-
-    python3 tests/trino/judge_tables.py LOGMILL CACHE
+"""Trino reads logmill's tables through its Delta Lake connector, after each commit and after compaction, and checks sketches.
 
 At every step, Trino must read what `logmill query` reads, with the documented types. The amount that a query for one hour reads is printed
 and limited. The output of `logmill ddl` must run. Estimates from sketches must agree with Trino's own sketches over the raw
@@ -12,24 +10,19 @@ import gzip
 import re
 import shutil
 import subprocess
-import sys
-import tempfile
 import time
 from functools import partial
 from pathlib import Path
-
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
 
 import awkward
 import judge_queries
 import raw
 import server
 import traffic
-from checks import Checks
 from logmill import Logmill
 from rows import check_rows
 
+HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 GENERATED_BYTES = "18e6"
 ROLLUP = """
@@ -70,36 +63,33 @@ LINES_OF_AN_HOUR = 4000
 QUANTILES = [0.01, 0.25, 0.5, 0.75, 0.9, 0.99]
 
 
-def main():
-    binary, cache = sys.argv[1:3]
-    checks = Checks()
-    with tempfile.TemporaryDirectory(prefix="logmill-judge-") as folder:
-        folder = Path(folder)
-        (folder / "rollups").mkdir()
-        (folder / "rollups" / "activity.sql").write_text(ROLLUP)
-        server.run(
-            ["python3", REPOSITORY / "bench" / "generate.py", folder / "raw", "--bytes", GENERATED_BYTES, "--files", "6", "--seed", "7"]
-        )
-        logs = at_other_hours(sorted(path for path in (folder / "raw").rglob("*.gz")))
-        local = {"fs.native-local.enabled": "true", "local.location": folder}
-        file_metastore = {"hive.metastore": "file", "hive.metastore.catalog.dir": "local:///metastore"}
-        catalogs = {
-            "logs": {"connector.name": "hive", "hive.recursive-directories": "true", **file_metastore, **local},
-            "delta": {"connector.name": "delta_lake", "delta.register-table-procedure.enabled": "true", **file_metastore, **local},
-        }
-        with server.trino_476(Path(cache), catalogs) as trino:
-            logmill = Logmill(binary, folder / "tables")
-            check_steps(checks, trino, logmill, logs, folder)
-            check_types(checks, trino)
-            check_pruning(checks, trino)
-            check_packed_day(checks, trino, binary, folder)
-            trino.query("CREATE SCHEMA logs.raw")
-            trino.query(raw.create_table("alb_access_logs", "local:///raw"), schema="raw")
-            check_sketches(checks, trino)
-            check_ddl(checks, trino, binary, folder)
-            check_views(checks, trino, binary, folder)
-            tell_cost(checks, trino)
-    return checks.close()
+def catalogs(folder):
+    local = {"fs.native-local.enabled": "true", "local.location": folder}
+    file_metastore = {"hive.metastore": "file", "hive.metastore.catalog.dir": "local:///metastore"}
+    return {
+        "logs": {"connector.name": "hive", "hive.recursive-directories": "true", **file_metastore, **local},
+        "delta": {"connector.name": "delta_lake", "delta.register-table-procedure.enabled": "true", **file_metastore, **local},
+    }
+
+
+def judge(checks, trino, binary, folder):
+    (folder / "rollups").mkdir()
+    (folder / "rollups" / "activity.sql").write_text(ROLLUP)
+    server.run(
+        ["python3", REPOSITORY / "bench" / "generate.py", folder / "raw", "--bytes", GENERATED_BYTES, "--files", "6", "--seed", "7"]
+    )
+    logs = at_other_hours(sorted(path for path in (folder / "raw").rglob("*.gz")))
+    logmill = Logmill(binary, folder / "tables")
+    check_steps(checks, trino, logmill, logs, folder)
+    check_types(checks, trino)
+    check_pruning(checks, trino)
+    check_packed_day(checks, trino, binary, folder)
+    trino.query("CREATE SCHEMA logs.raw")
+    trino.query(raw.create_table("alb_access_logs", "local:///raw"), schema="raw")
+    check_sketches(checks, trino)
+    check_ddl(checks, trino, binary, folder)
+    check_views(checks, trino, binary, folder)
+    tell_cost(checks, trino)
 
 
 def check_views(checks, trino, binary, folder):
@@ -295,7 +285,3 @@ def tell_cost(checks, trino):
     ratios = [cost["raw logs"][n] / max(cost["rollup"][n], 1e-9) for n in (0, 1)]
     print(f"        the raw logs take {ratios[0]:.1f} times as long, and {ratios[1]:.1f} times the bytes")
     checks.check("the rollup is cheaper to query than the raw logs", [] if ratios[1] > 1 else [f"{ratios}"])
-
-
-if __name__ == "__main__":
-    sys.exit(main())

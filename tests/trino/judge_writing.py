@@ -1,7 +1,5 @@
-"""Trino 476 reads tables through its Delta Lake connector repeatedly while they are written, in a folder and on S3, which is
+"""Trino reads tables through its Delta Lake connector repeatedly while they are written, in a folder and on S3, which is
 ministack on this machine. On S3, the DDL of `logmill ddl` gives the location of a table.
-
-    python3 tests/trino/judge_writing.py LOGMILL CACHE
 
 Log files arrive one after another; two concurrent `logmill run` count them, and `logmill maintain` compacts and vacuums
 without a pause. Each read must return the state of some version (see ../watching.py). At the end, Trino must read the same
@@ -9,22 +7,14 @@ rows as `logmill query`.
 """
 
 import gzip
-import os
 import re
-import sys
-import tempfile
 import threading
 import time
-from pathlib import Path
-
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
 
 import awkward
 import raw
 import server
 import watching
-from checks import Checks
 from logmill import Logmill
 from rows import check_rows
 
@@ -42,27 +32,23 @@ ROLLUPS = {
 }
 
 
-def main():
-    binary, cache = sys.argv[1:3]
-    checks = Checks()
-    with tempfile.TemporaryDirectory(prefix="logmill-judge-") as folder, raw.bucket() as bucket:
-        folder = Path(folder)
-        os.environ.update(bucket.environment())
-        (folder / "rollups").mkdir()
-        for name, sql in ROLLUPS.items():
-            (folder / "rollups" / f"{name}.sql").write_text(sql)
-        register = {"connector.name": "delta_lake", "delta.register-table-procedure.enabled": "true"}
-        in_folder = {
-            "hive.metastore": "file", "hive.metastore.catalog.dir": "local:///metastore",
-            "fs.native-local.enabled": "true", "local.location": folder,
-        }
-        catalogs = {"folder": register | in_folder, "s3": register | bucket.file_system()}
-        with server.trino_476(Path(cache), catalogs) as trino:
-            in_folder = {table: f"local:///tables/{table}" for table in ROLLUPS}
-            watch(checks, binary, folder, Trino(trino, "folder", str(folder / "tables"), in_folder))
-            on_s3 = f"s3://{raw.BUCKET}/tables"
-            watch(checks, binary, folder, Trino(trino, "s3", on_s3, locations(binary, folder, on_s3)))
-    return checks.close()
+def catalogs(folder, bucket):
+    register = {"connector.name": "delta_lake", "delta.register-table-procedure.enabled": "true"}
+    in_folder = {
+        "hive.metastore": "file", "hive.metastore.catalog.dir": "local:///metastore",
+        "fs.native-local.enabled": "true", "local.location": folder,
+    }
+    return {"folder": register | in_folder, "s3": register | bucket.file_system()}
+
+
+def judge(checks, trino, binary, folder):
+    (folder / "rollups").mkdir()
+    for name, sql in ROLLUPS.items():
+        (folder / "rollups" / f"{name}.sql").write_text(sql)
+    in_folder = {table: f"local:///tables/{table}" for table in ROLLUPS}
+    watch(checks, binary, folder, Trino(trino, "folder", str(folder / "tables"), in_folder))
+    on_s3 = f"s3://{raw.BUCKET}/tables"
+    watch(checks, binary, folder, Trino(trino, "s3", on_s3, locations(binary, folder, on_s3)))
 
 
 def watch(checks, binary, folder, reader):
@@ -159,7 +145,3 @@ def put_log_file(logs, number):
     part = logs.with_name(f"{logs.name}.part")
     part.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
     part.rename(logs / name)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

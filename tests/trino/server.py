@@ -28,6 +28,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 HEAP = "2g"
+# Of a program that runs for minutes, the second compiler and the parallel collector take more time than they save.
+# Athena runs in UTC; Trino takes its time zone from the machine.
+JVM = [f"-Xmx{HEAP}", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Duser.timezone=UTC"]
 LONGEST_START_SECONDS = 180
 LONGEST_QUERY_SECONDS = 120
 
@@ -171,15 +174,14 @@ def server(home, java, main, options, catalogs):
             "node.data-dir": folder,
             "jdk.attach.allowAttachSelf": "true",
         }
-        # Athena runs in UTC; Trino takes its time zone from the machine.
-        command = [java, f"-Xmx{HEAP}", "-Duser.timezone=UTC", *options, *(f"-D{key}={value}" for key, value in system.items())]
+        command = [java, *JVM, *options, *(f"-D{key}={value}" for key, value in system.items())]
         command += ["-cp", f"{home / 'lib'}{os.pathsep}{home / 'lib' / '*'}", main]
         log = folder / "server.log"
         started = time.monotonic()
         with open(log, "w") as out:
             process = subprocess.Popen(list(map(str, command)), cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         try:
-            trino = Trino(port)
+            trino = Trino(f"http://127.0.0.1:{port}")
             while not trino.is_up():
                 if process.poll() is not None or time.monotonic() - started > LONGEST_START_SECONDS:
                     raise SystemExit(f"Trino can't be started:\n{log.read_text()[-6000:]}")
@@ -209,7 +211,11 @@ def free_port():
 
 
 class TrinoError(Exception):
-    """Trino's error of a query."""
+    """Trino's error of a query, and the column of its first line where the error is, if Trino says so."""
+
+    def __init__(self, message, column=None):
+        super().__init__(message)
+        self.column = column
 
 
 @dataclass
@@ -224,8 +230,9 @@ class Answer:
 
 
 class Trino:
-    def __init__(self, port):
-        self.base = f"http://127.0.0.1:{port}"
+    def __init__(self, base, schema="default"):
+        self.base = base
+        self.schema = schema
 
     def is_up(self):
         try:
@@ -234,12 +241,17 @@ class Trino:
         except (urllib.error.URLError, OSError, TrinoError):
             return False
 
-    def query(self, sql, catalog="logs", schema="default"):
+    def with_schema(self, name):
+        """The same server. A schema is created, in which queries find their tables."""
+        self.query(f"CREATE SCHEMA {name}")
+        return Trino(self.base, name)
+
+    def query(self, sql, catalog="logs", schema=None):
         """Runs a query. Retries at first: for some seconds after its start, the server does not know its own catalogs."""
         deadline = time.monotonic() + LONGEST_START_SECONDS
         while True:
             try:
-                return self.ask(sql, catalog, schema)
+                return self.ask(sql, catalog, schema or self.schema)
             except TrinoError as error:
                 if "No nodes available" not in str(error) or time.monotonic() > deadline:
                     raise
@@ -257,7 +269,8 @@ class Trino:
             columns = page.get("columns") or columns
             rows += page.get("data", [])
         if "error" in page:
-            raise TrinoError(page["error"]["message"])
+            place = page["error"].get("errorLocation") or {}
+            raise TrinoError(page["error"]["message"], place.get("columnNumber") if place.get("lineNumber") == 1 else None)
         types = [column["type"] for column in columns or []]
         return Answer(
             [column["name"] for column in columns or []],
