@@ -6,13 +6,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use futures::future::join_all;
 use logmill_shared::chain;
 
 use crate::memory::StagingBudget;
 use crate::rollup::{Loaded, Rollup};
 use crate::table::definition::REJECTED_LINES;
-use crate::table::{Definition, Notes, RejectedLines, Root, Table, TableError};
+use crate::table::{Definition, Notes, RejectedLines, Root, Table, TableError, of_tables};
 
 /// A rollup and the table that it produces.
 #[derive(Debug)]
@@ -109,7 +108,7 @@ impl Feeds {
         let mut feeds = Vec::new();
         let mut troubles = Vec::new();
         let mut errors = Vec::new();
-        for opened in join_all(opened).await {
+        for opened in of_tables(opened).await {
             let opened = opened?;
             feeds.push(Arc::new(opened.feed));
             troubles.extend(opened.trouble);

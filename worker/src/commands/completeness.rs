@@ -6,14 +6,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
-use futures::future::join_all;
 use logmill_shared::{LogFile, LogFileId, Shard};
 
 use crate::commands::maintain;
 use crate::format::{EMPTY_FILE, FORMATS, LogFormat, Recognised, by_name};
 use crate::intake::log_object::LogObject;
 use crate::table::definition::REJECTED_LINES;
-use crate::table::{Definition, Entry, Root, TableError, Version, Waiting};
+use crate::table::{Definition, Entry, Root, TableError, Version, Waiting, of_tables};
 
 /// Shards of a table that are read at once. Their entries are all in memory: an hour of a large fleet has tens of thousands
 /// of log files.
@@ -86,7 +85,7 @@ impl Ledgers {
             unread: Vec::new(),
         };
         let mut first = None;
-        for (name, opened) in join_all(opened).await {
+        for (name, opened) in of_tables(opened).await {
             match opened {
                 Ok(Some(table)) => ledgers.tables.push(table),
                 Ok(None) => {}
@@ -163,7 +162,7 @@ impl Ledgers {
             .iter_mut()
             .map(|table| table.read(&shards, &ids));
         let mut failed = Vec::new();
-        for (at, read) in join_all(read).await.into_iter().enumerate() {
+        for (at, read) in of_tables(read).await.into_iter().enumerate() {
             if let Err(error) = read {
                 failed.push((at, format!("{error:#}")));
             }

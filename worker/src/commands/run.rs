@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use futures::future::join_all;
 use logmill_shared::{LogFile, LogFileId, Shard, chain};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Receiver, channel};
@@ -26,7 +25,7 @@ use crate::pipeline::{
     self, LOG_FILES_AT_ONCE_MAX, Limits, Outcome, PipelineError, Source, Staged,
 };
 use crate::rollup::Loaded;
-use crate::table::{Entry, Lost, Root, TableError};
+use crate::table::{Entry, Lost, Root, TableError, of_tables};
 
 /// Configuration of a run.
 #[derive(Debug)]
@@ -306,7 +305,7 @@ async fn to_do(found: Vec<LogObject>, feeds: &Feeds, summary: &mut Summary) -> R
         (feed, read.await)
     });
     let mut tables: Vec<Known> = Vec::new();
-    for (feed, read) in join_all(known).await {
+    for (feed, read) in of_tables(known).await {
         let (counted, staged) = read.unwrap_or_else(|error| {
             summary.trouble(not_read(feed.name().to_owned(), &error));
             Default::default()

@@ -69,6 +69,7 @@ pub use merge_rule::MergeRule;
 pub(crate) use merge_rule::sum_state;
 pub use rejected_lines::RejectedLines;
 pub use root::Root;
+pub(crate) use root::of_tables;
 pub use set_aside::{HowMuch, Notes, SetAside};
 pub(crate) use staging::StagingFile;
 pub use vacuum::{MAX_GRACE, MIN_GRACE, Vacuumed};

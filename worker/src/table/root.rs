@@ -30,6 +30,18 @@ use crate::aws;
 /// Folders inspected concurrently: enough to hide the store's latency.
 const LISTED_AT_ONCE: usize = 16;
 
+/// Tables opened or read concurrently. While the log of one is read, a blocking thread waits for others. Tokio has 512: with more tables,
+/// all of them would wait for each other.
+const TABLES_AT_ONCE: usize = 64;
+
+/// The results of work on tables, in the same order.
+pub(crate) async fn of_tables<T>(
+    work: impl IntoIterator<Item = impl Future<Output = T>>,
+) -> Vec<T> {
+    let work = futures::stream::iter(work);
+    work.buffered(TABLES_AT_ONCE).collect().await
+}
+
 /// The location of tables, each in its own folder.
 #[derive(Debug, Clone)]
 pub struct Root {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, ListArray};
+use arrow::buffer::OffsetBuffer;
 use arrow::compute::take;
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, exec_err, plan_err};
@@ -55,7 +56,11 @@ impl ScalarUDFImpl for OfUnnest {
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
         match (self.name, arguments) {
             (POSITIONS, _) => Ok(list_of(DataType::Int64)),
-            (AT_LEAST_NULL, [array]) => Ok(array.clone()),
+            (AT_LEAST_NULL, [DataType::List(element)]) => {
+                let element = element.as_ref().clone().with_nullable(true);
+                Ok(DataType::List(Arc::new(element)))
+            }
+            (AT_LEAST_NULL, [other]) => element_type(other),
             (ELEMENT_OF, [_, _, array]) => element_type(array),
             _ => Ok(DataType::Boolean),
         }
@@ -123,6 +128,13 @@ fn at_least_null(array: &ListArray) -> Result<ArrayRef> {
         }
     }
     let elements = take(array.values(), &Int32Array::from(places), None)?;
-    let lengths = lengths.into_iter().map(|length| Some(length.max(1)));
-    list_array(elements, lengths)
+    let offsets = OffsetBuffer::from_lengths(lengths.into_iter().map(|length| length.max(1)));
+    // The arrays of a table's column name their elements otherwise than ours.
+    let DataType::List(element) = array.data_type() else {
+        return exec_err!("an array is expected");
+    };
+    let element = Arc::new(element.as_ref().clone().with_nullable(true));
+    Ok(Arc::new(ListArray::try_new(
+        element, offsets, elements, None,
+    )?))
 }
