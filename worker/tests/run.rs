@@ -430,7 +430,9 @@ fn a_line_counts_with_all_elements_of_its_arrays_or_not_at_all() {
     assert_eq!(twice(&of("numbers")).len(), 2);
     assert_eq!(
         twice(&of("products")),
-        ["5,UNNEST makes more than 100000 rows of the line"]
+        [
+            "5,\"UNNEST makes more than 10000 rows of the line, or rows with more than 4 MB of its text\""
+        ]
     );
     assert_eq!(twice(&of("times")).len(), 1);
     assert!(of("pairs").is_empty());
@@ -504,15 +506,7 @@ fn hundreds_of_tables_are_opened() {
         &alb_name(9, 5, 1),
         &alb_line(9, 0, "1.1.1.1", 200, "http://a.de:80/"),
     );
-    place.run();
-    let verified = succeed(&mut logmill([
-        "verify",
-        "--logs",
-        &place.path("logs"),
-        "--tables",
-        &place.path("tables"),
-    ]));
-    assert!(verified.contains("complete"), "{verified}");
+    assert!(place.run().contains("1 counted"));
 }
 
 #[test]

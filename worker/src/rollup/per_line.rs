@@ -31,6 +31,10 @@ pub(crate) const VISITOR_SLOTS_MAX: usize = 100;
 /// Lines are computed until they have made this many rows, and then grouped. It bounds the memory for a batch of lines with long arrays.
 const ROWS_AT_ONCE: usize = 1 << 16;
 
+/// Lines that are computed at once if each may make several rows. Their arrays take many times the memory of their text, and are computed
+/// again for each half of lines that make too many rows.
+const REPEATED_AT_ONCE: usize = 100;
+
 /// Columns at the end of a batch that identify the line of a row: its number and its text.
 const LINE_COLUMNS: usize = 2;
 
@@ -155,7 +159,16 @@ impl PerLine {
         let carried = if with_lines { LINE_COLUMNS } else { 0 };
         let mut parts = Vec::with_capacity(1);
         let mut count = 0;
-        while let Some(lines) = waiting.pop_if(|_| count < ROWS_AT_ONCE) {
+        let at_once = if self.repeats() {
+            REPEATED_AT_ONCE
+        } else {
+            usize::MAX
+        };
+        while let Some(mut lines) = waiting.pop_if(|_| count < ROWS_AT_ONCE) {
+            if lines.num_rows() > at_once {
+                waiting.push(lines.slice(at_once, lines.num_rows() - at_once));
+                lines = lines.slice(0, at_once);
+            }
             match self.compute_all(&lines, carried) {
                 Ok(rows) => {
                     count += rows.num_rows();

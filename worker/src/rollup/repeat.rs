@@ -10,8 +10,12 @@ use datafusion::logical_expr::Unnest;
 
 use crate::engine::functions::unnest::length;
 
-/// The number of rows that a line may make. A request may have some 16 KB, but two arrays make the product of their lengths.
-const ROWS_MAX: usize = 100_000;
+/// The number of rows that a line may make, and that are made at once. A visitor decides how long an array is, and two arrays make the
+/// product of their lengths.
+const ROWS_MAX: usize = 10_000;
+
+/// The text of lines that these rows may have together, in bytes. Expressions over the rows, such as another array, take a multiple of it.
+const TEXT_MAX: usize = 4 << 20;
 
 /// Makes a row for each element of arrays.
 #[derive(Debug)]
@@ -55,8 +59,25 @@ impl Repeat {
         let lengths = (0..lines.num_rows()).map(|row| longest(row).unwrap_or_default());
         let lengths: Vec<usize> = lengths.collect();
         let count: usize = lengths.iter().sum();
-        if count > ROWS_MAX {
-            return exec_err!("UNNEST makes more than {ROWS_MAX} rows of the line");
+        let text_bytes: usize = match lines
+            .columns()
+            .last()
+            .and_then(|column| column.as_string_view_opt())
+        {
+            Some(texts) if carried > 0 => {
+                let sizes = texts.iter().map(|text| text.map_or(0, str::len));
+                sizes
+                    .zip(&lengths)
+                    .map(|(size, length)| size * length)
+                    .sum()
+            }
+            _ => 0,
+        };
+        if count > ROWS_MAX || text_bytes > TEXT_MAX {
+            return exec_err!(
+                "UNNEST makes more than {ROWS_MAX} rows of the line, or rows with more than {} MB of its text",
+                TEXT_MAX >> 20
+            );
         }
         let repeated = (0..)
             .zip(&lengths)

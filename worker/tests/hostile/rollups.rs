@@ -58,16 +58,19 @@ pub const ROLLUPS: &[(&str, &str)] = &[
     // Rows from arrays whose length visitors decide.
     (
         "elements",
-        "SELECT t.word, u.letter, {counts} FROM alb_access_logs CROSS JOIN UNNEST(split({q}, ',')) AS t (word) \
-         LEFT JOIN UNNEST(split(word, 'a'), ARRAY[1, 2]) WITH ORDINALITY AS u (letter, two, n) ON true GROUP BY 1, 2",
+        "SELECT t.word, u.letter, {counts} FROM alb_access_logs LEFT JOIN UNNEST(split({q}, ',')) WITH ORDINALITY AS t (word, place) ON true \
+         LEFT JOIN UNNEST(split(word, 'a'), ARRAY[1, 2]) WITH ORDINALITY AS u (letter, two, n) ON true \
+         WHERE coalesce(place, 1) = 1 AND n = 1 GROUP BY 1, 2",
     ),
     (
         "elements_that_fail",
-        "SELECT user_agent, cast(word AS bigint) AS n FROM alb_access_logs, UNNEST(split({n}, ',')) AS t (word)",
+        "SELECT user_agent, cast(word AS bigint) AS n FROM alb_access_logs LEFT JOIN UNNEST(split({n}, ',')) WITH ORDINALITY AS t (word, place) \
+         ON true WHERE coalesce(place, 1) = 1",
     ),
     (
         "products",
-        "SELECT elb, {counts} FROM alb_access_logs CROSS JOIN UNNEST(split({q}, 'a')) AS t (x) CROSS JOIN UNNEST(split({q}, 'a')) AS u (y) GROUP BY 1",
+        "SELECT elb, {counts} FROM alb_access_logs LEFT JOIN UNNEST(split({q}, 'a')) WITH ORDINALITY AS t (x, a) ON true \
+         LEFT JOIN UNNEST(split({q}, 'a')) WITH ORDINALITY AS u (y, b) ON true WHERE coalesce(a + b, 2) = 2 GROUP BY 1",
     ),
     (
         "more_arrays",

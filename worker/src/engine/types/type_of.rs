@@ -10,6 +10,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, lit};
 use super::{Check, Kind, kind_of};
 use crate::engine::functions::arrays::ARRAY_OF;
 use crate::engine::functions::cast::trino_name;
+use crate::engine::functions::exact::{EXACT_DIVISION, EXACT_NUMBER};
 use crate::engine::functions::named_cast::NAMED_CAST;
 use crate::engine::functions::type_of::TYPEOF;
 use crate::engine::functions::zoned::TIMESTAMP_LITERAL;
@@ -93,7 +94,9 @@ impl Check<'_> {
             }
             Expr::ScalarFunction(call) => match (call.name(), call.args.as_slice()) {
                 (NAMED_CAST, _) => true,
-                (TIMESTAMP_LITERAL | "chr" | "codepoint", _) => false,
+                (TIMESTAMP_LITERAL | EXACT_DIVISION | EXACT_NUMBER | "chr" | "codepoint", _) => {
+                    false
+                }
                 ("coalesce" | "greatest" | "least", args) => some(&mut args.iter())?,
                 (ARRAY_OF, args) => !args.iter().any(|arg| matches!(arg, Expr::Literal(..))),
                 // Most results have the type of the first argument of their kind.
