@@ -106,9 +106,12 @@ mod tests {
         UserAgents::new(file).unwrap()
     }
 
+    /// The values by their paths.
+    type Values = &'static [(&'static str, Option<&'static str>)];
+
     // Of uap-core's test_ua.yaml, test_os.yaml and test_device.yaml.
     #[rustfmt::skip]
-    const CASES: &[(&str, &[(&str, Option<&str>)])] = &[
+    const CASES: &[(&str, Values)] = &[
         (
             "Mozilla/5.0 (Linux; Android 4.2; Galaxy Nexus Build/JOP40C) AppleWebKit/535.19 (KHTML, like Gecko) Chrome/18.0.1025.166 \
              Mobile Safari/535.19",
