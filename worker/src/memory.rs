@@ -8,7 +8,7 @@
 //! | 1/4 | groups and sorts of queries, which spill to disk beyond it |
 //! | the rest | text, columns, Parquet, the log of Delta, the program |
 //!
-//! Lookups are in memory all the time. What they take is subtracted before groups get their share.
+//! Lookups stay in memory. Their size is subtracted before groups get their share.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;

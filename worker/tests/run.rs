@@ -1234,15 +1234,16 @@ fn check_describes_all_of_a_folder_and_names_what_is_wrong() {
         &alb_line(10, 1, "192.0.2.1", 200, "https://a/"),
     );
     let (rollups, logs) = (place.path("rollups"), place.path("logs"));
+    let describes_both = |printed: &str| {
+        for rollup in [
+            "table by_minute: one row per group",
+            "table classic: every row kept",
+        ] {
+            assert!(printed.contains(rollup), "{printed}");
+        }
+    };
     let printed = succeed(&mut logmill(["check", &rollups]));
-    assert!(
-        printed.contains("table by_minute: one row per group"),
-        "{printed}"
-    );
-    assert!(
-        printed.contains("table classic: every row kept"),
-        "{printed}"
-    );
+    describes_both(&printed);
 
     let printed = fail(&mut logmill(["check", &rollups, "--sample", &logs]), 1);
     assert!(printed.contains("1 rows in"), "{printed}");
@@ -1254,14 +1255,7 @@ fn check_describes_all_of_a_folder_and_names_what_is_wrong() {
     place.rollup("a_wrong_one", "SELECT nothing FROM alb_access_logs");
     let printed = fail(&mut logmill(["check", &rollups]), 1);
     assert!(printed.contains("a_wrong_one.sql: "), "{printed}");
-    assert!(
-        printed.contains("table by_minute: one row per group"),
-        "{printed}"
-    );
-    assert!(
-        printed.contains("table classic: every row kept"),
-        "{printed}"
-    );
+    describes_both(&printed);
 }
 
 #[test]

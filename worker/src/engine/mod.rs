@@ -1,13 +1,13 @@
 //! DataFusion, set up to speak Trino's dialect over a stream of rows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::catalog::{CatalogProviderList, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::{Column, DataFusionError, Result};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, UnboundedMemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -271,19 +271,24 @@ pub(crate) async fn named_columns(
 ) -> Result<Vec<usize>> {
     let (_, plan) =
         plan_over_stream(statement, table, Arc::clone(&schema), Vec::new(), lookups).await?;
-    let mut named = BTreeSet::new();
-    plan.apply(|node| {
+    let named = columns_in(&plan)?;
+    let named = named
+        .iter()
+        .filter_map(|column| schema.index_of(&column.name).ok());
+    let named: BTreeSet<usize> = named.collect();
+    Ok(named.into_iter().collect())
+}
+
+/// All columns that expressions of the plan name.
+fn columns_in(plan: &LogicalPlan) -> Result<HashSet<Column>> {
+    let mut named = HashSet::new();
+    plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expr| {
-            let columns = expr.column_refs();
-            named.extend(
-                columns
-                    .iter()
-                    .filter_map(|column| schema.index_of(&column.name).ok()),
-            );
+            named.extend(expr.column_refs().into_iter().cloned());
             Ok(TreeNodeRecursion::Continue)
         })
     })?;
-    Ok(named.into_iter().collect())
+    Ok(named)
 }
 
 /// The condition of the filter directly above the table scan, if there is one.

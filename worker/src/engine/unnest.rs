@@ -4,13 +4,14 @@
 
 use std::collections::HashSet;
 
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue, UnnestOptions, plan_err};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder};
 
+use super::columns_in;
 use super::functions::unnest::{ELEMENT_OF, ROWS_OF, element_type};
 
 /// Plans the `UNNEST` of a plan and of its subqueries.
@@ -19,7 +20,7 @@ use super::functions::unnest::{ELEMENT_OF, ROWS_OF, element_type};
 ///
 /// A column of `UNNEST` is used where its rows are not.
 pub(super) fn plan(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let named = named_columns(&plan)?;
+    let named = columns_in(&plan)?;
     let plan = plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Filter(filter) if has_rows(&filter.predicate)? => {
             Ok(Transformed::yes(with_rows(filter, &named)?))
@@ -27,18 +28,6 @@ pub(super) fn plan(plan: LogicalPlan) -> Result<LogicalPlan> {
         node => with_columns(node),
     })?;
     Ok(plan.data)
-}
-
-/// All columns that expressions of the plan name.
-fn named_columns(plan: &LogicalPlan) -> Result<HashSet<Column>> {
-    let mut named = HashSet::new();
-    plan.apply_with_subqueries(|node| {
-        node.apply_expressions(|expr| {
-            named.extend(expr.column_refs().into_iter().cloned());
-            Ok(TreeNodeRecursion::Continue)
-        })
-    })?;
-    Ok(named)
 }
 
 fn has_rows(predicate: &Expr) -> Result<bool> {

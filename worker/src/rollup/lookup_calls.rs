@@ -125,7 +125,7 @@ pub(super) fn names(query: &Query) -> Vec<String> {
 ///
 /// # Errors
 ///
-/// A call is of another form, its file can't be used, or there is no folder.
+/// If a call has another form, its file can't be used, or no folder is given.
 pub(crate) async fn take_lookup_calls(
     query: &mut Query,
     folder: Option<&str>,

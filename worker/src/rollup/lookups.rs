@@ -140,7 +140,7 @@ impl Lookups {
 ///
 /// # Errors
 ///
-/// The folder can't be listed, or the file is no table or can't be read.
+/// If the folder can't be listed, or the file can't be read or is not a table.
 pub(crate) async fn lookup_rows(folder: &str, name: &str) -> Result<Option<RecordBatch>> {
     let lookups = Lookups::read(folder, &BTreeSet::from([name.to_owned()])).await?;
     let Some(lookup) = lookups.get(name) else {
@@ -221,7 +221,7 @@ impl Lookup {
         }
     }
 
-    /// What the file is, and how it is used.
+    /// The error for a file of another kind. It says how to use the file.
     fn instead(&self) -> String {
         let Self { file, name, .. } = self;
         let (what, instead) = match &self.content {

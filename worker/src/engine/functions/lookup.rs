@@ -131,7 +131,7 @@ pub(super) fn of_texts(
     LookupFunction::udf(name, signature, Texts(find))
 }
 
-/// What a function looks up, and where.
+/// A way to look values up.
 trait Find: Send + Sync + 'static {
     /// The types to which arguments of these types are cast.
     fn coerced(&self, arguments: &[DataType]) -> Result<Vec<DataType>>;

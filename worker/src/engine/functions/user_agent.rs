@@ -16,7 +16,7 @@ pub(crate) struct UserAgents(Extractor<'static>);
 /// visitors may send as many as the balancer takes.
 const BYTES_MAX: usize = 2048;
 
-/// What uap-core says where no rule matches, or where one matches and names nothing.
+/// uap-core's family of a user agent that no rule names.
 const OTHER: &str = "Other";
 
 /// A value that a rule finds.
@@ -75,7 +75,7 @@ impl UserAgents {
 ///
 /// # Errors
 ///
-/// There is no value at this path. The error lists the paths.
+/// If there is no value at this path. The error lists the paths.
 pub(crate) fn value(file: &str, agents: &Arc<UserAgents>, path: &str) -> Result<ScalarUDF, String> {
     let Some((path, part)) = PARTS.iter().find(|(other, _)| *other == path) else {
         let paths: Vec<&str> = PARTS.iter().map(|(path, _)| *path).collect();

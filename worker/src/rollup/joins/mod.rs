@@ -53,7 +53,7 @@ impl Joined {
 /// The tables that a SQL text names, other than log tables, and the files of calls. There is a lookup for some of them.
 pub(super) fn names(sql: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    // What is no query is refused when the rollup is parsed.
+    // `parse` refuses statements that are not queries.
     for statement in Parser::parse_sql(&GenericDialect {}, sql).unwrap_or_default() {
         if let Statement::Query(mut query) = statement {
             names.extend(lookup_calls::names(&query));

@@ -1,4 +1,4 @@
-//! What the relations of a SELECT are named, and which columns of theirs its expressions name.
+//! Resolves names in a SELECT: its relations, and the columns that its expressions refer to.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ impl Relation {
         }
     }
 
-    /// Says that there is no such column.
+    /// The error for a column that does not exist.
     fn no_column(&self, column: &str) -> String {
         let (of, columns) = match &self.kind {
             Kind::Lookup(joined) => (&joined.lookup.file.name, joined.lookup.column_names()),
