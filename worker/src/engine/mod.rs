@@ -66,10 +66,15 @@ pub(crate) fn function_names() -> &'static [String] {
     &FUNCTION_NAMES
 }
 
+/// What all sessions have in common: in Trino, NULL is last in either direction unless the query says otherwise.
+fn config() -> SessionConfig {
+    SessionConfig::new().set_str("datafusion.sql_parser.default_null_ordering", "nulls_last")
+}
+
 /// A session that knows only Trino's functions. It runs on one thread, because log files are already processed in
 /// parallel.
 pub(crate) fn rollup_session() -> SessionState {
-    let config = SessionConfig::new()
+    let config = config()
         .with_target_partitions(1)
         .with_information_schema(false)
         .with_collect_statistics(false)
@@ -108,7 +113,7 @@ pub(crate) fn query_session(catalogs: Arc<dyn CatalogProviderList>) -> Result<Se
     planners.push(Arc::new(WindowFunctionPlanner));
     let mut aggregate = SessionStateDefaults::default_aggregate_functions();
     aggregate.extend(functions::aggregate_functions());
-    let mut config = SessionConfig::new().with_create_default_catalog_and_schema(false);
+    let mut config = config().with_create_default_catalog_and_schema(false);
     // A join keeps one side in memory: a lookup, and not the log lines, of which no number is known. Of two sides, DataFusion
     // takes the known one up to this size, and only if there are several partitions.
     config

@@ -42,29 +42,50 @@ const FAILURE: u8 = 1;
 /// Exit code: the command has finished, but some log files are not counted.
 const SOME_NOT_COUNTED: u8 = 3;
 
+/// The stack of each thread. SQL is planned and computed recursively, so a chain of as many operators as [`crate::rollup`] allows must
+/// fit. It takes memory only as far as it is used.
+const STACK_BYTES: usize = if cfg!(debug_assertions) {
+    256 << 20
+} else {
+    64 << 20
+};
+
 /// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let is_worker = matches!(cli.command, Command::Serve(_));
     start_log(is_worker);
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .build()
-    {
+        .thread_stack_size(STACK_BYTES)
+        .build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };
-    let code = match runtime.block_on(execute(cli.command)) {
+    let execute = move || {
+        let done = runtime.block_on(execute(cli.command));
+        // After its grace period, a worker does not wait for log files that it is still reading: it abandons them.
+        std::mem::forget(runtime);
+        done
+    };
+    let main = std::thread::Builder::new()
+        .stack_size(STACK_BYTES)
+        .spawn(execute);
+    let done = match main.map(std::thread::JoinHandle::join) {
+        Ok(Ok(done)) => done,
+        // The panic has been printed.
+        Ok(Err(_)) => return ExitCode::from(FAILURE),
+        Err(error) => Err(error.into()),
+    };
+    match done {
         Ok(code) => ExitCode::from(code),
         Err(error) if is_worker => {
             tracing::error!(error = format!("{error:#}"), "worker failed; shutting down");
             ExitCode::from(FAILURE)
         }
         Err(error) => fail(&error),
-    };
-    // After its grace period, a worker does not wait for log files that it is still reading: it abandons them.
-    std::mem::forget(runtime);
-    code
+    }
 }
 
 /// Starts logging. A worker logs by default, for machines unless stderr is a terminal. Other commands log only what they

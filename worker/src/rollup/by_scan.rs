@@ -13,13 +13,16 @@ use crate::format::{LogFormat, ScanColumn};
 /// The values that the scan computes for a query.
 pub(super) struct ByScan {
     format: &'static LogFormat,
+    /// Columns that are group keys: an expression over one must stay one.
+    keys: Vec<String>,
     pub(super) computed: Vec<ScanColumn>,
 }
 
 impl ByScan {
-    pub(super) fn new(format: &'static LogFormat) -> Self {
+    pub(super) fn new(format: &'static LogFormat, keys: Vec<String>) -> Self {
         Self {
             format,
+            keys,
             computed: Vec::new(),
         }
     }
@@ -74,7 +77,9 @@ impl ByScan {
             _ => None,
         });
         let args = args.collect::<Option<Vec<_>>>()?;
-        let is_column = |expr: &Expr, column: &str| column_of(expr).as_deref() == Some(column);
+        let is_column = |expr: &Expr, column: &str| {
+            column_of(expr).as_deref() == Some(column) && !self.keys.iter().any(|key| key == column)
+        };
         match (function_name(function).as_str(), args.as_slice()) {
             ("from_iso8601_timestamp", [time]) if is_column(time, self.format.time_column) => {
                 Some(ScanColumn::Time)

@@ -31,9 +31,10 @@ pub(crate) fn over_rows(part: &mut impl VisitMut) -> Result<(), String> {
 }
 
 impl Desugar {
-    pub(super) fn over_lines(format: &'static LogFormat) -> Self {
+    /// For a query over the lines of this format. `keys` are the columns that it groups by.
+    pub(super) fn over_lines(format: &'static LogFormat, keys: Vec<String>) -> Self {
         Self {
-            by_scan: Some(ByScan::new(format)),
+            by_scan: Some(ByScan::new(format, keys)),
         }
     }
 

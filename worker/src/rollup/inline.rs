@@ -188,8 +188,12 @@ fn take_in(query: &mut Query) -> Result<bool, String> {
                     .any(|other| other.value.eq_ignore_ascii_case(&name))
             })
         };
-        for by in order_by.iter_mut().filter(|by| !is_output(&by.expr)) {
-            walk::change_exprs(&mut by.expr, &mut enter, &mut put_in)?;
+        for by in order_by {
+            match column_of(&by.expr).filter(|_| is_output(&by.expr)) {
+                // Without the name of the subquery, which is gone.
+                Some(name) => by.expr = Expr::Identifier(Ident::with_quote('"', name)),
+                None => walk::change_exprs(&mut by.expr, &mut enter, &mut put_in)?,
+            }
         }
     }
     select.selection = match (inner.selection, select.selection.take()) {

@@ -31,6 +31,8 @@ mod allow;
 mod parts;
 mod results;
 mod reading;
+mod outer;
+mod unmerged;
 mod conditions;
 mod aggregates;
 mod athena;
@@ -45,7 +47,6 @@ mod checks;
 mod prefilter;
 
 pub use crate::engine::fallible::Fallible;
-pub(crate) use aggregates::is_distinct;
 pub(crate) use desugar::over_rows;
 pub(crate) use joins::take_unnest;
 pub use load::{InvalidRollup, Loaded, RollupError};
@@ -53,7 +54,6 @@ pub(crate) use lookup_calls::take_lookup_calls;
 pub(crate) use lookups::lookup_rows;
 use lookups::{Lookup, Lookups};
 use parse::parse;
-pub(crate) use parts::from_states;
 pub(crate) use per_line::VISITOR_SLOTS_MAX;
 use plan::{RollupPlan, RowsOfLogFile, Wanted};
 pub(crate) use planning_error::plain_words;
@@ -61,7 +61,8 @@ pub(crate) use prefilter::prefilter;
 pub(crate) use reading::{Reader, View, set_now};
 use states::TableSql;
 pub(crate) use syntax::parse_sql;
-pub(crate) use walk::{change_exprs, change_queries};
+pub(crate) use unmerged::{AGGREGATES, spell_aggregates};
+pub(crate) use walk::change_queries;
 
 /// A rollup, ready to be run over log files.
 #[derive(Debug)]
@@ -113,28 +114,29 @@ impl Rollup {
         let lookups = parsed.joined.lookups.clone();
         let files: Vec<LookupFile> = lookups.iter().map(|lookup| lookup.file.clone()).collect();
         let format = parsed.format;
-        let table = states::table_of(parsed).await?;
+        let mut table = states::table_of(parsed).await?;
         let ScanPlan { plan, scan } = plan(&table, format).await?;
         let predicate = plan.predicate();
         let prefilter =
             predicate.and_then(|predicate| prefilter::prefilter(predicate, format, &scan));
         let mut columns = Vec::with_capacity(table.columns.len());
-        for ((name, rule), field) in table.columns.into_iter().zip(plan.schema().fields()) {
+        let own = std::mem::take(&mut table.columns);
+        for ((name, rule), field) in own.into_iter().zip(plan.schema().fields()) {
             columns.push(Column {
                 data_type: stored_type(&name, field.data_type())?,
                 name,
                 rule,
             });
         }
-        if let Some(view) = &table.view {
+        if let Some(view) = &mut table.view {
             let fields = columns
                 .iter()
                 .map(|column| Field::new(&column.name, column.data_type.clone(), true));
             let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
             let groups = Arc::new(EmptyTable::new(schema));
-            view.plan(groups, SystemTime::now().into())
-                .await
-                .map_err(|error| plain_words(&error))?;
+            let plan = view.plan(groups, SystemTime::now().into()).await;
+            let plan = plan.map_err(|error| plain_words(&error))?;
+            view.note_instants(plan.schema());
         }
         let slot_column = columns.iter().position(|column| column.name == table.slot);
         let slot_column = slot_column

@@ -12,7 +12,7 @@ use super::aggregates::{Part, function_name, is_aggregate, part};
 use super::allow::{self, ONE_GROUPING, Scope};
 use super::conditions;
 use super::inline::inline;
-use super::joins::{self, Joined, has_join, is_join};
+use super::joins::{self, Joined, is_join};
 use super::lookups::Lookups;
 use super::reading::{Order, Reading, Sorted};
 use super::results::{self, placed, replace};
@@ -88,12 +88,6 @@ pub(super) fn parse(sql: &str, lookups: &Lookups) -> Result<ParsedRollup, String
     let mut scalars = scalars::take(&mut query)?;
     scalars::name_table(&mut query, &scalars);
     let outer = Reading::around(&mut query)?;
-    if outer.as_ref().is_some_and(has_join) {
-        return Err(
-            "a lookup or UNNEST is joined with groups: join it with the log table, inside the query that groups the lines"
-                .to_owned(),
-        );
-    }
     let mut reading = Reading {
         outer,
         ..Reading::default()

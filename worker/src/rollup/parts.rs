@@ -130,7 +130,12 @@ pub(super) fn parts(call: &Function, types: &[DataType]) -> Result<Parts, String
                     ("sum", with("sum", vec![summed]), MergeRule::Sum),
                     ("count", with("count", vec![x.clone()]), MergeRule::Sum),
                 ],
-                result: "CAST(s0 AS DOUBLE) / CAST(s1 AS DOUBLE)".to_owned(),
+                result: match types.first() {
+                    // A decimal with as many digits after the point, rounded half up, as in Trino.
+                    Some(DataType::Decimal128(..)) => "s0 / s1",
+                    _ => "CAST(s0 AS DOUBLE) / CAST(s1 AS DOUBLE)",
+                }
+                .to_owned(),
             }
         }
         ("geometric_mean", [x]) => {

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use chrono::{DateTime, Utc};
 use datafusion::catalog::TableProvider;
-use datafusion::common::DataFusionError;
+use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{
     Expr, GroupByExpr, OrderByOptions, Query, SelectItem, SetExpr, Statement, TableFactor,
@@ -14,10 +15,10 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::aggregates::{function_name, is_aggregate};
-use super::allow;
 use super::athena::in_athena;
 use super::conditions::NOW;
 use super::desugar::over_rows;
+use super::outer;
 use super::parse::expr_of;
 use super::results::{parsed, quoted, scalar_column};
 use super::scalars::Scalar;
@@ -78,7 +79,7 @@ impl Reading {
             Ok(())
         })?;
         if let (Some(core), true) = (cores.pop(), cores.is_empty()) {
-            walk::change_queries(&mut outer.clone(), &mut |query| allow::check_around(query))?;
+            outer::take(&mut outer)?;
             *query = core;
             return Ok(Some(outer));
         }
@@ -149,6 +150,8 @@ pub(crate) struct View {
     /// LIMIT and OFFSET.
     pub(super) limit: Option<String>,
     pub(super) outer: Option<Query>,
+    /// The places of the outer query's output columns that are a `timestamp with time zone`.
+    pub(super) outer_instants: Vec<usize>,
 }
 
 /// An item of a view's ORDER BY.
@@ -247,14 +250,23 @@ impl View {
                 .map(|filter| format!("({})", written(filter)));
             filters.collect::<Vec<_>>().join(" AND ")
         };
-        for (scalar, (expr, filters)) in self.scalars.iter().enumerate() {
-            let name = scalar_column(scalar);
-            let mut of_all = format!("SELECT {} AS {name} FROM {groups}", written(expr));
+        let of_all = |number: usize| {
+            let name = scalar_column(number);
+            let (expr, filters) = &self.scalars[number];
+            let mut sql = format!("SELECT {} AS {name} FROM {groups}", written(expr));
             if !filters.is_empty() {
                 let filters: Vec<&Expr> = filters.iter().collect();
-                of_all.push_str(&format!(" WHERE {}", all(&filters)));
+                sql.push_str(&format!(" WHERE {}", all(&filters)));
             }
-            add(&mut sql, "CROSS JOIN", &format!("({of_all}) AS {name}_"));
+            sql
+        };
+        for number in (0..self.scalars.len()).filter(|number| self.uses_scalar(*number)) {
+            let name = scalar_column(number);
+            add(
+                &mut sql,
+                "CROSS JOIN",
+                &format!("({}) AS {name}_", of_all(number)),
+            );
         }
         let mut filters: Vec<&Expr> = self.filters.iter().collect();
         if self.merged_by.is_none() {
@@ -286,7 +298,41 @@ impl View {
         }
         match &self.outer {
             None => sql,
-            Some(outer) => around(outer, &sql),
+            Some(outer) => {
+                let outer = match reader {
+                    Reader::Logmill => outer::for_engine(outer),
+                    Reader::Athena => outer::without_zones(outer, &self.outer_instants),
+                };
+                around(&outer::with_scalars(&outer, &of_all), &sql)
+            }
+        }
+    }
+
+    /// Whether the query over the groups uses this value of all lines.
+    fn uses_scalar(&self, number: usize) -> bool {
+        let outputs = self.outputs.iter().map(|shown| &shown.expr);
+        let order_by = self.order_by.iter().map(|by| &by.expr);
+        let mut exprs = outputs.chain(&self.condition).chain(order_by);
+        let name = scalar_column(number);
+        exprs.any(|expr| {
+            walk::any(
+                expr,
+                &mut |expr| matches!(expr, Expr::Identifier(column) if column.value == name),
+            )
+        })
+    }
+
+    /// Notes which output columns of the outer query are times with a zone. `schema` is that of its result.
+    pub(super) fn note_instants(&mut self, schema: &DFSchema) {
+        if self
+            .outer
+            .as_ref()
+            .is_some_and(|outer| !outer::has_wildcard(outer))
+        {
+            let fields = schema.fields().iter().enumerate();
+            let instants =
+                fields.filter(|(_, field)| matches!(field.data_type(), DataType::Timestamp(..)));
+            self.outer_instants = instants.map(|(place, _)| place).collect();
         }
     }
 }

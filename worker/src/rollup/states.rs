@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::aggregates::{Part, function_name, is_distinct};
 use super::desugar::Desugar;
-use super::parse::{ParsedRollup, select_of};
+use super::parse::{ParsedRollup, column_of, select_of};
 use super::parts;
 use super::planning_error::plain_words;
 use super::reading::{Shown, Sorted, SortedBy, View};
@@ -141,7 +141,8 @@ fn finished(
         let keys = keys.iter().map(|(key, _)| key.clone());
         select.group_by = GroupByExpr::Expressions(keys.collect(), Vec::new());
     }
-    let mut desugar = Desugar::over_lines(format);
+    let keys = keys.iter().filter_map(|(key, _)| column_of(key));
+    let mut desugar = Desugar::over_lines(format, keys.collect());
     desugar.over(&mut query)?;
     Ok((Statement::Query(Box::new(query)), desugar.computed()))
 }
@@ -396,6 +397,7 @@ fn view(
         order_by,
         limit: reading.limit.clone(),
         outer: reading.outer.clone(),
+        outer_instants: Vec::new(),
     }))
 }
 

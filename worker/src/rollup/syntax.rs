@@ -3,15 +3,23 @@
 use std::cmp::Reverse;
 
 use datafusion::common::utils::datafusion_strsim::levenshtein;
-use datafusion::sql::sqlparser::ast::Statement;
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Statement, Value};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+
+use super::walk;
 
 /// The clauses of a SELECT, in their order.
 const CLAUSES: [&str; 7] = [
     "SELECT", "FROM", "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT",
 ];
+
+/// Terms of a chain that is balanced.
+const BALANCED_MIN: usize = 16;
+
+/// Operators in one SQL text. A chain of them is a tree as deep as it is long, and each engine walks it recursively.
+const OPERATORS_MAX: usize = 2000;
 
 /// Parses statements.
 ///
@@ -20,7 +28,75 @@ const CLAUSES: [&str; 7] = [
 /// If it is not Athena's SQL. The error says where, and names the most likely slip.
 pub(crate) fn parse_sql(sql: &str) -> Result<Vec<Statement>, String> {
     check_tokens(sql)?;
-    Parser::parse_sql(&GenericDialect {}, sql).map_err(|error| explained(sql, &error))
+    let parsed = Parser::parse_sql(&GenericDialect {}, sql);
+    let mut statements = parsed.map_err(|error| explained(sql, &error))?;
+    for statement in &mut statements {
+        walk::change_exprs(statement, &mut balance, &mut |_| Ok(()))?;
+    }
+    Ok(statements)
+}
+
+/// Makes a balanced tree of a long chain of AND or of OR. The parser makes a tree as deep as the chain is long, and whoever looks at the
+/// whole tree below each of its nodes, as planning does, would take a time that grows with its square.
+fn balance(expr: &mut Expr) -> Result<(), String> {
+    let Expr::BinaryOp { op, .. } = &*expr else {
+        return Ok(());
+    };
+    let op = op.clone();
+    if !matches!(op, BinaryOperator::And | BinaryOperator::Or) {
+        return Ok(());
+    }
+    let mut length = 1;
+    let mut rest = &*expr;
+    while let Expr::BinaryOp {
+        left, op: other, ..
+    } = rest
+        && *other == op
+    {
+        length += 1;
+        rest = left;
+    }
+    if length < BALANCED_MIN {
+        return Ok(());
+    }
+    let mut terms = Vec::with_capacity(length);
+    let mut rest = std::mem::replace(expr, Expr::value(Value::Null));
+    loop {
+        match rest {
+            Expr::BinaryOp {
+                left,
+                op: other,
+                right,
+            } if other == op => {
+                terms.push(*right);
+                rest = *left;
+            }
+            first => {
+                terms.push(first);
+                break;
+            }
+        }
+    }
+    terms.reverse();
+    *expr = joined(&op, terms);
+    Ok(())
+}
+
+/// The terms in their order, as a balanced tree.
+fn joined(op: &BinaryOperator, mut terms: Vec<Expr>) -> Expr {
+    let last = terms.split_off(terms.len() / 2);
+    let side = |mut terms: Vec<Expr>| match terms.pop() {
+        Some(one) if terms.is_empty() => one,
+        last => {
+            terms.extend(last);
+            joined(op, terms)
+        }
+    };
+    Expr::BinaryOp {
+        left: Box::new(side(terms)),
+        op: op.clone(),
+        right: Box::new(side(last)),
+    }
 }
 
 /// The parser's error in plain words, with the most likely slip.
@@ -64,6 +140,13 @@ fn explained(sql: &str, error: &ParserError) -> String {
 /// The first such part, with its place.
 fn check_tokens(sql: &str) -> Result<(), String> {
     let tokens = tokens(sql);
+    let operators = tokens.iter().filter(|token| is_operator(&token.token));
+    if operators.count() > OPERATORS_MAX {
+        return Err(format!(
+            "the SQL has more than {OPERATORS_MAX} operators, such as OR: write x IN (…) for x = … OR x = …, one regular expression \
+             for many LIKEs, or join a lookup (docs/sql.md)"
+        ));
+    }
     for (place, token) in tokens.iter().enumerate() {
         let at = token.span.start;
         let problem = match &token.token {
@@ -84,6 +167,16 @@ fn check_tokens(sql: &str) -> Result<(), String> {
         return Err(format!("line {}, column {}: {problem}", at.line, at.column));
     }
     Ok(())
+}
+
+/// Whether the token joins two expressions to one, which may be joined again.
+fn is_operator(token: &Token) -> bool {
+    match token {
+        Token::Plus | Token::Minus | Token::Mul | Token::Div | Token::Mod | Token::StringConcat => {
+            true
+        }
+        token => ["AND", "OR"].contains(&upper(token).as_str()),
+    }
 }
 
 /// Whether the token at this place begins with the letter.

@@ -21,7 +21,7 @@ use crate::engine;
 use crate::engine::functions::cast::trino_name;
 use crate::engine::functions::ip::check_shown;
 use crate::format::{FORMATS, LogFormat};
-use crate::rollup::take_lookup_calls;
+use crate::rollup::{AGGREGATES, take_lookup_calls};
 use crate::table::Root;
 
 mod statement;
@@ -157,7 +157,7 @@ pub fn log_tables() -> Vec<(String, Vec<String>)> {
 
 /// The names of Trino's functions that queries may use.
 pub fn function_names() -> Vec<String> {
-    let aggregates = prepare::AGGREGATES.iter().map(|name| (*name).to_owned());
+    let aggregates = AGGREGATES.iter().map(|name| (*name).to_owned());
     let scalar = engine::function_names().iter().cloned();
     scalar.chain(aggregates).collect()
 }

@@ -3,9 +3,9 @@
 
 use chrono::{DateTime, Utc};
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Ident, ObjectName, ObjectNamePart, OrderByKind, Query, Select, SelectItem,
-    SetExpr, Statement, TableFactor,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    ObjectName, ObjectNamePart, OrderByKind, Query, Select, SelectItem, SetExpr, Statement,
+    TableFactor,
 };
 
 use crate::format::{FORMATS, LogFormat};
@@ -16,65 +16,6 @@ use crate::rollup;
 const UNNAMED: &str = "?column";
 
 const FROM_ISO8601: &str = "from_iso8601_timestamp";
-
-/// Trino's aggregates and window functions that queries may use.
-pub(super) const AGGREGATES: [&str; 44] = [
-    "any_value",
-    "approx_distinct",
-    "approx_percentile",
-    "approx_set",
-    "arbitrary",
-    "array_agg",
-    "avg",
-    "bitwise_and_agg",
-    "bitwise_or_agg",
-    "bool_and",
-    "bool_or",
-    "checksum",
-    "corr",
-    "count",
-    "count_if",
-    "covar_pop",
-    "covar_samp",
-    "cume_dist",
-    "dense_rank",
-    "every",
-    "first_value",
-    "geometric_mean",
-    "lag",
-    "last_value",
-    "lead",
-    "max",
-    "max_by",
-    "min",
-    "min_by",
-    "nth_value",
-    "ntile",
-    "numeric_histogram",
-    "percent_rank",
-    "rank",
-    "regr_intercept",
-    "regr_slope",
-    "row_number",
-    "stddev",
-    "stddev_pop",
-    "stddev_samp",
-    "sum",
-    "var_pop",
-    "var_samp",
-    "variance",
-];
-
-/// Aggregates that are computed from others.
-const FROM_OTHERS: [&str; 7] = [
-    "any_value",
-    "approx_distinct",
-    "approx_percentile",
-    "arbitrary",
-    "checksum",
-    "geometric_mean",
-    "numeric_histogram",
-];
 
 /// Prepares a statement for a session of queries. `now()` is this time.
 ///
@@ -91,7 +32,7 @@ pub(super) fn prepare(mut statement: Statement, now: DateTime<Utc>) -> Result<St
             Ok(())
         })?;
     }
-    rollup::change_exprs(&mut statement, &mut refuse, &mut spell_aggregate)?;
+    rollup::spell_aggregates(&mut statement)?;
     rollup::over_rows(&mut statement)?;
     Ok(statement)
 }
@@ -315,70 +256,6 @@ fn from_iso8601(expr: &mut Expr) -> Option<(&mut ObjectName, &Expr)> {
 /// Quotes the function's name: a call by a quoted name is not taken for one that may fail.
 fn quote(function: &mut ObjectName) {
     *function = vec![Ident::with_quote('"', FROM_ISO8601)].into();
-}
-
-/// Refuses what the engine would compute otherwise than Trino.
-fn refuse(expr: &mut Expr) -> Result<(), String> {
-    match expr {
-        Expr::Cast { data_type, .. } => {
-            let name = data_type.to_string().to_ascii_lowercase();
-            let has_length = name.starts_with("varchar(") || name.starts_with("char");
-            match has_length {
-                true => Err(format!(
-                    "{expr}: the type {name} is not supported; write varchar, and substr(x, 1, n) to shorten a text"
-                )),
-                false => Ok(()),
-            }
-        }
-        Expr::Function(Function {
-            name,
-            args: FunctionArguments::List(list),
-            ..
-        }) => match (
-            name.to_string().to_ascii_lowercase().as_str(),
-            list.args.len(),
-        ) {
-            // It would overflow silently.
-            ("sum", _) if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) => {
-                Err(format!(
-                    "{expr}: sum(DISTINCT x) is not supported; select the distinct values in a subquery, and sum them"
-                ))
-            }
-            // The sketch of approx_distinct takes an error. Trino's approx_set does not.
-            ("approx_set", 2..) => Err(format!("{expr}: approx_set takes one value")),
-            _ => Ok(()),
-        },
-        _ => Ok(()),
-    }
-}
-
-/// Replaces an aggregate of Trino that the engine lacks by those that a rollup would keep of it, and the result that follows from
-/// them.
-fn spell_aggregate(expr: &mut Expr) -> Result<(), String> {
-    let Expr::Function(function) = expr else {
-        return Ok(());
-    };
-    let name = function.name.to_string().to_ascii_lowercase();
-    if name == "variance" {
-        function.name = vec![Ident::new("var_samp")].into();
-    }
-    if !FROM_OTHERS.contains(&name.as_str()) {
-        return Ok(());
-    }
-    if function.over.is_some() {
-        return Err(format!(
-            "{function}: {name} is not supported as a window function"
-        ));
-    }
-    // Of the others, equal values change nothing.
-    let depends_on_equal = !["any_value", "approx_distinct", "arbitrary"].contains(&name.as_str());
-    if depends_on_equal && rollup::is_distinct(function) {
-        return Err(format!(
-            "{function}: {name}(DISTINCT x) is not supported; select the distinct values in a subquery"
-        ));
-    }
-    *expr = rollup::from_states(function)?;
-    Ok(())
 }
 
 #[cfg(test)]

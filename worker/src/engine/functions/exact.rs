@@ -50,6 +50,19 @@ pub(crate) fn plan(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         let round = ScalarUDF::new_from_impl(Exact::new(Operation::Round));
         return Ok(Transformed::yes(round.call(vec![number, digits])));
     }
+    // A decimal that is no literal, such as a column.
+    if let Expr::BinaryExpr(BinaryExpr { left, op, right }) = &expr
+        && matches!(op, Operator::Divide | Operator::Modulo)
+        && (is_decimal(left, schema)? || is_decimal(right, schema)?)
+        && is_exact(left, schema)?
+        && is_exact(right, schema)?
+    {
+        let (left, right) = (
+            decimal(*left.clone(), schema)?,
+            decimal(*right.clone(), schema)?,
+        );
+        return Ok(Transformed::yes(Exact::call(*op, left, right)?));
+    }
     let arguments = match StandIn::arguments(EXACT_DIVISION, expr) {
         Ok(arguments) => <[Expr; 3]>::try_from(arguments),
         Err(other) => return Ok(Transformed::no(other)),
@@ -79,6 +92,10 @@ fn number(expr: &Expr) -> Option<String> {
         [Expr::Literal(text, _)] => Some(text.to_string()),
         _ => None,
     }
+}
+
+fn is_decimal(expr: &Expr, schema: &DFSchema) -> Result<bool> {
+    Ok(matches!(expr.get_type(schema)?, DataType::Decimal128(..)))
 }
 
 /// Whether the expression consists only of integers and decimals.

@@ -50,12 +50,14 @@ pub(crate) mod arrays;
 pub(crate) mod json;
 pub(crate) mod ip;
 mod sum;
+mod avg;
 mod min_max;
 mod min_max_by;
 pub(crate) mod sketches;
 pub(crate) mod distinct;
 pub(crate) mod histogram;
 pub(crate) mod checksum;
+pub(crate) mod intervals;
 mod sketch_groups;
 
 /// Scalar functions that DataFusion lacks or computes differently from Trino.
@@ -94,8 +96,9 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
 
 /// Whether a function of the modules that list theirs never fails.
 pub(crate) fn never_fails(name: &str) -> bool {
-    let lists: [&[&str]; 6] = [
+    let lists: [&[&str]; 7] = [
         &arrays::NEVER_FAIL,
+        &intervals::NEVER_FAIL,
         &checksum::NEVER_FAIL,
         &characters::NEVER_FAIL,
         &math::NEVER_FAIL,
@@ -157,6 +160,7 @@ pub(crate) fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
     functions.extend([
         aggregate::count::count_udaf(),
         sum::sum_udaf(),
+        avg::trino_avg(),
         aggregate::bool_and_or::bool_and_udaf(),
         aggregate::bool_and_or::bool_or_udaf(),
     ]);

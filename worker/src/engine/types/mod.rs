@@ -14,6 +14,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Ope
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use super::functions::cast::trino_name;
+use super::functions::intervals;
 use super::functions::ip::IP_ADDRESS;
 use super::functions::json::JSON;
 use super::functions::named_cast::NAMED_CAST;
@@ -67,11 +68,12 @@ impl ExprPlanner for OperatorTypes {
         let Expr::BinaryExpr(BinaryExpr { left, right, .. }) = operation else {
             return plan_err!("an operation was replaced by another expression");
         };
-        Ok(PlannerResult::Original(RawBinaryExpr {
+        let expr = RawBinaryExpr {
             op: sql_op,
             left: *left,
             right: *right,
-        }))
+        };
+        intervals::plan_product(expr, schema)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Expressions, each by itself.
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, Array, CaseWhen, CeilFloorKind, DateTimeField, Expr, Ident, Subscript,
+    AccessExpr, Array, CaseWhen, CeilFloorKind, DateTimeField, Expr, Ident, Spanned, Subscript,
 };
 
 use super::operators::{check_binary, check_distinct_from, check_unary, like_in_lower_case};
@@ -10,7 +10,36 @@ use super::{
     NO_STRUCTURES, ONE_GROUPING, Scope, check_name, foreign, functions, missing, nearest, subquery,
 };
 use crate::engine::zones;
-use crate::format::DELIVERY_DAY;
+use crate::format::{DELIVERY_DAY, FORMATS};
+
+/// Checks one expression of the query around the one over the log table, but not its parts. Its columns are checked when it is planned.
+pub(in crate::rollup) fn check_outer(expr: &Expr) -> Result<(), String> {
+    let checked = match expr {
+        Expr::Identifier(name) => check_name(name),
+        Expr::CompoundIdentifier(names) => names.iter().try_for_each(check_name),
+        Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => Ok(()),
+        Expr::Function(function) => functions::check_outer(function),
+        expr => {
+            let [format, ..] = FORMATS;
+            // Columns, which need a scope, were checked above.
+            let table = &Ident::new(format.table);
+            let aliases = &[];
+            check(
+                expr,
+                &Scope {
+                    table,
+                    format,
+                    aliases,
+                },
+            )
+        }
+    };
+    let place = expr.span().start;
+    checked.map_err(|message| match place.line {
+        0 => message,
+        line => format!("line {line}, column {}: {message}", place.column),
+    })
+}
 
 /// Checks one expression, but not its parts.
 pub(super) fn check(expr: &Expr, scope: &Scope<'_>) -> Result<(), String> {

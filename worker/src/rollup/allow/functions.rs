@@ -11,6 +11,7 @@ use crate::rollup::aggregates::{aggregate_names, function_name, is_aggregate_nam
 use crate::rollup::conditions::NOW;
 use crate::rollup::joins::is_join;
 use crate::rollup::parts::parts;
+use crate::rollup::unmerged::{AGGREGATES, WINDOW_FUNCTIONS};
 
 /// Functions whose result differs each time.
 const UNREPEATABLE: [&str; 5] = ["rand", "random", "random_string", "shuffle", "uuid"];
@@ -37,6 +38,37 @@ fn check_known(name: &str) -> Result<(), String> {
         Some(question) => format!("the function {name} is not supported{question}"),
         None => format!("the function {name} is not supported; docs/sql.md lists those that are"),
     })
+}
+
+/// Checks a call in the query around the one over the log table: there, nothing has to merge.
+pub(super) fn check_outer(function: &Function) -> Result<(), String> {
+    let name = function_name(function);
+    let is_plain = matches!(
+        function.name.0.as_slice(),
+        [ObjectNamePart::Identifier(Ident {
+            quote_style: None,
+            ..
+        })]
+    );
+    if !is_plain {
+        return Err(format!(
+            "{function} is not supported: write the function's name without a qualifier and without quotes"
+        ));
+    }
+    if !AGGREGATES.contains(&name.as_str()) {
+        return match is_aggregate_name(&name) || unmergeable(&name).is_some() {
+            true => Err(format!(
+                "{function}: {name} is not supported around a grouped query"
+            )),
+            false => check_known(&name),
+        };
+    }
+    if WINDOW_FUNCTIONS.contains(&name.as_str()) && function.over.is_none() {
+        return Err(format!(
+            "{function}: {name} is a window function: write OVER (…) after it"
+        ));
+    }
+    Ok(())
 }
 
 pub(super) fn check_function(function: &Function) -> Result<(), String> {

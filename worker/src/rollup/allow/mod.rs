@@ -20,6 +20,7 @@ mod operators;
 mod functions;
 mod values;
 
+pub(super) use expressions::check_outer;
 pub(super) use query::{check_around, check_comments, check_query, check_wildcard, table_in_from};
 
 pub(super) const ONE_GROUPING: &str = "ROLLUP, CUBE, GROUPING SETS and WITH TOTALS are not supported: a table has one grouping. Write a rollup for each grouping";
