@@ -156,7 +156,7 @@ fn what_would_differ_from_trino_is_refused() {
         ),
         (
             "SELECT median(sent_bytes) FROM alb_access_logs WHERE date_bin(sent_bytes) = 1",
-            "there is no function date_bin",
+            "the function date_bin is not supported",
         ),
         (
             "SELECT time FROM alb_access_logs TABLESAMPLE BERNOULLI (1)",
@@ -309,8 +309,8 @@ fn what_can_not_be_read_is_said() {
         "notes.txt: not a log that logmill knows, but text of another kind".to_owned(),
         "no line is a log line".to_owned(),
         "2 lines are not log lines, and are left out; most of them are in file:///".to_owned(),
-        "1 files skipped: connection log".to_owned(),
-        "1 files skipped: empty file".to_owned(),
+        "1 file skipped: connection log".to_owned(),
+        "1 file skipped: empty file".to_owned(),
     ] {
         assert!(err.contains(&says), "{says}\n{err}");
     }

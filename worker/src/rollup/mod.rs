@@ -32,6 +32,7 @@ mod parts;
 mod results;
 mod reading;
 mod conditions;
+mod days;
 mod aggregates;
 mod athena;
 mod desugar;
@@ -46,6 +47,8 @@ mod prefilter;
 
 pub use crate::engine::fallible::Fallible;
 pub(crate) use aggregates::is_distinct;
+pub(crate) use allow::{check_inner, instead_of_column, instead_of_function};
+pub(crate) use days::check_days;
 pub(crate) use desugar::over_rows;
 pub(crate) use joins::take_unnest;
 pub use load::{InvalidRollup, Loaded, RollupError};
@@ -58,7 +61,7 @@ pub(crate) use per_line::VISITOR_SLOTS_MAX;
 use plan::{RollupPlan, RowsOfLogFile, Wanted};
 pub(crate) use planning_error::plain_words;
 pub(crate) use prefilter::prefilter;
-pub(crate) use reading::{Reader, View, set_now};
+pub(crate) use reading::{Reader, View, set_now, with_now};
 use states::TableSql;
 pub(crate) use syntax::parse_sql;
 pub(crate) use walk::{change_exprs, change_queries};
@@ -132,9 +135,9 @@ impl Rollup {
                 .map(|column| Field::new(&column.name, column.data_type.clone(), true));
             let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
             let groups = Arc::new(EmptyTable::new(schema));
-            view.plan(groups, SystemTime::now().into())
-                .await
-                .map_err(|error| plain_words(&error))?;
+            let now = SystemTime::now().into();
+            let planned = view.plan(groups, now).await;
+            planned.map_err(|error| with_now(&plain_words(&error), now))?;
         }
         let slot_column = columns.iter().position(|column| column.name == table.slot);
         let slot_column = slot_column
@@ -259,6 +262,7 @@ async fn plan(table: &TableSql, format: &'static LogFormat) -> Result<ScanPlan, 
     let own_times = [
         ScanColumn::Time.name(format),
         ScanColumn::Day.name(format),
+        ScanColumn::DeliveryDay.name(format),
         format.time_column.to_owned(),
     ];
     let wanted = Wanted {

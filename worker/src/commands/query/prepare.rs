@@ -319,6 +319,11 @@ fn quote(function: &mut ObjectName) {
 
 /// Refuses what the engine would compute otherwise than Trino.
 fn refuse(expr: &mut Expr) -> Result<(), String> {
+    if let Expr::Function(function @ Function { over: None, .. }) = expr
+        && AGGREGATES.contains(&function.name.to_string().to_ascii_lowercase().as_str())
+    {
+        rollup::check_inner(function)?;
+    }
     match expr {
         Expr::Cast { data_type, .. } => {
             let name = data_type.to_string().to_ascii_lowercase();
