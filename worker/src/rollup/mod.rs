@@ -116,7 +116,8 @@ impl Rollup {
         let lookups = parsed.joined.lookups.clone();
         let files: Vec<LookupFile> = lookups.iter().map(|lookup| lookup.file.clone()).collect();
         let format = parsed.format;
-        let table = states::table_of(parsed).await?;
+        // Boxed, because the planner leaves little of a thread's stack in debug builds.
+        let table = Box::pin(states::table_of(parsed)).await?;
         let ScanPlan { plan, scan } = plan(&table, format).await?;
         let predicate = plan.predicate();
         let prefilter =

@@ -105,8 +105,7 @@ fn is_too_deep(sql: &str, error: &ParserError) -> bool {
 /// Writes `= ANY (VALUES …)` as `IN (…)` and `<> ALL (VALUES …)` as `NOT IN (…)`, which mean the same. The parser knows VALUES only as a
 /// query.
 fn take_lists(tokens: &mut Vec<TokenWithSpan>) {
-    let mut rest = take(tokens).into_iter();
-    while let Some(token) = rest.next() {
+    for token in take(tokens) {
         tokens.push(token);
         let places: Vec<usize> = (0..tokens.len())
             .rev()
