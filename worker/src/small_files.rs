@@ -61,13 +61,14 @@ impl SmallFile {
         })
     }
 
-    /// Its text.
+    /// Its text, without the byte order mark that some editors write before it.
     ///
     /// # Errors
     ///
     /// The content is not valid UTF-8.
     pub(crate) fn text(&self) -> Result<&str> {
-        Ok(std::str::from_utf8(&self.content)?)
+        let text = std::str::from_utf8(&self.content)?;
+        Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
     }
 }
 

@@ -118,6 +118,9 @@ fn wrong_rollups() {
         "SELECT elb, client_ip, count(*) AS n\nFROM alb_access_logs\nGROUP BY elb",
         "SELECT elb, approx_percentile(target_processing_time, 99) AS p99, numeric_histogram(1, sent_bytes) AS sizes\n\
          FROM alb_access_logs\nGROUP BY elb",
+        "SELECT elb, count(*) AS n\nFROM alb_access_logs\nWHERE time > now() - interval '1' day\nGROUP BY elb",
+        "SELECT elb, count(*) AS n\nFROM alb_access_logs\nWHERE day = '2026-11-20'\nGROUP BY elb",
+        "SELECT elb, count(*) AS n\nFROM alb_access_logs\nWHERE year = '2024' AND nothing = 1 AND nobody = 2 AND request_verb = \"GET\"\nGROUP BY elb",
     ]
     .into_iter()
     .map(|sql| {

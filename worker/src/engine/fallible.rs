@@ -1,15 +1,24 @@
 //! Finds the expressions of a rollup that can fail on data from a request. A line on which one fails is a failed line: it
 //! is left out of that rollup, and recorded.
 
-use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
+use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano, Schema, TimeUnit};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::physical_expr::create_physical_expr;
 
 use super::functions::json::{self, JSON};
 use super::functions::zoned::other_zone;
 use super::functions::{self, arrays, in_order, lookup, unnest};
+use super::sql_text::sql;
 
 /// Upper bound for the log's own bigint columns, such as the bytes of a request or a response.
 const LOG_BIGINT_MAX: u128 = 1 << 50;
@@ -121,7 +130,7 @@ pub(crate) fn has_unstorable_values(data_type: &DataType) -> bool {
 /// An expression that can fail on a line.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Fallible {
-    /// The expression, as the engine writes it.
+    /// The expression as SQL.
     pub expression: String,
     /// What to write instead.
     pub advice: &'static str,
@@ -207,7 +216,7 @@ fn stored(
             .any(|column| !own_times.contains(&column.name))
     {
         found.push(Fallible {
-            expression: unwrapped(expr).to_string(),
+            expression: sql(unwrapped(expr)),
             advice: "a time outside the years 1 to 9999 cannot be stored: exclude such lines with WHERE",
         });
     }
@@ -231,9 +240,11 @@ pub(crate) fn in_expression(
                     .collect::<Vec<_>>(),
             );
         }
-        if let Some(advice) = advice(expr, schema)? {
+        if let Some(advice) = advice(expr, schema)?
+            && !is_sound_constant(expr)
+        {
             let fallible = Fallible {
-                expression: expr.to_string(),
+                expression: sql(expr),
                 advice,
             };
             if !found.contains(&fallible) {
@@ -249,6 +260,31 @@ pub(crate) fn in_expression(
     Ok(())
 }
 
+/// Whether the expression has the same value for all lines, and does not fail.
+fn is_sound_constant(expr: &Expr) -> bool {
+    if !matches!(
+        expr,
+        Expr::ScalarFunction(_) | Expr::BinaryExpr(_) | Expr::Cast(_)
+    ) || !expr.column_refs().is_empty()
+    {
+        return false;
+    }
+    let simplifier = ExprSimplifier::new(SimplifyContext::default());
+    let none = DFSchema::empty();
+    let Ok(expr) = simplifier.coerce(expr.clone(), &none) else {
+        return false;
+    };
+    let rows = RecordBatchOptions::new().with_row_count(Some(1));
+    let batch = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &rows);
+    let value = create_physical_expr(
+        &expr,
+        &none,
+        &ExecutionProps::new(),
+        &PhysicalPlanningContext::default(),
+    );
+    batch.is_ok_and(|batch| value.is_ok_and(|value| value.evaluate(&batch).is_ok()))
+}
+
 /// What to write instead of an expression that can fail by itself; `None` if it can't.
 fn advice(expr: &Expr, schema: &DFSchema) -> Result<Option<&'static str>> {
     Ok(match expr {
@@ -260,6 +296,7 @@ fn advice(expr: &Expr, schema: &DFSchema) -> Result<Option<&'static str>> {
                         integer(right).is_some_and(|divisor| divisor != 0 && divisor != -1);
                     (!is_safe).then_some(DIVISION)
                 }
+                Operator::Plus | Operator::Minus if is_near_own_time(left, right) => None,
                 Operator::Plus | Operator::Minus if left_type.is_temporal() => Some(
                     "a time beyond the range of its type fails: write try(…), and use the line's own time",
                 ),
@@ -387,11 +424,48 @@ fn function(call: &ScalarFunction, expr: &Expr, schema: &DFSchema) -> Result<Opt
             _ => None,
         },
         "url_decode" => Some("an invalid escape sequence fails: write try(url_decode(…))"),
+        "date_add"
+            if literal(1).is_some_and(|count| count.abs() <= STEPS_MAX)
+                && args.get(2).is_some_and(is_own_time) =>
+        {
+            None
+        }
         "from_unixtime" | "date_add" | "date_diff" => {
             Some("a time beyond the range of its type fails: write try(…)")
         }
         _ => Some("the function fails for some values: write try(…)"),
     })
+}
+
+/// Steps of any unit up to a year that a time can be moved by, and stays far within the range of its type.
+const STEPS_MAX: i64 = 100_000;
+
+/// Whether the expression is the line's own time, which the scan has read.
+fn is_own_time(expr: &Expr) -> bool {
+    match unwrapped(expr) {
+        Expr::Column(column) => OWN_TIMES
+            .iter()
+            .any(|name| column.name == format!("from_iso8601_timestamp({name})")),
+        _ => false,
+    }
+}
+
+/// The columns of log tables that have it.
+const OWN_TIMES: [&str; 2] = ["time", "timestamp"];
+
+/// Whether the operation moves the line's own time by a constant.
+fn is_near_own_time(time: &Expr, interval: &Expr) -> bool {
+    let is_small = |interval: &IntervalMonthDayNano| {
+        i64::from(
+            interval
+                .months
+                .unsigned_abs()
+                .max(interval.days.unsigned_abs()),
+        ) <= STEPS_MAX
+    };
+    is_own_time(time)
+        && matches!(interval, Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _)
+            if is_small(interval))
 }
 
 /// A t-digest accepts only finite numbers. The log's own doubles are finite.
@@ -542,5 +616,73 @@ fn of_type(data_type: &DataType) -> Option<u128> {
         DataType::Int16 => Some(1 << 15),
         DataType::Int32 => Some(1 << 31),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rollup::Rollup;
+
+    #[tokio::test]
+    async fn expressions_that_can_fail_are_named_in_sql() {
+        let fallible = async |expression: &str| {
+            let sql = format!("SELECT {expression} AS x FROM alb_access_logs");
+            let rollup = Rollup::from_sql("t", &sql).await.unwrap();
+            let found = rollup.fallible().iter().map(|each| each.expression.clone());
+            found.collect::<Vec<String>>()
+        };
+        for (expression, expected) in [
+            (
+                "-sent_bytes * (received_bytes + 300)",
+                "-sent_bytes * (received_bytes + 300)",
+            ),
+            (
+                "regexp_extract(user_agent, 'it''s', target_port)",
+                "regexp_extract(user_agent, 'it''s', target_port)",
+            ),
+            (
+                "cast(substr(user_agent, 1, 3) AS bigint)",
+                "cast(substr(user_agent, 1, 3) AS bigint)",
+            ),
+            (
+                "from_iso8601_timestamp(user_agent) > from_iso8601_timestamp(time)",
+                "from_iso8601_timestamp(user_agent)",
+            ),
+            (
+                "date_add('hour', elb_status_code, from_iso8601_timestamp(time))",
+                "date_add('hour', elb_status_code, from_iso8601_timestamp(time))",
+            ),
+            (
+                "date_add('hour', 1, from_unixtime(sent_bytes)) - INTERVAL '90' MINUTE IS NULL",
+                "date_add('hour', 1, from_unixtime(sent_bytes)) - INTERVAL '90' MINUTE",
+            ),
+        ] {
+            let found = fallible(expression).await;
+            assert!(
+                found.iter().any(|found| found == expected),
+                "{expression}: {found:?}"
+            );
+        }
+        // A constant that fails fails for all lines.
+        assert_eq!(fallible("elb || cast(1 / 0 AS varchar)").await.len(), 1);
+        for sound in [
+            "date_add('hour', -9, from_iso8601_timestamp(time))",
+            "from_iso8601_timestamp(time) + INTERVAL '9' HOUR",
+            "from_iso8601_timestamp(time) > from_unixtime(300)",
+            "from_iso8601_timestamp(time) > from_iso8601_timestamp('2026-11-20T00:00:00Z')",
+        ] {
+            assert_eq!(fallible(sound).await, Vec::<String>::new(), "{sound}");
+        }
+    }
+
+    #[tokio::test]
+    async fn visitors_do_not_write_the_day_of_delivery() {
+        let sql = "SELECT date_parse(day, '%Y/%m/%d') AS d, count(*) AS n FROM alb_access_logs GROUP BY 1";
+        assert!(
+            !Rollup::from_sql("t", sql)
+                .await
+                .unwrap()
+                .visitors_write_times()
+        );
     }
 }

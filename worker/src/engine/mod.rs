@@ -30,6 +30,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use futures::stream;
 
+pub(crate) use sql_text::{is_comparison, sql};
 use sql_types::TrinoTypes;
 
 mod types;

@@ -1,17 +1,20 @@
 //! Expressions as SQL text, for error messages.
 
 use arrow::datatypes::DataType;
+use arrow::datatypes::IntervalMonthDayNano;
+use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::{Case, Cast, ScalarFunction, TryCast};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 
+use super::functions::arithmetic;
 use super::functions::arrays::{ARRAY_OF, CONCATENATION, SUBSCRIPT};
-use super::functions::cast::trino_name;
+use super::functions::cast::{self, trino_name};
 use super::functions::exact::{EXACT_DIVISION, EXACT_NUMBER};
 use super::functions::in_order::{ALL_OF, ANY_OF};
 use super::functions::named_cast::NAMED_CAST;
 use super::functions::zoned::{AT_TIMEZONE, TIMESTAMP_LITERAL};
 
-fn is_comparison(op: Operator) -> bool {
+pub(crate) fn is_comparison(op: Operator) -> bool {
     use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
     matches!(
         op,
@@ -29,6 +32,9 @@ pub(crate) fn sql(expr: &Expr) -> String {
     match expr {
         Expr::Column(column) => column.name.clone(),
         Expr::Alias(alias) => sql(&alias.expr),
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _) => {
+            interval_sql(*interval)
+        }
         Expr::Literal(literal, _) => match literal.try_as_str() {
             Some(Some(text)) => format!("'{}'", text.replace('\'', "''")),
             _ => literal.to_string(),
@@ -88,6 +94,29 @@ pub(crate) fn sql(expr: &Expr) -> String {
     }
 }
 
+/// The interval with one unit, as SQL that rollups may use has it.
+fn interval_sql(interval: IntervalMonthDayNano) -> String {
+    const UNITS: [(i64, &str); 2] = [(3600, "HOUR"), (60, "MINUTE")];
+    let IntervalMonthDayNano {
+        months,
+        days,
+        nanoseconds,
+    } = interval;
+    let seconds = nanoseconds / 1_000_000_000;
+    let (count, unit) = match (months, days) {
+        (0, 0) => UNITS
+            .into_iter()
+            .find(|(length, _)| seconds % length == 0)
+            .map_or((seconds, "SECOND"), |(length, unit)| {
+                (seconds / length, unit)
+            }),
+        (0, days) => (days.into(), "DAY"),
+        (months, _) if months % 12 == 0 => ((months / 12).into(), "YEAR"),
+        (months, _) => (months.into(), "MONTH"),
+    };
+    format!("INTERVAL '{count}' {unit}")
+}
+
 fn case_sql(case: &Case) -> String {
     let operand = case
         .expr
@@ -109,6 +138,19 @@ fn case_sql(case: &Case) -> String {
     )
 }
 
+/// A side of an operation, in parentheses if it is one itself.
+fn operand(side: &Expr) -> String {
+    match side {
+        Expr::BinaryExpr(_) => format!("({})", sql(side)),
+        Expr::ScalarFunction(call)
+            if call.args.len() > 1 && arithmetic::operator(call).is_some() =>
+        {
+            format!("({})", sql(side))
+        }
+        side => sql(side),
+    }
+}
+
 fn call_sql(call: &ScalarFunction) -> String {
     match (call.name(), call.args.as_slice()) {
         (NAMED_CAST, [cast, _]) => sql(cast),
@@ -126,6 +168,14 @@ fn call_sql(call: &ScalarFunction) -> String {
         (ARRAY_OF, elements) => format!("ARRAY[{}]", list(elements)),
         (CONCATENATION, [left, right]) => format!("{} || {}", sql(left), sql(right)),
         (SUBSCRIPT, [array, index]) => format!("{}[{}]", sql(array), sql(index)),
+        ("try", _) => "try(…)".to_owned(),
+        (name, [value]) if let Some(to) = cast::target(call) => {
+            format!("{name}({} AS {})", sql(value), trino_name(to))
+        }
+        (_, [value]) if arithmetic::operator(call).is_some() => format!("-{}", operand(value)),
+        (_, [left, right]) if let Some(op) = arithmetic::operator(call) => {
+            format!("{} {op} {}", operand(left), operand(right))
+        }
         (name, args) => format!("{name}({})", list(args)),
     }
 }

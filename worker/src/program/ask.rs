@@ -42,8 +42,10 @@ pub(crate) async fn query(args: QueryArgs) -> Result<u8> {
             sql
         }
     };
+    // Some editors write a byte order mark before a text.
+    let sql = sql.strip_prefix('\u{feff}').unwrap_or(&sql);
     let source = source(&args).await?;
-    answer(&source, &sql, &args.output).await
+    answer(&source, sql, &args.output).await
 }
 
 pub(crate) async fn files(args: FilesArgs) -> Result<u8> {

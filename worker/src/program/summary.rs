@@ -81,10 +81,12 @@ pub(crate) fn print_log_notes(logs: &Logs, out: &mut impl Write) -> io::Result<(
         )?;
     }
     for (kind, files) in notes.skipped() {
-        writeln!(out, "{} files skipped: {kind}", count(files))?;
+        let s = if files == 1 { "" } else { "s" };
+        writeln!(out, "{} file{s} skipped: {kind}", count(files))?;
     }
     if notes.ignored > 0 {
-        writeln!(out, "{} files ignored", count(notes.ignored))?;
+        let s = if notes.ignored == 1 { "" } else { "s" };
+        writeln!(out, "{} file{s} ignored", count(notes.ignored))?;
     }
     if logs.found_none() {
         writeln!(

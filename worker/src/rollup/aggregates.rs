@@ -108,11 +108,11 @@ pub(super) fn is_aggregate_name(name: &str) -> bool {
         || UNMERGEABLE.iter().any(|(other, _)| *other == name)
 }
 
-/// Whether the expression contains an aggregate call.
+/// Whether the expression contains an aggregate call. With OVER, it is none.
 pub(super) fn is_aggregate(expr: &Expr) -> bool {
     walk::any(
         expr,
-        &mut |expr| matches!(expr, Expr::Function(function) if is_aggregate_name(&function_name(function))),
+        &mut |expr| matches!(expr, Expr::Function(function) if function.over.is_none() && is_aggregate_name(&function_name(function))),
     )
 }
 

@@ -4,7 +4,7 @@
 use datafusion::sql::sqlparser::ast::{BinaryOperator, DataType, Expr, Value};
 
 use super::aggregates::{Part, function_name};
-use super::desugar::call;
+use super::desugar::{binary, call, literal, nested};
 use super::parse::{Output, column_of, free_name};
 use super::results::{arguments, quoted, replace, without_parentheses};
 use super::walk;
@@ -20,8 +20,22 @@ pub(super) struct Condition {
     expr: Expr,
     /// The one expression over log lines in it.
     time: Expr,
-    /// Whether the time is finer than an hour, the grain at which groups keep it.
-    is_fine: bool,
+    grain: Grain,
+}
+
+/// What an expression over a line's time is, and so how groups keep it: an hour has few values of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Grain {
+    /// The day of delivery, an hour, a day, a year, or another part of the time that is no smaller than an hour.
+    Coarse,
+    /// The text of the time itself.
+    Text,
+    /// Seconds since 1970.
+    Seconds,
+    /// A timestamp.
+    Timestamp,
+    /// A number or a text that differs within an hour.
+    Other,
 }
 
 /// Takes the conditions that belong to reading out of WHERE.
@@ -84,18 +98,13 @@ fn of_reading(condition: &Expr) -> Result<Option<Condition>, String> {
         return Ok(Some(Condition {
             expr: condition.clone(),
             time: Expr::Identifier(DELIVERY_DAY.into()),
-            is_fine: false,
+            grain: Grain::Coarse,
         }));
     }
     if !is_relative(condition) {
         return Ok(None);
     }
-    let refused = || {
-        Err(format!(
-            "{condition}: a condition on now must compare the line's own time with it, as in \
-             from_iso8601_timestamp(time) > current_timestamp - INTERVAL '6' HOUR"
-        ))
-    };
+    let refused = || Err(refusal(condition));
     let sides: Vec<&Expr> = match without_parentheses(condition) {
         Expr::BinaryOp {
             left,
@@ -127,9 +136,48 @@ fn of_reading(condition: &Expr) -> Result<Option<Condition>, String> {
     let time = without_parentheses(time).clone();
     Ok(Some(Condition {
         expr: without_parentheses(condition).clone(),
-        is_fine: !is_coarse(&time),
+        grain: grain(&time),
         time,
     }))
+}
+
+/// Whether reading decides a part of the condition.
+pub(super) fn depends_on_reading(condition: &Expr) -> bool {
+    is_relative(condition)
+        || columns(condition)
+            .iter()
+            .any(|column| column == DELIVERY_DAY)
+}
+
+fn refusal(condition: &Expr) -> String {
+    if let Expr::BinaryOp {
+        left,
+        op: BinaryOperator::Or,
+        right,
+    } = without_parentheses(condition)
+    {
+        return format!(
+            "{condition}: a condition on now cannot be a part of OR. AND binds more than OR: if all lines are to be of that time, write \
+             parentheses around the OR, as in {}",
+            parenthesised(left, right)
+        );
+    }
+    format!(
+        "{condition}: a condition on now must compare the line's own time with it, as in \
+         from_iso8601_timestamp(time) > current_timestamp - INTERVAL '6' HOUR"
+    )
+}
+
+/// `a AND b OR c` as `a AND (b OR c)`, where `a` is the condition on now.
+fn parenthesised(left: &Expr, right: &Expr) -> String {
+    match left {
+        Expr::BinaryOp {
+            left: first,
+            op: BinaryOperator::And,
+            right: last,
+        } if is_relative(first) => format!("{first} AND ({last} OR {right})"),
+        _ => "time_condition AND (a OR b)".to_owned(),
+    }
 }
 
 /// The names of the columns in an expression, each once.
@@ -167,31 +215,147 @@ fn has_zone(expr: &Expr) -> bool {
     })
 }
 
-/// Whether the time is a day, or has been truncated already.
-fn is_coarse(time: &Expr) -> bool {
-    match time {
-        Expr::Function(function) => match function_name(function).as_str() {
-            "date" => true,
-            "date_trunc" => arguments(function).first().is_some_and(|unit| {
-                !unit.to_string().contains("second") && !unit.to_string().contains("minute")
-            }),
-            _ => false,
+/// Parts of a time that are no smaller than an hour.
+const COARSE_PARTS: [&str; 16] = [
+    "date",
+    "day",
+    "day_of_month",
+    "day_of_week",
+    "day_of_year",
+    "dow",
+    "doy",
+    "hour",
+    "last_day_of_month",
+    "month",
+    "quarter",
+    "week",
+    "week_of_year",
+    "year",
+    "year_of_week",
+    "yow",
+];
+
+fn grain(time: &Expr) -> Grain {
+    let grain_if = |is_coarse: bool| match is_coarse {
+        true => Grain::Coarse,
+        false => Grain::Other,
+    };
+    match without_parentheses(time) {
+        column if column_of(column).is_some() => Grain::Text,
+        Expr::Extract { field, .. } => {
+            grain_if(COARSE_PARTS.contains(&field.to_string().to_ascii_lowercase().as_str()))
+        }
+        Expr::Substring {
+            substring_from,
+            substring_for,
+            ..
+        } => grain_if(is_hour_of_text(
+            substring_from.as_deref(),
+            substring_for.as_deref(),
+        )),
+        Expr::Cast { data_type, .. } => match data_type {
+            DataType::Date => Grain::Coarse,
+            DataType::Timestamp(..) => Grain::Timestamp,
+            _ => Grain::Other,
         },
-        Expr::Cast { data_type, .. } => *data_type == DataType::Date,
+        Expr::Function(function) => {
+            let arguments = arguments(function);
+            let second = arguments.get(1).and_then(|expr| literal(expr));
+            match function_name(function).as_str() {
+                part if COARSE_PARTS.contains(&part) => Grain::Coarse,
+                "date_trunc" => match arguments.first().and_then(|unit| literal(unit)) {
+                    Some(unit) if !unit.contains("second") && !unit.contains("minute") => {
+                        Grain::Coarse
+                    }
+                    _ => Grain::Timestamp,
+                },
+                "to_unixtime" => Grain::Seconds,
+                "substr" | "substring" => grain_if(
+                    arguments
+                        .first()
+                        .is_some_and(|text| column_of(text).is_some())
+                        && is_hour_of_text(arguments.get(1).copied(), arguments.get(2).copied()),
+                ),
+                "date_format" => grain_if(second.is_some_and(|form| is_hour_of_form(&form, "%"))),
+                "format_datetime" => {
+                    grain_if(second.is_some_and(|form| is_hour_of_form(&form, "")))
+                }
+                "concat" | "date_diff" | "length" | "millisecond" | "minute" | "regexp_extract"
+                | "regexp_replace" | "replace" | "second" | "split_part" | "to_iso8601" => {
+                    Grain::Other
+                }
+                _ => Grain::Timestamp,
+            }
+        }
+        Expr::BinaryOp {
+            op:
+                BinaryOperator::StringConcat
+                | BinaryOperator::Multiply
+                | BinaryOperator::Divide
+                | BinaryOperator::Modulo,
+            ..
+        } => Grain::Other,
+        // Such as an hour plus a number.
+        Expr::BinaryOp { left, op, right }
+            if matches!(op, BinaryOperator::Plus | BinaryOperator::Minus)
+                && !matches!(**left, Expr::Interval(_))
+                && !matches!(**right, Expr::Interval(_)) =>
+        {
+            match (columns(left).is_empty(), columns(right).is_empty()) {
+                (false, true) if grain(left) != Grain::Timestamp => grain(left),
+                (true, false) if grain(right) != Grain::Timestamp => grain(right),
+                _ => Grain::Other,
+            }
+        }
+        _ => Grain::Timestamp,
+    }
+}
+
+/// Whether a part of the text of a time is no smaller than the hour: the hour is the first 13 characters of a time in ISO 8601.
+fn is_hour_of_text(from: Option<&Expr>, count: Option<&Expr>) -> bool {
+    let number = |expr: Option<&Expr>| expr.and_then(|expr| expr.to_string().parse::<u8>().ok());
+    match (number(from), number(count)) {
+        (Some(from @ 1..), Some(count)) => from.saturating_add(count) <= 14,
         _ => false,
     }
+}
+
+/// Whether a form of a time has nothing smaller than an hour. In it, `before` is before each letter with a meaning.
+fn is_hour_of_form(form: &str, before: &str) -> bool {
+    let smaller = match before {
+        "" => ["m", "s", "S"].as_slice(),
+        _ => ["i", "s", "S", "f", "T", "r"].as_slice(),
+    };
+    smaller
+        .iter()
+        .all(|letter| !form.contains(&format!("{before}{letter}")))
 }
 
 impl Condition {
     /// The same over columns of the table. Adds a column to the table if none of `outputs` holds the time. Groups keep the time by the
     /// hour, so at its edges the window is widened to whole hours.
-    pub(super) fn over_columns(&self, outputs: &mut Vec<Output>, merges: bool) -> Expr {
-        let is_text = column_of(&self.time).is_some();
+    ///
+    /// # Errors
+    ///
+    /// Groups can't keep the time by the hour.
+    pub(super) fn over_columns(
+        &self,
+        outputs: &mut Vec<Output>,
+        merges: bool,
+    ) -> Result<Expr, String> {
+        if merges && self.grain == Grain::Other {
+            return Err(refusal(&self.expr));
+        }
         let truncate = |expr: Expr| {
-            if is_text {
+            let number = |number: &str| Expr::value(Value::Number(number.to_owned(), false));
+            match self.grain {
                 // The hour is the first 13 characters of a time in ISO 8601.
-                let number = |number: &str| Expr::value(Value::Number(number.to_owned(), false));
-                return call("substr", None, vec![expr, number("1"), number("13")]);
+                Grain::Text => return call("substr", None, vec![expr, number("1"), number("13")]),
+                Grain::Seconds => {
+                    let hours = binary(nested(expr), BinaryOperator::Divide, number("3600"));
+                    return call("floor", None, vec![hours]);
+                }
+                _ => {}
             }
             // The hours of some time zones don't begin with those of UTC.
             let utc = Expr::value(Value::SingleQuotedString("UTC".to_owned()));
@@ -202,7 +366,7 @@ impl Condition {
             let hour = Expr::value(Value::SingleQuotedString("hour".to_owned()));
             call("date_trunc", None, vec![hour, expr])
         };
-        let is_widened = merges && self.is_fine;
+        let is_widened = merges && self.grain != Grain::Coarse;
         let kept = match is_widened {
             true => truncate(self.time.clone()),
             false => self.time.clone(),
@@ -238,7 +402,7 @@ impl Condition {
         let _ = replace(&mut expr, &mut |expr| {
             Ok((*expr == self.time).then(|| quoted(&column)))
         });
-        expr
+        Ok(expr)
     }
 }
 
@@ -264,5 +428,95 @@ fn widen(condition: &mut Expr, time: &Expr, truncate: impl Fn(Expr) -> Expr) {
             edge(high);
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rollup::{Reader, Rollup};
+
+    async fn view_of(condition: &str) -> Result<String, String> {
+        let sql = format!(
+            "SELECT elb, count(*) AS n FROM alb_access_logs WHERE {condition} GROUP BY elb"
+        );
+        let rollup = Rollup::from_sql("t", &sql).await?;
+        Ok(rollup.view().unwrap().sql("groups", Reader::Athena))
+    }
+
+    #[tokio::test]
+    async fn groups_keep_a_part_of_the_time_as_it_is_or_by_the_hour() {
+        for (condition, says) in [
+            (
+                "from_iso8601_timestamp(time) > now() - parse_duration('1d')",
+                "(\"window__time\" >= date_trunc('hour', now() - INTERVAL '1' DAY))",
+            ),
+            (
+                "substr(time, 1, 10) = cast(current_date AS varchar)",
+                "(\"window__time\" = CAST(current_date AS VARCHAR))",
+            ),
+            (
+                "time >= to_iso8601(now() - INTERVAL '1' HOUR)",
+                "(\"window__time\" >= substr(to_iso8601(now() - INTERVAL '1' HOUR), 1, 13))",
+            ),
+            (
+                "to_unixtime(from_iso8601_timestamp(time)) > to_unixtime(now()) - 3600",
+                "(\"window__time\" >= floor((to_unixtime(now()) - 3600) / 3600))",
+            ),
+            (
+                "year(from_iso8601_timestamp(time)) = year(current_date)",
+                "(\"window__time\" = year(current_date))",
+            ),
+            (
+                "extract(HOUR FROM from_iso8601_timestamp(time)) + 1 < hour(now())",
+                "(\"window__time\" < hour(now()))",
+            ),
+            (
+                "date_format(from_iso8601_timestamp(time), '%Y-%m-%d') = date_format(now(), '%Y-%m-%d')",
+                "(\"window__time\" = date_format(now(), '%Y-%m-%d'))",
+            ),
+        ] {
+            let view = view_of(condition)
+                .await
+                .unwrap_or_else(|error| panic!("{condition}: {error}"));
+            assert!(view.contains(says), "{condition}: {view}");
+        }
+    }
+
+    #[tokio::test]
+    async fn other_conditions_on_now_are_refused_with_what_to_write() {
+        for (condition, says) in [
+            (
+                "time > now() - interval '1' day",
+                "time > now() - INTERVAL '1' DAY compares varchar with timestamp with time zone, which Athena refuses: write \
+                 from_iso8601_timestamp(time) > (now() - INTERVAL '1' DAY)",
+            ),
+            (
+                "time > current_date - interval '1' day",
+                "write from_iso8601_timestamp(time) > (current_date - INTERVAL '1' DAY)",
+            ),
+            (
+                "time BETWEEN now() - interval '90' minute AND now()",
+                "write from_iso8601_timestamp(time) instead of time",
+            ),
+            (
+                "minute(from_iso8601_timestamp(time)) = minute(now())",
+                "must compare the line's own time",
+            ),
+            (
+                "date_format(from_iso8601_timestamp(time), '%H:%i') > date_format(now(), '%H:%i')",
+                "must compare the line's own time",
+            ),
+            (
+                "date_diff('hour', from_iso8601_timestamp(time), now()) < 6",
+                "must compare the line's own time",
+            ),
+            (
+                "from_iso8601_timestamp(time) > now() - interval '1' day AND type = 'h2' OR elb = 'x'",
+                "write parentheses around the OR, as in from_iso8601_timestamp(time) > now() - INTERVAL '1' DAY AND (type = 'h2' OR elb = 'x')",
+            ),
+        ] {
+            let refused = view_of(condition).await.expect_err(condition);
+            assert!(refused.contains(says), "{condition}: {refused}");
+        }
     }
 }

@@ -34,6 +34,7 @@ mod reading;
 mod outer;
 mod unmerged;
 mod conditions;
+mod days;
 mod aggregates;
 mod athena;
 mod desugar;
@@ -47,6 +48,8 @@ mod checks;
 mod prefilter;
 
 pub use crate::engine::fallible::Fallible;
+pub(crate) use allow::{instead_of_column, instead_of_function};
+pub(crate) use days::check_days;
 pub(crate) use desugar::over_rows;
 pub(crate) use joins::take_unnest;
 pub use load::{InvalidRollup, Loaded, RollupError};
@@ -58,7 +61,7 @@ pub(crate) use per_line::VISITOR_SLOTS_MAX;
 use plan::{RollupPlan, RowsOfLogFile, Wanted};
 pub(crate) use planning_error::plain_words;
 pub(crate) use prefilter::prefilter;
-pub(crate) use reading::{Reader, View, set_now};
+pub(crate) use reading::{Reader, View, set_now, with_now};
 use states::TableSql;
 pub(crate) use syntax::parse_sql;
 pub(crate) use unmerged::{AGGREGATES, spell_aggregates};
@@ -114,7 +117,8 @@ impl Rollup {
         let lookups = parsed.joined.lookups.clone();
         let files: Vec<LookupFile> = lookups.iter().map(|lookup| lookup.file.clone()).collect();
         let format = parsed.format;
-        let mut table = states::table_of(parsed).await?;
+        // Boxed, because the planner leaves little of a thread's stack in debug builds.
+        let mut table = Box::pin(states::table_of(parsed)).await?;
         let ScanPlan { plan, scan } = plan(&table, format).await?;
         let predicate = plan.predicate();
         let prefilter =
@@ -134,9 +138,10 @@ impl Rollup {
                 .map(|column| Field::new(&column.name, column.data_type.clone(), true));
             let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
             let groups = Arc::new(EmptyTable::new(schema));
-            let plan = view.plan(groups, SystemTime::now().into()).await;
-            let plan = plan.map_err(|error| plain_words(&error))?;
-            view.note_instants(plan.schema());
+            let now = SystemTime::now().into();
+            let planned = view.plan(groups, now).await;
+            let planned = planned.map_err(|error| with_now(&plain_words(&error), now))?;
+            view.note_instants(planned.schema());
         }
         let slot_column = columns.iter().position(|column| column.name == table.slot);
         let slot_column = slot_column
@@ -261,6 +266,7 @@ async fn plan(table: &TableSql, format: &'static LogFormat) -> Result<ScanPlan, 
     let own_times = [
         ScanColumn::Time.name(format),
         ScanColumn::Day.name(format),
+        ScanColumn::DeliveryDay.name(format),
         format.time_column.to_owned(),
     ];
     let wanted = Wanted {

@@ -4,8 +4,8 @@
 
 use datafusion::sql::sqlparser::ast::{
     Distinct, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
-    ObjectNamePart, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, Statement,
-    TableFactor, TableWithJoins, Value, VisitMut, WindowType,
+    ObjectNamePart, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, Spanned,
+    Statement, TableFactor, TableWithJoins, Value, VisitMut, WindowType,
 };
 
 use super::aggregates::{Part, function_name, is_aggregate, part};
@@ -14,7 +14,7 @@ use super::conditions;
 use super::inline::inline;
 use super::joins::{self, Joined, is_join};
 use super::lookups::Lookups;
-use super::reading::{Order, Reading, Sorted};
+use super::reading::{Order, Reading, Sorted, is_core, is_over_log_table};
 use super::results::{self, placed, replace};
 use super::scalars::{self, Scalar, has_scalar};
 use super::syntax::parse_sql;
@@ -32,6 +32,8 @@ pub(super) struct ParsedRollup {
     /// The columns of the table that the user has named or that are needed to read it.
     pub(super) outputs: Vec<Output>,
     pub(super) reading: Reading,
+    /// The conditions in WHERE, as the user has written them, of the query and its subqueries, if reading decides a part of them.
+    pub(super) conditions: Vec<Expr>,
     /// The lookups that are joined with the lines.
     pub(super) joined: Joined,
 }
@@ -111,7 +113,7 @@ pub(super) fn parse(sql: &str, lookups: &Lookups) -> Result<ParsedRollup, String
     };
     name_sorted_outputs(select, &names, &mut order_by)?;
     let mut having = select.having.take();
-    group_keys(select, &names, format)?;
+    let keys = group_keys(select, &names, format);
     let exprs = select
         .projection
         .iter()
@@ -125,8 +127,15 @@ pub(super) fn parse(sql: &str, lookups: &Lookups) -> Result<ParsedRollup, String
         table: &table,
         format,
         aliases: &aliases,
+        lambda_parameters: Vec::new(),
     };
-    check_expressions(select, having.as_ref(), &order_by, &scalars, &scope)?;
+    let mut checked = select.clone();
+    if keys.is_err() {
+        checked.group_by = GroupByExpr::Expressions(Vec::new(), Vec::new());
+    }
+    let checked = check_expressions(checked, having.as_ref(), &order_by, &scalars, scope);
+    let problems = [keys.err(), checked.err()].into_iter().flatten();
+    allow::in_the_way(&problems.collect::<Vec<_>>())?;
     // From here on, equal columns have equal names.
     simplify_names(select);
     having.iter_mut().for_each(simplify_names);
@@ -134,11 +143,13 @@ pub(super) fn parse(sql: &str, lookups: &Lookups) -> Result<ParsedRollup, String
         .iter_mut()
         .for_each(|by| simplify_names(&mut by.expr));
 
+    let mut written: Vec<Expr> = select.selection.iter().cloned().collect();
     let conditions = conditions::take(&mut select.selection)?;
     let mut of_scalars = Vec::with_capacity(scalars.len());
     for scalar in &mut scalars {
         simplify_names(&mut scalar.expr);
         scalar.selection.iter_mut().for_each(simplify_names);
+        written.extend(scalar.selection.clone());
         of_scalars.push(conditions::take(&mut scalar.selection)?);
     }
     check_now(select, having.as_ref(), &order_by, &scalars)?;
@@ -157,18 +168,22 @@ pub(super) fn parse(sql: &str, lookups: &Lookups) -> Result<ParsedRollup, String
         merges,
         outputs,
         reading,
+        conditions: written
+            .into_iter()
+            .filter(conditions::depends_on_reading)
+            .collect(),
         joined,
     };
     parsed.reading.distinct = is_distinct && parsed.outputs.iter().any(|o| o.part != Part::Key);
     parsed.reading.having = having;
     for condition in conditions {
-        let filter = condition.over_columns(&mut parsed.outputs, parsed.merges);
+        let filter = condition.over_columns(&mut parsed.outputs, parsed.merges)?;
         parsed.reading.filters.push(filter);
     }
     for (mut scalar, conditions) in scalars.into_iter().zip(of_scalars) {
         let filters = conditions.iter();
         let filters = filters.map(|filter| filter.over_columns(&mut parsed.outputs, merges));
-        scalar.filters = filters.collect();
+        scalar.filters = filters.collect::<Result<_, _>>()?;
         parsed.reading.scalars.push(scalar);
     }
     for by in order_by {
@@ -339,13 +354,12 @@ fn ordinal(clause: &str, expr: &Expr, outputs: usize) -> Result<Option<usize>, S
 
 /// Refuses expressions that use anything that is not allowed, also in HAVING, ORDER BY and window functions.
 fn check_expressions(
-    select: &Select,
+    mut select: Select,
     having: Option<&Expr>,
     order_by: &[OrderByExpr],
     scalars: &[Scalar],
-    scope: &Scope<'_>,
+    mut scope: Scope<'_>,
 ) -> Result<(), String> {
-    let mut select = select.clone();
     let outputs: Vec<Expr> = select
         .projection
         .iter()
@@ -366,7 +380,7 @@ fn check_expressions(
         checked.extend(scalar.selection.clone());
     }
     select.projection = checked.into_iter().map(SelectItem::UnnamedExpr).collect();
-    allow::check_expressions(&select, scope)
+    allow::check_expressions(&select, &mut scope)
 }
 
 /// Moves the parts of window functions and the names in the places of subqueries out of an expression.
@@ -463,6 +477,7 @@ struct Names {
 
 fn output_names(select: &Select) -> Result<Vec<Names>, String> {
     let mut all: Vec<Names> = Vec::with_capacity(select.projection.len());
+    let mut repeated: Vec<String> = Vec::new();
     for (position, item) in select.projection.iter().enumerate() {
         let name = match item {
             SelectItem::ExprWithAlias { alias, .. } => {
@@ -472,13 +487,17 @@ fn output_names(select: &Select) -> Result<Vec<Names>, String> {
             // Athena names such columns so.
             _ => column_of(expr_of(item)).unwrap_or_else(|| format!("_col{position}")),
         };
-        if all.iter().any(|other| other.name == name) {
-            return Err(format!(
-                "two output columns are named '{name}': rename one of them"
-            ));
+        if all.iter().any(|other| other.name == name) && !repeated.contains(&name) {
+            repeated.push(name.clone());
         }
         let column = plain_name(position, &name);
         all.push(Names { name, column });
+    }
+    if !repeated.is_empty() {
+        return Err(format!(
+            "two output columns are named '{}': rename one with AS, or leave out what * has already",
+            repeated.join("', and two '")
+        ));
     }
     let mut taken: Vec<String> = Vec::new();
     for names in &mut all {
@@ -520,6 +539,9 @@ pub(super) fn free_name(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
     free
 }
 
+const OVER_LINES: &str =
+    "is a window function over log lines: all lines would have to be there, in order";
+
 /// The columns of the table, and whether its rows merge.
 fn outputs(
     select: &Select,
@@ -546,8 +568,7 @@ fn outputs(
         let part = match merges {
             false if has_window(expr) => {
                 return Err(format!(
-                    "the output column '{}' is a window function over log lines: all lines would have to be there, in order. \
-                     Keep its columns in a rollup, and compute it when you query the table",
+                    "the output column '{}' {OVER_LINES}. Keep its columns in a rollup, and compute it when you query the table",
                     names.name
                 ));
             }
@@ -627,6 +648,16 @@ fn format_of(select: &Select) -> Result<&'static LogFormat, String> {
         ));
     };
     if let Some(join) = joins.first() {
+        let is_log = joins::table_name(&join.relation)
+            .is_some_and(|name| LogFormat::of_table(&name).is_some());
+        if is_log {
+            return Err(format!(
+                "JOIN {}: lines of logs cannot be joined with each other, because a rollup is computed for one log file at a time. Count \
+                 both kinds of lines of a group in one SELECT, as in count_if(elb_status_code = 401) AS failed, count_if(elb_status_code = 200) AS passed, and \
+                 compare the two in HAVING",
+                join.relation
+            ));
+        }
         let name = joins::table_name(&join.relation).unwrap_or_else(|| "name".to_owned());
         return Err(format!(
             "JOIN cannot be merged: a rollup is computed for one log file at a time. A small table is joined if it is a file \
@@ -634,9 +665,16 @@ fn format_of(select: &Select) -> Result<&'static LogFormat, String> {
         ));
     }
     let TableFactor::Table { name, .. } = relation else {
-        return Err(format!(
-            "FROM must name a log table itself, and not a subquery or a function: one of {tables}"
-        ));
+        let windows = match relation {
+            TableFactor::Derived { subquery, .. } => windows_over_lines(subquery),
+            _ => None,
+        };
+        return Err(match windows {
+            Some(reason) => reason,
+            None => format!(
+                "FROM must name a log table itself, and not a subquery or a function: one of {tables}"
+            ),
+        });
     };
     let table = match name.0.as_slice() {
         [.., ObjectNamePart::Identifier(table)] => table.value.to_ascii_lowercase(),
@@ -644,6 +682,29 @@ fn format_of(select: &Select) -> Result<&'static LogFormat, String> {
     };
     LogFormat::of_table(&table)
         .ok_or_else(|| format!("there is no log table '{table}': FROM must name one of {tables}"))
+}
+
+/// The error of a subquery that computes window functions over log lines, if there is one.
+pub(super) fn windows_over_lines(query: &Query) -> Option<String> {
+    let mut reason = None;
+    // Only the walk that changes queries visits them as a whole.
+    let _ = walk::change_queries(&mut query.clone(), &mut |query| {
+        if let SetExpr::Select(select) = &*query.body
+            && is_over_log_table(query)
+            && !is_core(query)
+        {
+            walk::any(&select.projection, &mut |expr| {
+                if let Expr::Function(function @ Function { over: Some(_), .. }) = expr {
+                    reason = Some(format!(
+                        "{function} {OVER_LINES}. Keep its columns in a rollup, and compute it when you query the table"
+                    ));
+                }
+                reason.is_some()
+            });
+        }
+        Ok(())
+    });
+    reason
 }
 
 /// The name by which the SELECT refers to its table.
@@ -700,7 +761,8 @@ fn group_keys(select: &Select, names: &[Names], format: &LogFormat) -> Result<Ve
         );
     };
     if !modifiers.is_empty() {
-        return Err(ONE_GROUPING.to_owned());
+        let modifiers: Vec<String> = modifiers.iter().map(ToString::to_string).collect();
+        return Err(format!("GROUP BY … {} {ONE_GROUPING}", modifiers.join(" ")));
     }
     let mut keys: Vec<Expr> = Vec::new();
     for expression in expressions {
@@ -727,7 +789,8 @@ fn check_key(
         key,
         Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_) | Expr::Tuple(_)
     ) {
-        return Err(ONE_GROUPING.to_owned());
+        let message = format!("GROUP BY {key} {ONE_GROUPING}");
+        return Err(allow::placed(key.span().start, &message));
     }
     if is_aggregate(key) {
         return Err(format!(
@@ -746,10 +809,13 @@ fn check_key(
             names.name == name && matches!(item, SelectItem::ExprWithAlias { .. })
         });
     match aliased {
-        Some(position) => Err(format!(
-            "GROUP BY {name}: Athena does not accept the alias of an output column there. Write GROUP BY {}",
-            position + 1
-        )),
+        Some(position) => {
+            let message = format!(
+                "GROUP BY {name}: Athena does not accept the alias of an output column there. Write GROUP BY {}",
+                position + 1
+            );
+            Err(allow::placed(key.span().start, &message))
+        }
         None => Err(format!(
             "GROUP BY {name}: there is no column {name} in {}",
             format.table
@@ -882,6 +948,37 @@ mod tests {
             (
                 "SELECT elb FROM alb_access_logs WHERE time > cast(current_timestamp AS varchar) OR elb = 'x'",
                 "condition on now",
+            ),
+            (
+                "SELECT *, count(*) OVER (PARTITION BY client_ip) AS n FROM alb_access_logs",
+                "window function over log lines",
+            ),
+            (
+                "WITH g AS (SELECT client_ip, lag(time) OVER (ORDER BY time) AS t FROM alb_access_logs) \
+                 SELECT client_ip, count_if(t IS NULL) FROM g GROUP BY 1",
+                "lag(time) OVER (ORDER BY time) is a window function over log lines",
+            ),
+            (
+                "SELECT e, count(*) FROM (SELECT elb AS e, row_number() OVER (ORDER BY time) AS n FROM alb_access_logs) GROUP BY e",
+                "row_number() OVER (ORDER BY time) is a window function over log lines",
+            ),
+            (
+                "WITH a AS (SELECT elb, count(*) AS n FROM alb_access_logs GROUP BY 1), \
+                 b AS (SELECT type, count(*) AS m FROM alb_access_logs GROUP BY 1) SELECT * FROM a JOIN b ON a.n = b.m",
+                "cannot be joined in a rollup",
+            ),
+            (
+                "SELECT a.elb, count(*) FROM alb_access_logs a JOIN alb_access_logs b ON a.elb = b.elb GROUP BY 1",
+                "lines of logs cannot be joined with each other",
+            ),
+            (
+                "SELECT type, elb, *, elb FROM alb_access_logs",
+                "two output columns are named 'type', and two 'elb'",
+            ),
+            (
+                "SELECT lower(elb) AS e, avg(sent_bytes) AS mean\nFROM alb_access_logs\nWHERE mean > 1\nGROUP BY e",
+                "2 parts of the SQL are in the way:\nline 4, column 10: GROUP BY e: Athena does not accept the alias of an output column \
+                 there. Write GROUP BY 1\nline 3, column 7: mean is the name of an output column",
             ),
             ("", "no SQL"),
             ("SELECT 1; SELECT 2", "2 statements"),

@@ -88,7 +88,7 @@ impl Reading {
 }
 
 /// Whether the query groups the lines of a log table.
-fn is_core(query: &Query) -> bool {
+pub(super) fn is_core(query: &Query) -> bool {
     let SetExpr::Select(select) = &*query.body else {
         return false;
     };
@@ -337,11 +337,23 @@ impl View {
     }
 }
 
+/// The literals in the place of functions that return the current time and the current day.
+const TIME_OF_NOW: &str = "TIMESTAMP '%Y-%m-%d %H:%M:%S%.3f UTC'";
+const DAY_OF_NOW: &str = "DATE '%Y-%m-%d'";
+
+/// An error's text with the functions that return the current time again, in the place of the literals of [`set_now`].
+pub(crate) fn with_now(message: &str, now: DateTime<Utc>) -> String {
+    let time = now.format(TIME_OF_NOW).to_string();
+    let day = now.format(DAY_OF_NOW).to_string();
+    message
+        .replace(&time, "now()")
+        .replace(&day, "current_date")
+}
+
 /// Writes the current time in the place of functions that return it.
 pub(crate) fn set_now(query: &mut Query, now: DateTime<Utc>) -> Result<(), String> {
-    let time = now.format("TIMESTAMP '%Y-%m-%d %H:%M:%S%.3f UTC'");
-    let day = now.format("DATE '%Y-%m-%d'");
-    let (time, day) = (parsed(&time.to_string())?, parsed(&day.to_string())?);
+    let [time, day] = [TIME_OF_NOW, DAY_OF_NOW].map(|form| now.format(form).to_string());
+    let (time, day) = (parsed(&time)?, parsed(&day)?);
     walk::change_exprs(query, &mut |_| Ok(()), &mut |expr| {
         if let Expr::Function(function) = expr {
             match function_name(function).as_str() {

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::logical_expr::ScalarUDF;
@@ -11,11 +12,12 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::aggregates::{Part, function_name, is_distinct};
+use super::days::check_plan;
 use super::desugar::Desugar;
 use super::parse::{ParsedRollup, column_of, select_of};
 use super::parts;
 use super::planning_error::plain_words;
-use super::reading::{Shown, Sorted, SortedBy, View};
+use super::reading::{Shown, Sorted, SortedBy, View, set_now, with_now};
 use super::results::{self, Over, States, Template, quoted};
 use super::{every_column, schema_of};
 use crate::engine;
@@ -44,6 +46,10 @@ pub(super) struct TableSql {
 
 /// The table that a rollup needs.
 pub(super) async fn table_of(parsed: ParsedRollup) -> Result<TableSql, String> {
+    for condition in &parsed.conditions {
+        // Boxed, because the planner's frames leave little of a thread's stack in debug builds.
+        Box::pin(check_condition(condition, &parsed)).await?;
+    }
     let keys = parsed.keys();
     let (types, key_types) = types_over_lines(&parsed, &keys).await?;
     let mut states = States {
@@ -145,6 +151,23 @@ fn finished(
     let mut desugar = Desugar::over_lines(format, keys.collect());
     desugar.over(&mut query)?;
     Ok((Statement::Query(Box::new(query)), desugar.computed()))
+}
+
+/// Refuses a condition that reading decides, with the words of the user's SQL: parts of it are moved and rewritten afterwards.
+async fn check_condition(condition: &Expr, parsed: &ParsedRollup) -> Result<(), String> {
+    let now = SystemTime::now().into();
+    let mut query = parsed.query.clone();
+    if let Some(select) = select_of(&mut query) {
+        select.selection = Some(condition.clone());
+    }
+    set_now(&mut query, now)?;
+    let any = item("condition", Expr::value(Value::Boolean(true)));
+    let (statement, computed) = finished(query, &[any], &[], parsed.format)?;
+    let schema = schema_of(parsed.format, &every_column(parsed.format, &computed));
+    let (table, lookups) = (parsed.format.table, &parsed.joined.functions);
+    let planned = engine::plan_over_stream(statement, table, schema, Vec::new(), lookups).await;
+    let checked = planned.and_then(|(state, plan)| check_plan(&state.optimize(&plan)?));
+    checked.map_err(|error| with_now(&plain_words(&error), now))
 }
 
 /// The types of a statement's output columns.

@@ -1,13 +1,19 @@
 //! Parses SQL, and explains what the parser does not understand.
 
 use std::cmp::Reverse;
+use std::mem::take;
 
 use datafusion::common::utils::datafusion_strsim::levenshtein;
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Statement, Value};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, DateTimeField, Expr, Interval, Statement, Value,
+};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
+use super::aggregates::function_name;
+use super::desugar::literal;
+use super::results::arguments;
 use super::walk;
 
 /// The clauses of a SELECT, in their order.
@@ -28,10 +34,29 @@ const OPERATORS_MAX: usize = 2000;
 /// If it is not Athena's SQL. The error says where, and names the most likely slip.
 pub(crate) fn parse_sql(sql: &str) -> Result<Vec<Statement>, String> {
     check_tokens(sql)?;
-    let parsed = Parser::parse_sql(&GenericDialect {}, sql);
-    let mut statements = parsed.map_err(|error| explained(sql, &error))?;
+    statements(sql).map_err(|error| match is_too_deep(sql, &error) {
+        true => TOO_DEEP.to_owned(),
+        false => explained(sql, &error),
+    })
+}
+
+const TOO_DEEP: &str = "the SQL is nested too deeply: write it with fewer parentheses, CASEs and NOTs within one another";
+
+/// The statements of a text, as the parser has them.
+///
+/// # Errors
+///
+/// If the parser does not understand it.
+pub(super) fn statements(sql: &str) -> Result<Vec<Statement>, ParserError> {
+    let mut statements = parser(sql)?.parse_statements()?;
     for statement in &mut statements {
-        walk::change_exprs(statement, &mut balance, &mut |_| Ok(()))?;
+        // It refuses nothing.
+        let _ = walk::change_exprs(statement, &mut balance, &mut |expr| {
+            if let Some(interval) = duration(expr) {
+                *expr = interval;
+            }
+            Ok(())
+        });
     }
     Ok(statements)
 }
@@ -99,13 +124,92 @@ fn joined(op: &BinaryOperator, mut terms: Vec<Expr>) -> Expr {
     }
 }
 
+/// The interval in the place of `parse_duration('1d')`.
+fn duration(expr: &Expr) -> Option<Expr> {
+    let Expr::Function(call) = expr else {
+        return None;
+    };
+    let [text] = arguments(call)[..] else {
+        return None;
+    };
+    let text = literal(text).filter(|_| function_name(call) == "parse_duration")?;
+    let (count, unit) = text
+        .trim()
+        .split_at_checked(text.trim().len().checked_sub(1)?)?;
+    let count = count.trim_end();
+    let unit = match unit {
+        "d" => DateTimeField::Day,
+        "h" => DateTimeField::Hour,
+        "m" => DateTimeField::Minute,
+        "s" => DateTimeField::Second,
+        _ => return None,
+    };
+    let is_whole = !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit());
+    is_whole.then(|| {
+        Expr::Interval(Interval {
+            value: Box::new(Expr::value(Value::SingleQuotedString(count.to_owned()))),
+            leading_field: Some(unit),
+            leading_precision: None,
+            last_field: None,
+            fractional_seconds_precision: None,
+        })
+    })
+}
+
+fn parser(sql: &str) -> Result<Parser<'static>, ParserError> {
+    let mut tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location()?;
+    take_lists(&mut tokens);
+    Ok(Parser::new(&GenericDialect {}).with_tokens_with_locations(tokens))
+}
+
+/// The depth of nesting up to which an error of the parser is looked into.
+const DEEPER: usize = 100;
+
+/// Whether the depth of nesting is the reason of an error: at the limit, the parser takes keywords for names, and complains about what
+/// follows.
+fn is_too_deep(sql: &str, error: &ParserError) -> bool {
+    let deeper =
+        parser(sql).and_then(|parser| parser.with_recursion_limit(DEEPER).parse_statements());
+    !matches!(error, ParserError::TokenizerError(_)) && deeper.as_ref().err() != Some(error)
+}
+
+/// Writes `= ANY (VALUES …)` as `IN (…)` and `<> ALL (VALUES …)` as `NOT IN (…)`, which mean the same. The parser knows VALUES only as a
+/// query.
+fn take_lists(tokens: &mut Vec<TokenWithSpan>) {
+    for token in take(tokens) {
+        tokens.push(token);
+        let places: Vec<usize> = (0..tokens.len())
+            .rev()
+            .filter(|place| !matches!(tokens[*place].token, Token::Whitespace(_)))
+            .take(4)
+            .collect();
+        let [values, open, quantifier, comparison] = places[..] else {
+            continue;
+        };
+        let words = [quantifier, values].map(|place| upper(&tokens[place].token));
+        let list = match (
+            &tokens[comparison].token,
+            words.each_ref().map(String::as_str),
+        ) {
+            _ if tokens[open].token != Token::LParen => continue,
+            (Token::Eq, ["ANY" | "SOME", "VALUES"]) => ["IN"].as_slice(),
+            (Token::Neq, ["ALL", "VALUES"]) => ["NOT", "IN"].as_slice(),
+            _ => continue,
+        };
+        let span = tokens[comparison].span;
+        let open = tokens[open].clone();
+        tokens.truncate(comparison);
+        let words = list.iter().map(|word| Token::make_keyword(word));
+        tokens.extend(words.map(|token| TokenWithSpan { token, span }));
+        tokens.push(open);
+    }
+}
+
 /// The parser's error in plain words, with the most likely slip.
 fn explained(sql: &str, error: &ParserError) -> String {
     let message = match error {
         ParserError::TokenizerError(message) | ParserError::ParserError(message) => message.clone(),
-        ParserError::RecursionLimitExceeded => {
-            return "the SQL is nested too deeply: write it with fewer parentheses".to_owned();
-        }
+        ParserError::RecursionLimitExceeded => return TOO_DEEP.to_owned(),
     };
     let tokens = tokens(sql);
     // The parser gives no place at the end of the SQL.
@@ -116,9 +220,17 @@ fn explained(sql: &str, error: &ParserError) -> String {
         (message.as_str(), end.line, end.column)
     });
     let at = Location { line, column };
-    let problem = match problem.strip_prefix("Unterminated string literal") {
-        Some(_) => "the text that begins here has no closing '".to_owned(),
-        None => match problem.split_once(", found: ") {
+    let problem = match problem {
+        text if text.starts_with("Unterminated string literal") => {
+            "the text that begins here has no closing '".to_owned()
+        }
+        "Expected close delimiter '\"' before EOF." => {
+            "the name that begins here has no closing \"".to_owned()
+        }
+        "Unexpected EOF while in a multi-line comment" => {
+            "a comment that begins with /* has no closing */".to_owned()
+        }
+        problem => match problem.split_once(", found: ") {
             Some(("Expected: end of statement", found)) => {
                 format!("{} is not expected here", shown(found))
             }
@@ -149,18 +261,23 @@ fn check_tokens(sql: &str) -> Result<(), String> {
     }
     for (place, token) in tokens.iter().enumerate() {
         let at = token.span.start;
+        let before = |count: usize| upper(&tokens[place - count].token);
         let problem = match &token.token {
-            Token::DoubleEq => "== is not Athena SQL: write =",
+            Token::DoubleEq => "== is not Athena SQL: write =".to_owned(),
             // The syntax tree has it as X'…', which is a binary value.
             Token::HexStringLiteral(_) if !begins_with_x(sql, at) => {
                 "hexadecimal numbers are not supported: write the number in decimal digits"
+                    .to_owned()
+            }
+            Token::Number(rows, _) if place > 1 && before(1) == "TOP" && before(2) == "SELECT" => {
+                format!("TOP {rows} is not Athena SQL: write LIMIT {rows} at the end of the query")
             }
             Token::Comma
                 if tokens.get(place + 1).is_some_and(|next| {
                     next.token == Token::RParen || CLAUSES.contains(&upper(&next.token).as_str())
                 }) =>
             {
-                "a comma with nothing after it: leave it out"
+                "a comma with nothing after it: leave it out".to_owned()
             }
             _ => continue,
         };
@@ -304,6 +421,7 @@ fn open_parenthesis(tokens: &[TokenWithSpan]) -> Option<Location> {
 #[cfg(test)]
 mod tests {
     use super::super::parse::parse_alone;
+    use super::statements;
 
     #[test]
     fn slips_are_named() {
@@ -357,9 +475,63 @@ mod tests {
                 "SELECT elb FROM alb_access_logs WHERE elb == 'x'",
                 "line 1, column 43: == is not Athena SQL: write =",
             ),
+            (
+                "SELECT elb AS \"e FROM alb_access_logs",
+                "line 1, column 15: the name that begins here has no closing \"",
+            ),
+            (
+                "SELECT elb FROM alb_access_logs /* all",
+                "a comment that begins with /* has no closing */",
+            ),
+            (
+                "SELECT\n  TOP 10 elb FROM alb_access_logs",
+                "line 2, column 7: TOP 10 is not Athena SQL: write LIMIT 10 at the end of the query",
+            ),
         ] {
             let refused = parse_alone(sql).unwrap_err();
             assert!(refused.contains(expected), "{sql}: {refused}");
         }
+    }
+
+    #[test]
+    fn deep_nesting_is_named() {
+        let cases = "CASE WHEN elb = 'a' THEN 'b' ELSE ".repeat(60) + "'c'" + &" END".repeat(60);
+        let nots = "NOT ".repeat(10_000);
+        for sql in [
+            format!("SELECT {cases} AS x FROM alb_access_logs"),
+            format!("SELECT elb FROM alb_access_logs WHERE {nots} elb = 'a'"),
+        ] {
+            let refused = parse_alone(&sql).unwrap_err();
+            assert!(refused.contains("nested too deeply"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn lists_of_values_and_durations_are_taken() {
+        for (condition, says) in [
+            ("elb = ANY (VALUES 'a', 'b')", "elb IN ('a', 'b')"),
+            (
+                "elb = some(\n values ('a'), ('b'))",
+                "elb IN (('a'), ('b'))",
+            ),
+            ("elb <> ALL (VALUES 'a')", "elb NOT IN ('a')"),
+            (
+                "sent_bytes > 1 AND elb != ALL (VALUES 'a' || 'b', elb)",
+                "sent_bytes > 1 AND elb NOT IN ('a' || 'b', elb)",
+            ),
+            ("x > parse_duration('1d')", "x > INTERVAL '1' DAY"),
+            ("x > PARSE_DURATION(' 90 m')", "x > INTERVAL '90' MINUTE"),
+            ("x > parse_duration('1.5d')", "x > parse_duration('1.5d')"),
+            ("x > parse_duration('ms')", "x > parse_duration('ms')"),
+        ] {
+            let sql = format!("SELECT 1 FROM t WHERE {condition}");
+            let statements = statements(&sql).unwrap();
+            assert_eq!(
+                statements[0].to_string(),
+                format!("SELECT 1 FROM t WHERE {says}")
+            );
+        }
+        let sql = "SELECT elb FROM alb_access_logs WHERE elb > ANY (VALUES 'a', 'b')";
+        assert!(parse_alone(sql).unwrap_err().contains("line 1"));
     }
 }

@@ -5,6 +5,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::aggregates::{function_name, is_distinct};
+use super::allow;
 use super::parts::from_states;
 use super::walk;
 
@@ -93,6 +94,11 @@ pub(crate) fn spell_aggregates(part: &mut impl VisitMut) -> Result<(), String> {
 
 /// Refuses what the engine would compute otherwise than Trino.
 fn refuse(expr: &mut Expr) -> Result<(), String> {
+    if let Expr::Function(function @ Function { over: None, .. }) = expr
+        && AGGREGATES.contains(&function_name(function).as_str())
+    {
+        allow::check_inner(function)?;
+    }
     match expr {
         Expr::Cast { data_type, .. } => {
             let name = data_type.to_string().to_ascii_lowercase();

@@ -21,7 +21,7 @@ use crate::engine;
 use crate::engine::functions::cast::trino_name;
 use crate::engine::functions::ip::check_shown;
 use crate::format::{FORMATS, LogFormat};
-use crate::rollup::{AGGREGATES, take_lookup_calls};
+use crate::rollup::{AGGREGATES, take_lookup_calls, with_now};
 use crate::table::Root;
 
 mod statement;
@@ -234,7 +234,11 @@ async fn plan(
         }
     }
     let statement = prepare(statement, now).map_err(anyhow::Error::msg)?;
-    let plan = engine::plan(&context.state(), statement).await?;
+    let plan = engine::plan(&context.state(), statement).await;
+    let plan = plan.map_err(|error| match error.find_root() {
+        DataFusionError::Plan(message) => DataFusionError::Plan(with_now(message, now)),
+        _ => error,
+    })?;
     check_shown(&plan)?;
     Ok(plan)
 }

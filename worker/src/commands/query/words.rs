@@ -3,7 +3,8 @@
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 
-use crate::rollup::plain_words;
+use crate::format::DELIVERY_DAY;
+use crate::rollup::{instead_of_column, instead_of_function, plain_words};
 
 /// The engine's names for kinds of errors. They say nothing to a person, and come before the message.
 const KINDS: [&str; 12] = [
@@ -57,9 +58,15 @@ fn of_schema(error: &SchemaError) -> String {
                 .map(|column| column.name.as_str())
                 .collect();
             let column = &field.name;
-            match columns.is_empty() {
-                true => format!("there is no column {column}"),
-                false => format!(
+            let instead =
+                match columns.contains(&DELIVERY_DAY) || column != "year" && column != "month" {
+                    true => instead_of_column(column, false),
+                    false => None,
+                };
+            match instead {
+                Some(instead) => format!("there is no column {column}{instead}"),
+                None if columns.is_empty() => format!("there is no column {column}"),
+                None => format!(
                     "there is no column {column}; the columns are {}",
                     columns.join(", ")
                 ),
@@ -82,7 +89,19 @@ fn of_the_user(words: String) -> String {
     let rest = rest.split("Did you mean").next().unwrap_or(rest);
     let rest = rest.trim_end().replace(DEFAULT_SCHEMA, "");
     if let Some(name) = quoted_after(&rest, "Invalid function ") {
-        return format!("there is no function {name}");
+        return match instead_of_function(name) {
+            Some(advice) => format!("{name} {advice}"),
+            None => format!("the function {name} is not supported"),
+        };
+    }
+    if let Some((_, names)) =
+        rest.split_once("require unique expression names but the expression \"")
+        && let Some((name, _)) = names.split_once('"')
+    {
+        let name = name.rsplit(['.', ' ']).next().unwrap_or(name);
+        return format!(
+            "two output columns are named {name}: rename one with AS, or leave out what * has already"
+        );
     }
     if rest.contains("must appear in the GROUP BY clause")
         && let Some((column, _)) = rest
@@ -123,7 +142,18 @@ mod tests {
         for (error, says) in [
             (
                 planning("Invalid function 'foo'.\nDid you mean 'floor'?"),
-                "there is no function foo",
+                "the function foo is not supported",
+            ),
+            (
+                planning("Invalid function 'row_number'"),
+                "row_number is a window function: write OVER (ORDER BY …) after the call",
+            ),
+            (
+                planning(
+                    "Projections require unique expression names but the expression \"a.type\" at position 0 and \"a.type\" at position 2 \
+                     have the same name. Consider aliasing (\"AS\") one of them.",
+                ),
+                "two output columns are named type: rename one with AS, or leave out what * has already",
             ),
             (
                 planning("table 'datafusion.public.x' not found"),

@@ -6,6 +6,7 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, DataFusionError, Result, exec_datafusion_err};
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF,
@@ -32,6 +33,16 @@ impl Operation {
             Self::Negation => "negation",
         }
     }
+}
+
+/// The operator that a call computes; `None` for other calls.
+pub(crate) fn operator(call: &ScalarFunction) -> Option<&'static str> {
+    let checked: &Checked = call.func.inner().downcast_ref()?;
+    Some(match checked.operation {
+        Operation::Addition => "+",
+        Operation::Subtraction | Operation::Negation => "-",
+        Operation::Multiplication => "*",
+    })
 }
 
 /// Replaces an operation on integers with a [`Checked`]; leaves other expressions as they are.

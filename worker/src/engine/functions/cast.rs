@@ -14,7 +14,7 @@ use arrow::datatypes::{
 };
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, DataFusionError, Result, exec_err, plan_err};
-use datafusion::logical_expr::expr::{Cast as CastExpr, TryCast};
+use datafusion::logical_expr::expr::{Cast as CastExpr, ScalarFunction, TryCast};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ExprSchemable, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
@@ -57,13 +57,26 @@ pub(crate) fn plan(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 ScalarUDF::new_from_impl(function).call(vec![(**inner).clone()]),
             ))
         }
-        Agreement::None => plan_err!(
-            "a cast from {} to {} is not supported: {}",
-            trino_name(&from),
-            trino_name(to),
-            sql(&expr)
-        ),
+        Agreement::None => {
+            let advice = match to {
+                DataType::Decimal128(_, digits @ 1..) => format!(". Write round(…, {digits})"),
+                DataType::Float32 => format!(". Write cast({} AS double)", sql(inner)),
+                _ => String::new(),
+            };
+            plan_err!(
+                "a cast from {} to {} is not supported: {}{advice}",
+                trino_name(&from),
+                trino_name(to),
+                sql(&expr)
+            )
+        }
     }
+}
+
+/// The type to which a call casts; `None` for other calls.
+pub(crate) fn target(call: &ScalarFunction) -> Option<&DataType> {
+    let cast: &Cast = call.func.inner().downcast_ref()?;
+    Some(&cast.to)
 }
 
 enum Agreement {

@@ -145,8 +145,11 @@ const POSIX_CLASSES: [(&str, &str); 7] = [
 
 fn compile(pattern: &str) -> Result<Regex> {
     Regex::new(&translated(pattern)).map_err(|error| {
+        let error = error.to_string();
+        // Before it is the translated pattern.
+        let (_, problem) = error.rsplit_once("error: ").unwrap_or(("", &error));
         exec_datafusion_err!(
-            "the regular expression '{pattern}' is not supported: {error} \
+            "the regular expression '{pattern}' is not supported: {problem} \
              (look-around and back-references are not supported)"
         )
     })

@@ -10,7 +10,7 @@ use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr::{AggregateFunction, Between, Case, InList, Like};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, lit};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use super::functions::cast::trino_name;
@@ -145,6 +145,31 @@ fn kind_of(data_type: &DataType) -> Kind {
     }
 }
 
+/// Columns of log lines with a time as a text.
+const LOG_TIMES: [&str; 3] = ["time", "timestamp", "request_creation_time"];
+
+/// The column of log lines with the day of delivery, a text such as `2026/11/20`.
+fn is_day(expr: &Expr) -> bool {
+    matches!(expr, Expr::Column(column) if column.name == "day")
+}
+
+/// What to compare the day of delivery with, in place of a value of another type.
+fn of_day(value: &Expr, kind: Kind) -> Option<String> {
+    match kind {
+        Kind::Time => Some(format!("date_format({}, '%Y/%m/%d')", sql(value))),
+        Kind::Number => Some("'2026/11/20'".to_owned()),
+        _ => None,
+    }
+}
+
+/// A side of a comparison, in parentheses if it is an operation.
+fn side(side: &Expr) -> String {
+    match side {
+        Expr::BinaryExpr(_) => format!("({})", sql(side)),
+        side => sql(side),
+    }
+}
+
 impl Check<'_> {
     fn check(&self, expr: &Expr) -> Result<()> {
         match expr {
@@ -200,6 +225,7 @@ impl Check<'_> {
     fn type_name(&self, expr: &Expr) -> Result<String> {
         Ok(match expr.get_type(self.schema)? {
             DataType::Null => "an untyped NULL".to_owned(),
+            interval if kind_of(&interval) == Kind::Interval => "an interval".to_owned(),
             _ if self.is_integer(expr)? => "integer".to_owned(),
             other => trino_name(&other),
         })
@@ -262,12 +288,10 @@ impl Check<'_> {
         if left_kind == right_kind || left_kind == Kind::Unknown || right_kind == Kind::Unknown {
             return Ok(());
         }
-        let side = |side: &Expr| match side {
-            Expr::BinaryExpr(_) => format!("({})", sql(side)),
-            side => sql(side),
-        };
         let (left_sql, right_sql) = (side(left), side(right));
         let advice = match (left_kind, right_kind) {
+            _ if is_day(left) => of_day(right, right_kind).map(|day| (left_sql, day)),
+            _ if is_day(right) => of_day(left, left_kind).map(|day| (day, right_sql)),
             (Kind::Json, Kind::Text) => Some((format!("cast({left_sql} AS varchar)"), right_sql)),
             (Kind::Text, Kind::Json) => Some((left_sql, format!("cast({right_sql} AS varchar)"))),
             (Kind::Text, _) => self
@@ -281,7 +305,7 @@ impl Check<'_> {
         let advice = match (advice, op) {
             (Some((left, right)), Some(op)) => format!("write {left} {op} {right}"),
             (Some((new_left, new_right)), None) => match left_kind {
-                Kind::Text => format!("write {new_left} instead of {}", sql(left)),
+                Kind::Text if !is_day(left) => format!("write {new_left} instead of {}", sql(left)),
                 _ => format!("write {new_right} instead of {}", sql(right)),
             },
             (None, _) => "cast one to the type of the other".to_owned(),
@@ -301,6 +325,11 @@ impl Check<'_> {
             _ => None,
         };
         let other_type = other.get_type(self.schema)?;
+        if let (Expr::Column(column), Kind::Time) = (text, kind_of(&other_type))
+            && LOG_TIMES.contains(&column.name.as_str())
+        {
+            return Ok(Some(format!("from_iso8601_timestamp({})", sql(text))));
+        }
         let cast_to = |name: &str| format!("try_cast({} AS {name})", sql(text));
         Ok(match (kind_of(&other_type), literal) {
             (Kind::Number, Some(literal)) if literal.parse::<f64>().is_ok_and(f64::is_finite) => {
@@ -399,6 +428,9 @@ impl Check<'_> {
             (Number, Kind::Text) => self
                 .in_place_of_text(right, left)?
                 .map(|text| format!("write {} {op} {text}", sql(left))),
+            (Kind::Text, Interval) => self
+                .in_place_of_text(left, &lit(ScalarValue::TimestampMillisecond(None, None)))?
+                .map(|text| format!("write {text} {op} {}", sql(right))),
             (Time, Number) if matches!(op, Operator::Plus | Operator::Minus) => {
                 Some(format!("write {} {op} INTERVAL '1' DAY", sql(left)))
             }

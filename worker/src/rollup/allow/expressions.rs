@@ -7,10 +7,11 @@ use datafusion::sql::sqlparser::ast::{
 use super::operators::{check_binary, check_distinct_from, check_unary, like_in_lower_case};
 use super::values::{check_cast, check_extract, check_interval, check_typed_string, check_value};
 use super::{
-    NO_STRUCTURES, ONE_GROUPING, Scope, check_name, foreign, functions, missing, nearest, subquery,
+    NO_STRUCTURES, ONE_GROUPING, Scope, check_name, foreign, functions, instead_of_column, missing,
+    nearest, subquery,
 };
 use crate::engine::zones;
-use crate::format::{DELIVERY_DAY, FORMATS};
+use crate::format::FORMATS;
 
 /// Checks one expression of the query around the one over the log table, but not its parts. Its columns are checked when it is planned.
 pub(in crate::rollup) fn check_outer(expr: &Expr) -> Result<(), String> {
@@ -30,6 +31,7 @@ pub(in crate::rollup) fn check_outer(expr: &Expr) -> Result<(), String> {
                     table,
                     format,
                     aliases,
+                    lambda_parameters: Vec::new(),
                 },
             )
         }
@@ -65,6 +67,9 @@ pub(super) fn check(expr: &Expr, scope: &Scope<'_>) -> Result<(), String> {
             low: _,
             high: _,
         } => Ok(()),
+        Expr::BinaryOp { .. } if !scope.parameters(expr).is_empty() => {
+            missing(format!("the lambda {expr}"), NO_STRUCTURES)
+        }
         Expr::BinaryOp { left, op, right } => check_binary(expr, left, op, right),
         Expr::UnaryOp { op, expr: operand } => check_unary(expr, op, operand),
         Expr::Like {
@@ -179,12 +184,12 @@ pub(super) fn check(expr: &Expr, scope: &Scope<'_>) -> Result<(), String> {
         | Expr::Lambda(_)
         | Expr::MemberOf(_)
         | Expr::Wildcard(_)
-        | Expr::QualifiedWildcard(..) => refuse(expr),
+        | Expr::QualifiedWildcard(..) => refuse(expr, scope),
     }
 }
 
 /// Refuses an expression that no rollup may use, with what to write instead.
-fn refuse(expr: &Expr) -> Result<(), String> {
+fn refuse(expr: &Expr, scope: &Scope<'_>) -> Result<(), String> {
     let write = |advice: &str| foreign(expr, &format!("write {advice}"));
     let not = |negated: bool| if negated { "NOT " } else { "" };
     match expr {
@@ -220,7 +225,9 @@ fn refuse(expr: &Expr) -> Result<(), String> {
         ),
         Expr::Convert { expr: value, .. } => write(&format!("CAST({value} AS type)")),
         Expr::InSubquery { .. } | Expr::Exists { .. } | Expr::Subquery(_) => subquery(expr),
-        Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => Err(ONE_GROUPING.to_owned()),
+        Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => {
+            Err(format!("{expr} {ONE_GROUPING}"))
+        }
         Expr::Collate { expr: value, .. } => foreign(
             expr,
             &format!("text is compared byte by byte. Write {value} alone"),
@@ -238,8 +245,15 @@ fn refuse(expr: &Expr) -> Result<(), String> {
         Expr::Wildcard(_) | Expr::QualifiedWildcard(..) => {
             foreign(expr, "write * only as an output column or in count(*)")
         }
+        // The parameters of a lambda.
+        Expr::Tuple(names) if is_parameters(names, scope) => Ok(()),
         _ => missing(expr, NO_STRUCTURES),
     }
+}
+
+fn is_parameters(names: &[Expr], scope: &Scope<'_>) -> bool {
+    let is_parameter = |name: &Expr| matches!(name, Expr::Identifier(name) if scope.lambda_parameters.contains(&name.value));
+    !names.is_empty() && names.iter().all(is_parameter)
 }
 
 fn check_array(expr: &Expr, array: &Array) -> Result<(), String> {
@@ -297,7 +311,8 @@ fn check_column(name: &Ident, scope: &Scope<'_>) -> Result<(), String> {
     check_name(name)?;
     let format = scope.format;
     let known = |column: &str| column.eq_ignore_ascii_case(&name.value);
-    if format.columns.iter().any(|column| known(column.name)) || known(DELIVERY_DAY) {
+    let is_parameter = scope.lambda_parameters.iter().any(|name| known(name));
+    if scope.has_column(&name.value) || is_parameter {
         return Ok(());
     }
     let aliased = |(alias, expr): &&(String, String)| known(alias) && !known(expr);
@@ -306,9 +321,13 @@ fn check_column(name: &Ident, scope: &Scope<'_>) -> Result<(), String> {
             "{name} is the name of an output column, which only ORDER BY knows: write {expr} instead"
         ));
     }
-    let columns: Vec<&str> = format.columns.iter().map(|column| column.name).collect();
-    let instead = nearest(&name.value, columns.iter().copied())
-        .unwrap_or_else(|| format!(": the columns are {}", columns.join(", ")));
+    let is_quoted = name.quote_style.is_some();
+    let columns = format.columns.iter().map(|column| column.name);
+    let instead = instead_of_column(&name.value.to_ascii_lowercase(), false)
+        .filter(|_| !is_quoted)
+        .or_else(|| nearest(&name.value, columns))
+        .or_else(|| instead_of_column(&name.value, is_quoted))
+        .unwrap_or_else(|| scope.list_of_columns());
     Err(format!(
         "there is no column {name} in {}{instead}",
         format.table

@@ -1,7 +1,7 @@
 //! Calls of functions and aggregates.
 
 use datafusion::sql::sqlparser::ast::{
-    DuplicateTreatment, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
     FunctionArguments, Ident, ObjectNamePart,
 };
 
@@ -12,6 +12,7 @@ use crate::rollup::conditions::NOW;
 use crate::rollup::joins::is_join;
 use crate::rollup::parts::parts;
 use crate::rollup::unmerged::{AGGREGATES, WINDOW_FUNCTIONS};
+use crate::rollup::walk;
 
 /// Functions whose result differs each time.
 const UNREPEATABLE: [&str; 5] = ["rand", "random", "random_string", "shuffle", "uuid"];
@@ -27,10 +28,8 @@ fn check_known(name: &str) -> Result<(), String> {
              give the same rows. Take a part of the lines by a hash of a column, as in crc32(to_utf8(trace_id)) % 100 = 0"
         ));
     }
-    if name == "json_array_get" {
-        return Err(
-            "json_array_get gives a string without its quotes, which is not JSON: write json_extract(x, '$[0]')".to_owned(),
-        );
+    if let Some(advice) = instead_of_function(name) {
+        return Err(format!("{name} {advice}"));
     }
     let names = engine::function_names().iter().map(String::as_str);
     let names = names.chain(aggregate_names());
@@ -71,6 +70,41 @@ pub(super) fn check_outer(function: &Function) -> Result<(), String> {
     Ok(())
 }
 
+/// What to write instead of some functions of Athena, with the reason.
+pub(crate) fn instead_of_function(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "json_array_get" => {
+            "gives a string without its quotes, which is not JSON: write json_extract(x, '$[0]')"
+        }
+        "format" | "format_number" => {
+            "is not supported: write round(x, 2), or join texts with ||, as in cast(round(x, 2) AS varchar) || ' %'"
+        }
+        "split_to_map" | "split_to_multimap" => {
+            "is not supported, because it makes a map: write url_extract_parameter(url, 'name'), or \
+             regexp_extract(x, '(^|&)name=([^&]*)', 2)"
+        }
+        "regexp_split" => {
+            "is not supported: write split(regexp_replace(x, pattern, ','), ','), with a delimiter that x does not have"
+        }
+        // In rollups, the reasons why tables cannot keep them come first.
+        "listagg" => "is not supported: write array_join(array_agg(x), ',')",
+        "histogram" | "map_agg" | "multimap_agg" => {
+            "is not supported, because it makes a map: write its key in GROUP BY, and count(*) or another aggregate"
+        }
+        "all_match" | "any_match" | "filter" | "none_match" | "reduce" | "transform"
+        | "zip_with" => {
+            "is not supported, because it takes a lambda: write CROSS JOIN UNNEST(array) AS t (x), and an expression of x"
+        }
+        "parse_duration" => {
+            "is supported with a literal of a whole number and a unit, as in parse_duration('1d'): write that, or INTERVAL '1' DAY"
+        }
+        name if WINDOW_FUNCTIONS.contains(&name) => {
+            "is a window function: write OVER (ORDER BY …) after the call"
+        }
+        _ => return None,
+    })
+}
+
 pub(super) fn check_function(function: &Function) -> Result<(), String> {
     let Function {
         name,
@@ -109,6 +143,10 @@ pub(super) fn check_function(function: &Function) -> Result<(), String> {
     if *parameters != FunctionArguments::None {
         return foreign(function, "write all arguments in one pair of parentheses");
     }
+    let name = function_name(function);
+    if let Some(reason) = unmergeable(&name) {
+        return Err(reason);
+    }
     if !within_group.is_empty() {
         return Err(format!(
             "{function}: WITHIN GROUP is not supported, because the order of rows has no effect on a merged result. Leave it out"
@@ -119,11 +157,7 @@ pub(super) fn check_function(function: &Function) -> Result<(), String> {
             "{function}: IGNORE NULLS and RESPECT NULLS apply only to window functions. Leave them out"
         ));
     }
-    let name = function_name(function);
     check_known(&name)?;
-    if let Some(reason) = unmergeable(&name) {
-        return Err(reason);
-    }
     let is_aggregate = is_aggregate_name(&name);
     if filter.is_some() && !is_aggregate {
         return foreign(
@@ -199,8 +233,28 @@ fn check_arguments(
         }
     }
     if is_aggregate {
+        check_inner(function)?;
         // The types of the arguments do not matter for what can be kept.
         parts(function, &[])?;
     }
     Ok(())
+}
+
+/// Refuses an aggregate over aggregates, in words for rollups and queries.
+pub(crate) fn check_inner(aggregate: &Function) -> Result<(), String> {
+    let is_inner = |call: &Function| {
+        call != aggregate && call.over.is_none() && is_aggregate_name(&function_name(call))
+    };
+    let has_inner = walk::any(
+        aggregate,
+        &mut |expr| matches!(expr, Expr::Function(call) if is_inner(call)),
+    );
+    let has_subquery = walk::any(aggregate, &mut |expr| matches!(expr, Expr::Subquery(_)));
+    match has_inner && !has_subquery {
+        true => Err(format!(
+            "{aggregate} is an aggregate of an aggregate: compute the inner one in a subquery that groups the lines, and the outer one \
+             over its rows, as in SELECT max(n) FROM (SELECT elb, count(*) AS n FROM alb_access_logs GROUP BY elb)"
+        )),
+        false => Ok(()),
+    }
 }

@@ -8,11 +8,11 @@
 use std::fmt::Display;
 
 use datafusion::common::utils::datafusion_strsim::levenshtein;
-use datafusion::sql::sqlparser::ast::{Ident, Select, Spanned};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Ident, Select, Spanned};
 use datafusion::sql::sqlparser::tokenizer::Location;
 
 use super::walk;
-use crate::format::LogFormat;
+use crate::format::{DELIVERY_DAY, LogFormat};
 
 mod query;
 mod expressions;
@@ -21,9 +21,11 @@ mod functions;
 mod values;
 
 pub(super) use expressions::check_outer;
+pub(crate) use functions::{check_inner, instead_of_function};
 pub(super) use query::{check_around, check_comments, check_query, check_wildcard, table_in_from};
 
-pub(super) const ONE_GROUPING: &str = "ROLLUP, CUBE, GROUPING SETS and WITH TOTALS are not supported: a table has one grouping. Write a rollup for each grouping";
+pub(super) const ONE_GROUPING: &str =
+    "is not supported: a table has one grouping. Write a rollup for each grouping";
 const NO_STRUCTURES: &str = "a rollup computes only with numbers, text, booleans, times, binary values, arrays and JSON. \
      Leave out rows, maps and lambdas";
 
@@ -49,11 +51,58 @@ pub(super) struct Scope<'s> {
     pub(super) format: &'s LogFormat,
     /// The names of output columns, each with its expression.
     pub(super) aliases: &'s [(String, String)],
+    /// The parameters of lambdas, which are refused as a whole.
+    pub(super) lambda_parameters: Vec<String>,
+}
+
+impl Scope<'_> {
+    fn has_column(&self, name: &str) -> bool {
+        let columns = self.format.columns.iter().map(|column| column.name);
+        let mut columns = columns.chain([DELIVERY_DAY]);
+        columns.any(|column| column.eq_ignore_ascii_case(name))
+    }
+
+    fn list_of_columns(&self) -> String {
+        let columns: Vec<&str> = self
+            .format
+            .columns
+            .iter()
+            .map(|column| column.name)
+            .collect();
+        format!(": the columns are {}", columns.join(", "))
+    }
+
+    /// The names of the parameters, if the operands are those of a lambda.
+    fn parameters(&self, expr: &Expr) -> Vec<String> {
+        let Expr::BinaryOp {
+            left,
+            op: BinaryOperator::Arrow,
+            ..
+        } = expr
+        else {
+            return Vec::new();
+        };
+        let names: &[Expr] = match &**left {
+            Expr::Tuple(names) => names,
+            name => std::slice::from_ref(name),
+        };
+        let names = names.iter().map(|name| match name {
+            Expr::Identifier(name) if !self.has_column(&name.value) => Some(name.value.clone()),
+            _ => None,
+        });
+        names.collect::<Option<_>>().unwrap_or_default()
+    }
 }
 
 /// Refuses all expressions of the SELECT that use anything not listed here. The error has a line for each, with its place.
-pub(super) fn check_expressions(select: &Select, scope: &Scope<'_>) -> Result<(), String> {
+pub(super) fn check_expressions(select: &Select, scope: &mut Scope<'_>) -> Result<(), String> {
     let mut problems: Vec<(Location, String)> = Vec::new();
+    let mut parameters = Vec::new();
+    walk::any(select, &mut |expr| {
+        parameters.extend(scope.parameters(expr));
+        false
+    });
+    scope.lambda_parameters = parameters;
     walk::any(select, &mut |expr| {
         if let Err(message) = expressions::check(expr, scope) {
             let place = expr.span().start;
@@ -68,19 +117,55 @@ pub(super) fn check_expressions(select: &Select, scope: &Scope<'_>) -> Result<()
         false
     });
     problems.sort_by_key(|(place, _)| (place.line, place.column));
-    let at = |(place, message): &(Location, String)| match place.line {
+    // The list is long, and says the same each time.
+    let list = scope.list_of_columns();
+    let listed = problems
+        .iter_mut()
+        .filter(|(_, message)| message.ends_with(&list));
+    for (_, message) in listed.skip(1) {
+        message.truncate(message.len() - list.len());
+    }
+    let problems = problems
+        .iter()
+        .map(|(place, message)| placed(*place, message));
+    in_the_way(&problems.collect::<Vec<_>>())
+}
+
+/// The message with the place of what it is about.
+pub(super) fn placed(place: Location, message: &str) -> String {
+    match place.line {
         // The parser does not know the place of every expression.
-        0 => message.clone(),
+        0 => message.to_owned(),
         line => format!("line {line}, column {}: {message}", place.column),
-    };
-    match problems.as_slice() {
+    }
+}
+
+/// The error of these problems, if there are any.
+pub(super) fn in_the_way(problems: &[String]) -> Result<(), String> {
+    match problems {
         [] => Ok(()),
-        [one] => Err(at(one)),
+        [one] => Err(one.clone()),
         several => Err(format!(
             "{} parts of the SQL are in the way:\n{}",
             several.len(),
-            several.iter().map(at).collect::<Vec<_>>().join("\n")
+            several.join("\n")
         )),
+    }
+}
+
+/// What to write instead of a column that a log table does not have. Beginners know it from other tables, or from other engines.
+pub(crate) fn instead_of_column(name: &str, is_quoted: bool) -> Option<String> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    match name {
+        "year" | "month" => Some(
+            ": logs are partitioned by the day. Write day = '2024/01/15', or day LIKE '2024/01/%' for a month".to_owned(),
+        ),
+        // Names without quotes are in lower case.
+        _ if is_quoted || !name.chars().all(is_plain) => Some(format!(
+            ": a text is written in single quotes. Write '{}'",
+            name.replace('\'', "''")
+        )),
+        _ => None,
     }
 }
 

@@ -2,12 +2,13 @@
 
 use datafusion::sql::sqlparser::ast::{
     Distinct, Ident, ObjectNamePart, Query, Select, SelectFlavor, SetExpr, TableAlias, TableFactor,
-    WildcardAdditionalOptions,
+    WildcardAdditionalOptions, With,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer, Whitespace};
 
 use super::check_name;
+use crate::rollup::parse::windows_over_lines;
 
 /// Refuses comments that the parser reads differently from Athena: it executes `/*! … */`, and lets comments nest. Neither
 /// leaves a trace in the syntax tree.
@@ -37,8 +38,8 @@ pub(in crate::rollup) fn check_comments(sql: &str) -> Result<(), String> {
 /// The query's SELECT, if the query has nothing else.
 pub(in crate::rollup) fn check_query(query: &mut Query) -> Result<&mut Select, String> {
     check_clauses(query)?;
-    if query.with.is_some() {
-        return Err("WITH cannot be merged: a rollup is one SELECT over a log table. Write this SELECT without WITH".to_owned());
+    if let Some(with) = &query.with {
+        return Err(windows_over_lines(query).unwrap_or_else(|| why_not_one(with, &query.body)));
     }
     let select = match &mut *query.body {
         SetExpr::Select(select) => select,
@@ -59,6 +60,27 @@ pub(in crate::rollup) fn check_query(query: &mut Query) -> Result<&mut Select, S
     };
     check_select(select)?;
     Ok(select)
+}
+
+/// Why the queries of WITH do not become one SELECT.
+fn why_not_one(with: &With, body: &SetExpr) -> String {
+    let names: Vec<String> = with
+        .cte_tables
+        .iter()
+        .map(|cte| cte.alias.name.to_string())
+        .collect();
+    let is_joined = matches!(body, SetExpr::Select(select) if select.from.iter().map(|from| 1 + from.joins.len()).sum::<usize>() > 1);
+    match is_joined {
+        true => format!(
+            "WITH {}: queries that each group log lines cannot be joined in a rollup, because a table has one grouping. Write a rollup for \
+             each, and join their tables when you query them",
+            names.join(", ")
+        ),
+        false => format!(
+            "WITH {}: cannot be merged: a rollup is one SELECT over a log table. Write this SELECT without WITH",
+            names.join(", ")
+        ),
+    }
 }
 
 /// Checks a query around the one over the log table, which is done when somebody reads. Its expressions are checked when it is

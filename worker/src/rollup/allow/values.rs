@@ -50,7 +50,9 @@ pub(super) fn check_cast(
     is_plain: bool,
 ) -> Result<(), String> {
     match kind {
-        CastKind::Cast | CastKind::TryCast if is_plain => check_type(expr, data_type),
+        CastKind::Cast | CastKind::TryCast if is_plain => {
+            check_decimal(expr, value, data_type).and_then(|()| check_type(expr, data_type))
+        }
         CastKind::Cast | CastKind::TryCast => foreign(expr, "write CAST(x AS type)"),
         CastKind::SafeCast => foreign(expr, &format!("write try_cast({value} AS {data_type})")),
         CastKind::DoubleColon => foreign(
@@ -58,6 +60,21 @@ pub(super) fn check_cast(
             &format!("write CAST({value} AS {data_type})"),
         ),
     }
+}
+
+/// Refuses a decimal, which has most often been written to round a result.
+fn check_decimal(expr: &Expr, value: &Expr, data_type: &DataType) -> Result<(), String> {
+    let (DataType::Decimal(digits) | DataType::Numeric(digits) | DataType::Dec(digits)) = data_type
+    else {
+        return Ok(());
+    };
+    let advice = match digits {
+        ExactNumberInfo::PrecisionAndScale(_, scale @ 1..) => format!("round({value}, {scale})"),
+        _ => format!("CAST({value} AS bigint), which rounds"),
+    };
+    Err(format!(
+        "{expr}: decimals are not supported. Write {advice}"
+    ))
 }
 
 /// Checks a literal with its type, such as `DATE '2026-11-20'`.

@@ -10,13 +10,12 @@ use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, Ident, Join, JoinConstraint, JoinOperator, ObjectNamePart,
     OrderByKind, Query, Select, SelectItem, SetExpr, Statement, TableFactor, TableWithJoins,
 };
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 
 use super::allow;
 use super::desugar::{binary, nested};
 use super::lookup_calls;
 use super::lookups::{Lookup, Lookups};
+use super::syntax::statements;
 use super::walk;
 use crate::engine::functions::lookup::PREFIX;
 use crate::format::LogFormat;
@@ -54,7 +53,7 @@ impl Joined {
 pub(super) fn names(sql: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     // `parse` refuses statements that are not queries.
-    for statement in Parser::parse_sql(&GenericDialect {}, sql).unwrap_or_default() {
+    for statement in statements(sql).unwrap_or_default() {
         if let Statement::Query(mut query) = statement {
             names.extend(lookup_calls::names(&query));
             let _ = walk::change_queries(&mut query, &mut |query| {

@@ -21,7 +21,7 @@ use super::limits::{Limits, passing_days};
 use crate::format::{LogFormat, Prefilter, ScanColumn};
 use crate::intake::log_object::LogObject;
 use crate::pipeline::{LinesWanted, read_rows};
-use crate::rollup::prefilter;
+use crate::rollup::{check_days, prefilter};
 
 /// Batches of each thread that wait for the query. A batch has up to a megabyte of text.
 const BATCHES_IN_FLIGHT: usize = 2;
@@ -54,6 +54,7 @@ impl LogTable {
 
     /// The log files that may have lines that pass these conditions.
     async fn log_files(&self, conditions: &[Expr], state: &dyn Session) -> Result<Vec<LogObject>> {
+        conditions.iter().try_for_each(check_days)?;
         let limits = Limits::of(conditions, self.format);
         let span = limits.span();
         let mut found = self
