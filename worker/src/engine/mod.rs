@@ -67,7 +67,7 @@ pub(crate) fn function_names() -> &'static [String] {
     &FUNCTION_NAMES
 }
 
-/// What all sessions have in common: in Trino, NULL is last in either direction unless the query says otherwise.
+/// The settings of all sessions. Like Trino, they sort NULL last in either direction by default.
 fn config() -> SessionConfig {
     SessionConfig::new().set_str("datafusion.sql_parser.default_null_ordering", "nulls_last")
 }

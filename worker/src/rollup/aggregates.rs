@@ -108,7 +108,7 @@ pub(super) fn is_aggregate_name(name: &str) -> bool {
         || UNMERGEABLE.iter().any(|(other, _)| *other == name)
 }
 
-/// Whether the expression contains an aggregate call. With OVER, it is none.
+/// Whether the expression contains an aggregate. A call with OVER is a window function.
 pub(super) fn is_aggregate(expr: &Expr) -> bool {
     walk::any(
         expr,

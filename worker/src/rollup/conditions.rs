@@ -23,10 +23,10 @@ pub(super) struct Condition {
     grain: Grain,
 }
 
-/// What an expression over a line's time is, and so how groups keep it: an hour has few values of it.
+/// The kind of an expression over a line's time. It decides how groups keep the time, so that an hour has few groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Grain {
-    /// The day of delivery, an hour, a day, a year, or another part of the time that is no smaller than an hour.
+    /// The day of delivery, or a part of the time of at least an hour, such as the hour, the day or the year.
     Coarse,
     /// The text of the time itself.
     Text,
@@ -215,7 +215,7 @@ fn has_zone(expr: &Expr) -> bool {
     })
 }
 
-/// Parts of a time that are no smaller than an hour.
+/// Parts of a time of at least an hour.
 const COARSE_PARTS: [&str; 16] = [
     "date",
     "day",
@@ -311,7 +311,7 @@ fn grain(time: &Expr) -> Grain {
     }
 }
 
-/// Whether a part of the text of a time is no smaller than the hour: the hour is the first 13 characters of a time in ISO 8601.
+/// Whether a part of the text of a time ends with the hour or before it. In ISO 8601 the hour ends at character 13.
 fn is_hour_of_text(from: Option<&Expr>, count: Option<&Expr>) -> bool {
     let number = |expr: Option<&Expr>| expr.and_then(|expr| expr.to_string().parse::<u8>().ok());
     match (number(from), number(count)) {

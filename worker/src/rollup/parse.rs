@@ -18,6 +18,7 @@ use super::reading::{Order, Reading, Sorted, is_core, is_over_log_table};
 use super::results::{self, placed, replace};
 use super::scalars::{self, Scalar, has_scalar};
 use super::syntax::parse_sql;
+use super::unmerged::WINDOW_FUNCTIONS;
 use super::walk;
 use crate::format::{DELIVERY_DAY, FORMATS, LogFormat};
 
@@ -385,24 +386,7 @@ fn check_expressions(
 
 /// Moves the parts of window functions and the names in the places of subqueries out of an expression.
 fn take_windows(expr: &mut Expr, parts: &mut Vec<Expr>) -> Result<(), String> {
-    const WINDOWS: [&str; 16] = [
-        "avg",
-        "count",
-        "cume_dist",
-        "dense_rank",
-        "first_value",
-        "lag",
-        "last_value",
-        "lead",
-        "max",
-        "min",
-        "nth_value",
-        "ntile",
-        "percent_rank",
-        "rank",
-        "row_number",
-        "sum",
-    ];
+    const WITH_OVER: [&str; 5] = ["avg", "count", "max", "min", "sum"];
     replace(expr, &mut |expr| {
         if placed(expr).is_some() {
             return Ok(Some(Expr::value(Value::Null)));
@@ -414,7 +398,7 @@ fn take_windows(expr: &mut Expr, parts: &mut Vec<Expr>) -> Result<(), String> {
         let Some(window) = &function.over else {
             return Ok(None);
         };
-        if !WINDOWS.contains(&name.as_str()) {
+        if !WITH_OVER.contains(&name.as_str()) && !WINDOW_FUNCTIONS.contains(&name.as_str()) {
             return Err(format!(
                 "{function}: the window function {name} is not supported"
             ));

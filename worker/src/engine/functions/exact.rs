@@ -50,7 +50,7 @@ pub(crate) fn plan(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         let round = ScalarUDF::new_from_impl(Exact::new(Operation::Round));
         return Ok(Transformed::yes(round.call(vec![number, digits])));
     }
-    // A decimal that is no literal, such as a column.
+    // A division of decimal columns or results. The placeholder is only for decimal literals.
     if let Expr::BinaryExpr(BinaryExpr { left, op, right }) = &expr
         && matches!(op, Operator::Divide | Operator::Modulo)
         && (is_decimal(left, schema)? || is_decimal(right, schema)?)

@@ -153,7 +153,7 @@ fn is_day(expr: &Expr) -> bool {
     matches!(expr, Expr::Column(column) if column.name == "day")
 }
 
-/// What to compare the day of delivery with, in place of a value of another type.
+/// A text to compare the day of delivery with, instead of a value of another type.
 fn of_day(value: &Expr, kind: Kind) -> Option<String> {
     match kind {
         Kind::Time => Some(format!("date_format({}, '%Y/%m/%d')", sql(value))),

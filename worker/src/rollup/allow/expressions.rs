@@ -8,7 +8,7 @@ use super::operators::{check_binary, check_distinct_from, check_unary, like_in_l
 use super::values::{check_cast, check_extract, check_interval, check_typed_string, check_value};
 use super::{
     NO_STRUCTURES, ONE_GROUPING, Scope, check_name, foreign, functions, instead_of_column, missing,
-    nearest, subquery,
+    nearest, placed, subquery,
 };
 use crate::engine::zones;
 use crate::format::FORMATS;
@@ -36,11 +36,7 @@ pub(in crate::rollup) fn check_outer(expr: &Expr) -> Result<(), String> {
             )
         }
     };
-    let place = expr.span().start;
-    checked.map_err(|message| match place.line {
-        0 => message,
-        line => format!("line {line}, column {}: {message}", place.column),
-    })
+    checked.map_err(|message| placed(expr.span().start, &message))
 }
 
 /// Checks one expression, but not its parts.

@@ -42,18 +42,7 @@ fn check_known(name: &str) -> Result<(), String> {
 /// Checks a call in the query around the one over the log table: there, nothing has to merge.
 pub(super) fn check_outer(function: &Function) -> Result<(), String> {
     let name = function_name(function);
-    let is_plain = matches!(
-        function.name.0.as_slice(),
-        [ObjectNamePart::Identifier(Ident {
-            quote_style: None,
-            ..
-        })]
-    );
-    if !is_plain {
-        return Err(format!(
-            "{function} is not supported: write the function's name without a qualifier and without quotes"
-        ));
-    }
+    check_name(function)?;
     if !AGGREGATES.contains(&name.as_str()) {
         return match is_aggregate_name(&name) || unmergeable(&name).is_some() {
             true => Err(format!(
@@ -70,7 +59,7 @@ pub(super) fn check_outer(function: &Function) -> Result<(), String> {
     Ok(())
 }
 
-/// What to write instead of some functions of Athena, with the reason.
+/// Advice for functions that Athena has and logmill does not: the reason, and the SQL to write.
 pub(crate) fn instead_of_function(name: &str) -> Option<&'static str> {
     Some(match name {
         "json_array_get" => {
@@ -105,9 +94,25 @@ pub(crate) fn instead_of_function(name: &str) -> Option<&'static str> {
     })
 }
 
+/// Refuses a qualified or quoted name. Calls that represent SQL syntax have names that can only be written in quotes.
+fn check_name(function: &Function) -> Result<(), String> {
+    match function.name.0.as_slice() {
+        [
+            ObjectNamePart::Identifier(Ident {
+                value: _,
+                quote_style: None,
+                span: _,
+            }),
+        ] => Ok(()),
+        _ => Err(format!(
+            "{function} is not supported: write the function's name without a qualifier and without quotes"
+        )),
+    }
+}
+
 pub(super) fn check_function(function: &Function) -> Result<(), String> {
     let Function {
-        name,
+        name: _,
         uses_odbc_syntax,
         parameters,
         args,
@@ -119,19 +124,7 @@ pub(super) fn check_function(function: &Function) -> Result<(), String> {
     if is_join(function) {
         return Ok(());
     }
-    // Calls that represent SQL syntax have names that can only be written in quotes.
-    let [
-        ObjectNamePart::Identifier(Ident {
-            value: _,
-            quote_style: None,
-            span: _,
-        }),
-    ] = name.0.as_slice()
-    else {
-        return Err(format!(
-            "{function} is not supported: write the function's name without a qualifier and without quotes"
-        ));
-    };
+    check_name(function)?;
     if over.is_some() {
         return Err(format!(
             "{function} is a window function, which cannot be merged: compute it when you query the table"

@@ -153,7 +153,7 @@ pub(super) fn in_the_way(problems: &[String]) -> Result<(), String> {
     }
 }
 
-/// What to write instead of a column that a log table does not have. Beginners know it from other tables, or from other engines.
+/// Advice for a column that log tables lack but other tables or engines have, such as `year`.
 pub(crate) fn instead_of_column(name: &str, is_quoted: bool) -> Option<String> {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     match name {
