@@ -453,7 +453,7 @@ impl Table {
         let now = self.env.now();
         let removes = replaced
             .into_iter()
-            .map(|file| Action::Remove(remove(file, Operation::Write, now)));
+            .map(|file| Action::Remove(remove(&self.folder, file, Operation::Write, now)));
         actions.extend(removes);
         Ok(actions)
     }
