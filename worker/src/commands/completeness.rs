@@ -273,7 +273,7 @@ impl Ledger {
             };
             version.check_files_exist().await?;
             let rollup = maintain::rollup(&table, &version).await?;
-            anyhow::Ok(Some((waiting, version, rollup)))
+            anyhow::Ok(Some((waiting.at(&version), version, rollup)))
         };
         let opened = read().await;
         let opened = opened.with_context(|| format!("the table '{table}' cannot be read"))?;
