@@ -11,5 +11,6 @@ pub mod replay;
 pub mod retry;
 pub mod query;
 pub mod check;
+pub mod rebuild;
 pub mod test;
 pub mod ddl;

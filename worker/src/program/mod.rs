@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use crate::commands::run::{self, Options};
-use crate::commands::{check, ddl, maintain, replay, retry, serve, test, verify};
+use crate::commands::{check, ddl, maintain, rebuild, replay, retry, serve, test, verify};
 use crate::intake::http::Token;
 use crate::intake::ignore::Ignore;
 use crate::intake::span::Span;
@@ -240,6 +240,24 @@ async fn execute(command: Command) -> Result<u8> {
             let written = print_put_back(&done, &mut Stdout::report());
             after_writing(code, written.map_err(Into::into))
         }
+        Command::Rebuild(args) => {
+            let rollups = Rollup::load_folder(&args.rollups).await?;
+            let options = rebuild::Options {
+                table: args.table,
+                swap: args.swap,
+                dry_run: args.dry_run,
+                ..args.reading.options(args.tables)
+            };
+            let (mut out, mut bar) = (Stdout::report(), Bar::default());
+            let done = rebuild::rebuild(rollups, &options, &mut out, &mut bar).await?;
+            Ok(if done { SUCCESS } else { SOME_NOT_COUNTED })
+        }
+        Command::Rollback(args) => {
+            let options = args.reading.options(args.tables);
+            let (mut out, mut bar) = (Stdout::report(), Bar::default());
+            let done = rebuild::rollback(&options, &args.table, &mut out, &mut bar).await?;
+            Ok(if done { SUCCESS } else { SOME_NOT_COUNTED })
+        }
         Command::Replay(args) => after_writing(SUCCESS, resend(args).await),
         Command::Check(args) => check_rollups(&args).await,
         Command::Test(args) => {
@@ -355,6 +373,20 @@ async fn resend(args: ReplayArgs) -> Result<()> {
 impl cli::IgnoreArgs {
     async fn load(&self, rollups: Option<&str>) -> Result<Ignore> {
         Ignore::load(&self.ignore, rollups).await
+    }
+}
+
+impl cli::RebuildReading {
+    fn options(self, tables: String) -> rebuild::Options {
+        rebuild::Options {
+            logs: self.logs,
+            tables,
+            table: None,
+            swap: rebuild::When::Now,
+            dry_run: false,
+            max_log_file_bytes: self.max_log_file_bytes,
+            threads: self.threads,
+        }
     }
 }
 
