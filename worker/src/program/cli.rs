@@ -197,7 +197,8 @@ pub(crate) struct IgnoreArgs {
 pub(crate) struct IgnoreByArgs {
     #[command(flatten)]
     pub(crate) ignore: IgnoreArgs,
-    /// Folder of rollups, or s3://bucket/prefix, from which to read ignore.txt.
+    /// Folder of rollups, or s3://bucket/prefix: only their tables are judged, and ignore.txt is read from there. Without it,
+    /// all tables are judged, also those whose rollups have gone.
     #[arg(long, value_name = "DIR")]
     pub(crate) rollups: Option<String>,
 }

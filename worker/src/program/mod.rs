@@ -1,5 +1,6 @@
 //! The command line. This file shows what each command does; the other modules implement it.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -205,6 +206,7 @@ async fn execute(command: Command) -> Result<u8> {
                 span: args.span.span()?,
                 logs: args.logs,
                 tables: args.tables,
+                only: args.ignore.tables().await?,
                 ignore: args.ignore.load().await?,
             };
             let report = verify::verify(&options, &mut LogFilesBar::default()).await?;
@@ -354,6 +356,10 @@ async fn resend(args: ReplayArgs) -> Result<()> {
                 tables: args.tables,
                 missing: args.missing,
                 rate: args.rate,
+                only: match args.missing {
+                    true => args.ignore.tables().await?,
+                    false => None,
+                },
                 ignore: args.ignore.load().await?,
             };
             let work = work.filter(|_| !args.dry_run);
@@ -391,6 +397,14 @@ impl cli::RebuildReading {
 }
 
 impl cli::IgnoreByArgs {
+    /// The tables of the rollups, if they are given.
+    async fn tables(&self) -> Result<Option<BTreeSet<String>>> {
+        match &self.rollups {
+            Some(rollups) => Ok(Some(Rollup::load_folder(rollups).await?.tables())),
+            None => Ok(None),
+        }
+    }
+
     async fn load(&self) -> Result<Ignore> {
         self.ignore.load(self.rollups.as_deref()).await
     }

@@ -377,13 +377,13 @@ const GUARDS: [(Guard, u64); 12] = [
     (Guard::ReadBack, 8),
     (Guard::Deadline, 0),
     (Guard::OrphanGrace, 17),
-    (Guard::ReplacedGrace, 192),
-    (Guard::UniqueManifest, 42),
-    (Guard::SetAsideVersion, 1),
-    (Guard::Seal, 26),
-    (Guard::WholeNext, 4),
+    (Guard::ReplacedGrace, 131),
+    (Guard::UniqueManifest, 65),
+    (Guard::SetAsideVersion, 21),
+    (Guard::Seal, 29),
+    (Guard::WholeNext, 34),
     (Guard::Strays, 1),
-    (Guard::EarlierKept, 40),
+    (Guard::EarlierKept, 187),
 ];
 
 /// Events that must occur within a thousand seeds. Otherwise the simulation has become too weak.
