@@ -85,8 +85,37 @@ fn a_rollup_changes_and_the_change_is_taken_back() {
     }
     assert!(!Path::new(&place.path("tables/requests/_generations")).exists());
 
+    let listed = |columns: &str| {
+        let (rollups, tables) = (place.path("rollups"), place.path("tables"));
+        let args = [
+            "tables",
+            "--rollups",
+            &rollups,
+            "--tables",
+            &tables,
+            "--format",
+            "json",
+        ];
+        let printed = succeed(&mut logmill(args));
+        let rows = printed.lines();
+        let rows = rows.map(|row| serde_json::from_str::<serde_json::Value>(row).unwrap());
+        let of_table = |row: &serde_json::Value| row["table"] == "requests";
+        let row = rows.filter(|row| of_table(row)).next().unwrap();
+        columns
+            .split(' ')
+            .map(|column| row[column].to_string())
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let what = "fed_by generation rows newest_line staged set_aside";
+    assert_eq!(
+        listed(what),
+        "\"its own SQL: the rollup has changed\" \"the first\" 6 \"2026-11-20T11:01:10Z\" 0 0"
+    );
+
     // The next generation is filled, and follows the table until the swap.
     let filled = succeed(&mut rebuild(&place, &["--swap", "never"]));
+    assert!(listed("next").contains("_generations/"));
     assert!(filled.contains("not swapped"), "{filled}");
     assert_eq!(place.query(ALL), before);
     log(&place, 3);
@@ -102,6 +131,7 @@ fn a_rollup_changes_and_the_change_is_taken_back() {
     );
     let new = afresh(&place, BY_HOUR, ALL);
     assert_eq!(place.query(ALL), new);
+    assert!(listed("fed_by generation next").starts_with("\"its rollup\" \"_generations/"));
     // Nothing is counted again, and what comes now is counted.
     assert!(place.run().contains("4 counted before"));
     log(&place, 4);

@@ -482,7 +482,7 @@ mod tests {
         let judged = ["one", "two"].map(str::to_owned).into();
         let mut ledgers = Ledgers::open(&scene.root, Some(&judged)).await.unwrap();
         let standings = ledgers.standings(std::slice::from_ref(&found));
-        assert_eq!(standings.await.unwrap(), [Standing::Counted]);
+        assert_eq!(standings.await.unwrap(), [Standing::Changed]);
         let judged = ["one", "three"].map(str::to_owned).into();
         let ledgers = Ledgers::open(&scene.root, Some(&judged)).await.unwrap();
         assert_eq!(ledgers.unread[0].0, "three");

@@ -12,5 +12,6 @@ pub mod retry;
 pub mod query;
 pub mod check;
 pub mod rebuild;
+pub mod tables;
 pub mod test;
 pub mod ddl;

@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Query(QueryArgs),
     /// List the counted log files with their lines, rejected lines, times and sizes.
     Files(FilesArgs),
+    /// List the tables: what feeds them, their size, how fresh they are, and what is staged or set aside.
+    Tables(ListTablesArgs),
     /// Compact and vacuum tables: merge the data files of past days, and delete files that have been replaced.
     ///
     /// Run it once a day. You can stop it at any time, and run it while log files are being counted.
@@ -317,6 +319,17 @@ pub(crate) struct TablesArgs {
 pub(crate) struct FilesArgs {
     #[command(flatten)]
     pub(crate) tables: TablesArgs,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListTablesArgs {
+    #[command(flatten)]
+    pub(crate) tables: TablesArgs,
+    /// Folder of rollups, or s3://bucket/prefix. With it, the list says what feeds each table.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rollups: Option<String>,
     #[command(flatten)]
     pub(crate) output: Output,
 }

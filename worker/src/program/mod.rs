@@ -181,6 +181,7 @@ async fn execute(command: Command) -> Result<u8> {
         }
         Command::Query(args) => ask::query(args).await,
         Command::Files(args) => ask::files(args).await,
+        Command::Tables(args) => ask::tables(args).await,
         Command::Maintain(args) => {
             let root = Root::open(&args.tables).await?;
             let grace = Duration::from_hours(args.grace_hours);

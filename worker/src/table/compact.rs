@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use deltalake_core::kernel::Action;
 use futures::TryStreamExt;
 
+use super::commit::DEADLINE;
 use super::data_writer::{DataWriter, Files, remove};
 use super::delta_log::Operation;
 use super::slot::Slot;
@@ -140,7 +141,7 @@ impl Table {
             .into_iter()
             .map(|file| Action::Remove(remove(&self.folder, file, Operation::Optimize, now)));
         actions.extend(removes);
-        self.check_deadline(current)?;
+        self.check_deadline(current, DEADLINE)?;
         let written = self.env.now();
         self.write_version(version, Operation::Optimize, actions)
             .await?;

@@ -94,6 +94,11 @@ impl Waiting {
         }
     }
 
+    /// The number of log files that are staged and not set aside.
+    pub fn staged(&self) -> usize {
+        self.staged.len()
+    }
+
     /// Whether the log file is staged.
     pub fn is_staged(&self, id: LogFileId) -> bool {
         self.staged.contains_key(&id)

@@ -15,7 +15,7 @@ use crate::rollup::Rollup;
 use crate::table::Entry;
 
 /// Log files that are read to measure the speed.
-const MEASURED: usize = 8;
+const MEASURED: usize = 100;
 
 /// The size of log files that are read to measure the speed, in bytes.
 const MEASURED_BYTES: i64 = 64 << 20;
@@ -76,7 +76,7 @@ async fn time(
     }
     let mut places = Vec::new();
     let mut measured = 0;
-    for entry in left.iter().step_by(left.len() / MEASURED) {
+    for entry in left.iter().step_by(left.len().div_ceil(MEASURED)) {
         if measured >= MEASURED_BYTES {
             break;
         }

@@ -192,9 +192,17 @@ impl Generations {
         let is_same = old.definition().identity == rollup.definition().identity;
         let mut next = None;
         if let Some(folder) = version.next() {
-            let of_next = root.read_next(&name, folder).await?;
-            let of_next = maintain::rollup(&name, &of_next).await?;
-            if !is_same && of_next.definition().identity == rollup.definition().identity {
+            // One that can't be read is dropped.
+            let of_next = async {
+                let of_next = root.read_next(&name, folder).await?;
+                maintain::rollup(&name, &of_next).await
+            };
+            let identity = &rollup.definition().identity;
+            let goes_on = match of_next.await {
+                Ok(of_next) => of_next.definition().identity == *identity,
+                Err(_) => false,
+            };
+            if !is_same && goes_on {
                 next = Some(root.next_table(rollup.definition(), folder).await?);
             }
         }

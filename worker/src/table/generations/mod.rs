@@ -25,7 +25,7 @@ use deltalake_core::kernel::{Action, Add, Metadata, MetadataExt};
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 
 use super::definition::DATE_COLUMN;
@@ -35,6 +35,7 @@ use super::{
     milliseconds, root,
 };
 
+mod dead;
 mod strays;
 mod swap;
 
@@ -60,6 +61,9 @@ pub(super) const SEALED_PROPERTY: &str = "logmill.sealed";
 
 /// How long an earlier generation can be put back.
 const KEPT: Duration = Duration::from_hours(3 * 24);
+
+/// How long after it was begun a generation may be named: vacuum deletes it after [`ORPHAN_GRACE`](super::vacuum::ORPHAN_GRACE).
+const NAMED_WITHIN: Duration = Duration::from_hours(4 * 24);
 
 /// Objects copied at once.
 const COPIED_AT_ONCE: usize = 16;
@@ -202,6 +206,14 @@ pub(crate) fn label(table: &str, is_next: bool) -> String {
 }
 
 impl Version {
+    /// A name for the live generation.
+    pub fn generation(&self) -> String {
+        match self.folder == Folder::default() {
+            true => "the first".to_owned(),
+            false => self.folder.to_string(),
+        }
+    }
+
     /// The folder of the next generation, if the table has one.
     pub fn next(&self) -> Option<&Folder> {
         self.generations.next.as_ref()
@@ -328,7 +340,7 @@ impl Table {
             ];
             let metadata = with_properties(self.upgraded(&version)?, properties)?;
             let actions = vec![Action::Metadata(metadata)];
-            self.check_deadline(begun)?;
+            self.check_deadline(begun, NAMED_WITHIN)?;
             let named = self.write_version(&version, Operation::SetProperties, actions);
             if let Err(error) = named.await {
                 self.wait_after(error, &mut races).await?;
@@ -491,77 +503,6 @@ impl Root {
             .await?;
         table.name_next(Some(&folder), begun).await?;
         Ok(next)
-    }
-}
-
-impl Table {
-    /// Deletes what is left of generations that can't become live again. Returns the number of objects and their size. Staged files and
-    /// notes are left for [`Root::strays`].
-    pub(super) async fn vacuum_generations(
-        &self,
-        version: &Version,
-        begun: SystemTime,
-        grace: Duration,
-    ) -> Result<(usize, u64), TableError> {
-        if self.is_next() {
-            return Ok((0, 0));
-        }
-        let table = self.log();
-        let mut paths = Vec::new();
-        let mut bytes = 0;
-        for folder in Folder::list(&table).await? {
-            let is_kept = version.generations.keeps(&folder, begun)
-                && self.guards.is_on(super::guards::Guard::EarlierKept);
-            if version.feeds(&folder) || is_kept {
-                continue;
-            }
-            // A query may read a version in which it was live.
-            let replaced_before = match self.guards.is_on(super::guards::Guard::EarlierKept) {
-                true => begun - grace - super::commit::DEADLINE,
-                false => begun,
-            };
-            let is_over = version
-                .generations
-                .was_replaced_before(&folder, replaced_before);
-            let orphaned = milliseconds(begun - super::vacuum::ORPHAN_GRACE);
-            let store = folder.store(Arc::clone(&table));
-            let top = store.list_with_delimiter(None).await?;
-            let is_dead =
-                |object: &ObjectMeta| is_over || object.last_modified.timestamp_millis() < orphaned;
-            let mut delete = |object: ObjectMeta| {
-                bytes += object.size;
-                paths.push(Path::from(folder.in_log(object.location.as_ref())));
-            };
-            if folder != Folder::default() {
-                // The lease.
-                top.objects
-                    .into_iter()
-                    .filter(is_dead)
-                    .for_each(&mut delete);
-            }
-            for part in top.common_prefixes {
-                let name = part.filename().unwrap_or_default();
-                let is_of_first = name.starts_with("date=")
-                    || [super::ledger::FOLDER, super::lookup_file::FOLDER].contains(&name);
-                let is_of_generation = match folder == Folder::default() {
-                    // The table's own log and its other generations are there too.
-                    true => is_of_first,
-                    false => ![super::staging::FOLDER, super::set_aside::FOLDER].contains(&name),
-                };
-                if !is_of_generation {
-                    continue;
-                }
-                let mut objects = store.list(Some(&part));
-                while let Some(object) = objects.try_next().await? {
-                    if is_dead(&object) {
-                        delete(object);
-                    }
-                }
-            }
-        }
-        let deleted = paths.len();
-        super::delete(&table, paths).await?;
-        Ok((deleted, bytes))
     }
 }
 
