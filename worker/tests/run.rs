@@ -278,7 +278,7 @@ fn a_rollup_joins_a_lookup_and_its_table_keeps_a_copy() {
     assert!(
         printed
             .contains("warning    regions: countries.csv has changed since the table was created")
-            && printed.contains("rename the rollup's file"),
+            && printed.contains("run `logmill rebuild`"),
         "{printed}"
     );
     assert_eq!(place.query(regions), ["America,3", "Europe,9"]);

@@ -12,7 +12,7 @@ use crate::intake::http::Token;
 use crate::intake::ignore::Ignore;
 use crate::intake::span::Span;
 use crate::intake::sqs_queue::SqsQueue;
-use crate::rollup::Rollup;
+use crate::rollup::{Rollup, RollupError};
 use crate::table::Root;
 use crate::terminal::{Escaping, escaped};
 use anyhow::{Context, Result, bail};
@@ -400,9 +400,14 @@ impl cli::RebuildReading {
 impl cli::IgnoreByArgs {
     /// The tables of the rollups, if they are given.
     async fn tables(&self) -> Result<Option<BTreeSet<String>>> {
-        match &self.rollups {
-            Some(rollups) => Ok(Some(Rollup::load_folder(rollups).await?.tables())),
-            None => Ok(None),
+        let Some(rollups) = &self.rollups else {
+            return Ok(None);
+        };
+        match Rollup::load_folder(rollups).await {
+            Ok(rollups) => Ok(Some(rollups.tables())),
+            // The folder has only patterns of files to ignore.
+            Err(RollupError::NoRollups(_)) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 

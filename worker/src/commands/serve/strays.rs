@@ -2,6 +2,7 @@
 //! not know of a swap has acknowledged them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use logmill_shared::{LogFile, chain};
@@ -13,12 +14,16 @@ use crate::intake::Stage;
 use crate::sleep::sleep_or_stop;
 use crate::table::TableError;
 
+/// How long after a swap a worker looks once more.
+const AFTER_A_SWAP: Duration = Duration::from_secs(30);
+
 /// Looks for strays of a table periodically, and whenever the table was opened again.
 pub(super) async fn restage(
     stager: Arc<Stager>,
     table: Arc<ServedTable>,
     stop: CancellationToken,
 ) -> Result<()> {
+    let mut interval = WATCH_INTERVAL;
     while !stop.is_cancelled() {
         if let Err(error) = restage_now(&stager, &table, &stop).await {
             let feed = table.now();
@@ -28,10 +33,10 @@ pub(super) async fn restage(
                 "looking for log files that were staged for earlier generations failed; retrying"
             );
         }
-        // After a swap, something is probably left.
         tokio::select! {
-            () = sleep_or_stop(WATCH_INTERVAL, &stop) => {}
-            () = table.reopened.notified() => {}
+            () = sleep_or_stop(interval, &stop) => interval = WATCH_INTERVAL,
+            // After a swap something is probably left, and a while later too: other workers notice it later.
+            () = table.reopened.notified() => interval = AFTER_A_SWAP,
         }
     }
     Ok(())

@@ -9,12 +9,11 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use logmill_shared::{LogFile, LogFileId, Shard};
-use object_store::ObjectStore;
 use object_store::path::Path;
 
 use super::super::guards::{Guard, Guards};
 use super::super::set_aside::{NoteNames, Notes};
-use super::super::staging::{self, StagedFile};
+use super::super::staging;
 use super::super::{Root, TableError, Version, delete};
 use super::Folder;
 
@@ -124,8 +123,18 @@ pub(in crate::table) async fn strays_of(
                 dead.push(path);
                 continue;
             }
+            let log_file = match staged.entry(&in_folder).await {
+                // A file under another log file's name tells nothing.
+                Ok(entry) => entry
+                    .map(|entry| entry.log_file)
+                    .filter(|uri| LogFile::new(uri.as_str()).id() == staged.id),
+                // Another process has just staged it anew.
+                Err(error) if error.is_not_found() => continue,
+                Err(error) if error.damage().is_some() => None,
+                Err(error) => return Err(error),
+            };
             strays.push(Stray {
-                log_file: log_file_of(&staged, &in_folder).await?,
+                log_file,
                 id: staged.id,
                 shard: staged.shard,
                 paths: vec![path],
@@ -166,19 +175,4 @@ fn merged(strays: Vec<Stray>) -> Vec<Stray> {
         }
     }
     by_id.into_values().collect()
-}
-
-/// The URI of a staged file's log file; `None` if the staged file is damaged or gone.
-async fn log_file_of(
-    staged: &StagedFile,
-    store: &Arc<dyn ObjectStore>,
-) -> Result<Option<String>, TableError> {
-    let entry = match staged.entry(store).await {
-        Ok(entry) => entry,
-        Err(error) if error.is_not_found() || error.damage().is_some() => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let uri = entry.map(|entry| entry.log_file);
-    // A file under another log file's name tells nothing.
-    Ok(uri.filter(|uri| LogFile::new(uri.as_str()).id() == staged.id))
 }
