@@ -98,9 +98,9 @@ fn a_rollup_changes_and_the_change_is_taken_back() {
         ];
         let printed = succeed(&mut logmill(args));
         let rows = printed.lines();
-        let rows = rows.map(|row| serde_json::from_str::<serde_json::Value>(row).unwrap());
+        let mut rows = rows.map(|row| serde_json::from_str::<serde_json::Value>(row).unwrap());
         let of_table = |row: &serde_json::Value| row["table"] == "requests";
-        let row = rows.filter(|row| of_table(row)).next().unwrap();
+        let row = rows.find(of_table).unwrap();
         columns
             .split(' ')
             .map(|column| row[column].to_string())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use futures::{StreamExt, TryStreamExt};
 use logmill_shared::{LogFile, chain};
 use tokio_util::sync::CancellationToken;
 
@@ -12,10 +13,13 @@ use super::stager::Stager;
 use super::tables::{ServedTable, WATCH_INTERVAL};
 use crate::intake::Stage;
 use crate::sleep::sleep_or_stop;
-use crate::table::TableError;
+use crate::table::{Stray, TableError};
 
 /// How long after a swap a worker looks once more.
 const AFTER_A_SWAP: Duration = Duration::from_secs(30);
+
+/// Strays staged anew at once. As many as the worker may stage at once are in progress.
+const RESTAGED_AT_ONCE: usize = 16;
 
 /// Looks for strays of a table periodically, and whenever the table was opened again.
 pub(super) async fn restage(
@@ -65,27 +69,35 @@ async fn restage_now(
         }
     }
     let strays = root.set_aside_unknown(name, &version, strays).await?;
-    for stray in strays {
-        let Some(uri) = &stray.log_file else {
-            continue;
-        };
-        let log_file = LogFile::new(uri.as_str());
-        let Some(staged) = stop.run_until_cancelled(stager.stage(&log_file)).await else {
-            return Ok(());
-        };
-        match staged {
-            Ok(_) => {
-                tracing::info!(table = name, %log_file, "staged anew: it was staged for an earlier generation");
-                root.delete_strays(name, std::slice::from_ref(&stray))
-                    .await?;
-            }
-            Err(error) => {
-                tracing::error!(
-                    table = name, %log_file, reason = %error.reason,
-                    "the log file was staged for an earlier generation of the table, and can't be staged anew; retrying"
-                );
-            }
+    let staged = futures::stream::iter(strays)
+        .map(|stray| restage_one(stager, name, stray))
+        .buffer_unordered(RESTAGED_AT_ONCE)
+        .try_collect::<Vec<()>>();
+    match stop.run_until_cancelled(staged).await {
+        Some(staged) => staged.map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Stages the log file of a stray, and deletes the stray.
+async fn restage_one(stager: &Arc<Stager>, table: &str, stray: Stray) -> Result<(), TableError> {
+    let Some(uri) = &stray.log_file else {
+        return Ok(());
+    };
+    let log_file = LogFile::new(uri.as_str());
+    match stager.stage(&log_file).await {
+        Ok(_) => {
+            tracing::info!(table, %log_file, "staged anew: it was staged for an earlier generation");
+            let root = stager.tables.root();
+            root.delete_strays(table, std::slice::from_ref(&stray))
+                .await
+        }
+        Err(error) => {
+            tracing::error!(
+                table, %log_file, reason = %error.reason,
+                "the log file was staged for an earlier generation of the table, and can't be staged anew; retrying"
+            );
+            Ok(())
         }
     }
-    Ok(())
 }
