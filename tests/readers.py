@@ -236,7 +236,8 @@ class DataFile:
 def check_files_exist(checks, folder, files):
     wrong = [f.path for f in files if f.on_disk.stat().st_size != f.bytes]
     checks.check(f"{folder.name}: {len(files)} files, of the size in the log", wrong)
-    checks.check(f"{folder.name}: none under a hidden name", [f.path for f in files if f.path.startswith("_") or "/_" in f.path])
+    hidden = [f.path for f in files if "/_" in "/" + f.path.removeprefix("_generations/")]
+    checks.check(f"{folder.name}: none under a hidden name but that of a rebuilt table's folder", hidden)
 
 
 def check_statistics(checks, name, files):
@@ -304,7 +305,7 @@ def check_hidden_names(checks, logmill):
         shutil.copytree(logmill.tables, copy, dirs_exist_ok=True)
         copied = Logmill(logmill.binary, copy)
         for folder in sorted(log.parent for log in copied.tables.glob("*/_delta_log")):
-            for data_file in list(folder.glob("date=*/*.parquet"))[:1]:
+            for data_file in list(folder.glob("**/date=*/*.parquet"))[:1]:
                 for place in [folder / "_planted", folder / "_staging" / "planted", data_file.parent / "_planted"]:
                     place.mkdir(parents=True)
                     shutil.copy(data_file, place)

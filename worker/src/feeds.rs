@@ -11,7 +11,7 @@ use logmill_shared::chain;
 use crate::memory::StagingBudget;
 use crate::rollup::{Loaded, Rollup};
 use crate::table::definition::REJECTED_LINES;
-use crate::table::{Definition, Notes, RejectedLines, Root, Table, TableError, of_tables};
+use crate::table::{Definition, Notes, RejectedLines, Root, Table, TableError, Version, of_tables};
 
 /// A rollup and the table that it produces.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub struct RollupTable {
 pub struct Unfed {
     /// Its name.
     pub table: String,
+    /// Whether it is the table's next generation that can't be fed.
+    pub is_next: bool,
     /// Why.
     pub reason: String,
     /// Where log files are set aside for it.
@@ -52,6 +54,15 @@ impl Feed {
                 &table.definition().name
             }
             Self::Unfed(unfed) => &unfed.table,
+        }
+    }
+
+    /// Whether it is a table's next generation, which no query reads yet.
+    pub fn is_next(&self) -> bool {
+        match self {
+            Self::Rollup(RollupTable { table, .. }) => table.is_next(),
+            Self::RejectedLines(_) => false,
+            Self::Unfed(unfed) => unfed.is_next,
         }
     }
 
@@ -86,7 +97,7 @@ pub struct Trouble {
 /// Everything that log files are staged for.
 #[derive(Debug)]
 pub struct Feeds {
-    /// The tables of rollups, followed by the table of rejected lines.
+    /// The tables of rollups, each followed by its next generation if it has one. The table of rejected lines is the last.
     pub tables: Vec<Arc<Feed>>,
     /// The rollups in files that are valid, by the table's name.
     files: HashMap<String, Arc<Rollup>>,
@@ -111,10 +122,11 @@ impl Feeds {
         for opened in of_tables(opened).await {
             let opened = opened?;
             feeds.push(Arc::new(opened.feed));
+            feeds.extend(opened.next.map(Arc::new));
             troubles.extend(opened.trouble);
             errors.extend(opened.error);
         }
-        if errors.len() == feeds.len()
+        if errors.len() == rollups.len()
             && let Some(first) = errors.into_iter().next()
         {
             return Err(first);
@@ -122,9 +134,10 @@ impl Feeds {
         for rollup in &invalid {
             let what = match there.contains(&rollup.name) {
                 true => {
-                    let (feed, trouble) = of_invalid(root, &rollup.name, &rollup.reason).await?;
-                    feeds.push(Arc::new(feed));
-                    trouble
+                    let own = of_invalid(root, &rollup.name, &rollup.reason).await?;
+                    feeds.push(Arc::new(own.feed));
+                    feeds.extend(own.next.map(Arc::new));
+                    own.what
                 }
                 false => is_invalid(&rollup.reason),
             };
@@ -151,6 +164,15 @@ impl Feeds {
         Ok((feeds, troubles))
     }
 
+    /// A single table.
+    pub(crate) fn of_one(table: RollupTable) -> Self {
+        Self {
+            tables: vec![Arc::new(Feed::Rollup(table))],
+            files: HashMap::new(),
+            invalid: HashMap::new(),
+        }
+    }
+
     /// The tables that rollups feed, with their rollups.
     pub fn rollups(&self) -> impl Iterator<Item = &RollupTable> {
         self.tables.iter().filter_map(|feed| feed.rollup())
@@ -175,26 +197,30 @@ impl Feeds {
     /// # Errors
     ///
     /// If the table has a newer format than this program knows.
-    pub async fn reopened(
-        &self,
-        root: &Root,
-        name: &str,
-    ) -> Result<(Feed, Option<Trouble>), TableError> {
+    pub async fn reopened(&self, root: &Root, name: &str) -> Result<Reopened, TableError> {
         let opened = match self.files.get(name) {
             Some(rollup) => open_rollup(root, rollup).await?,
             None if name == REJECTED_LINES => open_rejected_lines(root).await?,
             None => {
                 let reason = self.invalid.get(name).map_or("", String::as_str);
-                let (feed, what) = of_invalid(root, name, reason).await?;
+                let own = of_invalid(root, name, reason).await?;
                 let trouble = Trouble {
                     table: name.to_owned(),
-                    what,
+                    what: own.what,
                     is_failure: true,
                 };
-                return Ok((feed, Some(trouble)));
+                return Ok(Reopened {
+                    feed: own.feed,
+                    next: own.next,
+                    trouble: Some(trouble),
+                });
             }
         };
-        Ok((opened.feed, opened.trouble))
+        Ok(Reopened {
+            feed: opened.feed,
+            next: opened.next,
+            trouble: opened.trouble,
+        })
     }
 
     /// Every table that is fed.
@@ -203,9 +229,21 @@ impl Feeds {
     }
 }
 
+/// A table in its present state.
+#[derive(Debug)]
+pub struct Reopened {
+    /// The live generation.
+    pub feed: Feed,
+    /// The next one.
+    pub next: Option<Feed>,
+    /// What a person should know about the table.
+    pub trouble: Option<Trouble>,
+}
+
 /// The result of opening a table, as far as it could be opened.
 struct Opened {
     feed: Feed,
+    next: Option<Feed>,
     trouble: Option<Trouble>,
     /// Why the table itself could not be read.
     error: Option<TableError>,
@@ -230,9 +268,10 @@ async fn open(
         })
     };
     let error = match root.open_or_create(definition).await {
-        Ok(table) => {
+        Ok((table, version)) => {
             return Ok(Opened {
                 feed: feed(table),
+                next: next_of(root, &name, &version).await?,
                 trouble: None,
                 error: None,
             });
@@ -246,26 +285,30 @@ async fn open(
                 TableError::OtherLookup { file, .. } => OtherFile::Lookup(file),
                 _ => OtherFile::Sql,
             };
-            let (feed, what) = by_its_own_sql(root, &name, changed).await?;
-            let is_failure = feed.table().is_none();
+            let own = by_its_own_sql(root, &name, changed).await?;
+            let is_failure = own.feed.table().is_none();
             Ok(Opened {
-                feed,
-                trouble: trouble(what, is_failure),
+                feed: own.feed,
+                next: own.next,
+                trouble: trouble(own.what, is_failure),
                 error: None,
             })
         }
         TableError::NotOurs { .. } => Ok(Opened {
             feed: Feed::Unfed(Unfed {
                 table: name.clone(),
+                is_next: false,
                 reason: chain(&error),
-                notes: root.notes(&name)?,
+                notes: root.notes(&name).await?,
             }),
+            next: None,
             trouble: trouble(chain(&error), true),
             error: Some(error),
         }),
         // Staged files wait until the table can be read again. The commit then checks whether the table has the same SQL.
         error => Ok(Opened {
             feed: feed(root.table(definition).await?),
+            next: None,
             trouble: trouble(chain(&error), true),
             error: Some(error),
         }),
@@ -291,13 +334,13 @@ fn fed(rollup: &Arc<Rollup>, table: Table) -> Feed {
 }
 
 /// Opens the table of an invalid rollup, and describes the problem.
-async fn of_invalid(root: &Root, name: &str, reason: &str) -> Result<(Feed, String), TableError> {
-    let (feed, what) = by_its_own_sql(root, name, OtherFile::Sql).await?;
-    let fed = match feed.table() {
-        Some(_) => "the table continues with the SQL stored in it".to_owned(),
-        None => what,
-    };
-    Ok((feed, format!("{}; {fed}", is_invalid(reason))))
+async fn of_invalid(root: &Root, name: &str, reason: &str) -> Result<OwnSql, TableError> {
+    let mut own = by_its_own_sql(root, name, OtherFile::Sql).await?;
+    if own.feed.table().is_some() {
+        own.what = "the table continues with the SQL stored in it".to_owned();
+    }
+    own.what = format!("{}; {}", is_invalid(reason), own.what);
+    Ok(own)
 }
 
 fn is_invalid(reason: &str) -> String {
@@ -313,19 +356,33 @@ enum OtherFile<'f> {
     Lookup(&'f str),
 }
 
+/// A table that is fed by the SQL that it remembers, if that is possible.
+struct OwnSql {
+    feed: Feed,
+    next: Option<Feed>,
+    /// A description of its problem.
+    what: String,
+}
+
 /// Opens a table by the SQL that it remembers, and describes its problem.
 async fn by_its_own_sql(
     root: &Root,
     name: &str,
     changed: OtherFile<'_>,
-) -> Result<(Feed, String), TableError> {
+) -> Result<OwnSql, TableError> {
+    let notes = root.notes(name).await?;
     let unfed = |reason: String| {
         let feed = Feed::Unfed(Unfed {
             table: name.to_owned(),
+            is_next: false,
             reason: reason.clone(),
-            notes: root.notes(name)?,
+            notes,
         });
-        Ok((feed, reason))
+        Ok(OwnSql {
+            feed,
+            next: None,
+            what: reason,
+        })
     };
     let version = match root.read(name).await {
         Ok(version) => version,
@@ -339,22 +396,71 @@ async fn by_its_own_sql(
     match Rollup::of_table(name, version.sql(), lookups).await {
         Ok(rollup) => {
             let rollup = Arc::new(rollup);
-            let table = root.table(rollup.definition()).await?;
+            let table = root.table_at(rollup.definition(), &version).await?;
+            let next = next_of(root, name, &version).await?;
             let what = match changed {
+                _ if next.is_some() => {
+                    "the table continues with the SQL stored in it until `logmill rebuild` has filled its next generation and made it \
+                     live"
+                        .to_owned()
+                }
                 OtherFile::Sql => {
                     "the rollup's file and the table have different SQL; the table continues with the SQL stored \
-                     in it. To use the new SQL, rename the file, or remove the table's folder and count the logs again"
+                     in it. To use the new SQL, run `logmill rebuild`"
                         .to_owned()
                 }
                 OtherFile::Lookup(file) => format!(
                     "{file} has changed since the table was created; the table continues with its own copy. To use the changed \
-                     file, rename the rollup's file, or remove the table's folder and count the logs again"
+                     file, run `logmill rebuild`"
                 ),
             };
-            Ok((fed(&rollup, table), what))
+            Ok(OwnSql {
+                feed: fed(&rollup, table),
+                next,
+                what,
+            })
         }
         Err(error) => unfed(format!(
             "this version of logmill refuses the SQL stored in the table: {error}"
         )),
     }
+}
+
+/// Opens the next generation of a table, if this version names one. It is fed by the SQL that it remembers.
+///
+/// # Errors
+///
+/// It has a newer format than this program knows, or the location of the tables is invalid.
+async fn next_of(root: &Root, name: &str, version: &Version) -> Result<Option<Feed>, TableError> {
+    let Some(folder) = version.next() else {
+        return Ok(None);
+    };
+    let opened = async {
+        let next = root.read_next(name, folder).await?;
+        let lookups = next.lookup_files().await?;
+        Ok::<_, TableError>(Rollup::of_table(name, next.sql(), lookups).await)
+    };
+    let reason = match opened.await {
+        Ok(Ok(rollup)) => {
+            let rollup = Arc::new(rollup);
+            let table = root.next_table(rollup.definition(), folder).await?;
+            return Ok(Some(fed(&rollup, table)));
+        }
+        Ok(Err(error)) => {
+            format!(
+                "this version of logmill refuses the SQL stored in the table's next generation: {error}"
+            )
+        }
+        Err(error @ TableError::Format { .. }) => return Err(error),
+        Err(error) => format!(
+            "the table's next generation cannot be read: {}",
+            chain(&error)
+        ),
+    };
+    Ok(Some(Feed::Unfed(Unfed {
+        table: name.to_owned(),
+        is_next: true,
+        reason,
+        notes: root.notes_of_next(name, folder)?,
+    })))
 }

@@ -80,7 +80,7 @@ impl SetAsideWatch {
     pub(crate) async fn watch(&self, root: &Root, metrics: &Metrics, stop: &CancellationToken) {
         while stop.run_until_cancelled(self.is_due()).await.is_some() {
             for table in self.due_at(Instant::now()) {
-                let look = async { root.notes(&table)?.how_much().await };
+                let look = async { root.notes(&table).await?.how_much().await };
                 match look.await {
                     Ok(how_much) => {
                         self.seen(&table, how_much);

@@ -124,6 +124,25 @@ impl Scene {
         paths.filter(|path| path.contains("/_staging/")).count()
     }
 
+    /// A command on the tables that may have to be repeated, because others change them.
+    fn patiently(&self, args: &[&str]) {
+        let begin = Instant::now();
+        loop {
+            let mut command = logmill(args.iter().copied());
+            command.args(["--tables", TABLES]);
+            let output = at_endpoint(&mut command, &self.aws.endpoint()).output();
+            let output = output.unwrap();
+            if output.status.success() {
+                println!("{}", String::from_utf8_lossy(&output.stdout));
+                return;
+            }
+            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(begin.elapsed() < PATIENCE, "{args:?}: {told}");
+            println!("{args:?}: {told}");
+            thread::sleep(Duration::from_secs(1));
+        }
+    }
+
     fn query(&self, sql: &str) -> Vec<String> {
         let mut command = query_command(TABLES, sql);
         rows(at_endpoint(&mut command, &self.aws.endpoint()))
@@ -261,6 +280,89 @@ fn count_once(seed: u64) {
         "too few are killed"
     );
     assert!(fates.halted.into_inner() > 0, "none is halted");
+}
+
+#[test]
+fn a_fleet_counts_once_while_a_table_is_rebuilt_and_put_back() {
+    let scene = Scene::new();
+    let by_minute = std::fs::read_to_string(scene.place.path("rollups/by_minute.sql")).unwrap();
+    // At first the table has only some of the requests.
+    let some = "FROM alb_access_logs WHERE elb_status_code = 200";
+    let some = by_minute.replace("FROM alb_access_logs", some);
+    scene.place.rollup("by_minute", &some);
+    let fates = Fates::default();
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let polls = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let part = scene.good.len().div_ceil(20);
+            for part in scene.good.chunks(part) {
+                scene.queues.announce(part);
+                thread::sleep(TURMOIL / 25);
+            }
+        });
+        for worker in 0..WORKERS {
+            let random = Random::new(4000 + worker as u64);
+            let (scene, endpoint, fates) = (&scene, scene.aws.endpoint(), &fates);
+            scope.spawn(move || live_and_die(scene, &endpoint, worker, random, fates));
+        }
+        // Both generations count these requests, so there are never fewer than before.
+        scope.spawn(|| {
+            let mut before = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                let sql = "SELECT coalesce(sum(requests), 0) FROM by_minute WHERE status = 200";
+                let mut query = query_command(TABLES, sql);
+                let output = at_endpoint(&mut query, &scene.aws.endpoint())
+                    .output()
+                    .unwrap();
+                let rows = String::from_utf8(output.stdout).unwrap();
+                // Before the table exists there is an error.
+                let Some(now) = rows.lines().nth(1) else {
+                    continue;
+                };
+                let now: u64 = now.parse().unwrap();
+                assert!(now >= before, "{now} requests after {before}");
+                before = now;
+                polls.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        scope.spawn(|| {
+            let changes = || {
+                thread::sleep(TURMOIL / 5);
+                scene.place.rollup("by_minute", &by_minute);
+                for _ in 0..2 {
+                    scene.patiently(&["rebuild", "--rollups", &scene.place.path("rollups")]);
+                    thread::sleep(TURMOIL / 10);
+                    scene.patiently(&["rollback", "by_minute"]);
+                    thread::sleep(TURMOIL / 10);
+                }
+            };
+            let changed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(changes));
+            thread::sleep(TURMOIL / 10);
+            is_over.store(true, Ordering::Relaxed);
+            changed.unwrap();
+        });
+    });
+    println!("{fates:?}; {polls:?} polls");
+    let worker = Running::start(scene.serve(&scene.aws.endpoint()), &scene, "last");
+    let left = |depth: Depth| depth.visible + depth.hidden;
+    scene
+        .queues
+        .wait_for(PATIENCE, "empty", |depth| left(depth) == 0);
+    scene.patiently(&["rebuild", "--rollups", &scene.place.path("rollups")]);
+    let begin = Instant::now();
+    let counted = format!("{}", 2 * LOG_FILES);
+    // A worker looks for what is staged for earlier generations every five minutes, if it has not just noticed a swap.
+    let patience = 3 * PATIENCE;
+    while scene.query("SELECT count(*) FROM log_files") != [counted.as_str()] || scene.staged() > 0
+    {
+        assert!(begin.elapsed() < patience, "not all is counted");
+        thread::sleep(Duration::from_millis(500));
+    }
+    scene.logs.check(|sql| scene.query(sql));
+    drop(worker);
+    assert!(polls.into_inner() > 10, "too few polls");
+    assert!(fates.killed.into_inner() > WORKERS, "too few are killed");
 }
 
 /// A worker that is started again whenever it has died.

@@ -106,10 +106,10 @@ fn a_table_of_a_newer_format_is_refused() {
         .lines()
         .find(|line| line.starts_with("{\"metaData\""))
         .unwrap()
-        .replace("\"logmill.format\":\"2\"", "\"logmill.format\":\"3\"");
+        .replace("\"logmill.format\":\"2\"", "\"logmill.format\":\"4\"");
     fs::write(format!("{log}/00000000000000000003.json"), newer).unwrap();
 
-    let refusal = "the table 'by_minute' has format 3, and this version of logmill supports formats up to 2: \
+    let refusal = "the table 'by_minute' has format 4, and this version of logmill supports formats up to 3: \
                    use the version that wrote the table, or a newer one";
     for mut command in [
         place.run_command(),

@@ -894,3 +894,47 @@ fn a_release_is_deployed_without_building_anything() {
     let said = fail(&mut deploy(VERSION), 1);
     assert!(said.contains("does not have the checksum"), "{said}");
 }
+
+/// The AWS CLI, as far as `infra/tables` calls it. Two tables are there; the columns of one have changed since Glue got them.
+const AWS: &str = r#"#!/usr/bin/env bash
+echo "$*" >> "$CALLS"
+case "$*" in
+    *describe-stacks*) echo value ;;
+    "s3api list-objects-v2"*) printf 'tables/same/\ttables/rebuilt/\n' ;;
+    "athena start-query-execution"*)
+        case "$*" in *same*) echo same ;; *) echo rebuilt ;; esac ;;
+    "athena get-query-execution"*) echo SUCCEEDED ;;
+    *get-query-results*ColumnInfo*"same"* | *get-query-results*"same"*ColumnInfo*)
+        printf 'minute\ttimestamp with time zone\nusers\tvarbinary\ntotal\tdecimal\nstatus\tinteger\npage\tvarchar\n' ;;
+    *get-query-results*ColumnInfo*) printf 'hour\ttimestamp with time zone\n' ;;
+    *get-query-results*) echo 7 ;;
+    "glue get-table"*"same"*)
+        printf 'page\tstring\nminute\ttimestamp\nusers\tbinary\ntotal\tdecimal(38,0)\nstatus\tint\n' ;;
+    "glue get-table"*) printf 'minute\ttimestamp\n' ;;
+    "configure get region") echo us-east-2 ;;
+    *) echo "not expected: $*" >&2; exit 1 ;;
+esac
+"#;
+
+#[test]
+fn tables_are_registered_again_when_their_columns_have_changed() {
+    let place = Workplace::new();
+    put_script(&place.path("aws"), AWS);
+    let mut tables = Command::new(project().join("infra/tables"));
+    let path = format!("{}:{}", place.path(""), search_path());
+    tables.env("PATH", path).env("CALLS", place.path("calls"));
+    let printed = succeed(&mut tables);
+    assert!(
+        printed.contains("same: 7 rows\nrebuilt: 7 rows\n"),
+        "{printed}"
+    );
+    let calls = fs::read_to_string(place.path("calls")).unwrap();
+    let dropped: Vec<&str> = calls.lines().filter(|call| call.contains("DROP")).collect();
+    assert_eq!(dropped.len(), 1, "{dropped:?}");
+    assert!(dropped[0].contains("DROP TABLE `rebuilt`"), "{dropped:?}");
+    let created = |table: &str| {
+        let create = format!("CREATE EXTERNAL TABLE IF NOT EXISTS `{table}`");
+        calls.matches(&create).count()
+    };
+    assert_eq!((created("same"), created("rebuilt")), (1, 2));
+}

@@ -18,6 +18,7 @@ mod layers;
 mod pipeline;
 mod plain_english;
 mod query;
+mod rebuild;
 mod replay;
 mod run;
 mod s3;

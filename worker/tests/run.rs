@@ -229,7 +229,7 @@ fn a_table_goes_on_with_its_own_sql_when_its_file_has_another() {
     assert!(
         printed
             .contains("warning    by_minute: the rollup's file and the table have different SQL")
-            && printed.contains("rename the file"),
+            && printed.contains("run `logmill rebuild`"),
         "{printed}"
     );
     let rows = "SELECT requests, cardinality(clients) FROM by_minute";
@@ -278,7 +278,7 @@ fn a_rollup_joins_a_lookup_and_its_table_keeps_a_copy() {
     assert!(
         printed
             .contains("warning    regions: countries.csv has changed since the table was created")
-            && printed.contains("rename the rollup's file"),
+            && printed.contains("run `logmill rebuild`"),
         "{printed}"
     );
     assert_eq!(place.query(regions), ["America,3", "Europe,9"]);

@@ -8,9 +8,9 @@ use std::process::Command;
 
 use crate::support::{Workplace, alb_line, alb_name, logmill, project};
 
-const COMMANDS: [&str; 11] = [
-    "run", "serve", "query", "files", "maintain", "verify", "replay", "retry", "check", "test",
-    "ddl",
+const COMMANDS: [&str; 14] = [
+    "run", "serve", "query", "files", "tables", "maintain", "verify", "replay", "retry", "rebuild",
+    "rollback", "check", "test", "ddl",
 ];
 
 const ROLLUP: &str = "SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, target_status_code AS status,

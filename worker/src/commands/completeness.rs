@@ -1,7 +1,7 @@
 //! Finds the state of log files in the tables: counted, staged, changed since, or missing. This is the proof of
 //! completeness, so any part of a table that can't be read is an error.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -70,21 +70,33 @@ struct CountedEntry {
 }
 
 impl Ledgers {
-    /// Opens the ledgers of all tables under `root`, in their current version. Ignores Delta tables that logmill did not
-    /// create.
+    /// Opens the ledgers of all tables under `root`, or of these, in their current version. Ignores Delta tables that logmill did
+    /// not create.
     ///
     /// # Errors
     ///
     /// There are no tables, or none of them can be read.
-    pub async fn open(root: &Root) -> Result<Self> {
-        let names = root.tables().await?;
-        let names = names.into_iter().filter(|name| name != REJECTED_LINES);
+    pub async fn open(root: &Root, only: Option<&BTreeSet<String>>) -> Result<Self> {
+        let there = root.tables().await?;
+        let absent = only.into_iter().flatten();
+        let absent: Vec<String> = absent
+            .filter(|name| !there.contains(name))
+            .cloned()
+            .collect();
+        let names = there
+            .into_iter()
+            .filter(|name| name != REJECTED_LINES && only.is_none_or(|only| only.contains(name)));
         let opened = names.map(async |name| (name.clone(), Ledger::open(root, name).await));
         let mut ledgers = Self {
             tables: Vec::new(),
             unread: Vec::new(),
         };
         let mut first = None;
+        for name in absent {
+            let reason = format!("the table '{name}' does not exist yet, and its rollup does");
+            first = first.or_else(|| Some(anyhow!("{reason}")));
+            ledgers.unread.push((name, reason));
+        }
         for (name, opened) in of_tables(opened).await {
             match opened {
                 Ok(Some(table)) => ledgers.tables.push(table),
@@ -273,7 +285,7 @@ impl Ledger {
             };
             version.check_files_exist().await?;
             let rollup = maintain::rollup(&table, &version).await?;
-            anyhow::Ok(Some((waiting, version, rollup)))
+            anyhow::Ok(Some((waiting.at(&version), version, rollup)))
         };
         let opened = read().await;
         let opened = opened.with_context(|| format!("the table '{table}' cannot be read"))?;
@@ -395,7 +407,7 @@ mod tests {
         }
 
         async fn standing(&self, found: &LogObject) -> Standing {
-            let mut ledgers = Ledgers::open(&self.root).await.unwrap();
+            let mut ledgers = Ledgers::open(&self.root, None).await.unwrap();
             let mut standings = ledgers
                 .standings(std::slice::from_ref(found))
                 .await
@@ -466,12 +478,23 @@ mod tests {
         let found = scene.log(ALB_NAME, ALB).await;
         scene.tables(&[("zero", "alb_access_logs")]).await;
         assert_eq!(scene.standing(&found).await, missing(&["zero"], true));
+        // It has no rollup any more: nobody waits for it. But for one that does not exist yet.
+        let judged = ["one", "two"].map(str::to_owned).into();
+        let mut ledgers = Ledgers::open(&scene.root, Some(&judged)).await.unwrap();
+        let standings = ledgers.standings(std::slice::from_ref(&found));
+        assert_eq!(standings.await.unwrap(), [Standing::Changed]);
+        let judged = ["one", "three"].map(str::to_owned).into();
+        let ledgers = Ledgers::open(&scene.root, Some(&judged)).await.unwrap();
+        assert_eq!(ledgers.unread[0].0, "three");
     }
 
     #[tokio::test]
     async fn what_no_table_reads_is_skipped_by_its_name() {
         let scene = Scene::new().await;
-        assert!(Ledgers::open(&scene.root).await.is_err(), "no tables found");
+        assert!(
+            Ledgers::open(&scene.root, None).await.is_err(),
+            "no tables found"
+        );
         let _tables = scene.tables(&[("classic", "elb_logs")]).await;
         let skipped = async |name: &str| {
             let found = scene.log(name, ALB).await;

@@ -34,7 +34,7 @@ pub async fn maintain(root: &Root, grace: Duration) -> Result<Vec<Result<Maintai
 
 async fn maintain_table(root: &Root, name: &str, grace: Duration) -> Result<Maintained> {
     let definition = definition(name, &root.read(name).await?).await?;
-    let table = root.open_or_create(&definition).await?;
+    let (table, _) = root.open_or_create(&definition).await?;
     let compacted = match table.wait_for_lease().await? {
         Some(mut lease) => {
             let compacted = table.compact(&mut lease, Duration::ZERO).await;

@@ -11,5 +11,7 @@ pub mod replay;
 pub mod retry;
 pub mod query;
 pub mod check;
+pub mod rebuild;
+pub mod tables;
 pub mod test;
 pub mod ddl;

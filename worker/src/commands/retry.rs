@@ -7,12 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
-use logmill_shared::chain;
 
 use crate::commands::progress::Progress;
 use crate::commands::run::{self, Options, Summary};
 use crate::intake::listing;
-use crate::intake::log_object::Listed;
 use crate::rollup::Loaded;
 use crate::table::{Root, SetAside};
 
@@ -53,37 +51,21 @@ pub async fn put_back(
     let mut done = PutBack::default();
     let mut log_files = BTreeSet::new();
     for table in tables() {
-        let notes = root.notes(table)?.read().await?;
+        let notes = root.notes(table).await?.read().await?;
         if notes.is_empty() {
             continue;
         }
         done.set_aside.insert(table.to_owned(), notes.len());
         let (known, unknown): (Vec<SetAside>, Vec<SetAside>) =
             notes.into_iter().partition(|note| note.log_file.is_some());
-        root.notes(table)?.put_back(&unknown).await?;
+        root.notes(table).await?.put_back(&unknown).await?;
         log_files.extend(known.into_iter().filter_map(|note| note.log_file));
     }
-    let mut listed = Listed::default();
-    let mut gone = Vec::new();
-    for uri in log_files {
-        // On disk the URI is a `file:` URL.
-        let path = url::Url::parse(&uri)
-            .ok()
-            .filter(|url| url.scheme() == "file");
-        let path = path.and_then(|url| url.to_file_path().ok());
-        let place = path.map_or(uri.clone(), |path| path.display().to_string());
-        match listing::list(&[place], &options.tables).await {
-            Ok(each) => {
-                listed.found.extend(each.found);
-                listed.not_listed.extend(each.not_listed);
-            }
-            Err(error) => gone.push((uri, chain(&error))),
-        }
-    }
+    let (listed, gone) = listing::locate(log_files, &options.tables).await;
     done.summary = run::run_over(listed, rollups, &root, options, progress).await?;
     done.summary.failed.extend(gone);
     for table in tables().filter(|table| done.set_aside.contains_key(*table)) {
-        let notes = root.notes(table)?;
+        let notes = root.notes(table).await?;
         if let Ok(version) = root.read(table).await {
             notes.sweep(&version).await?;
         }

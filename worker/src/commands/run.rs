@@ -19,13 +19,15 @@ use crate::feeds::{Feed, Feeds, Trouble};
 use crate::intake::copies::{Copy, SeenNames};
 use crate::intake::ignore::Ignore;
 use crate::intake::listing;
-use crate::intake::log_object::{Listed, LogObject};
+use crate::intake::log_object::{Listed, LogObject, in_order};
 use crate::log_file::reading::Reading;
 use crate::pipeline::{
     self, LOG_FILES_AT_ONCE_MAX, Limits, Outcome, PipelineError, Source, Staged,
 };
 use crate::rollup::Loaded;
 use crate::table::{Entry, Lost, Root, TableError, of_tables};
+
+mod strays;
 
 /// Configuration of a run.
 #[derive(Debug)]
@@ -154,6 +156,17 @@ pub(crate) async fn run_over(
     progress: &mut dyn Progress,
 ) -> Result<Summary> {
     let (feeds, troubles) = Feeds::open(root, rollups).await?;
+    run_feeds(listed, (feeds, troubles), root, options, progress).await
+}
+
+/// Like [`run`], for tables that are already open.
+pub(crate) async fn run_feeds(
+    mut listed: Listed,
+    (feeds, troubles): (Feeds, Vec<Trouble>),
+    root: &Root,
+    options: &Options,
+    progress: &mut dyn Progress,
+) -> Result<Summary> {
     if let (true, Some(trouble)) = (feeds.tables.is_empty(), troubles.first()) {
         bail!("{}", trouble.what);
     }
@@ -161,6 +174,11 @@ pub(crate) async fn run_over(
         troubles,
         ..Summary::default()
     };
+    let tables = strays::tables(&feeds);
+    listed
+        .found
+        .extend(strays::find(root, &tables, &options.tables, &mut summary).await?);
+    in_order(&mut listed.found);
     let found = summary.take(listed, &options.ignore);
     let to_do = to_do(found, &feeds, &mut summary).await?;
     progress.found(to_do.len());
@@ -203,7 +221,8 @@ pub(crate) async fn run_over(
         worker.context("a worker thread failed")?;
     }
 
-    for table in workshop.feeds.fed() {
+    strays::sweep(root, &tables).await;
+    for table in workshop.feeds.fed().filter(|table| !table.is_next()) {
         let name = table.definition().name.clone();
         match table.version().await {
             Ok(version) => summary.tables.push(TableSummary {
@@ -405,7 +424,7 @@ impl Workshop {
             counted
                 .set_aside
                 .extend(set_aside.map(|(log_file, reason)| (name.clone(), log_file, reason)));
-            if feed.rollup().is_some() {
+            if feed.rollup().is_some() && !feed.is_next() {
                 let entries = committed.entries.into_iter();
                 counted
                     .log_files

@@ -1,7 +1,7 @@
 //! `logmill verify`: checks that every log file of a time span is counted. It compares the listing with the ledgers, and
 //! reads the log files that no ledger has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use anyhow::{Context, Result};
@@ -44,6 +44,8 @@ pub struct Options {
     pub span: Span,
     /// Files to ignore.
     pub ignore: Ignore,
+    /// The tables to judge: those of the rollups that are in use. `None`: all.
+    pub only: Option<BTreeSet<String>>,
 }
 
 /// The state of the log files of a span.
@@ -111,10 +113,10 @@ pub async fn verify(options: &Options, progress: &mut dyn Progress) -> Result<Re
         to: options.span.to(),
         ..Report::default()
     };
-    let ledgers = Ledgers::open(&root).await?;
+    let ledgers = Ledgers::open(&root, options.only.as_ref()).await?;
     let listing = Listing::begin(&options.logs, &options.tables, options.span);
     let unsettled = list(listing, ledgers, &options.ignore, &mut report, progress).await?;
-    look_again(unsettled, &root, options.span, &mut report, progress).await?;
+    look_again(unsettled, &root, options, &mut report, progress).await?;
     progress.end();
     report.finish();
     Ok(report)
@@ -171,7 +173,7 @@ async fn list(
 async fn look_again(
     unsettled: Vec<LogObject>,
     root: &Root,
-    span: Span,
+    options: &Options,
     report: &mut Report,
     progress: &mut dyn Progress,
 ) -> Result<()> {
@@ -179,7 +181,8 @@ async fn look_again(
         return Ok(());
     }
     let known = unsettled.iter().map(|found| found.log_file.id()).collect();
-    let mut ledgers = Ledgers::open(root).await?;
+    let span = options.span;
+    let mut ledgers = Ledgers::open(root, options.only.as_ref()).await?;
     let standings = ledgers.standings(&unsettled).await?;
     report.see_unread(&ledgers);
     let others = ledgers.set_aside_beside(&known, |shard| span.may_have(shard));
@@ -470,6 +473,7 @@ mod tests {
                 tables: path("tables"),
                 span: Span::new(time("2026-11-20"), time("2999-01-01")).unwrap(),
                 ignore: Ignore::default(),
+                only: None,
             };
             Self {
                 _folder: folder,
@@ -508,13 +512,14 @@ mod tests {
     async fn what_is_counted_meanwhile_is_not_missing() {
         let scene = Scene::new(3).await;
         let root = Root::open(&scene.options.tables).await.unwrap();
-        let before = Ledgers::open(&root).await.unwrap();
+        let before = Ledgers::open(&root, None).await.unwrap();
         scene.run().await;
         let Options {
             logs,
             tables,
             span,
             ignore,
+            only: _,
         } = &scene.options;
         let listing = Listing::begin(logs, tables, *span);
         let mut report = Report::default();
@@ -522,7 +527,7 @@ mod tests {
             .await
             .unwrap();
         assert_eq!((missing.len(), report.counted), (4, 0));
-        look_again(missing, &root, *span, &mut report, &mut NoProgress)
+        look_again(missing, &root, &scene.options, &mut report, &mut NoProgress)
             .await
             .unwrap();
         report.finish();

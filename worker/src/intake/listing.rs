@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use aws_sdk_s3::Client;
-use logmill_shared::S3Uri;
+use futures::StreamExt;
+use logmill_shared::{S3Uri, chain};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinHandle;
 
@@ -13,6 +14,9 @@ use super::span::Span;
 use super::walk::Walk;
 use super::{bucket, folder};
 use crate::aws;
+
+/// Log files located at once by their URIs: each takes one request.
+const LOCATED_AT_ONCE: usize = 16;
 
 /// A place that can't be listed.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +50,40 @@ pub async fn list(places: &[String], except: &str) -> Result<Listed, ListingErro
     }
     in_order(&mut all.found);
     Ok(all)
+}
+
+/// Lists log files of which only the URIs are known. Those that are gone are returned with the reason.
+///
+/// # Errors
+///
+/// None of its own: what can't be listed is in the result.
+pub async fn locate(
+    uris: impl IntoIterator<Item = String>,
+    except: &str,
+) -> (Listed, Vec<(String, String)>) {
+    let located = uris.into_iter().map(async |uri| {
+        // On disk the URI is a `file:` URL.
+        let url = url::Url::parse(&uri).ok();
+        let path = url
+            .filter(|url| url.scheme() == "file")
+            .and_then(|url| url.to_file_path().ok());
+        let place = path.map_or(uri.clone(), |path| path.display().to_string());
+        (list(&[place], except).await, uri)
+    });
+    let located = futures::stream::iter(located).buffered(LOCATED_AT_ONCE);
+    let mut all = Listed::default();
+    let mut gone = Vec::new();
+    for (located, uri) in located.collect::<Vec<_>>().await {
+        match located {
+            Ok(each) => {
+                all.found.extend(each.found);
+                all.not_listed.extend(each.not_listed);
+            }
+            Err(error) => gone.push((uri, chain(&error))),
+        }
+    }
+    in_order(&mut all.found);
+    (all, gone)
 }
 
 /// Log files and tables in the same place. The tables' own files would be read as logs, or the log files would be left out

@@ -53,6 +53,14 @@ pub struct Listed {
 }
 
 impl LogObject {
+    /// Where it is, as a person would write it: a path or an S3 URI.
+    pub(crate) fn given_place(&self) -> String {
+        match &self.place {
+            ObjectLocation::Path(path) => path.display().to_string(),
+            ObjectLocation::Object(_) => self.log_file.uri().to_owned(),
+        }
+    }
+
     /// Opens the log file for reading. Must be called within a Tokio runtime. An S3 object is read in the version that was
     /// found, or reading fails. A local file is read as it is now.
     pub fn open(&self) -> io::Result<Box<dyn Read + Send>> {

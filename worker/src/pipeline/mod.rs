@@ -379,8 +379,8 @@ mod tests {
             assert_eq!(staged.set_aside, [("broken".to_owned(), reason.clone())]);
             let ids = feeds.tables[0].table().unwrap().staged().await.unwrap();
             assert!(ids.contains(&log_file.id()));
-            let waiting = root.waiting("broken").await.unwrap();
-            assert_eq!(waiting.set_aside(log_file.id()), Some(reason.as_str()));
+            let notes = root.notes("broken").await.unwrap().read().await.unwrap();
+            assert_eq!((notes[0].id, &notes[0].reason), (log_file.id(), &reason));
             let committed = feeds.tables[0].table().unwrap().commit().await.unwrap();
             assert_eq!(committed.entries.len(), 1);
         }

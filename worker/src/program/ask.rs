@@ -6,7 +6,9 @@ use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::sync::Arc;
 
 use crate::commands::query::{self, Format, LogOptions, Logs, Style, Written};
+use crate::commands::tables;
 use crate::intake::ignore::Ignore;
+use crate::rollup::Rollup;
 use crate::table::Root;
 use anyhow::{Context, Result, bail};
 use clap::CommandFactory;
@@ -14,7 +16,7 @@ use clap::error::ErrorKind;
 use indicatif::HumanCount;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::cli::{Cli, FilesArgs, Output, QueryArgs, TablesArgs};
+use super::cli::{Cli, FilesArgs, ListTablesArgs, Output, QueryArgs, TablesArgs};
 use super::destination::{NewFile, Stdout, after_writing};
 use super::progress::{AfterBar, QueryBar};
 use super::prompt::prompt;
@@ -52,6 +54,28 @@ pub(crate) async fn files(args: FilesArgs) -> Result<u8> {
     let source = Source::Tables(Root::open(&args.tables.required()).await?, None);
     let sql = "SELECT * FROM log_files ORDER BY log_file, \"table\"";
     answer(&source, sql, &args.output).await
+}
+
+pub(crate) async fn tables(args: ListTablesArgs) -> Result<u8> {
+    let root = Root::open(&args.tables.required()).await?;
+    let rollups = match &args.rollups {
+        Some(rollups) => Some(Rollup::load_folder(rollups).await?),
+        None => None,
+    };
+    let style = args.output.format().into();
+    match &args.output.output {
+        Some(path) => {
+            let mut file = NewFile::create(path)?;
+            tables::tables(&root, rollups.as_ref(), style, &mut file).await?;
+            file.complete()?;
+            Ok(SUCCESS)
+        }
+        None => {
+            let out = BufWriter::new(Stdout::exact());
+            let written = tables::tables(&root, rollups.as_ref(), style, out).await;
+            after_writing(SUCCESS, written.map(|_| ()))
+        }
+    }
 }
 
 /// What is queried.

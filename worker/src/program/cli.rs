@@ -5,6 +5,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 use crate::commands::query::Format;
+use crate::commands::rebuild::When;
 use crate::intake::span::parse_time;
 use crate::pipeline::LOG_FILES_AT_ONCE_MAX;
 use chrono::{DateTime, Utc};
@@ -44,6 +45,8 @@ pub(crate) enum Command {
     Query(QueryArgs),
     /// List the counted log files with their lines, rejected lines, times and sizes.
     Files(FilesArgs),
+    /// List the tables: what feeds them, their size, how fresh they are, and what is staged or set aside.
+    Tables(ListTablesArgs),
     /// Compact and vacuum tables: merge the data files of past days, and delete files that have been replaced.
     ///
     /// Run it once a day. You can stop it at any time, and run it while log files are being counted.
@@ -64,6 +67,14 @@ pub(crate) enum Command {
     /// Staged log files are put back for the next commit; the others are read again. Exit code 3: some are still set aside.
     /// `logmill verify` lists those of a time range.
     Retry(RetryArgs),
+    /// Rebuild tables whose rollups have changed: count their log files again by the new SQL, show the difference, and let the
+    /// rebuilt table take the old one's place in one version.
+    ///
+    /// Workers go on meanwhile, and feed both. You can stop the command at any time and run it again. Exit code 3: a table is
+    /// not rebuilt, or not swapped.
+    Rebuild(RebuildArgs),
+    /// Take the last swap of a table back, within three days. What was counted since then is counted in the earlier one too.
+    Rollback(RollbackArgs),
     /// Check rollups: print their columns, types and merge rules, and with --sample their results over some log files.
     ///
     /// Exit code 1: a rollup cannot be run, or not over the sample.
@@ -105,6 +116,54 @@ pub(crate) struct RunArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct RebuildArgs {
+    /// Folder of rollups, or s3://bucket/prefix.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rollups: String,
+    /// Folder of tables, or s3://bucket/prefix.
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) tables: String,
+    /// Rebuild only this table
+    #[arg(long, value_name = "NAME")]
+    pub(crate) table: Option<String>,
+    /// When the rebuilt table takes the old one's place.
+    #[arg(long, value_enum, default_value = "now")]
+    pub(crate) swap: When,
+    /// Only say what changes, what would be read, how long it takes and what it costs.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) reading: RebuildReading,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RollbackArgs {
+    /// The table's name
+    #[arg(value_name = "TABLE")]
+    pub(crate) table: String,
+    /// Folder of tables, or s3://bucket/prefix.
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) tables: String,
+    #[command(flatten)]
+    pub(crate) reading: RebuildReading,
+}
+
+/// How log files are read again.
+#[derive(Debug, Args)]
+pub(crate) struct RebuildReading {
+    /// Where the log files are: folders, or s3://bucket/prefix. Only those that the table has counted are read. Without this
+    /// option, each is looked up by its URI, which takes a request for each.
+    #[arg(long, value_name = "LOGS", num_args = 1..)]
+    pub(crate) logs: Vec<String>,
+    /// Maximum decompressed size of a log file, in bytes. A larger log file fails.
+    #[arg(long, value_name = "BYTES", default_value_t = 8 << 30)]
+    pub(crate) max_log_file_bytes: u64,
+    /// Number of log files to read concurrently [default: one per core]
+    #[arg(long, value_name = "N", value_parser = at_once)]
+    pub(crate) threads: Option<NonZeroUsize>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct RetryArgs {
     /// Folder of rollups, or s3://bucket/prefix.
     #[arg(long, value_name = "DIR")]
@@ -140,7 +199,8 @@ pub(crate) struct IgnoreArgs {
 pub(crate) struct IgnoreByArgs {
     #[command(flatten)]
     pub(crate) ignore: IgnoreArgs,
-    /// Folder of rollups, or s3://bucket/prefix, from which to read ignore.txt.
+    /// Folder of rollups, or s3://bucket/prefix: only their tables are judged, and ignore.txt is read from there. Without it,
+    /// all tables are judged, also those whose rollups have gone.
     #[arg(long, value_name = "DIR")]
     pub(crate) rollups: Option<String>,
 }
@@ -259,6 +319,17 @@ pub(crate) struct TablesArgs {
 pub(crate) struct FilesArgs {
     #[command(flatten)]
     pub(crate) tables: TablesArgs,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListTablesArgs {
+    #[command(flatten)]
+    pub(crate) tables: TablesArgs,
+    /// Folder of rollups, or s3://bucket/prefix. With it, the list says what feeds each table.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rollups: Option<String>,
     #[command(flatten)]
     pub(crate) output: Output,
 }

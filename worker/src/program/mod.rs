@@ -1,17 +1,18 @@
 //! The command line. This file shows what each command does; the other modules implement it.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use crate::commands::run::{self, Options};
-use crate::commands::{check, ddl, maintain, replay, retry, serve, test, verify};
+use crate::commands::{check, ddl, maintain, rebuild, replay, retry, serve, test, verify};
 use crate::intake::http::Token;
 use crate::intake::ignore::Ignore;
 use crate::intake::span::Span;
 use crate::intake::sqs_queue::SqsQueue;
-use crate::rollup::Rollup;
+use crate::rollup::{Rollup, RollupError};
 use crate::table::Root;
 use crate::terminal::{Escaping, escaped};
 use anyhow::{Context, Result, bail};
@@ -180,6 +181,7 @@ async fn execute(command: Command) -> Result<u8> {
         }
         Command::Query(args) => ask::query(args).await,
         Command::Files(args) => ask::files(args).await,
+        Command::Tables(args) => ask::tables(args).await,
         Command::Maintain(args) => {
             let root = Root::open(&args.tables).await?;
             let grace = Duration::from_hours(args.grace_hours);
@@ -205,6 +207,7 @@ async fn execute(command: Command) -> Result<u8> {
                 span: args.span.span()?,
                 logs: args.logs,
                 tables: args.tables,
+                only: args.ignore.tables().await?,
                 ignore: args.ignore.load().await?,
             };
             let report = verify::verify(&options, &mut LogFilesBar::default()).await?;
@@ -239,6 +242,24 @@ async fn execute(command: Command) -> Result<u8> {
             };
             let written = print_put_back(&done, &mut Stdout::report());
             after_writing(code, written.map_err(Into::into))
+        }
+        Command::Rebuild(args) => {
+            let rollups = Rollup::load_folder(&args.rollups).await?;
+            let options = rebuild::Options {
+                table: args.table,
+                swap: args.swap,
+                dry_run: args.dry_run,
+                ..args.reading.options(args.tables)
+            };
+            let (mut out, mut bar) = (Stdout::report(), Bar::default());
+            let done = rebuild::rebuild(rollups, &options, &mut out, &mut bar).await?;
+            Ok(if done { SUCCESS } else { SOME_NOT_COUNTED })
+        }
+        Command::Rollback(args) => {
+            let options = args.reading.options(args.tables);
+            let (mut out, mut bar) = (Stdout::report(), Bar::default());
+            let done = rebuild::rollback(&options, &args.table, &mut out, &mut bar).await?;
+            Ok(if done { SUCCESS } else { SOME_NOT_COUNTED })
         }
         Command::Replay(args) => after_writing(SUCCESS, resend(args).await),
         Command::Check(args) => check_rollups(&args).await,
@@ -336,6 +357,10 @@ async fn resend(args: ReplayArgs) -> Result<()> {
                 tables: args.tables,
                 missing: args.missing,
                 rate: args.rate,
+                only: match args.missing {
+                    true => args.ignore.tables().await?,
+                    false => None,
+                },
                 ignore: args.ignore.load().await?,
             };
             let work = work.filter(|_| !args.dry_run);
@@ -358,7 +383,34 @@ impl cli::IgnoreArgs {
     }
 }
 
+impl cli::RebuildReading {
+    fn options(self, tables: String) -> rebuild::Options {
+        rebuild::Options {
+            logs: self.logs,
+            tables,
+            table: None,
+            swap: rebuild::When::Now,
+            dry_run: false,
+            max_log_file_bytes: self.max_log_file_bytes,
+            threads: self.threads,
+        }
+    }
+}
+
 impl cli::IgnoreByArgs {
+    /// The tables of the rollups, if they are given.
+    async fn tables(&self) -> Result<Option<BTreeSet<String>>> {
+        let Some(rollups) = &self.rollups else {
+            return Ok(None);
+        };
+        match Rollup::load_folder(rollups).await {
+            Ok(rollups) => Ok(Some(rollups.tables())),
+            // The folder has only patterns of files to ignore.
+            Err(RollupError::NoRollups(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     async fn load(&self) -> Result<Ignore> {
         self.ignore.load(self.rollups.as_deref()).await
     }

@@ -82,6 +82,14 @@ impl Loaded {
 }
 
 impl Loaded {
+    /// The names of the tables that these rollups make, or would make if they were valid.
+    pub fn tables(&self) -> BTreeSet<String> {
+        let valid = self.rollups.iter();
+        let valid = valid.map(|rollup| rollup.definition().name.clone());
+        let invalid = self.invalid.iter().map(|rollup| rollup.name.clone());
+        valid.chain(invalid).collect()
+    }
+
     /// Refuses rollups whose name the groups under another rollup's view have.
     fn refuse_hidden(&mut self) {
         let viewed = self.rollups.iter().filter(|rollup| rollup.view().is_some());

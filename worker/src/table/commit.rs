@@ -296,7 +296,7 @@ impl Table {
         } = ledger.await?;
         actions.push(Action::Txn(transaction));
         lease.renew().await;
-        self.check_deadline(begun)?;
+        self.check_deadline(begun, DEADLINE)?;
         self.write_version(version, Operation::Write, actions)
             .await?;
 
@@ -320,10 +320,14 @@ impl Table {
         })
     }
 
-    /// Fails if more time than [`DEADLINE`] has passed since `begun`.
-    pub(super) fn check_deadline(&self, begun: SystemTime) -> Result<(), TableError> {
+    /// Fails if more time than this has passed since `begun`.
+    pub(super) fn check_deadline(
+        &self,
+        begun: SystemTime,
+        deadline: Duration,
+    ) -> Result<(), TableError> {
         let taken = self.env.now().duration_since(begun).unwrap_or_default();
-        if taken > DEADLINE && self.guards.is_on(Guard::Deadline) {
+        if taken > deadline && self.guards.is_on(Guard::Deadline) {
             return Err(TableError::Unknown(format!(
                 "the commit took {} s, which exceeds its deadline, and its new files may have been deleted",
                 taken.as_secs()
@@ -453,7 +457,7 @@ impl Table {
         let now = self.env.now();
         let removes = replaced
             .into_iter()
-            .map(|file| Action::Remove(remove(file, Operation::Write, now)));
+            .map(|file| Action::Remove(remove(&self.folder, file, Operation::Write, now)));
         actions.extend(removes);
         Ok(actions)
     }

@@ -9,10 +9,11 @@ use std::time::{Duration, SystemTime};
 use deltalake_core::kernel::Action;
 use futures::TryStreamExt;
 
+use super::commit::DEADLINE;
 use super::data_writer::{DataWriter, Files, remove};
 use super::delta_log::Operation;
 use super::slot::Slot;
-use super::{DataFile, FORMAT, Lease, Table, TableError, Version, milliseconds};
+use super::{BASE_FORMAT, DataFile, Lease, Table, TableError, Version, milliseconds};
 
 /// How long after its end an hour or a day counts as over. Load balancers deliver within minutes. A log file that arrives even
 /// later costs one more compaction.
@@ -92,7 +93,7 @@ impl Table {
             let packed = files.len();
             current = self.pack(&version, current, slot, files, lease).await?;
             version.number += 1;
-            version.format = FORMAT;
+            version.format = version.format.max(BASE_FORMAT);
             settled.files += packed;
             settled.packed += 1;
         }
@@ -138,9 +139,9 @@ impl Table {
         let now = self.env.now();
         let removes = files
             .into_iter()
-            .map(|file| Action::Remove(remove(file, Operation::Optimize, now)));
+            .map(|file| Action::Remove(remove(&self.folder, file, Operation::Optimize, now)));
         actions.extend(removes);
-        self.check_deadline(current)?;
+        self.check_deadline(current, DEADLINE)?;
         let written = self.env.now();
         self.write_version(version, Operation::Optimize, actions)
             .await?;

@@ -14,7 +14,7 @@ use super::delta_log::Operation;
 use super::parquet_file::{ParquetFile, Use, Written};
 use super::slot::{Slot, runs};
 use super::statistics::delta_statistics;
-use super::{DataFile, Table, TableError, milliseconds};
+use super::{DataFile, Folder, Table, TableError, milliseconds};
 
 /// Data files completed concurrently. Each takes one or two requests.
 const FINISHED_AT_ONCE: usize = 16;
@@ -24,9 +24,14 @@ const FINISHED_AT_ONCE: usize = 16;
 const OPEN_MAX: usize = 64;
 
 /// The action that removes a file from the table.
-pub(super) fn remove(file: DataFile, operation: Operation, now: SystemTime) -> Remove {
+pub(super) fn remove(
+    folder: &Folder,
+    file: DataFile,
+    operation: Operation,
+    now: SystemTime,
+) -> Remove {
     Remove {
-        path: file.path,
+        path: folder.in_log(&file.path),
         data_change: operation.changes_data(),
         deletion_timestamp: Some(milliseconds(now)),
         extended_file_metadata: Some(true),
@@ -137,7 +142,7 @@ impl<'t> DataWriter<'t> {
         let schema = self.table.definition.file_schema();
         let now = self.table.env.now();
         let add = |(slot, written): (Slot, Written)| Add {
-            path: written.path.to_string(),
+            path: self.table.folder.in_log(written.path.as_ref()),
             partition_values: [(DATE_COLUMN.to_owned(), slot.date())].into(),
             size: written.bytes as i64,
             modification_time: milliseconds(now),

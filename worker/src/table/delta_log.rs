@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use deltalake_core::DeltaTableError;
 use deltalake_core::checkpoints::{cleanup_expired_logs_for, create_checkpoint};
-use deltalake_core::kernel::{Action, CommitInfo, MetadataExt, StructType};
+use deltalake_core::kernel::{Action, CommitInfo, Metadata, MetadataExt, StructType};
 use deltalake_core::logstore::commit_uri_from_version;
 use futures::{StreamExt, TryStreamExt};
 use logmill_object_io::is_retryable;
@@ -17,7 +17,7 @@ use serde::Deserialize;
 use super::error::is_unreadable_file;
 use super::guards::Guard;
 use super::{
-    FIRST_SQL_PROPERTY, FORMAT, FORMAT_PROPERTY, SQL_PROPERTY, Table, TableError, Version,
+    BASE_FORMAT, FIRST_SQL_PROPERTY, FORMAT_PROPERTY, SQL_PROPERTY, Table, TableError, Version,
     checked_log, milliseconds,
 };
 
@@ -37,6 +37,10 @@ pub(super) enum Operation {
     Write,
     /// Files are packed; the rows are the same.
     Optimize,
+    /// Another generation becomes live, and all rows are replaced.
+    Swap,
+    /// Properties change; no row does.
+    SetProperties,
 }
 
 impl Operation {
@@ -44,12 +48,14 @@ impl Operation {
         match self {
             Self::Write => "WRITE",
             Self::Optimize => "OPTIMIZE",
+            Self::Swap => "CREATE OR REPLACE TABLE AS SELECT",
+            Self::SetProperties => "SET TBLPROPERTIES",
         }
     }
 
     /// Whether it adds or removes rows, and not only files.
     pub(super) fn changes_data(self) -> bool {
-        matches!(self, Self::Write)
+        matches!(self, Self::Write | Self::Swap)
     }
 }
 
@@ -64,7 +70,12 @@ impl Table {
         operation: Operation,
         actions: Vec<Action>,
     ) -> Result<(), TableError> {
-        let upgrade = self.upgrade(read)?;
+        // A version has one description of the table at most.
+        let describes = |action: &Action| matches!(action, Action::Metadata(_));
+        let upgrade = match read.format >= BASE_FORMAT || actions.iter().any(describes) {
+            true => None,
+            false => Some(Action::Metadata(self.upgraded(read)?)),
+        };
         let rest = json_lines(upgrade.iter().chain(&actions))?;
         let commit_info = Action::CommitInfo(CommitInfo {
             timestamp: Some(milliseconds(self.env.now())),
@@ -83,7 +94,7 @@ impl Table {
         loop {
             let path = commit_uri_from_version(Some(next));
             let written = self
-                .store
+                .log()
                 .put_opts(&path, lines.clone().into(), PutMode::Create.into())
                 .await;
             match written {
@@ -99,13 +110,13 @@ impl Table {
     /// Fails if the table has been removed since it was read. The next version would belong to no table, or to a new one.
     async fn check_still_exists(&self, read: &Version) -> Result<(), TableError> {
         let path = commit_uri_from_version(Some(read.number()));
-        match self.store.head(&path).await {
+        match self.log().head(&path).await {
             Ok(_) => return Ok(()),
             // The version may also have been trimmed from the log.
             Err(object_store::Error::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        match self.version().await?.number() == read.number() {
+        match self.any_version().await?.number() == read.number() {
             true => Ok(()),
             false => Err(TableError::Unknown(
                 "another process has written a version".to_owned(),
@@ -113,29 +124,28 @@ impl Table {
         }
     }
 
-    /// The action that upgrades a table of an older format to this one. It adds columns, which are NULL in older files, and
-    /// sets the format.
-    fn upgrade(&self, read: &Version) -> Result<Option<Action>, TableError> {
-        if read.format == FORMAT {
-            return Ok(None);
+    /// The description of the table. That of an older format is upgraded to [`BASE_FORMAT`]: it gets columns, which are NULL in older
+    /// files, and the format's number.
+    pub(super) fn upgraded(&self, read: &Version) -> Result<Metadata, TableError> {
+        let metadata = read.metadata()?;
+        if read.format >= BASE_FORMAT {
+            return Ok(metadata);
         }
         let schema =
             StructType::try_new(self.definition.delta_fields()).map_err(DeltaTableError::from)?;
-        let metadata = read.delta.snapshot()?.snapshot().metadata().clone();
         let metadata = metadata
             .with_schema(&schema)
             .and_then(|metadata| metadata.remove_config_key(FIRST_SQL_PROPERTY))
             .and_then(|metadata| metadata.add_config_key(SQL_PROPERTY.to_owned(), read.sql.clone()))
             .and_then(|metadata| {
-                metadata.add_config_key(FORMAT_PROPERTY.to_owned(), FORMAT.to_string())
+                metadata.add_config_key(FORMAT_PROPERTY.to_owned(), BASE_FORMAT.to_string())
             });
-        let metadata = metadata.map_err(DeltaTableError::from)?;
-        Ok(Some(Action::Metadata(metadata)))
+        Ok(metadata.map_err(DeltaTableError::from)?)
     }
 
     /// Writes a checkpoint if the last one is old. Only the time that reading takes depends on it.
     pub(super) async fn checkpoint_if_due(&self, version: &Version) -> Result<(), TableError> {
-        let last = last_checkpoint(&self.store).await?.unwrap_or(0);
+        let last = last_checkpoint(&self.log()).await?.unwrap_or(0);
         let interval = self.guards.limit(CHECKPOINT_INTERVAL) as u64;
         let number = version.number();
         // The hint may be left from an earlier table in this place. A damaged checkpoint should be replaced soon.

@@ -47,6 +47,12 @@ pub enum TableError {
         /// The name of the file that has changed.
         file: String,
     },
+    /// The table's generation that was opened is no longer live, or no longer the next one.
+    #[error("the table '{name}' has another generation now")]
+    Swapped {
+        /// The table's name.
+        name: String,
+    },
     /// The table was written by a newer version of logmill.
     #[error(
         "the table '{name}' has format {format}, and this version of logmill supports formats up to {FORMAT}: \
@@ -200,6 +206,7 @@ impl TableError {
             self,
             Self::OtherSql { .. }
                 | Self::OtherLookup { .. }
+                | Self::Swapped { .. }
                 | Self::Delta(DeltaTableError::NotATable(_))
         )
     }

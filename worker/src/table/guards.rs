@@ -20,6 +20,14 @@ pub(super) enum Guard {
     UniqueManifest,
     /// A note sets aside one version of a staged file: the log file may be staged again.
     SetAsideVersion,
+    /// After a swap has sealed a generation, nothing is written to it before its outcome is known.
+    Seal,
+    /// A swap happens only if the next generation has counted all that the table has.
+    WholeNext,
+    /// What is staged for a generation that can't become live is staged anew before it is deleted.
+    Strays,
+    /// The objects of an earlier generation are kept until nobody may take the swap back.
+    EarlierKept,
 }
 
 /// The guards and limits of a table. Outside tests it has no fields, all guards are on, and limits are the usual ones.

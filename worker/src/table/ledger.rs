@@ -246,6 +246,12 @@ impl Ledger {
             .chain(self.version.map(manifest_path))
     }
 
+    /// The action that points to it; `None` if nothing has been counted yet.
+    pub(super) fn transaction(&self) -> Option<Transaction> {
+        self.version
+            .map(|version| Transaction::new(APPLICATION, version))
+    }
+
     /// All shards.
     pub(super) fn shards(&self) -> impl Iterator<Item = &Shard> {
         self.shards.keys()

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::TableError;
 
 /// The folder of the content, in the table's folder. Vacuum does not touch it.
-const FOLDER: &str = "_lookups";
+pub(super) const FOLDER: &str = "_lookups";
 
 /// Files read at once: each may have 64 MB.
 const READ_AT_ONCE: usize = 2;

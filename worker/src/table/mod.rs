@@ -51,6 +51,7 @@ mod compact;
 mod vacuum;
 mod rejected_lines;
 mod failed_lines;
+mod generations;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -61,6 +62,7 @@ pub use compact::Compacted;
 pub use definition::{Column, Definition, SLOT_GROUPS_MAX};
 pub use error::TableError;
 pub use failed_lines::{FailedLine, FailedLines};
+pub use generations::{Folder, Stray, Swap};
 pub use ledger::Entry;
 pub use logmill_object_io::Lease;
 pub use lookup_file::LookupFile;
@@ -74,7 +76,7 @@ pub use set_aside::{HowMuch, Notes, SetAside};
 pub(crate) use staging::StagingFile;
 pub use vacuum::{MAX_GRACE, MIN_GRACE, Vacuumed};
 pub use version::{DataFile, Version};
-pub use waiting::Waiting;
+pub use waiting::{Waiting, WaitingAnywhere};
 
 use guards::Guards;
 
@@ -85,7 +87,11 @@ use guards::Guards;
 /// |---|---|
 /// | 1 | |
 /// | 2 | exact states of integer sums; `is_other`; staged rows are sorted runs; the ledger has slots and failed lines |
-const FORMAT: u32 = 2;
+/// | 3 | generations. Only a table that is rebuilt has this format |
+const FORMAT: u32 = 3;
+
+/// The format of new tables, which have one generation. Older formats are upgraded to it.
+const BASE_FORMAT: u32 = 2;
 
 /// The property of a Delta table that holds its format. Absent in format 1.
 const FORMAT_PROPERTY: &str = "logmill.format";
@@ -103,8 +109,14 @@ const LOOKUPS_PROPERTY: &str = "logmill.lookups";
 #[derive(Debug)]
 pub struct Table {
     definition: Arc<Definition>,
+    /// The Delta log: the table's, or that of its next generation.
     log_store: LogStoreRef,
+    /// The folder of its data files, relative to the log's.
+    folder: Folder,
+    /// That folder.
     store: Arc<dyn ObjectStore>,
+    /// If this is the next generation of a table: that table's log.
+    next_of: Option<LogStoreRef>,
     merge: Option<Arc<merging::Merge>>,
     lease: LeaseFile,
     env: Arc<dyn Env>,
@@ -117,6 +129,21 @@ impl Table {
         &self.definition
     }
 
+    /// Whether this is the next generation of a table, which no query reads yet.
+    pub fn is_next(&self) -> bool {
+        self.next_of.is_some()
+    }
+
+    /// A name for log lines, metrics and summaries: a table and its next generation have different ones.
+    pub fn label(&self) -> String {
+        generations::label(&self.definition.name, self.is_next())
+    }
+
+    /// The store of the Delta log.
+    fn log(&self) -> Arc<dyn ObjectStore> {
+        self.log_store.object_store(None)
+    }
+
     /// Starts staging a log file's rows.
     pub(crate) fn staging_file(&self, log_file: &LogFile) -> Result<StagingFile, TableError> {
         StagingFile::create(&self.store, &self.definition, log_file)
@@ -126,11 +153,17 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// The table can't be read; or it has been removed and created anew with other SQL.
+    /// The table can't be read; or it has been removed and created anew with other SQL; or another generation is live now.
     pub async fn version(&self) -> Result<Version, TableError> {
-        let version = Version::read(&self.definition.name, &self.log_store, &*self.env).await?;
+        let version = self.any_version().await?;
+        self.check_generation(&version).await?;
         version.check_sql(&self.definition, &self.log_store)?;
         Ok(version)
+    }
+
+    /// Reads the latest version, whatever it is.
+    async fn any_version(&self) -> Result<Version, TableError> {
+        Version::read(&self.definition.name, &self.log_store, &*self.env).await
     }
 
     /// The log files that are staged and not set aside.

@@ -22,8 +22,8 @@ use super::definition::DATE_COLUMN;
 use super::delta_log::Log;
 use super::guards::Guards;
 use super::{
-    Definition, FORMAT, FORMAT_PROPERTY, LOOKUPS_PROPERTY, LookupFile, Notes, SQL_PROPERTY, Table,
-    TableError, Version, Waiting, lease, lookup_file, merging,
+    BASE_FORMAT, Definition, FORMAT_PROPERTY, Folder, LOOKUPS_PROPERTY, LookupFile, Notes,
+    SQL_PROPERTY, Table, TableError, Version, WaitingAnywhere, lease, lookup_file, merging,
 };
 use crate::aws;
 
@@ -111,6 +111,10 @@ impl Root {
         &self.url
     }
 
+    pub(super) fn env(&self) -> &Arc<dyn Env> {
+        &self.env
+    }
+
     /// The store of the tables. Each table is in the folder of its name.
     pub(crate) fn store(&self) -> Result<Arc<dyn ObjectStore>, TableError> {
         let whole = Arc::clone(&self.store);
@@ -154,46 +158,88 @@ impl Root {
 
     /// Opens a table for reading.
     pub async fn read(&self, name: &str) -> Result<Version, TableError> {
-        let log_store = self.log_store(name)?;
+        let log_store = self.log_store(name, &Folder::default())?;
         Version::read(name, &log_store, &*self.env).await
     }
 
-    /// The notes of log files that are set aside for a table. The table need not exist.
+    /// The notes of log files that are set aside for any generation of a table. The table need not exist, nor be readable. New notes
+    /// are written to the table's own folder: if another generation is live, they are strays, which are staged anew.
     ///
     /// # Errors
     ///
-    /// The location can't hold tables.
-    pub fn notes(&self, table: &str) -> Result<Notes, TableError> {
-        let store = self.log_store(table)?.object_store(None);
-        Ok(Notes::new(store, Arc::clone(&self.env), Guards::default()))
+    /// The location can't hold tables, or can't be listed.
+    pub async fn notes(&self, table: &str) -> Result<Notes, TableError> {
+        let store = self
+            .log_store(table, &Folder::default())?
+            .object_store(None);
+        let folders = Folder::list(&store).await?;
+        let folders = folders
+            .iter()
+            .map(|folder| folder.store(Arc::clone(&store)));
+        let env = Arc::clone(&self.env);
+        Ok(Notes::of_folders(folders.collect(), env, Guards::default()))
     }
 
-    /// Lists what waits to be counted by a table. The table need not be readable.
+    /// Lists what waits to be counted by the generations of a table. The table need not be readable.
     ///
     /// # Errors
     ///
     /// The table's objects can't be listed.
-    pub async fn waiting(&self, table: &str) -> Result<Waiting, TableError> {
-        let store = self.log_store(table)?.object_store(None);
-        Waiting::list(store, Arc::clone(&self.env)).await
+    pub async fn waiting(&self, table: &str) -> Result<WaitingAnywhere, TableError> {
+        let store = self
+            .log_store(table, &Folder::default())?
+            .object_store(None);
+        WaitingAnywhere::list(&store, &self.env).await
     }
 
     /// Opens the table of a rollup, and creates it if it does not exist. Fails if the existing table is the result of other
-    /// SQL.
-    pub async fn open_or_create(&self, definition: &Arc<Definition>) -> Result<Table, TableError> {
-        let log_store = self.log_store(&definition.name)?;
+    /// SQL. Also returns its version.
+    pub async fn open_or_create(
+        &self,
+        definition: &Arc<Definition>,
+    ) -> Result<(Table, Version), TableError> {
+        let log_store = self.log_store(&definition.name, &Folder::default())?;
         if !log_store.is_delta_table_location().await? {
-            create(definition, &log_store).await?;
+            create(definition, &log_store, BASE_FORMAT).await?;
         }
         let version = Version::read(&definition.name, &log_store, &*self.env).await?;
         version.check_sql(definition, &log_store)?;
-        self.table(definition).await
+        let table = self.table_at(definition, &version).await?;
+        Ok((table, version))
+    }
+
+    /// The live generation of a table, which is the result of this definition.
+    ///
+    /// # Errors
+    ///
+    /// The location can't hold tables.
+    pub async fn table_at(
+        &self,
+        definition: &Arc<Definition>,
+        version: &Version,
+    ) -> Result<Table, TableError> {
+        let log_store = self.log_store(&definition.name, &Folder::default())?;
+        let folder = version.folder.clone();
+        self.opened(definition, log_store, folder, None).await
     }
 
     /// The table of this definition, without reading it. Rows can be staged for it whatever state it is in, and a commit
-    /// checks that they belong to it.
+    /// checks that they belong to it. They go to the folder of the first generation. If another one is live, they are strays, which are
+    /// staged anew.
     pub async fn table(&self, definition: &Arc<Definition>) -> Result<Table, TableError> {
-        let (definition, log_store) = (Arc::clone(definition), self.log_store(&definition.name)?);
+        let folder = Folder::default();
+        let log_store = self.log_store(&definition.name, &folder)?;
+        self.opened(definition, log_store, folder, None).await
+    }
+
+    pub(super) async fn opened(
+        &self,
+        definition: &Arc<Definition>,
+        log_store: LogStoreRef,
+        folder: Folder,
+        next_of: Option<LogStoreRef>,
+    ) -> Result<Table, TableError> {
+        let definition = Arc::clone(definition);
         let merge: Result<_, DataFusionError> = match definition.merges() {
             true => merging::Merge::plan(&definition)
                 .await
@@ -203,7 +249,9 @@ impl Root {
         let (store, env) = (log_store.object_store(None), Arc::clone(&self.env));
         Ok(Table {
             lease: lease::of(log_store.root_url(), Arc::clone(&store), Arc::clone(&env)),
-            store,
+            store: folder.store(store),
+            folder,
+            next_of,
             env,
             guards: Guards::default(),
             merge: merge?,
@@ -212,12 +260,23 @@ impl Root {
         })
     }
 
-    pub(super) fn log_store(&self, table: &str) -> Result<LogStoreRef, TableError> {
+    /// The log in the folder of a table, or in one of its generations.
+    pub(super) fn log_store(
+        &self,
+        table: &str,
+        folder: &Folder,
+    ) -> Result<LogStoreRef, TableError> {
+        let in_table = folder.path();
+        let parts = in_table.parts();
         let url = self
             .url
             .join(&format!("{table}/"))
+            .and_then(|url| match in_table.as_ref() {
+                "" => Ok(url),
+                folder => url.join(&format!("{folder}/")),
+            })
             .map_err(|error| root_error(self.url.as_str(), error))?;
-        let prefix = self.prefix()?.join(table);
+        let prefix = parts.fold(self.prefix()?.join(table), Path::join);
         let in_table = Arc::new(PrefixStore::new(Arc::clone(&self.store), prefix));
         let whole = Arc::clone(&self.store);
         Ok(default_logstore(
@@ -264,10 +323,14 @@ fn root_error(place: &str, reason: impl ToString) -> TableError {
 }
 
 /// Writes the table's first version. If another process does so at the same time, only one of them writes it.
-async fn create(definition: &Definition, log_store: &LogStoreRef) -> Result<(), TableError> {
+pub(super) async fn create(
+    definition: &Definition,
+    log_store: &LogStoreRef,
+    format: u32,
+) -> Result<(), TableError> {
     let mut properties = vec![
         (SQL_PROPERTY.to_owned(), Some(definition.sql.clone())),
-        (FORMAT_PROPERTY.to_owned(), Some(FORMAT.to_string())),
+        (FORMAT_PROPERTY.to_owned(), Some(format.to_string())),
     ];
     if !definition.lookups.is_empty() {
         // Before the version that names them: a version's files exist.

@@ -26,7 +26,7 @@ use super::guards::{Guard, Guards};
 use super::staging::StagedFile;
 use super::{Table, TableError, Version, delete, in_shard, milliseconds};
 
-const FOLDER: &str = "_set_aside";
+pub(super) const FOLDER: &str = "_set_aside";
 
 /// Number of notes read at once.
 const READ_AT_ONCE: usize = 16;
@@ -60,6 +60,15 @@ pub struct SetAside {
     /// Whether it is staged.
     pub is_staged: bool,
     path: Path,
+    /// Which of the folders of [`Notes`] it is in.
+    folder: usize,
+}
+
+impl SetAside {
+    /// Its path, relative to the folder of its generation.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 /// How many log files are set aside for a table, and for how long.
@@ -157,14 +166,27 @@ impl NoteNames {
 /// The notes of a table. They can be used even if the table can't be read or does not exist.
 #[derive(Debug, Clone)]
 pub struct Notes {
-    store: Arc<dyn ObjectStore>,
+    /// The folders of generations. New notes are written to the first.
+    folders: Vec<Arc<dyn ObjectStore>>,
     env: Arc<dyn Env>,
     guards: Guards,
 }
 
 impl Notes {
     pub(super) fn new(store: Arc<dyn ObjectStore>, env: Arc<dyn Env>, guards: Guards) -> Self {
-        Self { store, env, guards }
+        Self::of_folders(vec![store], env, guards)
+    }
+
+    pub(super) fn of_folders(
+        folders: Vec<Arc<dyn ObjectStore>>,
+        env: Arc<dyn Env>,
+        guards: Guards,
+    ) -> Self {
+        Self {
+            folders,
+            env,
+            guards,
+        }
     }
 
     /// All log files that are set aside, the oldest first.
@@ -173,10 +195,14 @@ impl Notes {
     ///
     /// The notes can't be listed or read.
     pub async fn read(&self) -> Result<Vec<SetAside>, TableError> {
-        let names = NoteNames::list(&self.store, self.guards).await?.all;
-        let notes = futures::stream::iter(names).map(async |name| {
+        let mut names = Vec::new();
+        for (folder, store) in self.folders.iter().enumerate() {
+            let of_folder = NoteNames::list(store, self.guards).await?.all;
+            names.extend(of_folder.into_iter().map(|name| (folder, name)));
+        }
+        let notes = futures::stream::iter(names).map(async |(folder, name)| {
             let path = name.path();
-            let text = match self.store.get(&path).await {
+            let text = match self.folders[folder].get(&path).await {
                 Ok(found) => found.bytes().await?,
                 // It has been put back just now.
                 Err(object_store::Error::NotFound { .. }) => return Ok(None),
@@ -196,6 +222,7 @@ impl Notes {
                 since: UNIX_EPOCH + Duration::from_millis(note.since.unsigned_abs()),
                 is_staged: name.version.is_some(),
                 path,
+                folder,
             }))
         });
         let notes: Vec<Option<SetAside>> = notes.buffered(READ_AT_ONCE).try_collect().await?;
@@ -210,8 +237,12 @@ impl Notes {
     ///
     /// The notes can't be listed.
     pub async fn how_much(&self) -> Result<HowMuch, TableError> {
-        let names = NoteNames::list(&self.store, self.guards).await?;
-        Ok(names.how_much(self.env.now(), &[]))
+        let mut all = NoteNames::default();
+        for store in &self.folders {
+            let of_folder = NoteNames::list(store, self.guards).await?;
+            all.all.extend(of_folder.all);
+        }
+        Ok(all.how_much(self.env.now(), &[]))
     }
 
     /// Deletes these notes. The next commit then tries the staged files again.
@@ -220,7 +251,11 @@ impl Notes {
     ///
     /// The notes can't be deleted.
     pub async fn put_back(&self, notes: &[SetAside]) -> Result<(), TableError> {
-        delete(&self.store, notes.iter().map(|note| note.path.clone())).await
+        for (folder, store) in self.folders.iter().enumerate() {
+            let of_folder = notes.iter().filter(|note| note.folder == folder);
+            delete(store, of_folder.map(|note| note.path.clone())).await?;
+        }
+        Ok(())
     }
 
     /// Deletes the notes of log files that this version's ledger has. Returns their number.
@@ -229,13 +264,16 @@ impl Notes {
     ///
     /// The notes can't be listed or deleted, or the ledger can't be read.
     pub async fn sweep(&self, version: &Version) -> Result<usize, TableError> {
-        let names = NoteNames::list(&self.store, self.guards).await?.all;
-        let shards: HashSet<Shard> = names.iter().map(|name| name.shard.clone()).collect();
-        let counted = version.counted(&shards).await?;
-        let done = names.iter().filter(|name| counted.contains(&name.id));
-        let paths: Vec<Path> = done.map(Name::path).collect();
-        let swept = paths.len();
-        delete(&self.store, paths).await?;
+        let mut swept = 0;
+        for store in &self.folders {
+            let names = NoteNames::list(store, self.guards).await?.all;
+            let shards: HashSet<Shard> = names.iter().map(|name| name.shard.clone()).collect();
+            let counted = version.counted(&shards).await?;
+            let done = names.iter().filter(|name| counted.contains(&name.id));
+            let paths: Vec<Path> = done.map(Name::path).collect();
+            swept += paths.len();
+            delete(store, paths).await?;
+        }
         Ok(swept)
     }
 
@@ -255,6 +293,26 @@ impl Notes {
             .await
     }
 
+    /// Sets aside a log file whose URI is not known.
+    ///
+    /// # Errors
+    ///
+    /// The note can't be written.
+    pub(super) async fn set_aside_unknown(
+        &self,
+        shard: &Shard,
+        id: LogFileId,
+        reason: &str,
+    ) -> Result<(), TableError> {
+        let name = Name {
+            shard: shard.clone(),
+            id,
+            version: None,
+            since: self.env.now(),
+        };
+        self.write(&name, None, reason).await
+    }
+
     async fn write(
         &self,
         name: &Name,
@@ -269,7 +327,7 @@ impl Notes {
         };
         let note = serde_json::to_vec(&note);
         let note = note.map_err(|error| TableError::Internal(error.to_string()))?;
-        self.store.put(&name.path(), note.into()).await?;
+        self.folders[0].put(&name.path(), note.into()).await?;
         Ok(())
     }
 }

@@ -26,7 +26,7 @@ use super::set_aside::NoteNames;
 use super::slot::{self, Slot};
 use super::{Definition, TableError, in_shard, short_hash};
 
-const FOLDER: &str = "_staging";
+pub(super) const FOLDER: &str = "_staging";
 const ENTRY_KEY: &str = "logmill.log_file";
 const RUNS_KEY: &str = "logmill.runs";
 /// The table definition that the rows follow: [`Definition::identity`].
@@ -119,6 +119,10 @@ fn json(value: &impl serde::Serialize) -> Result<String, TableError> {
     serde_json::to_string(value).map_err(|error| TableError::Internal(error.to_string()))
 }
 
+fn entry_of(opened: &Opened) -> Option<Entry> {
+    serde_json::from_str(opened.get(ENTRY_KEY)?).ok()
+}
+
 fn path(shard: &Shard, id: LogFileId) -> Path {
     Path::from_iter([FOLDER, shard.as_str(), &format!("{id}.parquet")])
 }
@@ -145,6 +149,23 @@ impl StagedFile {
         short_hash(&format!("{} {version}", self.bytes))
     }
 
+    /// The ledger entry in the file's footer; `None` if it has none.
+    ///
+    /// # Errors
+    ///
+    /// The file is gone or damaged, or the store could not return it.
+    pub(super) async fn entry(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+    ) -> Result<Option<Entry>, TableError> {
+        let opened = self.opened(store).await?;
+        Ok(entry_of(&opened))
+    }
+
+    async fn opened(&self, store: &Arc<dyn ObjectStore>) -> Result<Opened, TableError> {
+        parquet_file::open_at(store, &self.path(), self.bytes, self.version.clone()).await
+    }
+
     /// Opens the file, to commit it to the table of this definition.
     ///
     /// # Errors
@@ -155,17 +176,12 @@ impl StagedFile {
         store: &Arc<dyn ObjectStore>,
         definition: &Definition,
     ) -> Result<Opening, TableError> {
-        let path = self.path();
-        let opened = parquet_file::open_at(store, &path, self.bytes, self.version.clone()).await;
-        let opened = match opened {
+        let opened = match self.opened(store).await {
             Ok(opened) => opened,
             Err(error) if error.is_not_found() => return Ok(Opening::Gone),
             Err(error) => return Opening::unreadable(error),
         };
-        let entry = opened
-            .get(ENTRY_KEY)
-            .and_then(|json| serde_json::from_str(json).ok());
-        let Some(entry): Option<Entry> = entry else {
+        let Some(entry) = entry_of(&opened) else {
             let reason = "the staged file does not name its log file";
             return Ok(Opening::unusable(None, reason));
         };

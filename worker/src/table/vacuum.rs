@@ -8,6 +8,8 @@
 //! | versions and checkpoints of the log | a grace period after they were written, if a checkpoint covers them |
 //! | partial files that a killed process has left in a folder | after [`ORPHAN_GRACE`] |
 //! | notes of set-aside log files | once the ledger has the log file |
+//! | earlier generations | when they can't be put back any more |
+//! | generations that were begun and are nobody's next | after [`ORPHAN_GRACE`] |
 //!
 //! Vacuum does not touch staged files: the commit deletes them.
 
@@ -98,7 +100,13 @@ impl Table {
         }
         delete(&self.store, paths).await?;
         vacuumed.notes = self.notes().sweep(&version).await?;
-        vacuumed.log_files = self.trim_log(&version, begun - grace).await?;
+        let (objects, bytes) = self.vacuum_generations(&version, begun, grace).await?;
+        vacuumed.data_files += objects;
+        vacuumed.bytes += bytes;
+        // To put an earlier generation back, its version is read.
+        if !version.generations.keep_any(begun) {
+            vacuumed.log_files = self.trim_log(&version, begun - grace).await?;
+        }
         self.delete_partial_files(begun - ORPHAN_GRACE);
         Ok(vacuumed)
     }
@@ -129,9 +137,13 @@ impl Table {
         let tombstones = state.all_tombstones(&*log_store);
         let replaced = tombstones.map_ok(|tombstone| {
             let when = tombstone.deletion_timestamp().unwrap_or(i64::MAX);
-            (tombstone.path().into_owned(), when)
+            let path = tombstone.path();
+            Some((self.folder.of_log(&path)?.to_owned(), when))
         });
-        Ok(replaced.try_collect().await?)
+        Ok(replaced
+            .try_filter_map(async |file| Ok(file))
+            .try_collect()
+            .await?)
     }
 
     /// Deletes partial files. In a folder, a file is written as `<name>#<number>`, and renamed when it is complete. A killed

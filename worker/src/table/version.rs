@@ -13,11 +13,13 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 
 use super::definition::DATE_COLUMN;
+use super::generations::Generations;
 use super::slot::Slot;
 use super::touched_files::touched_files;
 use super::{
-    Definition, Entry, FIRST_SQL_PROPERTY, FORMAT, FORMAT_PROPERTY, LOOKUPS_PROPERTY, LookupFile,
-    LookupHashes, SQL_PROPERTY, TableError, delta_log, ledger, lookup_file, parquet_file, root,
+    Definition, Entry, FIRST_SQL_PROPERTY, FORMAT, FORMAT_PROPERTY, Folder, LOOKUPS_PROPERTY,
+    LookupFile, LookupHashes, SQL_PROPERTY, TableError, delta_log, ledger, lookup_file,
+    parquet_file, root,
 };
 use logmill_object_io::Policy;
 use logmill_shared::chain;
@@ -27,7 +29,10 @@ use logmill_shared::chain;
 pub struct Version {
     pub(super) number: u64,
     pub(super) delta: DeltaTable,
+    /// The folder of the live generation.
     pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) folder: Folder,
+    pub(super) generations: Generations,
     pub(super) format: u32,
     pub(super) sql: String,
     pub(super) lookups: LookupHashes,
@@ -40,7 +45,7 @@ pub struct Version {
 /// A data file of a table.
 #[derive(Debug, Clone)]
 pub struct DataFile {
-    /// Its path, relative to the table's folder.
+    /// Its path, relative to the folder of its generation.
     pub path: String,
     /// Its size in bytes.
     pub bytes: u64,
@@ -178,9 +183,32 @@ impl Version {
         lookup_file::read(&*self.store, &self.lookups).await
     }
 
+    /// Reads an older version.
+    ///
+    /// # Errors
+    ///
+    /// It can't be read: the log does not have it any more, or it is damaged.
+    pub(super) async fn at(
+        name: &str,
+        log_store: &LogStoreRef,
+        number: u64,
+    ) -> Result<Self, TableError> {
+        let mut delta = DeltaTable::new(Arc::clone(log_store));
+        delta.load_version(number).await?;
+        Self::of_delta(name, log_store, delta).await
+    }
+
     async fn load(name: &str, log_store: &LogStoreRef) -> Result<Self, TableError> {
         let mut delta = DeltaTable::new(Arc::clone(log_store));
         delta.load().await?;
+        Self::of_delta(name, log_store, delta).await
+    }
+
+    async fn of_delta(
+        name: &str,
+        log_store: &LogStoreRef,
+        delta: DeltaTable,
+    ) -> Result<Self, TableError> {
         let snapshot = delta.snapshot()?.snapshot();
         let properties = snapshot.metadata().configuration();
         let format = match properties.get(FORMAT_PROPERTY) {
@@ -208,12 +236,15 @@ impl Version {
             })?,
             None => LookupHashes::new(),
         };
+        let (folder, generations) = Generations::of_properties(name, properties)?;
         let files = snapshot
             .file_views(&**log_store, None)
             .map_ok(|file| {
                 let mut partition: HashMap<String, Option<String>> = file.partition_values_map();
+                let path = file.path();
                 DataFile {
-                    path: file.path().into_owned(),
+                    // The path of a file that another program has written stays as it is, and is refused.
+                    path: folder.of_log(&path).unwrap_or(&path).to_owned(),
                     bytes: file.size().unsigned_abs(),
                     modified: file.modification_time(),
                     date: partition.remove(DATE_COLUMN).flatten(),
@@ -225,12 +256,14 @@ impl Version {
         let ledger_version = snapshot
             .transaction_version(&**log_store, ledger::APPLICATION)
             .await?;
-        let store = log_store.object_store(None);
+        let store = folder.store(log_store.object_store(None));
         let ledger = ledger::Ledger::load(&store, ledger_version).await?;
         Ok(Self {
             number: delta.version().unwrap_or_default(),
             delta,
             store,
+            folder,
+            generations,
             format,
             sql,
             lookups,
@@ -297,6 +330,11 @@ impl Version {
     /// Its data files.
     pub fn files(&self) -> &[DataFile] {
         &self.files
+    }
+
+    /// The path of one of its data files, relative to the table's folder.
+    pub(crate) fn path_in_table(&self, file: &DataFile) -> String {
+        self.folder.in_log(&file.path)
     }
 
     /// The table's columns, with the partition column last.

@@ -8,6 +8,7 @@ use logmill_object_io::Env;
 use logmill_shared::{LogFileId, Shard};
 use object_store::ObjectStore;
 
+use super::generations::Folder;
 use super::guards::Guards;
 use super::set_aside::Notes;
 use super::slot::Slot;
@@ -16,6 +17,39 @@ use super::{Definition, TableError, Version};
 
 /// Number of staged files opened at once.
 const OPENED_AT_ONCE: usize = 16;
+
+/// Log files that wait for any generation of a table. It is listed before the table's version is read, because a commit moves log files
+/// from the first to the second.
+#[derive(Debug)]
+pub struct WaitingAnywhere {
+    table: Arc<dyn ObjectStore>,
+    of: HashMap<Folder, Waiting>,
+}
+
+impl WaitingAnywhere {
+    pub(super) async fn list(
+        table: &Arc<dyn ObjectStore>,
+        env: &Arc<dyn Env>,
+    ) -> Result<Self, TableError> {
+        let mut of = HashMap::new();
+        for folder in Folder::list(table).await? {
+            let store = folder.store(Arc::clone(table));
+            let waiting = Waiting::list(store, Arc::clone(env)).await?;
+            of.insert(folder, waiting);
+        }
+        Ok(Self {
+            table: Arc::clone(table),
+            of,
+        })
+    }
+
+    /// Those that wait for the generation that is live in this version. What is staged for others is not certain to be counted.
+    pub fn at(mut self, version: &Version) -> Waiting {
+        let folder = &version.folder;
+        let none = || Waiting::none(folder.store(Arc::clone(&self.table)));
+        self.of.remove(folder).unwrap_or_else(none)
+    }
+}
 
 /// Log files that a table has not counted yet.
 #[derive(Debug)]
@@ -41,15 +75,28 @@ impl Waiting {
             .read()
             .await?;
         Ok(Self {
-            store,
             staged: staged.collect(),
-            seen: HashSet::new(),
-            slots: BTreeSet::new(),
             set_aside: notes
                 .into_iter()
                 .map(|note| (note.id, (note.shard, note.reason)))
                 .collect(),
+            ..Self::none(store)
         })
+    }
+
+    fn none(store: Arc<dyn ObjectStore>) -> Self {
+        Self {
+            store,
+            staged: HashMap::new(),
+            seen: HashSet::new(),
+            set_aside: HashMap::new(),
+            slots: BTreeSet::new(),
+        }
+    }
+
+    /// The number of log files that are staged and not set aside.
+    pub fn staged(&self) -> usize {
+        self.staged.len()
     }
 
     /// Whether the log file is staged.

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
 use chrono::{DateTime, Utc};
-use datafusion::catalog::{SchemaProvider, TableProvider};
+use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
@@ -22,7 +22,7 @@ use crate::engine::functions::cast::trino_name;
 use crate::engine::functions::ip::check_shown;
 use crate::format::{FORMATS, LogFormat};
 use crate::rollup::{AGGREGATES, take_lookup_calls, with_now};
-use crate::table::Root;
+use crate::table::{Root, Version};
 
 mod statement;
 mod prepare;
@@ -42,6 +42,7 @@ use catalog::{Tables, Unreadable};
 use databases::EveryDatabase;
 use lookups::with_lookups;
 use prepare::prepare;
+use scan::DeltaScan;
 use statement::Request;
 
 /// Runs a query over the tables of `root`, and writes its rows to `out`. Only tables that the query names are opened. It may use the
@@ -125,6 +126,34 @@ pub(crate) async fn rows(root: &Root, table: &str, now: DateTime<Utc>) -> Result
         Ok(concat_batches(&schema, &batches)?)
     };
     read.await.map_err(|error| plainly(error, Some(&tables)))
+}
+
+/// The rows of a query over one version of a table, whose files are in this place of the store of tables. The query calls the table
+/// `name`.
+///
+/// # Errors
+///
+/// If the files can't be read.
+pub(crate) async fn rows_of_version(
+    root: &Root,
+    place: &str,
+    version: &Version,
+    name: &str,
+    sql: &str,
+) -> Result<RecordBatch> {
+    let Request::Rows(statement) = Request::parse(sql)? else {
+        bail!("not a SELECT: {sql}");
+    };
+    let tables = MemorySchemaProvider::new();
+    tables.register_table(name.to_owned(), Arc::new(DeltaScan::new(place, version)?))?;
+    let context = session(Arc::new(tables), None)?;
+    context.register_object_store(scan::store_url()?.as_ref(), root.store()?);
+    let plan = plan(&context, None, *statement, SystemTime::now().into()).await?;
+    let rows = context.execute_logical_plan(plan).await?;
+    let rows = rows.execute_stream().await?;
+    let schema = rows.schema();
+    let batches: Vec<RecordBatch> = rows.try_collect().await?;
+    Ok(concat_batches(&schema, &batches)?)
 }
 
 /// The tables of `root` with their columns, for a person who writes a query. Tables that can't be read have no columns, and

@@ -84,7 +84,7 @@ const BLOCK_ROWS: usize = 10_000;
 const BLOCK_BYTES: usize = 64 << 20;
 
 /// Writes rows as they arrive. An aligned table waits for a block of rows, whose widths decide its own.
-pub(super) async fn write(
+pub(crate) async fn write(
     rows: SendableRecordBatchStream,
     style: Style,
     mut out: impl Write + Send,

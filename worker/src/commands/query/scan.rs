@@ -41,17 +41,23 @@ pub(super) fn store_url() -> Result<ObjectStoreUrl> {
 pub(super) struct DeltaScan {
     /// The table's columns; the partition column is the last.
     schema: SchemaRef,
-    name: String,
-    files: Vec<DataFile>,
+    /// Each with its path in the store.
+    files: Vec<(String, DataFile)>,
 }
 
 impl DeltaScan {
     /// The table of this name, in the store at [`store_url`].
     pub(super) fn new(name: &str, version: &Version) -> Result<Self, TableError> {
+        let files = version.files().iter();
+        let files = files.map(|file| {
+            (
+                format!("{name}/{}", version.path_in_table(file)),
+                file.clone(),
+            )
+        });
         Ok(Self {
             schema: version.schema()?,
-            name: name.to_owned(),
-            files: version.files().to_vec(),
+            files: files.collect(),
         })
     }
 
@@ -66,7 +72,7 @@ impl DeltaScan {
                 let bounds = self
                     .files
                     .iter()
-                    .map(|file| Arc::new(bounds(&self.schema, file)));
+                    .map(|(_, file)| Arc::new(bounds(&self.schema, file)));
                 let bounds = PrunableStatistics::new(bounds.collect(), Arc::clone(&self.schema));
                 let predicate = PruningPredicateBuilder::new()
                     .with_file_schema(Arc::clone(&self.schema))
@@ -82,8 +88,8 @@ impl DeltaScan {
             .iter()
             .zip(kept)
             .filter_map(|(file, kept)| kept.then_some(file));
-        let files = files.map(|file| {
-            PartitionedFile::new(format!("{}/{}", self.name, file.path), file.bytes)
+        let files = files.map(|(path, file)| {
+            PartitionedFile::new(path, file.bytes)
                 .with_partition_values(vec![ScalarValue::Date32(date(file))])
         });
         Ok(files.collect())

@@ -1,7 +1,7 @@
 //! `logmill replay`: sends log files to the queue again, from a listing or from the dead-letter queue. Workers process them
 //! like any others, and log files that the tables have counted are not counted again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::NonZeroU32;
 
@@ -41,6 +41,8 @@ pub struct Options {
     pub rate: Option<NonZeroU32>,
     /// Files to ignore.
     pub ignore: Ignore,
+    /// The tables whose missing log files are sent: those of the rollups that are in use. `None`: all.
+    pub only: Option<BTreeSet<String>>,
 }
 
 /// The results of a replay.
@@ -79,7 +81,7 @@ pub async fn replay(
     refuse_tables_as_logs(&options.logs, tables)?;
     let mut ledgers = match options.missing {
         true => {
-            let ledgers = Ledgers::open(&Root::open(tables).await?).await?;
+            let ledgers = Ledgers::open(&Root::open(tables).await?, options.only.as_ref()).await?;
             ledgers.check_all_read()?;
             Some(ledgers)
         }

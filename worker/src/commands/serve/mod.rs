@@ -3,6 +3,7 @@
 
 mod tables;
 mod stager;
+mod strays;
 mod shutdown;
 
 use std::net::SocketAddr;
@@ -133,8 +134,12 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
     }
     for table in tables.served() {
         working.spawn(Arc::clone(&tables).watch(Arc::clone(table), stop.clone()));
+        let of_table = strays::restage(Arc::clone(&stager), Arc::clone(table), stop.clone());
+        working.spawn(of_table);
         if let Some(interval) = options.commit_interval {
             working.spawn(Arc::clone(&tables).maintain(Arc::clone(table), interval, stop.clone()));
+            let next = Arc::clone(&tables);
+            working.spawn(next.maintain_next(Arc::clone(table), interval, stop.clone()));
         }
     }
     working.spawn(Arc::clone(&tables).watch_set_aside(stop.clone()));

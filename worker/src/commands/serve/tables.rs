@@ -1,21 +1,22 @@
 //! The tables that a worker serves, as they are now: a table may be removed, recreated or repaired while the worker runs.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use anyhow::Result;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::feeds::{Feed, Feeds, Trouble};
+use crate::feeds::{Feed, Feeds, Reopened, Trouble};
 use crate::maintenance::{self, MaintenanceEvent};
 use crate::metrics::Metrics;
 use crate::set_aside_watch::SetAsideWatch;
 use crate::sleep::sleep_or_stop;
-use crate::table::{Root, Table};
+use crate::table::{Root, Table, Version};
 use logmill_shared::chain;
 
 /// How often a worker checks whether a table is still the one that it opened.
-const WATCH_INTERVAL: Duration = Duration::from_mins(5);
+pub(super) const WATCH_INTERVAL: Duration = Duration::from_mins(5);
 
 /// All tables of a worker.
 pub(super) struct Tables {
@@ -28,19 +29,77 @@ pub(super) struct Tables {
     metrics: Arc<Metrics>,
 }
 
-/// A table, which may be replaced by another of the same name.
+/// A table, which may be replaced by another of the same name, or get another generation.
 pub(super) struct ServedTable {
-    now: RwLock<Arc<Feed>>,
+    generations: RwLock<ServedGenerations>,
+    /// Other generations have been opened.
+    pub(super) reopened: Notify,
+}
+
+struct ServedGenerations {
+    live: Arc<Feed>,
+    next: Option<Arc<Feed>>,
+    /// Ends the maintenance of the next generation.
+    next_is_over: CancellationToken,
 }
 
 impl ServedTable {
-    /// The table in its current state.
-    pub(super) fn now(&self) -> Arc<Feed> {
-        Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner))
+    fn new(live: Arc<Feed>) -> Self {
+        let generations = ServedGenerations {
+            live,
+            next: None,
+            next_is_over: CancellationToken::new(),
+        };
+        Self {
+            generations: RwLock::new(generations),
+            reopened: Notify::new(),
+        }
     }
 
-    fn replace(&self, feed: Feed) {
-        *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(feed);
+    fn read(&self) -> RwLockReadGuard<'_, ServedGenerations> {
+        self.generations
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The table in its current state.
+    pub(super) fn now(&self) -> Arc<Feed> {
+        Arc::clone(&self.read().live)
+    }
+
+    /// Its next generation, if it has one, and what ends its maintenance.
+    fn next(&self) -> Option<(Arc<Feed>, CancellationToken)> {
+        let generations = self.read();
+        let next = generations.next.as_ref().map(Arc::clone)?;
+        Some((next, generations.next_is_over.clone()))
+    }
+
+    fn replace(&self, live: Feed, next: Option<Feed>) {
+        let mut generations = self
+            .generations
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        generations.next_is_over.cancel();
+        *generations = ServedGenerations {
+            live: Arc::new(live),
+            next: next.map(Arc::new),
+            next_is_over: CancellationToken::new(),
+        };
+        self.reopened.notify_one();
+    }
+
+    /// Whether these are the generations that a version of the table names.
+    pub(super) fn are_of(&self, version: &Version) -> bool {
+        let generations = self.read();
+        let live = generations.live.table();
+        let next = generations.next.as_ref().map(|next| next.table());
+        live.is_some_and(|live| live.is_live_in(version))
+            && match (next, version.next()) {
+                (None, None) => true,
+                (Some(Some(next)), Some(_)) => next.is_next_of(version),
+                // One that can't be fed is opened again.
+                _ => false,
+            }
     }
 }
 
@@ -58,9 +117,19 @@ impl Tables {
         for trouble in troubles {
             log_trouble(trouble, metrics);
         }
-        let served = feeds.tables.iter().cloned().map(RwLock::new);
+        let mut served: Vec<ServedTable> = Vec::new();
+        for feed in &feeds.tables {
+            match served.last_mut() {
+                Some(table) if feed.is_next() => {
+                    let generations = table.generations.get_mut();
+                    generations.unwrap_or_else(PoisonError::into_inner).next =
+                        Some(Arc::clone(feed));
+                }
+                _ => served.push(ServedTable::new(Arc::clone(feed))),
+            }
+        }
         Arc::new(Self {
-            served: served.map(|now| Arc::new(ServedTable { now })).collect(),
+            served: served.into_iter().map(Arc::new).collect(),
             root,
             feeds,
             set_aside: SetAsideWatch::default(),
@@ -73,9 +142,18 @@ impl Tables {
         &self.served
     }
 
-    /// All tables in their current state.
+    /// All generations that log files are staged for, in their current state.
     pub(super) fn now(&self) -> Vec<Arc<Feed>> {
-        self.served.iter().map(|table| table.now()).collect()
+        let generations = self.served.iter().flat_map(|table| {
+            let next = table.next().map(|(next, _)| next);
+            [table.now()].into_iter().chain(next)
+        });
+        generations.collect()
+    }
+
+    /// Where the tables are.
+    pub(super) fn root(&self) -> &Root {
+        &self.root
     }
 
     /// The number of tables that are the results of rollups.
@@ -106,15 +184,48 @@ impl Tables {
         Ok(())
     }
 
+    /// Commits, compacts and vacuums a table's next generation, while it has one.
+    pub(super) async fn maintain_next(
+        self: Arc<Self>,
+        table: Arc<ServedTable>,
+        interval: Duration,
+        stop: CancellationToken,
+    ) -> Result<()> {
+        while !stop.is_cancelled() {
+            if let Some((next, is_over)) = table.next()
+                && let Some(fed) = next.table()
+            {
+                let ends = stop.child_token();
+                let end = async {
+                    is_over.cancelled().await;
+                    ends.cancel();
+                    std::future::pending::<()>().await;
+                };
+                tokio::select! {
+                    () = self.maintain_table(fed, interval, &ends) => {}
+                    () = end => {}
+                }
+                if !ends.is_cancelled() {
+                    // The next generation may be the live one now.
+                    self.reopen(&table).await;
+                }
+            }
+            sleep_or_stop(interval, &stop).await;
+        }
+        Ok(())
+    }
+
     async fn maintain_table(&self, table: &Table, interval: Duration, stop: &CancellationToken) {
-        let name = &table.definition().name;
+        let name = &table.label();
         maintenance::run(table, interval, stop, |event| match event {
             MaintenanceEvent::Lease(is_held) => self.metrics.lease(name, is_held),
             MaintenanceEvent::Committed(committed, took) => {
                 self.metrics.committed(name, &committed, took)
             }
             MaintenanceEvent::SetAside(how_much) => {
-                self.set_aside.seen(name, how_much);
+                if !table.is_next() {
+                    self.set_aside.seen(name, how_much);
+                }
                 self.metrics.set_aside(name, how_much);
             }
             MaintenanceEvent::Failed => self.metrics.maintenance_failed(name),
@@ -122,7 +233,7 @@ impl Tables {
         .await;
     }
 
-    /// Checks periodically whether a table is still the one that was opened. Commits to a replaced table set aside what was
+    /// Checks periodically whether a table is still the one that was opened, and has the same generations. Commits to a replaced table set aside what was
     /// staged for the old one; an early check keeps this to few log files.
     pub(super) async fn watch(
         self: Arc<Self>,
@@ -136,7 +247,7 @@ impl Tables {
             }
             let must_reopen = match table.now().table() {
                 Some(fed) => match fed.version().await {
-                    Ok(_) => false,
+                    Ok(version) => !table.are_of(&version),
                     Err(error) => error.is_replaced_table(),
                 },
                 None => true,
@@ -155,11 +266,15 @@ impl Tables {
     }
 
     /// Opens a table in its current state.
-    async fn reopen(&self, table: &ServedTable) {
+    pub(super) async fn reopen(&self, table: &ServedTable) {
         let before = table.now();
         let name = before.name();
         match self.feeds.reopened(&self.root, name).await {
-            Ok((feed, trouble)) => {
+            Ok(Reopened {
+                feed,
+                next,
+                trouble,
+            }) => {
                 match &trouble {
                     Some(trouble) => log_trouble(trouble, &self.metrics),
                     None => {
@@ -167,7 +282,7 @@ impl Tables {
                         tracing::info!(table = name, "table reopened");
                     }
                 }
-                table.replace(feed);
+                table.replace(feed, next);
             }
             Err(error) => {
                 self.metrics.trouble(name, true);

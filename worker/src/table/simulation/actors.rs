@@ -17,8 +17,12 @@ use object_store::path::Path;
 use tokio::sync::oneshot;
 use url::Url;
 
+use super::super::generations::strays_of;
 use super::super::guards::Guards;
-use super::super::{Entry, Lease, MIN_GRACE, Root, Table, TableError, lease};
+use super::super::{
+    Definition, Entry, Folder, Lease, MIN_GRACE, Root, Swap, Table, TableError, lease,
+};
+use super::Template;
 use super::checker::{Groups, add_rows};
 use super::random::Random;
 use super::scheduler::{DAY, HOUR, MINUTE, Operation, SECOND, Simulation, time};
@@ -35,6 +39,10 @@ pub(super) enum Role {
     Reader(usize),
     /// Retries log files that are set aside.
     Person(usize),
+    /// Changes the table's SQL, or takes a change back.
+    Rebuilder(usize),
+    /// Stages anew what is staged for dead generations.
+    Sweeper(usize),
     /// Finishes all work, and checks the final state.
     Rest,
 }
@@ -117,7 +125,14 @@ async fn stale_lease() -> Lease {
 
 struct Actor {
     simulation: Arc<Simulation>,
+    root: Root,
+    template: Arc<Template>,
+    env: Arc<SimulatedWorld>,
+    guards: Guards,
+    /// The live generation, as this actor knows it.
     table: Table,
+    /// The next generation, as this actor knows it.
+    next: Option<Table>,
     random: Random,
     horizon: u64,
     leased: bool,
@@ -154,27 +169,81 @@ impl Actor {
         };
         let root = Root::in_env(
             Url::parse(super::ROOT).unwrap(),
-            store,
+            Arc::clone(&store) as _,
             Arc::clone(&env) as Arc<dyn Env>,
         );
-        let log_store = root.log_store(&template.definition.name).unwrap();
-        let store = log_store.object_store(None);
-        let patient = Arc::clone(&env) as Arc<dyn Env>;
-        let table = Table {
-            definition: Arc::clone(&template.definition),
-            lease: lease::of(log_store.root_url(), Arc::clone(&store), patient),
-            store,
-            merge: template.merge.clone(),
-            log_store,
+        let mut actor = Self {
+            table: Table {
+                definition: Arc::clone(&template.definition),
+                lease: lease::of(root.url(), Arc::clone(&store) as _, Arc::clone(&env) as _),
+                store: Arc::clone(&store) as _,
+                merge: None,
+                log_store: root
+                    .log_store(&template.definition.name, &Folder::default())
+                    .unwrap(),
+                folder: Folder::default(),
+                next_of: None,
+                env: Arc::clone(&env) as _,
+                guards,
+            },
+            next: None,
+            root,
+            template,
             env,
             guards,
-        };
-        Self {
             simulation,
-            table,
             random: Random::new(seed ^ (actor as u64) << 40 ^ 0x5bd1_e995),
             horizon,
             leased,
+        };
+        let first = actor.template.definition.sql.clone();
+        actor.table = actor.opened(&first, &Folder::default(), None);
+        actor
+    }
+
+    /// The generation in a folder, of this SQL. `next` is the folder of the log, if it is not the table's.
+    fn opened(&self, sql: &str, folder: &Folder, next: Option<&Folder>) -> Table {
+        let template = &self.template;
+        let (definition, merge) = match sql == template.definition.sql {
+            true => (&template.definition, &template.merge),
+            false => (&template.twice.0, &template.twice.1),
+        };
+        let none = Folder::default();
+        let log_of = |folder: &Folder| self.root.log_store(&definition.name, folder).unwrap();
+        let log_store = log_of(next.unwrap_or(&none));
+        let store = log_store.object_store(None);
+        let env = Arc::clone(&self.env) as Arc<dyn Env>;
+        Table {
+            definition: Arc::clone(definition),
+            lease: lease::of(log_store.root_url(), Arc::clone(&store), Arc::clone(&env)),
+            store: folder.store(store),
+            folder: folder.clone(),
+            next_of: next.map(|_| log_of(&none)),
+            merge: merge.clone(),
+            log_store,
+            env,
+            guards: self.guards,
+        }
+    }
+
+    /// Opens the generations that the table's latest version names, as a worker does now and then.
+    async fn refresh(&mut self) -> Result<(), TableError> {
+        let version = self.table.any_version().await?;
+        self.table = self.opened(version.sql(), &version.folder, None);
+        self.next = None;
+        if let Some(folder) = version.next() {
+            let next = self.root.read_next("requests", folder).await?;
+            self.next = Some(self.opened(next.sql(), &Folder::default(), Some(folder)));
+        }
+        Ok(())
+    }
+
+    /// A worker may know of a change only later.
+    async fn refresh_sometimes(&mut self) {
+        if self.random.one_in(2)
+            && let Err(error) = self.refresh().await
+        {
+            self.report("refresh", &error);
         }
     }
 
@@ -186,10 +255,16 @@ impl Actor {
                 while self.next_round(role) {
                     self.pause(role).await;
                     match role {
+                        Role::Rebuilder(_) | Role::Sweeper(_) => {}
+                        _ => self.refresh_sometimes().await,
+                    }
+                    match role {
                         Role::Committer(_) => self.commit().await,
                         Role::Settler(_) => self.compact().await,
                         Role::Vacuum(_) => self.vacuum(role).await,
                         Role::Person(_) => self.try_again().await,
+                        Role::Rebuilder(_) => self.rebuild().await,
+                        Role::Sweeper(_) => self.sweep().await,
                         _ => self.read().await,
                     }
                 }
@@ -231,7 +306,9 @@ impl Actor {
     fn report(&self, what: &str, error: &TableError) {
         let mut state = self.simulation.lock();
         state.note(|| format!("      {what}: {error}"));
-        if error.is_transient() {
+        if error.is_replaced_table() {
+            state.count(&format!("{what} of a generation that was replaced"));
+        } else if error.is_transient() {
             state.count(&format!("{what} put off"));
         } else {
             let chain = chain(error);
@@ -256,6 +333,9 @@ impl Actor {
                 return;
             };
             self.sleep(wait).await;
+            if self.random.one_in(4) {
+                self.refresh_sometimes().await;
+            }
             match self.stage(&uri).await {
                 Ok(()) => {
                     let mut state = self.simulation.lock();
@@ -274,9 +354,17 @@ impl Actor {
         }
     }
 
+    /// Stages a log file for all generations that this actor knows.
     async fn stage(&self, uri: &str) -> Result<(), TableError> {
+        if let Some(next) = &self.next {
+            self.stage_for(next, uri).await?;
+        }
+        self.stage_for(&self.table, uri).await
+    }
+
+    async fn stage_for(&self, table: &Table, uri: &str) -> Result<(), TableError> {
         let groups = self.simulation.lock().plan.log_files[uri].clone();
-        let rows = self.rows(&groups);
+        let rows = Self::rows(&table.definition, &groups);
         let entry = Entry {
             log_file: uri.to_owned(),
             log_table: "alb_access_logs".to_owned(),
@@ -292,7 +380,7 @@ impl Actor {
             failures: Vec::new(),
             slots: None,
         };
-        let mut file = self.table.staging_file(&LogFile::new(uri))?;
+        let mut file = table.staging_file(&LogFile::new(uri))?;
         // As two sorted runs, as for a log file with many groups.
         let half = rows.num_rows() / 2;
         file.write(vec![rows.slice(0, half)]).await?;
@@ -302,16 +390,17 @@ impl Actor {
     }
 
     /// The rows of a log file, as its rollup would produce them.
-    fn rows(&self, groups: &Groups) -> RecordBatch {
-        let merges = self.table.definition.merges();
+    fn rows(definition: &Definition, groups: &Groups) -> RecordBatch {
+        let merges = definition.merges();
         let rows: Vec<(i64, i64, i64)> = groups
             .iter()
             .flat_map(|(&(minute, status), &count)| {
+                let count = count * super::factor(&definition.sql);
                 let times = if merges { 1 } else { count as usize };
                 std::iter::repeat_n((minute, status, count), times)
             })
             .collect();
-        let schema = self.table.definition.row_schema();
+        let schema = definition.row_schema();
         let columns = schema.fields().iter().map(|field| -> ArrayRef {
             let value = |row: &(i64, i64, i64)| match field.name().as_str() {
                 "minute" => row.0,
@@ -332,35 +421,141 @@ impl Actor {
         RecordBatch::try_new(schema, columns).unwrap()
     }
 
+    /// The generations that this actor knows.
+    fn generations(&self) -> impl Iterator<Item = &Table> {
+        [&self.table].into_iter().chain(&self.next)
+    }
+
     async fn commit(&mut self) {
-        let committed = match self.leased {
-            true => self.table.commit().await,
-            false => self.table.commit_by(&mut stale_lease().await).await,
-        };
-        if let Err(error) = committed {
-            self.report("commit", &error);
+        for table in self.generations() {
+            let committed = match self.leased {
+                true => table.commit().await,
+                false => table.commit_by(&mut stale_lease().await).await,
+            };
+            if let Err(error) = committed {
+                self.report("commit", &error);
+            }
         }
     }
 
-    async fn lease(&self) -> Option<Lease> {
+    async fn lease(&self, table: &Table) -> Option<Lease> {
         match self.leased {
-            true => self.table.try_lease().await.ok().flatten(),
+            true => table.try_lease().await.ok().flatten(),
             false => Some(stale_lease().await),
         }
     }
 
     async fn compact(&mut self) {
-        let Some(mut lease) = self.lease().await else {
-            return;
-        };
-        let settled = self
-            .table
-            .compact(&mut lease, Duration::from_secs(60))
-            .await;
-        lease.release().await;
-        if let Err(error) = settled {
-            self.report("compact", &error);
+        for table in self.generations() {
+            let Some(mut lease) = self.lease(table).await else {
+                return;
+            };
+            let settled = table.compact(&mut lease, Duration::from_secs(60)).await;
+            lease.release().await;
+            if let Err(error) = settled {
+                self.report("compact", &error);
+            }
         }
+    }
+
+    /// Begins a generation of the other SQL, goes on with one, or puts an earlier one back; fills it, and makes it the live one.
+    async fn rebuild(&mut self) {
+        if let Err(error) = self.try_rebuild().await {
+            self.report("rebuild", &error);
+        }
+    }
+
+    async fn try_rebuild(&mut self) -> Result<(), TableError> {
+        self.refresh().await?;
+        let goes_on = self.next.is_some() && !self.random.one_in(4);
+        if !goes_on {
+            let back = match self.random.one_in(3) {
+                true => self.root.read_earlier("requests").await?,
+                false => None,
+            };
+            let of = |sql: &str| match sql == self.template.definition.sql {
+                true => Arc::clone(&self.template.definition),
+                false => Arc::clone(&self.template.twice.0),
+            };
+            let mut next = match back {
+                Some(earlier) => {
+                    let definition = of(earlier.sql());
+                    let next = self.root.begin_again(&self.table, &definition, &earlier);
+                    let next = next.await?;
+                    self.simulation.lock().count("put back begun");
+                    next
+                }
+                None => {
+                    let is_first = self.table.definition.sql == self.template.definition.sql;
+                    let definition = match is_first {
+                        true => Arc::clone(&self.template.twice.0),
+                        false => Arc::clone(&self.template.definition),
+                    };
+                    self.root.begin_next(&self.table, &definition).await?
+                }
+            };
+            next.guards = self.guards;
+            self.next = Some(next);
+        }
+        let wait = self.random.below(self.horizon / 4 + 1);
+        self.sleep(wait).await;
+        let Some(next) = &self.next else {
+            return Ok(());
+        };
+        self.table.void_seal(next).await?;
+        for _ in 0..4 {
+            for entry in self.table.lacked_by(next).await? {
+                self.stage_for(next, &entry.log_file).await?;
+            }
+            next.commit_by(&mut stale_lease().await).await?;
+            if let Swap::Done(_) = self.table.swap(next).await? {
+                if self.random.one_in(2) {
+                    self.go_on_unaware().await;
+                }
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on after a swap as one who does not know of it.
+    async fn go_on_unaware(&mut self) {
+        let (horizon, is_long) = (self.horizon, self.random.one_in(4));
+        let longest = if is_long { 9 * DAY } else { horizon };
+        let wait = self.random.below(longest);
+        self.sleep(wait).await;
+        self.commit().await;
+        self.vacuum(Role::Vacuum(8)).await;
+    }
+
+    /// Stages anew what is staged or set aside for dead generations.
+    async fn sweep(&mut self) {
+        if let Err(error) = self.try_sweep().await {
+            self.report("sweep", &error);
+        }
+    }
+
+    async fn try_sweep(&mut self) -> Result<(), TableError> {
+        self.refresh_sometimes().await;
+        let strays = strays_of(&self.root, "requests", self.guards).await?;
+        let version = self.table.any_version().await?;
+        let is_current = self.table.is_live_in(&version)
+            && match (&self.next, version.next()) {
+                (None, None) => true,
+                (Some(next), Some(_)) => next.is_next_of(&version),
+                _ => false,
+            };
+        if !is_current {
+            return Ok(());
+        }
+        let known = self.root.set_aside_unknown("requests", &version, strays);
+        for stray in known.await? {
+            let uri = stray.log_file.clone().unwrap_or_default();
+            self.stage(&uri).await?;
+            self.root.delete_strays("requests", &[stray]).await?;
+            self.simulation.lock().count("strays staged anew");
+        }
+        Ok(())
     }
 
     async fn vacuum(&mut self, role: Role) {
@@ -368,8 +563,10 @@ impl Actor {
             0 if role == Role::Vacuum(0) => Duration::from_hours(30),
             _ => MIN_GRACE,
         };
-        if let Err(error) = self.table.vacuum(grace).await {
-            self.report("vacuum", &error);
+        for table in self.generations() {
+            if let Err(error) = table.vacuum(grace).await {
+                self.report("vacuum", &error);
+            }
         }
     }
 
@@ -393,7 +590,7 @@ impl Actor {
         let mut state = self.simulation.lock();
         let in_time = state.now - begun < HOUR;
         match read {
-            Ok(()) if rows == state.checker.history[version.number() as usize].0 => {
+            Ok(()) if rows == state.checker.table().history[version.number() as usize].0 => {
                 state.count("versions read")
             }
             Ok(()) => {
@@ -443,10 +640,10 @@ impl Actor {
         let left: Vec<String> = {
             let state = self.simulation.lock();
             let left = state.checker.acknowledged();
-            let left = left.filter(|uri| !state.checker.counted.contains(*uri));
+            let left = left.filter(|uri| !state.checker.table().counted.contains(*uri));
             left.cloned().collect()
         };
-        let notes = self.table.notes().read().await?;
+        let notes = self.root.notes("requests").await?.read().await?;
         for uri in left {
             let id = LogFile::new(&uri).id();
             if !notes.iter().any(|note| note.id == id) {
@@ -461,6 +658,15 @@ impl Actor {
     async fn rest(&mut self) {
         self.sleep(3 * DAY).await;
         let end = async {
+            self.refresh().await?;
+            if self.next.is_some() {
+                self.table.drop_next().await?;
+                self.refresh().await?;
+            }
+            // The first finds what is staged for dead generations, and a second what the first could not read.
+            for _ in 0..2 {
+                self.try_sweep().await?;
+            }
             self.table.commit_by(&mut stale_lease().await).await?;
             self.stage_what_is_set_aside().await?;
             // A committer that was stalled for long may have set aside a log file that another one counted. `logmill retry`
@@ -475,6 +681,7 @@ impl Actor {
             // Files replaced now are deleted one grace later, and orphans later still.
             self.sleep(8 * DAY).await;
             self.table.vacuum(MIN_GRACE).await?;
+            strays_of(&self.root, "requests", self.guards).await?;
             self.check_nothing_else()?;
             let version = self.table.version().await?;
             let entries = version.entries().await?;
@@ -491,7 +698,7 @@ impl Actor {
         let forgotten = state
             .checker
             .acknowledged()
-            .find(|&uri| !state.checker.counted.contains(uri));
+            .find(|&uri| !state.checker.table().counted.contains(uri));
         let staged = state
             .objects
             .keys()
@@ -509,11 +716,12 @@ impl Actor {
             .keys()
             .map(super::scheduler::in_table)
             .find(|&name| {
-                (name.starts_with("date=") && !state.checker.live.contains(name))
-                    || (name.starts_with("_ledger/")
-                        && !state.checker.ledger_objects.contains(name))
-                    || name.starts_with("_set_aside/")
-                    || name.starts_with("_staging/")
+                let table = state.checker.table();
+                let is_log_or_lease = name.starts_with("_delta_log/") || name == "_lease";
+                !is_log_or_lease
+                    && !table.live.contains(name)
+                    && !table.ledger_objects.contains(name)
+                    && !table.is_of_log_of_live(name)
             });
         match orphan {
             None => Ok(()),
@@ -527,11 +735,11 @@ impl Actor {
         entries: &[Entry],
     ) -> Result<(), TableError> {
         let state = self.simulation.lock();
-        let checker = &state.checker;
+        let checker = state.checker.table();
         let files: std::collections::BTreeSet<String> = version
             .files()
             .iter()
-            .map(|file| file.path.clone())
+            .map(|file| version.path_in_table(file))
             .collect();
         let counted: std::collections::BTreeSet<String> =
             entries.iter().map(|entry| entry.log_file.clone()).collect();

@@ -1,5 +1,6 @@
 //! The checker: verifies the invariants after every change of the store, without using the code under test. It parses the
-//! log's JSON and the Parquet files itself, and knows the content of each log file.
+//! logs' JSON and the Parquet files itself, and knows the content of each log file. The table has a log, and so has each generation
+//! that is or was the next one: all of them must hold the invariants as long as they are in use.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -25,14 +26,33 @@ pub(super) type Groups = BTreeMap<(i64, i64), i64>;
 /// `Ok`: the invariants hold, possibly with an event to count. `Err`: which invariant is broken.
 pub(super) type Outcome = Result<Option<&'static str>, String>;
 
+/// The checkers of all logs.
 pub(super) struct Checker {
-    merges: bool,
     /// The content of each log file.
     truth: HashMap<String, Groups>,
+    merges: bool,
     acknowledged: HashSet<String>,
+    /// The checker of each log, by the folder of the log.
+    logs: BTreeMap<String, LogChecker>,
+}
+
+/// The checker of one log. Paths are relative to the table's folder.
+pub(super) struct LogChecker {
+    merges: bool,
+    /// The folder of the log, and what paths in it begin with.
+    log: String,
+    /// The folder of the live generation.
+    folder: String,
+    /// The folder of the next generation.
+    next: Option<String>,
+    /// Folders that were live or next, and are neither.
+    dead: BTreeSet<String>,
+    /// How often the SQL counts each request.
+    factor: i64,
+    truth: HashMap<String, Groups>,
     /// The number of the newest version.
     pub(super) newest: u64,
-    /// The data files of the newest version, under the table's folder.
+    /// The data files of the newest version.
     pub(super) live: BTreeSet<String>,
     manifest: Option<i64>,
     /// The ledger objects of the newest version.
@@ -44,21 +64,28 @@ pub(super) struct Checker {
     rows: HashMap<(String, u64), Arc<Vec<RecordBatch>>>,
 }
 
+fn joined(folder: &str, name: &str) -> String {
+    match folder.is_empty() {
+        true => name.to_owned(),
+        false => format!("{folder}/{name}"),
+    }
+}
+
 impl Checker {
     /// A checker for a table that has been created and is still empty.
     pub(super) fn new(merges: bool, truth: HashMap<String, Groups>) -> Self {
+        let table = LogChecker::new("", merges, truth.clone());
         Self {
-            merges,
             truth,
+            merges,
             acknowledged: HashSet::new(),
-            newest: 0,
-            live: BTreeSet::new(),
-            manifest: None,
-            ledger_objects: BTreeSet::new(),
-            counted: BTreeSet::new(),
-            history: vec![(Groups::new(), 0)],
-            rows: HashMap::new(),
+            logs: [(String::new(), table)].into(),
         }
+    }
+
+    /// The checker of the table's own log.
+    pub(super) fn table(&self) -> &LogChecker {
+        &self.logs[""]
     }
 
     /// A log file is acknowledged. From now on it must not be lost.
@@ -72,9 +99,134 @@ impl Checker {
         self.acknowledged.iter()
     }
 
+    /// Whether this object is of a generation that was live or next, and is neither.
+    pub(super) fn is_of_dead_generation(&self, name: &str) -> bool {
+        let dead = &self.table().dead;
+        dead.iter()
+            .any(|folder| !folder.is_empty() && name.starts_with(&format!("{folder}/")))
+    }
+
+    /// A version of a log was written.
+    pub(super) fn version(
+        &mut self,
+        log: &str,
+        number: u64,
+        bytes: &Bytes,
+        objects: &Objects,
+    ) -> Outcome {
+        if !self.logs.contains_key(log) {
+            let checker = LogChecker::new(log, self.merges, self.truth.clone());
+            self.logs.insert(log.to_owned(), checker);
+        }
+        let is_over = self.is_over(log);
+        let Some(checker) = self.logs.get_mut(log) else {
+            return Ok(None);
+        };
+        if is_over {
+            return Ok(Some("versions of dead generations"));
+        }
+        let before = (checker.folder.clone(), checker.next.clone());
+        let outcome = checker.version(number, bytes, objects)?;
+        let (is_swap, next) = (before.0 != checker.folder, checker.next.clone());
+        if log.is_empty()
+            && next != before.1
+            && let Some(next) = next
+        {
+            let checker = self.logs.get_mut(&next);
+            let checker = checker.ok_or_else(|| format!("next: {next} has no log"))?;
+            checker.check(objects, true)?;
+        }
+        Ok(if is_swap { Some("swaps") } else { outcome })
+    }
+
+    /// Whether a generation's own log is not in use any more: the generation is live, or dead.
+    fn is_over(&self, log: &str) -> bool {
+        let table = self.table();
+        !log.is_empty() && (table.folder == log || table.dead.contains(log))
+    }
+
+    /// The logs that are in use: the table's own, and that of its next generation.
+    fn in_use(&mut self) -> impl Iterator<Item = &mut LogChecker> {
+        let next = self.table().next.clone();
+        let logs = self.logs.iter_mut();
+        let in_use = logs.filter(move |(log, _)| log.is_empty() || next.as_ref() == Some(*log));
+        in_use.map(|(_, checker)| checker)
+    }
+
+    /// Another object was written.
+    pub(super) fn put(&mut self, name: &str, objects: &Objects) -> Outcome {
+        for checker in self.in_use() {
+            if checker.live.contains(name) || checker.ledger_objects.contains(name) {
+                checker.check(objects, true)?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// An object was deleted.
+    pub(super) fn deleted(&mut self, name: &str, objects: &Objects) -> Outcome {
+        for checker in self.in_use() {
+            if checker.live.contains(name) || checker.ledger_objects.contains(name) {
+                return Err(format!("live: {name} is deleted, and part of the table"));
+            }
+        }
+        if name.contains("_staging/") {
+            let lost = self
+                .acknowledged
+                .iter()
+                .find(|uri| name.ends_with(&staged_name(uri)))
+                .cloned();
+            if let Some(uri) = lost {
+                self.check_not_lost(&uri, objects)?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// A log file is not lost if the table has counted it, or if it is staged or set aside for any generation.
+    fn check_not_lost(&self, uri: &str, objects: &Objects) -> Result<(), String> {
+        let (staged, note) = (staged_name(uri), note_name(uri));
+        let is_kept =
+            |path: &Path| path.as_ref().ends_with(&staged) || path.as_ref().contains(&note);
+        match self.table().counted.contains(uri) || objects.keys().any(is_kept) {
+            true => Ok(()),
+            false => Err(format!(
+                "lost: {uri} was acknowledged, and is neither staged nor counted"
+            )),
+        }
+    }
+}
+
+impl LogChecker {
+    /// Whether this is of the log that the live generation had when it was the next one, or its lease.
+    pub(super) fn is_of_log_of_live(&self, name: &str) -> bool {
+        let log = joined(&self.folder, "_delta_log/");
+        !self.folder.is_empty()
+            && (name.starts_with(&log) || name == joined(&self.folder, "_lease"))
+    }
+
+    fn new(log: &str, merges: bool, truth: HashMap<String, Groups>) -> Self {
+        Self {
+            merges,
+            log: log.to_owned(),
+            folder: log.to_owned(),
+            next: None,
+            dead: BTreeSet::new(),
+            factor: 1,
+            truth,
+            newest: 0,
+            live: BTreeSet::new(),
+            manifest: None,
+            ledger_objects: BTreeSet::new(),
+            counted: BTreeSet::new(),
+            history: vec![(Groups::new(), 0)],
+            rows: HashMap::new(),
+        }
+    }
+
     /// A version was written.
-    pub(super) fn version(&mut self, number: u64, bytes: &Bytes, objects: &Objects) -> Outcome {
-        if number <= self.newest {
+    fn version(&mut self, number: u64, bytes: &Bytes, objects: &Objects) -> Outcome {
+        if number > 0 && number <= self.newest {
             // Log cleanup has removed the version with this number. Readers begin at a later checkpoint.
             return Ok(Some("versions lost"));
         }
@@ -88,6 +240,7 @@ impl Checker {
         let mut operation = String::new();
         let mut removed_days = 0;
         let mut added_days = 0;
+        let mut is_swap = false;
         let is_day = |path: &str| path.contains("/day-");
         for line in bytes
             .split(|&byte| byte == b'\n')
@@ -96,76 +249,66 @@ impl Checker {
             let action: Value = serde_json::from_slice(line).map_err(|error| error.to_string())?;
             if let Some(path) = action["add"]["path"].as_str() {
                 added_days += usize::from(is_day(path));
-                if !self.live.insert(path.to_owned()) {
+                if !self.live.insert(joined(&self.log, path)) {
                     return Err(format!("log: {path} is added twice"));
                 }
             } else if let Some(path) = action["remove"]["path"].as_str() {
                 removed_days += usize::from(is_day(path));
-                if !self.live.remove(path) {
+                if !self.live.remove(&joined(&self.log, path)) {
                     return Err(format!("log: {path} is removed, and was not live"));
                 }
             } else if let Some(manifest) = action["txn"]["version"].as_i64() {
                 self.manifest = Some(manifest);
             } else if let Some(name) = action["commitInfo"]["operation"].as_str() {
                 operation = name.to_owned();
+            } else if let Some(properties) = action["metaData"]["configuration"].as_object() {
+                let property = |name: &str| properties.get(name).and_then(Value::as_str);
+                let sql = property("logmill.rollup").unwrap_or_default();
+                self.factor = super::factor(sql);
+                let next = property("logmill.next").map(str::to_owned);
+                let folder = property("logmill.folder").unwrap_or_default();
+                let folder = joined(&self.log, folder);
+                let folder = folder.trim_end_matches('/').to_owned();
+                let before = std::mem::replace(&mut self.folder, folder);
+                let next_before = std::mem::replace(&mut self.next, next);
+                is_swap = before != self.folder;
+                self.dead.insert(before);
+                self.dead.extend(next_before);
+                self.dead.remove(&self.folder);
+                if let Some(next) = &self.next {
+                    self.dead.remove(next);
+                }
             }
         }
-        let totals = self.check(objects)?;
+        if number == 0 {
+            return Ok(None);
+        }
+        let totals = self.check(objects, !is_swap)?;
         let folds = totals.keys().any(|&(_, status)| status == OTHER);
         self.history.push((totals, self.counted.len()));
         Ok(Some(match (operation.as_str(), added_days, removed_days) {
+            _ if !self.log.is_empty() => "versions of next generations",
             ("OPTIMIZE", 1.., _) => "days settled",
             ("OPTIMIZE", ..) => "hours settled",
+            ("SET TBLPROPERTIES", ..) => "properties set",
             (_, _, 1..) => "days reopened",
             _ if folds => "commits with folded rows",
             _ => "commits",
         }))
     }
 
-    /// Another object was written.
-    pub(super) fn put(&mut self, name: &str, objects: &Objects) -> Outcome {
-        if self.live.contains(name) || self.ledger_objects.contains(name) {
-            self.check(objects)?;
-        }
-        Ok(None)
-    }
-
-    /// An object was deleted.
-    pub(super) fn deleted(&mut self, name: &str, objects: &Objects) -> Outcome {
-        if self.live.contains(name) || self.ledger_objects.contains(name) {
-            return Err(format!("live: {name} is deleted, and part of the table"));
-        }
-        if name.starts_with("_staging/") {
-            let lost = self
-                .acknowledged
-                .iter()
-                .find(|uri| staged_name(uri) == name)
-                .cloned();
-            if let Some(uri) = lost {
-                self.check_not_lost(&uri, objects)?;
-            }
-        }
-        Ok(None)
-    }
-
-    fn check_not_lost(&self, uri: &str, objects: &Objects) -> Result<(), String> {
-        let staged = Path::from(format!("{TABLE}/{}", staged_name(uri)));
-        match self.counted.contains(uri) || objects.contains_key(&staged) {
-            true => Ok(()),
-            false => Err(format!(
-                "lost: {uri} was acknowledged, and is neither staged nor counted"
-            )),
-        }
-    }
-
     /// Checks the newest version, and returns its rows.
-    fn check(&mut self, objects: &Objects) -> Result<Groups, String> {
+    ///
+    /// A group that had a row keeps it, unless this version is a swap: the other generation may have folded other groups.
+    fn check(&mut self, objects: &Objects, keeps_groups: bool) -> Result<Groups, String> {
         self.read_ledger(objects)?;
         let mut counted = Groups::new();
         for uri in &self.counted {
             let groups = self.truth.get(uri);
             let groups = groups.ok_or_else(|| format!("ledger: {uri} does not exist"))?;
-            add_all(&mut counted, groups);
+            for (group, count) in groups {
+                *counted.entry(*group).or_default() += count * self.factor;
+            }
         }
         let mut rows = Groups::new();
         for path in self.live.clone() {
@@ -189,6 +332,7 @@ impl Checker {
         if let Some(forgotten) = self
             .history
             .last()
+            .filter(|_| keeps_groups)
             .and_then(|(before, _)| before.keys().find(|group| !rows.contains_key(group)))
         {
             return Err(format!("groups: {forgotten:?} had a row, and has none"));
@@ -200,7 +344,7 @@ impl Checker {
         let Some(manifest) = self.manifest else {
             return Ok(());
         };
-        let manifest = format!("_ledger/{manifest}.parquet");
+        let manifest = joined(&self.folder, &format!("_ledger/{manifest}.parquet"));
         let mut names = BTreeSet::from([manifest.clone()]);
         let mut counted = BTreeSet::new();
         for batch in self.read(&manifest, objects)?.iter() {
@@ -209,11 +353,8 @@ impl Checker {
                 batch.column(1).as_string::<i32>(),
             );
             for row in 0..batch.num_rows() {
-                names.insert(format!(
-                    "_ledger/{}/{}.parquet",
-                    shards.value(row),
-                    ids.value(row)
-                ));
+                let object = format!("_ledger/{}/{}.parquet", shards.value(row), ids.value(row));
+                names.insert(joined(&self.folder, &object));
             }
         }
         for name in names.iter().filter(|&name| name != &manifest) {
@@ -275,10 +416,10 @@ fn staged_name(uri: &str) -> String {
     )
 }
 
-pub(super) fn add_all(sum: &mut Groups, groups: &Groups) {
-    for (group, count) in groups {
-        *sum.entry(*group).or_default() += count;
-    }
+/// What the paths of notes about a log file contain.
+fn note_name(uri: &str) -> String {
+    let log_file = LogFile::new(uri);
+    format!("_set_aside/{}/{}", log_file.shard().as_str(), log_file.id())
 }
 
 /// Adds the rows of a batch. Returns whether it had a group that was there before.

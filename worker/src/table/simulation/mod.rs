@@ -1,4 +1,4 @@
-//! The simulation: several workers, committers, settlers, vacuums and readers share one store, and anything that can go
+//! The simulation: several workers, committers, settlers, vacuums, readers, rebuilders and sweepers share one store, and anything that can go
 //! wrong does. The seed determines everything that happens, so a failing seed fails again.
 //!
 //! | what to run | what it does |
@@ -63,19 +63,31 @@ const SEEDS_WITHOUT_GUARD: u64 = 1000;
 
 const GROUPED: &str = "SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, \
      elb_status_code AS status, count(*) AS requests FROM alb_access_logs GROUP BY 1, 2";
+/// The same columns of other SQL: the simulation counts each request twice for it.
+const GROUPED_TWICE: &str = "SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, \
+     elb_status_code AS status, count(*) AS requests FROM alb_access_logs WHERE elb_status_code > 0 GROUP BY 1, 2";
 const KEPT: &str = "SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, \
      elb_status_code AS status FROM alb_access_logs";
+const KEPT_TWICE: &str = "SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, \
+     elb_status_code AS status FROM alb_access_logs WHERE elb_status_code > 0";
+
+/// How often this SQL counts a request.
+fn factor(sql: &str) -> i64 {
+    1 + i64::from(sql.contains("WHERE"))
+}
 
 /// Shared by all seeds, because it is slow to create: the plan of the merge, and the first version of the table.
 #[derive(Debug)]
 struct Template {
     definition: Arc<Definition>,
     merge: Option<Arc<Merge>>,
+    /// The same of the other SQL.
+    twice: (Arc<Definition>, Option<Arc<Merge>>),
     first_version: (Path, bytes::Bytes),
 }
 
 impl Template {
-    fn new(sql: &str) -> Arc<Self> {
+    fn new(sql: &str, twice: &str) -> Arc<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
@@ -87,20 +99,24 @@ impl Template {
                 Arc::clone(&store),
                 Arc::new(SystemEnv),
             );
-            let table = root.open_or_create(rollup.definition()).await.unwrap();
+            let (table, _) = root.open_or_create(rollup.definition()).await.unwrap();
+            let other = Rollup::from_sql("requests", twice).await.unwrap();
+            let twice = root.table(other.definition()).await.unwrap();
             let path = Path::from(format!("{TABLE}/_delta_log/{:020}.json", 0));
             let bytes = store.get(&path).await.unwrap().bytes().await.unwrap();
             Arc::new(Self {
                 definition: Arc::clone(rollup.definition()),
                 merge: table.merge.clone(),
+                twice: (Arc::clone(other.definition()), twice.merge.clone()),
                 first_version: (path, bytes),
             })
         })
     }
 }
 
-static GROUPED_TEMPLATE: LazyLock<Arc<Template>> = LazyLock::new(|| Template::new(GROUPED));
-static KEPT_TEMPLATE: LazyLock<Arc<Template>> = LazyLock::new(|| Template::new(KEPT));
+static GROUPED_TEMPLATE: LazyLock<Arc<Template>> =
+    LazyLock::new(|| Template::new(GROUPED, GROUPED_TWICE));
+static KEPT_TEMPLATE: LazyLock<Arc<Template>> = LazyLock::new(|| Template::new(KEPT, KEPT_TWICE));
 
 /// Everything that a seed determines in advance.
 #[derive(Debug)]
@@ -228,6 +244,8 @@ impl Plan {
             let uri = plan.new_log_file(number, random);
             plan.deliver(2, &uri, 0);
         }
+        // A third of the tables are rebuilt: it takes long.
+        let rebuilds = [0, 0, 0, 0, 2, 3][random.below(6) as usize];
         plan.rounds = vec![
             (Role::Committer(0), random.between(1, 4) as u32),
             (Role::Committer(1), random.between(1, 4) as u32),
@@ -235,6 +253,9 @@ impl Plan {
             (Role::Vacuum(0), random.between(1, 3) as u32),
             (Role::Reader(0), random.between(1, 4) as u32),
             (Role::Person(0), random.between(0, 3) as u32),
+            (Role::Rebuilder(0), rebuilds),
+            (Role::Rebuilder(1), random.below(2) as u32 * rebuilds),
+            (Role::Sweeper(0), random.below(2) as u32 * rebuilds.min(2)),
         ];
         plan
     }
@@ -350,19 +371,23 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 /// Each guard, and a seed that is known to fail without it: it is tried first, as the others may take minutes to fail.
-const GUARDS: [(Guard, u64); 8] = [
+const GUARDS: [(Guard, u64); 12] = [
     (Guard::LedgerCheck, 0),
     (Guard::ExactVersion, 2),
     (Guard::ReadBack, 8),
     (Guard::Deadline, 0),
     (Guard::OrphanGrace, 17),
-    (Guard::ReplacedGrace, 192),
-    (Guard::UniqueManifest, 42),
-    (Guard::SetAsideVersion, 1),
+    (Guard::ReplacedGrace, 182),
+    (Guard::UniqueManifest, 35),
+    (Guard::SetAsideVersion, 21),
+    (Guard::Seal, 46),
+    (Guard::WholeNext, 43),
+    (Guard::Strays, 4),
+    (Guard::EarlierKept, 187),
 ];
 
 /// Events that must occur within a thousand seeds. Otherwise the simulation has become too weak.
-const MUST_HAPPEN: [&str; 23] = [
+const MUST_HAPPEN: [&str; 27] = [
     "answers lost",
     "bad objects",
     "checkpoints",
@@ -378,11 +403,15 @@ const MUST_HAPPEN: [&str; 23] = [
     "log files trimmed",
     "lost races",
     "notes deleted",
+    "objects of dead generations deleted",
     "put back",
+    "put back begun",
     "repeated deliveries",
     "set aside",
     "staged anew",
     "stalls",
+    "strays staged anew",
+    "swaps",
     "versions lost",
     "versions read",
     "zombies",

@@ -388,6 +388,19 @@ fn hash(text: &str) -> u64 {
     })
 }
 
+/// The folder of a generation, relative to the table's folder, and the path in it.
+pub(super) fn in_generation(path: &Path) -> (&str, &str) {
+    let name = in_table(path);
+    let end = name
+        .strip_prefix("_generations/")
+        .and_then(|rest| rest.find('/'))
+        .map(|end| "_generations/".len() + end);
+    match end {
+        Some(end) => (&name[..end], &name[end + 1..]),
+        None => ("", name),
+    }
+}
+
 /// A path under the table's folder.
 pub(super) fn in_table(path: &Path) -> &str {
     path.as_ref()
@@ -398,7 +411,7 @@ pub(super) fn in_table(path: &Path) -> &str {
 
 /// The version number of an object of the log.
 fn version_of(path: &Path) -> Option<u64> {
-    let name = in_table(path).strip_prefix("_delta_log/")?;
+    let name = in_generation(path).1.strip_prefix("_delta_log/")?;
     name.strip_suffix(".json")?.parse().ok()
 }
 
@@ -526,7 +539,7 @@ impl State {
         let stalled = self.stalled.as_ref()?;
         let actor = event.actor?;
         let writes = match &event.operation {
-            Operation::List(Some(path)) => in_table(path) == "_staging",
+            Operation::List(Some(path)) => in_generation(path).1 == "_staging",
             Operation::Put { path, .. } => version_of(path).is_some(),
             _ => false,
         };
@@ -790,9 +803,9 @@ impl State {
             self.note_lease(actor, bytes);
         }
         self.e_tags += 1;
-        let is_bad = in_table(path).starts_with("_staging/")
-            && !self.calm
-            && self.random.per_mille(self.plan.bad);
+        let name = in_generation(path).1;
+        let is_bad =
+            name.starts_with("_staging/") && !self.calm && self.random.per_mille(self.plan.bad);
         let stored = match is_bad {
             true => {
                 self.count("bad objects");
@@ -807,10 +820,10 @@ impl State {
             modified: self.now,
         };
         self.objects.insert(path.clone(), object);
-        if in_table(path).starts_with("_set_aside/") {
+        if name.starts_with("_set_aside/") {
             self.count("set aside");
         }
-        if in_table(path).contains(".checkpoint.") {
+        if name.contains(".checkpoint.") {
             self.count("checkpoints");
         }
         if let (Some(stalled), Some(_), Some(by)) = (&mut self.stalled, version, actor)
@@ -819,7 +832,10 @@ impl State {
             stalled.versions_left = stalled.versions_left.saturating_sub(1);
         }
         let outcome = match version {
-            Some(version) => self.checker.version(version, bytes, &self.objects),
+            Some(version) => {
+                let log = in_generation(path).0;
+                self.checker.version(log, version, bytes, &self.objects)
+            }
             None => self.checker.put(in_table(path), &self.objects),
         };
         self.judge(outcome);
@@ -840,7 +856,8 @@ impl State {
             return;
         }
         let name = in_table(path);
-        let kind = match name.split('/').next() {
+        let kind = match in_generation(path).1.split('/').next() {
+            _ if self.checker.is_of_dead_generation(name) => "objects of dead generations deleted",
             Some("_delta_log") => "log files trimmed",
             Some("_staging") => "staged files deleted",
             Some("_ledger") => "ledger objects vacuumed",

@@ -12,7 +12,8 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
-    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    Result,
 };
 
 use super::scheduler::{Answer, Object, Operation, Simulation};
@@ -174,10 +175,13 @@ impl ObjectStore for Store {
         Ok(listed)
     }
 
-    async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
-        Err(Error::NotImplemented {
-            operation: "copies".to_owned(),
-            implementer: self.to_string(),
-        })
+    async fn copy_opts(&self, from: &Path, to: &Path, _: CopyOptions) -> Result<()> {
+        let object = self.get(from).await?;
+        let put = Operation::Put {
+            path: to.clone(),
+            bytes: object.bytes,
+            mode: PutMode::Overwrite,
+        };
+        self.request(put).await.map(drop)
     }
 }

@@ -1,0 +1,329 @@
+//! `logmill rebuild` and `logmill rollback`: a rollup changes, and a reader sees all of the one table or all of the other.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use logmill::feeds::Feeds;
+use logmill::intake::listing;
+use logmill::pipeline::{self, Limits, Outcome, Source};
+use logmill::rollup::Rollup;
+use logmill::table::Root;
+
+use crate::support::made_logs::MadeLogs;
+use crate::support::{Random, Workplace, alb_line, alb_name, fail, logmill, seeds, succeed};
+
+const BY_MINUTE: &str = "SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, count(*) AS requests, \
+     sum(sent_bytes) AS sent_bytes FROM alb_access_logs GROUP BY 1";
+const BY_HOUR: &str = "SELECT date_trunc('hour', from_iso8601_timestamp(time)) AS hour, elb_status_code AS status, \
+     count(*) AS requests, max(client_ip) AS last_client FROM alb_access_logs GROUP BY 1, 2";
+const SERVED: &str = "SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, count(*) AS requests, \
+     sum(sent_bytes) AS sent_bytes FROM alb_access_logs WHERE elb_status_code < 400 GROUP BY 1";
+
+fn rebuild(place: &Workplace, more: &[&str]) -> Command {
+    let (rollups, tables) = (place.path("rollups"), place.path("tables"));
+    let args = ["rebuild", "--rollups", &rollups, "--tables", &tables];
+    logmill(args.into_iter().chain(more.iter().copied()))
+}
+
+fn rollback(place: &Workplace, table: &str) -> Command {
+    let tables = place.path("tables");
+    logmill(["rollback", table, "--tables", &tables])
+}
+
+fn log(place: &Workplace, number: u32) {
+    let url = "https://shop.example:443/";
+    let lines = [
+        alb_line(9 + number, 1, "192.0.2.1", 200, url),
+        alb_line(9 + number, 70, "192.0.2.2", 404, url),
+    ];
+    place.log(&alb_name(9 + number, 5, number), &lines.concat());
+}
+
+/// Three log files, counted by minute.
+fn of_three_log_files() -> Workplace {
+    let place = Workplace::new();
+    (0..3).for_each(|number| log(&place, number));
+    place.rollup("requests", BY_MINUTE);
+    place.run();
+    place
+}
+
+/// What a table made afresh by this SQL has.
+fn afresh(place: &Workplace, sql: &str, query: &str) -> Vec<String> {
+    let fresh = Workplace::new();
+    fresh.rollup("requests", sql);
+    for log in fs::read_dir(place.path("logs")).unwrap() {
+        let log = log.unwrap();
+        let text = fs::read_to_string(log.path()).unwrap();
+        fresh.log(log.file_name().to_str().unwrap(), &text);
+    }
+    fresh.run();
+    fresh.query(query)
+}
+
+const ALL: &str = "SELECT * FROM requests ORDER BY 1, 2";
+
+#[test]
+fn a_rollup_changes_and_the_change_is_taken_back() {
+    let place = of_three_log_files();
+    let before = place.query(ALL);
+    assert!(succeed(&mut rebuild(&place, &[])).contains("requests: unchanged"));
+    place.rollup("requests", BY_HOUR);
+
+    // It says first what it will do.
+    let plan = succeed(&mut rebuild(&place, &["--dry-run"]));
+    for line in [
+        "requests: the rollup has changed",
+        "new column      hour: timestamp with time zone, a group key",
+        "dropped column  sent_bytes: bigint",
+        "reads 3 log files",
+    ] {
+        assert!(plan.contains(line), "{line} is not in {plan}");
+    }
+    assert!(!Path::new(&place.path("tables/requests/_generations")).exists());
+
+    let listed = |columns: &str| {
+        let (rollups, tables) = (place.path("rollups"), place.path("tables"));
+        let args = [
+            "tables",
+            "--rollups",
+            &rollups,
+            "--tables",
+            &tables,
+            "--format",
+            "json",
+        ];
+        let printed = succeed(&mut logmill(args));
+        let rows = printed.lines();
+        let mut rows = rows.map(|row| serde_json::from_str::<serde_json::Value>(row).unwrap());
+        let of_table = |row: &serde_json::Value| row["table"] == "requests";
+        let row = rows.find(of_table).unwrap();
+        columns
+            .split(' ')
+            .map(|column| row[column].to_string())
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let what = "fed_by generation rows newest_line staged set_aside";
+    assert_eq!(
+        listed(what),
+        "\"its own SQL: the rollup has changed\" \"the first\" 6 \"2026-11-20T11:01:10Z\" 0 0"
+    );
+
+    // The next generation is filled, and follows the table until the swap.
+    let filled = succeed(&mut rebuild(&place, &["--swap", "never"]));
+    assert!(listed("next").contains("_generations/"));
+    assert!(filled.contains("not swapped"), "{filled}");
+    assert_eq!(place.query(ALL), before);
+    log(&place, 3);
+    assert!(place.run().contains("log files  1 counted"));
+    let old = afresh(&place, BY_MINUTE, ALL);
+    assert_eq!(place.query(ALL), old);
+
+    let swapped = succeed(&mut rebuild(&place, &[]));
+    assert!(swapped.contains("reads no log file"), "{swapped}");
+    assert!(
+        swapped.contains("swapped:") && swapped.contains("logmill ddl"),
+        "{swapped}"
+    );
+    let new = afresh(&place, BY_HOUR, ALL);
+    assert_eq!(place.query(ALL), new);
+    assert!(listed("fed_by generation next").starts_with("\"its rollup\" \"_generations/"));
+    // Nothing is counted again, and what comes now is counted.
+    assert!(place.run().contains("4 counted before"));
+    log(&place, 4);
+    assert!(place.run().contains("log files  1 counted"));
+    assert_eq!(place.query(ALL), afresh(&place, BY_HOUR, ALL));
+
+    // The earlier one comes back with what was counted since.
+    let back = succeed(&mut rollback(&place, "requests"));
+    assert!(back.contains("reads 1 log files"), "{back}");
+    assert_eq!(place.query(ALL), afresh(&place, BY_MINUTE, ALL));
+    let rows = "SELECT count(*), count(DISTINCT log_file) FROM log_files";
+    assert_eq!(place.query(rows), ["5,5"]);
+    // Also that can be taken back.
+    succeed(&mut rollback(&place, "requests"));
+    assert_eq!(place.query(ALL), afresh(&place, BY_HOUR, ALL));
+    let tables = place.path("tables");
+    succeed(&mut logmill(["maintain", "--tables", &tables]));
+    assert_eq!(place.query(ALL), afresh(&place, BY_HOUR, ALL));
+}
+
+#[test]
+fn a_rebuild_that_changes_no_number_is_swapped_when_equal() {
+    let place = of_three_log_files();
+    let columns = "SELECT minute, requests, sent_bytes FROM requests ORDER BY 1";
+    let before = place.query(columns);
+    place.rollup("requests", &format!("{BY_MINUTE} HAVING count(*) > 0"));
+    let swapped = succeed(&mut rebuild(&place, &["--swap", "when-equal"]));
+    assert!(
+        swapped.contains("1 day with the same rows and totals") && swapped.contains("swapped:"),
+        "{swapped}"
+    );
+    assert_eq!(place.query(columns), before);
+}
+
+#[test]
+fn a_change_of_mind_drops_what_was_begun() {
+    let place = of_three_log_files();
+    let before = place.query(ALL);
+    place.rollup("requests", BY_HOUR);
+    succeed(&mut rebuild(&place, &["--swap", "never"]));
+    // Other SQL again: the first is dropped.
+    place.rollup("requests", SERVED);
+    let swapped = succeed(&mut rebuild(&place, &["--dry-run"]));
+    assert!(swapped.contains("drops the next generation"), "{swapped}");
+    let differs = fail(&mut rebuild(&place, &["--swap", "when-equal"]), 3);
+    assert!(
+        differs.contains("2026-11-20  rows 6 → 3, requests 6 → 3, sent_bytes 2196 → 1098")
+            && differs.contains("not swapped"),
+        "{differs}"
+    );
+    // And back to what the table has.
+    place.rollup("requests", BY_MINUTE);
+    let dropped = succeed(&mut rebuild(&place, &[]));
+    assert!(dropped.contains("is dropped"), "{dropped}");
+    assert!(succeed(&mut rebuild(&place, &[])).contains("unchanged"));
+    assert_eq!(place.query(ALL), before);
+    let never = fail(&mut rollback(&place, "requests"), 1);
+    assert!(never.contains("no earlier generation"), "{never}");
+    let none = fail(&mut rollback(&place, "other"), 1);
+    assert!(none.contains("no table 'other'"), "{none}");
+}
+
+#[test]
+fn days_whose_logs_are_gone_are_told_before_anything_is_done() {
+    let place = of_three_log_files();
+    let before = place.query(ALL);
+    fs::remove_file(place.path(&format!("logs/{}", alb_name(10, 5, 1)))).unwrap();
+    place.rollup("requests", BY_HOUR);
+    for more in [&["--dry-run"][..], &[], &["--logs", &place.path("logs")]] {
+        let refused = fail(&mut rebuild(&place, more), 3);
+        assert!(
+            refused.contains("1 log files that the table has counted are gone")
+                && refused.contains("days: 2026-11-20 (1)"),
+            "{refused}"
+        );
+    }
+    assert!(!Path::new(&place.path("tables/requests/_generations")).exists());
+    assert_eq!(place.query(ALL), before);
+}
+
+#[test]
+fn log_files_that_the_new_sql_cannot_count_hold_the_swap_up() {
+    let place = of_three_log_files();
+    let before = place.query(ALL);
+    let cut = place.path(&format!("logs/{}", alb_name(10, 5, 1)));
+    let whole = fs::read(&cut).unwrap();
+    // It is no log any more.
+    fs::write(&cut, "<html>").unwrap();
+    place.rollup("requests", BY_HOUR);
+    let held_up = fail(&mut rebuild(&place, &[]), 3);
+    assert!(
+        held_up.contains("1 log files are not in the rebuilt table, and the swap waits for them"),
+        "{held_up}"
+    );
+    assert_eq!(place.query(ALL), before);
+    fs::write(&cut, whole).unwrap();
+    succeed(&mut rebuild(&place, &[]));
+    assert_eq!(place.query(ALL), afresh(&place, BY_HOUR, ALL));
+}
+
+/// A worker that does not know of a swap stages a log file for the generation that is gone, and acknowledges it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_staged_for_an_earlier_generation_is_counted_by_the_live_one() {
+    let place = of_three_log_files();
+    let tables = place.path("tables");
+    let root = Root::open(&tables).await.unwrap();
+    let rollups = Rollup::load_folder(&place.path("rollups")).await.unwrap();
+    let (stale, _) = Feeds::open(&root, rollups).await.unwrap();
+    place.rollup("requests", BY_HOUR);
+    succeed(&mut rebuild(&place, &[]));
+
+    log(&place, 3);
+    let found = place.path(&format!("logs/{}", alb_name(12, 5, 3)));
+    let found = listing::list(&[found], &tables).await.unwrap().found;
+    let source = Source {
+        log_file: found[0].log_file.clone(),
+        bytes: found[0].bytes,
+        etag: found[0].etag.clone(),
+        open: || found[0].open(),
+    };
+    let limits = Limits {
+        text_bytes: 1 << 20,
+        group_bytes: 1 << 20,
+    };
+    let staged = pipeline::stage(source, &stale.tables, limits)
+        .await
+        .unwrap();
+    assert!(matches!(staged, Outcome::Staged(_)));
+    let committed = stale.tables[0].table().unwrap().commit().await;
+    let refused = committed.unwrap_err().to_string();
+    assert_eq!(refused, "the table 'requests' has another generation now");
+    assert_eq!(place.query("SELECT sum(requests) FROM requests"), ["6"]);
+    assert_eq!(root.strays("requests").await.unwrap().len(), 1);
+
+    // A run of a folder without log files.
+    let empty = place.path("empty");
+    fs::create_dir(&empty).unwrap();
+    let rollups = place.path("rollups");
+    succeed(&mut logmill([
+        "run",
+        &empty,
+        "--rollups",
+        &rollups,
+        "--tables",
+        &tables,
+    ]));
+    assert_eq!(place.query(ALL), afresh(&place, BY_HOUR, ALL));
+    assert_eq!(root.strays("requests").await.unwrap().len(), 0);
+    let left = Path::new(&tables).join("requests/_staging");
+    let left = fs::read_dir(left).unwrap();
+    let left = left.flat_map(|shard| fs::read_dir(shard.unwrap().path()).unwrap());
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn rebuilds_and_runs_are_exact_after_kills_at_random_moments() {
+    for seed in seeds(6) {
+        let mut random = Random::new(seed);
+        let place = Workplace::new();
+        let made = MadeLogs::new(24, 20);
+        MadeLogs::write_rollups(&place);
+        let by_minute = fs::read_to_string(place.path("rollups/by_minute.sql")).unwrap();
+        place.rollup(
+            "by_minute",
+            &by_minute.replace(
+                "FROM alb_access_logs",
+                "FROM alb_access_logs WHERE elb_status_code = 200",
+            ),
+        );
+        let (first, later) = made.files.split_at(12);
+        first.iter().for_each(|(name, text)| place.log(name, text));
+        place.run();
+        later.iter().for_each(|(name, text)| place.log(name, text));
+        place.rollup("by_minute", &by_minute);
+        for round in 0..4 {
+            let mut children = vec![rebuild(&place, &[]), place.run_command()];
+            if round == 2 {
+                children.push(rollback(&place, "by_minute"));
+            }
+            let children = children.iter_mut().map(|command| {
+                command.stdout(Stdio::null()).stderr(Stdio::null());
+                command.spawn().unwrap()
+            });
+            for mut child in children.collect::<Vec<_>>() {
+                thread::sleep(Duration::from_millis(random.below(900)));
+                child.kill().unwrap();
+                child.wait().unwrap();
+            }
+        }
+        place.run();
+        succeed(&mut rebuild(&place, &[]));
+        place.run();
+        made.check(|sql| place.query(sql));
+    }
+}
