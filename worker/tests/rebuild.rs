@@ -42,6 +42,12 @@ fn log(place: &Workplace, number: u32) {
     place.log(&alb_name(9 + number, 5, number), &lines.concat());
 }
 
+/// A log line of a day of November 2026.
+fn line_of(day: u32, hour: u32, minute: u32, client: &str) -> String {
+    let line = alb_line(hour, 60 * minute, client, 200, "https://shop.example:443/");
+    line.replace("2026-11-20", &format!("2026-11-{day}"))
+}
+
 /// Three log files, counted by minute.
 fn of_three_log_files() -> Workplace {
     let place = Workplace::new();
@@ -195,21 +201,141 @@ fn a_change_of_mind_drops_what_was_begun() {
 }
 
 #[test]
-fn days_whose_logs_are_gone_are_told_before_anything_is_done() {
-    let place = of_three_log_files();
-    let before = place.query(ALL);
-    fs::remove_file(place.path(&format!("logs/{}", alb_name(10, 5, 1)))).unwrap();
+fn days_whose_logs_are_gone_are_kept_as_they_are() {
+    let place = Workplace::new();
+    for (number, day) in [(0, 20), (1, 21), (2, 22)] {
+        // Just before and after midnight, so that log files share days.
+        let lines = [
+            line_of(day, 0, 30, "192.0.2.1"),
+            line_of(day, 12, 0, "192.0.2.2"),
+            line_of(day + 1, 0, 1, "192.0.2.3"),
+        ];
+        let name = alb_name(9, 5, number).replace("20261120", &format!("202611{day}"));
+        place.log(&name, &lines.concat());
+    }
+    place.rollup("requests", BY_MINUTE);
+    place.run();
+    let logs = place.path("logs");
+    let gone = fs::read_dir(&logs).unwrap().map(|log| log.unwrap().path());
+    let gone = gone.min().unwrap();
+    let text = fs::read_to_string(&gone).unwrap();
+    fs::remove_file(&gone).unwrap();
+
+    // Other keys can't be kept.
     place.rollup("requests", BY_HOUR);
-    for more in [&["--dry-run"][..], &[], &["--logs", &place.path("logs")]] {
+    for more in [&["--dry-run"][..], &[], &["--logs", &logs]] {
         let refused = fail(&mut rebuild(&place, more), 3);
-        assert!(
-            refused.contains("1 log files that the table has counted are gone")
-                && refused.contains("days: 2026-11-20 (1)"),
-            "{refused}"
-        );
+        for line in [
+            "1 log files are gone",
+            "keeps as it is: 2026-11-20, 2026-11-21",
+            "rows belong to an hour or day by date_trunc('hour', from_iso8601_timestamp(time)), until now by",
+            "the group keys are",
+        ] {
+            assert!(refused.contains(line), "{line} is not in {refused}");
+        }
     }
     assert!(!Path::new(&place.path("tables/requests/_generations")).exists());
+    // The same keys can.
+    let longer = BY_MINUTE.replace(" FROM", ", max(client_ip) AS last_client FROM");
+    place.rollup("requests", &longer);
+    let kept = succeed(&mut rebuild(&place, &[]));
+    assert!(
+        kept.contains("there, new columns are NULL: last_client") && kept.contains("swapped:"),
+        "{kept}"
+    );
+    let rows = place.query("SELECT minute, requests, last_client FROM requests ORDER BY 1");
+    fs::write(&gone, text).unwrap();
+    let whole = afresh(
+        &place,
+        &longer,
+        "SELECT minute, requests, last_client FROM requests ORDER BY 1",
+    );
+    let as_it_was =
+        |row: &String| match row.starts_with("2026-11-20") || row.starts_with("2026-11-21") {
+            true => format!("{},", row.rsplit_once(',').unwrap().0),
+            false => row.clone(),
+        };
+    let expected: Vec<String> = whole.iter().map(as_it_was).collect();
+    assert_eq!(rows, expected);
+    assert_eq!(place.query("SELECT count(*) FROM log_files"), ["3"]);
+    // It goes on, and what comes late is added to kept days too.
+    let late = alb_name(9, 55, 7);
+    place.log(&late, &line_of(20, 0, 30, "192.0.2.9"));
+    place.run();
+    let minute = "SELECT requests FROM requests WHERE minute = TIMESTAMP '2026-11-20 00:30:00 UTC'";
+    assert_eq!(place.query(minute), ["2"]);
+}
+
+#[test]
+fn a_log_file_that_has_changed_is_counted_anew_with_its_hours() {
+    let place = of_three_log_files();
+    let before = place.query(ALL);
+    let changed = place.path(&format!("logs/{}", alb_name(10, 5, 1)));
+    let text = fs::read_to_string(&changed).unwrap();
+    fs::write(&changed, text.repeat(3)).unwrap();
+    let tables = place.path("tables");
+    let rollups = place.path("rollups");
+    let span = ["--from", "2026-11-20T10", "--to", "2026-11-20T11"];
+    let plan = succeed(&mut rebuild(
+        &place,
+        &["--dry-run", span[0], span[1], span[2], span[3]],
+    ));
+    for line in [
+        "requests: a part is computed anew",
+        "computes anew: 2026-11-20T10:00Z to 2026-11-20T11:00Z; what is outside is kept as it is",
+        "reads 1 log files of",
+        ", of 3 that the table has counted",
+    ] {
+        assert!(plan.contains(line), "{line} is not in {plan}");
+    }
+    succeed(&mut rebuild(&place, &span));
+    let whole = afresh(&place, BY_MINUTE, ALL);
+    assert_eq!(place.query(ALL), whole);
+    assert_ne!(whole, before);
+    let verify = [
+        "verify",
+        "--logs",
+        &place.path("logs"),
+        "--tables",
+        &tables,
+        "--rollups",
+        &rollups,
+    ];
+    let verified =
+        logmill(
+            verify
+                .into_iter()
+                .chain(["--from", "2026-11-20", "--to", "2026-11-21"]),
+        )
+        .output()
+        .unwrap();
+    assert!(
+        verified.status.success(),
+        "{}",
+        String::from_utf8_lossy(&verified.stdout)
+    );
+    // That can be taken back.
+    succeed(&mut rollback(&place, "requests"));
     assert_eq!(place.query(ALL), before);
+}
+
+#[test]
+fn only_a_span_of_a_changed_rollup_is_computed_anew() {
+    let place = of_three_log_files();
+    place.rollup("requests", SERVED);
+    let span = ["--from", "2026-11-20T10"];
+    let done = succeed(&mut rebuild(&place, &span));
+    assert!(done.contains("reads 2 log files of"), "{done}");
+    let hours = "SELECT hour(minute), sum(requests) FROM requests GROUP BY 1 ORDER BY 1";
+    assert_eq!(place.query(hours), ["9,2", "10,1", "11,1"]);
+    // Nothing is found where the logs are said to be.
+    fs::rename(place.path("logs"), place.path("elsewhere")).unwrap();
+    place.rollup("requests", BY_MINUTE);
+    let refused = fail(&mut rebuild(&place, &[]), 3);
+    assert!(
+        refused.contains("none of the log files that the table has counted is found"),
+        "{refused}"
+    );
 }
 
 #[test]

@@ -126,6 +126,12 @@ pub(crate) struct RebuildArgs {
     /// Rebuild only this table
     #[arg(long, value_name = "NAME")]
     pub(crate) table: Option<String>,
+    /// Compute only rows of this time or later anew, and keep what is before [example: 2026-11-20 or 2026-11-20T10, UTC]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) from: Option<DateTime<Utc>>,
+    /// Compute only rows before this time anew, and keep what is after.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) to: Option<DateTime<Utc>>,
     /// When the rebuilt table takes the old one's place.
     #[arg(long, value_enum, default_value = "now")]
     pub(crate) swap: When,

@@ -16,6 +16,7 @@ use crate::rollup::{Rollup, RollupError};
 use crate::table::Root;
 use crate::terminal::{Escaping, escaped};
 use anyhow::{Context, Result, bail};
+use chrono::{DateTime, Utc};
 use clap::Parser;
 use logmill_shared::LogFile;
 use tokio::signal::unix::{SignalKind, signal};
@@ -249,6 +250,7 @@ async fn execute(command: Command) -> Result<u8> {
                 table: args.table,
                 swap: args.swap,
                 dry_run: args.dry_run,
+                span: span_of(args.from, args.to)?,
                 ..args.reading.options(args.tables)
             };
             let (mut out, mut bar) = (Stdout::report(), Bar::default());
@@ -383,6 +385,18 @@ impl cli::IgnoreArgs {
     }
 }
 
+/// The span of time between two ends, of which one or both may be open.
+fn span_of(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Result<Option<Span>> {
+    if from.is_none() && to.is_none() {
+        return Ok(None);
+    }
+    let from = from.unwrap_or(DateTime::<Utc>::MIN_UTC);
+    Ok(Some(Span::new(
+        from,
+        to.unwrap_or(DateTime::<Utc>::MAX_UTC),
+    )?))
+}
+
 impl cli::RebuildReading {
     fn options(self, tables: String) -> rebuild::Options {
         rebuild::Options {
@@ -391,6 +405,7 @@ impl cli::RebuildReading {
             table: None,
             swap: rebuild::When::Now,
             dry_run: false,
+            span: None,
             max_log_file_bytes: self.max_log_file_bytes,
             threads: self.threads,
         }

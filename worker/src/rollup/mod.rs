@@ -76,6 +76,7 @@ pub struct Rollup {
     prefilter: Option<Prefilter>,
     plan: RollupPlan,
     view: Option<View>,
+    time_key: String,
     outputs: usize,
     lookups: Vec<Arc<Lookup>>,
 }
@@ -161,6 +162,7 @@ impl Rollup {
             scan,
             plan,
             view: table.view,
+            time_key: table.time_key,
             outputs: table.outputs,
             lookups,
         })
@@ -197,6 +199,11 @@ impl Rollup {
     /// Whether the rows of the SQL's result have an order.
     pub(crate) fn is_ordered(&self) -> bool {
         self.view.as_ref().is_some_and(View::is_ordered)
+    }
+
+    /// The expression over a line that decides to which hour or day its row belongs.
+    pub(crate) fn time_key(&self) -> &str {
+        &self.time_key
     }
 
     /// The files that it looks values up in, each with the number of its rows, if it has rows.

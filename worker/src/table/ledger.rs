@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, AsArray, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
+    Array, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
 };
 use arrow::datatypes::{
     DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMillisecondType,
@@ -67,11 +67,17 @@ pub struct Entry {
     /// before format 2.
     #[serde(default)]
     pub slots: Option<Vec<String>>,
+    /// Whether only its rows in hours that a next generation keeps are counted yet. No table that anybody reads has such entries.
+    #[serde(default)]
+    pub pending: bool,
 }
 
 impl Entry {
     /// The column of [`Entry::batch`] that holds the failed lines, as JSON.
     pub(crate) const FAILURES: &str = "failures";
+
+    /// The column of a shard's object that says which entries are pending. Absent if none are.
+    pub(super) const PENDING: &str = "pending";
 
     /// The schema of [`Entry::batch`].
     pub fn schema() -> SchemaRef {
@@ -172,6 +178,7 @@ impl Entry {
         // Absent in ledgers of format 1.
         let failed_lines = number("failed_lines");
         let (failures, slots) = (text("failures"), text("slots"));
+        let pending = pending(batch);
         let entries = (0..batch.num_rows()).map(|row| Self {
             log_file: log_file.value(row).to_owned(),
             log_table: log_table.value(row).to_owned(),
@@ -192,9 +199,33 @@ impl Entry {
                 let names = slots.value(row).split(',').filter(|name| !name.is_empty());
                 names.map(str::to_owned).collect()
             }),
+            pending: pending.is_some_and(|pending| pending.value(row)),
         });
         Some(entries.collect())
     }
+}
+
+fn pending(batch: &RecordBatch) -> Option<&BooleanArray> {
+    batch.column_by_name(Entry::PENDING)?.as_boolean_opt()
+}
+
+/// The rows of a shard's object.
+fn shard_rows(entries: &[Entry]) -> Result<RecordBatch, TableError> {
+    let rows = Entry::batch(entries)?;
+    if !entries.iter().any(|entry| entry.pending) {
+        return Ok(rows);
+    }
+    let pending: BooleanArray = entries.iter().map(|entry| Some(entry.pending)).collect();
+    let mut fields: Vec<_> = rows.schema().fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new(
+        Entry::PENDING,
+        DataType::Boolean,
+        true,
+    )));
+    let mut columns = rows.columns().to_vec();
+    columns.push(Arc::new(pending));
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+        .map_err(|error| TableError::Internal(error.to_string()))
 }
 
 /// The ledger of one version of the table.
@@ -289,41 +320,61 @@ impl Ledger {
         Ok(entries.into_iter().flatten().collect())
     }
 
-    /// The ids of the log files in these shards.
+    /// The ids of the log files in these shards that are counted.
     pub(super) async fn counted(
         &self,
         store: &Arc<dyn ObjectStore>,
         shards: impl IntoIterator<Item = &Shard>,
     ) -> Result<HashSet<LogFileId>, TableError> {
+        self.ids(store, shards, false).await
+    }
+
+    /// The ids of the log files in these shards that are pending.
+    pub(super) async fn pending(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        shards: impl IntoIterator<Item = &Shard>,
+    ) -> Result<HashSet<LogFileId>, TableError> {
+        self.ids(store, shards, true).await
+    }
+
+    async fn ids(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        shards: impl IntoIterator<Item = &Shard>,
+        are_pending: bool,
+    ) -> Result<HashSet<LogFileId>, TableError> {
         let shards: Vec<Shard> = shards.into_iter().cloned().collect();
         let ids: Vec<Vec<LogFileId>> = futures::stream::iter(shards)
-            .map(async |shard| self.ids(store, &shard).await)
+            .map(async |shard| self.ids_of_shard(store, &shard, are_pending).await)
             .buffered(SHARDS_AT_ONCE)
             .try_collect()
             .await?;
         Ok(ids.into_iter().flatten().collect())
     }
 
-    /// The ids of the log files in a shard. Reads only the column of URIs.
-    async fn ids(
+    /// The ids of the log files in a shard that are counted, or pending. Reads only the columns that say so.
+    async fn ids_of_shard(
         &self,
         store: &Arc<dyn ObjectStore>,
         shard: &Shard,
+        are_pending: bool,
     ) -> Result<Vec<LogFileId>, TableError> {
         let Some(object) = self.shards.get(shard) else {
             return Ok(Vec::new());
         };
         let path = shard_path(shard, object);
         let opened = open(store, &path).await?;
-        let mut uris = opened.column("log_file")?;
+        let mut rows = opened.columns(["log_file", Entry::PENDING])?;
         let mut ids = Vec::new();
-        while let Some(batch) = uris.try_next().await? {
-            let uris = batch
-                .columns()
-                .first()
-                .and_then(|uris| uris.as_string_opt::<i32>());
+        while let Some(batch) = rows.try_next().await? {
+            let uris = batch.column_by_name("log_file");
+            let uris = uris.and_then(|uris| uris.as_string_opt::<i32>());
             let uris = uris.ok_or_else(|| not_a_ledger(&path))?;
-            ids.extend(uris.iter().flatten().map(|uri| LogFile::new(uri).id()));
+            let pending = pending(&batch);
+            let is_pending = |row: usize| pending.is_some_and(|pending| pending.value(row));
+            let rows = (0..uris.len()).filter(|&row| is_pending(row) == are_pending);
+            ids.extend(rows.map(|row| LogFile::new(uris.value(row)).id()));
         }
         Ok(ids)
     }
@@ -375,6 +426,10 @@ impl Ledger {
         entries: Vec<Entry>,
     ) -> Result<ExtendedShard, TableError> {
         let mut all = self.entries(store, &shard).await?;
+        if all.iter().any(|entry| entry.pending) {
+            let fresh: HashSet<&str> = entries.iter().map(|entry| &*entry.log_file).collect();
+            all.retain(|entry| !(entry.pending && fresh.contains(&*entry.log_file)));
+        }
         let fresh: Vec<LogFile> = entries
             .iter()
             .map(|entry| LogFile::new(entry.log_file.as_str()))
@@ -384,7 +439,7 @@ impl Ledger {
         // Similar URIs next to each other compress well.
         all.sort_by(|left, right| left.log_file.cmp(&right.log_file));
         let object = format!("{unique:032x}");
-        write(store, shard_path(&shard, &object), &Entry::batch(&all)?).await?;
+        write(store, shard_path(&shard, &object), &shard_rows(&all)?).await?;
         Ok(ExtendedShard {
             shard,
             object,
@@ -498,7 +553,48 @@ mod tests {
                 line: "a line".to_owned(),
             }],
             slots: Some(vec!["2026-11-22T10".to_owned(), "null".to_owned()]),
+            pending: false,
         }
+    }
+
+    #[tokio::test]
+    async fn a_pending_log_file_is_not_counted_before_it_is_added() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let shard = Shard::from_name("2026-11-22T10");
+        let pending = Entry {
+            pending: true,
+            ..entry("s3://b/1")
+        };
+        let ids = |uris: &[&str]| -> HashSet<LogFileId> {
+            uris.iter().map(|uri| LogFile::new(*uri).id()).collect()
+        };
+        let mut ledger = Ledger::default();
+        for (added, counted, left) in [
+            (
+                vec![pending, entry("s3://b/2")],
+                vec!["s3://b/2"],
+                vec!["s3://b/1"],
+            ),
+            (
+                vec![entry("s3://b/3")],
+                vec!["s3://b/2", "s3://b/3"],
+                vec!["s3://b/1"],
+            ),
+            (
+                vec![entry("s3://b/1")],
+                vec!["s3://b/1", "s3://b/2", "s3://b/3"],
+                vec![],
+            ),
+        ] {
+            let added = BTreeMap::from([(shard.clone(), added)]);
+            let extended = ledger.extended(&store, &SystemEnv, Guards::default(), added);
+            let version = extended.await.unwrap().transaction.version;
+            ledger = Ledger::load(&store, Some(version)).await.unwrap();
+            let shards = [&shard];
+            assert_eq!(ledger.counted(&store, shards).await.unwrap(), ids(&counted));
+            assert_eq!(ledger.pending(&store, shards).await.unwrap(), ids(&left));
+        }
+        assert_eq!(ledger.entries(&store, &shard).await.unwrap().len(), 3);
     }
 
     #[tokio::test]

@@ -62,7 +62,7 @@ pub use compact::Compacted;
 pub use definition::{Column, Definition, SLOT_GROUPS_MAX};
 pub use error::TableError;
 pub use failed_lines::{FailedLine, FailedLines};
-pub use generations::{Folder, Stray, Swap};
+pub use generations::{Folder, Keeping, Stray, Swap};
 pub use ledger::Entry;
 pub use logmill_object_io::Lease;
 pub use lookup_file::LookupFile;

@@ -350,6 +350,14 @@ impl Version {
         self.ledger.counted(&self.store, shards).await
     }
 
+    /// Which log files of these shards have rows in kept hours only.
+    pub(super) async fn pending(
+        &self,
+        shards: impl IntoIterator<Item = &Shard>,
+    ) -> Result<HashSet<LogFileId>, TableError> {
+        self.ledger.pending(&self.store, shards).await
+    }
+
     /// The ledger's entries for the log files of these shards.
     pub async fn counted_entries(
         &self,

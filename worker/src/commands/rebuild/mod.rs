@@ -1,9 +1,10 @@
 //! `logmill rebuild`: a table gets other SQL. The table's next generation is filled from the log files that the table has counted, and then
 //! takes the table's place in one version. `logmill rollback` takes that back.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::Write;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -18,13 +19,15 @@ use crate::feeds::{Feeds, RollupTable};
 use crate::intake::ignore::Ignore;
 use crate::intake::listing;
 use crate::intake::log_object::{Listed, LogObject};
+use crate::intake::span::Span;
 use crate::rollup::{Loaded, Rollup};
-use crate::table::{Entry, Root, Swap, Table};
+use crate::table::{Entry, Keeping, Root, Swap, Table, Version};
 use crate::terminal::escaped;
 
 mod changes;
 mod difference;
 mod estimate;
+mod kept;
 
 use changes::changes;
 use difference::Difference;
@@ -38,6 +41,8 @@ pub struct Options {
     pub tables: String,
     /// Only this table.
     pub table: Option<String>,
+    /// Only the rows of these hours, whether or not the rollup has changed.
+    pub span: Option<Span>,
     /// When the rebuilt table takes the old one's place.
     pub swap: When,
     /// Whether to say only what would be done.
@@ -99,7 +104,8 @@ pub async fn rebuild(
             )?;
             continue;
         }
-        let generations = Generations::open(&root, Arc::clone(&rollup)).await;
+        let to = To::Rollup(options.span.map(|span| span.hours()));
+        let generations = Generations::open(&root, Arc::clone(&rollup), to).await;
         let Some(generations) = generations.with_context(|| format!("table {name}"))? else {
             writeln!(out, "{name}: unchanged")?;
             continue;
@@ -132,29 +138,39 @@ pub async fn rollback(
         );
     };
     let rollup = Arc::new(maintain::rollup(table, &earlier).await?);
-    let Some(mut generations) = Generations::open(&root, rollup).await? else {
-        bail!("the table {table} has the SQL of its earlier generation already");
+    let Some(mut generations) = Generations::open(&root, rollup, To::Earlier).await? else {
+        bail!("the table {table} can't be put back to what it is");
     };
     if generations.next.is_none() {
         let (live, rollup) = (&generations.live, &generations.rollup);
+        let keeping = Keeping::everything(&earlier).await?;
         let next = root
-            .begin_again(live, rollup.definition(), &earlier)
+            .begin_keeping(live, rollup.definition(), &earlier, keeping)
             .await
             .context("the earlier generation can't be copied")?;
         generations.next = Some(next);
     }
-    generations.is_rollback = true;
     let options = Options {
         logs: options.logs.clone(),
         tables: options.tables.clone(),
         table: None,
         swap: When::Now,
         dry_run: false,
+        span: None,
         ..*options
     };
     let done = generations.rebuild(&options, out, progress).await?;
     out.flush()?;
     Ok(done)
+}
+
+/// What a table shall become.
+#[derive(Debug, PartialEq, Eq)]
+enum To {
+    /// The result of a rollup: all of its rows, or those of these hours since 1970.
+    Rollup(Option<Range<i64>>),
+    /// What it was before the last swap.
+    Earlier,
 }
 
 /// A table and the generation that shall take its place.
@@ -170,8 +186,7 @@ struct Generations {
     next: Option<Table>,
     /// Whether the table has a next generation of other SQL, which is dropped.
     drops: bool,
-    /// Whether the generation is an earlier one that a person puts back.
-    is_rollback: bool,
+    to: To,
 }
 
 /// The log files of a table's ledger.
@@ -183,8 +198,8 @@ struct LogFiles {
 }
 
 impl Generations {
-    /// `None` if the table is the result of this rollup already.
-    async fn open(root: &Root, rollup: Arc<Rollup>) -> Result<Option<Self>> {
+    /// `None` if the table is that already.
+    async fn open(root: &Root, rollup: Arc<Rollup>, to: To) -> Result<Option<Self>> {
         let name = rollup.definition().name.clone();
         let version = root.read(&name).await?;
         let old = maintain::rollup(&name, &version).await?;
@@ -195,19 +210,25 @@ impl Generations {
             // One that can't be read is dropped.
             let of_next = async {
                 let of_next = root.read_next(&name, folder).await?;
-                maintain::rollup(&name, &of_next).await
+                anyhow::Ok((maintain::rollup(&name, &of_next).await?, of_next))
             };
             let identity = &rollup.definition().identity;
             let goes_on = match of_next.await {
-                Ok(of_next) => of_next.definition().identity == *identity,
+                Ok((its, of_next)) => {
+                    let is_begun = match &to {
+                        To::Rollup(hours) => of_next.was_begun_for(hours.as_ref()),
+                        To::Earlier => of_next.was_begun_as_copy(),
+                    };
+                    its.definition().identity == *identity && is_begun
+                }
                 Err(_) => false,
             };
-            if !is_same && goes_on {
+            if goes_on && !(is_same && to == To::Rollup(None)) {
                 next = Some(root.next_table(rollup.definition(), folder).await?);
             }
         }
         let drops = version.next().is_some() && next.is_none();
-        if is_same && !drops {
+        if is_same && !drops && to == To::Rollup(None) {
             return Ok(None);
         }
         Ok(Some(Self {
@@ -215,7 +236,7 @@ impl Generations {
             name,
             live,
             old,
-            is_rollback: false,
+            to,
             rollup,
             next,
             drops,
@@ -232,7 +253,7 @@ impl Generations {
         out: &mut (impl Write + Send),
         progress: &mut dyn Progress,
     ) -> Result<bool> {
-        if self.is_same() {
+        if self.is_same() && self.to == To::Rollup(None) {
             writeln!(
                 out,
                 "{}: the rollup is what the table was made by; its next generation is dropped",
@@ -243,19 +264,44 @@ impl Generations {
             }
             return Ok(true);
         }
-        let log_files = self.log_files(options).await?;
-        self.say_plan(&log_files, options, out, progress).await?;
-        if !log_files.gone.is_empty() {
-            say_gone(&log_files.gone, out)?;
-            return Ok(false);
-        }
-        if options.dry_run {
-            return Ok(true);
+        let version = self.root.read(&self.name).await?;
+        let log_files = self.log_files(&version, options).await?;
+        self.forget_what_lacks_gone(&log_files).await?;
+        let keeping = match &self.to {
+            To::Rollup(hours) if self.next.is_none() => {
+                let (definition, gone) = (self.old.definition(), &log_files.gone);
+                let gone = gone.iter().map(id).collect();
+                let keeping =
+                    Keeping::of(&version, definition, &gone, hours.clone(), self.is_same());
+                Some(keeping.await?)
+            }
+            _ => None,
+        };
+        let left = match (&self.next, &keeping) {
+            (Some(next), _) => self.live.lacked_by(next).await?,
+            (None, Some(keeping)) if !keeping.is_nothing() => keeping.pending().cloned().collect(),
+            (None, _) => log_files.entries.clone(),
+        };
+        self.say_plan(&log_files, &left, options, out, progress)
+            .await?;
+        let can_begin = match &keeping {
+            Some(keeping) => self.say_kept(keeping, &version, &log_files, out)?,
+            None => say_gone(&left, &log_files.gone, out)?,
+        };
+        if !can_begin || options.dry_run {
+            return Ok(can_begin);
         }
         out.flush()?;
-        let next = match self.next.take() {
-            Some(next) => next,
-            None => {
+        let next = match (self.next.take(), keeping) {
+            (Some(next), _) => next,
+            (None, Some(keeping)) if !keeping.is_nothing() => {
+                let definition = self.rollup.definition();
+                let begun = self
+                    .root
+                    .begin_keeping(&self.live, definition, &version, keeping);
+                begun.await?
+            }
+            (None, _) => {
                 let begun = self.root.begin_next(&self.live, self.rollup.definition());
                 begun.await?
             }
@@ -281,40 +327,127 @@ impl Generations {
         self.swap(&next, &log_files, options, out, progress).await
     }
 
+    /// Begins anew if a generation that was begun before needs log files that are gone by now.
+    async fn forget_what_lacks_gone(&mut self, log_files: &LogFiles) -> Result<()> {
+        let (Some(next), To::Rollup(_)) = (&self.next, &self.to) else {
+            return Ok(());
+        };
+        let lacked = self.live.lacked_by(next).await?;
+        let gone: HashSet<LogFileId> = log_files.gone.iter().map(id).collect();
+        if lacked.iter().any(|entry| gone.contains(&id(entry))) {
+            self.next = None;
+            self.drops = true;
+        }
+        Ok(())
+    }
+
+    /// Says which days are kept as they are. Returns whether they can be.
+    fn say_kept(
+        &self,
+        keeping: &Keeping,
+        version: &Version,
+        log_files: &LogFiles,
+        out: &mut impl Write,
+    ) -> Result<bool> {
+        let To::Rollup(hours) = &self.to else {
+            return Ok(true);
+        };
+        if keeping.is_nothing() {
+            return Ok(true);
+        }
+        let gone = HumanCount(keeping.gone() as u64);
+        if hours.is_none() && log_files.found.is_empty() {
+            writeln!(
+                out,
+                "  not rebuilt: none of the log files that the table has counted is found, for example:"
+            )?;
+            say_some(&log_files.gone, out)?;
+            writeln!(
+                out,
+                "  say with --logs where they are; or with --from from when on the new rollup shall hold: what is before is kept"
+            )?;
+            return Ok(false);
+        }
+        if keeping.gone() > 0 {
+            let days = kept::days(keeping, version)?;
+            writeln!(out, "  {gone} log files are gone, for example:")?;
+            say_some(&log_files.gone, out)?;
+            writeln!(out, "  keeps as it is: {days}")?;
+        }
+        let obstacles = match self.is_same() {
+            true => Vec::new(),
+            false => kept::obstacles(&self.old, &self.rollup),
+        };
+        if !obstacles.is_empty() {
+            writeln!(
+                out,
+                "  not rebuilt: what is kept can't stand in a table of the new rollup:"
+            )?;
+            for obstacle in obstacles {
+                writeln!(out, "    {obstacle}")?;
+            }
+            writeln!(
+                out,
+                "  give all places of log files with --logs, or put the log files back; or write the new rollup under another name"
+            )?;
+            return Ok(false);
+        }
+        let new = kept::new_columns(&self.old, &self.rollup);
+        if !new.is_empty() {
+            writeln!(out, "  there, new columns are NULL: {}", new.join(", "))?;
+        }
+        Ok(true)
+    }
+
     /// Says what changes, and what a rebuild takes.
     async fn say_plan(
         &self,
         log_files: &LogFiles,
+        left: &[Entry],
         options: &Options,
         out: &mut impl Write,
         progress: &mut dyn Progress,
     ) -> Result<()> {
-        match self.is_rollback {
-            true => writeln!(out, "{}: the earlier generation is put back", self.name)?,
-            false => writeln!(out, "{}: the rollup has changed", self.name)?,
+        match (&self.to, self.is_same()) {
+            (To::Earlier, _) => writeln!(out, "{}: the earlier generation is put back", self.name)?,
+            (_, true) => writeln!(out, "{}: a part is computed anew", self.name)?,
+            (_, false) => writeln!(out, "{}: the rollup has changed", self.name)?,
         }
-        for change in changes(&self.old, &self.rollup) {
-            writeln!(out, "  {change}")?;
+        if !self.is_same() {
+            for change in changes(&self.old, &self.rollup) {
+                writeln!(out, "  {change}")?;
+            }
+        }
+        if let Some(span) = &options.span {
+            writeln!(
+                out,
+                "  computes anew: {span}; what is outside is kept as it is"
+            )?;
         }
         if self.drops {
-            writeln!(out, "  drops the next generation, which has other SQL")?;
+            writeln!(
+                out,
+                "  drops the next generation, which was begun for something else"
+            )?;
         }
-        let left = match &self.next {
-            Some(next) => self.live.lacked_by(next).await?,
-            None => log_files.entries.clone(),
-        };
         let bytes: i64 = left.iter().map(|entry| entry.bytes).sum();
         let files = format!(
             "{} log files of {}",
             HumanCount(left.len() as u64),
             HumanBytes(bytes.unsigned_abs())
         );
+        let counted = log_files.entries.len();
         match (&self.next, left.is_empty()) {
+            (None, _) if left.len() < counted => writeln!(
+                out,
+                "  reads {files}, of {} that the table has counted",
+                HumanCount(counted as u64)
+            )?,
             (None, _) => writeln!(out, "  reads {files}: as many as the table has counted")?,
             (Some(_), true) => writeln!(out, "  reads no log file: it has counted all of them")?,
             (Some(_), false) => writeln!(out, "  reads {files}: it has counted the others")?,
         }
-        let estimate = estimate::of(&self.rollup, &left, &log_files.found, options, progress);
+        let estimate = estimate::of(&self.rollup, left, &log_files.found, options, progress);
         for line in estimate.await {
             writeln!(out, "  {line}")?;
         }
@@ -322,20 +455,25 @@ impl Generations {
     }
 
     /// Finds the log files that the table has counted.
-    async fn log_files(&self, options: &Options) -> Result<LogFiles> {
-        let version = self.root.read(&self.name).await?;
+    async fn log_files(&self, version: &Version, options: &Options) -> Result<LogFiles> {
         let mut entries = version.entries().await?;
         entries.sort_by(|left, right| left.log_file.cmp(&right.log_file));
-        let listed = match options.logs.is_empty() {
-            true => {
-                let uris = entries.iter().map(|entry| entry.log_file.clone());
-                listing::locate(uris, &options.tables).await.0
-            }
-            false => listing::list(&options.logs, &options.tables).await?,
-        };
+        let listed = listing::list(&options.logs, &options.tables).await?;
         let found = listed.found.into_iter();
-        let found: HashMap<LogFileId, LogObject> =
+        let mut found: HashMap<LogFileId, LogObject> =
             found.map(|found| (found.log_file.id(), found)).collect();
+        let not_listed = entries
+            .iter()
+            .filter(|entry| !found.contains_key(&id(entry)));
+        let not_listed = not_listed.map(|entry| entry.log_file.clone());
+        let (located, not_found) =
+            listing::locate(not_listed.collect::<Vec<_>>(), &options.tables).await;
+        let located = located.found.into_iter();
+        found.extend(located.map(|found| (found.log_file.id(), found)));
+        // What can't be looked up may be there: it must not be taken for gone.
+        if let Some((_, error)) = not_found.into_iter().find(|(_, error)| !error.is_gone()) {
+            return Err(error.into());
+        }
         let is_gone = |entry: &&Entry| !found.contains_key(&id(entry));
         let gone = entries.iter().filter(is_gone).cloned().collect();
         Ok(LogFiles {
@@ -494,10 +632,16 @@ fn id(entry: &Entry) -> LogFileId {
     LogFile::new(entry.log_file.as_str()).id()
 }
 
-/// Says which days a rebuilt table could not have.
-fn say_gone(gone: &[Entry], out: &mut impl Write) -> Result<()> {
+/// Says which of the log files that must be read are gone, and their days. Returns whether there are none.
+fn say_gone(left: &[Entry], gone: &[Entry], out: &mut impl Write) -> Result<bool> {
+    let left: HashSet<&str> = left.iter().map(|entry| &*entry.log_file).collect();
+    let gone = gone.iter().filter(|entry| left.contains(&*entry.log_file));
+    let gone: Vec<Entry> = gone.cloned().collect();
+    if gone.is_empty() {
+        return Ok(true);
+    }
     let mut days: BTreeMap<String, usize> = BTreeMap::new();
-    for entry in gone {
+    for entry in &gone {
         let day = match entry
             .first_time
             .and_then(DateTime::<Utc>::from_timestamp_millis)
@@ -512,7 +656,7 @@ fn say_gone(gone: &[Entry], out: &mut impl Write) -> Result<()> {
         "  not rebuilt: {} log files that the table has counted are gone, and the rebuilt table would lack them:",
         HumanCount(gone.len() as u64)
     )?;
-    say_some(gone, out)?;
+    say_some(&gone, out)?;
     let days: Vec<String> = days
         .into_iter()
         .map(|(day, log_files)| format!("{day} ({log_files})"))
@@ -520,9 +664,9 @@ fn say_gone(gone: &[Entry], out: &mut impl Write) -> Result<()> {
     writeln!(out, "  days: {}", days.join(", "))?;
     writeln!(
         out,
-        "  give all places of log files with --logs, or put the log files back; or write the new rollup under another name"
+        "  put the log files back, or do without what was before"
     )?;
-    Ok(())
+    Ok(false)
 }
 
 fn say_some(entries: &[Entry], out: &mut impl Write) -> Result<()> {

@@ -1,5 +1,6 @@
 //! The actors. Each kind runs the code under test.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, ThreadId};
@@ -20,7 +21,8 @@ use url::Url;
 use super::super::generations::strays_of;
 use super::super::guards::Guards;
 use super::super::{
-    Definition, Entry, Folder, Lease, MIN_GRACE, Root, Swap, Table, TableError, lease,
+    Definition, Entry, Folder, Keeping, Lease, MIN_GRACE, Root, Swap, Table, TableError, Version,
+    lease,
 };
 use super::Template;
 use super::checker::{Groups, add_rows};
@@ -365,6 +367,7 @@ impl Actor {
     async fn stage_for(&self, table: &Table, uri: &str) -> Result<(), TableError> {
         let groups = self.simulation.lock().plan.log_files[uri].clone();
         let rows = Self::rows(&table.definition, &groups);
+        let minutes = groups.keys().map(|(minute, _)| *minute);
         let entry = Entry {
             log_file: uri.to_owned(),
             log_table: "alb_access_logs".to_owned(),
@@ -374,11 +377,12 @@ impl Actor {
             lines: groups.values().sum(),
             rejected_lines: 0,
             rows: 0,
-            first_time: None,
-            last_time: None,
+            first_time: minutes.clone().min().map(|minute| minute / 1000),
+            last_time: minutes.max().map(|minute| minute / 1000),
             failed_lines: failed_lines(uri),
             failures: Vec::new(),
             slots: None,
+            pending: false,
         };
         let mut file = table.staging_file(&LogFile::new(uri))?;
         // As two sorted runs, as for a log file with many groups.
@@ -480,9 +484,23 @@ impl Actor {
             let mut next = match back {
                 Some(earlier) => {
                     let definition = of(earlier.sql());
-                    let next = self.root.begin_again(&self.table, &definition, &earlier);
+                    let keeping = Keeping::everything(&earlier).await?;
+                    let next = self
+                        .root
+                        .begin_keeping(&self.table, &definition, &earlier, keeping);
                     let next = next.await?;
                     self.simulation.lock().count("put back begun");
+                    next
+                }
+                None if self.random.one_in(2) => {
+                    let definition = of(&self.table.definition.sql);
+                    let version = self.table.version().await?;
+                    let keeping = self.keeping(&version).await?;
+                    let next = self
+                        .root
+                        .begin_keeping(&self.table, &definition, &version, keeping);
+                    let next = next.await?;
+                    self.simulation.lock().count("hours anew begun");
                     next
                 }
                 None => {
@@ -516,6 +534,27 @@ impl Actor {
             }
         }
         Ok(())
+    }
+
+    /// What is kept of a version if some log files are gone, or if only some hours are computed anew.
+    async fn keeping(&mut self, version: &Version) -> Result<Keeping, TableError> {
+        let entries = version.entries().await?;
+        let (mut gone, mut span) = (HashSet::new(), None);
+        if self.random.one_in(2) {
+            for entry in &entries {
+                if self.random.one_in(3) {
+                    gone.insert(LogFile::new(&entry.log_file).id());
+                }
+            }
+        }
+        if self.random.one_in(2)
+            && let Some(first) = entries.first().and_then(|entry| entry.first_time)
+        {
+            let from = first / HOUR as i64 + self.random.below(4) as i64 - 2;
+            span = Some(from..from + self.random.between(1, 4) as i64);
+        }
+        let definition = Arc::clone(&self.table.definition);
+        Keeping::of(version, &definition, &gone, span, true).await
     }
 
     /// Goes on after a swap as one who does not know of it.
@@ -729,11 +768,7 @@ impl Actor {
         }
     }
 
-    fn check_agreement(
-        &self,
-        version: &super::super::Version,
-        entries: &[Entry],
-    ) -> Result<(), TableError> {
+    fn check_agreement(&self, version: &Version, entries: &[Entry]) -> Result<(), TableError> {
         let state = self.simulation.lock();
         let checker = state.checker.table();
         let files: std::collections::BTreeSet<String> = version

@@ -371,7 +371,7 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 /// Each guard, and a seed that is known to fail without it: it is tried first, as the others may take minutes to fail.
-const GUARDS: [(Guard, u64); 12] = [
+const GUARDS: [(Guard, u64); 13] = [
     (Guard::LedgerCheck, 0),
     (Guard::ExactVersion, 2),
     (Guard::ReadBack, 8),
@@ -384,10 +384,11 @@ const GUARDS: [(Guard, u64); 12] = [
     (Guard::WholeNext, 43),
     (Guard::Strays, 4),
     (Guard::EarlierKept, 187),
+    (Guard::KeptHours, 13),
 ];
 
 /// Events that must occur within a thousand seeds. Otherwise the simulation has become too weak.
-const MUST_HAPPEN: [&str; 27] = [
+const MUST_HAPPEN: [&str; 28] = [
     "answers lost",
     "bad objects",
     "checkpoints",
@@ -397,6 +398,7 @@ const MUST_HAPPEN: [&str; 27] = [
     "data files vacuumed",
     "days reopened",
     "days settled",
+    "hours anew begun",
     "late answers",
     "lease takeovers",
     "ledger objects vacuumed",
