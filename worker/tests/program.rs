@@ -9,6 +9,7 @@ mod chaos;
 mod command_line;
 mod damage;
 mod delta_facts;
+mod drop;
 mod failing;
 mod format;
 mod infra;

@@ -51,7 +51,7 @@ async fn maintain_table(root: &Root, name: &str, grace: Duration) -> Result<Main
 }
 
 /// The definition of a table, from the SQL that the table stores.
-async fn definition(name: &str, version: &Version) -> Result<Arc<Definition>> {
+pub(crate) async fn definition(name: &str, version: &Version) -> Result<Arc<Definition>> {
     if name == REJECTED_LINES {
         return Ok(RejectedLines::definition());
     }

@@ -15,3 +15,4 @@ pub mod rebuild;
 pub mod tables;
 pub mod test;
 pub mod ddl;
+pub mod drop;

@@ -144,7 +144,15 @@ impl Span {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to {}", self.from(), self.to())
+        let (is_first, is_last) = (
+            self.from == DateTime::<Utc>::MIN_UTC,
+            self.to == DateTime::<Utc>::MAX_UTC,
+        );
+        match (is_first, is_last) {
+            (false, true) => write!(f, "{} and later", self.from()),
+            (true, _) => write!(f, "before {}", self.to()),
+            (false, false) => write!(f, "{} to {}", self.from(), self.to()),
+        }
     }
 }
 

@@ -75,6 +75,12 @@ pub(crate) enum Command {
     Rebuild(RebuildArgs),
     /// Take the last swap of a table back, within three days. What was counted since then is counted in the earlier one too.
     Rollback(RollbackArgs),
+    /// Delete a table: its rows, and what it knows of the log files that it has counted. Without --yes, only say what would be deleted.
+    Drop(DropArgs),
+    /// Give a table another name. It is copied, and the copy counts what the table counts meanwhile; then the table is dropped.
+    ///
+    /// You can stop the command at any time and run it again. Exit code 3: log files that the table has counted can't be read.
+    Rename(RenameArgs),
     /// Check rollups: print their columns, types and merge rules, and with --sample their results over some log files.
     ///
     /// Exit code 1: a rollup cannot be run, or not over the sample.
@@ -147,6 +153,34 @@ pub(crate) struct RollbackArgs {
     /// The table's name
     #[arg(value_name = "TABLE")]
     pub(crate) table: String,
+    /// Folder of tables, or s3://bucket/prefix.
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) tables: String,
+    #[command(flatten)]
+    pub(crate) reading: RebuildReading,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DropArgs {
+    /// The table's name
+    #[arg(value_name = "TABLE")]
+    pub(crate) table: String,
+    /// Folder of tables, or s3://bucket/prefix.
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) tables: String,
+    /// Delete it
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RenameArgs {
+    /// The table's name
+    #[arg(value_name = "TABLE")]
+    pub(crate) table: String,
+    /// Its new name
+    #[arg(value_name = "NEW_NAME")]
+    pub(crate) new: String,
     /// Folder of tables, or s3://bucket/prefix.
     #[arg(long, value_name = "ROOT")]
     pub(crate) tables: String,

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use crate::commands::run::{self, Options};
-use crate::commands::{check, ddl, maintain, rebuild, replay, retry, serve, test, verify};
+use crate::commands::{check, ddl, drop, maintain, rebuild, replay, retry, serve, test, verify};
 use crate::intake::http::Token;
 use crate::intake::ignore::Ignore;
 use crate::intake::span::Span;
@@ -261,6 +261,18 @@ async fn execute(command: Command) -> Result<u8> {
             let options = args.reading.options(args.tables);
             let (mut out, mut bar) = (Stdout::report(), Bar::default());
             let done = rebuild::rollback(&options, &args.table, &mut out, &mut bar).await?;
+            Ok(if done { SUCCESS } else { SOME_NOT_COUNTED })
+        }
+        Command::Drop(args) => {
+            let root = Root::open(&args.tables).await?;
+            let mut out = Stdout::report();
+            drop::drop(&root, &args.table, args.yes, &mut out).await?;
+            Ok(SUCCESS)
+        }
+        Command::Rename(args) => {
+            let options = args.reading.options(args.tables);
+            let (mut out, mut bar) = (Stdout::report(), Bar::default());
+            let done = drop::rename(&options, &args.table, &args.new, &mut out, &mut bar).await?;
             Ok(if done { SUCCESS } else { SOME_NOT_COUNTED })
         }
         Command::Replay(args) => after_writing(SUCCESS, resend(args).await),

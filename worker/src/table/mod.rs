@@ -52,6 +52,7 @@ mod vacuum;
 mod rejected_lines;
 mod failed_lines;
 mod generations;
+mod dropping;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

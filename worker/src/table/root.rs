@@ -200,7 +200,7 @@ impl Root {
     ) -> Result<(Table, Version), TableError> {
         let log_store = self.log_store(&definition.name, &Folder::default())?;
         if !log_store.is_delta_table_location().await? {
-            create(definition, &log_store, BASE_FORMAT).await?;
+            create(definition, &log_store, BASE_FORMAT, []).await?;
         }
         let version = Version::read(&definition.name, &log_store, &*self.env).await?;
         version.check_sql(definition, &log_store)?;
@@ -327,11 +327,13 @@ pub(super) async fn create(
     definition: &Definition,
     log_store: &LogStoreRef,
     format: u32,
+    more: impl IntoIterator<Item = (String, Option<String>)>,
 ) -> Result<(), TableError> {
     let mut properties = vec![
         (SQL_PROPERTY.to_owned(), Some(definition.sql.clone())),
         (FORMAT_PROPERTY.to_owned(), Some(format.to_string())),
     ];
+    properties.extend(more);
     if !definition.lookups.is_empty() {
         // Before the version that names them: a version's files exist.
         lookup_file::write(&*log_store.object_store(None), &definition.lookups).await?;

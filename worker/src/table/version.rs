@@ -13,6 +13,7 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 
 use super::definition::DATE_COLUMN;
+use super::dropping::{DROPPED_PROPERTY, RENAMED_PROPERTY};
 use super::generations::Generations;
 use super::slot::Slot;
 use super::touched_files::touched_files;
@@ -36,6 +37,7 @@ pub struct Version {
     pub(super) format: u32,
     pub(super) sql: String,
     pub(super) lookups: LookupHashes,
+    pub(super) renamed_from: Option<String>,
     pub(super) files: Vec<DataFile>,
     pub(super) ledger: ledger::Ledger,
     /// Whether a checkpoint can't be read, so that versions were read instead of it.
@@ -221,6 +223,11 @@ impl Version {
                 format,
             });
         }
+        if properties.contains_key(DROPPED_PROPERTY) {
+            return Err(TableError::Dropped {
+                name: name.to_owned(),
+            });
+        }
         let sql = [SQL_PROPERTY, FIRST_SQL_PROPERTY]
             .iter()
             .find_map(|property| properties.get(*property).cloned());
@@ -237,6 +244,7 @@ impl Version {
             None => LookupHashes::new(),
         };
         let (folder, generations) = Generations::of_properties(name, properties)?;
+        let renamed_from = properties.get(RENAMED_PROPERTY).cloned();
         let files = snapshot
             .file_views(&**log_store, None)
             .map_ok(|file| {
@@ -267,6 +275,7 @@ impl Version {
             format,
             sql,
             lookups,
+            renamed_from,
             files,
             ledger,
             is_without_checkpoint: false,
@@ -358,7 +367,7 @@ impl Version {
         self.ledger.pending(&self.store, shards).await
     }
 
-    /// The ledger's entries for the log files of these shards.
+    /// The ledger's entries for the log files of these shards that the table has counted.
     pub async fn counted_entries(
         &self,
         shards: impl IntoIterator<Item = &Shard>,
@@ -366,6 +375,7 @@ impl Version {
         let entries = self.ledger.entries_of(&self.store, shards).await?;
         let counted = entries
             .into_iter()
+            .filter(|entry| !entry.pending)
             .map(|entry| (LogFile::new(&entry.log_file).id(), entry));
         Ok(counted.collect())
     }
@@ -394,7 +404,7 @@ impl Version {
             .buffered(ledger::SHARDS_AT_ONCE)
     }
 
-    /// The ledger's entries for every log file that the table has counted.
+    /// The ledger's entries for every log file: those that the table has counted, and those that are pending.
     pub async fn entries(&self) -> Result<Vec<Entry>, TableError> {
         let shards = self.ledger.shards();
         self.ledger.entries_of(&self.store, shards).await

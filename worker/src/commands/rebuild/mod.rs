@@ -14,11 +14,9 @@ use logmill_shared::{LogFile, LogFileId};
 
 use crate::commands::maintain;
 use crate::commands::progress::Progress;
-use crate::commands::run::{self, Summary};
-use crate::feeds::{Feeds, RollupTable};
-use crate::intake::ignore::Ignore;
+use crate::commands::run::Summary;
 use crate::intake::listing;
-use crate::intake::log_object::{Listed, LogObject};
+use crate::intake::log_object::LogObject;
 use crate::intake::span::Span;
 use crate::rollup::{Loaded, Rollup};
 use crate::table::{Entry, Keeping, Root, Swap, Table, Version};
@@ -27,10 +25,12 @@ use crate::terminal::escaped;
 mod changes;
 mod difference;
 mod estimate;
+mod fill;
 mod kept;
 
 use changes::changes;
 use difference::Difference;
+pub(crate) use fill::Fill;
 
 /// Configuration of a rebuild.
 #[derive(Debug)]
@@ -307,7 +307,16 @@ impl Generations {
             }
         };
         self.live.void_seal(&next).await?;
-        if !self.fill(&next, &log_files, options, out, progress).await? {
+        let fill = Fill {
+            root: &self.root,
+            old: &self.live,
+            rollup: &self.rollup,
+            found: &log_files.found,
+            options,
+            waits: "the swap",
+        };
+        let open = async || self.next_once_more().await;
+        if !fill.run(&next, &open, out, progress).await? {
             return Ok(false);
         }
         let difference = self.difference(&next).await?;
@@ -324,7 +333,31 @@ impl Generations {
             )?;
             return Ok(options.swap == When::Never);
         }
-        self.swap(&next, &log_files, options, out, progress).await
+        for _ in 0..ROUNDS {
+            match self.live.swap(&next).await? {
+                Swap::Done(version) => {
+                    self.say_swapped(version, out)?;
+                    return Ok(true);
+                }
+                Swap::Lacks(_) => {
+                    if !fill.run(&next, &open, out, progress).await? {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        bail!(
+            "log files are counted faster than the rebuilt table can follow; try again when fewer arrive"
+        )
+    }
+
+    /// Opens the next generation once more.
+    async fn next_once_more(&self) -> Result<Table> {
+        let version = self.root.read(&self.name).await?;
+        let folder = version.next();
+        let folder = folder.context("the next generation has been dropped")?;
+        let next = self.root.next_table(self.rollup.definition(), folder);
+        Ok(next.await?)
     }
 
     /// Begins anew if a generation that was begun before needs log files that are gone by now.
@@ -483,86 +516,6 @@ impl Generations {
         })
     }
 
-    /// Counts for the next generation what the table has counted. Returns whether it has all of it.
-    async fn fill(
-        &self,
-        next: &Table,
-        log_files: &LogFiles,
-        options: &Options,
-        out: &mut impl Write,
-        progress: &mut dyn Progress,
-    ) -> Result<bool> {
-        let mut before = usize::MAX;
-        for _ in 0..ROUNDS {
-            let lacked = self.live.lacked_by(next).await?;
-            if lacked.is_empty() {
-                return Ok(true);
-            }
-            if lacked.len() >= before {
-                writeln!(
-                    out,
-                    "  {} log files are not in the rebuilt table, and the swap waits for them:",
-                    HumanCount(lacked.len() as u64)
-                )?;
-                say_some(&lacked, out)?;
-                return Ok(false);
-            }
-            before = lacked.len();
-            let (mut known, mut unknown) = (Vec::new(), Vec::new());
-            for entry in &lacked {
-                match log_files.found.get(&id(entry)) {
-                    Some(found) => known.push(found.clone()),
-                    // The table has counted it in the meantime.
-                    None => unknown.push(entry.log_file.clone()),
-                }
-            }
-            let (later, _) = listing::locate(unknown, &options.tables).await;
-            known.extend(later.found);
-            let summary = self.fill_with(next, known, options, progress).await?;
-            say_failures(&summary, out)?;
-        }
-        Ok(self.live.lacked_by(next).await?.is_empty())
-    }
-
-    async fn fill_with(
-        &self,
-        next: &Table,
-        found: Vec<LogObject>,
-        options: &Options,
-        progress: &mut dyn Progress,
-    ) -> Result<Summary> {
-        // A table of its own: a run takes it, and commits what workers have staged for it too.
-        let folder = self.root.read(&self.name).await?;
-        let folder = folder
-            .next()
-            .cloned()
-            .context("the next generation has been dropped")?;
-        let table = self.root.next_table(next.definition(), &folder).await?;
-        let feeds = Feeds::of_one(RollupTable {
-            rollup: Arc::clone(&self.rollup),
-            table,
-        });
-        let listed = Listed {
-            found,
-            not_listed: Vec::new(),
-        };
-        let run_options = run::Options {
-            logs: Vec::new(),
-            tables: options.tables.clone(),
-            max_log_file_bytes: options.max_log_file_bytes,
-            threads: options.threads,
-            ignore: Ignore::default(),
-        };
-        run::run_feeds(
-            listed,
-            (feeds, Vec::new()),
-            &self.root,
-            &run_options,
-            progress,
-        )
-        .await
-    }
-
     async fn difference(&self, next: &Table) -> Result<Difference> {
         let version = self.root.read(&self.name).await?;
         let next_version = next.version().await?;
@@ -574,32 +527,6 @@ impl Generations {
         let old = (self.name.as_str(), &version, self.old.definition());
         let new = (of_next.as_str(), &next_version, self.rollup.definition());
         Difference::between(&self.root, old, new).await
-    }
-
-    async fn swap(
-        &self,
-        next: &Table,
-        log_files: &LogFiles,
-        options: &Options,
-        out: &mut impl Write,
-        progress: &mut dyn Progress,
-    ) -> Result<bool> {
-        for _ in 0..ROUNDS {
-            match self.live.swap(next).await? {
-                Swap::Done(version) => {
-                    self.say_swapped(version, out)?;
-                    return Ok(true);
-                }
-                Swap::Lacks(_) => {
-                    if !self.fill(next, log_files, options, out, progress).await? {
-                        return Ok(false);
-                    }
-                }
-            }
-        }
-        bail!(
-            "log files are counted faster than the rebuilt table can follow; try again when fewer arrive"
-        )
     }
 
     fn say_swapped(&self, version: u64, out: &mut impl Write) -> Result<()> {

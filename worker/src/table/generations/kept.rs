@@ -347,6 +347,27 @@ impl Root {
     ) -> Result<Table, TableError> {
         let begun = table.env.now();
         let (folder, next) = self.create_next(table, definition).await?;
+        let place = within(
+            &Path::from(definition.name.as_str()),
+            folder.path().as_ref(),
+        );
+        let name = &definition.name;
+        self.take_over(name, version, keeping, &next, &place)
+            .await?;
+        table.name_next(Some(&folder), begun).await?;
+        Ok(next)
+    }
+
+    /// Writes the first version with rows of a table that was just created: what is kept of a version of the table `name`. `place` is the
+    /// new table's folder, in the store of tables.
+    pub(in super::super) async fn take_over(
+        &self,
+        name: &str,
+        version: &Version,
+        keeping: Keeping,
+        new: &Table,
+        place: &Path,
+    ) -> Result<(), TableError> {
         let Keeping { kept, entries, .. } = keeping;
         let mut files = Vec::new();
         for file in &version.files {
@@ -354,11 +375,11 @@ impl Root {
                 files.push(file);
             }
         }
-        let store = table.log();
+        let store = self.store()?;
+        let from = within(&Path::from(name), version.folder.path().as_ref());
         let copied = futures::stream::iter(&files)
             .map(async |file| {
-                let from = Path::from(version.folder.in_log(&file.path));
-                let to = Path::from(folder.in_log(&file.path));
+                let (from, to) = (within(&from, &file.path), within(place, &file.path));
                 store.copy(&from, &to).await
             })
             .buffered(COPIED_AT_ONCE);
@@ -370,22 +391,25 @@ impl Root {
         }
         let has_counted = !by_shard.is_empty();
         let ledger = ledger::Ledger::default();
-        let ledger = ledger.extended(&next.store, &*next.env, next.guards, by_shard);
+        let ledger = ledger.extended(&new.store, &*new.env, new.guards, by_shard);
         let transaction = ledger.await?.transaction;
-        let created = next.version().await?;
-        let kept = serde_json::to_string(&kept)
+        let created = new.version().await?;
+        let kept = new.is_next().then(|| serde_json::to_string(&kept));
+        let kept = kept
+            .transpose()
             .map_err(|error| TableError::Internal(error.to_string()))?;
-        let metadata = with_properties(created.metadata()?, [(KEPT_PROPERTY, Some(kept))])?;
+        let metadata = with_properties(created.metadata()?, [(KEPT_PROPERTY, kept)])?;
         let mut actions = vec![Action::Metadata(metadata)];
         actions.extend(files.into_iter().map(|file| add(file.path.clone(), file)));
         if has_counted {
             actions.push(Action::Txn(transaction));
         }
-        next.write_version(&created, Operation::Swap, actions)
-            .await?;
-        table.name_next(Some(&folder), begun).await?;
-        Ok(next)
+        new.write_version(&created, Operation::Swap, actions).await
     }
+}
+
+fn within(folder: &Path, path: &str) -> Path {
+    folder.parts().chain(Path::from(path).parts()).collect()
 }
 
 #[cfg(test)]

@@ -456,7 +456,7 @@ impl Root {
         let version = table.version().await?;
         let folder = Folder::new(version.number() + 1, table.env.unique());
         let log_store = self.log_store(&definition.name, &folder)?;
-        root::create(definition, &log_store, FORMAT).await?;
+        root::create(definition, &log_store, FORMAT, []).await?;
         let next = self.next_table(definition, &folder).await?;
         Ok((folder, next))
     }
