@@ -178,7 +178,7 @@ impl Maintenance<'_> {
         Ok(())
     }
 
-    /// Compacts one day, so that a commit can run in between. If there is no day to compact, deletes obsolete files.
+    /// Compacts one day, so that a commit can run in between. If there is no day to compact, removes old rows, and deletes obsolete files.
     async fn compact_or_vacuum(
         &mut self,
         lease: &mut Lease,
@@ -188,6 +188,9 @@ impl Maintenance<'_> {
             Ok(Some(_)) => return,
             Ok(None) => {}
             Err(error) => self.failed("compaction failed; retrying", error, on_event),
+        }
+        if let Err(error) = self.table.expire().await {
+            self.failed("old rows could not be removed; retrying", error, on_event);
         }
         if let Err(error) = self.table.vacuum(GRACE).await {
             self.failed("vacuum failed; retrying", error, on_event);

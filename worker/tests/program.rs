@@ -21,6 +21,7 @@ mod plain_english;
 mod query;
 mod rebuild;
 mod replay;
+mod retention;
 mod run;
 mod s3;
 mod serve;

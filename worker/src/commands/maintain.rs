@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 
 use crate::rollup::Rollup;
 use crate::table::definition::REJECTED_LINES;
-use crate::table::{Compacted, Definition, RejectedLines, Root, Vacuumed, Version};
+use crate::table::{Compacted, Definition, Expired, RejectedLines, Root, Vacuumed, Version};
 
 /// The results of maintaining one table.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct Maintained {
     pub table: String,
     /// What was compacted; `None` if another process holds the table's lease, and therefore compacts it.
     pub compacted: Option<Compacted>,
+    /// What was removed because it is older than is kept.
+    pub expired: Expired,
     /// What was deleted.
     pub vacuumed: Vacuumed,
 }
@@ -45,6 +47,7 @@ async fn maintain_table(root: &Root, name: &str, grace: Duration) -> Result<Main
     };
     Ok(Maintained {
         table: name.to_owned(),
+        expired: table.expire().await?,
         compacted,
         vacuumed: table.vacuum(grace).await?,
     })

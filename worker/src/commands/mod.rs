@@ -16,3 +16,4 @@ pub mod tables;
 pub mod test;
 pub mod ddl;
 pub mod drop;
+pub mod retain;

@@ -81,6 +81,11 @@ pub(crate) enum Command {
     ///
     /// You can stop the command at any time and run it again. Exit code 3: log files that the table has counted can't be read.
     Rename(RenameArgs),
+    /// Set for how many days tables keep their rows. Older rows are removed at once, and from then on by workers and `logmill maintain`.
+    ///
+    /// A table still knows which log files it has counted, and counts none again. Queries see rows go with a new version of the table; the
+    /// files are deleted some hours later.
+    Retain(RetainArgs),
     /// Check rollups: print their columns, types and merge rules, and with --sample their results over some log files.
     ///
     /// Exit code 1: a rollup cannot be run, or not over the sample.
@@ -171,6 +176,22 @@ pub(crate) struct DropArgs {
     /// Delete it
     #[arg(long)]
     pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RetainArgs {
+    /// Folder of tables, or s3://bucket/prefix.
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) tables: String,
+    /// Only these tables [default: all, also rejected_lines]
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    pub(crate) table: Vec<String>,
+    /// Keep the rows of today and of this many days before (UTC)
+    #[arg(long, value_name = "DAYS", required_unless_present = "forever", value_parser = clap::value_parser!(u32).range(1..=36500))]
+    pub(crate) keep_days: Option<u32>,
+    /// Keep all rows
+    #[arg(long, conflicts_with = "keep_days")]
+    pub(crate) forever: bool,
 }
 
 #[derive(Debug, Args)]

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use crate::commands::run::{self, Options};
-use crate::commands::{check, ddl, drop, maintain, rebuild, replay, retry, serve, test, verify};
+use crate::commands::{
+    check, ddl, drop, maintain, rebuild, replay, retain, retry, serve, test, verify,
+};
 use crate::intake::http::Token;
 use crate::intake::ignore::Ignore;
 use crate::intake::span::Span;
@@ -274,6 +276,12 @@ async fn execute(command: Command) -> Result<u8> {
             let (mut out, mut bar) = (Stdout::report(), Bar::default());
             let done = drop::rename(&options, &args.table, &args.new, &mut out, &mut bar).await?;
             Ok(if done { SUCCESS } else { SOME_NOT_COUNTED })
+        }
+        Command::Retain(args) => {
+            let root = Root::open(&args.tables).await?;
+            let mut out = Stdout::report();
+            retain::retain(&root, &args.table, args.keep_days, &mut out).await?;
+            Ok(SUCCESS)
         }
         Command::Replay(args) => after_writing(SUCCESS, resend(args).await),
         Command::Check(args) => check_rollups(&args).await,

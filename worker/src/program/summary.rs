@@ -258,6 +258,7 @@ pub(crate) fn print_maintained(maintained: &Maintained, out: &mut impl Write) ->
     let Maintained {
         table,
         compacted,
+        expired,
         vacuumed,
     } = maintained;
     match compacted {
@@ -270,6 +271,9 @@ pub(crate) fn print_maintained(maintained: &Maintained, out: &mut impl Write) ->
             out,
             "{table}: not compacted, because another process holds the table's lease"
         )?,
+    }
+    if expired.files > 0 {
+        write!(out, "; {} old rows removed", expired.rows)?;
     }
     writeln!(
         out,

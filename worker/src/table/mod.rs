@@ -53,6 +53,7 @@ mod rejected_lines;
 mod failed_lines;
 mod generations;
 mod dropping;
+mod retention;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -71,6 +72,7 @@ pub(crate) use lookup_file::LookupHashes;
 pub use merge_rule::MergeRule;
 pub(crate) use merge_rule::sum_state;
 pub use rejected_lines::RejectedLines;
+pub use retention::Expired;
 pub use root::Root;
 pub(crate) use root::of_tables;
 pub use set_aside::{HowMuch, Notes, SetAside};

@@ -15,6 +15,7 @@ use object_store::path::Path;
 use super::definition::DATE_COLUMN;
 use super::dropping::{DROPPED_PROPERTY, RENAMED_PROPERTY};
 use super::generations::Generations;
+use super::retention::KEEP_DAYS_PROPERTY;
 use super::slot::Slot;
 use super::touched_files::touched_files;
 use super::{
@@ -38,6 +39,7 @@ pub struct Version {
     pub(super) sql: String,
     pub(super) lookups: LookupHashes,
     pub(super) renamed_from: Option<String>,
+    pub(super) keep_days: Option<u32>,
     pub(super) files: Vec<DataFile>,
     pub(super) ledger: ledger::Ledger,
     /// Whether a checkpoint can't be read, so that versions were read instead of it.
@@ -245,6 +247,11 @@ impl Version {
         };
         let (folder, generations) = Generations::of_properties(name, properties)?;
         let renamed_from = properties.get(RENAMED_PROPERTY).cloned();
+        let keep_days = properties.get(KEEP_DAYS_PROPERTY).map(|days| days.parse());
+        let keep_days = keep_days.transpose().map_err(|error| TableError::NotOurs {
+            path: name.to_owned(),
+            what: format!("the property {KEEP_DAYS_PROPERTY} of the table is invalid: {error}"),
+        })?;
         let files = snapshot
             .file_views(&**log_store, None)
             .map_ok(|file| {
@@ -276,6 +283,7 @@ impl Version {
             sql,
             lookups,
             renamed_from,
+            keep_days,
             files,
             ledger,
             is_without_checkpoint: false,

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
@@ -271,8 +272,8 @@ impl Generations {
             To::Rollup(hours) if self.next.is_none() => {
                 let (definition, gone) = (self.old.definition(), &log_files.gone);
                 let gone = gone.iter().map(id).collect();
-                let keeping =
-                    Keeping::of(&version, definition, &gone, hours.clone(), self.is_same());
+                let (hours, now) = (hours.clone(), SystemTime::now());
+                let keeping = Keeping::of(&version, definition, &gone, hours, self.is_same(), now);
                 Some(keeping.await?)
             }
             _ => None,
@@ -406,6 +407,9 @@ impl Generations {
             writeln!(out, "  {gone} log files are gone, for example:")?;
             say_some(&log_files.gone, out)?;
             writeln!(out, "  keeps as it is: {days}")?;
+        }
+        if !keeping.keeps_rows(version)? {
+            return Ok(true);
         }
         let obstacles = match self.is_same() {
             true => Vec::new(),

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use datafusion::common::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
@@ -20,8 +21,9 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::super::delta_log::Operation;
+use super::super::retention::KEEP_DAYS_PROPERTY;
 use super::super::slot::{self, HOURS_PER_DAY, Slot};
-use super::super::{Definition, Entry, Root, Table, TableError, Version, ledger};
+use super::super::{Definition, Entry, Root, Table, TableError, Version, ledger, milliseconds};
 use super::{COPIED_AT_ONCE, KEPT_PROPERTY, add, with_properties};
 
 const MILLISECONDS_PER_HOUR: i64 = 3_600_000;
@@ -104,10 +106,13 @@ impl Kept {
     }
 
     fn add(&mut self, slot: Slot) {
-        let Some(hours) = hours_of(slot) else {
-            self.without_time = true;
-            return;
-        };
+        match hours_of(slot) {
+            Some(hours) => self.add_hours(hours),
+            None => self.without_time = true,
+        }
+    }
+
+    fn add_hours(&mut self, hours: Range<i64>) {
         self.remove(&hours);
         self.hours.push(hours);
         self.hours.sort_by_key(|range| range.start);
@@ -175,7 +180,9 @@ impl Keeping {
         gone: &HashSet<LogFileId>,
         span: Option<Range<i64>>,
         is_same: bool,
+        now: SystemTime,
     ) -> Result<Self, TableError> {
+        let now = milliseconds(now);
         let slots = version.files.iter().map(|file| file.slot());
         let slots: BTreeSet<Slot> = slots.collect::<Result<_, _>>()?;
         let mut kept = match span {
@@ -196,6 +203,10 @@ impl Keeping {
             }
             None => Kept::default(),
         };
+        // Rows that are too old to be kept need no log files.
+        if let Some(kept_from) = version.kept_from(now) {
+            kept.add_hours(i64::MIN..kept_from);
+        }
         let mut entries = version.entries().await?;
         let reach = reach(&entries);
         let is_gone = |entry: &Entry| gone.contains(&LogFile::new(&entry.log_file).id());
@@ -229,6 +240,20 @@ impl Keeping {
     /// Whether nothing is kept: everything is computed anew.
     pub fn is_nothing(&self) -> bool {
         self.kept == Kept::default()
+    }
+
+    /// Whether rows of a version are kept.
+    ///
+    /// # Errors
+    ///
+    /// A data file of the version is none of logmill's.
+    pub fn keeps_rows(&self, version: &Version) -> Result<bool, TableError> {
+        for file in &version.files {
+            if self.kept.has(file.slot()?) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The log files that must be read.
@@ -398,7 +423,13 @@ impl Root {
         let kept = kept
             .transpose()
             .map_err(|error| TableError::Internal(error.to_string()))?;
-        let metadata = with_properties(created.metadata()?, [(KEPT_PROPERTY, kept)])?;
+        // A next generation gets the other properties of the table with the swap.
+        let keep_days = match new.is_next() {
+            true => None,
+            false => version.keep_days.map(|days| days.to_string()),
+        };
+        let properties = [(KEPT_PROPERTY, kept), (KEEP_DAYS_PROPERTY, keep_days)];
+        let metadata = with_properties(created.metadata()?, properties)?;
         let mut actions = vec![Action::Metadata(metadata)];
         actions.extend(files.into_iter().map(|file| add(file.path.clone(), file)));
         if has_counted {

@@ -554,7 +554,8 @@ impl Actor {
             span = Some(from..from + self.random.between(1, 4) as i64);
         }
         let definition = Arc::clone(&self.table.definition);
-        Keeping::of(version, &definition, &gone, span, true).await
+        let now = self.env.now();
+        Keeping::of(version, &definition, &gone, span, true, now).await
     }
 
     /// Goes on after a swap as one who does not know of it.
