@@ -456,3 +456,91 @@ fn rebuilds_and_runs_are_exact_after_kills_at_random_moments() {
         made.check(|sql| place.query(sql));
     }
 }
+
+#[test]
+fn erased_lines_are_in_no_table_and_do_not_come_back() {
+    let place = of_three_log_files();
+    place.rollup(
+        "by_client",
+        "SELECT client_ip, count(*) AS requests FROM alb_access_logs GROUP BY 1",
+    );
+    place.rollup(
+        "classic",
+        "SELECT elb_name, count(*) AS requests FROM elb_logs GROUP BY 1",
+    );
+    place.run();
+    let tables = place.path("tables");
+    let erase = |more: &[&str]| {
+        let args = ["erase", "--tables", &tables, "--where"];
+        logmill(args.into_iter().chain(more.iter().copied()))
+    };
+    let clients = "SELECT client_ip, sum(requests) FROM by_client_groups GROUP BY 1 ORDER BY 1";
+    let minutes = "SELECT count(*), sum(requests) FROM requests";
+    for wrong in [
+        "client_ip =",
+        "clientip = 'x'",
+        "count(*) > 1",
+        "day = '2026/11/20'",
+    ] {
+        let refused = fail(&mut erase(&[wrong, "--table", "requests"]), 3);
+        assert!(
+            refused.contains("requests: nothing is erased: "),
+            "{refused}"
+        );
+    }
+    let condition = "client_ip = '192.0.2.2'";
+    let plan = succeed(&mut erase(&[condition, "--dry-run", "--table", "requests"]));
+    assert!(
+        plan.contains("requests: lines are erased") && plan.contains("reads 3 log files of"),
+        "{plan}"
+    );
+    assert_eq!(place.query(minutes), ["6,6"]);
+    // Classic logs have no such column.
+    let erased = fail(&mut erase(&[condition]), 3);
+    for line in [
+        "by_client: lines are erased",
+        "2026-11-20  rows 2 → 1, requests 6 → 3",
+        "requests: lines are erased",
+        "classic: nothing is erased: ",
+        "the log files are not changed",
+    ] {
+        assert!(erased.contains(line), "{line} is not in {erased}");
+    }
+    assert_eq!(place.query(minutes), ["3,3"]);
+    assert_eq!(place.query(clients), ["192.0.2.1,3"]);
+    let again = succeed(&mut erase(&[condition, "--table", "requests"]));
+    assert!(again.contains("requests: erased before"), "{again}");
+
+    // Neither by a late log file, nor by a rebuild. Lines of later times are counted.
+    log(&place, 3);
+    let run = place.run();
+    assert!(!run.contains("different SQL"), "{run}");
+    assert_eq!(place.query(minutes), ["4,4"]);
+    place.rollup("requests", BY_HOUR);
+    succeed(&mut rebuild(&place, &["--table", "requests"]));
+    assert_eq!(place.query("SELECT sum(requests) FROM requests"), ["4"]);
+    let verified = succeed(&mut rebuild(&place, &[]));
+    assert!(verified.contains("by_client: unchanged"), "{verified}");
+    place.log(
+        &alb_name(23, 55, 9),
+        &alb_line(23, 1, "192.0.2.2", 200, "https://shop.example:443/")
+            .replace("2026-11-20", "2999-01-01"),
+    );
+    place.run();
+    assert_eq!(place.query(clients), ["192.0.2.1,4", "192.0.2.2,1"]);
+    // Of a part of the time.
+    let span = [
+        "--from",
+        "2026-11-20T10",
+        "--to",
+        "2026-11-20T11",
+        "--table",
+        "by_client",
+    ];
+    let arguments: Vec<&str> = ["client_ip = '192.0.2.1'"]
+        .into_iter()
+        .chain(span)
+        .collect();
+    succeed(&mut erase(&arguments));
+    assert_eq!(place.query(clients), ["192.0.2.1,3", "192.0.2.2,1"]);
+}

@@ -107,7 +107,8 @@ pub async fn rename(
     };
     let of_copy = version.as_ref().or(copy.as_ref());
     let of_copy = of_copy.context("the table can't be read")?;
-    let rollup = Rollup::of_table(new, of_copy.sql(), of_copy.lookup_files().await?).await;
+    let lookups = of_copy.lookup_files().await?;
+    let rollup = Rollup::of_table(new, of_copy.sql(), lookups, of_copy.erased()).await;
     let rollup = Arc::new(rollup.map_err(anyhow::Error::msg)?);
     if let Some(version) = version {
         if version.next().is_some() {

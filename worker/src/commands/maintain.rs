@@ -64,7 +64,7 @@ pub(crate) async fn definition(name: &str, version: &Version) -> Result<Arc<Defi
 /// The rollup that produces a table, from the SQL that the table stores.
 pub(crate) async fn rollup(name: &str, version: &Version) -> Result<Rollup> {
     let lookups = version.lookup_files().await?;
-    Rollup::of_table(name, version.sql(), lookups)
+    Rollup::of_table(name, version.sql(), lookups, version.erased())
         .await
         .map_err(|error| {
             anyhow!(

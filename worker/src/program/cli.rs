@@ -81,6 +81,11 @@ pub(crate) enum Command {
     ///
     /// You can stop the command at any time and run it again. Exit code 3: log files that the table has counted can't be read.
     Rename(RenameArgs),
+    /// Erase log lines from tables: compute the rows of their hours anew without them.
+    ///
+    /// Each table remembers the condition, so that neither a later rebuild nor a log file that comes late brings the lines back. The log
+    /// files stay as they are. You can stop the command at any time and run it again. Exit code 3: some lines could not be erased.
+    Erase(EraseArgs),
     /// Set for how many days tables keep their rows. Older rows are removed at once, and from then on by workers and `logmill maintain`.
     ///
     /// A table still knows which log files it has counted, and counts none again. Queries see rows go with a new version of the table; the
@@ -176,6 +181,30 @@ pub(crate) struct DropArgs {
     /// Delete it
     #[arg(long)]
     pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EraseArgs {
+    /// The lines: a condition on the columns of the log table [example: "client_ip = '192.0.2.7'"]
+    #[arg(long = "where", value_name = "CONDITION")]
+    pub(crate) condition: String,
+    /// Folder of tables, or s3://bucket/prefix.
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) tables: String,
+    /// Only from this table [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) table: Option<String>,
+    /// Only lines of this time or later [default: all that were counted]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) from: Option<DateTime<Utc>>,
+    /// Only lines before this time [default: the end of this day in UTC]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) to: Option<DateTime<Utc>>,
+    /// Only say what would be read, how long it takes and what it costs.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) reading: RebuildReading,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
+use crate::commands::rebuild::erase::{self, Lines};
 use crate::commands::run::{self, Options};
 use crate::commands::{
     check, ddl, drop, maintain, rebuild, replay, retain, retry, serve, test, verify,
@@ -18,7 +19,7 @@ use crate::rollup::{Rollup, RollupError};
 use crate::table::Root;
 use crate::terminal::{Escaping, escaped};
 use anyhow::{Context, Result, bail};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use clap::Parser;
 use logmill_shared::LogFile;
 use tokio::signal::unix::{SignalKind, signal};
@@ -275,6 +276,27 @@ async fn execute(command: Command) -> Result<u8> {
             let options = args.reading.options(args.tables);
             let (mut out, mut bar) = (Stdout::report(), Bar::default());
             let done = drop::rename(&options, &args.table, &args.new, &mut out, &mut bar).await?;
+            Ok(if done { SUCCESS } else { SOME_NOT_COUNTED })
+        }
+        Command::Erase(args) => {
+            // The end of the day, so that the same command later that day goes on with what it has begun.
+            let tomorrow = (Utc::now() + TimeDelta::days(1)).date_naive();
+            let to = args
+                .to
+                .unwrap_or(tomorrow.and_time(NaiveTime::MIN).and_utc());
+            let lines = Lines {
+                condition: args.condition,
+                from: args.from.unwrap_or(DateTime::<Utc>::MIN_UTC),
+                to,
+            };
+            let options = rebuild::Options {
+                table: args.table,
+                dry_run: args.dry_run,
+                span: span_of(args.from, Some(to))?,
+                ..args.reading.options(args.tables)
+            };
+            let (mut out, mut bar) = (Stdout::report(), Bar::default());
+            let done = erase::erase(&lines, &options, &mut out, &mut bar).await?;
             Ok(if done { SUCCESS } else { SOME_NOT_COUNTED })
         }
         Command::Retain(args) => {

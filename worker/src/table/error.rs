@@ -46,6 +46,12 @@ pub enum TableError {
         /// The name of the file that has changed.
         file: String,
     },
+    /// The table leaves out lines that a person has erased, and the definition does not.
+    #[error("the table '{name}' leaves out lines that were erased")]
+    Erased {
+        /// The table's name.
+        name: String,
+    },
     /// The table's generation that was opened is no longer live, or no longer the next one.
     #[error("the table '{name}' has another generation now")]
     Swapped {
@@ -216,6 +222,7 @@ impl TableError {
                 | Self::OtherLookup { .. }
                 | Self::Swapped { .. }
                 | Self::Dropped { .. }
+                | Self::Erased { .. }
                 | Self::Delta(DeltaTableError::NotATable(_))
         )
     }

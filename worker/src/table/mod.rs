@@ -64,7 +64,7 @@ pub use compact::Compacted;
 pub use definition::{Column, Definition, SLOT_GROUPS_MAX};
 pub use error::TableError;
 pub use failed_lines::{FailedLine, FailedLines};
-pub use generations::{Folder, Keeping, Stray, Swap};
+pub use generations::{Anew, Folder, Keeping, Stray, Swap};
 pub use ledger::Entry;
 pub use logmill_object_io::Lease;
 pub use lookup_file::LookupFile;
@@ -107,6 +107,9 @@ const FIRST_SQL_PROPERTY: &str = "logmill.sql";
 
 /// The property of a Delta table that holds the hashes of the files that its SQL looks values up in, as JSON. Absent if there are none.
 const LOOKUPS_PROPERTY: &str = "logmill.lookups";
+
+/// The property of a Delta table with conditions on log lines that it leaves out, as JSON. Absent if there are none.
+const ERASED_PROPERTY: &str = "logmill.erased";
 
 /// A table that log files are staged for and committed to.
 #[derive(Debug)]

@@ -22,8 +22,9 @@ use super::definition::DATE_COLUMN;
 use super::delta_log::Log;
 use super::guards::Guards;
 use super::{
-    BASE_FORMAT, Definition, FORMAT_PROPERTY, Folder, LOOKUPS_PROPERTY, LookupFile, Notes,
-    SQL_PROPERTY, Table, TableError, Version, WaitingAnywhere, lease, lookup_file, merging,
+    BASE_FORMAT, Definition, ERASED_PROPERTY, FORMAT_PROPERTY, Folder, LOOKUPS_PROPERTY,
+    LookupFile, Notes, SQL_PROPERTY, Table, TableError, Version, WaitingAnywhere, lease,
+    lookup_file, merging,
 };
 use crate::aws;
 
@@ -334,6 +335,10 @@ pub(super) async fn create(
         (FORMAT_PROPERTY.to_owned(), Some(format.to_string())),
     ];
     properties.extend(more);
+    if !definition.erased.is_empty() {
+        let erased = serde_json::json!(definition.erased).to_string();
+        properties.push((ERASED_PROPERTY.to_owned(), Some(erased)));
+    }
     if !definition.lookups.is_empty() {
         // Before the version that names them: a version's files exist.
         lookup_file::write(&*log_store.object_store(None), &definition.lookups).await?;

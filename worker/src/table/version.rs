@@ -19,9 +19,9 @@ use super::retention::KEEP_DAYS_PROPERTY;
 use super::slot::Slot;
 use super::touched_files::touched_files;
 use super::{
-    Definition, Entry, FIRST_SQL_PROPERTY, FORMAT, FORMAT_PROPERTY, Folder, LOOKUPS_PROPERTY,
-    LookupFile, LookupHashes, SQL_PROPERTY, TableError, delta_log, ledger, lookup_file,
-    parquet_file, root,
+    Definition, ERASED_PROPERTY, Entry, FIRST_SQL_PROPERTY, FORMAT, FORMAT_PROPERTY, Folder,
+    LOOKUPS_PROPERTY, LookupFile, LookupHashes, SQL_PROPERTY, TableError, delta_log, ledger,
+    lookup_file, parquet_file, root,
 };
 use logmill_object_io::Policy;
 use logmill_shared::chain;
@@ -40,6 +40,7 @@ pub struct Version {
     pub(super) lookups: LookupHashes,
     pub(super) renamed_from: Option<String>,
     pub(super) keep_days: Option<u32>,
+    pub(super) erased: Vec<String>,
     pub(super) files: Vec<DataFile>,
     pub(super) ledger: ledger::Ledger,
     /// Whether a checkpoint can't be read, so that versions were read instead of it.
@@ -160,7 +161,8 @@ impl Version {
         let lookups = LookupFile::hashes(&definition.lookups);
         // Compare the texts first: parsing the SQL costs a millisecond, and each read of a table comes here.
         let is_same_sql = self.sql == definition.sql
-            || Definition::identity_of(&self.sql, &lookups) == definition.identity;
+            || Definition::identity_of(&self.sql, &lookups, &definition.erased)
+                == definition.identity;
         let (name, url) = (definition.name.clone(), log_store.root_url().to_string());
         if !is_same_sql {
             return Err(TableError::OtherSql {
@@ -173,9 +175,15 @@ impl Version {
             .into_iter()
             .find(|(file, hash)| self.lookups.get(file) != Some(hash));
         match changed {
-            None => Ok(()),
             Some((file, _)) => Err(TableError::OtherLookup { name, url, file }),
+            None if self.erased != definition.erased => Err(TableError::Erased { name }),
+            None => Ok(()),
         }
+    }
+
+    /// Conditions on log lines that a person has erased: the table leaves them out.
+    pub fn erased(&self) -> &[String] {
+        &self.erased
     }
 
     /// The files that the table's SQL looks values up in.
@@ -247,6 +255,17 @@ impl Version {
         };
         let (folder, generations) = Generations::of_properties(name, properties)?;
         let renamed_from = properties.get(RENAMED_PROPERTY).cloned();
+        let erased = match properties.get(ERASED_PROPERTY) {
+            Some(conditions) => {
+                serde_json::from_str(conditions).map_err(|error| TableError::NotOurs {
+                    path: name.to_owned(),
+                    what: format!(
+                        "the property {ERASED_PROPERTY} of the table is invalid: {error}"
+                    ),
+                })?
+            }
+            None => Vec::new(),
+        };
         let keep_days = properties.get(KEEP_DAYS_PROPERTY).map(|days| days.parse());
         let keep_days = keep_days.transpose().map_err(|error| TableError::NotOurs {
             path: name.to_owned(),
@@ -284,6 +303,7 @@ impl Version {
             lookups,
             renamed_from,
             keep_days,
+            erased,
             files,
             ledger,
             is_without_checkpoint: false,

@@ -20,11 +20,12 @@ use crate::intake::listing;
 use crate::intake::log_object::LogObject;
 use crate::intake::span::Span;
 use crate::rollup::{Loaded, Rollup};
-use crate::table::{Entry, Keeping, Root, Swap, Table, Version};
+use crate::table::{Anew, Entry, Keeping, Root, Swap, Table, Version};
 use crate::terminal::escaped;
 
 mod changes;
 mod difference;
+pub mod erase;
 mod estimate;
 mod fill;
 mod kept;
@@ -105,7 +106,18 @@ pub async fn rebuild(
             )?;
             continue;
         }
-        let to = To::Rollup(options.span.map(|span| span.hours()));
+        let hours = options.span.map(|span| Anew::Hours(span.hours()));
+        let to = To::Rollup(hours.unwrap_or(Anew::All));
+        // What was erased stays erased.
+        let erased = match there.contains(name) {
+            true => root.read(name).await?.erased().to_vec(),
+            false => Vec::new(),
+        };
+        let rollup = match erased.is_empty() {
+            true => Arc::clone(&rollup),
+            false => Arc::new(rollup.without(&erased).await.map_err(anyhow::Error::msg)?),
+        };
+        let name = &rollup.definition().name;
         let generations = Generations::open(&root, Arc::clone(&rollup), to).await;
         let Some(generations) = generations.with_context(|| format!("table {name}"))? else {
             writeln!(out, "{name}: unchanged")?;
@@ -168,8 +180,10 @@ pub async fn rollback(
 /// What a table shall become.
 #[derive(Debug, PartialEq, Eq)]
 enum To {
-    /// The result of a rollup: all of its rows, or those of these hours since 1970.
-    Rollup(Option<Range<i64>>),
+    /// The result of a rollup.
+    Rollup(Anew),
+    /// The same without some lines of this time, in milliseconds since 1970.
+    Without(Range<i64>),
     /// What it was before the last swap.
     Earlier,
 }
@@ -217,19 +231,21 @@ impl Generations {
             let goes_on = match of_next.await {
                 Ok((its, of_next)) => {
                     let is_begun = match &to {
-                        To::Rollup(hours) => of_next.was_begun_for(hours.as_ref()),
+                        To::Rollup(anew) => of_next.was_begun_for(anew),
+                        // The definition has the condition.
+                        To::Without(_) => true,
                         To::Earlier => of_next.was_begun_as_copy(),
                     };
                     its.definition().identity == *identity && is_begun
                 }
                 Err(_) => false,
             };
-            if goes_on && !(is_same && to == To::Rollup(None)) {
+            if goes_on && !(is_same && to == To::Rollup(Anew::All)) {
                 next = Some(root.next_table(rollup.definition(), folder).await?);
             }
         }
         let drops = version.next().is_some() && next.is_none();
-        if is_same && !drops && to == To::Rollup(None) {
+        if is_same && !drops && to == To::Rollup(Anew::All) {
             return Ok(None);
         }
         Ok(Some(Self {
@@ -244,6 +260,19 @@ impl Generations {
         }))
     }
 
+    fn anew(&self) -> Option<Anew> {
+        match &self.to {
+            To::Rollup(anew) => Some(anew.clone()),
+            To::Without(lines) => Some(Anew::OfLines(lines.clone())),
+            To::Earlier => None,
+        }
+    }
+
+    /// Whether lines become the same rows, if they are not left out.
+    fn has_same_rows(&self) -> bool {
+        self.is_same() || matches!(self.to, To::Without(_))
+    }
+
     fn is_same(&self) -> bool {
         self.old.definition().identity == self.rollup.definition().identity
     }
@@ -254,7 +283,7 @@ impl Generations {
         out: &mut (impl Write + Send),
         progress: &mut dyn Progress,
     ) -> Result<bool> {
-        if self.is_same() && self.to == To::Rollup(None) {
+        if self.is_same() && self.to == To::Rollup(Anew::All) {
             writeln!(
                 out,
                 "{}: the rollup is what the table was made by; its next generation is dropped",
@@ -268,12 +297,12 @@ impl Generations {
         let version = self.root.read(&self.name).await?;
         let log_files = self.log_files(&version, options).await?;
         self.forget_what_lacks_gone(&log_files).await?;
-        let keeping = match &self.to {
-            To::Rollup(hours) if self.next.is_none() => {
+        let keeping = match self.anew() {
+            Some(anew) if self.next.is_none() => {
                 let (definition, gone) = (self.old.definition(), &log_files.gone);
                 let gone = gone.iter().map(id).collect();
-                let (hours, now) = (hours.clone(), SystemTime::now());
-                let keeping = Keeping::of(&version, definition, &gone, hours, self.is_same(), now);
+                let (is_same, now) = (self.has_same_rows(), SystemTime::now());
+                let keeping = Keeping::of(&version, definition, &gone, &anew, is_same, now);
                 Some(keeping.await?)
             }
             _ => None,
@@ -363,7 +392,7 @@ impl Generations {
 
     /// Begins anew if a generation that was begun before needs log files that are gone by now.
     async fn forget_what_lacks_gone(&mut self, log_files: &LogFiles) -> Result<()> {
-        let (Some(next), To::Rollup(_)) = (&self.next, &self.to) else {
+        let (Some(next), Some(_)) = (&self.next, self.anew()) else {
             return Ok(());
         };
         let lacked = self.live.lacked_by(next).await?;
@@ -383,14 +412,11 @@ impl Generations {
         log_files: &LogFiles,
         out: &mut impl Write,
     ) -> Result<bool> {
-        let To::Rollup(hours) = &self.to else {
-            return Ok(true);
-        };
         if keeping.is_nothing() {
             return Ok(true);
         }
         let gone = HumanCount(keeping.gone() as u64);
-        if hours.is_none() && log_files.found.is_empty() {
+        if self.to == To::Rollup(Anew::All) && log_files.found.is_empty() {
             writeln!(
                 out,
                 "  not rebuilt: none of the log files that the table has counted is found, for example:"
@@ -406,12 +432,16 @@ impl Generations {
             let days = kept::days(keeping, version)?;
             writeln!(out, "  {gone} log files are gone, for example:")?;
             say_some(&log_files.gone, out)?;
-            writeln!(out, "  keeps as it is: {days}")?;
+            let what = match self.to {
+                To::Without(_) => "  nothing is erased, because it can't be counted anew",
+                _ => "  keeps as it is",
+            };
+            writeln!(out, "{what}: {days}")?;
         }
         if !keeping.keeps_rows(version)? {
             return Ok(true);
         }
-        let obstacles = match self.is_same() {
+        let obstacles = match self.has_same_rows() {
             true => Vec::new(),
             false => kept::obstacles(&self.old, &self.rollup),
         };
@@ -447,19 +477,27 @@ impl Generations {
     ) -> Result<()> {
         match (&self.to, self.is_same()) {
             (To::Earlier, _) => writeln!(out, "{}: the earlier generation is put back", self.name)?,
+            (To::Without(_), _) => writeln!(out, "{}: lines are erased", self.name)?,
             (_, true) => writeln!(out, "{}: a part is computed anew", self.name)?,
             (_, false) => writeln!(out, "{}: the rollup has changed", self.name)?,
         }
-        if !self.is_same() {
+        if !self.has_same_rows() {
             for change in changes(&self.old, &self.rollup) {
                 writeln!(out, "  {change}")?;
             }
         }
-        if let Some(span) = &options.span {
-            writeln!(
+        match (&options.span, &self.to) {
+            (Some(span), To::Without(_)) => writeln!(
                 out,
-                "  computes anew: {span}; what is outside is kept as it is"
-            )?;
+                "  computes anew: the hours of log files with lines of {span}; what is outside is kept as it is"
+            )?,
+            (Some(span), _) => {
+                writeln!(
+                    out,
+                    "  computes anew: {span}; what is outside is kept as it is"
+                )?;
+            }
+            (None, _) => {}
         }
         if self.drops {
             writeln!(

@@ -141,6 +141,17 @@ fn hours_of(slot: Slot) -> Option<Range<i64>> {
     Some(slot.start()..slot.end()?)
 }
 
+/// What a person wants to be computed anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Anew {
+    /// All rows.
+    All,
+    /// The rows of these hours since 1970.
+    Hours(Range<i64>),
+    /// All hours with rows of log files that have lines of this time, in milliseconds since 1970.
+    OfLines(Range<i64>),
+}
+
 /// What a next generation takes over, and what it computes anew.
 #[derive(Debug)]
 pub struct Keeping {
@@ -168,8 +179,8 @@ impl Keeping {
         })
     }
 
-    /// Decides what is kept of a version: the hours with rows of log files that are gone, and if a span of hours since 1970 is given,
-    /// the hours outside of it. `is_same` says whether the generation has the SQL of the version.
+    /// Decides what is kept of a version: the hours with rows of log files that are gone, and what need not be computed anew. `is_same`
+    /// says whether the generation has the SQL of the version.
     ///
     /// # Errors
     ///
@@ -178,37 +189,53 @@ impl Keeping {
         version: &Version,
         definition: &Definition,
         gone: &HashSet<LogFileId>,
-        span: Option<Range<i64>>,
+        anew: &Anew,
         is_same: bool,
         now: SystemTime,
     ) -> Result<Self, TableError> {
         let now = milliseconds(now);
         let slots = version.files.iter().map(|file| file.slot());
         let slots: BTreeSet<Slot> = slots.collect::<Result<_, _>>()?;
-        let mut kept = match span {
-            Some(span) => {
-                let mut kept = Kept::outside(&span);
+        let mut entries = version.entries().await?;
+        let reach = reach(&entries);
+        let mut kept = match anew {
+            Anew::All => Kept::default(),
+            Anew::Hours(span) => {
+                let mut kept = Kept::outside(span);
                 if !definition.has_hours() {
                     for edge in [span.start, span.end - 1] {
                         kept.remove(&day_of(edge));
                     }
                 }
-                // A data file is copied or left out as a whole.
-                for hours in slots.iter().filter_map(|&slot| hours_of(slot)) {
-                    if kept.touches(&hours) && !kept.covers(&hours) {
-                        kept.remove(&hours);
+                kept
+            }
+            Anew::OfLines(times) => {
+                let mut kept = Kept::all();
+                let has_lines = |entry: &&Entry| {
+                    let lines = entry.first_time.zip(entry.last_time);
+                    lines.is_none_or(|(first, last)| first < times.end && times.start <= last)
+                };
+                for entry in entries.iter().filter(has_lines) {
+                    for slot in touched(entry, reach) {
+                        match hours_of(slot) {
+                            Some(hours) => kept.remove(&hours),
+                            None => kept.without_time = false,
+                        }
                     }
                 }
                 kept
             }
-            None => Kept::default(),
         };
+        // A data file is copied or left out as a whole.
+        for hours in slots.iter().filter_map(|&slot| hours_of(slot)) {
+            if kept.touches(&hours) && !kept.covers(&hours) {
+                kept.remove(&hours);
+            }
+        }
         // Rows that are too old to be kept need no log files.
         if let Some(kept_from) = version.kept_from(now) {
             kept.add_hours(i64::MIN..kept_from);
         }
-        let mut entries = version.entries().await?;
-        let reach = reach(&entries);
         let is_gone = |entry: &Entry| gone.contains(&LogFile::new(&entry.log_file).id());
         let mut of_gone = Kept::default();
         let wanted = kept.clone();
@@ -343,10 +370,14 @@ fn is_read(entry: &Entry, kept: &Kept, reach: i64) -> bool {
 }
 
 impl Version {
-    /// Whether this is a next generation that was begun to compute these hours anew, or all of them.
-    pub fn was_begun_for(&self, anew: Option<&Range<i64>>) -> bool {
+    /// Whether this is a next generation that was begun to compute this anew.
+    pub fn was_begun_for(&self, anew: &Anew) -> bool {
+        let hours = match anew {
+            Anew::Hours(hours) => Some(hours),
+            Anew::All | Anew::OfLines(_) => None,
+        };
         let kept = self.generations.kept.as_ref();
-        !self.was_begun_as_copy() && kept.and_then(|kept| kept.anew.as_ref()) == anew
+        !self.was_begun_as_copy() && kept.and_then(|kept| kept.anew.as_ref()) == hours
     }
 
     /// Whether this is a next generation that was begun as a copy.

@@ -39,8 +39,8 @@ mod kept;
 mod strays;
 mod swap;
 
-pub use kept::Keeping;
 pub(super) use kept::Kept;
+pub use kept::{Anew, Keeping};
 pub use strays::Stray;
 #[cfg(test)]
 pub(super) use strays::strays_of;

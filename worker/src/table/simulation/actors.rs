@@ -21,8 +21,8 @@ use url::Url;
 use super::super::generations::strays_of;
 use super::super::guards::Guards;
 use super::super::{
-    Definition, Entry, Folder, Keeping, Lease, MIN_GRACE, Root, Swap, Table, TableError, Version,
-    lease,
+    Anew, Definition, Entry, Folder, Keeping, Lease, MIN_GRACE, Root, Swap, Table, TableError,
+    Version, lease,
 };
 use super::Template;
 use super::checker::{Groups, add_rows};
@@ -539,7 +539,7 @@ impl Actor {
     /// What is kept of a version if some log files are gone, or if only some hours are computed anew.
     async fn keeping(&mut self, version: &Version) -> Result<Keeping, TableError> {
         let entries = version.entries().await?;
-        let (mut gone, mut span) = (HashSet::new(), None);
+        let (mut gone, mut anew) = (HashSet::new(), Anew::All);
         if self.random.one_in(2) {
             for entry in &entries {
                 if self.random.one_in(3) {
@@ -551,11 +551,16 @@ impl Actor {
             && let Some(first) = entries.first().and_then(|entry| entry.first_time)
         {
             let from = first / HOUR as i64 + self.random.below(4) as i64 - 2;
-            span = Some(from..from + self.random.between(1, 4) as i64);
+            let to = from + self.random.between(1, 4) as i64;
+            let milliseconds = from * HOUR as i64..to * HOUR as i64;
+            anew = match self.random.one_in(2) {
+                true => Anew::Hours(from..to),
+                false => Anew::OfLines(milliseconds),
+            };
         }
         let definition = Arc::clone(&self.table.definition);
         let now = self.env.now();
-        Keeping::of(version, &definition, &gone, span, true, now).await
+        Keeping::of(version, &definition, &gone, &anew, true, now).await
     }
 
     /// Goes on after a swap as one who does not know of it.
