@@ -528,6 +528,27 @@ fn erased_lines_are_in_no_table_and_do_not_come_back() {
     );
     place.run();
     assert_eq!(place.query(clients), ["192.0.2.1,4", "192.0.2.2,1"]);
+    // Rejected lines have other columns.
+    let lines = "no line of 192.0.2.2\nno line of 192.0.2.3\n";
+    let erased_line = alb_line(21, 1, "192.0.2.2", 200, "https://shop.example:443/");
+    place.log(&alb_name(22, 0, 8), &(erased_line + lines));
+    place.run();
+    let rejected = |condition: &str| {
+        let args = ["erase", "--tables", &tables, "--rejected-where", condition];
+        logmill(args)
+    };
+    let wrong = fail(&mut rejected("lines LIKE '%192.0.2.2%'"), 3);
+    assert!(
+        wrong.contains("rejected_lines: nothing is erased: the condition"),
+        "{wrong}"
+    );
+    let deleted = succeed(&mut rejected("line LIKE '%192.0.2.2%'"));
+    assert!(
+        deleted.contains("rejected_lines: 1 rows are deleted"),
+        "{deleted}"
+    );
+    let left = "SELECT line FROM rejected_lines";
+    assert_eq!(place.query(left), ["no line of 192.0.2.3"]);
     // Of a part of the time.
     let span = [
         "--from",

@@ -186,8 +186,15 @@ pub(crate) struct DropArgs {
 #[derive(Debug, Args)]
 pub(crate) struct EraseArgs {
     /// The lines: a condition on the columns of the log table [example: "client_ip = '192.0.2.7'"]
-    #[arg(long = "where", value_name = "CONDITION")]
-    pub(crate) condition: String,
+    #[arg(
+        long = "where",
+        value_name = "CONDITION",
+        required_unless_present = "rejected_where"
+    )]
+    pub(crate) condition: Option<String>,
+    /// Rows of rejected_lines: a condition on its columns, whatever --from and --to [example: "line LIKE '%user=4711%'"]
+    #[arg(long, value_name = "CONDITION")]
+    pub(crate) rejected_where: Option<String>,
     /// Folder of tables, or s3://bucket/prefix.
     #[arg(long, value_name = "ROOT")]
     pub(crate) tables: String,

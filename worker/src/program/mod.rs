@@ -286,6 +286,7 @@ async fn execute(command: Command) -> Result<u8> {
                 .unwrap_or(tomorrow.and_time(NaiveTime::MIN).and_utc());
             let lines = Lines {
                 condition: args.condition,
+                rejected: args.rejected_where,
                 from: args.from.unwrap_or(DateTime::<Utc>::MIN_UTC),
                 to,
             };

@@ -54,6 +54,7 @@ mod failed_lines;
 mod generations;
 mod dropping;
 mod retention;
+mod deletion;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

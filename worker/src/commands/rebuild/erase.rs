@@ -7,19 +7,23 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, SecondsFormat, Utc};
+use indicatif::HumanCount;
 
 use super::{Generations, Options, To};
 use crate::commands::maintain;
 use crate::commands::progress::Progress;
-use crate::rollup::Rollup;
-use crate::table::Root;
+use crate::engine::StreamPlan;
+use crate::rollup::{Rollup, over_rows, parse_sql, plain_words};
 use crate::table::definition::REJECTED_LINES;
+use crate::table::{RejectedLines, Root};
 
 /// The lines to erase.
 #[derive(Debug)]
 pub struct Lines {
     /// A condition on the columns of the log table.
-    pub condition: String,
+    pub condition: Option<String>,
+    /// A condition on the columns of `rejected_lines`.
+    pub rejected: Option<String>,
     /// The first time of such lines.
     pub from: DateTime<Utc>,
     /// The end of their time.
@@ -32,10 +36,10 @@ impl Lines {
     }
 
     /// The condition on lines of this format, with their time.
-    fn of(&self, rollup: &Rollup) -> String {
+    fn of(&self, condition: &str, rollup: &Rollup) -> String {
         let time = rollup.format().time_column;
         let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
-        let mut parts = vec![format!("({})", self.condition)];
+        let mut parts = vec![format!("({condition})")];
         if self.from > DateTime::<Utc>::MIN_UTC {
             parts.push(format!("{time} >= '{}'", text(self.from)));
         }
@@ -59,7 +63,7 @@ pub async fn erase(
     let tables = root.tables().await?;
     let wanted = |name: &&String| match &options.table {
         Some(table) => table == *name,
-        None => *name != REJECTED_LINES,
+        None => true,
     };
     let tables: Vec<&String> = tables.iter().filter(wanted).collect();
     if tables.is_empty() {
@@ -70,35 +74,86 @@ pub async fn erase(
     }
     let mut everywhere = true;
     for name in tables {
-        let erased = erase_from(&root, name, lines, options, out, progress).await;
+        let erased = match (name.as_str(), &lines.condition, &lines.rejected) {
+            (REJECTED_LINES, _, Some(condition)) => {
+                erase_rejected(&root, condition, options, out).await
+            }
+            (REJECTED_LINES, _, None) => Ok(true),
+            (_, Some(condition), _) => {
+                let condition = (condition.as_str(), lines);
+                erase_from(&root, name, condition, options, out, progress).await
+            }
+            (_, None, _) => Ok(true),
+        };
         everywhere &= erased.with_context(|| format!("table {name}"))?;
     }
     writeln!(
         out,
-        "the log files are not changed, and neither is {REJECTED_LINES}: `logmill retain` removes its old rows. What the tables had is \
-         deleted after three days"
+        "the log files are not changed. What the tables had is deleted after three days"
     )?;
     out.flush()?;
     Ok(everywhere)
 }
 
+/// Deletes rows of rejected lines.
+async fn erase_rejected(
+    root: &Root,
+    condition: &str,
+    options: &Options,
+    out: &mut impl Write,
+) -> Result<bool> {
+    let version = root.read(REJECTED_LINES).await?;
+    let definition = RejectedLines::definition();
+    let table = root.table_at(&definition, &version).await?;
+    let sql = format!("SELECT * FROM {REJECTED_LINES} WHERE NOT coalesce(({condition}), false)");
+    let planned = async {
+        let mut statements = parse_sql(&sql)?;
+        let Some(mut statement) = statements.pop().filter(|_| statements.is_empty()) else {
+            return Err("it is no condition".to_owned());
+        };
+        over_rows(&mut statement)?;
+        let schema = definition.row_schema();
+        let planned = StreamPlan::new(statement, REJECTED_LINES, schema, Vec::new()).await;
+        planned.map_err(|error| plain_words(&error))
+    };
+    let query = match planned.await {
+        Ok(query) => query,
+        Err(reason) => {
+            writeln!(
+                out,
+                "{REJECTED_LINES}: nothing is erased: the condition {condition}: {reason}"
+            )?;
+            return Ok(false);
+        }
+    };
+    if options.dry_run {
+        writeln!(
+            out,
+            "{REJECTED_LINES}: rows that meet the condition are deleted"
+        )?;
+        return Ok(true);
+    }
+    let deleted = table.keep_only(&query).await?;
+    writeln!(
+        out,
+        "{REJECTED_LINES}: {} rows are deleted",
+        HumanCount(deleted.rows)
+    )?;
+    Ok(true)
+}
+
 async fn erase_from(
     root: &Root,
     name: &str,
-    lines: &Lines,
+    (condition, lines): (&str, &Lines),
     options: &Options,
     out: &mut (impl Write + Send),
     progress: &mut dyn Progress,
 ) -> Result<bool> {
-    if name == REJECTED_LINES {
-        bail!(
-            "it has lines that are no log lines, and conditions on their columns have no meaning"
-        );
-    }
     let version = root.read(name).await?;
     let rollup = maintain::rollup(name, &version).await?;
     let mut erased = version.erased().to_vec();
-    let condition = lines.of(&rollup);
+    let condition = lines.of(condition, &rollup);
     if !erased.contains(&condition) {
         erased.push(condition);
     }
