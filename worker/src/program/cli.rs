@@ -248,6 +248,9 @@ pub(crate) struct RenameArgs {
 /// How log files are read again.
 #[derive(Debug, Args)]
 pub(crate) struct RebuildReading {
+    /// Let the workers of this queue read the log files, instead of this process.
+    #[arg(long, value_name = "URL")]
+    pub(crate) queue_url: Option<String>,
     /// Where the log files are: folders, or s3://bucket/prefix. Only those that the table has counted are read. Without this
     /// option, each is looked up by its URI, which takes a request for each.
     #[arg(long, value_name = "LOGS", num_args = 1..)]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::commands::rebuild::erase::{self, Lines};
@@ -254,14 +255,14 @@ async fn execute(command: Command) -> Result<u8> {
                 swap: args.swap,
                 dry_run: args.dry_run,
                 span: span_of(args.from, args.to)?,
-                ..args.reading.options(args.tables)
+                ..args.reading.options(args.tables).await?
             };
             let (mut out, mut bar) = (Stdout::report(), Bar::default());
             let done = rebuild::rebuild(rollups, &options, &mut out, &mut bar).await?;
             Ok(if done { SUCCESS } else { SOME_NOT_COUNTED })
         }
         Command::Rollback(args) => {
-            let options = args.reading.options(args.tables);
+            let options = args.reading.options(args.tables).await?;
             let (mut out, mut bar) = (Stdout::report(), Bar::default());
             let done = rebuild::rollback(&options, &args.table, &mut out, &mut bar).await?;
             Ok(if done { SUCCESS } else { SOME_NOT_COUNTED })
@@ -273,7 +274,7 @@ async fn execute(command: Command) -> Result<u8> {
             Ok(SUCCESS)
         }
         Command::Rename(args) => {
-            let options = args.reading.options(args.tables);
+            let options = args.reading.options(args.tables).await?;
             let (mut out, mut bar) = (Stdout::report(), Bar::default());
             let done = drop::rename(&options, &args.table, &args.new, &mut out, &mut bar).await?;
             Ok(if done { SUCCESS } else { SOME_NOT_COUNTED })
@@ -294,7 +295,7 @@ async fn execute(command: Command) -> Result<u8> {
                 table: args.table,
                 dry_run: args.dry_run,
                 span: span_of(args.from, Some(to))?,
-                ..args.reading.options(args.tables)
+                ..args.reading.options(args.tables).await?
             };
             let (mut out, mut bar) = (Stdout::report(), Bar::default());
             let done = erase::erase(&lines, &options, &mut out, &mut bar).await?;
@@ -441,8 +442,13 @@ fn span_of(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Result<Opt
 }
 
 impl cli::RebuildReading {
-    fn options(self, tables: String) -> rebuild::Options {
-        rebuild::Options {
+    async fn options(self, tables: String) -> Result<rebuild::Options> {
+        let queue = match &self.queue_url {
+            Some(url) => Some(Arc::new(SqsQueue::open(url).await?)),
+            None => None,
+        };
+        Ok(rebuild::Options {
+            queue,
             logs: self.logs,
             tables,
             table: None,
@@ -451,7 +457,7 @@ impl cli::RebuildReading {
             span: None,
             max_log_file_bytes: self.max_log_file_bytes,
             threads: self.threads,
-        }
+        })
     }
 }
 

@@ -19,6 +19,7 @@ use crate::commands::run::Summary;
 use crate::intake::listing;
 use crate::intake::log_object::LogObject;
 use crate::intake::span::Span;
+use crate::intake::sqs_queue::SqsQueue;
 use crate::rollup::{Loaded, Rollup};
 use crate::table::{Anew, Entry, Keeping, Root, Swap, Table, Version};
 use crate::terminal::escaped;
@@ -53,6 +54,8 @@ pub struct Options {
     pub max_log_file_bytes: u64,
     /// Log files read concurrently; by default one per core.
     pub threads: Option<NonZeroUsize>,
+    /// The work queue of workers that read them. `None`: this process does.
+    pub queue: Option<Arc<SqsQueue>>,
 }
 
 /// When a rebuilt table takes the old one's place.
@@ -166,6 +169,7 @@ pub async fn rollback(
     let options = Options {
         logs: options.logs.clone(),
         tables: options.tables.clone(),
+        queue: options.queue.clone(),
         table: None,
         swap: When::Now,
         dry_run: false,
