@@ -7,7 +7,9 @@ use anyhow::{Context, Result, anyhow};
 
 use crate::rollup::Rollup;
 use crate::table::definition::REJECTED_LINES;
-use crate::table::{Compacted, Definition, Expired, RejectedLines, Root, Vacuumed, Version};
+use crate::table::{
+    Compacted, Definition, Expired, LEDGER_QUIET, RejectedLines, Root, Vacuumed, Version,
+};
 
 /// The results of maintaining one table.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub struct Maintained {
     pub table: String,
     /// What was compacted; `None` if another process holds the table's lease, and therefore compacts it.
     pub compacted: Option<Compacted>,
+    /// Days of the ledger that were packed.
+    pub ledger_days: usize,
     /// What was removed because it is older than is kept.
     pub expired: Expired,
     /// What was deleted.
@@ -45,8 +49,16 @@ async fn maintain_table(root: &Root, name: &str, grace: Duration) -> Result<Main
         }
         None => None,
     };
+    let mut ledger_days = 0;
+    loop {
+        match table.pack_ledger(LEDGER_QUIET).await? {
+            0 => break,
+            days => ledger_days += days,
+        }
+    }
     Ok(Maintained {
         table: name.to_owned(),
+        ledger_days,
         expired: table.expire().await?,
         compacted,
         vacuumed: table.vacuum(grace).await?,

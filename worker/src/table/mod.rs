@@ -61,12 +61,13 @@ mod simulation;
 mod requests;
 
 pub use commit::{Committed, Lost};
-pub use compact::Compacted;
+pub use compact::{Compacted, LEDGER_QUIET};
 pub use definition::{Column, Definition, SLOT_GROUPS_MAX};
 pub use error::TableError;
 pub use failed_lines::{FailedLine, FailedLines};
 pub use generations::{Anew, Folder, Keeping, Stray, Swap};
 pub use ledger::Entry;
+pub(crate) use ledger::may_hold;
 pub use logmill_object_io::Lease;
 pub use lookup_file::LookupFile;
 pub(crate) use lookup_file::LookupHashes;
@@ -91,10 +92,10 @@ use guards::Guards;
 /// |---|---|
 /// | 1 | |
 /// | 2 | exact states of integer sums; `is_other`; staged rows are sorted runs; the ledger has slots and failed lines |
-/// | 3 | generations. Only a table that is rebuilt has this format |
+/// | 3 | generations; ledgers whose days are packed. A table has this format from its first rebuild or packing on |
 const FORMAT: u32 = 3;
 
-/// The format of new tables, which have one generation. Older formats are upgraded to it.
+/// The format of new tables, which have one generation and nothing packed. Older formats are upgraded to it.
 const BASE_FORMAT: u32 = 2;
 
 /// The property of a Delta table that holds its format. Absent in format 1.

@@ -413,12 +413,12 @@ impl Version {
         self.files.iter().map(|file| file.size().rows).sum()
     }
 
-    /// The shards of the ledger.
+    /// The shards that the ledger has objects of: hours, packed days, and those of names without a time.
     pub(crate) fn ledger_shards(&self) -> impl Iterator<Item = &Shard> {
         self.ledger.shards()
     }
 
-    /// The ledger's entries for these shards, one shard after another.
+    /// The ledger's entries in the objects of these shards, one object after another.
     pub(crate) fn entries_by_shard(
         self,
         shards: Vec<Shard>,
@@ -434,8 +434,7 @@ impl Version {
 
     /// The ledger's entries for every log file: those that the table has counted, and those that are pending.
     pub async fn entries(&self) -> Result<Vec<Entry>, TableError> {
-        let shards = self.ledger.shards();
-        self.ledger.entries_of(&self.store, shards).await
+        self.ledger.all_entries(&self.store).await
     }
 }
 

@@ -21,6 +21,7 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::super::delta_log::Operation;
+use super::super::ledger::day_of;
 use super::super::retention::KEEP_DAYS_PROPERTY;
 use super::super::slot::{self, HOURS_PER_DAY, Slot};
 use super::super::{Definition, Entry, Root, Table, TableError, Version, ledger, milliseconds};
@@ -204,7 +205,7 @@ impl Keeping {
                 let mut kept = Kept::outside(span);
                 if !definition.has_hours() {
                     for edge in [span.start, span.end - 1] {
-                        kept.remove(&day_of(edge));
+                        kept.remove(&hours_of_day(edge));
                     }
                 }
                 kept
@@ -318,7 +319,7 @@ impl Keeping {
     }
 }
 
-fn day_of(hour: i64) -> Range<i64> {
+fn hours_of_day(hour: i64) -> Range<i64> {
     let start = hour.div_euclid(HOURS_PER_DAY) * HOURS_PER_DAY;
     start..start + HOURS_PER_DAY
 }
@@ -441,9 +442,20 @@ impl Root {
             .buffered(COPIED_AT_ONCE);
         copied.try_collect::<Vec<()>>().await?;
         let mut by_shard: BTreeMap<Shard, Vec<Entry>> = BTreeMap::new();
+        // As packed as it was. A day with pending entries is not packed.
+        let shard_of = |entry: &Entry| LogFile::new(&entry.log_file).shard();
+        let pending = entries.iter().filter(|entry| entry.pending);
+        let pending: HashSet<Shard> = pending
+            .filter_map(|entry| day_of(&shard_of(entry)))
+            .collect();
+        let packed: HashSet<&Shard> = version.ledger.shards().collect();
         for entry in entries {
-            let shard = LogFile::new(&entry.log_file).shard();
-            by_shard.entry(shard).or_default().push(entry);
+            let shard = shard_of(&entry);
+            let day = day_of(&shard).filter(|day| packed.contains(day) && !pending.contains(day));
+            by_shard
+                .entry(day.unwrap_or(shard))
+                .or_default()
+                .push(entry);
         }
         let has_counted = !by_shard.is_empty();
         let ledger = ledger::Ledger::default();

@@ -430,7 +430,16 @@ impl Actor {
         [&self.table].into_iter().chain(&self.next)
     }
 
+    async fn pack_ledger(&self, table: &Table) {
+        match table.pack_ledger(Duration::ZERO).await {
+            Ok(0) => {}
+            Ok(_) => self.simulation.lock().count("ledgers packed"),
+            Err(error) => self.report("packing the ledger", &error),
+        }
+    }
+
     async fn commit(&mut self) {
+        let packs = self.random.one_in(3);
         for table in self.generations() {
             let committed = match self.leased {
                 true => table.commit().await,
@@ -438,6 +447,9 @@ impl Actor {
             };
             if let Err(error) = committed {
                 self.report("commit", &error);
+            }
+            if packs {
+                self.pack_ledger(table).await;
             }
         }
     }
@@ -459,6 +471,7 @@ impl Actor {
             if let Err(error) = settled {
                 self.report("compact", &error);
             }
+            self.pack_ledger(table).await;
         }
     }
 

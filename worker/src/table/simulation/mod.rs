@@ -388,7 +388,7 @@ const GUARDS: [(Guard, u64); 13] = [
 ];
 
 /// Events that must occur within a thousand seeds. Otherwise the simulation has become too weak.
-const MUST_HAPPEN: [&str; 28] = [
+const MUST_HAPPEN: [&str; 29] = [
     "answers lost",
     "bad objects",
     "checkpoints",
@@ -400,6 +400,7 @@ const MUST_HAPPEN: [&str; 28] = [
     "days settled",
     "hours anew begun",
     "late answers",
+    "ledgers packed",
     "lease takeovers",
     "ledger objects vacuumed",
     "log files trimmed",
