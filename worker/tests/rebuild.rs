@@ -13,7 +13,9 @@ use logmill::rollup::Rollup;
 use logmill::table::Root;
 
 use crate::support::made_logs::MadeLogs;
-use crate::support::{Random, Workplace, alb_line, alb_name, fail, logmill, seeds, succeed};
+use crate::support::{
+    Random, Workplace, alb_line, alb_name, fail, logmill, project, seeds, succeed,
+};
 
 const BY_MINUTE: &str = "SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, count(*) AS requests, \
      sum(sent_bytes) AS sent_bytes FROM alb_access_logs GROUP BY 1";
@@ -549,6 +551,26 @@ fn erased_lines_are_in_no_table_and_do_not_come_back() {
     );
     let left = "SELECT line FROM rejected_lines";
     assert_eq!(place.query(left), ["no line of 192.0.2.3"]);
+    // What is gone can't be erased.
+    let gone = place.path(&format!("logs/{}", alb_name(9, 5, 0)));
+    let text = fs::read_to_string(&gone).unwrap();
+    fs::remove_file(&gone).unwrap();
+    let stays = fail(
+        &mut erase(&[
+            "client_ip = '192.0.2.1'",
+            "--to",
+            "2026-11-20T10",
+            "--table",
+            "by_client",
+        ]),
+        3,
+    );
+    assert!(
+        stays.contains("nothing is erased, because it can't be counted anew: 2026-11-20"),
+        "{stays}"
+    );
+    assert_eq!(place.query(clients), ["192.0.2.1,4", "192.0.2.2,1"]);
+    fs::write(&gone, text).unwrap();
     // Of a part of the time.
     let span = [
         "--from",
@@ -564,4 +586,50 @@ fn erased_lines_are_in_no_table_and_do_not_come_back() {
         .collect();
     succeed(&mut erase(&arguments));
     assert_eq!(place.query(clients), ["192.0.2.1,3", "192.0.2.2,1"]);
+}
+
+/// Each of these rollups, made by other SQL first and then rebuilt, is what it is if it is made at once.
+#[test]
+fn queries_as_people_write_them_are_rebuilt_as_if_made_afresh() {
+    let (fresh, rebuilt) = (Workplace::new(), Workplace::new());
+    let logs = project().join("testdata/logs");
+    let run = |place: &Workplace| {
+        let (rollups, tables) = (place.path("rollups"), place.path("tables"));
+        let mut run = logmill(["run", "--rollups", &rollups, "--tables", &tables]);
+        succeed(run.arg(&logs));
+    };
+    let mut names = Vec::new();
+    for folder in ["tests/queries", "rollups"] {
+        for file in fs::read_dir(project().join(folder)).unwrap() {
+            let path = file.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.is_dir() {
+                continue;
+            }
+            for place in [&fresh, &rebuilt] {
+                fs::copy(&path, Path::new(&place.path("rollups")).join(name)).unwrap();
+            }
+            if let Some(name) = name.strip_suffix(".sql") {
+                rebuilt.rollup(name, BY_MINUTE);
+                names.push(name.to_owned());
+            }
+        }
+    }
+    run(&fresh);
+    run(&rebuilt);
+    for name in &names {
+        let file = format!("rollups/{name}.sql");
+        fs::copy(fresh.path(&file), rebuilt.path(&file)).unwrap();
+    }
+    succeed(&mut rebuild(&rebuilt, &[]));
+    assert!(names.len() > 35);
+    for name in &names {
+        // In any order: many have none.
+        let rows = |place: &Workplace| {
+            let mut rows = place.query(&format!("SELECT * FROM {name}"));
+            rows.sort();
+            rows
+        };
+        assert_eq!(rows(&rebuilt), rows(&fresh), "{name}");
+    }
 }

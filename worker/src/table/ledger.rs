@@ -762,7 +762,7 @@ mod tests {
         let ledger = Ledger::default();
         let first = ledger.extended(&store, &SystemEnv, guards, added(&[9, 10, 11], 1));
         let ledger = load(first.await.unwrap().transaction.version).await;
-        assert_eq!(ledger.unpacked_days(), [day.clone()]);
+        assert_eq!(ledger.unpacked_days(), std::slice::from_ref(&day));
         let days = ledger.unpacked_days();
         let packed = ledger.packed(&store, &SystemEnv, guards, &days);
         let ledger = load(packed.await.unwrap().unwrap().version).await;

@@ -9,7 +9,8 @@ use anyhow::Result;
 use indicatif::HumanCount;
 use logmill_shared::{LogFile, LogFileId};
 
-use super::{Options, ROUNDS, id, say_failures, say_some};
+use super::words::{say_failures, say_some};
+use super::{Options, ROUNDS, id};
 use crate::commands::progress::Progress;
 use crate::commands::replay::Outbox;
 use crate::commands::run;

@@ -48,7 +48,7 @@ impl Kept {
     /// All rows.
     fn all() -> Self {
         Self {
-            hours: vec![i64::MIN..i64::MAX],
+            hours: std::iter::once(i64::MIN..i64::MAX).collect(),
             without_time: true,
             anew: None,
         }
