@@ -14,7 +14,7 @@ use super::folder;
 use super::log_object::{Listed, LogObject, NotListed, Page, Pages, in_order};
 use super::span::Span;
 use super::walk::Walk;
-use crate::aws;
+use crate::aws::{self, NoSuchBucket};
 
 /// Log files located at once by their URIs: each takes one request.
 const LOCATED_AT_ONCE: usize = 16;
@@ -31,7 +31,9 @@ impl ListingError {
     /// Whether there is nothing in this place. Otherwise it may exist.
     pub fn is_gone(&self) -> bool {
         let not_found = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
-        self.source.is::<NothingThere>() || self.source.downcast_ref().is_some_and(not_found)
+        self.source.is::<NothingThere>()
+            || self.source.is::<NoSuchBucket>()
+            || self.source.downcast_ref().is_some_and(not_found)
     }
 }
 
@@ -132,7 +134,7 @@ pub fn refuse_tables_as_logs(logs: &str, tables: &str) -> Result<(), SamePlace> 
 }
 
 async fn objects(place: S3Uri<'_>, except: &str) -> anyhow::Result<Listed> {
-    let client = aws::bucket(aws::sdk_config().await, place.bucket).await?;
+    let client = aws::known_bucket(place.bucket).await?;
     Ok(Listed {
         found: bucket::list(&client, place, S3Uri::parse(except)?).await?,
         not_listed: Vec::new(),
