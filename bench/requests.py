@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 """Measures the requests that a commit sends to S3, and how a run ends whose tables' bucket breaks.
 
-    python3 bench/requests.py LOGMILL [LOGMILL…] [--minutes 5]
+    python3 bench/requests.py LOGMILL [LOGMILL…] [--minutes 5] [--rebuild 10000]
 
 prints, for each program, the requests of `logmill run` over one more small log file by kind. For a bucket that refuses requests, it
 prints the requests and the time until the run ends, and the objects that are left. A run that has not ended after the minutes is
-killed, and the table says so. S3 is a server in this process that answers at once. Python's standard library only.
+killed, and the table says so. With --rebuild, it prints instead the requests and the time of a rebuild of so many small log files, one for
+each five minutes. S3 is a server in this process that answers at once. Python's standard library only.
 """
 
 import argparse
+import bisect
 import collections
+import datetime
 import hashlib
 import http.server
 import os
@@ -52,10 +55,14 @@ def main():
     parser.add_argument("programs", metavar="LOGMILL", nargs="+", type=Path, help="programs to measure")
     parser.add_argument("--break", dest="only", help="only failures whose name contains this")
     parser.add_argument("--minutes", type=float, default=5, help="how long a run against a broken bucket may take")
+    parser.add_argument("--rebuild", type=int, metavar="N", help="measure a rebuild of so many log files instead")
     arguments = parser.parse_args()
     for program in arguments.programs:
         with tempfile.TemporaryDirectory(prefix="requests-") as folder:
-            measure(program.absolute(), Path(folder), arguments)
+            if arguments.rebuild:
+                rebuild(program.absolute(), Path(folder), arguments.rebuild)
+            else:
+                measure(program.absolute(), Path(folder), arguments)
 
 
 def measure(program, folder, arguments):
@@ -111,20 +118,49 @@ def measure(program, folder, arguments):
         print("\n".join(f"    {line[:300]}" for line in output.strip().splitlines()[-6:]))
 
 
+def rebuild(program, folder, log_files):
+    (folder / "rollups").mkdir()
+    (folder / "rollups/by_minute.sql").write_text(ROLLUP)
+    print(f"\n{program}: {log_files:,} log files\n\n| requests of | {' | '.join(KINDS)} | all | s |\n|---|{'--:|' * (len(KINDS) + 2)}")
+    s3 = S3()
+    begin = datetime.datetime(2026, 10, 1)
+    for number in range(log_files):
+        end = begin + datetime.timedelta(minutes=5 * number)
+        line = LINE.replace("2026-11-20T10:00", f"{end - datetime.timedelta(minutes=1):%Y-%m-%dT%H:%M}")
+        name = NAME.format(node=number % 4).replace("20261120T1005Z", f"{end:%Y%m%dT%H%MZ}")
+        s3.put(f"logs/{name}", (line * 20).encode())
+
+    def say(what, arguments):
+        begun = time.monotonic()
+        requests = s3.requests_of(lambda: command(program, folder, s3, arguments, 3600))
+        print(row(what, by_kind(requests)), f"{time.monotonic() - begun:.1f} |", flush=True)
+
+    tables, rollups = ["--tables", "s3://tables/t"], ["--rollups", folder / "rollups"]
+    say("`run`", ["run", "s3://logs", *rollups, *tables])
+    (folder / "rollups/by_minute.sql").write_text(ROLLUP.replace("count(*)", "sum(sent_bytes) AS sent_bytes, count(*)"))
+    say("`rebuild --dry-run`", ["rebuild", *rollups, *tables, "--dry-run"])
+    say("`rebuild --dry-run --logs`", ["rebuild", *rollups, *tables, "--dry-run", "--logs", "s3://logs"])
+    say("`rebuild --logs`", ["rebuild", *rollups, *tables, "--logs", "s3://logs"])
+    say("`rollback`", ["rollback", "by_minute", *tables, "--logs", "s3://logs"])
+
+
 def is_orphan(key):
     """Whether it is a data file or a ledger object. Staged files are not orphans: they wait for the next commit."""
     return not re.search(r"/_(staging|set_aside|lease|delta_log)\b", key)
 
 
 def run(program, folder, s3, patience=120):
+    return command(program, folder, s3, ["run", "s3://logs", "--rollups", folder / "rollups", "--tables", "s3://tables/t"], patience)
+
+
+def command(program, folder, s3, arguments, patience):
     """The exit code (`None` if it was killed) and the output."""
     aws = {
         "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": s3.endpoint,
     }  # fmt: skip
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-    command = [program, "run", "s3://logs", "--rollups", folder / "rollups", "--tables", "s3://tables/t"]
     with open(folder / "output", "w+b") as output:
-        child = subprocess.Popen(command, env=kept | aws, stdout=output, stderr=output)
+        child = subprocess.Popen([program, *arguments], env=kept | aws, stdout=output, stderr=output)
         try:
             code = child.wait(patience)
         except subprocess.TimeoutExpired:
@@ -133,7 +169,7 @@ def run(program, folder, s3, patience=120):
             code = None
         output.seek(0)
         said = output.read().decode(errors="replace")
-    if patience == 120 and code != 0:
+    if patience in (120, 3600) and code != 0:
         sys.exit(f"the run failed:\n{said}")
     return code, said
 
@@ -155,6 +191,8 @@ class S3:
 
     def __init__(self):
         self.objects = {}
+        # The keys in their order, until an object is written or deleted.
+        self.keys = None
         self.lock = threading.Lock()
         self.counts = collections.Counter()
         # The failing requests (a pattern of kind and key) and the status and code of the response. And whether they fail
@@ -176,8 +214,23 @@ class S3:
 
     def put(self, key, body):
         etag = f'"{hashlib.md5(body).hexdigest()}"'
+        if key not in self.objects:
+            self.keys = None
         self.objects[key] = (body, etag, time.time())
         return etag
+
+    def delete(self, key):
+        if self.objects.pop(key, None):
+            self.keys = None
+
+    def keys_from(self, prefix):
+        """The keys that begin with a prefix, in their order."""
+        if self.keys is None:
+            self.keys = sorted(self.objects)
+        for at in range(bisect.bisect_left(self.keys, prefix), len(self.keys)):
+            if not self.keys[at].startswith(prefix):
+                return
+            yield self.keys[at]
 
     def requests_of(self, work):
         """The number of requests during `work`, by kind of request and kind of object."""
@@ -235,7 +288,7 @@ class Answers(http.server.BaseHTTPRequestHandler):
             elif self.command == "POST" and "delete" in query:
                 self.delete_all(key.rstrip("/"), body.decode())
             elif kind == "DELETE":
-                self.s3.objects.pop(key, None)
+                self.s3.delete(key)
                 self.answer(204)
             elif "/" not in key.rstrip("/"):
                 self.answer(200, headers={"x-amz-bucket-region": "us-east-1"})
@@ -267,6 +320,13 @@ class Answers(http.server.BaseHTTPRequestHandler):
         wanted = self.headers.get("If-Match")
         if wanted and (not there or there[1] != wanted):
             return self.fail(412 if there else 404, "PreconditionFailed" if there else "NoSuchKey")
+        if source := self.headers.get("x-amz-copy-source"):
+            copied = self.s3.objects.get(urllib.parse.unquote(source).lstrip("/"))
+            if not copied:
+                return self.fail(404, "NoSuchKey")
+            etag = self.s3.put(key, copied[0])
+            copy = f"<CopyObjectResult><ETag>{escape(etag)}</ETag></CopyObjectResult>".encode()
+            return self.answer(200, copy, {"Content-Type": "application/xml"})
         self.answer(200, headers={"ETag": self.s3.put(key, body)})
 
     def get(self, key):
@@ -293,10 +353,12 @@ class Answers(http.server.BaseHTTPRequestHandler):
         after = query.get("continuation-token") or query.get("start-after") or ""
         most = int(query.get("max-keys", 1000))
         entries, folders = [], set()
-        for key in sorted(self.s3.objects):
+        for key in self.s3.keys_from(f"{bucket}/{prefix}"):
             name = key.removeprefix(f"{bucket}/")
-            if name == key or not name.startswith(prefix) or name <= after:
+            if name <= after:
                 continue
+            if len(entries) > most:
+                break
             end = name.find(delimiter, len(prefix)) if delimiter else -1
             if end < 0:
                 entries.append(name)
@@ -317,7 +379,7 @@ class Answers(http.server.BaseHTTPRequestHandler):
     def delete_all(self, bucket, body):
         keys = re.findall(r"<Key>([^<]*)</Key>", body)
         for key in keys:
-            self.s3.objects.pop(f"{bucket}/{key}", None)
+            self.s3.delete(f"{bucket}/{key}")
         deleted = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in keys)
         self.answer(200, f"<DeleteResult>{deleted}</DeleteResult>".encode(), {"Content-Type": "application/xml"})
 

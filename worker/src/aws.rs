@@ -1,6 +1,7 @@
 //! Access to AWS: the configuration, which is found by the usual chain (environment, profile, container, instance) and
 //! loaded once, and S3 errors that say what to do. Nothing here is called if all files are local.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use logmill_object_io::{Policy, log_failure, s3};
 use logmill_shared::sqs::QueueUrl;
 use logmill_shared::{causes, chain};
 use object_store::aws::AmazonS3;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 /// Timeout for the first byte of a response. The SDK has no default timeout, and a connection that hangs would block a log
 /// file forever. After the first byte, the SDK's stalled stream protection takes over.
@@ -105,6 +106,23 @@ pub(crate) async fn bucket(config: &SdkConfig, bucket: &str) -> Result<Client> {
     Ok(Client::from_conf(builder.build()))
 }
 
+/// The same with the default configuration, for the many objects of a few buckets: a bucket is asked for once.
+pub(crate) async fn known_bucket(name: &str) -> Result<Client> {
+    static KNOWN: Mutex<BTreeMap<String, Client>> = Mutex::const_new(BTreeMap::new());
+    let mut known = KNOWN.lock().await;
+    if let Some(client) = known.get(name) {
+        return Ok(client.clone());
+    }
+    let client = bucket(sdk_config().await, name).await?;
+    known.insert(name.to_owned(), client.clone());
+    Ok(client)
+}
+
+/// A bucket that does not exist.
+#[derive(Debug, thiserror::Error)]
+#[error("the bucket '{0}' does not exist")]
+pub(crate) struct NoSuchBucket(String);
+
 /// Returns the region of a bucket. S3 reports it even for requests in the wrong region and without permissions.
 async fn region_of(config: &SdkConfig, bucket: &str) -> Result<String> {
     let any = config.region().cloned();
@@ -118,7 +136,7 @@ async fn region_of(config: &SdkConfig, bucket: &str) -> Result<String> {
         Ok(answer) => Ok(answer.bucket_region.unwrap_or_else(|| any.to_string())),
         Err(error) => match error.raw_response() {
             Some(answer) if answer.status().as_u16() == 404 => {
-                bail!("the bucket '{bucket}' does not exist")
+                Err(NoSuchBucket(bucket.to_owned()).into())
             }
             answer => match answer.and_then(region) {
                 Some(region) => Ok(region),

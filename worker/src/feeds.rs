@@ -280,17 +280,21 @@ async fn open(
     };
     match error {
         TableError::Format { .. } => Err(error),
-        TableError::OtherSql { .. } | TableError::OtherLookup { .. } => {
+        TableError::OtherSql { .. }
+        | TableError::OtherLookup { .. }
+        | TableError::Erased { .. } => {
             let changed = match &error {
                 TableError::OtherLookup { file, .. } => OtherFile::Lookup(file),
                 _ => OtherFile::Sql,
             };
             let own = by_its_own_sql(root, &name, changed).await?;
             let is_failure = own.feed.table().is_none();
+            // What was erased is no difference between the rollup's file and the table.
+            let is_told = is_failure || !matches!(error, TableError::Erased { .. });
             Ok(Opened {
                 feed: own.feed,
                 next: own.next,
-                trouble: trouble(own.what, is_failure),
+                trouble: trouble(own.what, is_failure).filter(|_| is_told),
                 error: None,
             })
         }
@@ -393,7 +397,7 @@ async fn by_its_own_sql(
         Ok(lookups) => lookups,
         Err(error) => return unfed(chain(&error)),
     };
-    match Rollup::of_table(name, version.sql(), lookups).await {
+    match Rollup::of_table(name, version.sql(), lookups, version.erased()).await {
         Ok(rollup) => {
             let rollup = Arc::new(rollup);
             let table = root.table_at(rollup.definition(), &version).await?;
@@ -438,7 +442,7 @@ async fn next_of(root: &Root, name: &str, version: &Version) -> Result<Option<Fe
     let opened = async {
         let next = root.read_next(name, folder).await?;
         let lookups = next.lookup_files().await?;
-        Ok::<_, TableError>(Rollup::of_table(name, next.sql(), lookups).await)
+        Ok::<_, TableError>(Rollup::of_table(name, next.sql(), lookups, next.erased()).await)
     };
     let reason = match opened.await {
         Ok(Ok(rollup)) => {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commit_pace::CommitPace;
 use crate::sleep::sleep_or_stop;
-use crate::table::{Committed, HowMuch, Lease, Table, TableError};
+use crate::table::{Committed, HowMuch, LEDGER_QUIET, Lease, Table, TableError};
 
 /// How often the lease holder checks for due work, and renews the lease.
 const TICK_INTERVAL: Duration = Duration::from_secs(5);
@@ -178,7 +178,7 @@ impl Maintenance<'_> {
         Ok(())
     }
 
-    /// Compacts one day, so that a commit can run in between. If there is no day to compact, deletes obsolete files.
+    /// Compacts one day, so that a commit can run in between. If there is no day to compact, removes old rows, and deletes obsolete files.
     async fn compact_or_vacuum(
         &mut self,
         lease: &mut Lease,
@@ -188,6 +188,12 @@ impl Maintenance<'_> {
             Ok(Some(_)) => return,
             Ok(None) => {}
             Err(error) => self.failed("compaction failed; retrying", error, on_event),
+        }
+        if let Err(error) = self.table.pack_ledger(LEDGER_QUIET).await {
+            self.failed("the ledger could not be packed; retrying", error, on_event);
+        }
+        if let Err(error) = self.table.expire().await {
+            self.failed("old rows could not be removed; retrying", error, on_event);
         }
         if let Err(error) = self.table.vacuum(GRACE).await {
             self.failed("vacuum failed; retrying", error, on_event);

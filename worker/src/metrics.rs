@@ -508,6 +508,7 @@ mod tests {
             failed_lines: 0,
             failures: Vec::new(),
             slots: None,
+            pending: false,
         }
     }
 

@@ -13,7 +13,9 @@ use logmill::rollup::Rollup;
 use logmill::table::Root;
 
 use crate::support::made_logs::MadeLogs;
-use crate::support::{Random, Workplace, alb_line, alb_name, fail, logmill, seeds, succeed};
+use crate::support::{
+    Random, Workplace, alb_line, alb_name, fail, logmill, project, seeds, succeed,
+};
 
 const BY_MINUTE: &str = "SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, count(*) AS requests, \
      sum(sent_bytes) AS sent_bytes FROM alb_access_logs GROUP BY 1";
@@ -40,6 +42,12 @@ fn log(place: &Workplace, number: u32) {
         alb_line(9 + number, 70, "192.0.2.2", 404, url),
     ];
     place.log(&alb_name(9 + number, 5, number), &lines.concat());
+}
+
+/// A log line of a day of November 2026.
+fn line_of(day: u32, hour: u32, minute: u32, client: &str) -> String {
+    let line = alb_line(hour, 60 * minute, client, 200, "https://shop.example:443/");
+    line.replace("2026-11-20", &format!("2026-11-{day}"))
 }
 
 /// Three log files, counted by minute.
@@ -195,21 +203,144 @@ fn a_change_of_mind_drops_what_was_begun() {
 }
 
 #[test]
-fn days_whose_logs_are_gone_are_told_before_anything_is_done() {
-    let place = of_three_log_files();
-    let before = place.query(ALL);
-    fs::remove_file(place.path(&format!("logs/{}", alb_name(10, 5, 1)))).unwrap();
+fn days_whose_logs_are_gone_are_kept_as_they_are() {
+    let place = Workplace::new();
+    for (number, day) in [(0, 20), (1, 21), (2, 22)] {
+        // Just before and after midnight, so that log files share days.
+        let lines = [
+            line_of(day, 0, 30, "192.0.2.1"),
+            line_of(day, 12, 0, "192.0.2.2"),
+            line_of(day + 1, 0, 1, "192.0.2.3"),
+        ];
+        let name = alb_name(9, 5, number).replace("20261120", &format!("202611{day}"));
+        place.log(&name, &lines.concat());
+    }
+    place.rollup("requests", BY_MINUTE);
+    place.run();
+    let logs = place.path("logs");
+    let gone = fs::read_dir(&logs).unwrap().map(|log| log.unwrap().path());
+    let gone = gone.min().unwrap();
+    let text = fs::read_to_string(&gone).unwrap();
+    fs::remove_file(&gone).unwrap();
+
+    // Other keys can't be kept.
     place.rollup("requests", BY_HOUR);
-    for more in [&["--dry-run"][..], &[], &["--logs", &place.path("logs")]] {
+    for more in [&["--dry-run"][..], &[], &["--logs", &logs]] {
         let refused = fail(&mut rebuild(&place, more), 3);
-        assert!(
-            refused.contains("1 log files that the table has counted are gone")
-                && refused.contains("days: 2026-11-20 (1)"),
-            "{refused}"
-        );
+        for line in [
+            "1 log files are gone",
+            "keeps as it is: 2026-11-20, 2026-11-21",
+            "rows belong to an hour or day by date_trunc('hour', from_iso8601_timestamp(time)), until now by",
+            "the group keys are",
+        ] {
+            assert!(refused.contains(line), "{line} is not in {refused}");
+        }
     }
     assert!(!Path::new(&place.path("tables/requests/_generations")).exists());
+    // The same keys can.
+    let longer = BY_MINUTE.replace(" FROM", ", max(client_ip) AS last_client FROM");
+    place.rollup("requests", &longer);
+    let kept = succeed(&mut rebuild(&place, &[]));
+    assert!(
+        kept.contains("there, new columns are NULL: last_client") && kept.contains("swapped:"),
+        "{kept}"
+    );
+    let rows = place.query("SELECT minute, requests, last_client FROM requests ORDER BY 1");
+    fs::write(&gone, text).unwrap();
+    let whole = afresh(
+        &place,
+        &longer,
+        "SELECT minute, requests, last_client FROM requests ORDER BY 1",
+    );
+    let as_it_was =
+        |row: &String| match row.starts_with("2026-11-20") || row.starts_with("2026-11-21T00") {
+            true => format!("{},", row.rsplit_once(',').unwrap().0),
+            false => row.clone(),
+        };
+    let expected: Vec<String> = whole.iter().map(as_it_was).collect();
+    assert_eq!(rows, expected);
+    assert_eq!(place.query("SELECT count(*) FROM log_files"), ["3"]);
+    // It goes on, and what comes late is added to kept days too.
+    let late = alb_name(9, 55, 7);
+    place.log(&late, &line_of(20, 0, 30, "192.0.2.9"));
+    place.run();
+    let minute = "SELECT requests FROM requests WHERE minute = TIMESTAMP '2026-11-20 00:30:00 UTC'";
+    assert_eq!(place.query(minute), ["2"]);
+}
+
+#[test]
+fn a_log_file_that_has_changed_is_counted_anew_with_its_hours() {
+    let place = of_three_log_files();
+    let before = place.query(ALL);
+    let changed = place.path(&format!("logs/{}", alb_name(10, 5, 1)));
+    let text = fs::read_to_string(&changed).unwrap();
+    fs::write(&changed, text.repeat(3)).unwrap();
+    let tables = place.path("tables");
+    let rollups = place.path("rollups");
+    let span = ["--from", "2026-11-20T10", "--to", "2026-11-20T11"];
+    let plan = succeed(&mut rebuild(
+        &place,
+        &["--dry-run", span[0], span[1], span[2], span[3]],
+    ));
+    for line in [
+        "requests: a part is computed anew",
+        "computes anew: 2026-11-20T10:00Z to 2026-11-20T11:00Z; what is outside is kept as it is",
+        "reads 1 log files of",
+        ", of 3 that the table has counted",
+    ] {
+        assert!(plan.contains(line), "{line} is not in {plan}");
+    }
+    succeed(&mut rebuild(&place, &span));
+    let whole = afresh(&place, BY_MINUTE, ALL);
+    assert_eq!(place.query(ALL), whole);
+    assert_ne!(whole, before);
+    let verify = [
+        "verify",
+        "--logs",
+        &place.path("logs"),
+        "--tables",
+        &tables,
+        "--rollups",
+        &rollups,
+    ];
+    let verified =
+        logmill(
+            verify
+                .into_iter()
+                .chain(["--from", "2026-11-20", "--to", "2026-11-21"]),
+        )
+        .output()
+        .unwrap();
+    assert!(
+        verified.status.success(),
+        "{}",
+        String::from_utf8_lossy(&verified.stdout)
+    );
+    // That can be taken back.
+    succeed(&mut rollback(&place, "requests"));
     assert_eq!(place.query(ALL), before);
+}
+
+#[test]
+fn only_a_span_of_a_changed_rollup_is_computed_anew() {
+    let place = of_three_log_files();
+    place.rollup("requests", SERVED);
+    let span = ["--from", "2026-11-20T10"];
+    let done = succeed(&mut rebuild(&place, &span));
+    assert!(
+        done.contains("computes anew: 2026-11-20T10:00Z and later; what is outside"),
+        "{done}"
+    );
+    let hours = "SELECT hour(minute), sum(requests) FROM requests GROUP BY 1 ORDER BY 1";
+    assert_eq!(place.query(hours), ["9,2", "10,1", "11,1"]);
+    // Nothing is found where the logs are said to be.
+    fs::rename(place.path("logs"), place.path("elsewhere")).unwrap();
+    place.rollup("requests", BY_MINUTE);
+    let refused = fail(&mut rebuild(&place, &[]), 3);
+    assert!(
+        refused.contains("none of the log files that the table has counted is found"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -223,7 +354,7 @@ fn log_files_that_the_new_sql_cannot_count_hold_the_swap_up() {
     place.rollup("requests", BY_HOUR);
     let held_up = fail(&mut rebuild(&place, &[]), 3);
     assert!(
-        held_up.contains("1 log files are not in the rebuilt table, and the swap waits for them"),
+        held_up.contains("1 log files are not in the new table, and the swap waits for them"),
         "{held_up}"
     );
     assert_eq!(place.query(ALL), before);
@@ -325,5 +456,180 @@ fn rebuilds_and_runs_are_exact_after_kills_at_random_moments() {
         succeed(&mut rebuild(&place, &[]));
         place.run();
         made.check(|sql| place.query(sql));
+    }
+}
+
+#[test]
+fn erased_lines_are_in_no_table_and_do_not_come_back() {
+    let place = of_three_log_files();
+    place.rollup(
+        "by_client",
+        "SELECT client_ip, count(*) AS requests FROM alb_access_logs GROUP BY 1",
+    );
+    place.rollup(
+        "classic",
+        "SELECT elb_name, count(*) AS requests FROM elb_logs GROUP BY 1",
+    );
+    place.run();
+    let tables = place.path("tables");
+    let erase = |more: &[&str]| {
+        let args = ["erase", "--tables", &tables, "--where"];
+        logmill(args.into_iter().chain(more.iter().copied()))
+    };
+    let clients = "SELECT client_ip, sum(requests) FROM by_client_groups GROUP BY 1 ORDER BY 1";
+    let minutes = "SELECT count(*), sum(requests) FROM requests";
+    for wrong in [
+        "client_ip =",
+        "clientip = 'x'",
+        "count(*) > 1",
+        "day = '2026/11/20'",
+    ] {
+        let refused = fail(&mut erase(&[wrong, "--table", "requests"]), 3);
+        assert!(
+            refused.contains("requests: nothing is erased: "),
+            "{refused}"
+        );
+    }
+    let condition = "client_ip = '192.0.2.2'";
+    let plan = succeed(&mut erase(&[condition, "--dry-run", "--table", "requests"]));
+    assert!(
+        plan.contains("requests: lines are erased") && plan.contains("reads 3 log files of"),
+        "{plan}"
+    );
+    assert_eq!(place.query(minutes), ["6,6"]);
+    // Classic logs have no such column.
+    let erased = fail(&mut erase(&[condition]), 3);
+    for line in [
+        "by_client: lines are erased",
+        "2026-11-20  rows 2 → 1, requests 6 → 3",
+        "requests: lines are erased",
+        "classic: nothing is erased: ",
+        "the log files are not changed",
+    ] {
+        assert!(erased.contains(line), "{line} is not in {erased}");
+    }
+    assert_eq!(place.query(minutes), ["3,3"]);
+    assert_eq!(place.query(clients), ["192.0.2.1,3"]);
+    let again = succeed(&mut erase(&[condition, "--table", "requests"]));
+    assert!(again.contains("requests: erased before"), "{again}");
+
+    // Neither by a late log file, nor by a rebuild. Lines of later times are counted.
+    log(&place, 3);
+    let run = place.run();
+    assert!(!run.contains("different SQL"), "{run}");
+    assert_eq!(place.query(minutes), ["4,4"]);
+    place.rollup("requests", BY_HOUR);
+    succeed(&mut rebuild(&place, &["--table", "requests"]));
+    assert_eq!(place.query("SELECT sum(requests) FROM requests"), ["4"]);
+    let verified = succeed(&mut rebuild(&place, &[]));
+    assert!(verified.contains("by_client: unchanged"), "{verified}");
+    place.log(
+        &alb_name(23, 55, 9),
+        &alb_line(23, 1, "192.0.2.2", 200, "https://shop.example:443/")
+            .replace("2026-11-20", "2999-01-01"),
+    );
+    place.run();
+    assert_eq!(place.query(clients), ["192.0.2.1,4", "192.0.2.2,1"]);
+    // Rejected lines have other columns.
+    let lines = "no line of 192.0.2.2\nno line of 192.0.2.3\n";
+    let erased_line = alb_line(21, 1, "192.0.2.2", 200, "https://shop.example:443/");
+    place.log(&alb_name(22, 0, 8), &(erased_line + lines));
+    place.run();
+    let rejected = |condition: &str| {
+        let args = ["erase", "--tables", &tables, "--rejected-where", condition];
+        logmill(args)
+    };
+    let wrong = fail(&mut rejected("lines LIKE '%192.0.2.2%'"), 3);
+    assert!(
+        wrong.contains("rejected_lines: nothing is erased: the condition"),
+        "{wrong}"
+    );
+    let deleted = succeed(&mut rejected("line LIKE '%192.0.2.2%'"));
+    assert!(
+        deleted.contains("rejected_lines: 1 rows are deleted"),
+        "{deleted}"
+    );
+    let left = "SELECT line FROM rejected_lines";
+    assert_eq!(place.query(left), ["no line of 192.0.2.3"]);
+    // What is gone can't be erased.
+    let gone = place.path(&format!("logs/{}", alb_name(9, 5, 0)));
+    let text = fs::read_to_string(&gone).unwrap();
+    fs::remove_file(&gone).unwrap();
+    let stays = fail(
+        &mut erase(&[
+            "client_ip = '192.0.2.1'",
+            "--to",
+            "2026-11-20T10",
+            "--table",
+            "by_client",
+        ]),
+        3,
+    );
+    assert!(
+        stays.contains("nothing is erased, because it can't be counted anew: 2026-11-20"),
+        "{stays}"
+    );
+    assert_eq!(place.query(clients), ["192.0.2.1,4", "192.0.2.2,1"]);
+    fs::write(&gone, text).unwrap();
+    // Of a part of the time. The log file that was gone is read now, without what was to be erased of it.
+    let span = [
+        "--from",
+        "2026-11-20T10",
+        "--to",
+        "2026-11-20T11",
+        "--table",
+        "by_client",
+    ];
+    let arguments: Vec<&str> = ["client_ip = '192.0.2.1'"]
+        .into_iter()
+        .chain(span)
+        .collect();
+    succeed(&mut erase(&arguments));
+    assert_eq!(place.query(clients), ["192.0.2.1,2", "192.0.2.2,1"]);
+}
+
+/// Each of these rollups, made by other SQL first and then rebuilt, is what it is if it is made at once.
+#[test]
+fn queries_as_people_write_them_are_rebuilt_as_if_made_afresh() {
+    let (fresh, rebuilt) = (Workplace::new(), Workplace::new());
+    let logs = project().join("testdata/logs");
+    let run = |place: &Workplace| {
+        let (rollups, tables) = (place.path("rollups"), place.path("tables"));
+        let mut run = logmill(["run", "--rollups", &rollups, "--tables", &tables]);
+        succeed(run.arg(&logs));
+    };
+    let mut names = Vec::new();
+    for folder in ["tests/queries", "rollups"] {
+        for file in fs::read_dir(project().join(folder)).unwrap() {
+            let path = file.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.is_dir() {
+                continue;
+            }
+            for place in [&fresh, &rebuilt] {
+                fs::copy(&path, Path::new(&place.path("rollups")).join(name)).unwrap();
+            }
+            if let Some(name) = name.strip_suffix(".sql") {
+                rebuilt.rollup(name, BY_MINUTE);
+                names.push(name.to_owned());
+            }
+        }
+    }
+    run(&fresh);
+    run(&rebuilt);
+    for name in &names {
+        let file = format!("rollups/{name}.sql");
+        fs::copy(fresh.path(&file), rebuilt.path(&file)).unwrap();
+    }
+    succeed(&mut rebuild(&rebuilt, &[]));
+    assert!(names.len() > 35);
+    for name in &names {
+        // In any order: many have none.
+        let rows = |place: &Workplace| {
+            let mut rows = place.query(&format!("SELECT * FROM {name}"));
+            rows.sort();
+            rows
+        };
+        assert_eq!(rows(&rebuilt), rows(&fresh), "{name}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::support::made_logs::MadeLogs;
 use crate::support::ministack::{Ministack, at_endpoint};
 use crate::support::queues::{Depth, Queues, announced};
 use crate::support::worker::{Worker, request};
-use crate::support::{Workplace, fail, gzip, logmill, query_command, rows};
+use crate::support::{Workplace, fail, gzip, logmill, query_command, rows, succeed};
 use futures::TryStreamExt;
 use logmill_shared::LogFile;
 use logmill_shared::notification;
@@ -716,4 +716,54 @@ fn what_is_wrong_is_told_at_the_start() {
     let nothing_right = Workplace::new();
     nothing_right.rollup("bad", "SELECT array_agg(elb) FROM alb_access_logs");
     refused(replaced(1, &nothing_right.path("rollups")), "bad");
+}
+
+#[test]
+fn a_rebuild_can_be_read_by_the_workers_of_a_queue() {
+    let scene = Scene::new(12);
+    let by_minute = std::fs::read_to_string(scene.place.path("rollups/by_minute.sql")).unwrap();
+    let some = "FROM alb_access_logs WHERE elb_status_code = 200";
+    scene.place.rollup(
+        "by_minute",
+        &by_minute.replace("FROM alb_access_logs", some),
+    );
+    let rollups = scene.place.path("rollups");
+    let endpoint = scene.aws.endpoint();
+    let arguments = [
+        "run",
+        "s3://logs",
+        "--rollups",
+        &rollups,
+        "--tables",
+        TABLES,
+    ];
+    succeed(at_endpoint(&mut logmill(arguments), &endpoint));
+    scene.place.rollup("by_minute", &by_minute);
+
+    let arguments = ["rebuild", "--rollups", &rollups, "--tables", TABLES];
+    let mut rebuild = logmill(arguments);
+    rebuild.args(["--queue-url", &scene.queues.work]);
+    let rebuild = at_endpoint(&mut rebuild, &endpoint)
+        .stdout(Stdio::piped())
+        .spawn();
+    let rebuild = rebuild.unwrap();
+    // A worker that begins now knows of the next generation.
+    let has_next = || {
+        let mut tables = logmill(["tables", "--tables", TABLES, "--format", "json"]);
+        succeed(at_endpoint(&mut tables, &endpoint)).contains("_generations/")
+    };
+    let begin = Instant::now();
+    while !has_next() {
+        assert!(begin.elapsed() < PATIENCE, "the rebuild has not begun");
+    }
+    let worker = scene.serve(&["--queue-url", &scene.queues.work]);
+    let rebuilt = rebuild.wait_with_output().unwrap();
+    let printed = String::from_utf8(rebuilt.stdout).unwrap();
+    assert!(
+        rebuilt.status.success() && printed.contains("swapped:"),
+        "{printed}"
+    );
+    scene.logs.check(|sql| scene.query(sql));
+    worker.signal("TERM");
+    worker.ended(0);
 }

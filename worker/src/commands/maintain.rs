@@ -7,7 +7,9 @@ use anyhow::{Context, Result, anyhow};
 
 use crate::rollup::Rollup;
 use crate::table::definition::REJECTED_LINES;
-use crate::table::{Compacted, Definition, RejectedLines, Root, Vacuumed, Version};
+use crate::table::{
+    Compacted, Definition, Expired, LEDGER_QUIET, RejectedLines, Root, Vacuumed, Version,
+};
 
 /// The results of maintaining one table.
 #[derive(Debug)]
@@ -16,6 +18,10 @@ pub struct Maintained {
     pub table: String,
     /// What was compacted; `None` if another process holds the table's lease, and therefore compacts it.
     pub compacted: Option<Compacted>,
+    /// Days of the ledger that were packed.
+    pub ledger_days: usize,
+    /// What was removed because it is older than is kept.
+    pub expired: Expired,
     /// What was deleted.
     pub vacuumed: Vacuumed,
 }
@@ -43,15 +49,24 @@ async fn maintain_table(root: &Root, name: &str, grace: Duration) -> Result<Main
         }
         None => None,
     };
+    let mut ledger_days = 0;
+    loop {
+        match table.pack_ledger(LEDGER_QUIET).await? {
+            0 => break,
+            days => ledger_days += days,
+        }
+    }
     Ok(Maintained {
         table: name.to_owned(),
+        ledger_days,
+        expired: table.expire().await?,
         compacted,
         vacuumed: table.vacuum(grace).await?,
     })
 }
 
 /// The definition of a table, from the SQL that the table stores.
-async fn definition(name: &str, version: &Version) -> Result<Arc<Definition>> {
+pub(crate) async fn definition(name: &str, version: &Version) -> Result<Arc<Definition>> {
     if name == REJECTED_LINES {
         return Ok(RejectedLines::definition());
     }
@@ -61,7 +76,7 @@ async fn definition(name: &str, version: &Version) -> Result<Arc<Definition>> {
 /// The rollup that produces a table, from the SQL that the table stores.
 pub(crate) async fn rollup(name: &str, version: &Version) -> Result<Rollup> {
     let lookups = version.lookup_files().await?;
-    Rollup::of_table(name, version.sql(), lookups)
+    Rollup::of_table(name, version.sql(), lookups, version.erased())
         .await
         .map_err(|error| {
             anyhow!(

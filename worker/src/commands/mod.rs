@@ -15,3 +15,5 @@ pub mod rebuild;
 pub mod tables;
 pub mod test;
 pub mod ddl;
+pub mod drop;
+pub mod retain;

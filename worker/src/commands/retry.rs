@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
+use logmill_shared::chain;
 
 use crate::commands::progress::Progress;
 use crate::commands::run::{self, Options, Summary};
@@ -61,9 +62,11 @@ pub async fn put_back(
         root.notes(table).await?.put_back(&unknown).await?;
         log_files.extend(known.into_iter().filter_map(|note| note.log_file));
     }
-    let (listed, gone) = listing::locate(log_files, &options.tables).await;
+    let (listed, not_found) = listing::locate(log_files, &options.tables).await;
     done.summary = run::run_over(listed, rollups, &root, options, progress).await?;
-    done.summary.failed.extend(gone);
+    let not_found = not_found.into_iter();
+    let not_found = not_found.map(|(log_file, error)| (log_file, chain(&error)));
+    done.summary.failed.extend(not_found);
     for table in tables().filter(|table| done.set_aside.contains_key(*table)) {
         let notes = root.notes(table).await?;
         if let Ok(version) = root.read(table).await {

@@ -30,6 +30,7 @@ struct State {
     rows: Option<i64>,
     files: Option<i64>,
     bytes: Option<i64>,
+    keep_days: Option<i64>,
     /// In milliseconds since 1970.
     newest_line: Option<i64>,
     staged: Option<i64>,
@@ -87,6 +88,7 @@ async fn fill(root: &Root, state: &mut State, rollups: Option<&Loaded>) -> Resul
     state.files = Some(version.files().len() as i64);
     let bytes: u64 = version.files().iter().map(|file| file.bytes).sum();
     state.bytes = Some(bytes as i64);
+    state.keep_days = version.keep_days().map(i64::from);
     if let Some(rollups) = rollups {
         state.fed_by = Some(fed_by(&state.name, &version, rollups).await);
     }
@@ -156,6 +158,7 @@ fn batch(states: &[State]) -> Result<RecordBatch> {
         ("rows", number(|state| state.rows), true),
         ("files", number(|state| state.files), true),
         ("bytes", number(|state| state.bytes), true),
+        ("keep_days", number(|state| state.keep_days), true),
         ("newest_line", Arc::new(times.with_timezone("UTC")), true),
         ("staged", number(|state| state.staged), true),
         ("set_aside", number(|state| state.set_aside), true),

@@ -27,6 +27,12 @@ use crate::terminal::escaped;
 /// damage may be anywhere.
 const LOOKED_INTO_MAX: usize = 1000;
 
+/// Log files, or causes, shown one by one. Of more, only some are.
+const SHOWN: usize = 10;
+
+/// Log files shown of many.
+const EXAMPLES: usize = 3;
+
 /// Log files read concurrently. Most of the time is spent waiting for S3.
 const LOOKS_AT_ONCE: usize = 8;
 
@@ -351,16 +357,16 @@ impl fmt::Display for Report {
         }
         count_of(f, self.ignored, "ignored")?;
         list_of(f, &self.copies, COPIES)?;
-        let changed = "changed since they were counted; the changes are not counted:";
+        let changed = "changed since they were counted; `logmill rebuild --from TIME --to TIME` counts their hours anew:";
         list_of(f, &self.changed, changed)?;
-        list_of(f, &self.failed, "failed, and not counted:")?;
+        by_cause(f, &self.failed, "failed, and not counted:")?;
         let set_aside = "set aside, and not counted; fix the cause, then run `logmill retry`:";
-        list_of(f, &self.set_aside, set_aside)?;
-        list_of(f, &self.missing, "missing:")?;
+        by_cause(f, &self.set_aside, set_aside)?;
+        by_cause(f, &self.missing, "missing:")?;
         for UnreadTable { reason, .. } in &self.unread_tables {
             writeln!(f, "table      {}", escaped(reason))?;
         }
-        list_of(f, &self.unrecognised, UNRECOGNISED)?;
+        by_cause(f, &self.unrecognised, UNRECOGNISED)?;
         let logs = self.counted
             + self.staged
             + self.changed.len()
@@ -391,8 +397,55 @@ fn count_of(f: &mut fmt::Formatter<'_>, count: usize, what: &str) -> fmt::Result
 
 fn list_of(f: &mut fmt::Formatter<'_>, list: &[impl fmt::Display], what: &str) -> fmt::Result {
     count_of(f, list.len(), what)?;
-    list.iter()
-        .try_for_each(|log_file| writeln!(f, "             {}", escaped(&log_file.to_string())))
+    some_of(f, list, "             ")
+}
+
+/// A few lines of a list, and how many more there are.
+fn some_of(f: &mut fmt::Formatter<'_>, list: &[impl fmt::Display], indented: &str) -> fmt::Result {
+    let shown = if list.len() > SHOWN { EXAMPLES } else { SHOWN };
+    for each in list.iter().take(shown) {
+        writeln!(f, "{indented}{}", escaped(&each.to_string()))?;
+    }
+    match list.len().saturating_sub(shown) {
+        0 => Ok(()),
+        more => writeln!(
+            f,
+            "{indented}and {} more, which --format json lists",
+            HumanCount(more as u64)
+        ),
+    }
+}
+
+/// Log files that are not counted: each cause with its tables, and a few log files.
+fn by_cause(f: &mut fmt::Formatter<'_>, list: &[NotCounted], what: &str) -> fmt::Result {
+    if list.len() <= SHOWN {
+        return list_of(f, list, what);
+    }
+    count_of(f, list.len(), what)?;
+    let mut causes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for NotCounted { log_file, reason } in list {
+        causes.entry(reason).or_default().push(log_file);
+    }
+    let mut causes: Vec<_> = causes.into_iter().collect();
+    causes.sort_by_key(|(_, log_files)| std::cmp::Reverse(log_files.len()));
+    let more = causes.len().saturating_sub(SHOWN);
+    for (cause, log_files) in causes.into_iter().take(SHOWN) {
+        let cause = if cause.is_empty() {
+            "counted by no table"
+        } else {
+            cause
+        };
+        let count = HumanCount(log_files.len() as u64);
+        writeln!(f, "             {count}: {}", escaped(cause))?;
+        some_of(f, &log_files, "               ")?;
+    }
+    match more {
+        0 => Ok(()),
+        more => writeln!(
+            f,
+            "             and {more} more causes, which --format json lists"
+        ),
+    }
 }
 
 /// Text about log files with the same name.
@@ -506,6 +559,14 @@ mod tests {
         let left = left.filter(|missing| missing.reason.starts_with("not opened"));
         assert_eq!(left.count(), 5);
         assert!(!report.complete);
+        let text = report.to_string();
+        for line in [
+            "           1,004 missing:\n             999: counted by no table\n",
+            "               and 996 more, which --format json lists\n             5: not opened, because",
+        ] {
+            assert!(text.contains(line), "{line} is not in {text}");
+        }
+        assert!(text.lines().count() < 25, "{text}");
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! Finds log files by listing a bucket once.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::SdkError;
@@ -59,12 +59,15 @@ pub(super) async fn list(
     }
     // Most likely a typo, which must not pass as "all counted". A missing path on disk is an error too.
     if objects == 0 && !folder.is_empty() {
-        bail!(NOTHING_THERE);
+        return Err(NothingThere.into());
     }
     Ok(found)
 }
 
-pub(super) const NOTHING_THERE: &str = "the bucket has no object and no folder with this name";
+/// A location in a bucket at which there is nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("the bucket has no object and no folder with this name")]
+pub(super) struct NothingThere;
 
 /// The prefix of keys to leave out, if `except` is inside `place`.
 pub(super) fn left_out(place: S3Uri<'_>, except: Option<S3Uri<'_>>) -> Option<String> {

@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use aws_sdk_s3::Client;
 use futures::StreamExt;
-use logmill_shared::{S3Uri, chain};
+use logmill_shared::S3Uri;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinHandle;
 
+use super::bucket::{self, NothingThere};
+use super::folder;
 use super::log_object::{Listed, LogObject, NotListed, Page, Pages, in_order};
 use super::span::Span;
 use super::walk::Walk;
-use super::{bucket, folder};
-use crate::aws;
+use crate::aws::{self, NoSuchBucket};
 
 /// Log files located at once by their URIs: each takes one request.
 const LOCATED_AT_ONCE: usize = 16;
@@ -24,6 +25,16 @@ const LOCATED_AT_ONCE: usize = 16;
 pub struct ListingError {
     place: String,
     source: anyhow::Error,
+}
+
+impl ListingError {
+    /// Whether there is nothing in this place. Otherwise it may exist.
+    pub fn is_gone(&self) -> bool {
+        let not_found = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+        self.source.is::<NothingThere>()
+            || self.source.is::<NoSuchBucket>()
+            || self.source.downcast_ref().is_some_and(not_found)
+    }
 }
 
 /// Lists the log files of all places, sorted by URI and without duplicates. A place is a file or folder path, or an object
@@ -52,7 +63,7 @@ pub async fn list(places: &[String], except: &str) -> Result<Listed, ListingErro
     Ok(all)
 }
 
-/// Lists log files of which only the URIs are known. Those that are gone are returned with the reason.
+/// Lists log files of which only the URIs are known. Also returns those that can't be listed, each with the reason.
 ///
 /// # Errors
 ///
@@ -60,7 +71,7 @@ pub async fn list(places: &[String], except: &str) -> Result<Listed, ListingErro
 pub async fn locate(
     uris: impl IntoIterator<Item = String>,
     except: &str,
-) -> (Listed, Vec<(String, String)>) {
+) -> (Listed, Vec<(String, ListingError)>) {
     let located = uris.into_iter().map(async |uri| {
         // On disk the URI is a `file:` URL.
         let url = url::Url::parse(&uri).ok();
@@ -72,18 +83,18 @@ pub async fn locate(
     });
     let located = futures::stream::iter(located).buffered(LOCATED_AT_ONCE);
     let mut all = Listed::default();
-    let mut gone = Vec::new();
+    let mut not_found = Vec::new();
     for (located, uri) in located.collect::<Vec<_>>().await {
         match located {
             Ok(each) => {
                 all.found.extend(each.found);
                 all.not_listed.extend(each.not_listed);
             }
-            Err(error) => gone.push((uri, chain(&error))),
+            Err(error) => not_found.push((uri, error)),
         }
     }
     in_order(&mut all.found);
-    (all, gone)
+    (all, not_found)
 }
 
 /// Log files and tables in the same place. The tables' own files would be read as logs, or the log files would be left out
@@ -123,7 +134,7 @@ pub fn refuse_tables_as_logs(logs: &str, tables: &str) -> Result<(), SamePlace> 
 }
 
 async fn objects(place: S3Uri<'_>, except: &str) -> anyhow::Result<Listed> {
-    let client = aws::bucket(aws::sdk_config().await, place.bucket).await?;
+    let client = aws::known_bucket(place.bucket).await?;
     Ok(Listed {
         found: bucket::list(&client, place, S3Uri::parse(except)?).await?,
         not_listed: Vec::new(),

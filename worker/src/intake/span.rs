@@ -96,6 +96,12 @@ impl Span {
         minute(self.to)
     }
 
+    /// The hours since 1970-01-01T00:00Z that it touches.
+    pub fn hours(&self) -> Range<i64> {
+        let (from, to) = (self.from.timestamp(), self.to.timestamp());
+        from.div_euclid(3600)..(to + 3599).div_euclid(3600)
+    }
+
     /// Whether the span may contain log files of this ledger shard. Always `true` for log files without a time in their
     /// names.
     pub fn may_have(&self, shard: &Shard) -> bool {
@@ -138,7 +144,15 @@ impl Span {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to {}", self.from(), self.to())
+        let (is_first, is_last) = (
+            self.from == DateTime::<Utc>::MIN_UTC,
+            self.to == DateTime::<Utc>::MAX_UTC,
+        );
+        match (is_first, is_last) {
+            (false, true) => write!(f, "{} and later", self.from()),
+            (true, _) => write!(f, "before {}", self.to()),
+            (false, false) => write!(f, "{} to {}", self.from(), self.to()),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Lists the log files of a span of time in a bucket, folder by folder. Folders of other dates are skipped: a bucket with
 //! years of logs has millions of objects, and a request lists a thousand.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::Object;
 use chrono::{DateTime, Utc};
@@ -9,7 +9,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use logmill_shared::{LogFile, S3Uri};
 
-use super::bucket::{self, NOTHING_THERE};
+use super::bucket::{self, NothingThere};
 use super::log_object::{LogObject, NotListed, Page, Pages};
 use super::span::{self, Span};
 use crate::aws::S3Error;
@@ -51,7 +51,7 @@ impl Walk<'_> {
         // The date in the name of the place itself is not checked: the user asked for this folder.
         let root = self.list(place.folder(), pages).await?;
         if root.is_empty && !place.folder().is_empty() {
-            bail!(NOTHING_THERE);
+            return Err(NothingThere.into());
         }
         let mut folders = root.folders;
         let mut not_listed = Vec::new();
@@ -321,7 +321,11 @@ mod tests {
             let error = listed(s3, place, "", day).await.unwrap_err();
             chain(&error)
         };
-        assert!(failed(&s3, "s3://logs/q").await.contains(NOTHING_THERE));
+        assert!(
+            failed(&s3, "s3://logs/q")
+                .await
+                .contains(&NothingThere.to_string())
+        );
 
         let s3 = folders(&["a", "b"], "a/", 503);
         let error = failed(&s3, "s3://logs").await;

@@ -148,5 +148,6 @@ fn entry<O>(source: &Source<O>, scanned: &Scanned) -> Entry {
         failed_lines: 0,
         failures: Vec::new(),
         slots: None,
+        pending: false,
     }
 }

@@ -75,6 +75,22 @@ pub(crate) enum Command {
     Rebuild(RebuildArgs),
     /// Take the last swap of a table back, within three days. What was counted since then is counted in the earlier one too.
     Rollback(RollbackArgs),
+    /// Delete a table: its rows, and what it knows of the log files that it has counted. Without --yes, only say what would be deleted.
+    Drop(DropArgs),
+    /// Give a table another name. It is copied, and the copy counts what the table counts meanwhile; then the table is dropped.
+    ///
+    /// You can stop the command at any time and run it again. Exit code 3: log files that the table has counted can't be read.
+    Rename(RenameArgs),
+    /// Erase log lines from tables: compute the rows of their hours anew without them.
+    ///
+    /// Each table remembers the condition, so that neither a later rebuild nor a log file that comes late brings the lines back. The log
+    /// files stay as they are. You can stop the command at any time and run it again. Exit code 3: some lines could not be erased.
+    Erase(EraseArgs),
+    /// Set for how many days tables keep their rows. Older rows are removed at once, and from then on by workers and `logmill maintain`.
+    ///
+    /// A table still knows which log files it has counted, and counts none again. Queries see rows go with a new version of the table; the
+    /// files are deleted some hours later.
+    Retain(RetainArgs),
     /// Check rollups: print their columns, types and merge rules, and with --sample their results over some log files.
     ///
     /// Exit code 1: a rollup cannot be run, or not over the sample.
@@ -126,6 +142,12 @@ pub(crate) struct RebuildArgs {
     /// Rebuild only this table
     #[arg(long, value_name = "NAME")]
     pub(crate) table: Option<String>,
+    /// Compute only rows of this time or later anew, and keep what is before [example: 2026-11-20 or 2026-11-20T10, UTC]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) from: Option<DateTime<Utc>>,
+    /// Compute only rows before this time anew, and keep what is after.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) to: Option<DateTime<Utc>>,
     /// When the rebuilt table takes the old one's place.
     #[arg(long, value_enum, default_value = "now")]
     pub(crate) swap: When,
@@ -148,9 +170,87 @@ pub(crate) struct RollbackArgs {
     pub(crate) reading: RebuildReading,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct DropArgs {
+    /// The table's name
+    #[arg(value_name = "TABLE")]
+    pub(crate) table: String,
+    /// Folder of tables, or s3://bucket/prefix.
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) tables: String,
+    /// Delete it
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EraseArgs {
+    /// The lines: a condition on the columns of the log table [example: "client_ip = '192.0.2.7'"]
+    #[arg(
+        long = "where",
+        value_name = "CONDITION",
+        required_unless_present = "rejected_where"
+    )]
+    pub(crate) condition: Option<String>,
+    /// Rows of rejected_lines: a condition on its columns, whatever --from and --to [example: "line LIKE '%user=4711%'"]
+    #[arg(long, value_name = "CONDITION")]
+    pub(crate) rejected_where: Option<String>,
+    /// Folder of tables, or s3://bucket/prefix.
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) tables: String,
+    /// Only from this table [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) table: Option<String>,
+    /// Only lines of this time or later [default: all that were counted]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) from: Option<DateTime<Utc>>,
+    /// Only lines before this time [default: the end of this day in UTC]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) to: Option<DateTime<Utc>>,
+    /// Only say what would be read, how long it takes and what it costs.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) reading: RebuildReading,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RetainArgs {
+    /// Folder of tables, or s3://bucket/prefix.
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) tables: String,
+    /// Only these tables [default: all, also rejected_lines]
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    pub(crate) table: Vec<String>,
+    /// Keep the rows of today and of this many days before (UTC)
+    #[arg(long, value_name = "DAYS", required_unless_present = "forever", value_parser = clap::value_parser!(u32).range(1..=36500))]
+    pub(crate) keep_days: Option<u32>,
+    /// Keep all rows
+    #[arg(long, conflicts_with = "keep_days")]
+    pub(crate) forever: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RenameArgs {
+    /// The table's name
+    #[arg(value_name = "TABLE")]
+    pub(crate) table: String,
+    /// Its new name
+    #[arg(value_name = "NEW_NAME")]
+    pub(crate) new: String,
+    /// Folder of tables, or s3://bucket/prefix.
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) tables: String,
+    #[command(flatten)]
+    pub(crate) reading: RebuildReading,
+}
+
 /// How log files are read again.
 #[derive(Debug, Args)]
 pub(crate) struct RebuildReading {
+    /// Let the workers of this queue read the log files, instead of this process.
+    #[arg(long, value_name = "URL")]
+    pub(crate) queue_url: Option<String>,
     /// Where the log files are: folders, or s3://bucket/prefix. Only those that the table has counted are read. Without this
     /// option, each is looked up by its URI, which takes a request for each.
     #[arg(long, value_name = "LOGS", num_args = 1..)]

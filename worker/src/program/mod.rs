@@ -4,10 +4,14 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::commands::rebuild::erase::{self, Lines};
 use crate::commands::run::{self, Options};
-use crate::commands::{check, ddl, maintain, rebuild, replay, retry, serve, test, verify};
+use crate::commands::{
+    check, ddl, drop, maintain, rebuild, replay, retain, retry, serve, test, verify,
+};
 use crate::intake::http::Token;
 use crate::intake::ignore::Ignore;
 use crate::intake::span::Span;
@@ -16,6 +20,7 @@ use crate::rollup::{Rollup, RollupError};
 use crate::table::Root;
 use crate::terminal::{Escaping, escaped};
 use anyhow::{Context, Result, bail};
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use clap::Parser;
 use logmill_shared::LogFile;
 use tokio::signal::unix::{SignalKind, signal};
@@ -249,17 +254,58 @@ async fn execute(command: Command) -> Result<u8> {
                 table: args.table,
                 swap: args.swap,
                 dry_run: args.dry_run,
-                ..args.reading.options(args.tables)
+                span: span_of(args.from, args.to)?,
+                ..args.reading.options(args.tables).await?
             };
             let (mut out, mut bar) = (Stdout::report(), Bar::default());
             let done = rebuild::rebuild(rollups, &options, &mut out, &mut bar).await?;
             Ok(if done { SUCCESS } else { SOME_NOT_COUNTED })
         }
         Command::Rollback(args) => {
-            let options = args.reading.options(args.tables);
+            let options = args.reading.options(args.tables).await?;
             let (mut out, mut bar) = (Stdout::report(), Bar::default());
             let done = rebuild::rollback(&options, &args.table, &mut out, &mut bar).await?;
             Ok(if done { SUCCESS } else { SOME_NOT_COUNTED })
+        }
+        Command::Drop(args) => {
+            let root = Root::open(&args.tables).await?;
+            let mut out = Stdout::report();
+            drop::drop(&root, &args.table, args.yes, &mut out).await?;
+            Ok(SUCCESS)
+        }
+        Command::Rename(args) => {
+            let options = args.reading.options(args.tables).await?;
+            let (mut out, mut bar) = (Stdout::report(), Bar::default());
+            let done = drop::rename(&options, &args.table, &args.new, &mut out, &mut bar).await?;
+            Ok(if done { SUCCESS } else { SOME_NOT_COUNTED })
+        }
+        Command::Erase(args) => {
+            // The end of the day, so that the same command later that day goes on with what it has begun.
+            let tomorrow = (Utc::now() + TimeDelta::days(1)).date_naive();
+            let to = args
+                .to
+                .unwrap_or(tomorrow.and_time(NaiveTime::MIN).and_utc());
+            let lines = Lines {
+                condition: args.condition,
+                rejected: args.rejected_where,
+                from: args.from.unwrap_or(DateTime::<Utc>::MIN_UTC),
+                to,
+            };
+            let options = rebuild::Options {
+                table: args.table,
+                dry_run: args.dry_run,
+                span: span_of(args.from, Some(to))?,
+                ..args.reading.options(args.tables).await?
+            };
+            let (mut out, mut bar) = (Stdout::report(), Bar::default());
+            let done = erase::erase(&lines, &options, &mut out, &mut bar).await?;
+            Ok(if done { SUCCESS } else { SOME_NOT_COUNTED })
+        }
+        Command::Retain(args) => {
+            let root = Root::open(&args.tables).await?;
+            let mut out = Stdout::report();
+            retain::retain(&root, &args.table, args.keep_days, &mut out).await?;
+            Ok(SUCCESS)
         }
         Command::Replay(args) => after_writing(SUCCESS, resend(args).await),
         Command::Check(args) => check_rollups(&args).await,
@@ -383,17 +429,35 @@ impl cli::IgnoreArgs {
     }
 }
 
+/// The span of time between two ends, of which one or both may be open.
+fn span_of(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Result<Option<Span>> {
+    if from.is_none() && to.is_none() {
+        return Ok(None);
+    }
+    let from = from.unwrap_or(DateTime::<Utc>::MIN_UTC);
+    Ok(Some(Span::new(
+        from,
+        to.unwrap_or(DateTime::<Utc>::MAX_UTC),
+    )?))
+}
+
 impl cli::RebuildReading {
-    fn options(self, tables: String) -> rebuild::Options {
-        rebuild::Options {
+    async fn options(self, tables: String) -> Result<rebuild::Options> {
+        let queue = match &self.queue_url {
+            Some(url) => Some(Arc::new(SqsQueue::open(url).await?)),
+            None => None,
+        };
+        Ok(rebuild::Options {
+            queue,
             logs: self.logs,
             tables,
             table: None,
             swap: rebuild::When::Now,
             dry_run: false,
+            span: None,
             max_log_file_bytes: self.max_log_file_bytes,
             threads: self.threads,
-        }
+        })
     }
 }
 

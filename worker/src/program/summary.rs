@@ -258,6 +258,8 @@ pub(crate) fn print_maintained(maintained: &Maintained, out: &mut impl Write) ->
     let Maintained {
         table,
         compacted,
+        ledger_days,
+        expired,
         vacuumed,
     } = maintained;
     match compacted {
@@ -270,6 +272,12 @@ pub(crate) fn print_maintained(maintained: &Maintained, out: &mut impl Write) ->
             out,
             "{table}: not compacted, because another process holds the table's lease"
         )?,
+    }
+    if *ledger_days > 0 {
+        write!(out, "; {ledger_days} days of the ledger packed")?;
+    }
+    if expired.files > 0 {
+        write!(out, "; {} old rows removed", expired.rows)?;
     }
     writeln!(
         out,

@@ -203,7 +203,7 @@ impl Rollup {
             Ok(text) => text,
             Err(source) => return Err(RollupError::Read { place, source }),
         };
-        let rollup = Self::with_lookups(&name, text, lookups).await;
+        let rollup = Self::with_lookups(&name, text, lookups, &[]).await;
         rollup.map_err(|message| RollupError::Sql { place, message })
     }
 }

@@ -29,6 +29,7 @@ mod inline;
 mod scalars;
 mod allow;
 mod parts;
+mod erased;
 mod results;
 mod reading;
 mod outer;
@@ -76,6 +77,7 @@ pub struct Rollup {
     prefilter: Option<Prefilter>,
     plan: RollupPlan,
     view: Option<View>,
+    time_key: String,
     outputs: usize,
     lookups: Vec<Arc<Lookup>>,
 }
@@ -95,10 +97,10 @@ impl Rollup {
     ///
     /// If the SQL can't be a rollup. The error explains the problem and what to do about it.
     pub async fn from_sql(name: &str, sql: &str) -> Result<Self, String> {
-        Self::with_lookups(name, sql, &Lookups::default()).await
+        Self::with_lookups(name, sql, &Lookups::default(), &[]).await
     }
 
-    /// The rollup that produces a table, from the SQL and the lookups that the table keeps.
+    /// The rollup that produces a table, from the SQL, the lookups and the conditions on erased lines that the table keeps.
     ///
     /// # Errors
     ///
@@ -107,13 +109,32 @@ impl Rollup {
         name: &str,
         sql: &str,
         lookups: Vec<LookupFile>,
+        erased: &[String],
     ) -> Result<Self, String> {
-        Self::with_lookups(name, sql, &Lookups::of_files(lookups)).await
+        Self::with_lookups(name, sql, &Lookups::of_files(lookups), erased).await
     }
 
-    async fn with_lookups(name: &str, sql: &str, lookups: &Lookups) -> Result<Self, String> {
+    /// The same rollup without the lines that meet one of these conditions.
+    ///
+    /// # Errors
+    ///
+    /// A condition is none on the values of a line. The error says why.
+    pub(crate) async fn without(&self, erased: &[String]) -> Result<Self, String> {
+        let Definition {
+            name, sql, lookups, ..
+        } = &*self.definition;
+        Self::of_table(name, sql, lookups.clone(), erased).await
+    }
+
+    async fn with_lookups(
+        name: &str,
+        sql: &str,
+        lookups: &Lookups,
+        erased: &[String],
+    ) -> Result<Self, String> {
         let groups_max = settings::groups_max(sql)?;
-        let parsed = parse(sql, lookups)?;
+        let mut parsed = parse(sql, lookups)?;
+        erased::leave_out(&mut parsed, erased, lookups)?;
         let lookups = parsed.joined.lookups.clone();
         let files: Vec<LookupFile> = lookups.iter().map(|lookup| lookup.file.clone()).collect();
         let format = parsed.format;
@@ -150,8 +171,9 @@ impl Rollup {
             definition: Arc::new(Definition {
                 name: name.to_owned(),
                 sql: sql.to_owned(),
-                identity: Definition::identity_of(sql, &LookupFile::hashes(&files)),
+                identity: Definition::identity_of(sql, &LookupFile::hashes(&files), erased),
                 lookups: files,
+                erased: erased.to_vec(),
                 columns,
                 slot_column,
                 slot_groups_max: groups_max.unwrap_or(SLOT_GROUPS_MAX),
@@ -161,6 +183,7 @@ impl Rollup {
             scan,
             plan,
             view: table.view,
+            time_key: table.time_key,
             outputs: table.outputs,
             lookups,
         })
@@ -197,6 +220,11 @@ impl Rollup {
     /// Whether the rows of the SQL's result have an order.
     pub(crate) fn is_ordered(&self) -> bool {
         self.view.as_ref().is_some_and(View::is_ordered)
+    }
+
+    /// The expression over a line that decides to which hour or day its row belongs.
+    pub(crate) fn time_key(&self) -> &str {
+        &self.time_key
     }
 
     /// The files that it looks values up in, each with the number of its rows, if it has rows.

@@ -36,6 +36,8 @@ pub(super) struct TableSql {
     pub(super) columns: Vec<(String, Option<MergeRule>)>,
     /// The column that decides which slot a row belongs to.
     pub(super) slot: String,
+    /// The expression that it is, over log lines.
+    pub(super) time_key: String,
     /// The query of the table that gives the result of the rollup's SQL. `None` if the table is that result.
     pub(super) view: Option<View>,
     /// The number of the SQL's own output columns. Without a view, they are the first columns of the table.
@@ -89,6 +91,11 @@ pub(super) async fn table_of(parsed: ParsedRollup) -> Result<TableSql, String> {
         Some(key) => made.columns[key].0.clone(),
         None => DATE_COLUMN.to_owned(),
     };
+    let place = made.columns.iter().position(|(name, _)| *name == slot);
+    let over_lines = place.map(|place| match &made.items[place] {
+        SelectItem::ExprWithAlias { expr, .. } => expr.to_string(),
+        other => other.to_string(),
+    });
     let merged = parsed.merges && (time_key.is_none() || parsed.has_keys_of_conditions());
     let view = view(&parsed, &states, &made, merged, &types)?;
     let outputs = parsed.outputs.len();
@@ -98,6 +105,7 @@ pub(super) async fn table_of(parsed: ParsedRollup) -> Result<TableSql, String> {
         computed,
         columns: made.columns,
         slot,
+        time_key: over_lines.unwrap_or_default(),
         view,
         outputs,
         lookups: parsed.joined.functions,

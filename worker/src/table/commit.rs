@@ -28,7 +28,6 @@ use super::delta_log::Operation;
 use super::guards::Guard;
 use super::lease::Waited;
 use super::ledger::Extended;
-use super::merging::rows_of;
 use super::runs::Runs;
 use super::set_aside::NoteNames;
 use super::slot::Slot;
@@ -263,6 +262,7 @@ impl Table {
             set_aside_ids,
         } = self.open(fresh).await?;
         let all_set_aside = names.map(|names| names.how_much(begun, &set_aside_ids));
+        self.leave_out_kept(version, &staged, &mut opened).await?;
         let fit = within_slots(&opened);
         let more = more || fit < staged.len();
         staged.truncate(fit);
@@ -318,6 +318,29 @@ impl Table {
             all_set_aside,
             copies,
         })
+    }
+
+    /// Log files that were counted before this generation began add nothing to the hours that it has taken over.
+    async fn leave_out_kept(
+        &self,
+        version: &Version,
+        staged: &[StagedFile],
+        opened: &mut [(Entry, StagedRows)],
+    ) -> Result<(), TableError> {
+        let Some(kept) = &version.generations.kept else {
+            return Ok(());
+        };
+        if !self.guards.is_on(Guard::KeptHours) {
+            return Ok(());
+        }
+        let shards: BTreeSet<&Shard> = staged.iter().map(|file| &file.shard).collect();
+        let pending = version.pending(shards).await?;
+        for (file, (_, rows)) in staged.iter().zip(opened) {
+            if pending.contains(&file.id) {
+                rows.leave_out(kept);
+            }
+        }
+        Ok(())
     }
 
     /// Fails if more time than this has passed since `begun`.
@@ -469,7 +492,10 @@ impl Table {
     ) -> Result<SendableRecordBatchStream, TableError> {
         let rows = staged
             .into_iter()
-            .map(|staged| Ok(rows_of(&self.definition, None, staged.file.rows()?)))
+            .map(|StagedRows { file, without, .. }| {
+                let (definition, rows) = (&self.definition, file.rows()?);
+                Ok(StagedRows::as_rows(definition, rows, without.as_ref()))
+            })
             .collect::<Result<Vec<SendableRecordBatchStream>, TableError>>()?;
         Ok(Box::pin(RecordBatchStreamAdapter::new(
             self.definition.row_schema(),

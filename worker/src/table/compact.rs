@@ -8,16 +8,26 @@ use std::time::{Duration, SystemTime};
 
 use deltalake_core::kernel::Action;
 use futures::TryStreamExt;
+use logmill_shared::Shard;
 
 use super::commit::DEADLINE;
 use super::data_writer::{DataWriter, Files, remove};
 use super::delta_log::Operation;
+use super::generations::with_properties;
 use super::slot::Slot;
-use super::{BASE_FORMAT, DataFile, Lease, Table, TableError, Version, milliseconds};
+use super::{
+    BASE_FORMAT, DataFile, FORMAT, FORMAT_PROPERTY, Lease, Table, TableError, Version, milliseconds,
+};
 
 /// How long after its end an hour or a day counts as over. Load balancers deliver within minutes. A log file that arrives even
 /// later costs one more compaction.
 const LATENESS: Duration = Duration::from_hours(2);
+
+/// How long a day is over when the ledger's shards of its hours are packed.
+pub const LEDGER_QUIET: Duration = Duration::from_hours(2 * 24);
+
+/// Days of the ledger packed in one version.
+const LEDGER_DAYS: usize = 64;
 
 /// Number of files at which a day that is not over is packed, in a table that keeps every row: each commit adds one.
 const MANY_FILES: usize = 32;
@@ -98,6 +108,49 @@ impl Table {
             settled.packed += 1;
         }
         Ok(true)
+    }
+
+    /// Packs the ledger's shards of days that are over for so long. Returns how many days.
+    ///
+    /// # Errors
+    ///
+    /// The table can't be read or written.
+    pub async fn pack_ledger(&self, over_for: Duration) -> Result<usize, TableError> {
+        let mut races = self.races();
+        loop {
+            match self.try_pack_ledger(over_for).await {
+                Ok(days) => return Ok(days),
+                Err(error) => self.wait_after(error, &mut races).await?,
+            }
+        }
+    }
+
+    async fn try_pack_ledger(&self, over_for: Duration) -> Result<usize, TableError> {
+        let begun = self.env.now();
+        let version = self.version().await?;
+        let over = milliseconds(begun - over_for).div_euclid(MILLISECONDS_PER_HOUR);
+        let mut days = version.ledger.unpacked_days();
+        let is_over = |day: &Shard| {
+            let end = Slot::of_name(day.as_str()).and_then(Slot::end);
+            end.is_some_and(|end| end <= over)
+        };
+        days.retain(is_over);
+        days.truncate(self.guards.limit(LEDGER_DAYS));
+        let (store, env) = (&self.store, &*self.env);
+        let packed = version.ledger.packed(store, env, self.guards, &days);
+        let Some(transaction) = packed.await? else {
+            return Ok(0);
+        };
+        self.check_deadline(begun, DEADLINE)?;
+        let mut actions = vec![Action::Txn(transaction)];
+        if version.format < FORMAT {
+            let format = (FORMAT_PROPERTY, Some(FORMAT.to_string()));
+            let metadata = with_properties(self.upgraded(&version)?, [format])?;
+            actions.push(Action::Metadata(metadata));
+        }
+        self.write_version(&version, Operation::Optimize, actions)
+            .await?;
+        Ok(days.len())
     }
 
     /// Packs the first files that are due. Returns how many files it packed; `None` if none are due.

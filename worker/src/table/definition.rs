@@ -36,12 +36,14 @@ pub struct Definition {
     pub sql: String,
     /// The files that the SQL looks values up in.
     pub lookups: Vec<LookupFile>,
+    /// Conditions on log lines: lines that meet one are left out, because a person has erased them.
+    pub erased: Vec<String>,
     /// The columns of its rows. They include `date` if rows have one of their own. Otherwise the table's partitions come from
     /// the time in the slot column.
     pub columns: Vec<Column>,
     /// The column, a timestamp or a date, that determines the hour or day that a row belongs to.
     pub slot_column: usize,
-    /// Identifies the definition: a hash of its SQL and of its lookups. Each staged file contains it.
+    /// Identifies the definition: a hash of its SQL, of its lookups and of the conditions on erased lines. Each staged file contains it.
     pub identity: String,
     /// Maximum number of groups in a slot. New groups of a full slot are folded into one row for each time.
     pub slot_groups_max: usize,
@@ -63,11 +65,15 @@ pub struct Column {
 }
 
 impl Definition {
-    /// A hash of a SQL text, which ignores its layout, and of the files that it looks values up in: 16 hexadecimal digits.
-    pub(crate) fn identity_of(sql: &str, lookups: &LookupHashes) -> String {
+    /// A hash of a SQL text, which ignores its layout, of the files that it looks values up in, and of conditions on erased lines: 16
+    /// hexadecimal digits.
+    pub(crate) fn identity_of(sql: &str, lookups: &LookupHashes, erased: &[String]) -> String {
         let mut text = canonical(sql);
         for (name, hash) in lookups {
             text.push_str(&format!("\n{name} {hash}"));
+        }
+        for condition in erased {
+            text.push_str(&format!("\nwithout {condition}"));
         }
         short_hash(&text)
     }

@@ -41,6 +41,8 @@ pub(super) enum Operation {
     Swap,
     /// Properties change; no row does.
     SetProperties,
+    /// Rows are removed.
+    Delete,
 }
 
 impl Operation {
@@ -50,12 +52,13 @@ impl Operation {
             Self::Optimize => "OPTIMIZE",
             Self::Swap => "CREATE OR REPLACE TABLE AS SELECT",
             Self::SetProperties => "SET TBLPROPERTIES",
+            Self::Delete => "DELETE",
         }
     }
 
     /// Whether it adds or removes rows, and not only files.
     pub(super) fn changes_data(self) -> bool {
-        matches!(self, Self::Write | Self::Swap)
+        matches!(self, Self::Write | Self::Swap | Self::Delete)
     }
 }
 

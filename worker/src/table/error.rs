@@ -23,8 +23,7 @@ pub enum TableError {
     /// A table of this name is the result of another rollup.
     #[error(
         "the table '{name}' at {url} is the result of different SQL:\n\n{stored}\n\n\
-         A table holds the result of one SQL query, and cannot continue with another one. Rename the file of the new \
-         rollup, or remove the table's folder to rebuild the table from the logs."
+         `logmill rebuild` changes the table. Or rename the file of the new rollup."
     )]
     OtherSql {
         /// The table's name.
@@ -37,7 +36,7 @@ pub enum TableError {
     /// A table of this name is the result of the same rollup with another lookup file.
     #[error(
         "the table '{name}' at {url} is the result of another {file}. A table keeps the lookup files that it was created with. \
-         To use the changed file, rename the rollup's file, or remove the table's folder to rebuild the table from the logs."
+         To use the changed file, run `logmill rebuild`, or rename the rollup's file."
     )]
     OtherLookup {
         /// The table's name.
@@ -47,9 +46,24 @@ pub enum TableError {
         /// The name of the file that has changed.
         file: String,
     },
+    /// The table leaves out lines that a person has erased, and the definition does not.
+    #[error("the table '{name}' leaves out lines that were erased")]
+    Erased {
+        /// The table's name.
+        name: String,
+    },
     /// The table's generation that was opened is no longer live, or no longer the next one.
     #[error("the table '{name}' has another generation now")]
     Swapped {
+        /// The table's name.
+        name: String,
+    },
+    /// A person is dropping the table.
+    #[error(
+        "the table '{name}' is being dropped. When that is done, a rollup of this name makes it anew; `logmill drop {name}` goes on \
+         with it if it was interrupted"
+    )]
+    Dropped {
         /// The table's name.
         name: String,
     },
@@ -207,6 +221,8 @@ impl TableError {
             Self::OtherSql { .. }
                 | Self::OtherLookup { .. }
                 | Self::Swapped { .. }
+                | Self::Dropped { .. }
+                | Self::Erased { .. }
                 | Self::Delta(DeltaTableError::NotATable(_))
         )
     }

@@ -28,6 +28,8 @@ pub(super) enum Guard {
     Strays,
     /// The objects of an earlier generation are kept until nobody may take the swap back.
     EarlierKept,
+    /// A log file that was counted before a generation began adds nothing to the hours that the generation keeps.
+    KeptHours,
 }
 
 /// The guards and limits of a table. Outside tests it has no fields, all guards are on, and limits are the usual ones.

@@ -2,14 +2,15 @@
 //!
 //! The ledger is divided into shards by the hour in the log files' names, so that a commit rewrites only the hours that it
 //! touches. Its objects are immutable. A shard that grows gets a new object, and a new manifest, `_ledger/<version>.parquet`,
-//! names the object of every shard. One `txn` action in Delta's log points to the manifest. So the data and the ledger change
+//! names the object of every shard. When a day is over, the shards of its hours are packed into one of the day, so that the manifest stays
+//! small. A log file that comes later gets a shard of its hour again, until the next time. One `txn` action in Delta's log points to the manifest. So the data and the ledger change
 //! in one atomic commit, and a reader gets both by reading one version.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, AsArray, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
+    Array, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
 };
 use arrow::datatypes::{
     DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMillisecondType,
@@ -30,6 +31,9 @@ use super::{FailedLine, TableError, milliseconds};
 pub(super) const APPLICATION: &str = "logmill.ledger";
 
 pub(super) const FOLDER: &str = "_ledger";
+
+/// Hours of a packed day with log files that came later, at which the day is packed again.
+const REPACKED_HOURS: usize = 4;
 
 /// Shards read and written concurrently: enough to hide the store's latency when log files of many hours arrive together.
 pub(super) const SHARDS_AT_ONCE: usize = 16;
@@ -67,11 +71,17 @@ pub struct Entry {
     /// before format 2.
     #[serde(default)]
     pub slots: Option<Vec<String>>,
+    /// Whether only its rows in hours that a next generation keeps are counted yet. No table that anybody reads has such entries.
+    #[serde(default)]
+    pub pending: bool,
 }
 
 impl Entry {
     /// The column of [`Entry::batch`] that holds the failed lines, as JSON.
     pub(crate) const FAILURES: &str = "failures";
+
+    /// The column of a shard's object that says which entries are pending. Absent if none are.
+    pub(super) const PENDING: &str = "pending";
 
     /// The schema of [`Entry::batch`].
     pub fn schema() -> SchemaRef {
@@ -172,6 +182,7 @@ impl Entry {
         // Absent in ledgers of format 1.
         let failed_lines = number("failed_lines");
         let (failures, slots) = (text("failures"), text("slots"));
+        let pending = pending(batch);
         let entries = (0..batch.num_rows()).map(|row| Self {
             log_file: log_file.value(row).to_owned(),
             log_table: log_table.value(row).to_owned(),
@@ -192,9 +203,33 @@ impl Entry {
                 let names = slots.value(row).split(',').filter(|name| !name.is_empty());
                 names.map(str::to_owned).collect()
             }),
+            pending: pending.is_some_and(|pending| pending.value(row)),
         });
         Some(entries.collect())
     }
+}
+
+fn pending(batch: &RecordBatch) -> Option<&BooleanArray> {
+    batch.column_by_name(Entry::PENDING)?.as_boolean_opt()
+}
+
+/// The rows of a shard's object.
+fn shard_rows(entries: &[Entry]) -> Result<RecordBatch, TableError> {
+    let rows = Entry::batch(entries)?;
+    if !entries.iter().any(|entry| entry.pending) {
+        return Ok(rows);
+    }
+    let pending: BooleanArray = entries.iter().map(|entry| Some(entry.pending)).collect();
+    let mut fields: Vec<_> = rows.schema().fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new(
+        Entry::PENDING,
+        DataType::Boolean,
+        true,
+    )));
+    let mut columns = rows.columns().to_vec();
+    columns.push(Arc::new(pending));
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+        .map_err(|error| TableError::Internal(error.to_string()))
 }
 
 /// The ledger of one version of the table.
@@ -202,8 +237,19 @@ impl Entry {
 pub(super) struct Ledger {
     /// The version of its manifest; `None` if nothing has been counted yet.
     version: Option<i64>,
-    /// The name of each shard's object.
+    /// The name of the object of each shard: of an hour, of a packed day, or of names without a time.
     shards: BTreeMap<Shard, String>,
+}
+
+/// The shard of the day that a shard's hour belongs to.
+pub(super) fn day_of(shard: &Shard) -> Option<Shard> {
+    let (day, _) = shard.as_str().split_once('T')?;
+    Some(Shard::from_name(day))
+}
+
+/// Whether entries of log files of this shard may be in the object of `stored`.
+pub(crate) fn may_hold(stored: &Shard, shard: &Shard) -> bool {
+    stored == shard || day_of(shard).as_ref() == Some(stored)
 }
 
 impl Ledger {
@@ -257,7 +303,32 @@ impl Ledger {
         self.shards.keys()
     }
 
-    /// The entries of a shard.
+    /// The shards with entries of the log files of these shards, which may be of another ledger.
+    fn related<'s>(&self, shards: impl IntoIterator<Item = &'s Shard>) -> Related {
+        let mut related = Related::default();
+        for shard in shards {
+            let mut add = |stored: &Shard| {
+                if self.shards.contains_key(stored) {
+                    related.stored.insert(stored.clone());
+                }
+            };
+            add(shard);
+            match day_of(shard) {
+                Some(day) => add(&day),
+                // The hours of a day.
+                None => {
+                    let hours = Shard::from_name(format!("{}T", shard.as_str()));
+                    let hours = self.shards.range(hours..);
+                    let hours = hours.take_while(|(hour, _)| day_of(hour).as_ref() == Some(shard));
+                    hours.for_each(|(hour, _)| add(hour));
+                }
+            }
+            related.wanted.insert(shard.clone());
+        }
+        related
+    }
+
+    /// The entries in the object of a shard.
     pub(super) async fn entries(
         &self,
         store: &Arc<dyn ObjectStore>,
@@ -274,14 +345,20 @@ impl Ledger {
         Ok(entries)
     }
 
-    /// The entries of these shards.
-    pub(super) async fn entries_of(
+    /// All entries.
+    pub(super) async fn all_entries(
         &self,
         store: &Arc<dyn ObjectStore>,
-        shards: impl IntoIterator<Item = &Shard>,
     ) -> Result<Vec<Entry>, TableError> {
-        let shards: Vec<Shard> = shards.into_iter().cloned().collect();
-        let entries: Vec<Vec<Entry>> = futures::stream::iter(shards)
+        self.entries_in(store, self.shards.keys().cloned()).await
+    }
+
+    async fn entries_in(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        stored: impl IntoIterator<Item = Shard>,
+    ) -> Result<Vec<Entry>, TableError> {
+        let entries: Vec<Vec<Entry>> = futures::stream::iter(stored)
             .map(async |shard| self.entries(store, &shard).await)
             .buffered(SHARDS_AT_ONCE)
             .try_collect()
@@ -289,41 +366,76 @@ impl Ledger {
         Ok(entries.into_iter().flatten().collect())
     }
 
-    /// The ids of the log files in these shards.
+    /// The entries of the log files of these shards.
+    pub(super) async fn entries_of(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        shards: impl IntoIterator<Item = &Shard>,
+    ) -> Result<Vec<Entry>, TableError> {
+        let Related { stored, wanted } = self.related(shards);
+        let mut entries = self.entries_in(store, stored).await?;
+        entries.retain(|entry| wanted.has(&LogFile::new(&entry.log_file)));
+        Ok(entries)
+    }
+
+    /// The ids of the log files in these shards that are counted.
     pub(super) async fn counted(
         &self,
         store: &Arc<dyn ObjectStore>,
         shards: impl IntoIterator<Item = &Shard>,
     ) -> Result<HashSet<LogFileId>, TableError> {
-        let shards: Vec<Shard> = shards.into_iter().cloned().collect();
-        let ids: Vec<Vec<LogFileId>> = futures::stream::iter(shards)
-            .map(async |shard| self.ids(store, &shard).await)
+        self.ids(store, shards, false).await
+    }
+
+    /// The ids of the log files in these shards that are pending.
+    pub(super) async fn pending(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        shards: impl IntoIterator<Item = &Shard>,
+    ) -> Result<HashSet<LogFileId>, TableError> {
+        self.ids(store, shards, true).await
+    }
+
+    async fn ids(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        shards: impl IntoIterator<Item = &Shard>,
+        are_pending: bool,
+    ) -> Result<HashSet<LogFileId>, TableError> {
+        let Related { stored, wanted } = self.related(shards);
+        let ids: Vec<Vec<LogFileId>> = futures::stream::iter(stored)
+            .map(async |shard| self.ids_in(store, &shard, &wanted, are_pending).await)
             .buffered(SHARDS_AT_ONCE)
             .try_collect()
             .await?;
         Ok(ids.into_iter().flatten().collect())
     }
 
-    /// The ids of the log files in a shard. Reads only the column of URIs.
-    async fn ids(
+    /// The ids of the wanted log files in the object of a shard that are counted, or pending. Reads only the columns that say so.
+    async fn ids_in(
         &self,
         store: &Arc<dyn ObjectStore>,
         shard: &Shard,
+        wanted: &Wanted,
+        are_pending: bool,
     ) -> Result<Vec<LogFileId>, TableError> {
         let Some(object) = self.shards.get(shard) else {
             return Ok(Vec::new());
         };
         let path = shard_path(shard, object);
         let opened = open(store, &path).await?;
-        let mut uris = opened.column("log_file")?;
+        let mut rows = opened.columns(["log_file", Entry::PENDING])?;
         let mut ids = Vec::new();
-        while let Some(batch) = uris.try_next().await? {
-            let uris = batch
-                .columns()
-                .first()
-                .and_then(|uris| uris.as_string_opt::<i32>());
+        while let Some(batch) = rows.try_next().await? {
+            let uris = batch.column_by_name("log_file");
+            let uris = uris.and_then(|uris| uris.as_string_opt::<i32>());
             let uris = uris.ok_or_else(|| not_a_ledger(&path))?;
-            ids.extend(uris.iter().flatten().map(|uri| LogFile::new(uri).id()));
+            let pending = pending(&batch);
+            let is_pending = |row: usize| pending.is_some_and(|pending| pending.value(row));
+            let rows = (0..uris.len()).filter(|&row| is_pending(row) == are_pending);
+            let log_files = rows.map(|row| LogFile::new(uris.value(row)));
+            let log_files = log_files.filter(|log_file| wanted.has(log_file));
+            ids.extend(log_files.map(|log_file| log_file.id()));
         }
         Ok(ids)
     }
@@ -348,6 +460,72 @@ impl Ledger {
             shards.insert(written.shard, written.object);
             copies.extend(written.copies);
         }
+        let transaction = self.write_manifest(store, env, guards, &shards).await?;
+        Ok(Extended {
+            transaction,
+            copies,
+        })
+    }
+
+    /// The days whose hours are packed if they are over: those of which there are several objects.
+    pub(super) fn unpacked_days(&self) -> Vec<Shard> {
+        let mut hours: BTreeMap<Shard, usize> = BTreeMap::new();
+        for day in self.shards.keys().filter_map(day_of) {
+            *hours.entry(day).or_default() += 1;
+        }
+        let unpacked = hours.into_iter().filter(|(day, hours)| {
+            let enough = match self.shards.contains_key(day) {
+                true => REPACKED_HOURS,
+                false => 2,
+            };
+            *hours >= enough
+        });
+        unpacked.map(|(day, _)| day).collect()
+    }
+
+    /// Writes the ledger with the shards of these days packed. Leaves out days with entries that are pending. `None` if nothing is packed.
+    /// It takes effect with the version that contains the transaction.
+    pub(super) async fn packed(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        env: &dyn Env,
+        guards: Guards,
+        days: &[Shard],
+    ) -> Result<Option<Transaction>, TableError> {
+        let mut shards = self.shards.clone();
+        let mut is_packed = false;
+        for day in days {
+            let stored = self.related([day]).stored;
+            let mut entries = self.entries_in(store, stored.clone()).await?;
+            if entries.iter().any(|entry| entry.pending) {
+                continue;
+            }
+            entries.sort_by(|left, right| left.log_file.cmp(&right.log_file));
+            let object = format!("{:032x}", env.unique());
+            write(store, shard_path(day, &object), &shard_rows(&entries)?).await?;
+            for shard in &stored {
+                shards.remove(shard);
+            }
+            shards.insert(day.clone(), object);
+            is_packed = true;
+        }
+        match is_packed {
+            true => self
+                .write_manifest(store, env, guards, &shards)
+                .await
+                .map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Writes a manifest, and returns the action that points to it.
+    async fn write_manifest(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        env: &dyn Env,
+        guards: Guards,
+        shards: &BTreeMap<Shard, String>,
+    ) -> Result<Transaction, TableError> {
         let names: StringArray = shards.keys().map(|shard| Some(shard.as_str())).collect();
         let objects: StringArray = shards.values().map(Some).collect();
         let manifest = RecordBatch::try_from_iter([
@@ -360,10 +538,7 @@ impl Ledger {
             false => self.version.unwrap_or(0) + 1,
         };
         write(store, manifest_path(version), &manifest).await?;
-        Ok(Extended {
-            transaction: Transaction::new(APPLICATION, version),
-            copies,
-        })
+        Ok(Transaction::new(APPLICATION, version))
     }
 
     /// Writes a shard with these entries added.
@@ -375,21 +550,50 @@ impl Ledger {
         entries: Vec<Entry>,
     ) -> Result<ExtendedShard, TableError> {
         let mut all = self.entries(store, &shard).await?;
+        if all.iter().any(|entry| entry.pending) {
+            let fresh: HashSet<&str> = entries.iter().map(|entry| &*entry.log_file).collect();
+            all.retain(|entry| !(entry.pending && fresh.contains(&*entry.log_file)));
+        }
         let fresh: Vec<LogFile> = entries
             .iter()
             .map(|entry| LogFile::new(entry.log_file.as_str()))
             .collect();
         all.extend(entries);
-        let copies = copies(&fresh, &all);
+        let mut copies = copies(&fresh, &all);
+        if let Some(day) = day_of(&shard).filter(|day| self.shards.contains_key(day)) {
+            copies.extend(self::copies(&fresh, &self.entries(store, &day).await?));
+        }
         // Similar URIs next to each other compress well.
         all.sort_by(|left, right| left.log_file.cmp(&right.log_file));
         let object = format!("{unique:032x}");
-        write(store, shard_path(&shard, &object), &Entry::batch(&all)?).await?;
+        write(store, shard_path(&shard, &object), &shard_rows(&all)?).await?;
         Ok(ExtendedShard {
             shard,
             object,
             copies,
         })
+    }
+}
+
+/// The objects to read for log files of some shards.
+#[derive(Debug, Default)]
+struct Related {
+    stored: BTreeSet<Shard>,
+    wanted: Wanted,
+}
+
+/// Shards whose log files are wanted.
+#[derive(Debug, Default)]
+struct Wanted(HashSet<Shard>);
+
+impl Wanted {
+    fn insert(&mut self, shard: Shard) {
+        self.0.insert(shard);
+    }
+
+    fn has(&self, log_file: &LogFile) -> bool {
+        let shard = log_file.shard();
+        self.0.contains(&shard) || day_of(&shard).is_some_and(|day| self.0.contains(&day))
     }
 }
 
@@ -498,7 +702,106 @@ mod tests {
                 line: "a line".to_owned(),
             }],
             slots: Some(vec!["2026-11-22T10".to_owned(), "null".to_owned()]),
+            pending: false,
         }
+    }
+
+    /// A log file of the hour 2026-11-22T10.
+    fn named(node: u32) -> String {
+        format!("s3://b/1_elasticloadbalancing_r_app.n.0_20261122T1005Z_10.0.0.{node}_r.log.gz")
+    }
+
+    #[tokio::test]
+    async fn a_pending_log_file_is_not_counted_before_it_is_added() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let shard = Shard::from_name("2026-11-22T10");
+        let (a, b, c) = (&*named(1), &*named(2), &*named(3));
+        let pending = Entry {
+            pending: true,
+            ..entry(a)
+        };
+        let ids = |uris: &[&str]| -> HashSet<LogFileId> {
+            uris.iter().map(|uri| LogFile::new(*uri).id()).collect()
+        };
+        let mut ledger = Ledger::default();
+        for (added, counted, left) in [
+            (vec![pending, entry(b)], vec![b], vec![a]),
+            (vec![entry(c)], vec![b, c], vec![a]),
+            (vec![entry(a)], vec![a, b, c], vec![]),
+        ] {
+            let added = BTreeMap::from([(shard.clone(), added)]);
+            let extended = ledger.extended(&store, &SystemEnv, Guards::default(), added);
+            let version = extended.await.unwrap().transaction.version;
+            ledger = Ledger::load(&store, Some(version)).await.unwrap();
+            let shards = [&shard];
+            assert_eq!(ledger.counted(&store, shards).await.unwrap(), ids(&counted));
+            assert_eq!(ledger.pending(&store, shards).await.unwrap(), ids(&left));
+        }
+        assert_eq!(ledger.entries(&store, &shard).await.unwrap().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn packed_days_and_hours_that_come_later_are_one_ledger() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let name = |hour: u32, node: u32| {
+            format!(
+                "s3://b/1_elasticloadbalancing_r_app.n.0_20261120T{hour:02}05Z_10.0.0.{node}_r.log.gz"
+            )
+        };
+        let shard = |hour: u32| Shard::from_name(format!("2026-11-20T{hour:02}"));
+        let day = Shard::from_name("2026-11-20");
+        let id = |uri: &str| LogFile::new(uri).id();
+        let load = async |version| Ledger::load(&store, Some(version)).await.unwrap();
+        let added = |hours: &[u32], node: u32| -> BTreeMap<Shard, Vec<Entry>> {
+            let entries = hours
+                .iter()
+                .map(|&hour| (shard(hour), vec![entry(&name(hour, node))]));
+            entries.collect()
+        };
+        let guards = Guards::default();
+        let ledger = Ledger::default();
+        let first = ledger.extended(&store, &SystemEnv, guards, added(&[9, 10, 11], 1));
+        let ledger = load(first.await.unwrap().transaction.version).await;
+        assert_eq!(ledger.unpacked_days(), std::slice::from_ref(&day));
+        let days = ledger.unpacked_days();
+        let packed = ledger.packed(&store, &SystemEnv, guards, &days);
+        let ledger = load(packed.await.unwrap().unwrap().version).await;
+        assert_eq!(ledger.shards().collect::<Vec<_>>(), [&day]);
+        assert!(ledger.unpacked_days().is_empty());
+        // A copy comes later: it is told, although the other one is packed.
+        let late = BTreeMap::from([(
+            shard(10),
+            vec![entry(&name(10, 1).replace("s3://b/", "s3://b/copy/"))],
+        )]);
+        let late = ledger
+            .extended(&store, &SystemEnv, guards, late)
+            .await
+            .unwrap();
+        assert_eq!(late.copies.len(), 1);
+        let ledger = load(late.transaction.version).await;
+        let counted = |ledger: Ledger, shards: Vec<Shard>| {
+            let store = Arc::clone(&store);
+            async move { ledger.counted(&store, &shards).await.unwrap() }
+        };
+        let of_hour = counted(load(late.transaction.version).await, vec![shard(10)]).await;
+        assert_eq!(of_hour.len(), 2);
+        assert!(of_hour.contains(&id(&name(10, 1))) && !of_hour.contains(&id(&name(9, 1))));
+        let of_day = counted(load(late.transaction.version).await, vec![day.clone()]).await;
+        assert_eq!(of_day.len(), 4);
+        assert_eq!(ledger.all_entries(&store).await.unwrap().len(), 4);
+        assert_eq!(
+            ledger.entries_of(&store, [&shard(10)]).await.unwrap().len(),
+            2
+        );
+        // Enough late hours are packed again.
+        assert!(ledger.unpacked_days().is_empty());
+        let more = ledger.extended(&store, &SystemEnv, guards, added(&[1, 2, 3], 2));
+        let ledger = load(more.await.unwrap().transaction.version).await;
+        let days = ledger.unpacked_days();
+        let packed = ledger.packed(&store, &SystemEnv, guards, &days);
+        let ledger = load(packed.await.unwrap().unwrap().version).await;
+        assert_eq!(ledger.shards().count(), 1);
+        assert_eq!(ledger.all_entries(&store).await.unwrap().len(), 7);
     }
 
     #[tokio::test]
@@ -506,10 +809,10 @@ mod tests {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let (one, two) = (
             Shard::from_name("2026-11-22T10"),
-            Shard::from_name("unnamed-07"),
+            LogFile::new("s3://b/3").shard(),
         );
         let ledger = Ledger::load(&store, None).await.unwrap();
-        let first = BTreeMap::from([(one.clone(), vec![entry("s3://b/1")])]);
+        let first = BTreeMap::from([(one.clone(), vec![entry(&named(1))])]);
         let version = ledger
             .extended(&store, &SystemEnv, Guards::default(), first)
             .await
@@ -519,7 +822,7 @@ mod tests {
 
         let ledger = Ledger::load(&store, Some(version)).await.unwrap();
         let more = BTreeMap::from([
-            (one.clone(), vec![entry("s3://b/2")]),
+            (one.clone(), vec![entry(&named(2))]),
             (two.clone(), vec![entry("s3://b/3")]),
         ]);
         let next = ledger
@@ -533,7 +836,7 @@ mod tests {
         let ledger = Ledger::load(&store, Some(next)).await.unwrap();
         assert_eq!(
             ledger.entries(&store, &one).await.unwrap(),
-            [entry("s3://b/1"), entry("s3://b/2")]
+            [entry(&named(1)), entry(&named(2))]
         );
         assert!(
             ledger
@@ -546,7 +849,7 @@ mod tests {
         let before = Ledger::load(&store, Some(version)).await.unwrap();
         assert_eq!(
             before.entries(&store, &one).await.unwrap(),
-            [entry("s3://b/1")]
+            [entry(&named(1))]
         );
         assert!(before.entries(&store, &two).await.unwrap().is_empty());
     }

@@ -52,24 +52,29 @@ mod vacuum;
 mod rejected_lines;
 mod failed_lines;
 mod generations;
+mod dropping;
+mod retention;
+mod deletion;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod requests;
 
 pub use commit::{Committed, Lost};
-pub use compact::Compacted;
+pub use compact::{Compacted, LEDGER_QUIET};
 pub use definition::{Column, Definition, SLOT_GROUPS_MAX};
 pub use error::TableError;
 pub use failed_lines::{FailedLine, FailedLines};
-pub use generations::{Folder, Stray, Swap};
+pub use generations::{Anew, Folder, Keeping, Stray, Swap};
 pub use ledger::Entry;
+pub(crate) use ledger::may_hold;
 pub use logmill_object_io::Lease;
 pub use lookup_file::LookupFile;
 pub(crate) use lookup_file::LookupHashes;
 pub use merge_rule::MergeRule;
 pub(crate) use merge_rule::sum_state;
 pub use rejected_lines::RejectedLines;
+pub use retention::Expired;
 pub use root::Root;
 pub(crate) use root::of_tables;
 pub use set_aside::{HowMuch, Notes, SetAside};
@@ -87,10 +92,10 @@ use guards::Guards;
 /// |---|---|
 /// | 1 | |
 /// | 2 | exact states of integer sums; `is_other`; staged rows are sorted runs; the ledger has slots and failed lines |
-/// | 3 | generations. Only a table that is rebuilt has this format |
+/// | 3 | generations; ledgers whose days are packed. A table has this format from its first rebuild or packing on |
 const FORMAT: u32 = 3;
 
-/// The format of new tables, which have one generation. Older formats are upgraded to it.
+/// The format of new tables, which have one generation and nothing packed. Older formats are upgraded to it.
 const BASE_FORMAT: u32 = 2;
 
 /// The property of a Delta table that holds its format. Absent in format 1.
@@ -104,6 +109,9 @@ const FIRST_SQL_PROPERTY: &str = "logmill.sql";
 
 /// The property of a Delta table that holds the hashes of the files that its SQL looks values up in, as JSON. Absent if there are none.
 const LOOKUPS_PROPERTY: &str = "logmill.lookups";
+
+/// The property of a Delta table with conditions on log lines that it leaves out, as JSON. Absent if there are none.
+const ERASED_PROPERTY: &str = "logmill.erased";
 
 /// A table that log files are staged for and committed to.
 #[derive(Debug)]

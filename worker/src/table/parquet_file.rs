@@ -354,8 +354,16 @@ impl Opened {
 
     /// One column of all rows.
     pub(super) fn column(&self, name: &str) -> Result<Rows, TableError> {
+        self.columns([name])
+    }
+
+    /// Reads those of these columns that the file has.
+    pub(super) fn columns<'n>(
+        &self,
+        names: impl IntoIterator<Item = &'n str>,
+    ) -> Result<Rows, TableError> {
         self.read(0..self.row_groups(), |builder| {
-            let mask = ProjectionMask::columns(builder.parquet_schema(), [name]);
+            let mask = ProjectionMask::columns(builder.parquet_schema(), names);
             builder.with_projection(mask)
         })
     }

@@ -47,7 +47,8 @@ impl RejectedLines {
             name: REJECTED_LINES.to_owned(),
             sql: SQL.to_owned(),
             lookups: Vec::new(),
-            identity: Definition::identity_of(SQL, &LookupHashes::new()),
+            erased: Vec::new(),
+            identity: Definition::identity_of(SQL, &LookupHashes::new(), &[]),
             columns: vec![
                 column("log_file", DataType::Utf8),
                 column("line_number", DataType::Int64),

@@ -22,8 +22,9 @@ use super::definition::DATE_COLUMN;
 use super::delta_log::Log;
 use super::guards::Guards;
 use super::{
-    BASE_FORMAT, Definition, FORMAT_PROPERTY, Folder, LOOKUPS_PROPERTY, LookupFile, Notes,
-    SQL_PROPERTY, Table, TableError, Version, WaitingAnywhere, lease, lookup_file, merging,
+    BASE_FORMAT, Definition, ERASED_PROPERTY, FORMAT_PROPERTY, Folder, LOOKUPS_PROPERTY,
+    LookupFile, Notes, SQL_PROPERTY, Table, TableError, Version, WaitingAnywhere, lease,
+    lookup_file, merging,
 };
 use crate::aws;
 
@@ -200,7 +201,7 @@ impl Root {
     ) -> Result<(Table, Version), TableError> {
         let log_store = self.log_store(&definition.name, &Folder::default())?;
         if !log_store.is_delta_table_location().await? {
-            create(definition, &log_store, BASE_FORMAT).await?;
+            create(definition, &log_store, BASE_FORMAT, []).await?;
         }
         let version = Version::read(&definition.name, &log_store, &*self.env).await?;
         version.check_sql(definition, &log_store)?;
@@ -327,11 +328,17 @@ pub(super) async fn create(
     definition: &Definition,
     log_store: &LogStoreRef,
     format: u32,
+    more: impl IntoIterator<Item = (String, Option<String>)>,
 ) -> Result<(), TableError> {
     let mut properties = vec![
         (SQL_PROPERTY.to_owned(), Some(definition.sql.clone())),
         (FORMAT_PROPERTY.to_owned(), Some(format.to_string())),
     ];
+    properties.extend(more);
+    if !definition.erased.is_empty() {
+        let erased = serde_json::json!(definition.erased).to_string();
+        properties.push((ERASED_PROPERTY.to_owned(), Some(erased)));
+    }
     if !definition.lookups.is_empty() {
         // Before the version that names them: a version's files exist.
         lookup_file::write(&*log_store.object_store(None), &definition.lookups).await?;

@@ -15,7 +15,8 @@ use object_store::path::Path;
 use parquet::errors::ParquetError;
 use tempfile::{NamedTempFile, TempPath};
 
-use super::merging::{self, Merge, rows_of};
+use super::generations::Kept;
+use super::merging::{self, Merge};
 use super::parquet_file::{self, Opened, ParquetFile, Size, Use};
 use super::slot::{self, Slot};
 use super::staging::StagedRows;
@@ -39,6 +40,8 @@ enum Run {
     Stored {
         file: Arc<Opened>,
         row_groups: Range<usize>,
+        /// Hours whose rows are left out.
+        without: Option<Arc<Kept>>,
         /// Deletes the temporary file on drop.
         _temporary: Option<TempPath>,
     },
@@ -57,10 +60,11 @@ impl Runs {
             file,
             slots: touched,
             runs: starts,
+            without,
         } in staged
         {
             let (Some(touched), Some(starts)) = (touched, starts) else {
-                let run = sorted(definition, &file).await?;
+                let run = sorted(definition, &file, without.as_ref()).await?;
                 for rows in &run {
                     let touched = slot::runs(rows.column(definition.slot_column));
                     slots.extend(touched.into_iter().map(|(slot, _)| slot));
@@ -74,6 +78,7 @@ impl Runs {
             runs.extend(starts.iter().zip(ends).map(|(&start, end)| Run::Stored {
                 file: Arc::clone(&file),
                 row_groups: start..end,
+                without: without.clone(),
                 _temporary: None,
             }));
         }
@@ -146,8 +151,14 @@ impl Run {
     fn stream(&self, definition: &Definition) -> Result<SendableRecordBatchStream, TableError> {
         Ok(match self {
             Self::Stored {
-                file, row_groups, ..
-            } => rows_of(definition, None, file.rows_of(row_groups.clone())?),
+                file,
+                row_groups,
+                without,
+                ..
+            } => {
+                let rows = file.rows_of(row_groups.clone())?;
+                StagedRows::as_rows(definition, rows, without.as_ref())
+            }
             Self::Held(batches) => Box::pin(RecordBatchStreamAdapter::new(
                 definition.row_schema(),
                 stream::iter(batches.clone().into_iter().map(Ok)),
@@ -164,10 +175,13 @@ fn on_disk(source: ParquetError) -> TableError {
 }
 
 /// Sorts the rows of a file that was staged unsorted.
-async fn sorted(definition: &Definition, file: &Opened) -> Result<Vec<RecordBatch>, TableError> {
-    let rows: Vec<RecordBatch> = rows_of(definition, None, file.rows()?)
-        .try_collect()
-        .await?;
+async fn sorted(
+    definition: &Definition,
+    file: &Opened,
+    without: Option<&Arc<Kept>>,
+) -> Result<Vec<RecordBatch>, TableError> {
+    let rows = StagedRows::as_rows(definition, file.rows()?, without);
+    let rows: Vec<RecordBatch> = rows.try_collect().await?;
     match rows.is_empty() {
         true => Ok(rows),
         false => Ok(merging::sorted(rows, &definition.sort_keys())?),
@@ -197,6 +211,7 @@ async fn stored(
     Ok(Run::Stored {
         row_groups: 0..file.row_groups(),
         file: Arc::new(file),
+        without: None,
         _temporary: Some(temporary),
     })
 }

@@ -13,7 +13,7 @@ use object_store::path::Path;
 use logmill_trino::civil::{civil_from_days, days_from_civil};
 
 const MICROSECONDS_PER_HOUR: i64 = 3_600_000_000;
-const HOURS_PER_DAY: i64 = 24;
+pub(super) const HOURS_PER_DAY: i64 = 24;
 
 /// Hive's name for the partition of rows without a time.
 const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -84,7 +84,7 @@ impl Slot {
     }
 
     /// Parses the name by which a slot is displayed.
-    fn of_name(name: &str) -> Option<Self> {
+    pub(super) fn of_name(name: &str) -> Option<Self> {
         if name == "null" {
             return Some(Self::Null);
         }

@@ -13,11 +13,13 @@ use std::time::SystemTime;
 
 use arrow::datatypes::FieldRef;
 use arrow::record_batch::RecordBatch;
+use datafusion::execution::SendableRecordBatchStream;
 use futures::{StreamExt, TryStreamExt};
 use logmill_shared::{LogFile, LogFileId, Shard};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 
+use super::generations::Kept;
 use super::guards::Guards;
 use super::ledger::Entry;
 use super::merging::{self, conform};
@@ -220,6 +222,7 @@ impl StagedFile {
             slots: entry.slots.as_deref().and_then(slot::named),
             runs,
             file: opened,
+            without: None,
         };
         Ok(Opening::Opened(Box::new((entry, rows))))
     }
@@ -265,6 +268,31 @@ pub(super) struct StagedRows {
     pub(super) slots: Option<BTreeSet<Slot>>,
     /// The first row group of each sorted run. `None` in format 1, whose rows are not sorted.
     pub(super) runs: Option<Vec<usize>>,
+    /// Hours whose rows are left out, because the table has them already.
+    pub(super) without: Option<Arc<Kept>>,
+}
+
+impl StagedRows {
+    /// Rows read from the file, as rows of the table.
+    pub(super) fn as_rows(
+        definition: &Definition,
+        rows: parquet_file::Rows,
+        without: Option<&Arc<Kept>>,
+    ) -> SendableRecordBatchStream {
+        let rows = merging::rows_of(definition, None, rows);
+        match without {
+            Some(kept) => kept.left_out_of(rows, definition),
+            None => rows,
+        }
+    }
+
+    /// Leaves out the rows of hours that the table has already.
+    pub(super) fn leave_out(&mut self, kept: &Arc<Kept>) {
+        if let Some(slots) = &mut self.slots {
+            slots.retain(|&slot| !kept.has(slot));
+        }
+        self.without = Some(Arc::clone(kept));
+    }
 }
 
 /// Lists up to `limit` staged files, in the order of shards and ids: the whole backlog may not fit into memory. Leaves out

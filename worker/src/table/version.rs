@@ -13,13 +13,15 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 
 use super::definition::DATE_COLUMN;
+use super::dropping::{DROPPED_PROPERTY, RENAMED_PROPERTY};
 use super::generations::Generations;
+use super::retention::KEEP_DAYS_PROPERTY;
 use super::slot::Slot;
 use super::touched_files::touched_files;
 use super::{
-    Definition, Entry, FIRST_SQL_PROPERTY, FORMAT, FORMAT_PROPERTY, Folder, LOOKUPS_PROPERTY,
-    LookupFile, LookupHashes, SQL_PROPERTY, TableError, delta_log, ledger, lookup_file,
-    parquet_file, root,
+    Definition, ERASED_PROPERTY, Entry, FIRST_SQL_PROPERTY, FORMAT, FORMAT_PROPERTY, Folder,
+    LOOKUPS_PROPERTY, LookupFile, LookupHashes, SQL_PROPERTY, TableError, delta_log, ledger,
+    lookup_file, parquet_file, root,
 };
 use logmill_object_io::Policy;
 use logmill_shared::chain;
@@ -36,6 +38,9 @@ pub struct Version {
     pub(super) format: u32,
     pub(super) sql: String,
     pub(super) lookups: LookupHashes,
+    pub(super) renamed_from: Option<String>,
+    pub(super) keep_days: Option<u32>,
+    pub(super) erased: Vec<String>,
     pub(super) files: Vec<DataFile>,
     pub(super) ledger: ledger::Ledger,
     /// Whether a checkpoint can't be read, so that versions were read instead of it.
@@ -156,7 +161,8 @@ impl Version {
         let lookups = LookupFile::hashes(&definition.lookups);
         // Compare the texts first: parsing the SQL costs a millisecond, and each read of a table comes here.
         let is_same_sql = self.sql == definition.sql
-            || Definition::identity_of(&self.sql, &lookups) == definition.identity;
+            || Definition::identity_of(&self.sql, &lookups, &definition.erased)
+                == definition.identity;
         let (name, url) = (definition.name.clone(), log_store.root_url().to_string());
         if !is_same_sql {
             return Err(TableError::OtherSql {
@@ -169,9 +175,15 @@ impl Version {
             .into_iter()
             .find(|(file, hash)| self.lookups.get(file) != Some(hash));
         match changed {
-            None => Ok(()),
             Some((file, _)) => Err(TableError::OtherLookup { name, url, file }),
+            None if self.erased != definition.erased => Err(TableError::Erased { name }),
+            None => Ok(()),
         }
+    }
+
+    /// Conditions on log lines that a person has erased: the table leaves them out.
+    pub fn erased(&self) -> &[String] {
+        &self.erased
     }
 
     /// The files that the table's SQL looks values up in.
@@ -221,6 +233,11 @@ impl Version {
                 format,
             });
         }
+        if properties.contains_key(DROPPED_PROPERTY) {
+            return Err(TableError::Dropped {
+                name: name.to_owned(),
+            });
+        }
         let sql = [SQL_PROPERTY, FIRST_SQL_PROPERTY]
             .iter()
             .find_map(|property| properties.get(*property).cloned());
@@ -237,6 +254,23 @@ impl Version {
             None => LookupHashes::new(),
         };
         let (folder, generations) = Generations::of_properties(name, properties)?;
+        let renamed_from = properties.get(RENAMED_PROPERTY).cloned();
+        let erased = match properties.get(ERASED_PROPERTY) {
+            Some(conditions) => {
+                serde_json::from_str(conditions).map_err(|error| TableError::NotOurs {
+                    path: name.to_owned(),
+                    what: format!(
+                        "the property {ERASED_PROPERTY} of the table is invalid: {error}"
+                    ),
+                })?
+            }
+            None => Vec::new(),
+        };
+        let keep_days = properties.get(KEEP_DAYS_PROPERTY).map(|days| days.parse());
+        let keep_days = keep_days.transpose().map_err(|error| TableError::NotOurs {
+            path: name.to_owned(),
+            what: format!("the property {KEEP_DAYS_PROPERTY} of the table is invalid: {error}"),
+        })?;
         let files = snapshot
             .file_views(&**log_store, None)
             .map_ok(|file| {
@@ -267,6 +301,9 @@ impl Version {
             format,
             sql,
             lookups,
+            renamed_from,
+            keep_days,
+            erased,
             files,
             ledger,
             is_without_checkpoint: false,
@@ -350,7 +387,15 @@ impl Version {
         self.ledger.counted(&self.store, shards).await
     }
 
-    /// The ledger's entries for the log files of these shards.
+    /// Which log files of these shards have rows in kept hours only.
+    pub(super) async fn pending(
+        &self,
+        shards: impl IntoIterator<Item = &Shard>,
+    ) -> Result<HashSet<LogFileId>, TableError> {
+        self.ledger.pending(&self.store, shards).await
+    }
+
+    /// The ledger's entries for the log files of these shards that the table has counted.
     pub async fn counted_entries(
         &self,
         shards: impl IntoIterator<Item = &Shard>,
@@ -358,6 +403,7 @@ impl Version {
         let entries = self.ledger.entries_of(&self.store, shards).await?;
         let counted = entries
             .into_iter()
+            .filter(|entry| !entry.pending)
             .map(|entry| (LogFile::new(&entry.log_file).id(), entry));
         Ok(counted.collect())
     }
@@ -367,12 +413,12 @@ impl Version {
         self.files.iter().map(|file| file.size().rows).sum()
     }
 
-    /// The shards of the ledger.
+    /// The shards that the ledger has objects of: hours, packed days, and those of names without a time.
     pub(crate) fn ledger_shards(&self) -> impl Iterator<Item = &Shard> {
         self.ledger.shards()
     }
 
-    /// The ledger's entries for these shards, one shard after another.
+    /// The ledger's entries in the objects of these shards, one object after another.
     pub(crate) fn entries_by_shard(
         self,
         shards: Vec<Shard>,
@@ -386,10 +432,9 @@ impl Version {
             .buffered(ledger::SHARDS_AT_ONCE)
     }
 
-    /// The ledger's entries for every log file that the table has counted.
+    /// The ledger's entries for every log file: those that the table has counted, and those that are pending.
     pub async fn entries(&self) -> Result<Vec<Entry>, TableError> {
-        let shards = self.ledger.shards();
-        self.ledger.entries_of(&self.store, shards).await
+        self.ledger.all_entries(&self.store).await
     }
 }
 

@@ -147,7 +147,9 @@ async fn view(root: &Root, name: &str, version: &Version) -> Result<Option<View>
     // Tables that no rollup has made have no views.
     let lookups = version.lookup_files().await;
     let lookups = lookups.map_err(|error| unreadable(root, name, error))?;
-    let rollup = Rollup::of_table(name, version.sql(), lookups).await.ok();
+    let rollup = Rollup::of_table(name, version.sql(), lookups, version.erased())
+        .await
+        .ok();
     Ok(rollup.and_then(|rollup| rollup.view().cloned()))
 }
 

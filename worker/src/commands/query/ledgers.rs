@@ -22,7 +22,7 @@ use logmill_shared::{LogFile, Shard};
 
 use super::catalog;
 use crate::table::definition::REJECTED_LINES;
-use crate::table::{Entry, FailedLine, Root};
+use crate::table::{Entry, FailedLine, Root, may_hold};
 
 /// The column that names the table.
 const TABLE: &str = "table";
@@ -181,7 +181,7 @@ impl Reading {
         } = self;
         let shards = version.ledger_shards().filter(|shard| {
             let wanted = shards.as_ref();
-            wanted.is_none_or(|wanted| wanted.contains(shard))
+            wanted.is_none_or(|wanted| wanted.iter().any(|wanted| may_hold(shard, wanted)))
         });
         let shards: Vec<Shard> = shards.cloned().collect();
         let entries = version.entries_by_shard(shards);

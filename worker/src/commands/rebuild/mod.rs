@@ -1,33 +1,36 @@
 //! `logmill rebuild`: a table gets other SQL. The table's next generation is filled from the log files that the table has counted, and then
 //! takes the table's place in one version. `logmill rollback` takes that back.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Write;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
-use chrono::{DateTime, Utc};
-use indicatif::{HumanBytes, HumanCount};
 use logmill_shared::{LogFile, LogFileId};
 
 use crate::commands::maintain;
 use crate::commands::progress::Progress;
-use crate::commands::run::{self, Summary};
-use crate::feeds::{Feeds, RollupTable};
-use crate::intake::ignore::Ignore;
 use crate::intake::listing;
-use crate::intake::log_object::{Listed, LogObject};
+use crate::intake::log_object::LogObject;
+use crate::intake::span::Span;
+use crate::intake::sqs_queue::SqsQueue;
 use crate::rollup::{Loaded, Rollup};
-use crate::table::{Entry, Root, Swap, Table};
-use crate::terminal::escaped;
+use crate::table::{Anew, Entry, Keeping, Root, Swap, Table, Version};
 
 mod changes;
 mod difference;
+pub mod erase;
 mod estimate;
+mod fill;
+mod kept;
+mod words;
 
-use changes::changes;
 use difference::Difference;
+pub(crate) use fill::Fill;
+use words::say_gone;
 
 /// Configuration of a rebuild.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ pub struct Options {
     pub tables: String,
     /// Only this table.
     pub table: Option<String>,
+    /// Only the rows of these hours, whether or not the rollup has changed.
+    pub span: Option<Span>,
     /// When the rebuilt table takes the old one's place.
     pub swap: When,
     /// Whether to say only what would be done.
@@ -46,6 +51,8 @@ pub struct Options {
     pub max_log_file_bytes: u64,
     /// Log files read concurrently; by default one per core.
     pub threads: Option<NonZeroUsize>,
+    /// The work queue of workers that read them. `None`: this process does.
+    pub queue: Option<Arc<SqsQueue>>,
 }
 
 /// When a rebuilt table takes the old one's place.
@@ -99,7 +106,19 @@ pub async fn rebuild(
             )?;
             continue;
         }
-        let generations = Generations::open(&root, Arc::clone(&rollup)).await;
+        let hours = options.span.map(|span| Anew::Hours(span.hours()));
+        let to = To::Rollup(hours.unwrap_or(Anew::All));
+        // What was erased stays erased.
+        let erased = match there.contains(name) {
+            true => root.read(name).await?.erased().to_vec(),
+            false => Vec::new(),
+        };
+        let rollup = match erased.is_empty() {
+            true => Arc::clone(&rollup),
+            false => Arc::new(rollup.without(&erased).await.map_err(anyhow::Error::msg)?),
+        };
+        let name = &rollup.definition().name;
+        let generations = Generations::open(&root, Arc::clone(&rollup), to).await;
         let Some(generations) = generations.with_context(|| format!("table {name}"))? else {
             writeln!(out, "{name}: unchanged")?;
             continue;
@@ -132,29 +151,42 @@ pub async fn rollback(
         );
     };
     let rollup = Arc::new(maintain::rollup(table, &earlier).await?);
-    let Some(mut generations) = Generations::open(&root, rollup).await? else {
-        bail!("the table {table} has the SQL of its earlier generation already");
+    let Some(mut generations) = Generations::open(&root, rollup, To::Earlier).await? else {
+        bail!("the table {table} can't be put back to what it is");
     };
     if generations.next.is_none() {
         let (live, rollup) = (&generations.live, &generations.rollup);
+        let keeping = Keeping::everything(&earlier).await?;
         let next = root
-            .begin_again(live, rollup.definition(), &earlier)
+            .begin_keeping(live, rollup.definition(), &earlier, keeping)
             .await
             .context("the earlier generation can't be copied")?;
         generations.next = Some(next);
     }
-    generations.is_rollback = true;
     let options = Options {
         logs: options.logs.clone(),
         tables: options.tables.clone(),
+        queue: options.queue.clone(),
         table: None,
         swap: When::Now,
         dry_run: false,
+        span: None,
         ..*options
     };
     let done = generations.rebuild(&options, out, progress).await?;
     out.flush()?;
     Ok(done)
+}
+
+/// What a table shall become.
+#[derive(Debug, PartialEq, Eq)]
+enum To {
+    /// The result of a rollup.
+    Rollup(Anew),
+    /// The same without some lines of this time, in milliseconds since 1970.
+    Without(Range<i64>),
+    /// What it was before the last swap.
+    Earlier,
 }
 
 /// A table and the generation that shall take its place.
@@ -170,8 +202,7 @@ struct Generations {
     next: Option<Table>,
     /// Whether the table has a next generation of other SQL, which is dropped.
     drops: bool,
-    /// Whether the generation is an earlier one that a person puts back.
-    is_rollback: bool,
+    to: To,
 }
 
 /// The log files of a table's ledger.
@@ -183,8 +214,8 @@ struct LogFiles {
 }
 
 impl Generations {
-    /// `None` if the table is the result of this rollup already.
-    async fn open(root: &Root, rollup: Arc<Rollup>) -> Result<Option<Self>> {
+    /// `None` if the table is that already.
+    async fn open(root: &Root, rollup: Arc<Rollup>, to: To) -> Result<Option<Self>> {
         let name = rollup.definition().name.clone();
         let version = root.read(&name).await?;
         let old = maintain::rollup(&name, &version).await?;
@@ -195,19 +226,27 @@ impl Generations {
             // One that can't be read is dropped.
             let of_next = async {
                 let of_next = root.read_next(&name, folder).await?;
-                maintain::rollup(&name, &of_next).await
+                anyhow::Ok((maintain::rollup(&name, &of_next).await?, of_next))
             };
             let identity = &rollup.definition().identity;
             let goes_on = match of_next.await {
-                Ok(of_next) => of_next.definition().identity == *identity,
+                Ok((its, of_next)) => {
+                    let is_begun = match &to {
+                        To::Rollup(anew) => of_next.was_begun_for(anew),
+                        // The definition has the condition.
+                        To::Without(_) => true,
+                        To::Earlier => of_next.was_begun_as_copy(),
+                    };
+                    its.definition().identity == *identity && is_begun
+                }
                 Err(_) => false,
             };
-            if !is_same && goes_on {
+            if goes_on && !(is_same && to == To::Rollup(Anew::All)) {
                 next = Some(root.next_table(rollup.definition(), folder).await?);
             }
         }
         let drops = version.next().is_some() && next.is_none();
-        if is_same && !drops {
+        if is_same && !drops && to == To::Rollup(Anew::All) {
             return Ok(None);
         }
         Ok(Some(Self {
@@ -215,11 +254,24 @@ impl Generations {
             name,
             live,
             old,
-            is_rollback: false,
+            to,
             rollup,
             next,
             drops,
         }))
+    }
+
+    fn anew(&self) -> Option<Anew> {
+        match &self.to {
+            To::Rollup(anew) => Some(anew.clone()),
+            To::Without(lines) => Some(Anew::OfLines(lines.clone())),
+            To::Earlier => None,
+        }
+    }
+
+    /// Whether lines become the same rows, if they are not left out.
+    fn has_same_rows(&self) -> bool {
+        self.is_same() || matches!(self.to, To::Without(_))
     }
 
     fn is_same(&self) -> bool {
@@ -232,7 +284,7 @@ impl Generations {
         out: &mut (impl Write + Send),
         progress: &mut dyn Progress,
     ) -> Result<bool> {
-        if self.is_same() {
+        if self.is_same() && self.to == To::Rollup(Anew::All) {
             writeln!(
                 out,
                 "{}: the rollup is what the table was made by; its next generation is dropped",
@@ -243,25 +295,62 @@ impl Generations {
             }
             return Ok(true);
         }
-        let log_files = self.log_files(options).await?;
-        self.say_plan(&log_files, options, out, progress).await?;
-        if !log_files.gone.is_empty() {
-            say_gone(&log_files.gone, out)?;
-            return Ok(false);
+        let version = self.root.read(&self.name).await?;
+        let log_files = self.log_files(&version, options).await?;
+        self.forget_what_lacks_gone(&log_files).await?;
+        let keeping = match self.anew() {
+            Some(anew) if self.next.is_none() => {
+                let (definition, gone) = (self.old.definition(), &log_files.gone);
+                let gone = gone.iter().map(id).collect();
+                let (is_same, now) = (self.has_same_rows(), SystemTime::now());
+                let keeping = Keeping::of(&version, definition, &gone, &anew, is_same, now);
+                Some(keeping.await?)
+            }
+            _ => None,
+        };
+        let left = match (&self.next, &keeping) {
+            (Some(next), _) => self.live.lacked_by(next).await?,
+            (None, Some(keeping)) if !keeping.is_nothing() => keeping.pending().cloned().collect(),
+            (None, _) => log_files.entries.clone(),
+        };
+        self.say_plan(&log_files, &left, options, out, progress)
+            .await?;
+        let can_begin = match &keeping {
+            Some(keeping) => self.say_kept(keeping, &version, &log_files, out)?,
+            None => say_gone(&left, &log_files.gone, out)?,
+        };
+        if !can_begin || options.dry_run {
+            return Ok(can_begin);
         }
-        if options.dry_run {
-            return Ok(true);
-        }
+        // Lines of log files that are gone can't be erased.
+        let is_gone = keeping.as_ref().is_some_and(|keeping| keeping.gone() > 0);
+        let stays = is_gone && matches!(self.to, To::Without(_));
         out.flush()?;
-        let next = match self.next.take() {
-            Some(next) => next,
-            None => {
+        let next = match (self.next.take(), keeping) {
+            (Some(next), _) => next,
+            (None, Some(keeping)) if !keeping.is_nothing() => {
+                let definition = self.rollup.definition();
+                let begun = self
+                    .root
+                    .begin_keeping(&self.live, definition, &version, keeping);
+                begun.await?
+            }
+            (None, _) => {
                 let begun = self.root.begin_next(&self.live, self.rollup.definition());
                 begun.await?
             }
         };
         self.live.void_seal(&next).await?;
-        if !self.fill(&next, &log_files, options, out, progress).await? {
+        let fill = Fill {
+            root: &self.root,
+            old: &self.live,
+            rollup: &self.rollup,
+            found: &log_files.found,
+            options,
+            waits: "the swap",
+        };
+        let open = async || self.next_once_more().await;
+        if !fill.run(&next, &open, out, progress).await? {
             return Ok(false);
         }
         let difference = self.difference(&next).await?;
@@ -278,64 +367,67 @@ impl Generations {
             )?;
             return Ok(options.swap == When::Never);
         }
-        self.swap(&next, &log_files, options, out, progress).await
+        for _ in 0..ROUNDS {
+            match self.live.swap(&next).await? {
+                Swap::Done(version) => {
+                    self.say_swapped(version, out)?;
+                    return Ok(!stays);
+                }
+                Swap::Lacks(_) => {
+                    if !fill.run(&next, &open, out, progress).await? {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        bail!(
+            "log files are counted faster than the rebuilt table can follow; try again when fewer arrive"
+        )
     }
 
-    /// Says what changes, and what a rebuild takes.
-    async fn say_plan(
-        &self,
-        log_files: &LogFiles,
-        options: &Options,
-        out: &mut impl Write,
-        progress: &mut dyn Progress,
-    ) -> Result<()> {
-        match self.is_rollback {
-            true => writeln!(out, "{}: the earlier generation is put back", self.name)?,
-            false => writeln!(out, "{}: the rollup has changed", self.name)?,
-        }
-        for change in changes(&self.old, &self.rollup) {
-            writeln!(out, "  {change}")?;
-        }
-        if self.drops {
-            writeln!(out, "  drops the next generation, which has other SQL")?;
-        }
-        let left = match &self.next {
-            Some(next) => self.live.lacked_by(next).await?,
-            None => log_files.entries.clone(),
+    /// Opens the next generation once more.
+    async fn next_once_more(&self) -> Result<Table> {
+        let version = self.root.read(&self.name).await?;
+        let folder = version.next();
+        let folder = folder.context("the next generation has been dropped")?;
+        let next = self.root.next_table(self.rollup.definition(), folder);
+        Ok(next.await?)
+    }
+
+    /// Begins anew if a generation that was begun before needs log files that are gone by now.
+    async fn forget_what_lacks_gone(&mut self, log_files: &LogFiles) -> Result<()> {
+        let (Some(next), Some(_)) = (&self.next, self.anew()) else {
+            return Ok(());
         };
-        let bytes: i64 = left.iter().map(|entry| entry.bytes).sum();
-        let files = format!(
-            "{} log files of {}",
-            HumanCount(left.len() as u64),
-            HumanBytes(bytes.unsigned_abs())
-        );
-        match (&self.next, left.is_empty()) {
-            (None, _) => writeln!(out, "  reads {files}: as many as the table has counted")?,
-            (Some(_), true) => writeln!(out, "  reads no log file: it has counted all of them")?,
-            (Some(_), false) => writeln!(out, "  reads {files}: it has counted the others")?,
-        }
-        let estimate = estimate::of(&self.rollup, &left, &log_files.found, options, progress);
-        for line in estimate.await {
-            writeln!(out, "  {line}")?;
+        let lacked = self.live.lacked_by(next).await?;
+        let gone: HashSet<LogFileId> = log_files.gone.iter().map(id).collect();
+        if lacked.iter().any(|entry| gone.contains(&id(entry))) {
+            self.next = None;
+            self.drops = true;
         }
         Ok(())
     }
 
     /// Finds the log files that the table has counted.
-    async fn log_files(&self, options: &Options) -> Result<LogFiles> {
-        let version = self.root.read(&self.name).await?;
+    async fn log_files(&self, version: &Version, options: &Options) -> Result<LogFiles> {
         let mut entries = version.entries().await?;
         entries.sort_by(|left, right| left.log_file.cmp(&right.log_file));
-        let listed = match options.logs.is_empty() {
-            true => {
-                let uris = entries.iter().map(|entry| entry.log_file.clone());
-                listing::locate(uris, &options.tables).await.0
-            }
-            false => listing::list(&options.logs, &options.tables).await?,
-        };
+        let listed = listing::list(&options.logs, &options.tables).await?;
         let found = listed.found.into_iter();
-        let found: HashMap<LogFileId, LogObject> =
+        let mut found: HashMap<LogFileId, LogObject> =
             found.map(|found| (found.log_file.id(), found)).collect();
+        let not_listed = entries
+            .iter()
+            .filter(|entry| !found.contains_key(&id(entry)));
+        let not_listed = not_listed.map(|entry| entry.log_file.clone());
+        let (located, not_found) =
+            listing::locate(not_listed.collect::<Vec<_>>(), &options.tables).await;
+        let located = located.found.into_iter();
+        found.extend(located.map(|found| (found.log_file.id(), found)));
+        // What can't be looked up may be there: it must not be taken for gone.
+        if let Some((_, error)) = not_found.into_iter().find(|(_, error)| !error.is_gone()) {
+            return Err(error.into());
+        }
         let is_gone = |entry: &&Entry| !found.contains_key(&id(entry));
         let gone = entries.iter().filter(is_gone).cloned().collect();
         Ok(LogFiles {
@@ -343,86 +435,6 @@ impl Generations {
             found,
             gone,
         })
-    }
-
-    /// Counts for the next generation what the table has counted. Returns whether it has all of it.
-    async fn fill(
-        &self,
-        next: &Table,
-        log_files: &LogFiles,
-        options: &Options,
-        out: &mut impl Write,
-        progress: &mut dyn Progress,
-    ) -> Result<bool> {
-        let mut before = usize::MAX;
-        for _ in 0..ROUNDS {
-            let lacked = self.live.lacked_by(next).await?;
-            if lacked.is_empty() {
-                return Ok(true);
-            }
-            if lacked.len() >= before {
-                writeln!(
-                    out,
-                    "  {} log files are not in the rebuilt table, and the swap waits for them:",
-                    HumanCount(lacked.len() as u64)
-                )?;
-                say_some(&lacked, out)?;
-                return Ok(false);
-            }
-            before = lacked.len();
-            let (mut known, mut unknown) = (Vec::new(), Vec::new());
-            for entry in &lacked {
-                match log_files.found.get(&id(entry)) {
-                    Some(found) => known.push(found.clone()),
-                    // The table has counted it in the meantime.
-                    None => unknown.push(entry.log_file.clone()),
-                }
-            }
-            let (later, _) = listing::locate(unknown, &options.tables).await;
-            known.extend(later.found);
-            let summary = self.fill_with(next, known, options, progress).await?;
-            say_failures(&summary, out)?;
-        }
-        Ok(self.live.lacked_by(next).await?.is_empty())
-    }
-
-    async fn fill_with(
-        &self,
-        next: &Table,
-        found: Vec<LogObject>,
-        options: &Options,
-        progress: &mut dyn Progress,
-    ) -> Result<Summary> {
-        // A table of its own: a run takes it, and commits what workers have staged for it too.
-        let folder = self.root.read(&self.name).await?;
-        let folder = folder
-            .next()
-            .cloned()
-            .context("the next generation has been dropped")?;
-        let table = self.root.next_table(next.definition(), &folder).await?;
-        let feeds = Feeds::of_one(RollupTable {
-            rollup: Arc::clone(&self.rollup),
-            table,
-        });
-        let listed = Listed {
-            found,
-            not_listed: Vec::new(),
-        };
-        let run_options = run::Options {
-            logs: Vec::new(),
-            tables: options.tables.clone(),
-            max_log_file_bytes: options.max_log_file_bytes,
-            threads: options.threads,
-            ignore: Ignore::default(),
-        };
-        run::run_feeds(
-            listed,
-            (feeds, Vec::new()),
-            &self.root,
-            &run_options,
-            progress,
-        )
-        .await
     }
 
     async fn difference(&self, next: &Table) -> Result<Difference> {
@@ -437,134 +449,8 @@ impl Generations {
         let new = (of_next.as_str(), &next_version, self.rollup.definition());
         Difference::between(&self.root, old, new).await
     }
-
-    async fn swap(
-        &self,
-        next: &Table,
-        log_files: &LogFiles,
-        options: &Options,
-        out: &mut impl Write,
-        progress: &mut dyn Progress,
-    ) -> Result<bool> {
-        for _ in 0..ROUNDS {
-            match self.live.swap(next).await? {
-                Swap::Done(version) => {
-                    self.say_swapped(version, out)?;
-                    return Ok(true);
-                }
-                Swap::Lacks(_) => {
-                    if !self.fill(next, log_files, options, out, progress).await? {
-                        return Ok(false);
-                    }
-                }
-            }
-        }
-        bail!(
-            "log files are counted faster than the rebuilt table can follow; try again when fewer arrive"
-        )
-    }
-
-    fn say_swapped(&self, version: u64, out: &mut impl Write) -> Result<()> {
-        writeln!(
-            out,
-            "  swapped: whoever reads version {version} or a later one reads the rebuilt table"
-        )?;
-        let columns = |rollup: &Rollup| {
-            let columns = rollup.definition().columns.iter();
-            let columns = columns.map(|column| (column.name.clone(), column.data_type.clone()));
-            columns.collect::<Vec<_>>()
-        };
-        if columns(&self.old) != columns(&self.rollup) {
-            writeln!(
-                out,
-                "  Glue has the columns of the day on which Athena's table was created: run `infra/tables`, or drop that table (the data \
-                 stay) and run the statements of `logmill ddl` again"
-            )?;
-        }
-        writeln!(
-            out,
-            "  to take it back within three days: logmill rollback {}",
-            self.name
-        )?;
-        Ok(())
-    }
 }
 
 fn id(entry: &Entry) -> LogFileId {
     LogFile::new(entry.log_file.as_str()).id()
-}
-
-/// Says which days a rebuilt table could not have.
-fn say_gone(gone: &[Entry], out: &mut impl Write) -> Result<()> {
-    let mut days: BTreeMap<String, usize> = BTreeMap::new();
-    for entry in gone {
-        let day = match entry
-            .first_time
-            .and_then(DateTime::<Utc>::from_timestamp_millis)
-        {
-            Some(time) => time.format("%Y-%m-%d").to_string(),
-            None => "without a time".to_owned(),
-        };
-        *days.entry(day).or_default() += 1;
-    }
-    writeln!(
-        out,
-        "  not rebuilt: {} log files that the table has counted are gone, and the rebuilt table would lack them:",
-        HumanCount(gone.len() as u64)
-    )?;
-    say_some(gone, out)?;
-    let days: Vec<String> = days
-        .into_iter()
-        .map(|(day, log_files)| format!("{day} ({log_files})"))
-        .collect();
-    writeln!(out, "  days: {}", days.join(", "))?;
-    writeln!(
-        out,
-        "  give all places of log files with --logs, or put the log files back; or write the new rollup under another name"
-    )?;
-    Ok(())
-}
-
-fn say_some(entries: &[Entry], out: &mut impl Write) -> Result<()> {
-    for entry in entries.iter().take(SHOWN) {
-        writeln!(out, "    {}", escaped(&entry.log_file))?;
-    }
-    match entries.len().saturating_sub(SHOWN) {
-        0 => {}
-        more => writeln!(out, "    and {} more", HumanCount(more as u64))?,
-    }
-    Ok(())
-}
-
-/// Says why log files are not in the rebuilt table.
-fn say_failures(summary: &Summary, out: &mut impl Write) -> Result<()> {
-    for (log_file, reason) in summary.failed.iter().take(SHOWN) {
-        writeln!(
-            out,
-            "  not read: {}: {}",
-            escaped(log_file),
-            escaped(reason)
-        )?;
-    }
-    for set_aside in summary.set_aside.values() {
-        let (log_file, reason) = &set_aside.first;
-        writeln!(
-            out,
-            "  the new rollup fails on {} log files as a whole, for example {}: {}",
-            HumanCount(set_aside.log_files as u64),
-            escaped(log_file),
-            escaped(reason)
-        )?;
-    }
-    for trouble in &summary.troubles {
-        writeln!(out, "  problem: {}", escaped(&trouble.what))?;
-    }
-    if let Some(lines) = summary.failed_lines.values().max() {
-        writeln!(
-            out,
-            "  the new rollup fails on {} lines, which the rebuilt table leaves out (they are in failed_lines after the swap)",
-            HumanCount(*lines)
-        )?;
-    }
-    Ok(())
 }

@@ -24,7 +24,7 @@ mod dead_letters;
 
 pub use dead_letters::{Moved, Peeked, move_dead_letters, peek_dead_letters};
 
-use outbox::Outbox;
+pub(crate) use outbox::Outbox;
 
 /// Which log files to send.
 #[derive(Debug)]

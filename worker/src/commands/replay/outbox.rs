@@ -113,7 +113,7 @@ fn may_pass(error: &QueueError) -> bool {
 }
 
 /// Log files to be sent, one per message. A log file that can't be read then does not keep others from being acknowledged.
-pub(super) struct Outbox<'a> {
+pub(crate) struct Outbox<'a> {
     queue: &'a SqsQueue,
     limit: RateLimit,
     waiting: Vec<LogFile>,
@@ -131,7 +131,7 @@ struct Outcome {
 }
 
 impl<'a> Outbox<'a> {
-    pub(super) fn new(queue: &'a SqsQueue, rate: Option<NonZeroU32>) -> Self {
+    pub(crate) fn new(queue: &'a SqsQueue, rate: Option<NonZeroU32>) -> Self {
         Self {
             queue,
             limit: RateLimit::new(rate),
@@ -155,7 +155,7 @@ impl<'a> Outbox<'a> {
     }
 
     /// Adds a log file to be sent. Returns how many were sent since the last call.
-    pub(super) async fn send(&mut self, log_file: LogFile) -> Result<usize> {
+    pub(crate) async fn send(&mut self, log_file: LogFile) -> Result<usize> {
         self.waiting.push(log_file);
         match self.waiting.len() < self.limit.batch() {
             true => Ok(0),
@@ -165,7 +165,7 @@ impl<'a> Outbox<'a> {
 
     /// Waits for all requests to complete. Returns how many log files were sent since the last call. The error lists those
     /// that were not sent.
-    pub(super) async fn finish(&mut self) -> Result<usize> {
+    pub(crate) async fn finish(&mut self) -> Result<usize> {
         let mut arrived = self.flush().await?;
         while !self.under_way.is_empty() {
             arrived += self.next().await?;

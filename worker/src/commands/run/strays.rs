@@ -43,8 +43,10 @@ pub(super) async fn find(
         log_files = uris.len(),
         "staging log files anew that were staged for earlier generations of tables"
     );
-    let (listed, gone) = listing::locate(uris, place).await;
-    summary.failed.extend(gone);
+    let (listed, not_found) = listing::locate(uris, place).await;
+    let not_found = not_found.into_iter();
+    let not_found = not_found.map(|(log_file, error)| (log_file, chain(&error)));
+    summary.failed.extend(not_found);
     Ok(listed.found)
 }
 

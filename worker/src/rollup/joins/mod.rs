@@ -275,7 +275,7 @@ mod tests {
     async fn rollup(sql: &str) -> Result<Rollup, String> {
         let countries = Bytes::from_static(b"code,region,n\nDE,Europe,1\nFR,Europe,2\n");
         let files = vec![LookupFile::new("countries.csv", countries)];
-        Rollup::of_table("t", sql, files).await
+        Rollup::of_table("t", sql, files, &[]).await
     }
 
     #[tokio::test]
@@ -299,7 +299,7 @@ mod tests {
             let definition = made.definition();
             assert_ne!(
                 definition.identity,
-                Definition::identity_of(sql, &LookupHashes::new())
+                Definition::identity_of(sql, &LookupHashes::new(), &[])
             );
         }
     }

@@ -22,10 +22,9 @@ use std::time::{Duration, SystemTime};
 
 use deltalake_core::DeltaTableError;
 use deltalake_core::kernel::{Action, Add, Metadata, MetadataExt};
-use futures::{StreamExt, TryStreamExt};
+use object_store::ObjectStore;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 
 use super::definition::DATE_COLUMN;
@@ -36,9 +35,12 @@ use super::{
 };
 
 mod dead;
+mod kept;
 mod strays;
 mod swap;
 
+pub(super) use kept::Kept;
+pub use kept::{Anew, Keeping};
 pub use strays::Stray;
 #[cfg(test)]
 pub(super) use strays::strays_of;
@@ -58,6 +60,9 @@ pub(super) const EARLIER_PROPERTY: &str = "logmill.earlier";
 
 /// The property of a next generation that a swap has sealed: the version of the table that makes it live.
 pub(super) const SEALED_PROPERTY: &str = "logmill.sealed";
+
+/// The property of a next generation with the hours that it takes over from the live one, as JSON.
+pub(super) const KEPT_PROPERTY: &str = "logmill.kept";
 
 /// How long an earlier generation can be put back.
 const KEPT: Duration = Duration::from_hours(3 * 24);
@@ -141,6 +146,8 @@ pub(super) struct Generations {
     earlier: Vec<Earlier>,
     /// If this is the log of a next generation that a swap has sealed: the version of the table that makes it live.
     sealed: Option<u64>,
+    /// If this is the log of a next generation: the hours that it has taken over.
+    pub(super) kept: Option<Arc<Kept>>,
 }
 
 impl Generations {
@@ -164,10 +171,15 @@ impl Generations {
         let sealed = sealed
             .transpose()
             .map_err(|error| invalid(SEALED_PROPERTY, &error))?;
+        let kept = properties.get(KEPT_PROPERTY);
+        let kept = kept.map(|json| serde_json::from_str(json)).transpose();
         let generations = Self {
             next: folder(NEXT_PROPERTY),
             earlier,
             sealed,
+            kept: kept
+                .map_err(|error| invalid(KEPT_PROPERTY, &error))?
+                .map(Arc::new),
         };
         Ok((folder(FOLDER_PROPERTY).unwrap_or_default(), generations))
     }
@@ -444,7 +456,7 @@ impl Root {
         let version = table.version().await?;
         let folder = Folder::new(version.number() + 1, table.env.unique());
         let log_store = self.log_store(&definition.name, &folder)?;
-        root::create(definition, &log_store, FORMAT).await?;
+        root::create(definition, &log_store, FORMAT, []).await?;
         let next = self.next_table(definition, &folder).await?;
         Ok((folder, next))
     }
@@ -464,45 +476,6 @@ impl Root {
                 .map(Some),
             None => Ok(None),
         }
-    }
-
-    /// Begins a generation that has the rows and the ledger of an earlier version of the table: copies of its objects, so that no object
-    /// belongs to two logs. `definition` is that of the earlier version.
-    ///
-    /// # Errors
-    ///
-    /// The table can't be read or written, or an object of the earlier version is gone.
-    pub async fn begin_again(
-        &self,
-        table: &Table,
-        definition: &Arc<Definition>,
-        earlier: &Version,
-    ) -> Result<Table, TableError> {
-        let begun = table.env.now();
-        let (folder, next) = self.create_next(table, definition).await?;
-        let data = earlier.files.iter();
-        let data = data.map(|file| Path::from(file.path.as_str()));
-        let objects: Vec<Path> = data.chain(earlier.ledger.paths()).collect();
-        let store = table.log();
-        let copied = futures::stream::iter(objects)
-            .map(async |path| {
-                let from = Path::from(earlier.folder.in_log(path.as_ref()));
-                let to = Path::from(folder.in_log(path.as_ref()));
-                store.copy(&from, &to).await
-            })
-            .buffered(COPIED_AT_ONCE);
-        copied.try_collect::<Vec<()>>().await?;
-        let mut actions: Vec<Action> = earlier
-            .files
-            .iter()
-            .map(|file| add(file.path.clone(), file))
-            .collect();
-        actions.extend(earlier.ledger.transaction().map(Action::Txn));
-        let created = next.version().await?;
-        next.write_version(&created, Operation::Swap, actions)
-            .await?;
-        table.name_next(Some(&folder), begun).await?;
-        Ok(next)
     }
 }
 

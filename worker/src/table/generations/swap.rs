@@ -8,7 +8,8 @@ use logmill_shared::{LogFileId, Shard};
 use super::super::data_writer::remove;
 use super::super::guards::Guard;
 use super::super::{
-    Entry, LOOKUPS_PROPERTY, SQL_PROPERTY, Table, TableError, Version, delta_log::Operation,
+    ERASED_PROPERTY, Entry, LOOKUPS_PROPERTY, SQL_PROPERTY, Table, TableError, Version,
+    delta_log::Operation,
 };
 use super::{
     EARLIER_PROPERTY, Earlier, FOLDER_PROPERTY, Folder, KEPT, NEXT_PROPERTY, SEALED_PROPERTY, add,
@@ -112,7 +113,7 @@ impl Table {
         let earlier = serde_json::to_string(&earlier)
             .map_err(|error| TableError::Internal(error.to_string()))?;
         let of_next = next.metadata()?;
-        let lookups = of_next.configuration().get(LOOKUPS_PROPERTY).cloned();
+        let of_sql = |property: &str| of_next.configuration().get(property).cloned();
         let schema = of_next
             .parse_schema()
             .map_err(deltalake_core::DeltaTableError::from)?;
@@ -124,7 +125,8 @@ impl Table {
             metadata,
             [
                 (SQL_PROPERTY, Some(next.sql.clone())),
-                (LOOKUPS_PROPERTY, lookups),
+                (LOOKUPS_PROPERTY, of_sql(LOOKUPS_PROPERTY)),
+                (ERASED_PROPERTY, of_sql(ERASED_PROPERTY)),
                 (FOLDER_PROPERTY, Some(folder.to_string())),
                 (NEXT_PROPERTY, None),
                 (EARLIER_PROPERTY, Some(earlier)),

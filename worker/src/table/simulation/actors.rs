@@ -1,5 +1,6 @@
 //! The actors. Each kind runs the code under test.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, ThreadId};
@@ -20,7 +21,8 @@ use url::Url;
 use super::super::generations::strays_of;
 use super::super::guards::Guards;
 use super::super::{
-    Definition, Entry, Folder, Lease, MIN_GRACE, Root, Swap, Table, TableError, lease,
+    Anew, Definition, Entry, Folder, Keeping, Lease, MIN_GRACE, Root, Swap, Table, TableError,
+    Version, lease,
 };
 use super::Template;
 use super::checker::{Groups, add_rows};
@@ -365,6 +367,7 @@ impl Actor {
     async fn stage_for(&self, table: &Table, uri: &str) -> Result<(), TableError> {
         let groups = self.simulation.lock().plan.log_files[uri].clone();
         let rows = Self::rows(&table.definition, &groups);
+        let minutes = groups.keys().map(|(minute, _)| *minute);
         let entry = Entry {
             log_file: uri.to_owned(),
             log_table: "alb_access_logs".to_owned(),
@@ -374,11 +377,12 @@ impl Actor {
             lines: groups.values().sum(),
             rejected_lines: 0,
             rows: 0,
-            first_time: None,
-            last_time: None,
+            first_time: minutes.clone().min().map(|minute| minute / 1000),
+            last_time: minutes.max().map(|minute| minute / 1000),
             failed_lines: failed_lines(uri),
             failures: Vec::new(),
             slots: None,
+            pending: false,
         };
         let mut file = table.staging_file(&LogFile::new(uri))?;
         // As two sorted runs, as for a log file with many groups.
@@ -426,7 +430,16 @@ impl Actor {
         [&self.table].into_iter().chain(&self.next)
     }
 
+    async fn pack_ledger(&self, table: &Table) {
+        match table.pack_ledger(Duration::ZERO).await {
+            Ok(0) => {}
+            Ok(_) => self.simulation.lock().count("ledgers packed"),
+            Err(error) => self.report("packing the ledger", &error),
+        }
+    }
+
     async fn commit(&mut self) {
+        let packs = self.random.one_in(3);
         for table in self.generations() {
             let committed = match self.leased {
                 true => table.commit().await,
@@ -434,6 +447,9 @@ impl Actor {
             };
             if let Err(error) = committed {
                 self.report("commit", &error);
+            }
+            if packs {
+                self.pack_ledger(table).await;
             }
         }
     }
@@ -455,6 +471,7 @@ impl Actor {
             if let Err(error) = settled {
                 self.report("compact", &error);
             }
+            self.pack_ledger(table).await;
         }
     }
 
@@ -480,9 +497,23 @@ impl Actor {
             let mut next = match back {
                 Some(earlier) => {
                     let definition = of(earlier.sql());
-                    let next = self.root.begin_again(&self.table, &definition, &earlier);
+                    let keeping = Keeping::everything(&earlier).await?;
+                    let next = self
+                        .root
+                        .begin_keeping(&self.table, &definition, &earlier, keeping);
                     let next = next.await?;
                     self.simulation.lock().count("put back begun");
+                    next
+                }
+                None if self.random.one_in(2) => {
+                    let definition = of(&self.table.definition.sql);
+                    let version = self.table.version().await?;
+                    let keeping = self.keeping(&version).await?;
+                    let next = self
+                        .root
+                        .begin_keeping(&self.table, &definition, &version, keeping);
+                    let next = next.await?;
+                    self.simulation.lock().count("hours anew begun");
                     next
                 }
                 None => {
@@ -516,6 +547,33 @@ impl Actor {
             }
         }
         Ok(())
+    }
+
+    /// What is kept of a version if some log files are gone, or if only some hours are computed anew.
+    async fn keeping(&mut self, version: &Version) -> Result<Keeping, TableError> {
+        let entries = version.entries().await?;
+        let (mut gone, mut anew) = (HashSet::new(), Anew::All);
+        if self.random.one_in(2) {
+            for entry in &entries {
+                if self.random.one_in(3) {
+                    gone.insert(LogFile::new(&entry.log_file).id());
+                }
+            }
+        }
+        if self.random.one_in(2)
+            && let Some(first) = entries.first().and_then(|entry| entry.first_time)
+        {
+            let from = first / HOUR as i64 + self.random.below(4) as i64 - 2;
+            let to = from + self.random.between(1, 4) as i64;
+            let milliseconds = from * HOUR as i64..to * HOUR as i64;
+            anew = match self.random.one_in(2) {
+                true => Anew::Hours(from..to),
+                false => Anew::OfLines(milliseconds),
+            };
+        }
+        let definition = Arc::clone(&self.table.definition);
+        let now = self.env.now();
+        Keeping::of(version, &definition, &gone, &anew, true, now).await
     }
 
     /// Goes on after a swap as one who does not know of it.
@@ -729,11 +787,7 @@ impl Actor {
         }
     }
 
-    fn check_agreement(
-        &self,
-        version: &super::super::Version,
-        entries: &[Entry],
-    ) -> Result<(), TableError> {
+    fn check_agreement(&self, version: &Version, entries: &[Entry]) -> Result<(), TableError> {
         let state = self.simulation.lock();
         let checker = state.checker.table();
         let files: std::collections::BTreeSet<String> = version

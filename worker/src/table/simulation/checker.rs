@@ -15,7 +15,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
 use super::TABLE;
-use super::scheduler::{Object, Objects};
+use super::scheduler::{HOUR, Object, Objects};
 
 /// The status of the fold row: it holds the groups for which a slot had no room.
 const OTHER: i64 = -1;
@@ -59,6 +59,10 @@ pub(super) struct LogChecker {
     pub(super) ledger_objects: BTreeSet<String>,
     /// The log files that the newest version has counted.
     pub(super) counted: BTreeSet<String>,
+    /// Those of which it has only the rows in kept hours.
+    pending: BTreeSet<String>,
+    /// The hours that a next generation has taken over, as its log says.
+    kept: Vec<(i64, i64)>,
     /// The content of each version: its rows, and the number of log files.
     pub(super) history: Vec<(Groups, usize)>,
     rows: HashMap<(String, u64), Arc<Vec<RecordBatch>>>,
@@ -219,6 +223,8 @@ impl LogChecker {
             manifest: None,
             ledger_objects: BTreeSet::new(),
             counted: BTreeSet::new(),
+            pending: BTreeSet::new(),
+            kept: Vec::new(),
             history: vec![(Groups::new(), 0)],
             rows: HashMap::new(),
         }
@@ -265,6 +271,7 @@ impl LogChecker {
                 let property = |name: &str| properties.get(name).and_then(Value::as_str);
                 let sql = property("logmill.rollup").unwrap_or_default();
                 self.factor = super::factor(sql);
+                self.kept = kept_hours(property("logmill.kept"));
                 let next = property("logmill.next").map(str::to_owned);
                 let folder = property("logmill.folder").unwrap_or_default();
                 let folder = joined(&self.log, folder);
@@ -303,10 +310,13 @@ impl LogChecker {
     fn check(&mut self, objects: &Objects, keeps_groups: bool) -> Result<Groups, String> {
         self.read_ledger(objects)?;
         let mut counted = Groups::new();
-        for uri in &self.counted {
+        for uri in self.counted.iter().chain(&self.pending) {
             let groups = self.truth.get(uri);
             let groups = groups.ok_or_else(|| format!("ledger: {uri} does not exist"))?;
             for (group, count) in groups {
+                if self.pending.contains(uri) && !is_kept(&self.kept, group.0) {
+                    continue;
+                }
                 *counted.entry(*group).or_default() += count * self.factor;
             }
         }
@@ -346,7 +356,7 @@ impl LogChecker {
         };
         let manifest = joined(&self.folder, &format!("_ledger/{manifest}.parquet"));
         let mut names = BTreeSet::from([manifest.clone()]);
-        let mut counted = BTreeSet::new();
+        let (mut counted, mut pending) = (BTreeSet::new(), BTreeSet::new());
         for batch in self.read(&manifest, objects)?.iter() {
             let (shards, ids) = (
                 batch.column(0).as_string::<i32>(),
@@ -360,8 +370,14 @@ impl LogChecker {
         for name in names.iter().filter(|&name| name != &manifest) {
             for batch in self.read(name, objects)?.iter() {
                 let uris = batch.column(0).as_string::<i32>();
-                for uri in uris.iter().flatten() {
-                    if !counted.insert(uri.to_owned()) {
+                let are_pending = batch.column_by_name("pending");
+                let are_pending = are_pending.map(|pending| pending.as_boolean());
+                for (row, uri) in uris.iter().flatten().enumerate() {
+                    let is_new = match are_pending.is_some_and(|pending| pending.value(row)) {
+                        true => pending.insert(uri.to_owned()),
+                        false => counted.insert(uri.to_owned()),
+                    };
+                    if !is_new || (pending.contains(uri) && counted.contains(uri)) {
                         return Err(format!("twice: {uri} is in the ledger twice"));
                     }
                 }
@@ -371,6 +387,7 @@ impl LogChecker {
             return Err(format!("ledger: {forgotten} was counted, and is forgotten"));
         }
         self.counted = counted;
+        self.pending = pending;
         self.ledger_objects = names;
         Ok(())
     }
@@ -393,6 +410,24 @@ impl LogChecker {
         self.rows.insert(key, Arc::clone(&rows));
         Ok(rows)
     }
+}
+
+/// The ranges of hours in the property of a next generation.
+fn kept_hours(json: Option<&str>) -> Vec<(i64, i64)> {
+    let Some(Ok(kept)) = json.map(serde_json::from_str::<Value>) else {
+        return Vec::new();
+    };
+    let ranges = kept["hours"].as_array().into_iter().flatten();
+    let edge = |range: &Value, edge: &str| range[edge].as_i64();
+    ranges
+        .filter_map(|range| Some((edge(range, "start")?, edge(range, "end")?)))
+        .collect()
+}
+
+/// Whether a minute, in microseconds since 1970, is in one of these ranges of hours.
+fn is_kept(hours: &[(i64, i64)], minute: i64) -> bool {
+    let hour = minute.div_euclid(HOUR as i64 * 1000);
+    hours.iter().any(|&(from, to)| from <= hour && hour < to)
 }
 
 /// Adds each group that has no row of its own to the fold row of its minute, if there is one.

@@ -371,23 +371,24 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 /// Each guard, and a seed that is known to fail without it: it is tried first, as the others may take minutes to fail.
-const GUARDS: [(Guard, u64); 12] = [
-    (Guard::LedgerCheck, 0),
+const GUARDS: [(Guard, u64); 13] = [
+    (Guard::LedgerCheck, 2),
     (Guard::ExactVersion, 2),
     (Guard::ReadBack, 8),
-    (Guard::Deadline, 0),
+    (Guard::Deadline, 48),
     (Guard::OrphanGrace, 17),
     (Guard::ReplacedGrace, 182),
     (Guard::UniqueManifest, 35),
-    (Guard::SetAsideVersion, 21),
-    (Guard::Seal, 46),
-    (Guard::WholeNext, 43),
+    (Guard::SetAsideVersion, 1),
+    (Guard::Seal, 71),
+    (Guard::WholeNext, 47),
     (Guard::Strays, 4),
-    (Guard::EarlierKept, 187),
+    (Guard::EarlierKept, 593),
+    (Guard::KeptHours, 324),
 ];
 
 /// Events that must occur within a thousand seeds. Otherwise the simulation has become too weak.
-const MUST_HAPPEN: [&str; 27] = [
+const MUST_HAPPEN: [&str; 29] = [
     "answers lost",
     "bad objects",
     "checkpoints",
@@ -397,7 +398,9 @@ const MUST_HAPPEN: [&str; 27] = [
     "data files vacuumed",
     "days reopened",
     "days settled",
+    "hours anew begun",
     "late answers",
+    "ledgers packed",
     "lease takeovers",
     "ledger objects vacuumed",
     "log files trimmed",

@@ -1,0 +1,46 @@
+//! Erased lines: conditions that a person has given. Lines that meet one are left out of a rollup, as if nobody had sent them.
+
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr};
+
+use super::lookups::Lookups;
+use super::parse::{ParsedRollup, parse, select_of};
+use super::results::parsed as expression;
+
+/// Leaves the lines out that meet one of these conditions.
+///
+/// # Errors
+///
+/// A condition is none on the values of a line. The error says why.
+pub(super) fn leave_out(
+    rollup: &mut ParsedRollup,
+    conditions: &[String],
+    lookups: &Lookups,
+) -> Result<(), String> {
+    let format = rollup.format;
+    for condition in conditions {
+        let (time, table) = (format.time_column, format.table);
+        let sql = format!("SELECT {time} FROM {table} WHERE {condition}");
+        let mut checked =
+            parse(&sql, lookups).map_err(|error| format!("the condition {condition}: {error}"))?;
+        if !checked.conditions.is_empty() {
+            return Err(format!(
+                "the condition {condition} depends on the day or on now: say with --from and --to of which lines"
+            ));
+        }
+        let met = select_of(&mut checked.query).and_then(|select| select.selection.take());
+        let (Some(met), Some(select)) = (met, select_of(&mut rollup.query)) else {
+            return Err(format!("the condition {condition} is none"));
+        };
+        // A line for which the condition is NULL stays.
+        let kept = expression(&format!("NOT coalesce(({met}), false)"))?;
+        select.selection = Some(match select.selection.take() {
+            None => kept,
+            Some(own) => Expr::BinaryOp {
+                left: Box::new(kept),
+                op: BinaryOperator::And,
+                right: Box::new(Expr::Nested(Box::new(own))),
+            },
+        });
+    }
+    Ok(())
+}
