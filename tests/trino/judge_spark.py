@@ -20,7 +20,7 @@ import server
 import traffic
 from checks import Checks
 from logmill import Logmill
-from rows import check_rows
+from rows import changed, check_rows
 
 # Delta's jars are built for one minor version of Spark.
 PYTHON = ["pyspark==4.1.4", "py4j==0.10.9.9"]
@@ -60,6 +60,9 @@ def main():
             check(f"after {part} commits")
         logmill.call("maintain")
         check("packed")
+        log_file = min((folder / "logs").rglob("*.gz"))
+        for change in changed(logmill, rollups, "target_health", log_file):
+            check_rows(checks, read, logmill, "target_health", change, "Spark")
         wanted = {"array", "binary", "boolean", "date", "decimal", "double", "integer", "long", "map", "string", "timestamp"}
         checks.check(f"columns of these types: {', '.join(sorted(types))}", sorted(wanted - types))
     return checks.close()

@@ -20,7 +20,7 @@ import raw
 import server
 import traffic
 from logmill import Logmill
-from rows import check_rows
+from rows import changed, check_rows
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
@@ -90,6 +90,8 @@ def judge(checks, trino, binary, folder):
     check_ddl(checks, trino, binary, folder)
     check_views(checks, trino, binary, folder)
     tell_cost(checks, trino)
+    for change in changed(logmill, folder / "rollups", "activity", logs[-1]):
+        check_rows(checks, partial(delta, trino), logmill, "activity", change)
 
 
 def check_views(checks, trino, binary, folder):

@@ -178,8 +178,8 @@ impl Feeds {
         self.tables.iter().filter_map(|feed| feed.rollup())
     }
 
-    /// The memory for staging up to this many log files at once.
-    pub fn staging_budget(&self, log_files: usize) -> StagingBudget {
+    /// The memory for staging up to this many log files at once. A worker to which a next generation may come keeps room for one.
+    pub fn staging_budget(&self, log_files: usize, may_get_next: bool) -> StagingBudget {
         // Rollups that were loaded together share their lookups.
         let lookups = self
             .rollups()
@@ -189,7 +189,9 @@ impl Feeds {
             .collect();
         // The file itself, its columns, and an index by its keys.
         let bytes = 3 * lookups.values().sum::<usize>();
-        StagingBudget::new(log_files, self.rollups().count(), bytes)
+        let live = self.rollups().filter(|rollup| !rollup.table.is_next());
+        let at_least = live.count() + usize::from(may_get_next);
+        StagingBudget::new(log_files, self.rollups().count().max(at_least), bytes)
     }
 
     /// Opens one of the tables again, by its name, in its present state: it may have been removed, recreated or repaired.

@@ -767,3 +767,46 @@ fn a_rebuild_can_be_read_by_the_workers_of_a_queue() {
     worker.signal("TERM");
     worker.ended(0);
 }
+
+/// What a person does to tables, on S3.
+#[test]
+fn tables_on_s3_are_erased_from_renamed_and_dropped() {
+    let scene = Scene::new(6);
+    let (rollups, endpoint) = (scene.place.path("rollups"), scene.aws.endpoint());
+    let command = |arguments: &[&str]| {
+        let mut command = logmill(arguments.iter().copied().chain(["--tables", TABLES]));
+        succeed(at_endpoint(&mut command, &endpoint))
+    };
+    command(&["run", "s3://logs", "--rollups", &rollups]);
+    let requests = |table: &str| {
+        let sql = format!("SELECT sum(requests) FROM {table}");
+        scene.query(&sql).remove(0).parse::<u64>().unwrap()
+    };
+    let all = requests("by_minute");
+    let of_status = "SELECT sum(requests) FROM by_minute WHERE status = 200";
+    let ok: u64 = scene.query(of_status).remove(0).parse().unwrap();
+    assert!(ok < all);
+    command(&[
+        "erase",
+        "--where",
+        "elb_status_code = 200",
+        "--table",
+        "by_minute",
+    ]);
+    assert_eq!(requests("by_minute"), all - ok);
+    command(&["rollback", "by_minute"]);
+    assert_eq!(requests("by_minute"), all);
+    let renamed = command(&["rename", "by_minute", "minutes"]);
+    assert!(renamed.contains("  renamed: "), "{renamed}");
+    assert_eq!(requests("minutes"), all);
+    command(&["retain", "--keep-days", "1", "--table", "minutes"]);
+    assert_eq!(scene.query("SELECT count(*) FROM minutes"), ["0"]);
+    command(&["drop", "minutes", "--yes"]);
+    let left = command(&["tables", "--format", "csv"]);
+    assert!(!left.contains("minute"), "{left}");
+    let bucket = scene.aws.bucket("tables");
+    let objects = bucket
+        .list(Some(&Path::from("t/minutes")))
+        .try_collect::<Vec<_>>();
+    assert!(scene.runtime.block_on(objects).unwrap().is_empty());
+}

@@ -190,7 +190,7 @@ pub(crate) async fn run_feeds(
         None => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
     };
     let threads = threads.min(LOG_FILES_AT_ONCE_MAX);
-    let memory = feeds.staging_budget(threads);
+    let memory = feeds.staging_budget(threads, false);
     let threads = memory.log_files_at_once;
     let workshop = Arc::new(Workshop {
         next: AtomicUsize::new(0),

@@ -180,7 +180,7 @@ async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Resu
     };
     let root = Root::create(&options.tables).await?;
     let (feeds, troubles) = Feeds::open(&root, rollups).await?;
-    let memory = feeds.staging_budget(at_once);
+    let memory = feeds.staging_budget(at_once, true);
     let tables = Tables::new(root, feeds, &troubles, metrics);
     let rollups = tables.rollup_count();
     if rollups == 0 {
