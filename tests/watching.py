@@ -116,6 +116,8 @@ class History:
         self.counted = []
         self.packings = 0
         self.known = {}
+        # The folder of the live generation.
+        self.generation = ""
         live, counted = {}, (0, 0)
         for version, actions in self.log():
             for action in actions:
@@ -131,6 +133,8 @@ class History:
                     live[path] = self.file_total(action["add"])
                 if action.get("commitInfo", {}).get("operation") == "OPTIMIZE":
                     self.packings += 1
+                if "metaData" in action:
+                    self.generation = action["metaData"]["configuration"].get("logmill.folder", "")
                 if "txn" in action:
                     counted = self.ledger(action["txn"]["version"])
             self.versions.append(version)
@@ -162,8 +166,9 @@ class History:
         return sum(log_file["lines"] - log_file["rejected_lines"] for log_file in log_files), len(log_files)
 
     def ledger_rows(self, path):
+        path = "/".join(part for part in (self.folder, self.generation, "_ledger", path) if part)
         if path not in self.known:
-            with self.store.open_input_file(f"{self.folder}/_ledger/{path}") as file:
+            with self.store.open_input_file(path) as file:
                 self.known[path] = pyarrow.parquet.read_table(file).to_pylist()
         return self.known[path]
 

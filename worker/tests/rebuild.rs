@@ -277,11 +277,9 @@ fn a_log_file_that_has_changed_is_counted_anew_with_its_hours() {
     fs::write(&changed, text.repeat(3)).unwrap();
     let tables = place.path("tables");
     let rollups = place.path("rollups");
-    let span = ["--from", "2026-11-20T10", "--to", "2026-11-20T11"];
-    let plan = succeed(&mut rebuild(
-        &place,
-        &["--dry-run", span[0], span[1], span[2], span[3]],
-    ));
+    let span = ["--all", "--from", "2026-11-20T10", "--to", "2026-11-20T11"];
+    let dry = [&["--dry-run"], &span[..]].concat();
+    let plan = succeed(&mut rebuild(&place, &dry));
     for line in [
         "requests: a part is computed anew",
         "computes anew: 2026-11-20T10:00Z to 2026-11-20T11:00Z; what is outside is kept as it is",
@@ -324,11 +322,14 @@ fn a_log_file_that_has_changed_is_counted_anew_with_its_hours() {
 #[test]
 fn only_a_span_of_a_changed_rollup_is_computed_anew() {
     let place = of_three_log_files();
+    place.rollup("by_hour", BY_HOUR);
+    place.run();
     place.rollup("requests", SERVED);
     let span = ["--from", "2026-11-20T10"];
     let done = succeed(&mut rebuild(&place, &span));
     assert!(
-        done.contains("computes anew: 2026-11-20T10:00Z and later; what is outside"),
+        done.contains("computes anew: 2026-11-20T10:00Z and later; what is outside")
+            && done.contains("by_hour: unchanged"),
         "{done}"
     );
     let hours = "SELECT hour(minute), sum(requests) FROM requests GROUP BY 1 ORDER BY 1";
@@ -483,6 +484,12 @@ fn erased_lines_are_in_no_table_and_do_not_come_back() {
         "clientip = 'x'",
         "count(*) > 1",
         "day = '2026/11/20'",
+        "true) OR (false",
+        "true; SELECT 1",
+        "true AS x",
+        "true FROM alb_access_logs",
+        "true LIMIT 1",
+        "1 / (elb_status_code - 200) > 0",
     ] {
         let refused = fail(&mut erase(&[wrong, "--table", "requests"]), 3);
         assert!(
@@ -624,9 +631,15 @@ fn queries_as_people_write_them_are_rebuilt_as_if_made_afresh() {
     succeed(&mut rebuild(&rebuilt, &[]));
     assert!(names.len() > 35);
     for name in &names {
+        let sql = fs::read_to_string(fresh.path(&format!("rollups/{name}.sql"))).unwrap();
+        // Which of several equal rows a LIMIT takes is nobody's promise.
+        let query = match sql.contains("LIMIT") {
+            true => format!("SELECT count(*) FROM {name}_groups"),
+            false => format!("SELECT * FROM {name}"),
+        };
         // In any order: many have none.
         let rows = |place: &Workplace| {
-            let mut rows = place.query(&format!("SELECT * FROM {name}"));
+            let mut rows = place.query(&query);
             rows.sort();
             rows
         };

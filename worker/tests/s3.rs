@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::io::{self, Seek};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -16,10 +16,9 @@ use std::time::{Duration, Instant};
 use crate::support::fault_proxy::{Fault, FaultProxy, Odds};
 use crate::support::made_logs::MadeLogs;
 use crate::support::ministack::{self, Ministack, at_endpoint};
-use crate::support::python::PYTHON;
+use crate::support::watch::Watch;
 use crate::support::{
-    Random, Workplace, alb_line, alb_name, fail, gzip, logmill, project, query_command, rows,
-    seeds, succeed,
+    Random, Workplace, alb_line, alb_name, fail, gzip, logmill, query_command, rows, seeds, succeed,
 };
 use futures::TryStreamExt;
 use object_store::aws::AmazonS3;
@@ -261,7 +260,7 @@ fn killed_runs_through_a_faulty_network_count_once() {
 fn count_once(seed: u64) {
     let scene = Scene::new(LOG_FILES, LINES);
     let proxy = FaultProxy::start(scene.s3.port(), Odds::bad_day(), seed);
-    let watch = Watch::start(&scene.s3);
+    let watch = Watch::start(&scene.s3, TABLES);
     let begin = Instant::now();
     let fates = Fates::default();
     (0..LOG_FILES_AT_FIRST).for_each(|number| scene.put_log(number));
@@ -381,29 +380,6 @@ fn end_within(child: &mut Child, to_live: Duration) -> Option<ExitStatus> {
     let status = child.wait().unwrap();
     // It may have ended just before.
     status.code().map(|_| status)
-}
-
-/// `tests/watch.py`, which looks at the tables while they are written. It ends with the test, however that ends.
-struct Watch(Child);
-
-impl Watch {
-    fn start(s3: &Ministack) -> Self {
-        let mut command = Command::new(&*PYTHON);
-        command.arg(project().join("tests/watch.py"));
-        command.args([env!("CARGO_BIN_EXE_logmill"), TABLES]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        Self(at_endpoint(&mut command, &s3.endpoint()).spawn().unwrap())
-    }
-
-    /// Lets it look a last time. Fails unless all that it saw was right.
-    fn end(mut self) {
-        drop(self.0.stdin.take());
-        let output = self.0.wait_with_output().unwrap();
-        let printed = String::from_utf8(output.stdout).unwrap();
-        println!("{printed}");
-        assert!(output.status.success(), "{}", output.status);
-        assert!(printed.contains(" passed, 0 failed"), "nothing was checked");
-    }
 }
 
 #[test]

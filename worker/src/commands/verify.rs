@@ -357,7 +357,7 @@ impl fmt::Display for Report {
         }
         count_of(f, self.ignored, "ignored")?;
         list_of(f, &self.copies, COPIES)?;
-        let changed = "changed since they were counted; `logmill rebuild --from TIME --to TIME` counts their hours anew:";
+        let changed = "changed since they were counted; `logmill rebuild --all --from TIME --to TIME` counts their hours anew:";
         list_of(f, &self.changed, changed)?;
         by_cause(f, &self.failed, "failed, and not counted:")?;
         let set_aside = "set aside, and not counted; fix the cause, then run `logmill retry`:";

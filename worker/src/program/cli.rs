@@ -148,6 +148,9 @@ pub(crate) struct RebuildArgs {
     /// Compute only rows before this time anew, and keep what is after.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) to: Option<DateTime<Utc>>,
+    /// With --from or --to: also tables whose rollups have not changed, because log files have. With --table, they are meant anyway.
+    #[arg(long)]
+    pub(crate) all: bool,
     /// When the rebuilt table takes the old one's place.
     #[arg(long, value_enum, default_value = "now")]
     pub(crate) swap: When,

@@ -255,6 +255,7 @@ async fn execute(command: Command) -> Result<u8> {
                 swap: args.swap,
                 dry_run: args.dry_run,
                 span: span_of(args.from, args.to)?,
+                all: args.all,
                 ..args.reading.options(args.tables).await?
             };
             let (mut out, mut bar) = (Stdout::report(), Bar::default());
@@ -455,6 +456,7 @@ impl cli::RebuildReading {
             swap: rebuild::When::Now,
             dry_run: false,
             span: None,
+            all: false,
             max_log_file_bytes: self.max_log_file_bytes,
             threads: self.threads,
         })

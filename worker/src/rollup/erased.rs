@@ -1,10 +1,33 @@
 //! Erased lines: conditions that a person has given. Lines that meet one are left out of a rollup, as if nobody had sent them.
 
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, SelectItem, Statement};
 
 use super::lookups::Lookups;
 use super::parse::{ParsedRollup, parse, select_of};
 use super::results::parsed as expression;
+use super::syntax::parse_sql;
+
+/// The text of a condition that a person has written, if it is one expression and nothing else.
+///
+/// # Errors
+///
+/// It is none. The error says why.
+pub(crate) fn condition(text: &str) -> Result<String, String> {
+    let mut statements = parse_sql(&format!("SELECT {text}"))?;
+    let none = || format!("{text} is no condition: write an expression, as in WHERE");
+    let statement = statements.pop().filter(|_| statements.is_empty());
+    let Statement::Query(mut query) = statement.ok_or_else(none)? else {
+        return Err(none());
+    };
+    let whole = query.to_string();
+    let outputs = select_of(&mut query).map(|select| std::mem::take(&mut select.projection));
+    match outputs.unwrap_or_default().as_slice() {
+        [SelectItem::UnnamedExpr(expr)] if format!("SELECT {expr}") == whole => {
+            Ok(format!("({expr})"))
+        }
+        _ => Err(none()),
+    }
+}
 
 /// Leaves the lines out that meet one of these conditions.
 ///

@@ -52,6 +52,7 @@ pub use crate::engine::fallible::Fallible;
 pub(crate) use allow::{instead_of_column, instead_of_function};
 pub(crate) use days::check_days;
 pub(crate) use desugar::over_rows;
+pub(crate) use erased::condition;
 pub(crate) use joins::take_unnest;
 pub use load::{InvalidRollup, Loaded, RollupError};
 pub(crate) use lookup_calls::take_lookup_calls;

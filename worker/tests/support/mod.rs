@@ -8,6 +8,7 @@ pub mod function;
 pub mod ministack;
 pub mod fault_proxy;
 pub mod queues;
+pub mod watch;
 pub mod worker;
 
 use std::collections::BTreeMap;

@@ -13,9 +13,10 @@ use super::{Generations, Options, To};
 use crate::commands::maintain;
 use crate::commands::progress::Progress;
 use crate::engine::StreamPlan;
-use crate::rollup::{Rollup, over_rows, parse_sql, plain_words};
+use crate::rollup::{self, Fallible, Rollup, over_rows, parse_sql, plain_words};
 use crate::table::definition::REJECTED_LINES;
 use crate::table::{RejectedLines, Root};
+use crate::terminal::escaped;
 
 /// The lines to erase.
 #[derive(Debug)]
@@ -36,15 +37,15 @@ impl Lines {
     }
 
     /// The condition on lines of this format, with their time.
-    fn of(&self, condition: &str, rollup: &Rollup) -> String {
+    fn of(&self, condition: &str, rollup: &Rollup) -> Result<String, String> {
         let time = rollup.format().time_column;
         let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
-        let mut parts = vec![format!("({condition})")];
+        let mut parts = vec![rollup::condition(condition)?];
         if self.from > DateTime::<Utc>::MIN_UTC {
             parts.push(format!("{time} >= '{}'", text(self.from)));
         }
         parts.push(format!("{time} < '{}'", text(self.to)));
-        parts.join(" AND ")
+        Ok(parts.join(" AND "))
     }
 }
 
@@ -105,8 +106,9 @@ async fn erase_rejected(
     let version = root.read(REJECTED_LINES).await?;
     let definition = RejectedLines::definition();
     let table = root.table_at(&definition, &version).await?;
-    let sql = format!("SELECT * FROM {REJECTED_LINES} WHERE NOT coalesce(({condition}), false)");
     let planned = async {
+        let met = rollup::condition(condition)?;
+        let sql = format!("SELECT * FROM {REJECTED_LINES} WHERE NOT coalesce({met}, false)");
         let mut statements = parse_sql(&sql)?;
         let Some(mut statement) = statements.pop().filter(|_| statements.is_empty()) else {
             return Err("it is no condition".to_owned());
@@ -153,14 +155,26 @@ async fn erase_from(
     let version = root.read(name).await?;
     let rollup = maintain::rollup(name, &version).await?;
     let mut erased = version.erased().to_vec();
-    let condition = lines.of(condition, &rollup);
-    if !erased.contains(&condition) {
-        erased.push(condition);
-    }
-    let without = match rollup.without(&erased).await {
+    let without = async {
+        let condition = lines.of(condition, &rollup)?;
+        if !erased.contains(&condition) {
+            erased.push(condition);
+        }
+        let without = rollup.without(&erased).await?;
+        // A line on which the condition fails would be left out too.
+        let known = |fallible: &Fallible| rollup.fallible().contains(fallible);
+        match without.fallible().iter().find(|fallible| !known(fallible)) {
+            Some(fails) => Err(format!(
+                "the condition can fail on a line: {}: {}",
+                fails.expression, fails.advice
+            )),
+            None => Ok(without),
+        }
+    };
+    let without = match without.await {
         Ok(without) => Arc::new(without),
         Err(reason) => {
-            writeln!(out, "{name}: nothing is erased: {reason}")?;
+            writeln!(out, "{name}: nothing is erased: {}", escaped(&reason))?;
             return Ok(false);
         }
     };

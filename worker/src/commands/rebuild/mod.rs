@@ -41,8 +41,10 @@ pub struct Options {
     pub tables: String,
     /// Only this table.
     pub table: Option<String>,
-    /// Only the rows of these hours, whether or not the rollup has changed.
+    /// Only the rows of these hours.
     pub span: Option<Span>,
+    /// Whether the rows of these hours are counted anew in tables whose rollups have not changed, even if no table is named.
+    pub all: bool,
     /// When the rebuilt table takes the old one's place.
     pub swap: When,
     /// Whether to say only what would be done.
@@ -108,18 +110,19 @@ pub async fn rebuild(
         }
         let hours = options.span.map(|span| Anew::Hours(span.hours()));
         let to = To::Rollup(hours.unwrap_or(Anew::All));
-        // What was erased stays erased.
-        let erased = match there.contains(name) {
-            true => root.read(name).await?.erased().to_vec(),
-            false => Vec::new(),
+        let opened = async {
+            // What was erased stays erased.
+            let version = root.read(name).await?;
+            let rollup = match version.erased() {
+                [] => Arc::clone(&rollup),
+                erased => Arc::new(rollup.without(erased).await.map_err(anyhow::Error::msg)?),
+            };
+            Generations::open(&root, rollup, to).await
         };
-        let rollup = match erased.is_empty() {
-            true => Arc::clone(&rollup),
-            false => Arc::new(rollup.without(&erased).await.map_err(anyhow::Error::msg)?),
-        };
-        let name = &rollup.definition().name;
-        let generations = Generations::open(&root, Arc::clone(&rollup), to).await;
-        let Some(generations) = generations.with_context(|| format!("table {name}"))? else {
+        let are_same_meant = options.all || options.table.is_some() || options.span.is_none();
+        let opened = opened.await.with_context(|| format!("table {name}"))?;
+        let meant = opened.filter(|generations| are_same_meant || !generations.is_same());
+        let Some(generations) = meant else {
             writeln!(out, "{name}: unchanged")?;
             continue;
         };
@@ -171,6 +174,7 @@ pub async fn rollback(
         swap: When::Now,
         dry_run: false,
         span: None,
+        all: false,
         ..*options
     };
     let done = generations.rebuild(&options, out, progress).await?;

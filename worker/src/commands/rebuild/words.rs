@@ -101,7 +101,7 @@ impl Generations {
         match (&options.span, &self.to) {
             (Some(span), To::Without(_)) => writeln!(
                 out,
-                "  computes anew: the hours of log files with lines of {span}; what is outside is kept as it is"
+                "  computes anew: all hours of log files with lines of this time: {span}; what is outside is kept as it is"
             )?,
             (Some(span), _) => {
                 writeln!(

@@ -473,6 +473,17 @@ impl Actor {
             }
             self.pack_ledger(table).await;
         }
+        let keeps_days = self.simulation.lock().plan.keeps_days;
+        if keeps_days && let Err(error) = self.expire().await {
+            self.report("removing old rows", &error);
+        }
+    }
+
+    async fn expire(&mut self) -> Result<(), TableError> {
+        let days = self.random.between(1, 3) as u32;
+        self.table.set_keep_days(Some(days)).await?;
+        self.table.expire().await?;
+        Ok(())
     }
 
     /// Begins a generation of the other SQL, goes on with one, or puts an earlier one back; fills it, and makes it the live one.

@@ -63,6 +63,8 @@ pub(super) struct LogChecker {
     pending: BTreeSet<String>,
     /// The hours that a next generation has taken over, as its log says.
     kept: Vec<(i64, i64)>,
+    /// The hours whose rows were removed because they are old, by the log files that were counted then.
+    removed: HashMap<String, HashSet<i64>>,
     /// The content of each version: its rows, and the number of log files.
     pub(super) history: Vec<(Groups, usize)>,
     rows: HashMap<(String, u64), Arc<Vec<RecordBatch>>>,
@@ -225,6 +227,7 @@ impl LogChecker {
             counted: BTreeSet::new(),
             pending: BTreeSet::new(),
             kept: Vec::new(),
+            removed: HashMap::new(),
             history: vec![(Groups::new(), 0)],
             rows: HashMap::new(),
         }
@@ -247,6 +250,7 @@ impl LogChecker {
         let mut removed_days = 0;
         let mut added_days = 0;
         let mut is_swap = false;
+        let mut removed = Vec::new();
         let is_day = |path: &str| path.contains("/day-");
         for line in bytes
             .split(|&byte| byte == b'\n')
@@ -260,6 +264,7 @@ impl LogChecker {
                 }
             } else if let Some(path) = action["remove"]["path"].as_str() {
                 removed_days += usize::from(is_day(path));
+                removed.push(path.to_owned());
                 if !self.live.remove(&joined(&self.log, path)) {
                     return Err(format!("log: {path} is removed, and was not live"));
                 }
@@ -290,11 +295,20 @@ impl LogChecker {
         if number == 0 {
             return Ok(None);
         }
-        let totals = self.check(objects, !is_swap)?;
+        let is_deletion = operation == "DELETE";
+        if is_deletion {
+            let hours: Vec<i64> = removed.iter().flat_map(|path| hours_of(path)).collect();
+            for uri in &self.counted {
+                let removed = self.removed.entry(uri.clone()).or_default();
+                removed.extend(&hours);
+            }
+        }
+        let totals = self.check(objects, !is_swap && !is_deletion)?;
         let folds = totals.keys().any(|&(_, status)| status == OTHER);
         self.history.push((totals, self.counted.len()));
         Ok(Some(match (operation.as_str(), added_days, removed_days) {
             _ if !self.log.is_empty() => "versions of next generations",
+            ("DELETE", ..) => "old rows removed",
             ("OPTIMIZE", 1.., _) => "days settled",
             ("OPTIMIZE", ..) => "hours settled",
             ("SET TBLPROPERTIES", ..) => "properties set",
@@ -314,7 +328,10 @@ impl LogChecker {
             let groups = self.truth.get(uri);
             let groups = groups.ok_or_else(|| format!("ledger: {uri} does not exist"))?;
             for (group, count) in groups {
-                if self.pending.contains(uri) && !is_kept(&self.kept, group.0) {
+                let removed = self.removed.get(uri);
+                let is_removed = removed.is_some_and(|hours| hours.contains(&hour_of(group.0)));
+                let is_pending = self.pending.contains(uri) && !is_kept(&self.kept, group.0);
+                if is_pending || is_removed {
                     continue;
                 }
                 *counted.entry(*group).or_default() += count * self.factor;
@@ -424,9 +441,28 @@ fn kept_hours(json: Option<&str>) -> Vec<(i64, i64)> {
         .collect()
 }
 
+/// The hour since 1970 of a minute, in microseconds since 1970.
+fn hour_of(minute: i64) -> i64 {
+    minute.div_euclid(HOUR as i64 * 1000)
+}
+
+/// The hours since 1970 of a data file, by its path: `date=2026-11-22/T10-….parquet`, or `day-…` in the place of the hour.
+fn hours_of(path: &str) -> Vec<i64> {
+    let parsed = || {
+        let (date, name) = path.strip_prefix("date=")?.split_once('/')?;
+        let date: chrono::NaiveDate = date.parse().ok()?;
+        let first = date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp() / 3600;
+        match name.split_once('-')?.0.strip_prefix('T') {
+            Some(hour) => Some(vec![first + hour.parse::<i64>().ok()?]),
+            None => Some((first..first + 24).collect()),
+        }
+    };
+    parsed().unwrap_or_default()
+}
+
 /// Whether a minute, in microseconds since 1970, is in one of these ranges of hours.
 fn is_kept(hours: &[(i64, i64)], minute: i64) -> bool {
-    let hour = minute.div_euclid(HOUR as i64 * 1000);
+    let hour = hour_of(minute);
     hours.iter().any(|&(from, to)| from <= hour && hour < to)
 }
 

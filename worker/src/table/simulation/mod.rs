@@ -140,6 +140,8 @@ struct Plan {
     /// The limit of one commit, and of versions between checkpoints.
     limit: usize,
     stall: Option<Stall>,
+    /// Whether old rows are removed. Not in a table that is rebuilt: a rebuild may bring rows back that were removed while it began.
+    keeps_days: bool,
     rounds: Vec<(Role, u32)>,
 }
 
@@ -231,6 +233,7 @@ impl Plan {
             bad: [0, 0, 50, 300][random.below(4) as usize],
             limit: random.between(1, 4) as usize,
             stall: Stall::of(random),
+            keeps_days: false,
             rounds: Vec::new(),
         };
         for number in 0..random.between(3, 7) {
@@ -246,6 +249,7 @@ impl Plan {
         }
         // A third of the tables are rebuilt: it takes long.
         let rebuilds = [0, 0, 0, 0, 2, 3][random.below(6) as usize];
+        plan.keeps_days = rebuilds == 0 && seed.is_multiple_of(2);
         plan.rounds = vec![
             (Role::Committer(0), random.between(1, 4) as u32),
             (Role::Committer(1), random.between(1, 4) as u32),
@@ -388,7 +392,7 @@ const GUARDS: [(Guard, u64); 13] = [
 ];
 
 /// Events that must occur within a thousand seeds. Otherwise the simulation has become too weak.
-const MUST_HAPPEN: [&str; 29] = [
+const MUST_HAPPEN: [&str; 30] = [
     "answers lost",
     "bad objects",
     "checkpoints",
@@ -406,6 +410,7 @@ const MUST_HAPPEN: [&str; 29] = [
     "log files trimmed",
     "lost races",
     "notes deleted",
+    "old rows removed",
     "objects of dead generations deleted",
     "put back",
     "put back begun",
