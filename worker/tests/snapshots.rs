@@ -121,6 +121,7 @@ fn wrong_rollups() {
         "SELECT elb, count(*) AS n\nFROM alb_access_logs\nWHERE time > now() - interval '1' day\nGROUP BY elb",
         "SELECT elb, count(*) AS n\nFROM alb_access_logs\nWHERE day = '2026-11-20'\nGROUP BY elb",
         "SELECT elb, count(*) AS n\nFROM alb_access_logs\nWHERE year = '2024' AND nothing = 1 AND nobody = 2 AND request_verb = \"GET\"\nGROUP BY elb",
+        "SELECT regexp_extract(\"$path\", '_(\\d+)_', 1) AS node, count(*) AS n\nFROM alb_access_logs\nGROUP BY 1",
     ]
     .into_iter()
     .map(|sql| {

@@ -160,6 +160,11 @@ pub(crate) fn instead_of_column(name: &str, is_quoted: bool) -> Option<String> {
         "year" | "month" => Some(
             ": logs are partitioned by the day. Write day = '2024/01/15', or day LIKE '2024/01/%' for a month".to_owned(),
         ),
+        "$path" | "$file_size" | "$file_modified_time" | "$bucket" | "$partition" => Some(
+            ": it is a column that Athena adds to each line, about its file, and logmill does not have it. Group by elb, or query the raw \
+             logs in Athena"
+                .to_owned(),
+        ),
         // Names without quotes are in lower case.
         _ if is_quoted || !name.chars().all(is_plain) => Some(format!(
             ": a text is written in single quotes. Write '{}'",
