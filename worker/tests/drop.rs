@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::Duration;
+use std::process::Command;
 
 use crate::support::made_logs::MadeLogs;
-use crate::support::{Random, Workplace, alb_line, alb_name, fail, logmill, seeds, succeed};
+use crate::support::{
+    Random, Workplace, alb_line, alb_name, fail, kill_at_random_moments, logmill, seeds, succeed,
+};
 
 const BY_MINUTE: &str = "SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, count(*) AS requests \
      FROM alb_access_logs GROUP BY 1";
@@ -114,15 +114,7 @@ fn renaming_is_exact_after_kills_at_random_moments() {
                 command(&place, &["rename", "older", "by_minute"]),
                 place.run_command(),
             ];
-            let children = children.iter_mut().map(|command| {
-                command.stdout(Stdio::null()).stderr(Stdio::null());
-                command.spawn().unwrap()
-            });
-            for mut child in children.collect::<Vec<_>>() {
-                thread::sleep(Duration::from_millis(random.below(900)));
-                child.kill().unwrap();
-                child.wait().unwrap();
-            }
+            kill_at_random_moments(&mut children, &mut random);
         }
         fs::rename(
             place.path("rollups/older.sql"),

@@ -2,9 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::Duration;
+use std::process::Command;
 
 use logmill::feeds::Feeds;
 use logmill::intake::listing;
@@ -14,7 +12,8 @@ use logmill::table::Root;
 
 use crate::support::made_logs::MadeLogs;
 use crate::support::{
-    Random, Workplace, alb_line, alb_name, fail, logmill, project, seeds, succeed,
+    Random, Workplace, alb_line, alb_name, fail, kill_at_random_moments, logmill, project, seeds,
+    succeed,
 };
 
 const BY_MINUTE: &str = "SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, count(*) AS requests, \
@@ -443,15 +442,7 @@ fn rebuilds_and_runs_are_exact_after_kills_at_random_moments() {
             if round == 2 {
                 children.push(rollback(&place, "by_minute"));
             }
-            let children = children.iter_mut().map(|command| {
-                command.stdout(Stdio::null()).stderr(Stdio::null());
-                command.spawn().unwrap()
-            });
-            for mut child in children.collect::<Vec<_>>() {
-                thread::sleep(Duration::from_millis(random.below(900)));
-                child.kill().unwrap();
-                child.wait().unwrap();
-            }
+            kill_at_random_moments(&mut children, &mut random);
         }
         place.run();
         succeed(&mut rebuild(&place, &[]));

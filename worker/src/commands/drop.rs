@@ -29,7 +29,7 @@ pub async fn drop(
     is_confirmed: bool,
     out: &mut impl Write,
 ) -> Result<()> {
-    must_exist(root, table).await?;
+    maintain::must_exist(root, root.url().as_str(), table).await?;
     let (objects, bytes) = root.objects(table).await?;
     let objects = format!(
         "{} objects of {}",
@@ -101,7 +101,7 @@ pub async fn rename(
         _ if copy.is_some() && !there.iter().any(|table| table == old) => None,
         Ok(version) => Some(version),
         Err(error) => {
-            must_exist(&root, old).await?;
+            maintain::must_exist(&root, root.url().as_str(), old).await?;
             return Err(error.into());
         }
     };
@@ -179,13 +179,6 @@ async fn end_when_equal(
     bail!(
         "log files are counted faster than the renamed table can follow; try again when fewer arrive"
     )
-}
-
-async fn must_exist(root: &Root, table: &str) -> Result<()> {
-    if !root.tables().await?.iter().any(|there| there == table) {
-        bail!("no table '{table}' found in {}", root.url());
-    }
-    Ok(())
 }
 
 async fn opened(root: &Root, table: &str, version: &Version) -> Result<Table> {

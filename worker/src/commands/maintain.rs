@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::rollup::Rollup;
 use crate::table::definition::REJECTED_LINES;
@@ -20,7 +20,7 @@ pub struct Maintained {
     pub compacted: Option<Compacted>,
     /// Days of the ledger that were packed.
     pub ledger_days: usize,
-    /// What was removed because it is older than is kept.
+    /// Rows removed by the retention of the table.
     pub expired: Expired,
     /// What was deleted.
     pub vacuumed: Vacuumed,
@@ -63,6 +63,14 @@ async fn maintain_table(root: &Root, name: &str, grace: Duration) -> Result<Main
         compacted,
         vacuumed: table.vacuum(grace).await?,
     })
+}
+
+/// Fails if there is no table of this name.
+pub(crate) async fn must_exist(root: &Root, place: &str, table: &str) -> Result<()> {
+    if !root.tables().await?.iter().any(|there| there == table) {
+        bail!("no table '{table}' found in {place}");
+    }
+    Ok(())
 }
 
 /// The definition of a table, from the SQL that the table stores.

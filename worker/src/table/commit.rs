@@ -25,6 +25,7 @@ use logmill_shared::{LogFileId, Shard};
 
 use super::data_writer::{DataWriter, Files, remove};
 use super::delta_log::Operation;
+use super::generations::with_properties;
 use super::guards::Guard;
 use super::lease::Waited;
 use super::ledger::Extended;
@@ -56,6 +57,9 @@ const COMMIT_RACES: Policy = Policy {
     first_wait: Duration::from_millis(10),
     longest_wait: Duration::from_secs(3),
 };
+
+/// A property of the table, and its value; `None` removes it.
+pub(super) type Property = (&'static str, Option<String>);
 
 /// A commit that has taken longer than this is not written: vacuum could have taken its new files for those of a crashed
 /// commit, and deleted them. Vacuum waits for [`super::vacuum::ORPHAN_GRACE`], which is far longer.
@@ -178,6 +182,40 @@ impl Table {
     pub(super) fn races(&self) -> Retries {
         let what = format!("writing the next version of {}", self.definition.name);
         COMMIT_RACES.begin_with(what, Some(self.env.unique() as u64))
+    }
+
+    /// Repeats an attempt to write the next version as long as it loses races.
+    pub(super) async fn until_won<T, A>(&self, attempt: impl Fn() -> A) -> Result<T, TableError>
+    where
+        A: Future<Output = Result<T, TableError>>,
+    {
+        let mut races = self.races();
+        loop {
+            match attempt().await {
+                Ok(won) => return Ok(won),
+                Err(error) => self.wait_after(error, &mut races).await?,
+            }
+        }
+    }
+
+    /// Changes properties of the table: those that `change` returns for the latest version. `None` if it needs no change.
+    pub(super) async fn set_properties(
+        &self,
+        change: impl Fn(&Version) -> Result<Option<Vec<Property>>, TableError>,
+    ) -> Result<(), TableError> {
+        let mut races = self.races();
+        loop {
+            let version = self.version().await?;
+            let Some(properties) = change(&version)? else {
+                return Ok(());
+            };
+            let metadata = with_properties(self.upgraded(&version)?, properties)?;
+            let actions = vec![Action::Metadata(metadata)];
+            let written = self.write_version(&version, Operation::SetProperties, actions);
+            if let Err(error) = written.await {
+                self.wait_after(error, &mut races).await?;
+            }
+        }
     }
 
     /// Waits before the next attempt if this one lost a race. Returns any other error: the store's requests have already been

@@ -116,13 +116,7 @@ impl Table {
     ///
     /// The table can't be read or written.
     pub async fn pack_ledger(&self, over_for: Duration) -> Result<usize, TableError> {
-        let mut races = self.races();
-        loop {
-            match self.try_pack_ledger(over_for).await {
-                Ok(days) => return Ok(days),
-                Err(error) => self.wait_after(error, &mut races).await?,
-            }
-        }
+        self.until_won(|| self.try_pack_ledger(over_for)).await
     }
 
     async fn try_pack_ledger(&self, over_for: Duration) -> Result<usize, TableError> {

@@ -24,13 +24,7 @@ impl Table {
                 "rows that are merged can't be deleted".to_owned(),
             ));
         }
-        let mut races = self.races();
-        loop {
-            match self.try_keep_only(query).await {
-                Ok(deleted) => return Ok(deleted),
-                Err(error) => self.wait_after(error, &mut races).await?,
-            }
-        }
+        self.until_won(|| self.try_keep_only(query)).await
     }
 
     async fn try_keep_only(&self, query: &StreamPlan) -> Result<Expired, TableError> {

@@ -40,7 +40,7 @@ impl Table {
         ];
         let metadata = with_properties(self.upgraded(version)?, properties)?;
         let removes = version.files.iter().map(|file| {
-            let removed = remove(&version.folder, file.clone(), Operation::Swap, now);
+            let removed = remove(&version.folder, file.clone(), Operation::Delete, now);
             Action::Remove(removed)
         });
         let actions = [Action::Metadata(metadata)].into_iter().chain(removes);
@@ -54,16 +54,13 @@ impl Table {
     ///
     /// The table can't be read or written.
     pub async fn end(&self) -> Result<(), TableError> {
-        let mut races = self.races();
-        loop {
-            let ended = async {
-                let version = self.any_version().await?;
-                self.write_last_version(&version).await
-            };
-            match ended.await {
-                Ok(()) | Err(TableError::Dropped { .. }) => return Ok(()),
-                Err(error) => self.wait_after(error, &mut races).await?,
-            }
+        let end = || async move {
+            let version = self.any_version().await?;
+            self.write_last_version(&version).await
+        };
+        match self.until_won(end).await {
+            Err(TableError::Dropped { .. }) => Ok(()),
+            ended => ended,
         }
     }
 }
@@ -82,19 +79,11 @@ impl Table {
     ///
     /// The table can't be read or written.
     pub async fn end_renaming(&self) -> Result<(), TableError> {
-        let mut races = self.races();
-        loop {
-            let version = self.version().await?;
-            if version.renamed_from.is_none() {
-                return Ok(());
-            }
-            let metadata = with_properties(version.metadata()?, [(RENAMED_PROPERTY, None)])?;
-            let actions = vec![Action::Metadata(metadata)];
-            let written = self.write_version(&version, Operation::SetProperties, actions);
-            if let Err(error) = written.await {
-                self.wait_after(error, &mut races).await?;
-            }
-        }
+        let complete = |version: &Version| {
+            let is_renamed = version.renamed_from.is_some();
+            Ok(is_renamed.then(|| vec![(RENAMED_PROPERTY, None)]))
+        };
+        self.set_properties(complete).await
     }
 }
 

@@ -5,7 +5,6 @@ use deltalake_core::kernel::Action;
 
 use super::data_writer::remove;
 use super::delta_log::Operation;
-use super::generations::with_properties;
 use super::slot::HOURS_PER_DAY;
 use super::{DataFile, Table, TableError, Version, milliseconds};
 
@@ -59,20 +58,12 @@ impl Table {
     ///
     /// The table can't be read or written.
     pub async fn set_keep_days(&self, days: Option<u32>) -> Result<(), TableError> {
-        let mut races = self.races();
-        loop {
-            let version = self.version().await?;
-            if version.keep_days == days {
-                return Ok(());
-            }
-            let property = (KEEP_DAYS_PROPERTY, days.map(|days| days.to_string()));
-            let metadata = with_properties(self.upgraded(&version)?, [property])?;
-            let actions = vec![Action::Metadata(metadata)];
-            let written = self.write_version(&version, Operation::SetProperties, actions);
-            if let Err(error) = written.await {
-                self.wait_after(error, &mut races).await?;
-            }
-        }
+        let property = (KEEP_DAYS_PROPERTY, days.map(|days| days.to_string()));
+        let change = |version: &Version| {
+            let is_new = version.keep_days != days;
+            Ok(is_new.then(|| vec![property.clone()]))
+        };
+        self.set_properties(change).await
     }
 
     /// Removes rows that are older than is kept. A log file that comes late may bring such rows again, until the next time.

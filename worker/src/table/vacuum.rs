@@ -55,13 +55,7 @@ impl Table {
     /// Deletes objects that the table no longer needs. `grace`, from [`MIN_GRACE`] to [`MAX_GRACE`], must be longer than any
     /// query.
     pub async fn vacuum(&self, grace: Duration) -> Result<Vacuumed, TableError> {
-        let mut races = self.races();
-        loop {
-            match self.try_vacuum(grace).await {
-                Ok(vacuumed) => return Ok(vacuumed),
-                Err(error) => self.wait_after(error, &mut races).await?,
-            }
-        }
+        self.until_won(|| self.try_vacuum(grace)).await
     }
 
     async fn try_vacuum(&self, grace: Duration) -> Result<Vacuumed, TableError> {

@@ -15,7 +15,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -206,4 +208,17 @@ pub fn counts<T: Ord>(items: impl IntoIterator<Item = T>) -> BTreeMap<T, usize> 
         *counts.entry(item).or_default() += 1;
     }
     counts
+}
+
+/// Starts these commands at once, and kills one after the other within less than a second each.
+pub fn kill_at_random_moments(commands: &mut [Command], random: &mut Random) {
+    let started = commands.iter_mut().map(|command| {
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().unwrap()
+    });
+    for mut child in started.collect::<Vec<_>>() {
+        thread::sleep(Duration::from_millis(random.below(900)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }

@@ -41,7 +41,7 @@ pub(crate) struct Fill<'f> {
     /// Log files of the old table that have been found. The others are looked up.
     pub(crate) found: &'f HashMap<LogFileId, LogObject>,
     pub(crate) options: &'f Options,
-    /// What waits until the new table has counted everything.
+    /// The step that waits for the new table: a word for messages.
     pub(crate) waits: &'static str,
 }
 

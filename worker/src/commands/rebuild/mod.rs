@@ -111,7 +111,7 @@ pub async fn rebuild(
         let hours = options.span.map(|span| Anew::Hours(span.hours()));
         let to = To::Rollup(hours.unwrap_or(Anew::All));
         let opened = async {
-            // What was erased stays erased.
+            // A rebuilt table leaves out what was erased.
             let version = root.read(name).await?;
             let rollup = match version.erased() {
                 [] => Arc::clone(&rollup),
@@ -145,9 +145,7 @@ pub async fn rollback(
     progress: &mut dyn Progress,
 ) -> Result<bool> {
     let root = Root::open(&options.tables).await?;
-    if !root.tables().await?.iter().any(|there| there == table) {
-        bail!("no table '{table}' found in {}", options.tables);
-    }
+    maintain::must_exist(&root, &options.tables, table).await?;
     let Some(earlier) = root.read_earlier(table).await? else {
         bail!(
             "the table {table} has no earlier generation that could be put back: it was never rebuilt, or more than three days ago"
@@ -182,14 +180,14 @@ pub async fn rollback(
     Ok(done)
 }
 
-/// What a table shall become.
+/// What a person wants a table to become.
 #[derive(Debug, PartialEq, Eq)]
 enum To {
     /// The result of a rollup.
     Rollup(Anew),
     /// The same without some lines of this time, in milliseconds since 1970.
     Without(Range<i64>),
-    /// What it was before the last swap.
+    /// The generation that was live before the last swap.
     Earlier,
 }
 
@@ -428,7 +426,7 @@ impl Generations {
             listing::locate(not_listed.collect::<Vec<_>>(), &options.tables).await;
         let located = located.found.into_iter();
         found.extend(located.map(|found| (found.log_file.id(), found)));
-        // What can't be looked up may be there: it must not be taken for gone.
+        // If a lookup fails for another reason, the log file may still exist.
         if let Some((_, error)) = not_found.into_iter().find(|(_, error)| !error.is_gone()) {
             return Err(error.into());
         }

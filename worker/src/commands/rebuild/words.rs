@@ -1,4 +1,4 @@
-//! What a rebuild says.
+//! The texts that a rebuild prints.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::Write;
@@ -167,7 +167,7 @@ impl Generations {
     }
 }
 
-/// Says which of the log files that must be read are gone, and their days. Returns whether there are none.
+/// Names the log files that a rebuild needs and that are gone, and their days. Returns whether it has all it needs.
 pub(super) fn say_gone(left: &[Entry], gone: &[Entry], out: &mut impl Write) -> Result<bool> {
     let left: HashSet<&str> = left.iter().map(|entry| &*entry.log_file).collect();
     let gone = gone.iter().filter(|entry| left.contains(&*entry.log_file));

@@ -340,24 +340,17 @@ impl Table {
         folder: Option<&Folder>,
         begun: SystemTime,
     ) -> Result<(), TableError> {
-        let mut races = self.races();
-        loop {
-            let version = self.version().await?;
+        let change = |version: &Version| {
             if version.next() == folder {
-                return Ok(());
+                return Ok(None);
             }
-            let properties = [
+            self.check_deadline(begun, NAMED_WITHIN)?;
+            Ok(Some(vec![
                 (NEXT_PROPERTY, folder.map(Folder::to_string)),
                 (FORMAT_PROPERTY, Some(FORMAT.to_string())),
-            ];
-            let metadata = with_properties(self.upgraded(&version)?, properties)?;
-            let actions = vec![Action::Metadata(metadata)];
-            self.check_deadline(begun, NAMED_WITHIN)?;
-            let named = self.write_version(&version, Operation::SetProperties, actions);
-            if let Err(error) = named.await {
-                self.wait_after(error, &mut races).await?;
-            }
-        }
+            ]))
+        };
+        self.set_properties(change).await
     }
 
     /// Drops the next generation. What was staged for it is staged anew, and its folder is deleted later.
