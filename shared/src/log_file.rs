@@ -80,38 +80,96 @@ impl LogFile {
         Some(format!("{}-{}-{}", &end[..4], &end[4..6], &end[6..8]))
     }
 
-    /// The day (`YYYY/MM/DD`) on which the log file was delivered: its date folder, or else the day in its name.
+    /// The day (`YYYY/MM/DD`) on which the log file was delivered: its date folders (`2026/11/20` or
+    /// `year=2026/month=11/day=20`), or else the day in its name.
     pub fn delivery_day(&self) -> Option<String> {
-        let mut folders = self.uri.rsplit('/').skip(1);
-        let (day, month, year) = (folders.next()?, folders.next()?, folders.next()?);
-        let is_number = |text: &str, digits: usize| {
-            text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit())
-        };
-        match is_number(year, 4) && is_number(month, 2) && is_number(day, 2) {
-            true => Some(format!("{year}/{month}/{day}")),
-            false => self.day().map(|day| day.replace('-', "/")),
+        let folders: Vec<&str> = self.folders().collect();
+        let of_folders = folders.windows(3).rev().find_map(|folders| {
+            let part = |at: usize, name: &str, digits: usize| {
+                let text = folders[at].strip_prefix(name).unwrap_or(folders[at]);
+                is_number(text, digits).then_some(text)
+            };
+            let (year, month, day) = (
+                part(0, "year=", 4)?,
+                part(1, "month=", 2)?,
+                part(2, "day=", 2)?,
+            );
+            Some(format!("{year}/{month}/{day}"))
+        });
+        of_folders.or_else(|| self.day().map(|day| day.replace('-', "/")))
+    }
+
+    /// The account of the load balancer, from the name or the path.
+    pub fn account(&self) -> Option<&str> {
+        let of_name = self.balancers_name().map(|(before, _)| before);
+        let of_name = of_name.and_then(|before| before.rsplit('_').next());
+        let of_path = self.folders().filter_map(|folder| {
+            let account = folder.strip_prefix("aws-account-id=").unwrap_or(folder);
+            is_number(account, 12).then_some(account)
+        });
+        of_name
+            .filter(|account| is_number(account, 12))
+            .or_else(|| of_path.last())
+    }
+
+    /// The region of the load balancer, from the name or the path.
+    pub fn region(&self) -> Option<&str> {
+        let of_name = self.balancers_name();
+        let of_name = of_name.and_then(|(_, rest)| rest.split_once('_'));
+        let of_path = self.folders().filter_map(|folder| {
+            let region = folder.strip_prefix("region=").unwrap_or(folder);
+            is_region(region).then_some(region)
+        });
+        match of_name {
+            Some((region, _)) => Some(region),
+            None => of_path.last(),
         }
     }
 
-    /// The name, if it is one that AWS gives to an access log. AWS gives no name twice, so two log files with the same
-    /// name are most likely copies. `None` for other names, which may occur twice.
+    /// The load balancer in the name, as lines name it: `app/my-loadbalancer/1234567890abcdef`.
+    pub fn balancer(&self) -> Option<String> {
+        let (_, rest) = self.balancers_name()?;
+        let (_, rest) = rest.split_once('_')?;
+        let (balancer, _) = rest.split_once('_')?;
+        Some(balancer.replace('.', "/"))
+    }
+
+    /// The folders of its path, from the first one.
+    fn folders(&self) -> impl Iterator<Item = &str> {
+        let path = self.uri.rsplit_once('/').map_or("", |(path, _)| path);
+        path.split('/')
+    }
+
+    /// What is before and after `_elasticloadbalancing_` in a name that AWS gives.
+    fn balancers_name(&self) -> Option<(&str, &str)> {
+        let name = self.name();
+        interval_end(name)?;
+        name.split_once("_elasticloadbalancing_")
+    }
+
+    /// The name, if it is one that AWS gives to a log of a load balancer. AWS gives no name twice, so two log files with the
+    /// same name are most likely copies. `None` for other names, which may occur twice.
     pub fn given_name(&self) -> Option<&str> {
-        let is_given = matches!(
-            self.named_as(),
-            NamedAs::AlbAccessLog | NamedAs::ClassicAccessLog
-        );
+        let is_given = match self.named_as() {
+            NamedAs::AlbAccessLog
+            | NamedAs::ClassicAccessLog
+            | NamedAs::NlbTlsLog
+            | NamedAs::AlbConnectionLog
+            | NamedAs::AlbHealthCheckLog => true,
+            NamedAs::Other(_) | NamedAs::TestObject | NamedAs::Unknown => false,
+        };
         is_given.then(|| self.name())
     }
 
     /// The type of file that the name indicates.
     pub fn named_as(&self) -> NamedAs {
         let name = self.name();
-        if name.ends_with("LogTestFile") {
+        if name.ends_with("LogTestFile") || TEST_OBJECTS.contains(&name) {
             return NamedAs::TestObject;
         }
         // <account>_elasticloadbalancing_<region>_<load balancer>_<interval end>_…
         let Some((before, rest)) = name.split_once("_elasticloadbalancing_") else {
-            return of_another_service(name).map_or(NamedAs::Unknown, NamedAs::OtherService);
+            return other_kind(name).map_or(NamedAs::Unknown, NamedAs::Other);
         };
         let Some((_, balancer)) = rest.split_once('_') else {
             return NamedAs::Unknown;
@@ -148,11 +206,61 @@ const OTHER_SERVICES: [(&str, &str); 8] = [
     ("network-firewall", "Network Firewall log"),
 ];
 
+/// Objects that services write to see whether they may: from "Exporting log data to Amazon S3" in the guide for CloudWatch
+/// Logs, and from "Permissions for the Amazon S3 Bucket for the AWS Config Delivery Channel".
+const TEST_OBJECTS: [&str; 2] = ["aws-logs-write-test", "ConfigWritabilityCheckFile"];
+
+/// What a file is by its name, if it is nothing that a load balancer writes.
+fn other_kind(name: &str) -> Option<&'static str> {
+    of_another_service(name).or_else(|| of_a_tool(name))
+}
+
+/// Objects that tools leave in buckets. From "Working with query results" in the Athena user guide, "Cataloging and
+/// analyzing your data with S3 Inventory" in the guide for S3, and Hadoop's S3 connectors.
+fn of_a_tool(name: &str) -> Option<&'static str> {
+    if name.is_empty() || name.ends_with("_$folder$") {
+        return Some("folder marker");
+    }
+    if matches!(name, "manifest.checksum" | "manifest.json" | "symlink.txt") {
+        return Some("S3 inventory");
+    }
+    let (id, rest) = name.split_at_checked(36)?;
+    let is_id = id.bytes().enumerate().all(|(at, byte)| match at {
+        8 | 13 | 18 | 23 => byte == b'-',
+        _ => byte.is_ascii_hexdigit(),
+    });
+    match rest {
+        _ if !is_id => None,
+        ".csv" | ".txt" | ".csv.metadata" | ".txt.metadata" | "-manifest.csv" => {
+            Some("Athena query result")
+        }
+        ".csv.gz" | ".orc" => Some("S3 inventory"),
+        _ => None,
+    }
+}
+
+fn is_number(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// `us-east-2`, `us-gov-west-1`, `ap-southeast-5`.
+fn is_region(text: &str) -> bool {
+    let mut parts = text.split('-');
+    let is_word =
+        |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
+    let area = parts
+        .next()
+        .is_some_and(|area| area.len() == 2 && is_word(area));
+    let number = parts.next_back().is_some_and(|number| is_number(number, 1));
+    area && number && parts.clone().count() >= 1 && parts.all(is_word)
+}
+
 fn of_another_service(name: &str) -> Option<&'static str> {
     let (account, rest) = name.split_once('_')?;
     let (service, _) = rest.split_once('_')?;
-    let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
-    let mut services = OTHER_SERVICES.into_iter().filter(|_| is_account);
+    let mut services = OTHER_SERVICES
+        .into_iter()
+        .filter(|_| is_number(account, 12));
     services
         .find(|(name, _)| *name == service)
         .map(|(_, kind)| kind)
@@ -178,8 +286,8 @@ pub enum NamedAs {
     AlbConnectionLog,
     /// `health_check_log_<account>_elasticloadbalancing_…`, possibly with a prefix.
     AlbHealthCheckLog,
-    /// `<account>_CloudTrail_…` and similar: a log of another service, of this type.
-    OtherService(&'static str),
+    /// `<account>_CloudTrail_…` and similar: a log of another service, or something that a tool has left, of this type.
+    Other(&'static str),
     /// `ELBAccessLogTestFile` and similar: not a log, but written when logging is switched on.
     TestObject,
     /// The name does not indicate a type.
@@ -319,6 +427,47 @@ mod tests {
     }
 
     #[test]
+    fn paths_tell_where_a_log_file_is_from() {
+        let facts = |uri: &str| {
+            let file = LogFile::new(uri);
+            let text = |text: Option<&str>| text.unwrap_or("-").to_owned();
+            [
+                text(file.delivery_day().as_deref()),
+                text(file.account()),
+                text(file.region()),
+                text(file.balancer().as_deref()),
+            ]
+        };
+        let balancer = "app/my-loadbalancer/1234567890abcdef";
+        let expected = ["2026/11/22", "123456789012", "us-east-2", balancer];
+        assert_eq!(facts(ALB), expected);
+        assert_eq!(
+            facts(&ALB.replace("/AWSLogs/123456789012/elasticloadbalancing/us-east-2", "/p")),
+            expected
+        );
+        let classic = "s3://b/123456789012_elasticloadbalancing_us-gov-west-1_old_20261122T1005Z_10.0.0.1_r.log";
+        assert_eq!(
+            facts(classic),
+            ["2026/11/22", "123456789012", "us-gov-west-1", "old"]
+        );
+        // Deliveries through CloudWatch Logs. Their names are not documented.
+        for path in [
+            "AWSLogs/123456789012/elasticloadbalancing/us-east-2/2026/11/22/x.parquet",
+            "AWSLogs/123456789012/elasticloadbalancing/us-east-2/2026/11/22/05/x.json.gz",
+            "AWSLogs/aws-account-id=123456789012/elasticloadbalancing/region=us-east-2/year=2026/month=11/day=22/x.gz",
+            "123456789012/us-east-2/2026/11/22/x.gz",
+        ] {
+            let facts = facts(&format!("s3://logs/{path}"));
+            assert_eq!(
+                facts,
+                ["2026/11/22", "123456789012", "us-east-2", "-"],
+                "{path}"
+            );
+        }
+        assert_eq!(facts("s3://logs/x.gz"), ["-", "-", "-", "-"]);
+    }
+
+    #[test]
     fn names_tell_the_type() {
         let named_as = |name: &str| LogFile::new(format!("s3://b/p/{name}")).named_as();
         assert_eq!(LogFile::new(ALB).named_as(), NamedAs::AlbAccessLog);
@@ -350,7 +499,7 @@ mod tests {
         );
         assert_eq!(
             named_as("123456789012_CloudTrail_us-east-2_20261122T1005Z_r.json.gz"),
-            NamedAs::OtherService("CloudTrail log")
+            NamedAs::Other("CloudTrail log")
         );
         for unknown in [
             "conn_log_notes.txt",
@@ -360,7 +509,22 @@ mod tests {
         ] {
             assert_eq!(named_as(unknown), NamedAs::Unknown, "{unknown}");
         }
-        assert_eq!(named_as("ELBAccessLogTestFile"), NamedAs::TestObject);
+        for test in ["ELBAccessLogTestFile", "aws-logs-write-test"] {
+            assert_eq!(named_as(test), NamedAs::TestObject, "{test}");
+        }
+        let id = "0f1e2d3c-aaaa-bbbb-cccc-0123456789ab";
+        for (kind, name) in [
+            ("folder marker", "logs_$folder$".to_owned()),
+            ("folder marker", String::new()),
+            ("S3 inventory", "manifest.json".to_owned()),
+            ("S3 inventory", format!("{id}.csv.gz")),
+            ("Athena query result", format!("{id}.csv")),
+            ("Athena query result", format!("{id}.csv.metadata")),
+        ] {
+            assert_eq!(named_as(&name), NamedAs::Other(kind), "{name}");
+        }
+        assert_eq!(named_as(&format!("{id}.parquet")), NamedAs::Unknown);
+        assert_eq!(named_as(&"x".repeat(36)), NamedAs::Unknown);
         assert_eq!(named_as("ELBConnectionLogTestFile"), NamedAs::TestObject);
         assert_eq!(
             named_as("1_elasticloadbalancing_notes.txt"),

@@ -11,9 +11,10 @@ use std::fs::File;
 use std::hint::black_box;
 use std::time::Instant;
 
-use logmill::format::{ALB_ACCESS_LOGS, Scan, ScanColumn};
+use logmill::format::{ALB_ACCESS_LOGS, Scan, ScanColumn, Shape};
 use logmill::log_file::lines::{Chunk, Lines};
 use logmill_gzip::Decoder;
+use logmill_shared::LogFile;
 
 const ROUNDS: usize = 5;
 const REPETITIONS: usize = 40;
@@ -45,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     columns.extend(parameters);
     columns.extend(column("elb_status_code").chain(column("sent_bytes")));
 
-    let mut scan = Scan::new(&ALB_ACCESS_LOGS, &columns);
+    let mut scan = Scan::new(&ALB_ACCESS_LOGS, &Shape::Text, &columns, &LogFile::new("s3://logs/a"));
     let mut times: [Vec<f64>; 2] = Default::default();
     for _ in 0..ROUNDS {
         times[0].push(nanoseconds_a_line(&chunks, lines, |text| {

@@ -135,7 +135,8 @@ impl Stager {
             log_file: LogFile::new(Url::from_file_path(&path).unwrap().to_string()),
             bytes: metadata.len(),
             etag: format!("{}-{}", metadata.len(), modified.as_nanos()),
-            open: || fs::File::open(&path),
+            plain: None,
+            open: |_| fs::File::open(&path),
         };
         let limits = Limits {
             text_bytes: 1 << 30,

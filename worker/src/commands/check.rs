@@ -11,7 +11,7 @@ use crate::commands::progress::Progress;
 use crate::commands::query::{self, Format};
 use crate::commands::run::{self, Options, Summary};
 use crate::engine::functions::cast::trino_name;
-use crate::intake::ignore::Ignore;
+use crate::intake::file_rules::FileRules;
 use crate::rollup::{Fallible, Reader, Rollup, VISITOR_SLOTS_MAX};
 use crate::table::Root;
 use crate::table::definition::GROUPS;
@@ -115,6 +115,7 @@ fn warnings(rollup: &Rollup) -> String {
 pub async fn sample(
     rollup: Arc<Rollup>,
     logs: &[String],
+    rules: &FileRules,
     progress: &mut dyn Progress,
 ) -> Result<String> {
     let folder = tempfile::tempdir()?;
@@ -125,7 +126,7 @@ pub async fn sample(
         tables: tables.clone(),
         max_log_file_bytes: u64::MAX,
         threads: None,
-        ignore: Ignore::default(),
+        rules: rules.clone(),
     };
     let urls = Urls::of(&rollup).await?;
     let mut rollups = vec![rollup];
@@ -216,15 +217,12 @@ impl Urls {
 
     /// For the logs that `rollup` reads. `None` if it uses no URL function.
     async fn of(rollup: &Rollup) -> Result<Option<Self>> {
-        if !rollup
-            .definition()
-            .sql
-            .to_ascii_lowercase()
-            .contains("url_extract_")
-        {
+        let sql = rollup.definition().sql.to_ascii_lowercase();
+        let url = rollup.format().url_column;
+        let Some(url) = url.filter(|_| sql.contains("url_extract_")) else {
             return Ok(None);
-        }
-        let (table, url) = (rollup.format().table, rollup.format().url_column);
+        };
+        let table = rollup.format().table;
         let sql = format!(
             "SELECT count(*) AS lines FROM {table} WHERE {url} IS NOT NULL AND url_extract_protocol({url}) IS NULL"
         );

@@ -244,9 +244,9 @@ impl Ledgers {
             return Format::Known(table.format);
         }
         match by_name(log_file.named_as()) {
-            Some(Recognised::Log(format) | Recognised::Claimed(format)) => Format::Known(format),
+            Some(Recognised::Log(format, _) | Recognised::Claimed(format)) => Format::Known(format),
             Some(Recognised::Other(kind)) => Format::None(kind.to_owned()),
-            Some(Recognised::Unrecognised(_)) | None => Format::Unknown,
+            Some(Recognised::Unrecognised(_) | Recognised::Parquet) | None => Format::Unknown,
         }
     }
 
@@ -359,8 +359,9 @@ mod tests {
 
     use super::*;
     use crate::feeds::Feeds;
+    use crate::intake::file_rules::FileRules;
     use crate::intake::listing;
-    use crate::pipeline::{self, Source};
+    use crate::pipeline;
     use crate::rollup::Rollup;
 
     const ALB: &str = "https 2026-11-20T10:00:00.000001Z app/shop/50dc6c495c0c9188 192.0.2.1:2817 10.0.0.1:80 \
@@ -417,12 +418,7 @@ mod tests {
     }
 
     async fn stage(found: &LogObject, tables: &Feeds) {
-        let source = Source {
-            log_file: found.log_file.clone(),
-            bytes: found.bytes,
-            etag: found.etag.clone(),
-            open: || found.open(),
-        };
+        let source = pipeline::source(found, &FileRules::default());
         let limits = pipeline::Limits {
             text_bytes: 1 << 20,
             group_bytes: 1 << 20,

@@ -17,13 +17,11 @@ use crate::commands::progress::Progress;
 use crate::commit_pace::{self, CommitPace};
 use crate::feeds::{Feed, Feeds, Trouble};
 use crate::intake::copies::{Copy, SeenNames};
-use crate::intake::ignore::Ignore;
+use crate::intake::file_rules::FileRules;
 use crate::intake::listing;
 use crate::intake::log_object::{Listed, LogObject, in_order};
 use crate::log_file::reading::Reading;
-use crate::pipeline::{
-    self, LOG_FILES_AT_ONCE_MAX, Limits, Outcome, PipelineError, Source, Staged,
-};
+use crate::pipeline::{self, LOG_FILES_AT_ONCE_MAX, Limits, Outcome, PipelineError, Staged};
 use crate::rollup::Loaded;
 use crate::table::{Entry, Lost, Root, TableError, of_tables};
 
@@ -41,7 +39,7 @@ pub struct Options {
     /// Log files read concurrently; by default one per core.
     pub threads: Option<NonZeroUsize>,
     /// Files to ignore.
-    pub ignore: Ignore,
+    pub rules: FileRules,
 }
 
 /// The results of a run.
@@ -179,7 +177,7 @@ pub(crate) async fn run_feeds(
         .found
         .extend(strays::find(root, &tables, &options.tables, &mut summary).await?);
     in_order(&mut listed.found);
-    let found = summary.take(listed, &options.ignore);
+    let found = summary.take(listed, &options.rules);
     let to_do = to_do(found, &feeds, &mut summary).await?;
     progress.found(to_do.len());
     progress.found_bytes(to_do.iter().map(|to_do| to_do.found.bytes).sum());
@@ -200,6 +198,7 @@ pub(crate) async fn run_feeds(
             text_bytes: options.max_log_file_bytes,
             group_bytes: memory.group_bytes,
         },
+        rules: options.rules.clone(),
     });
     let (sender, results) = channel(threads);
     let mut workers = tokio::task::JoinSet::new();
@@ -245,16 +244,16 @@ pub(crate) async fn run_feeds(
 
 impl Summary {
     /// Adds what was listed, except ignored files. Files that can't be accessed count as failed.
-    fn take(&mut self, listed: Listed, ignore: &Ignore) -> Vec<LogObject> {
+    fn take(&mut self, listed: Listed, rules: &FileRules) -> Vec<LogObject> {
         let Listed {
             mut found,
             not_listed,
         } = listed;
         let listed = found.len() + not_listed.len();
-        found.retain(|found| !ignore.has(&found.log_file));
+        found.retain(|found| !rules.ignores(&found.log_file));
         for each in not_listed
             .into_iter()
-            .filter(|each| !ignore.has(&each.log_file))
+            .filter(|each| !rules.ignores(&each.log_file))
         {
             tracing::warn!(log_file = %each.log_file, reason = each.reason, "file or folder could not be listed");
             self.failed.push((each.log_file.to_string(), each.reason));
@@ -383,6 +382,7 @@ struct Workshop {
     next: AtomicUsize,
     feeds: Feeds,
     limits: Limits,
+    rules: FileRules,
 }
 
 impl Workshop {
@@ -391,12 +391,7 @@ impl Workshop {
     }
 
     async fn stage(&self, to_do: &ToDo) -> Result<Outcome, PipelineError> {
-        let source = Source {
-            log_file: to_do.found.log_file.clone(),
-            bytes: to_do.found.bytes,
-            etag: to_do.found.etag.clone(),
-            open: || to_do.found.open(),
-        };
+        let source = pipeline::source(&to_do.found, &self.rules);
         pipeline::stage(source, &to_do.tables, self.limits).await
     }
 

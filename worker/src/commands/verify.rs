@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt};
@@ -15,7 +16,7 @@ use crate::commands::completeness::{Ledgers, Standing, not_read};
 use crate::commands::progress::Progress;
 use crate::format::Recognised;
 use crate::intake::copies::{Copy, SeenNames};
-use crate::intake::ignore::Ignore;
+use crate::intake::file_rules::FileRules;
 use crate::intake::listing::{Listing, refuse_tables_as_logs};
 use crate::intake::log_object::LogObject;
 use crate::intake::span::Span;
@@ -49,7 +50,7 @@ pub struct Options {
     /// The time span of the log files.
     pub span: Span,
     /// Files to ignore.
-    pub ignore: Ignore,
+    pub rules: FileRules,
     /// The tables to judge: those of the rollups that are in use. `None`: all.
     pub only: Option<BTreeSet<String>>,
 }
@@ -121,7 +122,7 @@ pub async fn verify(options: &Options, progress: &mut dyn Progress) -> Result<Re
     };
     let ledgers = Ledgers::open(&root, options.only.as_ref()).await?;
     let listing = Listing::begin(&options.logs, &options.tables, options.span);
-    let unsettled = list(listing, ledgers, &options.ignore, &mut report, progress).await?;
+    let unsettled = list(listing, ledgers, &options.rules, &mut report, progress).await?;
     look_again(unsettled, &root, options, &mut report, progress).await?;
     progress.end();
     report.finish();
@@ -133,7 +134,7 @@ pub async fn verify(options: &Options, progress: &mut dyn Progress) -> Result<Re
 async fn list(
     mut listing: Listing,
     mut ledgers: Ledgers,
-    ignore: &Ignore,
+    rules: &FileRules,
     report: &mut Report,
     progress: &mut dyn Progress,
 ) -> Result<Vec<LogObject>> {
@@ -141,7 +142,7 @@ async fn list(
     let mut names = SeenNames::default();
     while let Some(mut page) = listing.next().await? {
         let listed = page.len();
-        page.retain(|found| !ignore.has(&found.log_file));
+        page.retain(|found| !rules.ignores(&found.log_file));
         report.ignored += listed - page.len();
         progress.found(page.len());
         report.log_files += page.len();
@@ -161,7 +162,7 @@ async fn list(
         }
     }
     for each in listing.not_listed() {
-        match ignore.has(&each.log_file) {
+        match rules.ignores(&each.log_file) {
             true => report.ignored += 1,
             false => report.failed.push(NotCounted {
                 log_file: each.log_file.to_string(),
@@ -203,7 +204,7 @@ async fn look_again(
             Some(found) => still.push((found, told)),
         }
     }
-    look_into(still, &ledgers, report, progress).await
+    look_into(still, &ledgers, &options.rules, report, progress).await
 }
 
 /// Describes what is known about a missing log file.
@@ -221,16 +222,20 @@ fn told_of(standing: &Standing) -> String {
 async fn look_into(
     mut missing: Vec<(LogObject, String)>,
     ledgers: &Ledgers,
+    rules: &FileRules,
     report: &mut Report,
     progress: &mut dyn Progress,
 ) -> Result<()> {
+    let rules = Arc::new(rules.clone());
     // Files that may not be logs come first: reading one can show that it is not missing. The others stay missing unless
     // they are damaged.
     missing.sort_by_key(|(found, _)| found.log_file.interval_end().is_some());
     let rest = missing.split_off(missing.len().min(LOOKED_INTO_MAX));
     let mut looks = futures::stream::iter(missing)
         .map(async |(found, told)| {
-            let look = tokio::task::spawn_blocking(move || (look(&found), found, told));
+            let rules = Arc::clone(&rules);
+            let look = move || (look(&found, &rules), found, told);
+            let look = tokio::task::spawn_blocking(look);
             look.await.context("reading a missing log file failed")
         })
         .buffer_unordered(LOOKS_AT_ONCE);
@@ -241,12 +246,14 @@ async fn look_into(
             reason,
         };
         match look {
-            Ok(Recognised::Log(format)) if ledgers.read_format(format) => {
+            Ok(Recognised::Log(format, _)) if ledgers.read_format(format) => {
                 report.missing.push(not_counted(told));
             }
-            Ok(Recognised::Log(format) | Recognised::Claimed(format)) => {
+            Ok(Recognised::Log(format, _) | Recognised::Claimed(format)) => {
                 report.skip(not_read(format));
             }
+            // Its columns have told what it is.
+            Ok(Recognised::Parquet) => {}
             Ok(Recognised::Other(kind)) => report.skip(kind.to_owned()),
             Ok(Recognised::Unrecognised(what)) => {
                 report.unrecognised.push(not_counted(what.to_owned()));
@@ -270,8 +277,9 @@ async fn look_into(
 
 /// Reads a log file to its end, on a blocking thread. Returns what it is, or why it can't be counted. A worker would come
 /// to the same result.
-fn look(found: &LogObject) -> Result<Recognised, String> {
-    let look = pipeline::look(&found.log_file, || found.open(), MAX_TEXT_BYTES);
+fn look(found: &LogObject, rules: &FileRules) -> Result<Recognised, String> {
+    let source = pipeline::source(found, rules);
+    let look = pipeline::look(&source, MAX_TEXT_BYTES);
     let looked = Handle::current().block_on(look);
     looked.map_err(|error| chain(&error))
 }
@@ -525,7 +533,7 @@ mod tests {
                 logs: path("logs"),
                 tables: path("tables"),
                 span: Span::new(time("2026-11-20"), time("2999-01-01")).unwrap(),
-                ignore: Ignore::default(),
+                rules: FileRules::default(),
                 only: None,
             };
             Self {
@@ -540,7 +548,7 @@ mod tests {
                 tables: self.options.tables.clone(),
                 max_log_file_bytes: 1000,
                 threads: None,
-                ignore: Ignore::default(),
+                rules: FileRules::default(),
             };
             run::run(rollups().await.into(), &options, &mut NoProgress)
                 .await
@@ -579,12 +587,12 @@ mod tests {
             logs,
             tables,
             span,
-            ignore,
+            rules,
             only: _,
         } = &scene.options;
         let listing = Listing::begin(logs, tables, *span);
         let mut report = Report::default();
-        let missing = list(listing, before, ignore, &mut report, &mut NoProgress)
+        let missing = list(listing, before, rules, &mut report, &mut NoProgress)
             .await
             .unwrap();
         assert_eq!((missing.len(), report.counted), (4, 0));

@@ -1,9 +1,13 @@
 //! Access logs of an Application Load Balancer, as Athena's table `alb_access_logs`.
 //!
 //! Columns and types: the DDL in the Athena user guide, "Querying Application Load Balancer logs". The fields behind them,
-//! including those that the DDL does not name yet: "Access logs" in the guide for Application Load Balancers.
+//! including those that the DDL does not name yet: "Access logs" in the guide for Application Load Balancers. Names in
+//! deliveries through CloudWatch Logs: `CfnLoadBalancerAlbAccessLogsRecordFields` in AWS's CDK.
 
-use super::{Column, LogFormat, Source::*};
+use super::recognise::{
+    is_address, is_any, is_count, is_named, is_number, is_target, is_time, is_word,
+};
+use super::{Column, LogField, LogFormat, Source::*};
 
 /// `alb_access_logs`.
 pub static ALB_ACCESS_LOGS: LogFormat = LogFormat {
@@ -50,8 +54,45 @@ pub static ALB_ACCESS_LOGS: LogFormat = LogFormat {
         Column::new("ip_address", Text(33)),
         Column::new("unhandled_fields", RestAfter(34)),
     ],
-    time_column: "time",
-    url_column: "request_url",
+    fields: &[
+        LogField::new("type", is_word),
+        LogField::new("time", is_time),
+        LogField::new("elb", is_named),
+        LogField::new("client_port", is_address),
+        LogField::new("target_port", is_target),
+        LogField::new("request_processing_time", is_number),
+        LogField::new("target_processing_time", is_number),
+        LogField::new("response_processing_time", is_number),
+        LogField::new("elb_status_code", is_count),
+        LogField::new("target_status_code", is_count),
+        LogField::new("received_bytes", is_count),
+        LogField::new("sent_bytes", is_count),
+        LogField::new("request_line", is_any),
+        LogField::new("user_agent", is_any),
+        LogField::new("ssl_cipher", is_any),
+        LogField::new("ssl_protocol", is_any),
+        LogField::new("target_group_arn", is_any),
+        LogField::new("trace_id", is_any),
+        LogField::new("domain_name", is_any),
+        LogField::new("chosen_cert_arn", is_any),
+        LogField::new("matched_rule_priority", is_any),
+        LogField::new("request_creation_time", is_any),
+        LogField::new("actions_executed", is_any),
+        LogField::new("redirect_url", is_any),
+        LogField::new("error_reason", is_any),
+        LogField::new("target_port_list", is_any),
+        LogField::new("target_status_code_list", is_any),
+        LogField::new("classification", is_any),
+        LogField::new("classification_reason", is_any),
+        LogField::new("conn_trace_id", is_any),
+        LogField::new("transformed_host", is_any),
+        LogField::new("transformed_uri", is_any),
+        LogField::new("request_transform_status", is_any),
+        LogField::new("ip_address", is_any),
+    ],
+    fields_min: 12,
     time_field: 1,
-    request_field: 12,
+    time_column: "time",
+    request_field: Some(12),
+    url_column: Some("request_url"),
 };

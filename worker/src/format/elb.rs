@@ -1,9 +1,10 @@
 //! Access logs of a Classic Load Balancer, as Athena's table `elb_logs`.
 //!
 //! Columns and types: the DDL in the Athena user guide, "Querying Classic Load Balancer logs". Lines from
-//! before 2015 stop after the request.
+//! before 2015 stop after the request. AWS writes these logs as text only.
 
-use super::{Column, LogFormat, Source::*};
+use super::recognise::{is_address, is_any, is_count, is_named, is_number, is_target, is_time};
+use super::{Column, LogField, LogFormat, Source::*};
 
 /// `elb_logs`.
 pub static ELB_LOGS: LogFormat = LogFormat {
@@ -30,8 +31,26 @@ pub static ELB_LOGS: LogFormat = LogFormat {
         Column::new("ssl_cipher", Text(13)),
         Column::new("ssl_protocol", Text(14)),
     ],
-    time_column: "timestamp",
-    url_column: "url",
+    fields: &[
+        LogField::new("timestamp", is_time),
+        LogField::new("elb", is_named),
+        LogField::new("client:port", is_address),
+        LogField::new("backend:port", is_target),
+        LogField::new("request_processing_time", is_number),
+        LogField::new("backend_processing_time", is_number),
+        LogField::new("response_processing_time", is_number),
+        LogField::new("elb_status_code", is_count),
+        LogField::new("backend_status_code", is_count),
+        LogField::new("received_bytes", is_count),
+        LogField::new("sent_bytes", is_count),
+        LogField::new("request", is_any),
+        LogField::new("user_agent", is_any),
+        LogField::new("ssl_cipher", is_any),
+        LogField::new("ssl_protocol", is_any),
+    ],
+    fields_min: 12,
     time_field: 0,
-    request_field: 11,
+    time_column: "timestamp",
+    request_field: Some(11),
+    url_column: Some("url"),
 };

@@ -34,7 +34,7 @@ impl Fields {
         let mut spaces = Marks::new(bytes, start, one_of([b' ']));
         while self.bounds.len() < limit && start <= bytes.len() {
             let end = if bytes.get(start) == Some(&b'"') {
-                let end = end_of_quoted(bytes, start);
+                let end = end_of_quoted(bytes, start, b" ");
                 spaces = Marks::new(bytes, end + 1, one_of([b' ']));
                 end
             } else {
@@ -69,9 +69,60 @@ impl Fields {
     }
 }
 
-/// The end of the quoted field that begins at `start`, past its closing quote. A closing quote is followed by a space or
-/// the line's end, and is not escaped by a backslash. A field that is never closed takes the rest of the line.
-fn end_of_quoted(bytes: &[u8], start: usize) -> usize {
+/// The values of a line's fields, by their positions in a line of the text log.
+pub(super) trait FieldValues<'l>: Copy {
+    /// The field without its quotes.
+    fn text(self, field: usize) -> Option<&'l str>;
+
+    /// The field as written, including any quotes.
+    fn raw(self, field: usize) -> Option<&'l str>;
+
+    /// The fields that the format does not name, as written.
+    fn rest(self) -> Option<&'l str>;
+
+    /// The address of `address:port`. For a lone `-`, the DDL's `([^ ]*)[:-]([0-9]*)` gives an empty address.
+    #[inline(always)]
+    fn address(self, field: usize) -> Option<&'l str> {
+        self.text(field).map(|field| {
+            split_address(field).map_or(field.trim_end_matches('-'), |(address, _)| address)
+        })
+    }
+
+    /// The port of `address:port`.
+    #[inline(always)]
+    fn port(self, field: usize) -> Option<&'l str> {
+        let (_, port) = self.text(field).and_then(split_address)?;
+        Some(port)
+    }
+}
+
+/// The fields of a line of text.
+#[derive(Clone, Copy)]
+pub(super) struct TextFields<'f, 'l> {
+    pub(super) line: &'l str,
+    pub(super) fields: &'f Fields,
+}
+
+impl<'l> FieldValues<'l> for TextFields<'_, 'l> {
+    #[inline(always)]
+    fn text(self, field: usize) -> Option<&'l str> {
+        self.fields.text(self.line, field)
+    }
+
+    #[inline(always)]
+    fn raw(self, field: usize) -> Option<&'l str> {
+        self.fields.raw(self.line, field)
+    }
+
+    #[inline(always)]
+    fn rest(self) -> Option<&'l str> {
+        self.fields.rest(self.line)
+    }
+}
+
+/// The end of the quoted field that begins at `start`, past its closing quote. A closing quote is followed by the delimiter
+/// or the line's end, and is not escaped by a backslash. A field that is never closed takes the rest of the line.
+pub(super) fn end_of_quoted(bytes: &[u8], start: usize, delimiter: &[u8]) -> usize {
     for quote in memchr::memchr_iter(b'"', &bytes[start + 1..]) {
         let quote = start + 1 + quote;
         let backslashes = bytes[start + 1..quote]
@@ -79,14 +130,15 @@ fn end_of_quoted(bytes: &[u8], start: usize) -> usize {
             .rev()
             .take_while(|&&byte| byte == b'\\')
             .count();
-        if backslashes % 2 == 0 && matches!(bytes.get(quote + 1), None | Some(b' ')) {
+        let after = &bytes[quote + 1..];
+        if backslashes % 2 == 0 && (after.is_empty() || after.starts_with(delimiter)) {
             return quote + 1;
         }
     }
     bytes.len()
 }
 
-fn unquote(field: &str) -> &str {
+pub(super) fn unquote(field: &str) -> &str {
     match field.strip_prefix('"') {
         Some(inner) => inner.strip_suffix('"').unwrap_or(inner),
         None => field,

@@ -3,16 +3,20 @@
 use std::borrow::Cow;
 use std::str::FromStr;
 
-use super::fields::{Fields, split_address, split_request};
-use super::{LogFormat, MIN_FIELDS, ScanColumn, Source};
+use super::fields::{FieldValues, split_request};
+use super::{LogFormat, ScanColumn, Source};
 use logmill_trino::uri::Queries;
 use logmill_trino::url;
 
 /// The parts of a line that must be parsed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Needs {
-    /// Fields to split off: the first twelve, or more if a column needs a later field.
+    /// Fields to split off: as many as a line must have, or more if a column needs a later field.
     pub(super) fields: usize,
+    /// A bit for each field that a column needs.
+    wanted: u64,
+    /// Whether fields that the format does not name are needed.
+    pub(super) others: bool,
     request_field: usize,
     /// Whether the request is split too.
     request: bool,
@@ -24,8 +28,11 @@ impl Needs {
     /// The parts that every line needs.
     pub(super) fn of(format: &LogFormat) -> Self {
         Self {
-            fields: MIN_FIELDS,
-            request_field: format.request_field,
+            fields: format.fields_min,
+            wanted: 0,
+            others: false,
+            // Only formats with a request have columns of it.
+            request_field: format.request_field.unwrap_or_default(),
             request: false,
             query: false,
         }
@@ -35,16 +42,15 @@ impl Needs {
     pub(super) fn add(&mut self, column: &ScanColumn) {
         match column {
             ScanColumn::Column(column) => match column.source {
-                Source::Text(field) | Source::Raw(field) => {
-                    self.fields = self.fields.max(field + 1);
-                }
                 // No column comes from a later field, so the rest begins here.
-                Source::RestAfter(field) => self.fields = self.fields.max(field),
-                Source::RequestVerb | Source::RequestUrl | Source::RequestProtocol => {
-                    self.add_request();
+                Source::RestAfter(field) => {
+                    self.fields = self.fields.max(field);
+                    self.others = true;
                 }
-                // These lie among the first twelve fields.
-                _ => {}
+                source => match source.field() {
+                    Some(field) => self.add_field(field),
+                    None => self.add_request(),
+                },
             },
             ScanColumn::UrlParameter(_) | ScanColumn::UrlDouble(_) | ScanColumn::UrlBigint(_) => {
                 self.add_request();
@@ -52,15 +58,25 @@ impl Needs {
             }
             ScanColumn::Time
             | ScanColumn::Day
-            | ScanColumn::DeliveryDay
+            | ScanColumn::OfFile(_)
             | ScanColumn::LineNumber
             | ScanColumn::LineText => {}
         }
     }
 
+    fn add_field(&mut self, field: usize) {
+        self.fields = self.fields.max(field + 1);
+        self.wanted |= 1 << field;
+    }
+
     fn add_request(&mut self) {
         self.request = true;
-        self.fields = self.fields.max(self.request_field + 1);
+        self.add_field(self.request_field);
+    }
+
+    /// Whether a column needs this field.
+    pub(super) fn has(&self, field: usize) -> bool {
+        self.wanted & (1 << field) != 0
     }
 }
 
@@ -74,16 +90,15 @@ pub(super) struct Request<'l> {
 
 impl<'l> Request<'l> {
     /// Finds the parts that are needed and were not found yet.
+    #[inline(always)]
     pub(super) fn find(
         &mut self,
-        line: &'l str,
-        fields: &Fields,
+        fields: impl FieldValues<'l>,
         needs: Needs,
         queries: &mut Queries,
     ) {
         if needs.request && self.parts.is_none() {
-            let request = fields.text(line, needs.request_field);
-            self.parts = request.and_then(split_request);
+            self.parts = fields.text(needs.request_field).and_then(split_request);
         }
         if needs.query && self.query.is_none() {
             self.query = self.parts.and_then(|(_, url, _)| queries.raw_query(url));
@@ -91,33 +106,29 @@ impl<'l> Request<'l> {
     }
 }
 
-/// A line and the parts that were found in it.
-pub(super) struct Line<'l> {
-    pub(super) text: &'l str,
-    pub(super) fields: &'l Fields,
+/// A line's fields, and the parts that were found in them.
+#[derive(Clone, Copy)]
+pub(super) struct Line<'l, V> {
+    pub(super) fields: V,
     pub(super) request: Request<'l>,
 }
 
-impl<'l> Line<'l> {
+impl<'l, V: FieldValues<'l>> Line<'l, V> {
     /// The value of a text column.
     #[inline(always)]
     pub(super) fn text(&self, source: Source) -> Option<&'l str> {
         let Self {
-            text: line,
             fields,
             request: Request { parts, .. },
         } = *self;
         match source {
-            Source::Text(field) => fields.text(line, field),
-            Source::Raw(field) => fields.raw(line, field),
-            // For a lone `-`, the DDL's `([^ ]*)[:-]([0-9]*)` gives an empty address.
-            Source::Address(field) => fields.text(line, field).map(|field| {
-                split_address(field).map_or(field.trim_end_matches('-'), |(address, _)| address)
-            }),
+            Source::Text(field) => fields.text(field),
+            Source::Raw(field) => fields.raw(field),
+            Source::Address(field) => fields.address(field),
             Source::RequestVerb => parts.map(|(verb, _, _)| verb),
             Source::RequestUrl => parts.map(|(_, url, _)| url),
             Source::RequestProtocol => parts.map(|(_, _, protocol)| protocol),
-            _ => fields.rest(line),
+            _ => fields.rest(),
         }
     }
 
@@ -126,12 +137,9 @@ impl<'l> Line<'l> {
     pub(super) fn number<T: FromStr>(&self, source: Source) -> Option<T> {
         let text = match source {
             Source::Int(field) | Source::BigInt(field) | Source::Double(field) => {
-                self.fields.text(self.text, field)
+                self.fields.text(field)
             }
-            Source::Port(field) => {
-                let address = self.fields.text(self.text, field);
-                address.and_then(split_address).map(|(_, port)| port)
-            }
+            Source::Port(field) => self.fields.port(field),
             _ => None,
         };
         // `-` is by far the most common text that is not a number.

@@ -1,31 +1,50 @@
 //! Log formats: the table that the lines of a log file are rows of, and how a line becomes columns.
 //!
-//! A log line has at least 12 fields, and a timestamp in its time field. In a log line, a value that is missing or can't
-//! be read is NULL, as in Athena. Only the first twelve fields decide whether a line is rejected, never the columns that a
-//! rollup uses, so that all rollups count the same lines.
+//! A log line has a minimum number of fields, and a timestamp in its time field. In a log line, a value that is missing or
+//! can't be read is NULL, as in Athena. Only the number of fields and the time decide whether a line is rejected, never the
+//! columns that a rollup uses, so that all rollups count the same lines.
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
 
 mod alb;
-mod prefilter;
+mod alb_connection;
+mod alb_health_check;
 mod elb;
+mod nlb;
 mod fields;
+mod named;
+mod json;
+mod delimited;
+mod parquet;
 mod line;
+mod prefilter;
 mod recognise;
+mod shape;
+mod of_file;
 mod scan;
 
 pub use alb::ALB_ACCESS_LOGS;
+pub use alb_connection::ALB_CONNECTION_LOGS;
+pub use alb_health_check::ALB_HEALTH_CHECK_LOGS;
 pub use elb::ELB_LOGS;
+pub use nlb::NLB_TLS_LOGS;
+pub(crate) use of_file::DELIVERY_DAY;
+pub use of_file::{OF_FILE, OfFile};
+pub(crate) use parquet::{ParquetBatch, ParquetFile, ParquetReadError, ParquetRows};
 pub use prefilter::{Literal, Prefilter};
-pub(crate) use recognise::{EMPTY_FILE, has_shape, looks_like, time_of};
-pub use recognise::{Recognised, by_name, recognise};
-pub use scan::Scan;
+pub(crate) use recognise::{EMPTY_FILE, by_columns, has_shape, looks_like, time_of};
+pub use recognise::{Recognised, by_name, recognise, unread_by_name};
+pub use scan::{Pushed, Scan};
+pub use shape::{PlainLog, PlainShape, Shape};
 
 /// The formats that rollups can be written over.
-pub static FORMATS: [&LogFormat; 2] = [&ALB_ACCESS_LOGS, &ELB_LOGS];
-
-/// The minimum number of fields of a log line, in all formats.
-const MIN_FIELDS: usize = 12;
+pub static FORMATS: [&LogFormat; 5] = [
+    &ALB_ACCESS_LOGS,
+    &ELB_LOGS,
+    &ALB_CONNECTION_LOGS,
+    &ALB_HEALTH_CHECK_LOGS,
+    &NLB_TLS_LOGS,
+];
 
 /// A log format, and the table that its lines are rows of.
 #[derive(Debug)]
@@ -36,10 +55,30 @@ pub struct LogFormat {
     pub columns: &'static [Column],
     /// The column with the time of the line.
     pub time_column: &'static str,
-    /// The column with the URL of the request.
-    pub url_column: &'static str,
+    /// The column with the URL of the request, if the lines are of requests.
+    pub url_column: Option<&'static str>,
+    /// The fields that AWS has named so far, in the order of a line of text. A text log may have more, and any other log
+    /// may have any of them, in any order.
+    fields: &'static [LogField],
+    /// The minimum number of fields of a line of text. All of them together tell the format.
+    fields_min: usize,
     time_field: usize,
-    request_field: usize,
+    request_field: Option<usize>,
+}
+
+/// A field of a log line.
+#[derive(Debug)]
+struct LogField {
+    /// Its name where fields have names: in JSON, W3C and Parquet.
+    name: &'static str,
+    /// Whether a text may be a value of the field.
+    is: fn(&str) -> bool,
+}
+
+impl LogField {
+    const fn new(name: &'static str, is: fn(&str) -> bool) -> Self {
+        Self { name, is }
+    }
 }
 
 impl PartialEq for LogFormat {
@@ -49,6 +88,33 @@ impl PartialEq for LogFormat {
 }
 
 impl LogFormat {
+    /// The position of the field with this name.
+    fn field(&self, name: &str) -> Option<usize> {
+        self.fields.iter().position(|field| field.name == name)
+    }
+
+    /// The names of its fields, in the order of a line of text.
+    pub(crate) fn field_names(&self) -> impl Iterator<Item = &'static str> {
+        self.fields.iter().map(|field| field.name)
+    }
+
+    /// Whether it has a field with this name.
+    pub(crate) fn has_field(&self, name: &str) -> bool {
+        self.field(name).is_some()
+    }
+
+    /// Whether its lines are requests. Only the names of such logs are checked against their content: a bucket has as many
+    /// connection logs as access logs, and opening them all to see whether no rollup reads them would double the work.
+    pub(crate) fn is_access_log(&self) -> bool {
+        self.request_field.is_some()
+    }
+
+    /// The columns that a query over its table can use, in the order of `SELECT *`.
+    pub(crate) fn all_columns(&self) -> impl Iterator<Item = ScanColumn> + use<> {
+        let columns = self.columns.iter().map(ScanColumn::Column);
+        columns.chain(OF_FILE.map(ScanColumn::OfFile))
+    }
+
     /// The format whose table has this name.
     pub fn of_table(table: &str) -> Option<&'static LogFormat> {
         FORMATS.into_iter().find(|format| format.table == table)
@@ -91,6 +157,22 @@ enum Source {
 }
 
 impl Source {
+    /// The field that the value is a part of. `None` for parts of the request, and for all that follows a field.
+    fn field(self) -> Option<usize> {
+        match self {
+            Self::Text(field)
+            | Self::Raw(field)
+            | Self::Int(field)
+            | Self::BigInt(field)
+            | Self::Double(field)
+            | Self::Address(field)
+            | Self::Port(field) => Some(field),
+            Self::RequestVerb | Self::RequestUrl | Self::RequestProtocol | Self::RestAfter(_) => {
+                None
+            }
+        }
+    }
+
     fn is_number(self) -> bool {
         matches!(
             self,
@@ -115,17 +197,13 @@ pub enum ScanColumn {
     Time,
     /// The UTC day of the line's time.
     Day,
-    /// The day on which the log file was delivered, such as `2026/11/20`. Athena's tables of logs have it as a partition:
-    /// <https://docs.aws.amazon.com/athena/latest/ug/create-alb-access-logs-table-partition-projection.html>.
-    DeliveryDay,
+    /// A value that the path of the log file says, the same for all of its lines.
+    OfFile(OfFile),
     /// The line's number in its log file, from 1. It identifies failed lines.
     LineNumber,
     /// The line itself, up to `LINE_TEXT_BYTES`.
     LineText,
 }
-
-/// The name of [`ScanColumn::DeliveryDay`].
-pub(crate) const DELIVERY_DAY: &str = "day";
 
 /// The maximum length of [`ScanColumn::LineText`], in bytes.
 pub(crate) const LINE_TEXT_BYTES: usize = 512;
@@ -137,9 +215,9 @@ impl PartialEq for ScanColumn {
             (Self::UrlParameter(left), Self::UrlParameter(right))
             | (Self::UrlDouble(left), Self::UrlDouble(right))
             | (Self::UrlBigint(left), Self::UrlBigint(right)) => left == right,
+            (Self::OfFile(left), Self::OfFile(right)) => left == right,
             (Self::Time, Self::Time)
             | (Self::Day, Self::Day)
-            | (Self::DeliveryDay, Self::DeliveryDay)
             | (Self::LineNumber, Self::LineNumber)
             | (Self::LineText, Self::LineText) => true,
             _ => false,
@@ -158,14 +236,15 @@ impl ScanColumn {
             Self::Column(column) => column.name.to_owned(),
             Self::UrlParameter(name) => format!(
                 "url_extract_parameter({}, '{}')",
-                format.url_column,
+                // Only formats with URLs have such columns.
+                format.url_column.unwrap_or_default(),
                 name.replace('\'', "''")
             ),
             Self::UrlDouble(name) => try_cast(name, "double"),
             Self::UrlBigint(name) => try_cast(name, "bigint"),
             Self::Time => format!("from_iso8601_timestamp({})", format.time_column),
             Self::Day => format!("date(from_iso8601_timestamp({}))", format.time_column),
-            Self::DeliveryDay => DELIVERY_DAY.to_owned(),
+            Self::OfFile(of_file) => of_file.name().to_owned(),
             Self::LineNumber => "line number".to_owned(),
             Self::LineText => "line text".to_owned(),
         }
@@ -186,7 +265,7 @@ impl ScanColumn {
             Self::Time => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
             Self::Day => DataType::Date32,
             Self::LineNumber => DataType::Int64,
-            Self::DeliveryDay | Self::LineText => DataType::Utf8View,
+            Self::OfFile(_) | Self::LineText => DataType::Utf8View,
         }
     }
 
@@ -203,11 +282,25 @@ pub enum Rejection {
     #[error("empty line")]
     Empty,
     /// Too few fields.
-    #[error("too few fields: {0} where a log line has at least 12")]
-    TooFewFields(usize),
+    #[error("too few fields: {found} where a log line has at least {least}")]
+    TooFewFields {
+        /// The fields of the line.
+        found: usize,
+        /// The minimum.
+        least: usize,
+    },
     /// The time field does not hold a timestamp.
     #[error("field {0} is no timestamp")]
     NoTime(usize),
+    /// The field with this name does not hold a timestamp.
+    #[error("the field {0} is no timestamp")]
+    NoTimeIn(&'static str),
+    /// A line of a JSON log is not a JSON object.
+    #[error("not a JSON object")]
+    NoObject,
+    /// A line of a JSON log has no field of the table.
+    #[error("no field of {0}")]
+    NoField(&'static str),
     /// The line is longer than [`crate::log_file::lines::MAX_LINE_BYTES`].
     #[error("longer than 262144 bytes")]
     TooLong,

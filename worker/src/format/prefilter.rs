@@ -3,6 +3,7 @@
 
 use std::cmp::Ordering;
 
+use super::fields::FieldValues;
 use super::line::{Line, Needs};
 use super::{ScanColumn, Source};
 
@@ -86,7 +87,7 @@ impl Prefilter {
         }
     }
 
-    pub(super) fn holds(&self, line: &Line) -> bool {
+    pub(super) fn holds<'l>(&self, line: &Line<'l, impl FieldValues<'l>>) -> bool {
         match self {
             Self::Compare(comparison) => comparison.holds(line),
             Self::All(conditions) => conditions.iter().all(|each| each.holds(line)),
@@ -96,7 +97,7 @@ impl Prefilter {
 }
 
 impl Comparison {
-    fn holds(&self, line: &Line) -> bool {
+    fn holds<'l>(&self, line: &Line<'l, impl FieldValues<'l>>) -> bool {
         match (&self.column, &self.literal) {
             (ScanColumn::Column(column), Literal::Integer(literal)) => {
                 let value = line.number::<i64>(column.source);

@@ -2,43 +2,70 @@
 //!
 //! Content takes precedence over names. A file is a log of a format only if at least one of its lines has the full shape
 //! of that format's lines: a time, addresses, durations, status codes and byte counts, each in its field, and a quoted
-//! request. A name that AWS gives to access logs is only a claim, which a line must confirm. Names that AWS gives to logs
-//! that no rollup reads are trusted: a bucket has as many of them as access logs, and opening them all would double the
+//! request. A name that AWS gives to logs of load balancers is only a claim, which a line must confirm. Names of logs that
+//! no rollup reads are trusted: a bucket has as many connection logs as access logs, and opening them all would double the
 //! work.
+//!
+//! Logs whose fields have names are recognised by these names: the keys of a JSON object, the `#Fields:` line of a W3C log,
+//! the columns of a Parquet file.
 
 use std::borrow::Cow;
 
 use logmill_shared::NamedAs;
 
-use super::fields::{Fields, split_address};
-use super::{ALB_ACCESS_LOGS, ELB_LOGS, LogFormat};
+use super::delimited::{self, DelimitedLines};
+use super::fields::{FieldValues, Fields, split_address};
+use super::named::NamedFields;
+use super::shape::{PlainLog, Shape};
+use super::{
+    ALB_ACCESS_LOGS, ALB_CONNECTION_LOGS, ALB_HEALTH_CHECK_LOGS, ELB_LOGS, FORMATS, LogFormat,
+    NLB_TLS_LOGS, json, parquet,
+};
 use logmill_trino::iso8601::Timestamps;
 
 /// Lines that are checked at the beginning of a file. Files that were cut or edited by hand may begin with other lines.
 const LINES_LOOKED_AT: usize = 100;
 
 /// What a file is.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Recognised {
-    /// A log in a format that rollups can read: a line near its beginning has the format's shape.
-    Log(&'static LogFormat),
+    /// A log in a format that rollups can read: a line near its beginning is one of the format's, in this shape.
+    Log(&'static LogFormat, Shape),
     /// The name claims such a log, but no line near the beginning has the shape. If no later line has it, this is not a
     /// log.
     Claimed(&'static LogFormat),
+    /// A Parquet file. Its columns tell what it is.
+    Parquet,
     /// A known kind that no rollup reads.
     Other(&'static str),
     /// An unknown kind. The text describes the content.
     Unrecognised(&'static str),
 }
 
-/// Recognises a file by its name and the beginning of its decompressed bytes.
-pub fn recognise(named_as: NamedAs, beginning: &[u8]) -> Recognised {
-    match by_name(named_as) {
-        Some(told @ Recognised::Other(_)) => told,
-        _ if beginning.is_empty() => Recognised::Other(EMPTY_FILE),
-        Some(claim) => by_content(beginning).unwrap_or(claim),
-        None => by_content(beginning).unwrap_or(Recognised::Unrecognised(looks_like(beginning))),
+/// Recognises a file by its name and the beginning of its decompressed bytes. `plain` says how its lines are written, if
+/// somebody has said so.
+pub fn recognise(named_as: NamedAs, plain: Option<PlainLog>, beginning: &[u8]) -> Recognised {
+    let claim = match by_name(named_as) {
+        Some(told @ Recognised::Other(_)) => return told,
+        claim => claim,
+    };
+    if beginning.is_empty() {
+        return Recognised::Other(EMPTY_FILE);
     }
+    if beginning.starts_with(parquet::MAGIC) {
+        return Recognised::Parquet;
+    }
+    let has_rule = plain.is_some();
+    if let Some(PlainLog { format, shape }) = plain.filter(|plain| is_plain(plain, beginning)) {
+        return Recognised::Log(format, Shape::Plain(shape));
+    }
+    let told = by_content(beginning).or(claim);
+    told.unwrap_or_else(|| {
+        Recognised::Unrecognised(match has_rule {
+            true => "text without the fields that plain.txt names for it",
+            false => looks_like(beginning),
+        })
+    })
 }
 
 /// What the name alone reveals, if anything.
@@ -46,22 +73,60 @@ pub fn by_name(named_as: NamedAs) -> Option<Recognised> {
     match named_as {
         NamedAs::AlbAccessLog => Some(Recognised::Claimed(&ALB_ACCESS_LOGS)),
         NamedAs::ClassicAccessLog => Some(Recognised::Claimed(&ELB_LOGS)),
-        NamedAs::NlbTlsLog => Some(Recognised::Other(NLB_LOG)),
-        NamedAs::AlbConnectionLog => Some(Recognised::Other(CONNECTION_LOG)),
-        NamedAs::AlbHealthCheckLog => Some(Recognised::Other(HEALTH_CHECK_LOG)),
-        NamedAs::OtherService(kind) => Some(Recognised::Other(kind)),
+        NamedAs::NlbTlsLog => Some(Recognised::Claimed(&NLB_TLS_LOGS)),
+        NamedAs::AlbConnectionLog => Some(Recognised::Claimed(&ALB_CONNECTION_LOGS)),
+        NamedAs::AlbHealthCheckLog => Some(Recognised::Claimed(&ALB_HEALTH_CHECK_LOGS)),
+        NamedAs::Other(kind) => Some(Recognised::Other(kind)),
         NamedAs::TestObject => Some(Recognised::Other(TEST_OBJECT)),
         NamedAs::Unknown => None,
     }
 }
 
-/// Whether a line, without its line ending, has the full shape of this format's lines.
-pub(crate) fn has_shape(format: &LogFormat, line: &str) -> bool {
-    matches!(line_format(line), Some(Recognised::Log(of)) if of == format)
+/// What a file is that nobody reads, if the name alone reveals it. Such a file need not be opened. `reads` says whether
+/// somebody reads a format.
+pub fn unread_by_name(
+    named_as: NamedAs,
+    reads: impl Fn(&'static LogFormat) -> bool,
+) -> Option<Recognised> {
+    by_name(named_as).filter(|told| match told {
+        Recognised::Other(_) => true,
+        Recognised::Claimed(format) => !format.is_access_log() && !reads(format),
+        _ => false,
+    })
 }
 
-/// The time of a line that has the full shape of this format's lines, in milliseconds since 1970.
+/// Recognises a Parquet file by the names of its columns.
+pub(crate) fn by_columns<'n>(names: impl Iterator<Item = &'n str>) -> Recognised {
+    let names: Vec<String> = names.map(parquet::column_name).collect();
+    let has = |name: &str| names.iter().any(|other| other == name);
+    if let Some(format) = by_fields(names.iter().map(|name| (name.as_str(), None))) {
+        return Recognised::Log(format, Shape::Parquet);
+    }
+    if has("x_edge_location") || has("sc_bytes") && has("cs_method") {
+        return Recognised::Other("CloudFront log");
+    }
+    if has("srcaddr") && has("dstaddr") {
+        return Recognised::Other("VPC flow log");
+    }
+    match has("bucket") && has("key") && (has("size") || has("version_id")) {
+        true => Recognised::Other("S3 inventory"),
+        false => Recognised::Unrecognised("a Parquet file without a load balancer's fields"),
+    }
+}
+
+/// Whether a line of text, without its line ending, has the full shape of this format's lines.
+pub(crate) fn has_shape(format: &LogFormat, line: &str) -> bool {
+    line_format(line).is_some_and(|of| of == format)
+}
+
+/// The time of a line that is one of this format's, in milliseconds since 1970. Lines whose fields have no names in the line
+/// itself are lines of text.
 pub(crate) fn time_of(format: &LogFormat, line: &str) -> Option<i64> {
+    if let Some(members) = json::fields(line) {
+        let name = format.fields[format.time_field].name;
+        let (_, time) = members.into_iter().find(|(member, _)| member == name)?;
+        return Timestamps::default().read(&time?);
+    }
     if !has_shape(format, line) {
         return None;
     }
@@ -70,98 +135,168 @@ pub(crate) fn time_of(format: &LogFormat, line: &str) -> Option<i64> {
     Timestamps::default().read(fields.text(line, format.time_field)?)
 }
 
-const NLB_LOG: &str = "network load balancer's log";
-const CONNECTION_LOG: &str = "connection log";
-const HEALTH_CHECK_LOG: &str = "health check log";
 const TEST_OBJECT: &str = "test object";
 /// A file without text. No line of it can be lost. The ledger does not record it, so the file that replaces it counts.
 pub(crate) const EMPTY_FILE: &str = "empty file";
 
 fn by_content(beginning: &[u8]) -> Option<Recognised> {
-    let lines = beginning.split(|byte| *byte == b'\n');
-    let lines = lines.take(LINES_LOOKED_AT).map(String::from_utf8_lossy);
-    let by_line = lines.map(|line| line_format(line.strip_suffix('\r').unwrap_or(&line)));
-    by_line.flatten().next().or_else(|| {
+    let mut by_line = first_lines(beginning).filter_map(|line| {
+        let line = line.strip_suffix('\r').unwrap_or(&line);
+        of_line(line)
+    });
+    by_line.next().or_else(|| {
         let text = String::from_utf8_lossy(beginning);
         let kind = OTHER_KINDS.iter().find(|(_, is)| is(&text));
         kind.map(|(kind, _)| Recognised::Other(kind))
     })
 }
 
-/// Matches the shapes of lines that load balancers write. The sources for access logs are in [`super::alb`] and
-/// [`super::elb`]. The other sources are "Connection logs" and "Health check logs" in the guide for Application Load
-/// Balancers, and "Access logs" in the guide for Network Load Balancers.
-fn line_format(line: &str) -> Option<Recognised> {
-    // No field after the request is checked.
+/// Whether one of the first lines has the fields of a plain log.
+fn is_plain(plain: &PlainLog, beginning: &[u8]) -> bool {
+    let mut lines = DelimitedLines::plain(plain.format, &plain.shape);
+    let mut fields = NamedFields::default();
+    first_lines(beginning).any(|line| {
+        let line = line.strip_suffix('\r').unwrap_or(&line);
+        let read = lines.read(line, &mut fields);
+        let fields = fields.of(line);
+        let values = plain.format.fields.iter().enumerate();
+        let mut values = values.filter_map(|(at, field)| Some((fields.text(at)?, field)));
+        read.is_ok()
+            && values.all(|(value, field)| {
+                matches!(value, "" | "-") || (field.is)(value) || is_port(value)
+            })
+    })
+}
+
+fn first_lines(beginning: &[u8]) -> impl Iterator<Item = Cow<'_, str>> {
+    let lines = beginning.split(|byte| *byte == b'\n');
+    lines.take(LINES_LOOKED_AT).map(String::from_utf8_lossy)
+}
+
+/// Recognises a log by one of its lines.
+fn of_line(line: &str) -> Option<Recognised> {
+    if line.starts_with('#') {
+        let names = delimited::field_names(line)?;
+        let format = by_fields(names.iter().map(|name| (name.as_str(), None)))?;
+        return Some(Recognised::Log(format, Shape::W3c));
+    }
+    if line.trim_start().starts_with('{') {
+        let members = json::fields(line)?;
+        let members = members.iter();
+        let members = members.map(|(name, value)| (name.as_str(), value.as_deref()));
+        return Some(Recognised::Log(by_fields(members)?, Shape::Json));
+    }
+    line_format(line).map(|format| Recognised::Log(format, Shape::Text))
+}
+
+/// Matches the shapes of lines of text that load balancers write.
+fn line_format(line: &str) -> Option<&'static LogFormat> {
     let mut fields = Fields::default();
-    fields.split(line, ALB_ACCESS_LOGS.request_field + 1);
-    let fields = Shape { line, fields };
-    if fields.is_access_line(&ALB_ACCESS_LOGS) && fields.is(0, is_word) {
-        Some(Recognised::Log(&ALB_ACCESS_LOGS))
-    } else if fields.is_access_line(&ELB_LOGS) {
-        Some(Recognised::Log(&ELB_LOGS))
-    } else if fields.is(0, is_time)
-        && fields.is(1, is_ip)
-        && fields.is(2, is_port)
-        && fields.is(3, is_port)
-    {
-        Some(Recognised::Other(CONNECTION_LOG))
-    } else if fields.is(0, |kind| kind == "tls")
-        && fields.is(2, |time| is_time(&format!("{time}Z")))
-        && fields.is(5, is_address)
-        && fields.is(6, is_address)
-    {
-        Some(Recognised::Other(NLB_LOG))
-    } else if fields.is(0, is_word)
-        && fields.is(1, is_time)
-        && fields.is(2, is_number)
-        && fields.is(3, is_address)
-        && fields.is(5, |status| status.starts_with(char::is_alphabetic))
-        && fields.is(6, is_count)
-        && fields.fields.len() <= 10
-    {
-        Some(Recognised::Other(HEALTH_CHECK_LOG))
-    } else {
-        None
-    }
+    // No format checks a field after this one.
+    fields.split(line, ALB_ACCESS_LOGS.fields_min + 1);
+    let is_line = |format: &&'static LogFormat| {
+        let (checked, _) = format.fields.split_at(format.fields_min);
+        let values = checked.iter().enumerate();
+        let mut values = values.map(|(at, field)| fields.text(line, at).is_some_and(field.is));
+        let request = format
+            .request_field
+            .and_then(|field| fields.raw(line, field));
+        // A line may end before the request; otherwise the request is quoted.
+        values.all(|is| is) && request.is_none_or(|request| request.starts_with('"'))
+    };
+    FORMATS.into_iter().find(is_line)
 }
 
-struct Shape<'l> {
-    line: &'l str,
-    fields: Fields,
+/// Names that other logs have as well. A log with no other names is not known to be a load balancer's.
+const COMMON_NAMES: [&str; 18] = [
+    "type",
+    "time",
+    "version",
+    "status",
+    "status_code",
+    "latency",
+    "client_ip",
+    "client_port",
+    "user_agent",
+    "trace_id",
+    "ip_address",
+    "domain_name",
+    "received_bytes",
+    "sent_bytes",
+    "classification",
+    "redirect_url",
+    "error_reason",
+    "listener",
+];
+
+/// The format whose fields have these names, with the values of one line if they are known.
+///
+/// People choose the fields, so no single one must be there. The format is the one with the most of the names. At least one
+/// name is of no other kind of log, or the load balancer's name says its type. Most of the names are the format's, and each
+/// value may be one of its field.
+fn by_fields<'f>(
+    fields: impl Iterator<Item = (&'f str, Option<&'f str>)> + Clone,
+) -> Option<&'static LogFormat> {
+    // Deliveries through CloudWatch Logs have no logs of Classic Load Balancers.
+    let formats = FORMATS.into_iter().filter(|format| *format != &ELB_LOGS);
+    let known = formats.filter_map(|format| Some((known_names(format, fields.clone())?, format)));
+    let known: Vec<(usize, &LogFormat)> = known.collect();
+    let most = known.iter().map(|(names, _)| *names).max()?;
+    let mut best = known.iter().filter(|(names, _)| *names == most);
+    let (_, format) = best.next()?;
+    best.next().is_none().then_some(*format)
 }
 
-impl Shape<'_> {
-    fn is(&self, field: usize, is: impl Fn(&str) -> bool) -> bool {
-        self.fields.text(self.line, field).is_some_and(is)
+/// How many of the fields the format has. `None` if they are not those of the format.
+fn known_names<'f>(
+    format: &LogFormat,
+    fields: impl Iterator<Item = (&'f str, Option<&'f str>)>,
+) -> Option<usize> {
+    let (mut known, mut others, mut is_telling) = (0, 0, false);
+    for (name, value) in fields {
+        let Some(field) = format.field(name) else {
+            others += 1;
+            continue;
+        };
+        known += 1;
+        let value = value.filter(|value| !matches!(*value, "" | "-"));
+        // A port may be written without its address.
+        let fits = value.is_none_or(|value| (format.fields[field].is)(value) || is_port(value));
+        let mut is_of_type = true;
+        if name != "elb" {
+            is_telling |= !COMMON_NAMES.contains(&name);
+        } else if let Some((kind @ ("app" | "net"), _)) =
+            value.and_then(|value| value.split_once('/'))
+        {
+            is_telling = true;
+            is_of_type = (kind == "net") == (format == &NLB_TLS_LOGS);
+        }
+        if !fits || !is_of_type {
+            return None;
+        }
     }
-
-    /// time, balancer, client:port, target:port, three durations, two status codes, two byte counts, "request". A line may
-    /// end before the request; otherwise the request is quoted.
-    fn is_access_line(&self, format: &LogFormat) -> bool {
-        let time = format.time_field;
-        let request = self.fields.raw(self.line, format.request_field);
-        self.is(time, is_time)
-            && self.is(time + 1, |balancer| !balancer.is_empty())
-            && self.is(time + 2, is_address)
-            && self.is(time + 3, |target| target == "-" || is_address(target))
-            && (time + 4..time + 7).all(|field| self.is(field, is_number))
-            && (time + 7..time + 11).all(|field| self.is(field, is_count))
-            && request.is_none_or(|request| request.starts_with('"'))
-    }
+    (is_telling && others <= known).then_some(known)
 }
 
-fn is_time(text: &str) -> bool {
+pub(super) fn is_any(_: &str) -> bool {
+    true
+}
+
+pub(super) fn is_named(text: &str) -> bool {
+    !text.is_empty()
+}
+
+pub(super) fn is_time(text: &str) -> bool {
     Timestamps::default().read(text).is_some()
 }
 
-/// `https`, `h2`, `grpcs`, and future values.
-fn is_word(text: &str) -> bool {
+/// `https`, `h2`, `grpcs`, `tls`, and future values.
+pub(super) fn is_word(text: &str) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=16).contains(&text.len()) && text.bytes().all(is_letter)
 }
 
-fn is_ip(text: &str) -> bool {
+pub(super) fn is_ip(text: &str) -> bool {
     let text = text
         .strip_prefix('[')
         .and_then(|it| it.strip_suffix(']'))
@@ -169,20 +304,25 @@ fn is_ip(text: &str) -> bool {
     text.parse::<std::net::IpAddr>().is_ok()
 }
 
-fn is_port(text: &str) -> bool {
+pub(super) fn is_port(text: &str) -> bool {
     text.parse::<u16>().is_ok()
 }
 
 /// `address:port`. The address may be masked.
-fn is_address(text: &str) -> bool {
+pub(super) fn is_address(text: &str) -> bool {
     split_address(text).is_some_and(|(address, port)| !address.is_empty() && is_port(port))
 }
 
-fn is_number(text: &str) -> bool {
+/// `address:port`, or `-` if there is no target.
+pub(super) fn is_target(text: &str) -> bool {
+    text == "-" || is_address(text)
+}
+
+pub(super) fn is_number(text: &str) -> bool {
     text == "-" || text.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
-fn is_count(text: &str) -> bool {
+pub(super) fn is_count(text: &str) -> bool {
     text == "-" || text.parse::<i64>().is_ok()
 }
 
@@ -276,8 +416,21 @@ pub(crate) fn looks_like(beginning: &[u8]) -> &'static str {
         Some(_) if beginning.contains(&0) => "binary data",
         Some('<') => "XML or HTML, usually an error message instead of a file",
         Some('{' | '[') => "JSON",
+        Some(_) if first_lines(beginning).any(|line| is_of_a_balancer(&line)) => {
+            "perhaps a plain log of a load balancer; name its delimiter and fields in plain.txt beside the rollups"
+        }
         Some(_) => "text of another kind",
     }
+}
+
+/// Whether a line has a time and a load balancer or an address, in whichever place.
+fn is_of_a_balancer(line: &str) -> bool {
+    let parts = || line.split(['\t', ' ', ',', '|', ';']);
+    let is_balancer = |part: &str| {
+        let kind = part.split_once('/').map(|(kind, _)| kind);
+        matches!(kind, Some("app" | "net")) && part.matches('/').count() == 2
+    };
+    parts().any(is_time) && parts().any(is_balancer)
 }
 
 static MAGIC: &[(&[u8], &str)] = &[
@@ -289,7 +442,6 @@ static MAGIC: &[(&[u8], &str)] = &[
     (b"\x28\xb5\x2f\xfd", "a zstd stream; recompress it as gzip"),
     (b"\xfd7zXZ\0", "an xz stream; recompress it as gzip"),
     (b"PK\x03\x04", "a zip archive; unpack it"),
-    (b"PAR1", "a Parquet file"),
     (b"ORC", "an ORC file"),
     (b"Obj\x01", "an Avro file"),
 ];
@@ -307,16 +459,20 @@ mod tests {
     const HEALTH: &str =
         "http 2026-11-20T10:02:03.000001Z 0.003 10.0.0.1:80 web/73e2d6bc24d8a067 PASS 200 -";
 
+    fn text(format: &'static LogFormat) -> Recognised {
+        Recognised::Log(format, Shape::Text)
+    }
+
     fn told(text: &str) -> Recognised {
-        recognise(NamedAs::Unknown, text.as_bytes())
+        recognise(NamedAs::Unknown, None, text.as_bytes())
     }
 
     #[test]
     fn content_goes_before_a_claim() {
-        let claimed = |text: &str| recognise(NamedAs::AlbAccessLog, text.as_bytes());
-        assert_eq!(claimed(ALB), Recognised::Log(&ALB_ACCESS_LOGS));
-        assert_eq!(claimed(CLASSIC), Recognised::Log(&ELB_LOGS));
-        assert_eq!(claimed(CONNECTION), Recognised::Other(CONNECTION_LOG));
+        let claimed = |text: &str| recognise(NamedAs::AlbAccessLog, None, text.as_bytes());
+        assert_eq!(claimed(ALB), text(&ALB_ACCESS_LOGS));
+        assert_eq!(claimed(CLASSIC), text(&ELB_LOGS));
+        assert_eq!(claimed(CONNECTION), text(&ALB_CONNECTION_LOGS));
         for none in ["<html>", "\n", "{\"type\":\"https\"}", "\u{1f}"] {
             assert_eq!(
                 claimed(none),
@@ -325,32 +481,32 @@ mod tests {
             );
         }
         assert_eq!(
-            recognise(NamedAs::ClassicAccessLog, b"<html>"),
+            recognise(NamedAs::ClassicAccessLog, None, b"<html>"),
             Recognised::Claimed(&ELB_LOGS)
         );
         assert_eq!(claimed(""), Recognised::Other(EMPTY_FILE));
         // A name that AWS gives to logs that no rollup reads is trusted.
         assert_eq!(
-            recognise(NamedAs::TestObject, ALB.as_bytes()),
+            recognise(NamedAs::TestObject, None, ALB.as_bytes()),
             Recognised::Other(TEST_OBJECT)
         );
         assert_eq!(
-            recognise(NamedAs::OtherService("WAF log"), b""),
+            recognise(NamedAs::Other("WAF log"), None, b""),
             Recognised::Other("WAF log")
         );
     }
 
     #[test]
     fn lines_of_balancers_are_told_by_their_whole_shape() {
-        assert_eq!(told(ALB), Recognised::Log(&ALB_ACCESS_LOGS));
-        assert_eq!(told(CLASSIC), Recognised::Log(&ELB_LOGS));
+        assert_eq!(told(ALB), text(&ALB_ACCESS_LOGS));
+        assert_eq!(told(CLASSIC), text(&ELB_LOGS));
         assert_eq!(
             told(&format!("cut line\r\n\r\n{ALB}\r\n")),
-            Recognised::Log(&ALB_ACCESS_LOGS)
+            text(&ALB_ACCESS_LOGS)
         );
-        assert_eq!(told(CONNECTION), Recognised::Other(CONNECTION_LOG));
-        assert_eq!(told(NLB), Recognised::Other(NLB_LOG));
-        assert_eq!(told(HEALTH), Recognised::Other(HEALTH_CHECK_LOG));
+        assert_eq!(told(CONNECTION), text(&ALB_CONNECTION_LOGS));
+        assert_eq!(told(NLB), text(&NLB_TLS_LOGS));
+        assert_eq!(told(HEALTH), text(&ALB_HEALTH_CHECK_LOGS));
         for other in [
             ALB.replace("10.0.0.1:80", "fd6d:6bbc:c529::ed84:80"),
             ALB.replace("192.0.2.7:2817", "[2001:db8::1]:2817")
@@ -359,7 +515,7 @@ mod tests {
                 .replace("0.000 0.001 0.000", "-1 -1 -1"),
             ALB.replace("h2 ", "of-2030 "),
         ] {
-            assert_eq!(told(&other), Recognised::Log(&ALB_ACCESS_LOGS), "{other}");
+            assert_eq!(told(&other), text(&ALB_ACCESS_LOGS), "{other}");
         }
         assert!(has_shape(&ALB_ACCESS_LOGS, ALB) && !has_shape(&ELB_LOGS, ALB));
         assert!(has_shape(&ELB_LOGS, CLASSIC) && !has_shape(&ALB_ACCESS_LOGS, CLASSIC));
@@ -367,18 +523,106 @@ mod tests {
 
     #[test]
     fn a_line_with_a_field_of_another_kind_is_no_balancers() {
-        for (line, format) in [(ALB, &ALB_ACCESS_LOGS), (CLASSIC, &ELB_LOGS)] {
+        for (line, format) in [
+            (ALB, &ALB_ACCESS_LOGS),
+            (CLASSIC, &ELB_LOGS),
+            (CONNECTION, &ALB_CONNECTION_LOGS),
+            (NLB, &NLB_TLS_LOGS),
+            (HEALTH, &ALB_HEALTH_CHECK_LOGS),
+        ] {
             let fields: Vec<&str> = line.split(' ').collect();
-            let balancer = format.time_field + 1;
-            for field in
-                (format.time_field..=format.request_field).filter(|field| *field != balancer)
-            {
-                let mut fields = fields.clone();
-                fields[field] = "word";
-                let line = fields.join(" ");
-                assert!(!has_shape(format, &line), "{field}: {line}");
+            for (at, field) in format.fields.iter().take(format.fields_min).enumerate() {
+                if (field.is)("a b") {
+                    continue;
+                }
+                for word in ["a|b", ""] {
+                    if (field.is)(word) {
+                        continue;
+                    }
+                    let mut fields = fields.clone();
+                    fields[at] = word;
+                    let line = fields.join(" ");
+                    assert!(!has_shape(format, &line), "{}: {line}", field.name);
+                }
             }
         }
+    }
+
+    #[test]
+    fn fields_with_names_tell_the_format_whichever_were_chosen() {
+        let json = |format| Some(Recognised::Log(format, Shape::Json));
+        for (line, told) in [
+            (
+                r#"{"time":"2026-11-20T10:00:00Z","elb_status_code":200}"#,
+                json(&ALB_ACCESS_LOGS),
+            ),
+            (
+                r#"{"request_line":"GET https://a:443/ HTTP/1.1"}"#,
+                json(&ALB_ACCESS_LOGS),
+            ),
+            (
+                r#"{"elb":"app/a/1","client_port":"192.0.2.1:1","received_bytes":3}"#,
+                json(&ALB_ACCESS_LOGS),
+            ),
+            (
+                r#"{"elb":"net/a/1","client_port":"192.0.2.1:1","received_bytes":3}"#,
+                json(&NLB_TLS_LOGS),
+            ),
+            (
+                r#"{"time":"2026-11-20T10:00:00Z","tls_verify_status":"Success","client_port":1}"#,
+                json(&ALB_CONNECTION_LOGS),
+            ),
+            (
+                r#"{"target_addr":"10.0.0.1:80","status":"PASS"}"#,
+                json(&ALB_HEALTH_CHECK_LOGS),
+            ),
+            (
+                r#"{"elb_status_code":200,"of_2030":1}"#,
+                json(&ALB_ACCESS_LOGS),
+            ),
+            // Of several formats.
+            (r#"{"elb":"app/a/1","time":"2026-11-20T10:00:00Z"}"#, None),
+            // Of applications.
+            (
+                r#"{"time":"2026-11-20T10:00:00Z","type":"access","status":200,"user_agent":"curl/8","trace_id":"1"}"#,
+                None,
+            ),
+            (r#"{"level":"info","msg":"x","elb_status_code":200}"#, None),
+            (r#"{"time":"now","elb_status_code":200}"#, None),
+            (r#"{"elb_status_code":"ok"}"#, None),
+            ("{}", None),
+        ] {
+            assert_eq!(of_line(line), told, "{line}");
+        }
+        let w3c = |format| Some(Recognised::Log(format, Shape::W3c));
+        assert_eq!(
+            of_line("#Fields: time elb_status_code"),
+            w3c(&ALB_ACCESS_LOGS)
+        );
+        assert_eq!(
+            of_line("#Fields:\ttime\tlistener\tincoming_tls_alert"),
+            w3c(&NLB_TLS_LOGS)
+        );
+        assert_eq!(of_line("#Fields: date time x-edge-location"), None);
+        for format in FORMATS.into_iter().filter(|format| *format != &ELB_LOGS) {
+            let names = || format.fields.iter().map(|field| field.name);
+            assert_eq!(by_columns(names()), Recognised::Log(format, Shape::Parquet));
+            let fields: Vec<_> = names().collect();
+            assert_eq!(
+                of_line(&format!("#Fields: {}", fields.join(" "))),
+                w3c(format)
+            );
+        }
+        let columns = |names: &str| by_columns(names.split(' '));
+        assert_eq!(
+            columns("bucket key size"),
+            Recognised::Other("S3 inventory")
+        );
+        assert_eq!(
+            columns("date x-edge-location"),
+            Recognised::Other("CloudFront log")
+        );
+        assert!(matches!(columns("a b"), Recognised::Unrecognised(_)));
     }
 
     #[test]
@@ -454,7 +698,7 @@ mod tests {
                 b"INFO 2026-11-20T10:00:00.123Z worker app.py:42 processed a batch of one hundred things without any trouble at all today",
             ),
         ] {
-            assert_eq!(recognise(NamedAs::Unknown, bytes), Recognised::Unrecognised(what));
+            assert_eq!(recognise(NamedAs::Unknown, None, bytes), Recognised::Unrecognised(what));
         }
     }
 }

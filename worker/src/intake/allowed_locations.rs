@@ -129,7 +129,7 @@ mod tests {
     }
 
     async fn read(object: &Object, body: Option<ByteStream>) -> Vec<u8> {
-        let mut reader = fetch::open(object.clone(), body).unwrap();
+        let mut reader = fetch::open(object.clone(), None, body).unwrap();
         let read = move || {
             let mut bytes = Vec::new();
             reader.read_to_end(&mut bytes).unwrap();

@@ -1,7 +1,8 @@
 //! A log file's location and version, as found by a listing.
 
 use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -61,12 +62,19 @@ impl LogObject {
         }
     }
 
-    /// Opens the log file for reading. Must be called within a Tokio runtime. An S3 object is read in the version that was
-    /// found, or reading fails. A local file is read as it is now.
-    pub fn open(&self) -> io::Result<Box<dyn Read + Send>> {
-        Ok(match &self.place {
-            ObjectLocation::Path(path) => Box::new(File::open(path)?),
-            ObjectLocation::Object(client) => Box::new(fetch::open(self.object(client)?, None)?),
+    /// Opens the log file, or a range of its bytes, for reading. Must be called within a Tokio runtime. An S3 object is read
+    /// in the version that was found, or reading fails. A local file is read as it is now.
+    pub fn open(&self, range: Option<Range<u64>>) -> io::Result<Box<dyn Read + Send>> {
+        Ok(match (&self.place, range) {
+            (ObjectLocation::Path(path), None) => Box::new(File::open(path)?),
+            (ObjectLocation::Path(path), Some(range)) => {
+                let mut file = File::open(path)?;
+                file.seek(SeekFrom::Start(range.start))?;
+                Box::new(file.take(range.end - range.start))
+            }
+            (ObjectLocation::Object(client), range) => {
+                Box::new(fetch::open(self.object(client)?, range, None)?)
+            }
         })
     }
 

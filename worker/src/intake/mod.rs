@@ -1,7 +1,7 @@
 //! Sources of log files: listings, and announcements through a queue or over HTTP.
 
 pub mod span;
-pub mod ignore;
+pub mod file_rules;
 pub mod copies;
 pub mod log_object;
 mod bucket;

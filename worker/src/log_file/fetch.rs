@@ -2,6 +2,7 @@
 //! Reading returns one version of the object, or an error.
 
 use std::io::{self, Read};
+use std::ops::Range;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Builder;
@@ -87,26 +88,36 @@ pub(crate) fn kind(error: &io::Error) -> Option<S3ErrorKind> {
     })
 }
 
-/// Starts to fetch an object in a task of the current runtime. `body` is the whole object, if a request has been answered
-/// already. Only what is missing of it is requested.
-pub(crate) fn open(object: Object, body: Option<ByteStream>) -> io::Result<ObjectReader> {
-    open_with(object, body, Policy::REQUEST)
+/// Starts to fetch an object, or a range of its bytes, in a task of the current runtime. `body` is the whole object, if a
+/// request has been answered already. Only what is missing of it is requested.
+pub(crate) fn open(
+    object: Object,
+    range: Option<Range<u64>>,
+    body: Option<ByteStream>,
+) -> io::Result<ObjectReader> {
+    open_with(object, range, body, Policy::REQUEST)
 }
 
-fn open_with(object: Object, body: Option<ByteStream>, policy: Policy) -> io::Result<ObjectReader> {
+fn open_with(
+    object: Object,
+    range: Option<Range<u64>>,
+    body: Option<ByteStream>,
+    policy: Policy,
+) -> io::Result<ObjectReader> {
     let runtime = Handle::try_current().map_err(io::Error::other)?;
     let (sender, chunks) = channel(CHUNKS_IN_FLIGHT);
-    let remaining = object.bytes;
+    let Range { start, end } = range.unwrap_or(0..object.bytes);
     let download = Download {
         object,
         body,
-        offset: 0,
+        offset: start,
+        end,
         policy,
     };
     Ok(ObjectReader {
         chunks,
         chunk: Bytes::new(),
-        remaining,
+        remaining: end.saturating_sub(start),
         task: runtime.spawn(download.run(sender)).abort_handle(),
     })
 }
@@ -152,13 +163,15 @@ struct Download {
     object: Object,
     /// The first stream, if it has been requested already.
     body: Option<ByteStream>,
-    /// Bytes received so far. The next stream begins here.
+    /// The next stream begins here: all wanted bytes before have been received.
     offset: u64,
+    /// The end of the wanted bytes.
+    end: u64,
     policy: Policy,
 }
 
 impl Download {
-    /// Sends the whole object, or its beginning and an error.
+    /// Sends all wanted bytes, or the first of them and an error.
     async fn run(mut self, mut chunks: Sender<Result<Bytes, FetchError>>) {
         let what = format!("s3://{}/{}", self.object.bucket, self.object.key);
         let mut retries = self.policy.begin(what);
@@ -182,8 +195,8 @@ impl Download {
         }
     }
 
-    /// Sends the bytes of one stream. `Ok` means that nothing is left to do: the whole object was sent, or the reader is
-    /// gone.
+    /// Sends the bytes of one stream. `Ok` means that nothing is left to do: all wanted bytes were sent, or the reader
+    /// is gone.
     async fn stream(
         &mut self,
         chunks: &mut Sender<Result<Bytes, FetchError>>,
@@ -196,7 +209,7 @@ impl Download {
             let chunk = match chunk {
                 Ok(chunk) => chunk,
                 // All bytes have arrived, so the checksum must be wrong.
-                Err(error) if self.offset == self.object.bytes => {
+                Err(error) if self.offset == self.end => {
                     return Err(Problem::Damaged(chain(&error)));
                 }
                 Err(error) => {
@@ -207,15 +220,15 @@ impl Download {
                 }
             };
             self.offset += chunk.len() as u64;
-            if self.offset > self.object.bytes {
-                let reason = format!("more than the {} bytes of the object", self.object.bytes);
+            if self.offset > self.end {
+                let reason = format!("more than the {} bytes that were requested", self.end);
                 return Err(Problem::Confused(reason));
             }
             if chunks.send(Ok(chunk)).await.is_err() {
                 return Ok(());
             }
         }
-        match self.offset == self.object.bytes {
+        match self.offset == self.end {
             true => Ok(()),
             false => Err(Problem::Broken("the stream ended early".to_owned())),
         }
@@ -236,7 +249,7 @@ impl Download {
             .bucket(bucket)
             .key(key)
             .if_match(format!("\"{etag}\""))
-            .set_range((self.offset > 0).then(|| format!("bytes={}-", self.offset)))
+            .set_range(self.range())
             .customize()
             // `run` retries broken streams, and their requests with them.
             .config_override(Builder::new().retry_config(Policy::once()));
@@ -251,11 +264,21 @@ impl Download {
         })?;
         // A server without support for ranges would start over, and the first lines would count twice.
         let range = response.content_range().unwrap_or("the whole object");
-        if self.offset > 0 && !range.starts_with(&format!("bytes {}-", self.offset)) {
+        if self.range().is_some() && !range.starts_with(&format!("bytes {}-", self.offset)) {
             let reason = format!("{range} instead of bytes {}-", self.offset);
             return Err(Problem::Confused(reason));
         }
         Ok(response)
+    }
+
+    /// The range of the next request. `None` for the whole object.
+    fn range(&self) -> Option<String> {
+        let (start, end) = (self.offset, self.end);
+        match (start, end == self.object.bytes) {
+            (0, true) => None,
+            (_, true) => Some(format!("bytes={start}-")),
+            (_, false) => Some(format!("bytes={start}-{}", end.saturating_sub(1))),
+        }
     }
 
     async fn fail(self, problem: Problem, mut chunks: Sender<Result<Bytes, FetchError>>) {
@@ -307,7 +330,7 @@ mod tests {
             etag: "e1".to_owned(),
             bytes: bytes as u64,
         };
-        open_with(object, None, POLICY).unwrap()
+        open_with(object, None, None, POLICY).unwrap()
     }
 
     /// Reads on a thread like those that read log files: a blocking one, inside the runtime's `block_on`.

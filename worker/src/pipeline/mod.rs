@@ -6,12 +6,15 @@
 //! `rows` is for queries over log lines: it sends the batches to the query, and stages nothing.
 
 mod outcome;
+mod log;
 mod read;
 mod rows;
 mod aggregate;
 mod put;
 
+use std::cell::Cell;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,9 +23,13 @@ use logmill_gzip::Decoder;
 use logmill_shared::{LogFile, chain};
 
 use crate::feeds::{Feed, RollupTable, Unfed};
-use crate::format::{LogFormat, Recognised, by_name};
+use log::OpenLog;
+
+use crate::format::{LogFormat, PlainLog, Recognised, unread_by_name};
+use crate::intake::file_rules::FileRules;
+use crate::intake::log_object::LogObject;
 use crate::log_file::reading::Spent;
-use crate::table::Table;
+use crate::table::{Table, TableError};
 
 pub use outcome::{Outcome, PipelineError, Staged};
 pub use read::look;
@@ -40,8 +47,24 @@ pub struct Source<O> {
     pub bytes: u64,
     /// Its version.
     pub etag: String,
-    /// Opens its bytes from the beginning. Called again for a second opinion.
+    /// How its lines are written, if somebody has said so.
+    pub plain: Option<PlainLog>,
+    /// Opens its bytes from the beginning, or a range of them. Called again for a second opinion.
     pub open: O,
+}
+
+/// A log file that a listing has found.
+pub fn source<'f>(
+    found: &'f LogObject,
+    rules: &FileRules,
+) -> Source<impl Fn(Option<Range<u64>>) -> io::Result<Box<dyn Read + Send>> + use<'f>> {
+    Source {
+        log_file: found.log_file.clone(),
+        bytes: found.bytes,
+        etag: found.etag.clone(),
+        plain: rules.plain(&found.log_file),
+        open: |range| found.open(range),
+    }
 }
 
 /// Limits for one log file.
@@ -60,12 +83,15 @@ pub struct Limits {
 /// If the log file is not staged, or not for every table: see [`PipelineError`].
 #[tracing::instrument(name = "log_file", skip_all, fields(uri = %source.log_file))]
 pub async fn stage<R: Read>(
-    source: Source<impl Fn() -> io::Result<R>>,
+    source: Source<impl Fn(Option<Range<u64>>) -> io::Result<R>>,
     feeds: &[Arc<Feed>],
     limits: Limits,
 ) -> Result<Outcome, PipelineError> {
-    if let Some(Recognised::Other(kind)) = by_name(source.log_file.named_as()) {
-        return Ok(Outcome::Skipped(kind.to_owned()));
+    let named_as = source.log_file.named_as();
+    match unread_by_name(named_as, |format| is_read(feeds, format)) {
+        Some(Recognised::Other(kind)) => return Ok(Outcome::Skipped(kind.to_owned())),
+        Some(Recognised::Claimed(format)) => return Ok(Outcome::NotRead(format)),
+        _ => {}
     }
     let attempt = async |decoder| stage_by(decoder, &source, feeds, limits).await;
     let (mut outcome, refusal) = read::with_second_opinion(attempt).await?;
@@ -81,31 +107,43 @@ pub async fn stage<R: Read>(
     Ok(outcome)
 }
 
+/// Whether any of these tables reads logs in this format.
+pub(crate) fn is_read(feeds: &[Arc<Feed>], format: &'static LogFormat) -> bool {
+    Readers::of(feeds, format).is_some()
+}
+
 /// The whole way of a log file: open it, aggregate its lines, stage the results.
 async fn stage_by<R: Read>(
     decoder: Decoder,
-    source: &Source<impl Fn() -> io::Result<R>>,
+    source: &Source<impl Fn(Option<Range<u64>>) -> io::Result<R>>,
     feeds: &[Arc<Feed>],
     limits: Limits,
 ) -> Result<Outcome, PipelineError> {
     let begun = Instant::now();
-    let mut fetch = Duration::ZERO;
-    let log = match read::open(source, decoder, limits.text_bytes, &mut fetch)? {
+    let fetch = Cell::new(Duration::ZERO);
+    let timed = source.timed(&fetch);
+    let log = match OpenLog::open(&timed, decoder, limits.text_bytes)? {
         Ok(log) => log,
-        Err(no_log) => return Ok(no_log),
+        Err(Recognised::Unrecognised(what)) => return Ok(Outcome::Unrecognised(what)),
+        Err(Recognised::Other(kind)) => return Ok(Outcome::Skipped(kind.to_owned())),
+        Err(Recognised::Log(..) | Recognised::Claimed(_) | Recognised::Parquet) => {
+            return Err(TableError::Internal("a log was not opened".to_owned()).into());
+        }
     };
     let Some(readers) = Readers::of(feeds, log.format) else {
         return Ok(Outcome::NotRead(log.format));
     };
-    let (scan, columns) = read::scan_for(log.format, &readers.rollups, &source.log_file);
+    let (scan, columns) = read::scan_for(&log, &readers.rollups, &source.log_file);
     let (batches, results) = aggregate::aggregate_all(
         &readers.rollups,
         &source.log_file,
         &columns,
         limits.group_bytes,
     );
-    let scanned = read::scan_lines(log, scan, batches, &source.log_file, readers.rejected_lines);
+    let (file, bytes_max) = (&source.log_file, limits.text_bytes);
+    let scanned = read::scan_lines(log, scan, bytes_max, batches, file, readers.rejected_lines);
     let (scanned, results) = try_join(scanned, results).await?;
+    let fetch = fetch.get();
 
     // The whole file has been read, and it is a log. Only now is anything staged.
     let read = begun.elapsed();
@@ -116,6 +154,25 @@ async fn stage_by<R: Read>(
         put: begun.elapsed().saturating_sub(read),
     };
     Ok(Outcome::Staged(staged))
+}
+
+impl<R: Read, O: Fn(Option<Range<u64>>) -> io::Result<R>> Source<O> {
+    /// The same, adding the time spent reading to `time`.
+    fn timed<'a>(
+        &'a self,
+        time: &'a Cell<Duration>,
+    ) -> Source<impl Fn(Option<Range<u64>>) -> io::Result<read::Timed<'a, R>>> {
+        Source {
+            log_file: self.log_file.clone(),
+            bytes: self.bytes,
+            etag: self.etag.clone(),
+            plain: self.plain.clone(),
+            open: move |range| {
+                let reader = (self.open)(range)?;
+                Ok(read::Timed { reader, time })
+            },
+        }
+    }
 }
 
 /// The tables that a log file is staged for.
@@ -173,6 +230,17 @@ mod tests {
         "s3://logs/1_elasticloadbalancing_r_app.a.1_20261120T1005Z_10.0.0.1_r.log.gz";
     const LINE: &str = "https 2026-11-20T10:00:00.000001Z app/a/1 192.0.2.1:2817 - -1 -1 -1 460 - 34 366 \"GET https://a/ HTTP/1.1\"\n";
 
+    /// Opens these bytes.
+    pub(super) fn in_memory(
+        bytes: &[u8],
+    ) -> impl Fn(Option<Range<u64>>) -> io::Result<Cursor<Vec<u8>>> {
+        |range| {
+            let range = range.unwrap_or(0..bytes.len() as u64);
+            let range = range.start as usize..range.end as usize;
+            Ok(Cursor::new(bytes[range].to_vec()))
+        }
+    }
+
     fn gzip(text: &str) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(text.as_bytes()).unwrap();
@@ -191,7 +259,8 @@ mod tests {
             log_file: LogFile::new(uri),
             bytes: bytes.len() as u64,
             etag: "etag".to_owned(),
-            open: || Ok(Cursor::new(bytes.clone())),
+            plain: None,
+            open: in_memory(&bytes),
         };
         let limits = Limits {
             text_bytes: 1 << 20,
@@ -199,8 +268,14 @@ mod tests {
         };
         let outcome = stage(source, &tables.tables, limits).await;
         let outcome = outcome.map_err(|error| chain(&error));
-        let open = || Ok(Cursor::new(bytes.clone()));
-        let looked = look(&LogFile::new(uri), open, 1 << 20).await;
+        let source = Source {
+            log_file: LogFile::new(uri),
+            bytes: bytes.len() as u64,
+            etag: "etag".to_owned(),
+            plain: None,
+            open: in_memory(&bytes),
+        };
+        let looked = look(&source, 1 << 20).await;
         assert_eq!(
             looked.is_ok(),
             outcome.is_ok(),
@@ -365,7 +440,8 @@ mod tests {
                 log_file: log_file.clone(),
                 bytes: text.len() as u64,
                 etag: "etag".to_owned(),
-                open: || Ok(Cursor::new(text.clone().into_bytes())),
+                plain: None,
+                open: in_memory(text.as_bytes()),
             };
             let limits = Limits {
                 text_bytes: 1 << 30,
@@ -388,7 +464,7 @@ mod tests {
 
     #[test]
     fn lines_are_cut_at_their_ends() {
-        let lines = |text| read::each_line(text).collect::<Vec<_>>();
+        let lines = |text| log::each_line(text).collect::<Vec<_>>();
         assert_eq!(lines("a\nb"), ["a", "b"]);
         assert_eq!(lines("a\r\nb\r\n"), ["a", "b"]);
         assert_eq!(lines("a\n\nb\n\n"), ["a", "", "b", ""]);

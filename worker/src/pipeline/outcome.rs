@@ -7,7 +7,7 @@ use logmill_gzip::GunzipError;
 use logmill_shared::{LogFile, chain};
 
 use crate::aws::S3ErrorKind;
-use crate::format::LogFormat;
+use crate::format::{LogFormat, ParquetReadError};
 use crate::intake::not_staged::{Dependency, Disposition, NotStaged};
 use crate::log_file::fetch;
 use crate::log_file::reading::{Reading, Spent};
@@ -52,7 +52,10 @@ pub enum PipelineError {
     Unreadable(#[source] GunzipError),
     /// The text is longer than `--max-log-file-bytes`. A retry helps only if the file or the limit changes.
     #[error("cannot be read: {0}; if that size is correct, raise --max-log-file-bytes")]
-    TooLarge(GunzipError),
+    TooLarge(String),
+    /// A Parquet file can't be decoded. A retry helps only if the file changes.
+    #[error("cannot be read")]
+    Parquet(#[source] ParquetReadError),
     /// The name is that of a log file, but no line is a log line. A retry helps only if the file changes.
     #[error(
         "the name is that of a log file of {table}, but no line is a log line; the content looks like {what}. \
@@ -80,8 +83,18 @@ pub enum PipelineError {
 impl From<GunzipError> for PipelineError {
     fn from(error: GunzipError) -> Self {
         match error {
-            GunzipError::TooLarge { .. } => Self::TooLarge(error),
+            GunzipError::TooLarge { .. } => Self::TooLarge(error.to_string()),
             error => Self::Unreadable(error),
+        }
+    }
+}
+
+impl From<ParquetReadError> for PipelineError {
+    fn from(error: ParquetReadError) -> Self {
+        match error {
+            ParquetReadError::TooLarge { .. } => Self::TooLarge(error.to_string()),
+            ParquetReadError::Read(source) => Self::Open(source),
+            error => Self::Parquet(error),
         }
     }
 }
@@ -94,7 +107,7 @@ impl PipelineError {
             return NotStaged::by_s3(kind, log_file, chain(&self));
         }
         let (name, disposition) = match &self {
-            Self::Open(_) | Self::Unreadable(_) | Self::TooLarge(_) => {
+            Self::Open(_) | Self::Unreadable(_) | Self::TooLarge(_) | Self::Parquet(_) => {
                 ("unreadable", Disposition::Reject)
             }
             Self::NoLog { .. } => ("no_log", Disposition::Reject),

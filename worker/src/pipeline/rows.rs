@@ -1,17 +1,19 @@
 //! Reads the lines of one log file as rows of a query.
 
 use std::io::{self, Read};
+use std::ops::Range;
 
 use arrow::array::RecordBatch;
 use datafusion::common::Result as QueryResult;
 use logmill_gzip::Decoder;
-use logmill_shared::LogFile;
 use tokio::sync::mpsc::Sender;
 
-use super::PipelineError;
-use super::read::{self, BATCH_CHUNKS_MAX, BATCH_ROWS_MIN, each_line};
-use crate::format::{LogFormat, Prefilter, Recognised, Scan, ScanColumn, by_name, has_shape};
-use crate::log_file::lines::{Chunk, Lines};
+use super::log::{OpenLog, Records, confirm};
+use super::read::{BATCH_CHUNKS_MAX, BATCH_ROWS_MIN};
+use super::{PipelineError, Source};
+use crate::format::{
+    LogFormat, Prefilter, Pushed, Recognised, Scan, ScanColumn, has_shape, unread_by_name,
+};
 use crate::log_file::reading::Reading;
 
 /// What a query wants of each line.
@@ -50,23 +52,23 @@ pub(crate) struct ReadRows {
 
 /// Reads a log file, and sends its rows to a query. It waits without yielding, so it needs its own thread.
 pub(crate) fn read_rows<R: Read>(
-    log_file: &LogFile,
-    open: impl Fn() -> io::Result<R>,
+    source: &Source<impl Fn(Option<Range<u64>>) -> io::Result<R>>,
     wanted: &LinesWanted,
     query: &Sender<QueryResult<RecordBatch>>,
 ) -> ReadRows {
     let mut rows = Rows {
-        log_file,
-        open,
+        source,
         wanted,
         query,
         is_confirmed: false,
         reading: Reading::default(),
+        sent: 0,
     };
     let mut by_second_opinion = false;
-    let end = match by_name(log_file.named_as()) {
-        Some(recognised @ Recognised::Other(_)) => RowsEnd::Other(recognised),
-        _ => match rows.attempt(Decoder::Own) {
+    let named_as = source.log_file.named_as();
+    let end = match unread_by_name(named_as, |format| format == wanted.format) {
+        Some(recognised) => RowsEnd::Other(recognised),
+        None => match rows.attempt(Decoder::Own) {
             Err(refusal) if refusal.is_damage() => {
                 let again = rows.attempt(Decoder::Flate2);
                 by_second_opinion = again.is_ok();
@@ -87,37 +89,41 @@ pub(crate) fn read_rows<R: Read>(
 
 /// A log file that is being read.
 struct Rows<'a, O> {
-    log_file: &'a LogFile,
-    open: O,
+    source: &'a Source<O>,
     wanted: &'a LinesWanted,
     query: &'a Sender<QueryResult<RecordBatch>>,
     /// Whether a line was found that bears out the file's name.
     is_confirmed: bool,
-    /// The lines whose rows were sent. A second attempt skips them.
     reading: Reading,
+    /// The number of the last line of the log file whose row was sent. A second attempt skips the lines up to it.
+    sent: i64,
 }
 
 /// The query has all the rows that it needs.
 struct Enough;
 
-impl<R: Read, O: Fn() -> io::Result<R>> Rows<'_, O> {
+impl<R: Read, O: Fn(Option<Range<u64>>) -> io::Result<R>> Rows<'_, O> {
     fn attempt(&mut self, decoder: Decoder) -> Result<RowsEnd, PipelineError> {
         let text_bytes_max = self.wanted.text_bytes_max;
-        let reader = (self.open)()?;
-        let opened = read::open_reader(reader, self.log_file, decoder, text_bytes_max)?;
-        let mut log = match opened {
+        let log = match OpenLog::open(self.source, decoder, text_bytes_max)? {
             Ok(log) => log,
             Err(recognised) => return Ok(RowsEnd::Other(recognised)),
         };
-        if log.format != self.wanted.format {
-            return Ok(RowsEnd::Other(Recognised::Log(log.format)));
+        let (format, claim) = (log.format, log.claim);
+        if format != self.wanted.format {
+            return Ok(RowsEnd::Other(Recognised::Log(format, log.shape)));
         }
-        if log.claim.is_some() && !self.is_confirmed {
+        let log_file = &self.source.log_file;
+        let scan = Scan::new(format, &log.shape, &self.wanted.columns, log_file);
+        let scan = match self.wanted.prefilter.clone() {
+            Some(prefilter) => scan.only(prefilter),
+            None => scan,
+        };
+        let mut records = log.records(&scan, text_bytes_max)?;
+        if claim.is_some() && !self.is_confirmed {
             // Rows that were sent can't be taken back if the file turns out not to be a log.
-            while let Some(chunk) = log.lines.next_chunk()? {
-                if let Chunk::Lines(text) = chunk
-                    && each_line(&text).any(|line| has_shape(log.format, line))
-                {
+            while let Some(lines) = records.next()? {
+                if lines.any_line(|line| has_shape(format, line)) {
                     self.is_confirmed = true;
                     return self.attempt(decoder);
                 }
@@ -125,69 +131,47 @@ impl<R: Read, O: Fn() -> io::Result<R>> Rows<'_, O> {
                     return Ok(RowsEnd::Stopped);
                 }
             }
-            read::confirm(log.format, log.claim)?;
+            confirm(format, claim)?;
         }
-        let scan =
-            Scan::new(log.format, &self.wanted.columns).delivered_on(self.log_file.delivery_day());
-        let scan = match self.wanted.prefilter.clone() {
-            Some(prefilter) => scan.only(prefilter),
-            None => scan,
-        };
-        self.scan(log.lines, scan, decoder)
+        self.scan(records, scan, decoder)
     }
 
     fn scan(
         &mut self,
-        mut lines: Lines<'_>,
+        mut records: Records<'_>,
         mut scan: Scan,
         decoder: Decoder,
     ) -> Result<RowsEnd, PipelineError> {
-        let skipped = self.reading.lines;
         let mut unsent = Reading::default();
-        let (mut number, mut chunks) = (0_u64, 0);
+        let mut chunks = 0;
         loop {
-            let chunk = match lines.next_chunk() {
-                Ok(Some(chunk)) => chunk,
+            let lines = match records.next() {
+                Ok(Some(lines)) => lines,
                 Ok(None) => break,
                 Err(error) => {
                     // There is no third attempt that would read these lines.
                     if decoder == Decoder::Flate2 || !error.is_damage() {
                         let _ = self.send(&mut scan, &mut unsent);
                     }
-                    return Err(error.into());
+                    return Err(error);
                 }
             };
-            let mut count = |is_rejected: bool| {
-                unsent.lines += 1;
-                unsent.rejected_lines += u64::from(is_rejected);
-            };
-            match chunk {
-                Chunk::Overlong(_) => {
-                    number += 1;
-                    scan.skip_line();
-                    if number > skipped {
-                        count(true);
-                    }
+            lines.scan(&mut scan, self.sent, |_, pushed, _| {
+                if pushed != Ok(Pushed::Directive) {
+                    unsent.lines += 1;
+                    unsent.rejected_lines += u64::from(pushed.is_err());
                 }
-                Chunk::Lines(text) => {
-                    for line in each_line(&text) {
-                        number += 1;
-                        if number > skipped {
-                            count(scan.push(line).is_err());
-                        }
-                    }
-                }
-            }
+            });
             chunks += 1;
             if scan.rows() >= BATCH_ROWS_MIN || chunks == BATCH_CHUNKS_MAX {
                 chunks = 0;
-                self.reading.text_bytes = lines.text_bytes();
+                self.reading.text_bytes = records.text_bytes();
                 if let Err(Enough) = self.send(&mut scan, &mut unsent) {
                     return Ok(RowsEnd::Stopped);
                 }
             }
         }
-        self.reading.text_bytes = lines.text_bytes();
+        self.reading.text_bytes = records.text_bytes();
         Ok(match self.send(&mut scan, &mut unsent) {
             Ok(()) => RowsEnd::Whole,
             Err(Enough) => RowsEnd::Stopped,
@@ -205,6 +189,7 @@ impl<R: Read, O: Fn() -> io::Result<R>> Rows<'_, O> {
                 .map_err(|_| Enough),
         };
         self.reading.add(&std::mem::take(unsent));
+        self.sent = scan.line_number();
         sent
     }
 }
@@ -216,6 +201,7 @@ mod tests {
     use flate2::Compression;
     use flate2::write::GzEncoder;
     use logmill_gzip::IS_BROKEN;
+    use logmill_shared::LogFile;
     use tokio::sync::mpsc::channel;
 
     use super::*;
@@ -251,11 +237,23 @@ mod tests {
         }
     }
 
+    fn source(
+        name: &str,
+        bytes: &[u8],
+    ) -> Source<impl Fn(Option<Range<u64>>) -> io::Result<Cursor<Vec<u8>>>> {
+        Source {
+            log_file: LogFile::new(name),
+            bytes: bytes.len() as u64,
+            etag: "etag".to_owned(),
+            plain: None,
+            open: |_| Ok(Cursor::new(bytes.to_vec())),
+        }
+    }
+
     /// Reads a file. Returns the number of rows that were sent, too.
     fn read(name: &str, bytes: &[u8], wanted: &LinesWanted) -> (ReadRows, u64) {
         let (sender, mut receiver) = channel(1000);
-        let open = || Ok(Cursor::new(bytes.to_vec()));
-        let read = read_rows(&LogFile::new(name), open, wanted, &sender);
+        let read = read_rows(&source(name, bytes), wanted, &sender);
         drop(sender);
         let mut rows = 0;
         while let Some(batch) = receiver.blocking_recv() {
@@ -291,7 +289,7 @@ mod tests {
         let (of_other_format, rows) = read(NAME, lines(3).as_bytes(), &wanted(&ELB_LOGS));
         assert!(matches!(
             of_other_format.end,
-            RowsEnd::Other(Recognised::Log(_))
+            RowsEnd::Other(Recognised::Log(..))
         ));
         assert_eq!(rows, 0);
         // A name is borne out by one line, wherever it is.
@@ -316,13 +314,8 @@ mod tests {
         let text = lines(50_000);
         let (sender, mut receiver) = channel(1);
         let reader = std::thread::spawn(move || {
-            let open = || Ok(Cursor::new(text.clone().into_bytes()));
-            read_rows(
-                &LogFile::new(NAME),
-                open,
-                &wanted(&ALB_ACCESS_LOGS),
-                &sender,
-            )
+            let source = source(NAME, text.as_bytes());
+            read_rows(&source, &wanted(&ALB_ACCESS_LOGS), &sender)
         });
         assert!(receiver.blocking_recv().unwrap().is_ok());
         drop(receiver);

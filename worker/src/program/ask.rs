@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::commands::query::{self, Format, LogOptions, Logs, Style, Written};
 use crate::commands::tables;
-use crate::intake::ignore::Ignore;
+use crate::intake::file_rules::FileRules;
 use crate::rollup::Rollup;
 use crate::table::Root;
 use anyhow::{Context, Result, bail};
@@ -94,7 +94,7 @@ async fn source(args: &QueryArgs) -> Result<Source> {
     Ok(Source::Logs(LogOptions {
         logs: args.logs.clone(),
         tables: args.tables.given().unwrap_or_default(),
-        ignore: Ignore::load(&args.ignore, args.rollups.as_deref()).await?,
+        rules: FileRules::load(&args.ignore, args.rollups.as_deref()).await?,
         rollups: args.rollups.clone(),
         max_log_file_bytes: args.max_log_file_bytes,
     }))

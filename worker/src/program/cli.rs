@@ -169,6 +169,9 @@ pub(crate) struct RollbackArgs {
     /// Folder of tables, or s3://bucket/prefix.
     #[arg(long, value_name = "ROOT")]
     pub(crate) tables: String,
+    /// Folder of rollups, or s3://bucket/prefix. Only plain.txt is read from there, which says how plain logs are written.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rollups: Option<String>,
     #[command(flatten)]
     pub(crate) reading: RebuildReading,
 }
@@ -213,6 +216,9 @@ pub(crate) struct EraseArgs {
     /// Only say what would be read, how long it takes and what it costs.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Folder of rollups, or s3://bucket/prefix. Only plain.txt is read from there, which says how plain logs are written.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rollups: Option<String>,
     #[command(flatten)]
     pub(crate) reading: RebuildReading,
 }
@@ -244,6 +250,9 @@ pub(crate) struct RenameArgs {
     /// Folder of tables, or s3://bucket/prefix.
     #[arg(long, value_name = "ROOT")]
     pub(crate) tables: String,
+    /// Folder of rollups, or s3://bucket/prefix. Only plain.txt is read from there, which says how plain logs are written.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rollups: Option<String>,
     #[command(flatten)]
     pub(crate) reading: RebuildReading,
 }

@@ -12,8 +12,8 @@ use crate::commands::run::{self, Options};
 use crate::commands::{
     check, ddl, drop, maintain, rebuild, replay, retain, retry, serve, test, verify,
 };
+use crate::intake::file_rules::FileRules;
 use crate::intake::http::Token;
-use crate::intake::ignore::Ignore;
 use crate::intake::span::Span;
 use crate::intake::sqs_queue::SqsQueue;
 use crate::rollup::{Rollup, RollupError};
@@ -146,14 +146,14 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 async fn execute(command: Command) -> Result<u8> {
     match command {
         Command::Run(args) => {
-            let ignore = args.ignore.load(Some(&args.rollups)).await?;
+            let rules = args.ignore.load(Some(&args.rollups)).await?;
             let rollups = Rollup::load_folder(&args.rollups).await?;
             let options = Options {
                 logs: args.logs,
                 tables: args.tables,
                 max_log_file_bytes: args.max_log_file_bytes,
                 threads: args.threads,
-                ignore,
+                rules,
             };
             let summary = run::run(rollups, &options, &mut Bar::default()).await?;
             let code = match summary.is_complete() {
@@ -166,7 +166,7 @@ async fn execute(command: Command) -> Result<u8> {
         Command::Serve(args) => {
             let token = std::env::var("DISPATCH_TOKEN").ok();
             let options = serve::Options {
-                ignore: args.ignore.load(Some(&args.rollups)).await?,
+                rules: args.ignore.load(Some(&args.rollups)).await?,
                 rollups: args.rollups,
                 tables: args.tables,
                 allowed: args.allow,
@@ -213,7 +213,7 @@ async fn execute(command: Command) -> Result<u8> {
                 logs: args.logs,
                 tables: args.tables,
                 only: args.ignore.tables().await?,
-                ignore: args.ignore.load().await?,
+                rules: args.ignore.load().await?,
             };
             let report = verify::verify(&options, &mut LogFilesBar::default()).await?;
             let code = match report.complete {
@@ -236,7 +236,7 @@ async fn execute(command: Command) -> Result<u8> {
                 tables: args.tables,
                 max_log_file_bytes: args.max_log_file_bytes,
                 threads: args.threads,
-                ignore: Ignore::default(),
+                rules: FileRules::load(&[], Some(&args.rollups)).await?,
             };
             let only = args.table.as_deref();
             let done = retry::put_back(rollups, &options, only, &mut Bar::default()).await?;
@@ -256,14 +256,15 @@ async fn execute(command: Command) -> Result<u8> {
                 dry_run: args.dry_run,
                 span: span_of(args.from, args.to)?,
                 all: args.all,
-                ..args.reading.options(args.tables).await?
+                rules: FileRules::load(&[], Some(&args.rollups)).await?,
+                ..args.reading.options(args.tables, None).await?
             };
             let (mut out, mut bar) = (Stdout::report(), Bar::default());
             let done = rebuild::rebuild(rollups, &options, &mut out, &mut bar).await?;
             Ok(if done { SUCCESS } else { SOME_NOT_COUNTED })
         }
         Command::Rollback(args) => {
-            let options = args.reading.options(args.tables).await?;
+            let options = args.reading.options(args.tables, args.rollups).await?;
             let (mut out, mut bar) = (Stdout::report(), Bar::default());
             let done = rebuild::rollback(&options, &args.table, &mut out, &mut bar).await?;
             Ok(if done { SUCCESS } else { SOME_NOT_COUNTED })
@@ -275,7 +276,7 @@ async fn execute(command: Command) -> Result<u8> {
             Ok(SUCCESS)
         }
         Command::Rename(args) => {
-            let options = args.reading.options(args.tables).await?;
+            let options = args.reading.options(args.tables, args.rollups).await?;
             let (mut out, mut bar) = (Stdout::report(), Bar::default());
             let done = drop::rename(&options, &args.table, &args.new, &mut out, &mut bar).await?;
             Ok(if done { SUCCESS } else { SOME_NOT_COUNTED })
@@ -296,7 +297,7 @@ async fn execute(command: Command) -> Result<u8> {
                 table: args.table,
                 dry_run: args.dry_run,
                 span: span_of(args.from, Some(to))?,
-                ..args.reading.options(args.tables).await?
+                ..args.reading.options(args.tables, args.rollups).await?
             };
             let (mut out, mut bar) = (Stdout::report(), Bar::default());
             let done = erase::erase(&lines, &options, &mut out, &mut bar).await?;
@@ -342,6 +343,15 @@ async fn check_rollups(args: &CheckArgs) -> Result<u8> {
     for invalid in loaded.invalid {
         tell_failure(&anyhow::Error::msg(invalid.reason));
     }
+    let folder = match args.rollup.is_dir() {
+        true => Some(args.rollup.as_path()),
+        false => args.rollup.parent(),
+    };
+    let folder = folder.map(|folder| match folder.as_os_str().is_empty() {
+        true => ".".into(),
+        false => folder.to_string_lossy(),
+    });
+    let rules = FileRules::load(&[], folder.as_deref()).await?;
     let mut written = Ok(());
     // The exit code reports all rollups, even if the reader has gone.
     let mut tell = |text: String| {
@@ -356,7 +366,7 @@ async fn check_rollups(args: &CheckArgs) -> Result<u8> {
             continue;
         }
         let name = rollup.definition().name.clone();
-        match check::sample(rollup, &args.sample, &mut Bar::default()).await {
+        match check::sample(rollup, &args.sample, &rules, &mut Bar::default()).await {
             Ok(sample) => tell(sample),
             Err(error) => tell_failure(&error.context(format!("table {name}"))),
         }
@@ -408,7 +418,7 @@ async fn resend(args: ReplayArgs) -> Result<()> {
                     true => args.ignore.tables().await?,
                     false => None,
                 },
-                ignore: args.ignore.load().await?,
+                rules: args.ignore.load().await?,
             };
             let work = work.filter(|_| !args.dry_run);
             replay::replay(&options, work.as_ref(), &mut each, &mut bar)
@@ -425,8 +435,8 @@ async fn resend(args: ReplayArgs) -> Result<()> {
 }
 
 impl cli::IgnoreArgs {
-    async fn load(&self, rollups: Option<&str>) -> Result<Ignore> {
-        Ignore::load(&self.ignore, rollups).await
+    async fn load(&self, rollups: Option<&str>) -> Result<FileRules> {
+        FileRules::load(&self.ignore, rollups).await
     }
 }
 
@@ -443,7 +453,8 @@ fn span_of(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Result<Opt
 }
 
 impl cli::RebuildReading {
-    async fn options(self, tables: String) -> Result<rebuild::Options> {
+    /// `rollups` is the folder with the rules of plain logs.
+    async fn options(self, tables: String, rollups: Option<String>) -> Result<rebuild::Options> {
         let queue = match &self.queue_url {
             Some(url) => Some(Arc::new(SqsQueue::open(url).await?)),
             None => None,
@@ -451,6 +462,7 @@ impl cli::RebuildReading {
         Ok(rebuild::Options {
             queue,
             logs: self.logs,
+            rules: FileRules::load(&[], rollups.as_deref()).await?,
             tables,
             table: None,
             swap: rebuild::When::Now,
@@ -477,7 +489,7 @@ impl cli::IgnoreByArgs {
         }
     }
 
-    async fn load(&self) -> Result<Ignore> {
+    async fn load(&self) -> Result<FileRules> {
         self.ignore.load(self.rollups.as_deref()).await
     }
 }

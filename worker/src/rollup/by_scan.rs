@@ -85,7 +85,10 @@ impl ByScan {
                 Some(ScanColumn::Time)
             }
             ("url_extract_parameter", [url, Expr::Value(name)])
-                if is_column(url, self.format.url_column) =>
+                if self
+                    .format
+                    .url_column
+                    .is_some_and(|column| is_column(url, column)) =>
             {
                 match &name.value {
                     Value::SingleQuotedString(name) => Some(ScanColumn::UrlParameter(name.clone())),

@@ -13,7 +13,7 @@ use futures::stream::BoxStream;
 use crate::engine;
 use crate::engine::functions::cast::trino_name;
 use crate::engine::functions::ip::{IP_ADDRESS, NOT_STORED};
-use crate::format::{LogFormat, Prefilter, ScanColumn};
+use crate::format::{DELIVERY_DAY, LogFormat, Prefilter, ScanColumn};
 use crate::table::{Column, Definition, LookupFile, MergeRule, SLOT_GROUPS_MAX};
 
 mod load;
@@ -295,7 +295,7 @@ async fn plan(table: &TableSql, format: &'static LogFormat) -> Result<ScanPlan, 
     let own_times = [
         ScanColumn::Time.name(format),
         ScanColumn::Day.name(format),
-        ScanColumn::DeliveryDay.name(format),
+        DELIVERY_DAY.to_owned(),
         format.time_column.to_owned(),
     ];
     let wanted = Wanted {
@@ -315,11 +315,8 @@ async fn plan(table: &TableSql, format: &'static LogFormat) -> Result<ScanPlan, 
 
 /// All columns that a query could take from the scan.
 fn every_column(format: &LogFormat, computed: &[ScanColumn]) -> Vec<ScanColumn> {
-    let columns = format.columns.iter().map(ScanColumn::Column);
-    let columns = columns.chain(computed.iter().cloned());
-    columns
-        .chain([ScanColumn::Day, ScanColumn::DeliveryDay])
-        .collect()
+    let columns = format.all_columns().chain(computed.iter().cloned());
+    columns.chain([ScanColumn::Day]).collect()
 }
 
 fn schema_of(format: &LogFormat, columns: &[ScanColumn]) -> SchemaRef {

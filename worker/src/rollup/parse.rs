@@ -20,7 +20,7 @@ use super::scalars::{self, Scalar, has_scalar};
 use super::syntax::parse_sql;
 use super::unmerged::WINDOW_FUNCTIONS;
 use super::walk;
-use crate::format::{DELIVERY_DAY, FORMATS, LogFormat};
+use crate::format::{DELIVERY_DAY, FORMATS, LogFormat, OfFile};
 
 /// A parsed rollup.
 #[derive(Debug)]
@@ -800,6 +800,7 @@ fn check_key(
             );
             Err(allow::placed(key.span().start, &message))
         }
+        None if OfFile::named(&name).is_some() => Ok(()),
         None => Err(format!(
             "GROUP BY {name}: there is no column {name} in {}",
             format.table

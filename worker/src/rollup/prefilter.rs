@@ -89,7 +89,9 @@ mod tests {
     use arrow::util::pretty::pretty_format_batches;
     use futures::{StreamExt, stream};
 
-    use crate::format::Scan;
+    use logmill_shared::LogFile;
+
+    use crate::format::{Scan, Shape};
     use crate::rollup::Rollup;
 
     /// Lines with every combination of status, processing time and method, some of them with other fields missing.
@@ -183,7 +185,8 @@ mod tests {
                 "SELECT a.time, elb_status_code, user_agent FROM alb_access_logs a WHERE {predicate}"
             );
             let rollup = Rollup::from_sql("t", &sql).await.unwrap();
-            let scan = || Scan::new(rollup.format(), rollup.scan());
+            let log_file = LogFile::new("s3://logs/a");
+            let scan = || Scan::new(rollup.format(), &Shape::Text, rollup.scan(), &log_file);
             let prefilter = rollup.prefilter().cloned();
             assert_eq!(
                 prefilter.is_some(),

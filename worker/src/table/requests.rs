@@ -192,7 +192,8 @@ impl Scene {
             log_file: LogFile::in_bucket("logs", &name),
             bytes: line.len() as u64,
             etag: "e".to_owned(),
-            open: || Ok(Cursor::new(line)),
+            plain: None,
+            open: |_| Ok(Cursor::new(line)),
         };
         let limits = Limits {
             text_bytes: 1 << 20,

@@ -248,7 +248,7 @@ impl Timestamps {
             };
             return Some(self.minute_millis + number(&[s0, s1]) * SECOND + number(&[m0, m1, m2]));
         }
-        if bytes.len() < 20 || bytes[4] != b'-' || bytes[10] != b'T' {
+        if bytes.len() < 19 || bytes[4] != b'-' || bytes[10] != b'T' {
             return None;
         }
         let millis = from_iso8601_timestamp(text).ok()?;

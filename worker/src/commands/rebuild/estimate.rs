@@ -10,6 +10,7 @@ use logmill_shared::LogFileId;
 use super::{Options, id};
 use crate::commands::check;
 use crate::commands::progress::Progress;
+use crate::intake::file_rules::FileRules;
 use crate::intake::log_object::LogObject;
 use crate::rollup::Rollup;
 use crate::table::Entry;
@@ -36,7 +37,7 @@ pub(super) async fn of(
     progress: &mut dyn Progress,
 ) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(time) = time(rollup, left, found, progress).await {
+    if let Some(time) = time(rollup, left, found, &options.rules, progress).await {
         lines.push(format!(
             "takes about {}, by the speed of this machine",
             HumanDuration(time)
@@ -69,6 +70,7 @@ async fn time(
     rollup: &Arc<Rollup>,
     left: &[Entry],
     found: &HashMap<LogFileId, LogObject>,
+    rules: &FileRules,
     progress: &mut dyn Progress,
 ) -> Option<Duration> {
     if left.len() < FEW {
@@ -84,7 +86,7 @@ async fn time(
         places.push(found.get(&id(entry))?.given_place());
     }
     let begun = Instant::now();
-    let sampled = check::sample(Arc::clone(rollup), &places, progress).await;
+    let sampled = check::sample(Arc::clone(rollup), &places, rules, progress).await;
     sampled.ok()?;
     let share = left.iter().map(|entry| entry.bytes).sum::<i64>() as f64 / measured.max(1) as f64;
     Some(begun.elapsed().mul_f64(share))

@@ -15,7 +15,6 @@ use crate::commands::progress::Progress;
 use crate::commands::replay::Outbox;
 use crate::commands::run;
 use crate::feeds::{Feeds, RollupTable};
-use crate::intake::ignore::Ignore;
 use crate::intake::listing;
 use crate::intake::log_object::{Listed, LogObject};
 use crate::intake::sqs_queue::SqsQueue;
@@ -97,7 +96,7 @@ impl Fill<'_> {
                 tables: self.options.tables.clone(),
                 max_log_file_bytes: self.options.max_log_file_bytes,
                 threads: self.options.threads,
-                ignore: Ignore::default(),
+                rules: self.options.rules.clone(),
             };
             // It also commits what workers have staged for the new table.
             let run = run::run_feeds(listed, (feeds, Vec::new()), self.root, &options, progress);

@@ -13,6 +13,7 @@ use logmill_shared::{LogFile, LogFileId};
 
 use crate::commands::maintain;
 use crate::commands::progress::Progress;
+use crate::intake::file_rules::FileRules;
 use crate::intake::listing;
 use crate::intake::log_object::LogObject;
 use crate::intake::span::Span;
@@ -45,6 +46,8 @@ pub struct Options {
     pub span: Option<Span>,
     /// Whether the rows of these hours are counted anew in tables whose rollups have not changed, even if no table is named.
     pub all: bool,
+    /// How plain logs are written. No file is ignored: all were counted.
+    pub rules: FileRules,
     /// When the rebuilt table takes the old one's place.
     pub swap: When,
     /// Whether to say only what would be done.
@@ -173,6 +176,7 @@ pub async fn rollback(
         dry_run: false,
         span: None,
         all: false,
+        rules: options.rules.clone(),
         ..*options
     };
     let done = generations.rebuild(&options, out, progress).await?;

@@ -12,7 +12,7 @@ use logmill_shared::{LogFile, S3Uri};
 use crate::commands::completeness::{Ledgers, Standing};
 use crate::commands::progress::Progress;
 use crate::format::{Recognised, by_name};
-use crate::intake::ignore::Ignore;
+use crate::intake::file_rules::FileRules;
 use crate::intake::listing::{Listing, refuse_tables_as_logs};
 use crate::intake::log_object::LogObject;
 use crate::intake::span::Span;
@@ -40,7 +40,7 @@ pub struct Options {
     /// Maximum number of log files per second; unlimited by default.
     pub rate: Option<NonZeroU32>,
     /// Files to ignore.
-    pub ignore: Ignore,
+    pub rules: FileRules,
     /// The tables whose missing log files are sent: those of the rollups that are in use. `None`: all.
     pub only: Option<BTreeSet<String>>,
 }
@@ -96,7 +96,7 @@ pub async fn replay(
     let mut all = async || {
         while let Some(mut page) = listing.next().await? {
             let listed = page.len();
-            page.retain(|found| !options.ignore.has(&found.log_file));
+            page.retain(|found| !options.rules.ignores(&found.log_file));
             replayed.ignored += listed - page.len();
             progress.found(page.len());
             let listed = page.len();
@@ -120,7 +120,7 @@ pub async fn replay(
         // are not overlooked.
         let not_listed = listing.not_listed().into_iter();
         let not_listed: Vec<_> = not_listed
-            .filter(|each| !options.ignore.has(&each.log_file))
+            .filter(|each| !options.rules.ignores(&each.log_file))
             .collect();
         if let Some(first) = not_listed.first() {
             bail!(

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::feeds::Feeds;
 use crate::intake::allowed_locations::AllowedLocations;
-use crate::intake::ignore::Ignore;
+use crate::intake::file_rules::FileRules;
 use crate::intake::sqs_queue::SqsQueue;
 use crate::intake::{consumer, http};
 use crate::metrics::Metrics;
@@ -48,7 +48,7 @@ pub struct Options {
     /// Locations that log files may be read from.
     pub allowed: Vec<Allowed>,
     /// Files to ignore.
-    pub ignore: Ignore,
+    pub rules: FileRules,
     /// The queue that announces log files.
     pub queue_url: Option<String>,
     /// SQS visibility timeout; extended while a message is being processed.
@@ -196,7 +196,7 @@ async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Resu
     let stager = Arc::new(Stager {
         tables,
         allowed,
-        ignore: options.ignore.clone(),
+        rules: options.rules.clone(),
         turns: Arc::new(Semaphore::new(memory.log_files_at_once)),
         stalls: Stalls::new(memory.log_files_at_once, options.stalled_after),
         limits: Limits {

@@ -1,6 +1,7 @@
 //! Stages announced log files: each takes its turn, and is then staged for all tables on a thread of its own.
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::sync::Arc;
 
 use logmill_shared::LogFile;
@@ -9,9 +10,9 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::tables::Tables;
-use crate::format::{Recognised, by_name};
+use crate::format::unread_by_name;
 use crate::intake::allowed_locations::AllowedLocations;
-use crate::intake::ignore::Ignore;
+use crate::intake::file_rules::FileRules;
 use crate::intake::not_staged::NotStaged;
 use crate::intake::{Stage, StageOutcome};
 use crate::log_file::fetch;
@@ -23,7 +24,7 @@ use crate::stall::{ReadCount, Stalls};
 pub(super) struct Stager {
     pub(super) tables: Arc<Tables>,
     pub(super) allowed: AllowedLocations,
-    pub(super) ignore: Ignore,
+    pub(super) rules: FileRules,
     /// One permit for each log file that may be staged concurrently.
     pub(super) turns: Arc<Semaphore>,
     pub(super) stalls: Arc<Stalls>,
@@ -73,8 +74,13 @@ impl Stager {
             log_file: log_file.clone(),
             bytes: object.bytes,
             etag: object.etag.clone(),
+            plain: self.rules.plain(log_file),
             // The first reader takes the body. A second opinion requests the same version again.
-            open: || Ok(read.of(fetch::open(object.clone(), body.take())?)),
+            open: |range: Option<Range<u64>>| {
+                // The body is that of the whole object.
+                let body = body.take().filter(|_| range.is_none());
+                Ok(read.of(fetch::open(object.clone(), range, body)?))
+            },
         };
         let feeds = self.tables.now();
         let staged = pipeline::stage(source, &feeds, self.limits).await;
@@ -86,16 +92,18 @@ impl Stager {
         self: &Arc<Self>,
         log_file: &LogFile,
     ) -> Result<StageOutcome, NotStaged> {
-        if self.ignore.has(log_file) {
+        if self.rules.ignores(log_file) {
             tracing::debug!(%log_file, "ignored");
             self.metrics.left_alone(LeftAlone::Ignored);
             return Ok(StageOutcome::NotRequested);
         }
         // `pipeline::stage` also looks at the name, but only after the request for the object, which this saves. A location
         // that is not allowed is refused all the same.
-        if let Some(Recognised::Other(what)) = by_name(log_file.named_as()) {
+        let feeds = self.tables.now();
+        let reads = |format| pipeline::is_read(&feeds, format);
+        if unread_by_name(log_file.named_as(), reads).is_some() {
             self.allowed.locate(log_file)?;
-            tracing::debug!(%log_file, what, "skipped");
+            tracing::debug!(%log_file, "skipped");
             self.metrics.left_alone(LeftAlone::Skipped);
             return Ok(StageOutcome::NotRequested);
         }
@@ -179,7 +187,7 @@ mod tests {
         let stager = Arc::new(Stager {
             tables: Tables::new(root, feeds, &[], &metrics),
             allowed: AllowedLocations::fake(&s3.client),
-            ignore: Ignore::default(),
+            rules: FileRules::default(),
             turns: Arc::new(Semaphore::new(1)),
             stalls: Stalls::new(1, Duration::from_secs(60)),
             limits: Limits {

@@ -14,7 +14,7 @@ use crate::commands::progress::Progress;
 use crate::commands::query;
 use crate::commands::query::output::csv_cells;
 use crate::commands::run::{self, Options, Summary};
-use crate::intake::ignore::Ignore;
+use crate::intake::file_rules::FileRules;
 use crate::rollup::Rollup;
 use crate::table::Root;
 use crate::table::definition::REJECTED_LINES;
@@ -65,7 +65,7 @@ pub(super) async fn count(rollup: &Arc<Rollup>, case: &Case) -> Result<Counted> 
             tables: tables.clone(),
             max_log_file_bytes: u64::MAX,
             threads: Some(NonZeroUsize::MIN),
-            ignore: Ignore::default(),
+            rules: FileRules::default(),
         };
         let rollups = vec![Arc::clone(rollup)].into();
         let summary = run::run(rollups, &options, &mut Silent).await?;

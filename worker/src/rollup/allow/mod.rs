@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Ident, Select, Spann
 use datafusion::sql::sqlparser::tokenizer::Location;
 
 use super::walk;
-use crate::format::{DELIVERY_DAY, LogFormat};
+use crate::format::{DELIVERY_DAY, LogFormat, OfFile};
 
 mod query;
 mod expressions;
@@ -57,6 +57,11 @@ pub(super) struct Scope<'s> {
 
 impl Scope<'_> {
     fn has_column(&self, name: &str) -> bool {
+        self.is_of_athena(name) || OfFile::named(&name.to_ascii_lowercase()).is_some()
+    }
+
+    /// Whether Athena's table has the column, too. The others give way to names that a rollup uses otherwise.
+    fn is_of_athena(&self, name: &str) -> bool {
         let columns = self.format.columns.iter().map(|column| column.name);
         let mut columns = columns.chain([DELIVERY_DAY]);
         columns.any(|column| column.eq_ignore_ascii_case(name))
@@ -87,7 +92,7 @@ impl Scope<'_> {
             name => std::slice::from_ref(name),
         };
         let names = names.iter().map(|name| match name {
-            Expr::Identifier(name) if !self.has_column(&name.value) => Some(name.value.clone()),
+            Expr::Identifier(name) if !self.is_of_athena(&name.value) => Some(name.value.clone()),
             _ => None,
         });
         names.collect::<Option<_>>().unwrap_or_default()

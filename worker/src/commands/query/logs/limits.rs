@@ -11,7 +11,7 @@ use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Like, Operator};
 use logmill_shared::LogFile;
 
-use crate::format::{DELIVERY_DAY, LogFormat, ScanColumn};
+use crate::format::{DELIVERY_DAY, LogFormat, OfFile, ScanColumn};
 use crate::intake::span::Span;
 
 /// The longest interval of a log file. Its name has the interval's end.
@@ -257,7 +257,7 @@ pub(super) fn passing_days(
 ) -> Result<Vec<bool>> {
     let schema = Arc::new(Schema::new(vec![Field::new(
         DELIVERY_DAY,
-        ScanColumn::DeliveryDay.data_type(),
+        ScanColumn::OfFile(OfFile::Day).data_type(),
         true,
     )]));
     let planned = DFSchema::try_from(Arc::clone(&schema))?;

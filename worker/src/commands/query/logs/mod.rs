@@ -20,8 +20,8 @@ use datafusion::sql::sqlparser::ast::Statement;
 use super::output::{self, Style, Written};
 use super::{plan, session};
 use crate::commands::progress::Progress;
-use crate::format::{Recognised, by_name};
-use crate::intake::ignore::Ignore;
+use crate::format::{LogFormat, Recognised, unread_by_name};
+use crate::intake::file_rules::FileRules;
 use crate::intake::listing::{self, Listing};
 use crate::intake::log_object::{Listed, LogObject, in_order};
 use crate::intake::span::Span;
@@ -41,7 +41,7 @@ pub struct LogOptions {
     /// A folder of tables to leave out; empty for none.
     pub tables: String,
     /// Files to ignore.
-    pub ignore: Ignore,
+    pub rules: FileRules,
     /// Maximum decompressed size of a log file, in bytes.
     pub max_log_file_bytes: u64,
 }
@@ -103,7 +103,7 @@ impl Logs {
 
     /// Lists the log files in folders that may hold those of the span. Files whose names say that they are no access logs
     /// are left out.
-    async fn list(&self, span: Option<Span>) -> Result<Vec<LogObject>> {
+    async fn list(&self, format: &'static LogFormat, span: Option<Span>) -> Result<Vec<LogObject>> {
         let LogOptions { logs, tables, .. } = &self.options;
         let Listed {
             mut found,
@@ -112,22 +112,25 @@ impl Logs {
             None => listing::list(logs, tables).await?,
             Some(span) => list_span(logs, tables, span).await?,
         };
-        let ignore = &self.options.ignore;
+        let rules = &self.options.rules;
         let mut notes = lock(&self.notes);
         let listed = found.len();
-        found.retain(|found| !ignore.has(&found.log_file));
+        found.retain(|found| !rules.ignores(&found.log_file));
         notes.ignored = listed - found.len();
         for each in not_listed {
-            if !ignore.has(&each.log_file) {
+            if !rules.ignores(&each.log_file) {
                 notes.fail(&each.log_file, each.reason);
             }
         }
-        found.retain(|found| match by_name(found.log_file.named_as()) {
-            Some(Recognised::Other(kind)) => {
-                notes.skip(&found.log_file, kind);
-                false
+        found.retain(|found| {
+            let named_as = found.log_file.named_as();
+            let unread = unread_by_name(named_as, |other| other == format);
+            match &unread {
+                Some(Recognised::Other(kind)) => notes.skip(&found.log_file, kind),
+                Some(Recognised::Claimed(format)) => notes.skip_format(&found.log_file, format),
+                _ => {}
             }
-            _ => true,
+            unread.is_none()
         });
         notes.find_copies(found.iter().map(|found| &found.log_file));
         Ok(found)

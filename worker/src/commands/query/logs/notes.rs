@@ -6,7 +6,7 @@ use std::fmt;
 use indicatif::{HumanBytes, HumanCount};
 use logmill_shared::{LogFile, LogFileId, chain};
 
-use crate::format::Recognised;
+use crate::format::{LogFormat, Recognised};
 use crate::intake::copies::{Copy, SeenNames};
 use crate::pipeline::{ReadRows, RowsEnd};
 
@@ -100,6 +100,12 @@ impl LogNotes {
         self.copies = found.filter_map(|log_file| names.meet(log_file)).collect();
     }
 
+    /// Skips a log that the query does not read.
+    pub(super) fn skip_format(&mut self, log_file: &LogFile, format: &LogFormat) {
+        let kind = format!("of {}, which the query does not read", format.table);
+        self.skip(log_file, &kind);
+    }
+
     pub(super) fn has_read(&mut self, log_file: &LogFile, read: ReadRows) {
         let ReadRows {
             reading,
@@ -121,12 +127,11 @@ impl LogNotes {
                 self.unrecognised.insert(name, what);
             }
             RowsEnd::Other(Recognised::Other(kind)) => self.skip(log_file, kind),
-            RowsEnd::Other(Recognised::Log(format) | Recognised::Claimed(format)) => {
-                self.skip(
-                    log_file,
-                    &format!("of {}, which the query does not read", format.table),
-                );
+            RowsEnd::Other(Recognised::Log(format, _) | Recognised::Claimed(format)) => {
+                self.skip_format(log_file, format);
             }
+            // Its columns have told what it is.
+            RowsEnd::Other(Recognised::Parquet) => {}
             RowsEnd::Failed(error) => {
                 let reason = match reading.lines {
                     0 => format!("{}; no line of it is read", chain(&error)),

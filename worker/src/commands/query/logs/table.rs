@@ -20,7 +20,7 @@ use super::Logs;
 use super::limits::{Limits, passing_days};
 use crate::format::{LogFormat, Prefilter, ScanColumn};
 use crate::intake::log_object::LogObject;
-use crate::pipeline::{LinesWanted, read_rows};
+use crate::pipeline::{self, LinesWanted, read_rows};
 use crate::rollup::{check_days, prefilter};
 
 /// Batches of each thread that wait for the query. A batch has up to a megabyte of text.
@@ -59,7 +59,7 @@ impl LogTable {
         let span = limits.span();
         let mut found = self
             .logs
-            .list(span)
+            .list(self.format, span)
             .await
             .map_err(|error| DataFusionError::External(error.into()))?;
         let listed = found.len();
@@ -80,10 +80,9 @@ fn delivery_day(found: &LogObject) -> Option<String> {
     found.log_file.delivery_day()
 }
 
-/// The columns of a format's table, in Athena's order: `day` is a partition there, so it comes last.
+/// The columns of a format's table, in Athena's order, then those of the path.
 pub(in crate::commands::query) fn columns(format: &'static LogFormat) -> Vec<ScanColumn> {
-    let columns = format.columns.iter().map(ScanColumn::Column);
-    columns.chain([ScanColumn::DeliveryDay]).collect()
+    format.all_columns().collect()
 }
 
 fn schema(format: &LogFormat, columns: &[ScanColumn]) -> SchemaRef {
@@ -198,7 +197,8 @@ impl PartitionStream for Thread {
             while !query.is_closed()
                 && let Some(found) = reading.next()
             {
-                let read = read_rows(&found.log_file, || found.open(), &reading.wanted, &query);
+                let source = pipeline::source(found, &reading.logs.options.rules);
+                let read = read_rows(&source, &reading.wanted, &query);
                 reading.logs.has_read(found, read);
             }
             Ok(())

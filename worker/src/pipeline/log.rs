@@ -1,0 +1,190 @@
+//! An open log file, whichever way its lines are written.
+
+use std::borrow::Cow;
+use std::io::{self, Read};
+use std::ops::Range;
+
+use bytes::Bytes;
+use logmill_gzip::Decoder;
+
+use super::{PipelineError, Source};
+use crate::format::{
+    LogFormat, ParquetBatch, ParquetFile, ParquetRows, Pushed, Recognised, Rejection, Scan, Shape,
+    by_columns, looks_like, recognise,
+};
+use crate::log_file::lines::{Chunk, Lines};
+
+/// An open log file that is a log, at least by its name.
+pub(super) struct OpenLog<'a> {
+    body: Body<'a>,
+    pub(super) format: &'static LogFormat,
+    pub(super) shape: Shape,
+    /// A description of its beginning, if only its name says that it is a log.
+    pub(super) claim: Option<&'static str>,
+}
+
+enum Body<'a> {
+    Lines(Lines<'a>),
+    Parquet(Box<ParquetFile<'a>>),
+}
+
+impl<'a> OpenLog<'a> {
+    /// Opens a file, and recognises it by its name and its beginning. The inner error is what a file is that is not a log.
+    pub(super) fn open<R: Read + 'a>(
+        source: &'a Source<impl Fn(Option<Range<u64>>) -> io::Result<R>>,
+        decoder: Decoder,
+        max_text_bytes: u64,
+    ) -> Result<Result<Self, Recognised>, PipelineError> {
+        let reader = (source.open)(None)?;
+        let mut lines = Lines::new(logmill_gzip::open(reader, decoder, max_text_bytes)?);
+        let beginning = lines.peek()?;
+        let named_as = source.log_file.named_as();
+        let (format, shape, claim) = match recognise(named_as, source.plain.clone(), beginning) {
+            Recognised::Log(format, shape) => (format, shape, None),
+            Recognised::Claimed(format) => (format, Shape::Text, Some(looks_like(beginning))),
+            Recognised::Parquet => {
+                let file = ParquetFile::open(source.bytes, Box::new(|range| source.read(range)))?;
+                return Ok(match by_columns(file.names()) {
+                    Recognised::Log(format, shape) => Ok(Self {
+                        body: Body::Parquet(Box::new(file)),
+                        format,
+                        shape,
+                        claim: None,
+                    }),
+                    other => Err(other),
+                });
+            }
+            other => return Ok(Err(other)),
+        };
+        Ok(Ok(Self {
+            body: Body::Lines(lines),
+            format,
+            shape,
+            claim,
+        }))
+    }
+
+    /// Starts to read its lines for this scan.
+    pub(super) fn records(
+        self,
+        scan: &Scan,
+        max_text_bytes: u64,
+    ) -> Result<Records<'a>, PipelineError> {
+        Ok(match self.body {
+            Body::Lines(lines) => Records::Lines(lines),
+            Body::Parquet(file) => Records::Rows(scan.rows_of(*file, max_text_bytes)?),
+        })
+    }
+}
+
+impl<R: Read, O: Fn(Option<Range<u64>>) -> io::Result<R>> Source<O> {
+    /// Reads a range of its bytes.
+    fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
+        let length = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
+        let mut bytes = vec![0; length];
+        (self.open)(Some(range))?.read_exact(&mut bytes)?;
+        Ok(bytes.into())
+    }
+}
+
+/// The lines of a log: lines of text, or rows of Parquet.
+pub(super) enum Records<'a> {
+    Lines(Lines<'a>),
+    Rows(ParquetRows<'a>),
+}
+
+/// Some of the lines of a log.
+pub(super) enum SomeRecords<'c> {
+    Lines(Chunk<'c>),
+    Rows(ParquetBatch),
+}
+
+impl Records<'_> {
+    /// Bytes of text so far, decompressed.
+    pub(super) fn text_bytes(&self) -> u64 {
+        match self {
+            Self::Lines(lines) => lines.text_bytes(),
+            Self::Rows(rows) => rows.bytes(),
+        }
+    }
+
+    /// The next lines, or `None` at the end.
+    pub(super) fn next(&mut self) -> Result<Option<SomeRecords<'_>>, PipelineError> {
+        Ok(match self {
+            Self::Lines(lines) => lines.next_chunk()?.map(SomeRecords::Lines),
+            Self::Rows(rows) => rows.next_batch()?.map(SomeRecords::Rows),
+        })
+    }
+}
+
+impl SomeRecords<'_> {
+    /// Adds the lines to a scan, but for those up to line `after` of the log file. Calls `each` with the number, the result
+    /// and the text of each line.
+    pub(super) fn scan(
+        &self,
+        scan: &mut Scan,
+        after: i64,
+        mut each: impl for<'t> FnMut(i64, Result<Pushed, Rejection>, &dyn Fn() -> Cow<'t, str>),
+    ) {
+        match self {
+            Self::Lines(Chunk::Overlong(start)) => {
+                scan.skip_line();
+                if scan.line_number() > after {
+                    let text = || Cow::Borrowed(start.as_str());
+                    each(scan.line_number(), Err(Rejection::TooLong), &text);
+                }
+            }
+            Self::Lines(Chunk::Lines(text)) => {
+                for line in each_line(text) {
+                    if scan.line_number() < after {
+                        scan.pass(line);
+                        continue;
+                    }
+                    let pushed = scan.push(line);
+                    each(scan.line_number(), pushed, &|| Cow::Borrowed(line));
+                }
+            }
+            Self::Rows(batch) => {
+                for row in batch.rows() {
+                    let pushed = scan.push_row(row);
+                    each(scan.line_number(), pushed, &|| Cow::Owned(row.to_text()));
+                }
+            }
+        }
+    }
+
+    /// Whether one of the lines has this property. Rows of Parquet have no text.
+    pub(super) fn any_line(&self, is: impl Fn(&str) -> bool) -> bool {
+        match self {
+            Self::Lines(Chunk::Lines(text)) => each_line(text).any(is),
+            _ => false,
+        }
+    }
+}
+
+/// The lines of a text without their line endings. Unlike `str::lines`, it is fast on long lines.
+pub(super) fn each_line(text: &str) -> impl Iterator<Item = &str> {
+    let mut start = 0;
+    let ends = memchr::memchr_iter(b'\n', text.as_bytes()).chain([text.len()]);
+    ends.filter_map(move |end| {
+        let line = text.get(start..end)?;
+        let last = end == text.len();
+        start = end + 1;
+        // There is no line after the last line ending.
+        (!(last && line.is_empty())).then(|| line.strip_suffix('\r').unwrap_or(line))
+    })
+}
+
+/// Fails if only the name says that a file is a log: none of its lines was a log line.
+pub(super) fn confirm(
+    format: &LogFormat,
+    claim: Option<&'static str>,
+) -> Result<(), PipelineError> {
+    match claim {
+        None => Ok(()),
+        Some(what) => Err(PipelineError::NoLog {
+            table: format.table,
+            what,
+        }),
+    }
+}
