@@ -46,7 +46,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     columns.extend(parameters);
     columns.extend(column("elb_status_code").chain(column("sent_bytes")));
 
-    let mut scan = Scan::new(&ALB_ACCESS_LOGS, &Shape::Text, &columns, &LogFile::new("s3://logs/a"));
+    let mut scan = Scan::new(
+        &ALB_ACCESS_LOGS,
+        &Shape::Text,
+        &columns,
+        &LogFile::new("s3://logs/a"),
+    );
     let mut times: [Vec<f64>; 2] = Default::default();
     for _ in 0..ROUNDS {
         times[0].push(nanoseconds_a_line(&chunks, lines, |text| {

@@ -7,8 +7,9 @@
 
 use anyhow::{Result, bail};
 use logmill::feeds::Feeds;
+use logmill::intake::file_rules::FileRules;
 use logmill::intake::listing;
-use logmill::pipeline::{self, Limits, Outcome, Source};
+use logmill::pipeline::{self, Limits, Outcome};
 use logmill::rollup::Rollup;
 use logmill::table::Root;
 
@@ -32,12 +33,7 @@ async fn main() -> Result<()> {
     let staged = tokio::task::spawn_blocking(move || {
         let mut staged = 0;
         for found in found {
-            let source = Source {
-                log_file: found.log_file.clone(),
-                bytes: found.bytes,
-                etag: found.etag.clone(),
-                open: || found.open(),
-            };
+            let source = pipeline::source(&found, &FileRules::default());
             let staging = pipeline::stage(source, &opened.tables, LIMITS);
             if let Outcome::Staged(..) = tokio::runtime::Handle::current().block_on(staging)? {
                 staged += 1;

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use logmill::feeds::Feeds;
+use logmill::intake::file_rules::FileRules;
 use logmill::intake::listing;
-use logmill::pipeline::{self, Limits, Outcome, Source};
+use logmill::pipeline::{self, Limits, Outcome};
 use logmill::rollup::Rollup;
 use logmill::table::Root;
 
@@ -377,12 +378,7 @@ async fn what_is_staged_for_an_earlier_generation_is_counted_by_the_live_one() {
     log(&place, 3);
     let found = place.path(&format!("logs/{}", alb_name(12, 5, 3)));
     let found = listing::list(&[found], &tables).await.unwrap().found;
-    let source = Source {
-        log_file: found[0].log_file.clone(),
-        bytes: found[0].bytes,
-        etag: found[0].etag.clone(),
-        open: || found[0].open(),
-    };
+    let source = pipeline::source(&found[0], &FileRules::default());
     let limits = Limits {
         text_bytes: 1 << 20,
         group_bytes: 1 << 20,

@@ -90,7 +90,8 @@ impl Bench {
             log_file,
             bytes: 1,
             etag: "etag".to_owned(),
-            open: || Ok(text.clone()),
+            plain: None,
+            open: |_| Ok(text.clone()),
         };
         pipeline::stage(source, &self.feeds.tables, LIMITS).await?;
         Ok(())

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Float64Type, Int64Type};
 use libfuzzer_sys::fuzz_target;
-use logmill::format::{FORMATS, LogFormat, Rejection, Scan, ScanColumn, recognise};
+use logmill::format::{FORMATS, LogFormat, Pushed, Rejection, Scan, ScanColumn, Shape, recognise};
 use logmill_shared::{LogFile, NamedAs};
 use logmill_trino::time_format::TimeFormat;
 use logmill_trino::zone::Zone;
@@ -21,12 +21,16 @@ fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
     let (before, line) = text.split_once('\n').unwrap_or(("", &text));
     for (format, columns) in FORMATS.into_iter().zip(&*COLUMNS) {
-        check_scan(format, columns, before, line);
+        check_scan(format, &Shape::Text, columns, before, line);
+        check_scan(format, &Shape::Json, columns, before, line);
+        // A line of a W3C log means what the lines before it say.
+        let mut w3c = scan(format, &Shape::W3c, columns);
+        let _ = (w3c.push(before), w3c.push(line), w3c.finish());
     }
     for part in line.split('"').chain(line.split(' ')) {
         check_functions(part);
     }
-    let _ = recognise(NamedAs::Unknown, text.as_bytes());
+    let _ = recognise(NamedAs::Unknown, None, text.as_bytes());
     let file = LogFile::new(line);
     let _ = (file.shard(), file.named_as(), file.day());
 });
@@ -56,21 +60,32 @@ fn columns_of(format: &'static LogFormat) -> Vec<ScanColumn> {
     columns
 }
 
+fn scan(format: &'static LogFormat, shape: &Shape, columns: &[ScanColumn]) -> Scan {
+    Scan::new(format, shape, columns, &LogFile::new("s3://logs/a"))
+}
+
 /// The line's row, or why it has none.
 fn row(
     format: &'static LogFormat,
+    shape: &Shape,
     columns: &[ScanColumn],
     line: &str,
-) -> Result<(i64, RecordBatch), Rejection> {
-    let mut scan = Scan::new(format, columns);
+) -> Result<(Pushed, RecordBatch), Rejection> {
+    let mut scan = scan(format, shape, columns);
     let time = scan.push(line)?;
     Ok((time, scan.finish()))
 }
 
-fn check_scan(format: &'static LogFormat, columns: &[ScanColumn], before: &str, line: &str) {
-    let all = row(format, columns, line);
+fn check_scan(
+    format: &'static LogFormat,
+    shape: &Shape,
+    columns: &[ScanColumn],
+    before: &str,
+    line: &str,
+) {
+    let all = row(format, shape, columns, line);
 
-    let mut scan = Scan::new(format, columns);
+    let mut scan = scan(format, shape, columns);
     let _ = scan.push(before);
     let time = scan.push(line);
     let expected = all.as_ref().map(|(time, _)| *time).map_err(|why| *why);
@@ -92,7 +107,7 @@ fn check_scan(format: &'static LogFormat, columns: &[ScanColumn], before: &str, 
     for which in 0..COLUMNS_ALONE {
         which.hash(&mut choice);
         let index = (choice.finish() % columns.len() as u64) as usize;
-        let alone = row(format, &columns[index..=index], line);
+        let alone = row(format, shape, &columns[index..=index], line);
         let time = alone.as_ref().map(|(time, _)| *time).map_err(|why| *why);
         assert_eq!(time, expected, "for {:?} alone", columns[index]);
         if let (Ok((_, all)), Ok((_, alone))) = (&all, &alone) {
@@ -112,10 +127,10 @@ fn check_parameters(format: &LogFormat, columns: &[ScanColumn], row: &RecordBatc
         let index = columns.iter().position(|column| column == wanted);
         row.column(index.expect("a column that is read"))
     };
-    let url = format
-        .columns
-        .iter()
-        .find(|column| column.name == format.url_column);
+    let Some(url) = format.url_column else {
+        return;
+    };
+    let url = format.columns.iter().find(|column| column.name == url);
     let url = value(&ScanColumn::Column(url.expect("the URL's column")));
     let url = text(url);
     for name in PARAMETERS {
