@@ -183,7 +183,8 @@ async fn staged(
         log_file: LogFile::new(uri),
         bytes: text.len() as u64,
         etag: "1".to_owned(),
-        open: move || Ok(Cursor::new(text.clone())),
+        plain: None,
+        open: move |_| Ok(Cursor::new(text.clone())),
     };
     let tables = Arc::clone(tables);
     let staged =
