@@ -35,6 +35,7 @@ const AGES: [f64; 12] = [
 pub struct Metrics {
     registry: Registry,
     log_files: Counters,
+    kinds: Counters,
     failures: Counters,
     second_opinions: Counter,
     lines: Counter,
@@ -121,6 +122,7 @@ impl Default for Metrics {
         Self {
             registry: Registry::with_prefix("logmill"),
             log_files: Family::default(),
+            kinds: Family::default(),
             failures: Family::default(),
             second_opinions: Counter::default(),
             lines: Counter::default(),
@@ -164,6 +166,11 @@ impl Metrics {
             "log_files",
             "Log files by outcome: staged, skipped (of a kind that no rollup reads), unrecognised (of no known kind), ignored (by --ignore), failed (an attempt)",
             self.log_files.clone(),
+        );
+        registry.register(
+            "log_file_kinds",
+            "Log files by kind: the log table that their lines are rows of, with their shape if they are not text, or what else they are",
+            self.kinds.clone(),
         );
         registry.register(
             "failures",
@@ -349,6 +356,11 @@ impl Metrics {
         self.step("fetch", spent.fetch);
         self.step("compute", spent.compute);
         self.step("put", spent.put);
+    }
+
+    /// Counts a log file of this kind: the table of its lines, with their shape if they are not text, or what else it is.
+    pub(crate) fn kind(&self, kind: &str) {
+        count(&self.kinds, "kind", kind, 1);
     }
 
     pub(crate) fn left_alone(&self, outcome: LeftAlone) {

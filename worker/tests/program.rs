@@ -25,6 +25,7 @@ mod retention;
 mod run;
 mod s3;
 mod serve;
+mod shapes;
 mod snapshots;
 mod terminal;
 mod test_cases;

@@ -250,6 +250,17 @@ impl Ledgers {
         }
     }
 
+    /// The format of a log file that a table has counted or staged.
+    pub(crate) fn known_format(&self, log_file: &LogFile) -> Option<&'static LogFormat> {
+        let id = log_file.id();
+        let counted = self.tables.iter().find_map(|table| table.counted.get(&id));
+        counted.and_then(|counted| counted.format).or_else(|| {
+            let mut tables = self.tables.iter();
+            let staged = tables.find(|table| table.waiting.is_staged(id));
+            staged.map(|table| table.format)
+        })
+    }
+
     /// The tables that read this format, or all tables if it is unknown.
     fn reading(&self, format: Option<&'static LogFormat>) -> impl Iterator<Item = &Ledger> {
         let reads = move |table: &&Ledger| format.is_none_or(|format| format == table.format);

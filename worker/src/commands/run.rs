@@ -49,6 +49,8 @@ pub struct Summary {
     pub log_files: usize,
     /// Log files that tables counted in this run.
     pub counted: usize,
+    /// Number of log files that were read, by kind: the table of their lines, with their shape if they are not text.
+    pub kinds: BTreeMap<String, usize>,
     /// Log files that all tables had counted before this run.
     pub counted_before: usize,
     /// Log files that were counted earlier and have changed since. The change is not counted.
@@ -487,12 +489,14 @@ async fn gather(
                 staged += 1;
                 summary.log_files += 1;
                 let Staged {
+                    kind,
                     reading,
                     failed_lines,
                     set_aside,
                     by_second_opinion,
                     ..
                 } = done;
+                *summary.kinds.entry(kind).or_default() += 1;
                 for (table, reason) in set_aside {
                     summary.set_aside(&table, found.log_file.to_string(), reason);
                 }

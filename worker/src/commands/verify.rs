@@ -70,6 +70,8 @@ pub struct Report {
     pub counted: usize,
     /// Log files that the next commits will count.
     pub staged: usize,
+    /// Number of counted and staged log files, by the log table that their lines are rows of.
+    pub kinds: BTreeMap<&'static str, usize>,
     /// Number of skipped files, by kind: no table reads them.
     pub skipped: BTreeMap<String, usize>,
     /// Number of files excluded by the ignore patterns. They are not included in `log_files`.
@@ -150,6 +152,9 @@ async fn list(
         report.copies.extend(met);
         let standings = ledgers.standings(&page).await?;
         for (found, standing) in page.into_iter().zip(standings) {
+            if standing == Standing::Counted {
+                report.see_kind(&ledgers, &found);
+            }
             match standing {
                 Standing::Missing { .. } | Standing::Staged | Standing::SetAside(_) => {
                     unsettled.push(found);
@@ -199,6 +204,9 @@ async fn look_again(
     let mut still = Vec::new();
     for (found, standing) in unsettled.into_iter().zip(standings) {
         let told = told_of(&standing);
+        if matches!(standing, Standing::Counted | Standing::Staged) {
+            report.see_kind(&ledgers, &found);
+        }
         match report.take(found, standing) {
             None => progress.done(1),
             Some(found) => still.push((found, told)),
@@ -285,6 +293,13 @@ fn look(found: &LogObject, rules: &FileRules) -> Result<Recognised, String> {
 }
 
 impl Report {
+    /// Counts the kind of a log file that is counted or staged.
+    fn see_kind(&mut self, ledgers: &Ledgers, found: &LogObject) {
+        if let Some(format) = ledgers.known_format(&found.log_file) {
+            *self.kinds.entry(format.table).or_default() += 1;
+        }
+    }
+
     /// Adds a log file to the report. A missing one is returned instead.
     fn take(&mut self, found: LogObject, standing: Standing) -> Option<LogObject> {
         match standing {
@@ -360,6 +375,11 @@ impl fmt::Display for Report {
         )?;
         count_of(f, self.counted, "counted")?;
         count_of(f, self.staged, "staged: the next commit counts them")?;
+        if self.kinds.len() > 1 {
+            for (table, log_files) in &self.kinds {
+                count_of(f, *log_files, &format!("of {table}"))?;
+            }
+        }
         for (what, skipped) in &self.skipped {
             count_of(f, *skipped, &format!("skipped: {what}"))?;
         }

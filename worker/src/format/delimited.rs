@@ -90,6 +90,7 @@ impl DelimitedLines {
             });
         };
         into.clear(self.format);
+        into.with_quotes = true;
         let mut found = 0;
         let mut time = false;
         for value in values(line, delimiter) {

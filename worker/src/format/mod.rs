@@ -94,7 +94,7 @@ impl LogFormat {
     }
 
     /// The names of its fields, in the order of a line of text.
-    pub(crate) fn field_names(&self) -> impl Iterator<Item = &'static str> {
+    pub fn field_names(&self) -> impl Iterator<Item = &'static str> {
         self.fields.iter().map(|field| field.name)
     }
 

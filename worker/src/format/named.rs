@@ -15,6 +15,8 @@ pub(super) struct NamedFields {
     made: String,
     /// Fields that the format does not have, as members of a JSON object.
     others: String,
+    /// Whether quotes around a value in the line are part of it as written.
+    pub(super) with_quotes: bool,
 }
 
 /// Where a value is.
@@ -91,6 +93,14 @@ impl<'l> FieldValues<'l> for FieldsOfLine<'l> {
     }
 
     fn raw(self, field: usize) -> Option<&'l str> {
+        if self.fields.with_quotes
+            && let Value::InLine(Range { start, end }) = self.fields.values.get(field)?
+            && let Some(quoted) = self.line.get(start.saturating_sub(1)..end + 1)
+            && quoted.starts_with('"')
+            && quoted.ends_with('"')
+        {
+            return Some(quoted);
+        }
         self.text(field)
     }
 

@@ -29,6 +29,8 @@ pub enum Outcome {
 /// A log file that is staged.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Staged {
+    /// The table that its lines are rows of, with their shape if they are not text.
+    pub kind: String,
     /// Its size and line counts.
     pub reading: Reading,
     /// Where its time went.

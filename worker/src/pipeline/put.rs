@@ -6,6 +6,7 @@ use logmill_shared::LogFile;
 use super::aggregate::{Aggregated, of_one_table, without_panic};
 use super::read::Scanned;
 use super::{PipelineError, Readers, Source, Staged};
+use crate::format::Shape;
 use crate::log_file::reading::Reading;
 use crate::table::{Entry, FailedLines, Notes, StagingFile, Table, TableError};
 
@@ -43,6 +44,10 @@ pub(super) async fn put_all<O>(
     }
 
     let mut staged = Staged {
+        kind: match &scanned.shape {
+            Shape::Text => scanned.format.table.to_owned(),
+            shape => format!("{}, {shape}", scanned.format.table),
+        },
         reading: Reading {
             bytes: source.bytes,
             text_bytes: scanned.text_bytes,

@@ -16,7 +16,7 @@ use super::log::{OpenLog, confirm};
 use super::{PipelineError, Source};
 use crate::feeds::RollupTable;
 use crate::format::{
-    LogFormat, Prefilter, Pushed, Recognised, Scan, ScanColumn, by_name, has_shape,
+    LogFormat, Prefilter, Pushed, Recognised, Scan, ScanColumn, Shape, by_name, has_shape,
 };
 use crate::table::{RejectedLines, StagingFile, Table};
 
@@ -122,6 +122,7 @@ fn prefilters(rollups: &[&RollupTable]) -> Option<Vec<Prefilter>> {
 /// The result of scanning the lines of a log.
 pub(super) struct Scanned {
     pub(super) format: &'static LogFormat,
+    pub(super) shape: Shape,
     pub(super) text_bytes: u64,
     pub(super) lines: u64,
     pub(super) rejected_lines: u64,
@@ -144,10 +145,11 @@ pub(super) async fn scan_lines(
     log_file: &LogFile,
     rejected_lines: Option<&Table>,
 ) -> Result<Scanned, PipelineError> {
-    let (format, mut claim) = (log.format, log.claim);
+    let (format, shape, mut claim) = (log.format, log.shape.clone(), log.claim);
     let mut records = log.records(&scan, max_text_bytes)?;
     let mut scanned = Scanned {
         format,
+        shape,
         text_bytes: 0,
         lines: 0,
         rejected_lines: 0,

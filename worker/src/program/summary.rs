@@ -116,6 +116,13 @@ pub(crate) fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Resu
         0 => Ok(()),
         _ => writeln!(out, "           {} {what}", HumanCount(count as u64)),
     };
+    // Text logs of one kind need no word.
+    let is_plain = summary.kinds.keys().all(|kind| !kind.contains(','));
+    if summary.kinds.len() > 1 || !is_plain {
+        for (kind, log_files) in &summary.kinds {
+            line(*log_files, &format!("read: of {kind}"))?;
+        }
+    }
     line(summary.counted_before, "counted before")?;
     line(
         summary.changed.len(),

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::tables::Tables;
-use crate::format::unread_by_name;
+use crate::format::{Recognised, unread_by_name};
 use crate::intake::allowed_locations::AllowedLocations;
 use crate::intake::file_rules::FileRules;
 use crate::intake::not_staged::NotStaged;
@@ -101,15 +101,23 @@ impl Stager {
         // that is not allowed is refused all the same.
         let feeds = self.tables.now();
         let reads = |format| pipeline::is_read(&feeds, format);
-        if unread_by_name(log_file.named_as(), reads).is_some() {
+        let unread = unread_by_name(log_file.named_as(), reads);
+        if let Some(unread) = unread {
             self.allowed.locate(log_file)?;
-            tracing::debug!(%log_file, "skipped");
+            let kind = match unread {
+                Recognised::Claimed(format) => format!("{}, not read", format.table),
+                Recognised::Other(kind) => kind.to_owned(),
+                _ => "unknown".to_owned(),
+            };
+            tracing::debug!(%log_file, kind, "skipped");
+            self.metrics.kind(&kind);
             self.metrics.left_alone(LeftAlone::Skipped);
             return Ok(StageOutcome::NotRequested);
         }
         match self.stage_on_own_thread(log_file).await? {
             Outcome::Staged(staged) => {
                 let Staged {
+                    kind,
                     reading,
                     spent,
                     failed_lines,
@@ -119,7 +127,8 @@ impl Stager {
                 if by_second_opinion {
                     self.metrics.second_opinion();
                 }
-                tracing::debug!(%log_file, lines = reading.lines, "staged");
+                tracing::debug!(%log_file, kind, lines = reading.lines, "staged");
+                self.metrics.kind(&kind);
                 self.metrics.staged(&reading, &spent);
                 for (table, lines) in failed_lines {
                     tracing::debug!(%log_file, %table, lines, "rollup fails on lines; its table leaves them out");
@@ -133,11 +142,13 @@ impl Stager {
             }
             Outcome::NotRead(format) => {
                 tracing::debug!(%log_file, format = format.table, "skipped: no rollup reads this format");
+                self.metrics.kind(&format!("{}, not read", format.table));
                 self.metrics.left_alone(LeftAlone::Skipped);
                 Ok(StageOutcome::Skipped)
             }
             Outcome::Skipped(what) => {
                 tracing::debug!(%log_file, what, "skipped");
+                self.metrics.kind(&what);
                 self.metrics.left_alone(LeftAlone::Skipped);
                 Ok(StageOutcome::Skipped)
             }
