@@ -2,26 +2,36 @@
 
 import glob
 import os
+import sys
 
 from common import COLUMNS, NUMBERS, THREADS, arguments
 
 os.environ["POLARS_MAX_THREADS"] = str(THREADS)  # read when polars is imported
 import polars as pl  # noqa: E402
 
-data, out = arguments()
+variant, data, out = arguments("text", "json", "w3c", "parquet") if len(sys.argv) > 3 else ("text", *arguments())
 
 
 def parameter(name):
     return pl.col("request").str.extract(rf"[?&]{name}=([^& ]*)", 1)
 
 
-lines = pl.scan_csv(
-    sorted(glob.glob(f"{data}/*.gz")),
-    separator=" ",
-    quote_char='"',
-    has_header=False,
-    schema={name: pl.Int32 if name in NUMBERS else pl.String for name in COLUMNS},
-)
+files = sorted(glob.glob(f"{data}/*.parquet" if variant == "parquet" else f"{data}/*.gz"))
+schema = {name: pl.Int32 if name in NUMBERS else pl.String for name in COLUMNS}
+match variant:
+    case "json":
+        names = {"request_line": pl.String, **{name: schema[name] for name in ["time", "elb_status_code", "sent_bytes"]}}
+        # Numbers are written as texts.
+        texts = dict.fromkeys(names, pl.String)
+        lines = pl.scan_ndjson(files, schema=texts).with_columns(pl.col(name).cast(pl.Int32) for name in NUMBERS)
+        lines = lines.rename({"request_line": "request"})
+    case "w3c":
+        lines = pl.scan_csv(files, separator="\t", quote_char=None, has_header=False, skip_lines=2, schema=schema)
+    case "parquet":
+        lines = pl.scan_parquet(files).with_columns(pl.col(name).cast(pl.Int32) for name in NUMBERS)
+        lines = lines.rename({"request_line": "request"})
+    case _:
+        lines = pl.scan_csv(files, separator=" ", quote_char='"', has_header=False, schema=schema)
 rollup = (
     lines.select(
         pl.col("time").str.slice(0, 16).alias("minute"),

@@ -15,6 +15,7 @@ mod format;
 mod infra;
 mod interop;
 mod kill;
+mod kinds;
 mod layers;
 mod pipeline;
 mod plain_english;

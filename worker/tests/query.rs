@@ -309,7 +309,7 @@ fn what_can_not_be_read_is_said() {
         "notes.txt: not a log that logmill knows, but text of another kind".to_owned(),
         "no line is a log line".to_owned(),
         "2 lines are not log lines, and are left out; most of them are in file:///".to_owned(),
-        "1 file skipped: connection log".to_owned(),
+        "1 file skipped: of alb_connection_logs, which the query does not read".to_owned(),
         "1 file skipped: empty file".to_owned(),
     ] {
         assert!(err.contains(&says), "{says}\n{err}");

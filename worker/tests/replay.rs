@@ -278,8 +278,11 @@ fn what_is_not_counted_is_told_and_sent_again() {
     assert_eq!(missing(&report), uris(&d21[1..]));
     let skipped = report["skipped"].as_object().unwrap();
     assert_eq!(skipped["of elb_logs, which no table here reads"], 1);
-    assert_eq!(skipped["network load balancer's log"], 1);
-    assert_eq!(skipped["connection log"], 1);
+    assert_eq!(skipped["of nlb_tls_logs, which no table here reads"], 1);
+    assert_eq!(
+        skipped["of alb_connection_logs, which no table here reads"],
+        1
+    );
     assert_eq!(
         skipped
             .values()

@@ -198,6 +198,9 @@ pub async fn sample(
             HumanCount(lines)
         );
     }
+    for (what, files) in &summary.skipped {
+        let _ = writeln!(text, "not read: {} {what}", HumanCount(*files as u64));
+    }
     for (log_file, reason) in &summary.failed {
         let _ = writeln!(text, "not read: {}: {}", escaped(log_file), escaped(reason));
     }

@@ -516,7 +516,7 @@ mod tests {
         );
         assert_eq!(
             skipped(&format!("conn_log_{ALB_NAME}")).await,
-            "connection log"
+            "of alb_connection_logs, which no table here reads"
         );
         assert_eq!(skipped("ELBAccessLogTestFile").await, "test object");
         let found = scene

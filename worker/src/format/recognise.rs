@@ -232,8 +232,7 @@ const COMMON_NAMES: [&str; 18] = [
 /// The format whose fields have these names, with the values of one line if they are known.
 ///
 /// People choose the fields, so no single one must be there. The format is the one with the most of the names. At least one
-/// name is of no other kind of log, or the load balancer's name says its type. Most of the names are the format's, and each
-/// value may be one of its field.
+/// name is of no other kind of log, most of the names are the format's, and each value may be one of its field.
 fn by_fields<'f>(
     fields: impl Iterator<Item = (&'f str, Option<&'f str>)> + Clone,
 ) -> Option<&'static LogFormat> {
@@ -262,13 +261,11 @@ fn known_names<'f>(
         let value = value.filter(|value| !matches!(*value, "" | "-"));
         // A port may be written without its address.
         let fits = value.is_none_or(|value| (format.fields[field].is)(value) || is_port(value));
+        is_telling |= !COMMON_NAMES.contains(&name);
         let mut is_of_type = true;
-        if name != "elb" {
-            is_telling |= !COMMON_NAMES.contains(&name);
-        } else if let Some((kind @ ("app" | "net"), _)) =
-            value.and_then(|value| value.split_once('/'))
+        if name == "elb"
+            && let Some((kind @ ("app" | "net"), _)) = value.and_then(|value| value.split_once('/'))
         {
-            is_telling = true;
             is_of_type = (kind == "net") == (format == &NLB_TLS_LOGS);
         }
         if !fits || !is_of_type {

@@ -116,7 +116,8 @@ impl Span {
     }
 
     /// Whether a log file belongs to the span. The time in its name decides, which is the end of the interval that it
-    /// covers. If the name has none, the modification time decides.
+    /// covers. If the name has none, as in deliveries through CloudWatch Logs, the modification time decides. But if that is not
+    /// near the day of its folder, the file was copied later, and the day decides.
     pub(super) fn takes(&self, log_file: &LogFile, modified: DateTime<Utc>) -> bool {
         if self.by_folders {
             return true;
@@ -125,8 +126,16 @@ impl Span {
             let end = NaiveDateTime::parse_from_str(end, "%Y%m%dT%H%MZ").ok()?;
             Some(end.and_utc())
         });
-        let time = time.unwrap_or(modified);
-        self.from <= time && time < self.to
+        let folder = || NaiveDate::parse_from_str(&log_file.delivery_day()?, "%Y/%m/%d").ok();
+        match (time, folder()) {
+            (Some(time), _) => self.from <= time && time < self.to,
+            (None, Some(day)) if !is_near(day, modified.date_naive()) => {
+                let start = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();
+                let end = day.succ_opt().map(start);
+                start(day) < self.to && end.is_none_or(|end| self.from < end)
+            }
+            (None, _) => self.from <= modified && modified < self.to,
+        }
     }
 
     /// Whether the folder, or any folder below it, may hold log files of this span.
@@ -154,6 +163,11 @@ impl fmt::Display for Span {
             (false, false) => write!(f, "{} to {}", self.from(), self.to()),
         }
     }
+}
+
+/// Whether two days are the same, or follow each other.
+fn is_near(one: NaiveDate, other: NaiveDate) -> bool {
+    one.signed_duration_since(other).abs() <= TimeDelta::days(1)
 }
 
 fn minute(time: DateTime<Utc>) -> String {
@@ -315,6 +329,14 @@ mod tests {
             assert!(takes(name, time("2026-11-20T10:59")), "{name}");
             assert!(!takes(name, time("2026-11-20T11:00")), "{name}");
         }
+        // A file that was copied later belongs to the day of its folder.
+        let takes = |day: u32, modified: &str| {
+            let file = LogFile::new(format!("s3://b/2026/11/{day}/delivered.json.gz"));
+            span.takes(&file, time(modified))
+        };
+        assert!(takes(20, "2026-11-20T10:30") && !takes(20, "2026-11-20T11:30"));
+        assert!(takes(19, "2026-11-20T10:30") && !takes(18, "2026-11-20T10:30"));
+        assert!(takes(20, "2026-12-24") && !takes(21, "2026-12-24"));
     }
 
     #[test]
