@@ -3,6 +3,7 @@
     python3 tests/infra.py permissions                      # compare the policies with the code's calls
     python3 tests/infra.py first-script                     # run an instance's first script, with stubs for what it calls
     python3 tests/infra.py alarms                           # check alarms for late and missing values
+    AWS_ENDPOINT_URL=… python3 tests/infra.py deliveries    # check that logs of CloudWatch Logs' deliveries are let through
     AWS_ENDPOINT_URL=… python3 tests/infra.py combinations  # create a change set for each
     AWS_ENDPOINT_URL=… python3 tests/infra.py deployed NAME # print the workers' command line, and the buckets
     AWS_ENDPOINT_URL=… python3 tests/infra.py tell NAME URL # let the function announce log files to this worker
@@ -34,6 +35,7 @@ def main():
     commands.add_parser("permissions").set_defaults(run=permissions)
     commands.add_parser("first-script").set_defaults(run=first_script)
     commands.add_parser("alarms").set_defaults(run=alarms)
+    commands.add_parser("deliveries").set_defaults(run=deliveries)
     commands.add_parser("combinations").set_defaults(run=combinations)
     deployed_command = commands.add_parser("deployed")
     deployed_command.add_argument("name")
@@ -395,6 +397,104 @@ def without_workers(alarm):
     properties = dict(alarm["Properties"])
     properties["Metrics"] = [metric for metric in properties["Metrics"] if metric["Id"] not in ("workers", "unattended")]
     return alarm["Condition"], properties
+
+
+# --- Logs that CloudWatch Logs delivers -------------------------------------------------------------------------------
+
+# From "Amazon S3 bucket resource policy" in
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/AWS-logs-infrastructure-V2-S3.html
+DELIVERY_CONDITIONS = {
+    "StringEquals": {"s3:x-amz-acl": "bucket-owner-full-control", "aws:SourceAccount": {"Ref": "AWS::AccountId"}},
+    "ArnLike": {
+        "aws:SourceArn": {"Fn::Sub": "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:delivery-source:*"},
+    },
+}
+
+
+def deliveries(_):
+    """Checks that nothing keeps delivered logs out, and runs the commands of docs/deploying.md.
+
+    The emulator's CloudFormation lacks deliveries, so the collector's are only compared with what they must be."""
+    statements = template("data.yaml")["Resources"]["LogBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    [delivers] = [each for each in statements if each["Principal"] == {"Service": "delivery.logs.amazonaws.com"}]
+    assert (delivers["Effect"], delivers["Action"]) == ("Allow", "s3:PutObject"), delivers
+    assert delivers["Resource"] == {"Fn::Sub": "${LogBucket.Arn}/*"}, delivers
+    assert delivers["Condition"] == DELIVERY_CONDITIONS, delivers
+    check_that_keys_may_end_in_any_way()
+    check_the_collectors_delivery()
+    return {"documented": documented_deliveries()}
+
+
+def check_that_keys_may_end_in_any_way():
+    """A filter by the ending of a key, such as `.log.gz`, would leave out Parquet files, and files with unknown names."""
+    function = template("pipeline.yaml")["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
+    assert function["KEY_PREFIXES"] == {"Ref": "LogPrefix"}, function
+    assert "KEY_SUFFIXES" not in function, function
+    rules = re.findall(r'\\"Name\\": \\"(\w+)\\"', (INFRA / "deploy").read_text())
+    assert rules == ["prefix"], f"infra/deploy filters notifications by {rules}"
+    task = template("workers-ecs.yaml")["Resources"]["Task"]["Properties"]["ContainerDefinitions"][0]["Command"]
+    assert task[task.index("--allow") + 1] == {"Fn::Sub": "s3://${LogBucket}/${LogPrefix}"}, task
+    assert "--allow s3://logs/alb/ " in rendered_first_script("")
+
+
+def check_the_collectors_delivery():
+    """With a format, CloudWatch Logs delivers the collector's log, and the balancer does not write it."""
+    collector = template("collector.yaml")
+    formats = [each for each in collector["Parameters"]["LogFormat"]["AllowedValues"] if each]
+    model = botocore.session.get_session().get_service_model("logs")
+    assert set(formats) < set(model.shape_for("OutputFormat").enum), formats
+    # infra/deploy names them too.
+    assert f"in \"\" | {' | '.join(formats)})" in (INFRA / "deploy").read_text(), formats
+    resources = collector["Resources"]
+    attributes = resources["Balancer"]["Properties"]["LoadBalancerAttributes"]
+    own = [each["Value"] for each in attributes if each.get("Key") == "access_logs.s3.enabled"]
+    assert own == [{"Fn::If": ["IsDelivered", "false", "true"]}], own
+    parts = {name: each["Properties"] for name, each in resources.items() if each["Type"].startswith("AWS::Logs::")}
+    assert all(resources[name]["Condition"] == "IsDelivered" for name in parts), parts
+    assert set(parts) == {"LogSource", "LogDestination", "LogDelivery"}, parts
+    # A source can't change its balancer, nor a destination its format: so their names change with these.
+    assert parts["LogSource"]["ResourceArn"] == {"Ref": "Balancer"}, parts
+    assert parts["LogSource"]["LogType"] == "ALB_ACCESS_LOGS", parts
+    assert "${Balancer.LoadBalancerName}" in parts["LogSource"]["Name"]["Fn::Sub"], parts
+    assert parts["LogDestination"]["OutputFormat"] == {"Ref": "LogFormat"}, parts
+    assert "${LogFormat}" in parts["LogDestination"]["Name"]["Fn::Sub"], parts
+    # Below the pipeline's prefix, so that the files are announced.
+    condition, with_prefix, without = parts["LogDestination"]["DestinationResourceArn"]["Fn::If"]
+    folder = "AWSLogs/${AWS::AccountId}/elasticloadbalancing"
+    assert condition == "HasPrefix", condition
+    assert with_prefix["Fn::Sub"].endswith(f":s3:::${{LogBucket}}/${{LogPrefix}}/{folder}"), with_prefix
+    assert without["Fn::Sub"].endswith(":s3:::${LogBucket}"), without
+
+
+def documented_deliveries():
+    """Runs the commands that create deliveries. Returns the settings of the deliveries for S3's keys."""
+    text = (PROJECT / "docs/deploying.md").read_text()
+    section = text[text.index("\n## Logs delivered through CloudWatch Logs\n") : text.index("\n## Events from a page: ")]
+    blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    first, beside = [block for block in blocks if "create-delivery" in block]
+    balancer = client("elbv2").create_load_balancer(Name="shop", Subnets=["subnet-00000001", "subnet-00000002"])
+    arn = balancer["LoadBalancers"][0]["LoadBalancerArn"]
+    script = first.replace("=ARN", f"={arn}").replace("=LOG_BUCKET", "=logs")
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "AWS_DEFAULT_REGION": os.environ["AWS_REGION"]}
+    # A source has one delivery for each destination, and the second command stands for the first one's.
+    again = 'aws logs delete-delivery --id "$(aws logs describe-deliveries --query "deliveries[0].id" --output text)"\n'
+    made = []
+    for commands in [script, f"{script}{again}{beside}"]:
+        done = subprocess.run(["bash", "-euc", commands], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        logs = client("logs")
+        [delivery] = logs.describe_deliveries()["deliveries"]
+        assert (delivery["deliverySourceName"], delivery["deliveryDestinationType"]) == ("shop-access", "S3"), delivery
+        made.append(delivery.get("s3DeliveryConfiguration", {}))
+        logs.delete_delivery(id=delivery["id"])
+    [source] = logs.describe_delivery_sources()["deliverySources"]
+    assert (source["logType"], source["resourceArns"]) == ("ALB_ACCESS_LOGS", [arn]), source
+    [destination] = logs.describe_delivery_destinations()["deliveryDestinations"]
+    configuration = destination["deliveryDestinationConfiguration"]
+    assert (destination["outputFormat"], configuration["destinationResourceArn"]) == ("json", "arn:aws:s3:::logs"), destination
+    attributes = client("elbv2").describe_load_balancer_attributes(LoadBalancerArn=arn)["Attributes"]
+    assert {"Key": "access_logs.s3.enabled", "Value": "false"} in attributes, attributes
+    return made
 
 
 # --- Combinations ---------------------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ const DISPATCH_URL: &str = "DISPATCH_URL";
 const DISPATCH_TOKEN: &str = "DISPATCH_TOKEN";
 /// Comma-separated prefixes of the keys of log files.
 const KEY_PREFIXES: &str = "KEY_PREFIXES";
-/// Comma-separated suffixes of the keys of log files.
+/// Comma-separated suffixes of the keys of log files. By default, keys may end in any way: AWS does not document the
+/// names of logs that CloudWatch Logs delivers, and the worker recognises a file by its content.
 const KEY_SUFFIXES: &str = "KEY_SUFFIXES";
 
 /// The path of a worker's endpoint, below [`DISPATCH_URL`].
@@ -129,6 +130,8 @@ fn web(url: &str) -> Option<Url> {
 
 #[cfg(test)]
 mod tests {
+    use logmill_shared::LogFile;
+
     use super::*;
 
     fn read(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
@@ -214,6 +217,23 @@ mod tests {
         assert!(!message.contains("a\nb"), "{message}");
         let settings = read(&[(DISPATCH_URL, "https://w"), (DISPATCH_TOKEN, "secret")]).unwrap();
         assert!(!format!("{settings:?}").contains("secret"), "{settings:?}");
+    }
+
+    #[test]
+    fn without_lists_every_key_is_selected() {
+        let settings = read(&[
+            (QUEUE_URL, "https://q/1/a"),
+            (KEY_PREFIXES, ""),
+            (KEY_SUFFIXES, " "),
+        ]);
+        let selection = settings.unwrap().selection;
+        for key in [
+            "AWSLogs/1/elasticloadbalancing/r/2026/11/20/a.parquet",
+            "AWSLogs/aws-account-id=1/elasticloadbalancing/region=r/year=2026/month=11/day=20/a.json.gz",
+            "alb/r/2026/11/20/a",
+        ] {
+            assert!(selection.takes(&LogFile::in_bucket("logs", key)), "{key}");
+        }
     }
 
     #[test]

@@ -339,6 +339,12 @@ fn alarms_allow_for_late_and_missing_values() {
 }
 
 #[test]
+fn logs_that_cloudwatch_logs_delivers_are_let_through() {
+    let s3 = Ministack::start(&["logs"]);
+    println!("{}", judge(&["deliveries"], &s3.endpoint()));
+}
+
+#[test]
 fn an_instance_signals_success_only_when_its_worker_is_ready() {
     println!("{}", judge(&["first-script"], "http://127.0.0.1:9"));
 }
@@ -594,6 +600,13 @@ fn a_second_deployment_builds_nothing_and_rolls_out_new_rollups() {
     private.args(["--private", "--certificate", certificate]);
     let said = fail(&mut private, 1);
     assert!(said.contains("--collector-subnets"), "{said}");
+    // CloudWatch Logs delivers only the collector's log, and a plain one would need a rule.
+    let said = fail(deploy().args(["--vended", "json"]), 1);
+    assert!(said.contains("--certificate"), "{said}");
+    let mut collector = deploy();
+    collector.args(["--certificate", certificate, "--vended", "plain"]);
+    let said = fail(&mut collector, 1);
+    assert!(said.contains("use json, w3c or parquet"), "{said}");
 
     // The first deployment finds what a failed one has left.
     let create = ["cloudformation", "create-stack", "--template-body", FAILING];
@@ -628,6 +641,11 @@ fn a_second_deployment_builds_nothing_and_rolls_out_new_rollups() {
     let countries = format!("{rollups}/countries.csv");
     fs::write(&countries, "code,region\nDE,Europe\n").unwrap();
     fs::remove_file(format!("{rollups}/every_row.sql")).unwrap();
+    // What is said about files is deployed with the rollups.
+    fs::write(format!("{rollups}/ignore.txt"), "*.orc\n").unwrap();
+    let plain = format!("{rollups}/plain.txt");
+    let rule = "plain/ alb_access_logs tab time elb_status_code\n";
+    fs::write(&plain, rule).unwrap();
     let second = succeed(&mut deploy());
     assert!(second.contains("New tables: added."), "{second}");
     assert!(second.contains("logmill replay --missing"), "{second}");
@@ -648,6 +666,8 @@ fn a_second_deployment_builds_nothing_and_rolls_out_new_rollups() {
         "by_minute.sql",
         "countries.csv",
         "every_row.sql",
+        "ignore.txt",
+        "plain.txt",
     ];
     assert_eq!(names, all);
 
@@ -660,6 +680,10 @@ fn a_second_deployment_builds_nothing_and_rolls_out_new_rollups() {
     fs::write(&countries, "code,region\nDE,EU\n").unwrap();
     let fourth = succeed(&mut deploy());
     assert_ne!(set(&fourth), set(&second));
+    // So is another rule for plain logs.
+    fs::write(&plain, rule.replace("tab", "comma")).unwrap();
+    let fifth = succeed(&mut deploy());
+    assert_ne!(set(&fifth), set(&fourth));
 
     let log = fs::read_to_string(place.path("docker/docker.log")).unwrap();
     let builds: Vec<&str> = log
