@@ -2,8 +2,17 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use crate::support::{Workplace, gzip, logmill, rows, succeed};
+use object_store::ObjectStoreExt;
+use object_store::path::Path as S3Path;
+use tokio::runtime::Runtime;
+
+use crate::support::ministack::{Ministack, at_endpoint};
+use crate::support::queues::Queues;
+use crate::support::worker::Worker;
+use crate::support::{Workplace, gzip, logmill, query_command, rows, succeed};
 
 /// One of everything, as `key, content`.
 pub fn one_of_everything() -> Vec<(String, Vec<u8>)> {
@@ -140,11 +149,7 @@ fn one_of_everything_is_counted_or_named() {
     }
     // Without a rule, a plain log is not known.
     let first = place.run();
-    fs::write(
-        place.path("rollups/plain.txt"),
-        "*.csv.gz alb_access_logs comma time elb elb_status_code sent_bytes\n",
-    )
-    .unwrap();
+    fs::write(place.path("rollups/plain.txt"), PLAIN).unwrap();
     let second = place.run();
     check(|sql| place.query(sql));
     let arguments = [
@@ -220,4 +225,89 @@ fn a_sample_says_what_kinds_it_has() {
         checked.contains("not read: 1 of alb_connection_logs, which no rollup here reads"),
         "{checked}"
     );
+}
+
+const PLAIN: &str = "*.csv.gz alb_access_logs comma time elb elb_status_code sent_bytes\n";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Each kind and shape, announced by SQS, and listed in S3: a Parquet file is read by ranges there.
+#[test]
+fn each_kind_and_shape_is_counted_from_s3() {
+    let place = Workplace::new();
+    for (name, sql) in ROLLUPS {
+        place.rollup(name, sql);
+    }
+    fs::write(place.path("rollups/plain.txt"), PLAIN).unwrap();
+    let aws = Ministack::start(&["logs", "tables"]);
+    let runtime = Runtime::new().unwrap();
+    let mut keys = Vec::new();
+    for (key, content) in one_of_everything() {
+        let put = async {
+            aws.bucket("logs")
+                .put(&S3Path::from(key.as_str()), content.into())
+                .await
+        };
+        runtime.block_on(put).unwrap();
+        keys.push(key);
+    }
+    let query = |tables: &str, sql: &str| {
+        rows(at_endpoint(
+            &mut query_command(tables, sql),
+            &aws.endpoint(),
+        ))
+    };
+    let rollups = place.path("rollups");
+
+    let queues = Queues::new(&aws, 3);
+    let served = "s3://tables/served";
+    let mut serve = logmill([
+        "serve",
+        "--rollups",
+        &rollups,
+        "--tables",
+        served,
+        "--allow",
+        "s3://logs",
+    ]);
+    serve.args([
+        "--queue-url",
+        &queues.work,
+        "--listen",
+        "127.0.0.1:0",
+        "--commit-interval",
+        "1",
+    ]);
+    let worker = Worker::start(at_endpoint(
+        serve.env("DISPATCH_TOKEN", "a-token-for-tests"),
+        &aws.endpoint(),
+    ));
+    queues.announce(&keys);
+    queues.wait_for(PATIENCE, "empty", |depth| depth.visible + depth.hidden == 0);
+    let begin = Instant::now();
+    while query(served, "SELECT count(*) FROM log_files") != ["9"] {
+        assert!(begin.elapsed() < PATIENCE, "not all is counted");
+        thread::sleep(Duration::from_millis(200));
+    }
+    check(|sql| query(served, sql));
+    for kind in [
+        "alb_access_logs",
+        "alb_access_logs, JSON",
+        "alb_access_logs, Parquet",
+        "alb_access_logs, W3C",
+        "alb_access_logs, plain",
+        "nlb_tls_logs",
+        "CloudTrail log",
+        "S3 inventory",
+        "Athena query result",
+    ] {
+        let metric = format!("logmill_log_file_kinds_total{{kind=\"{kind}\"}}");
+        assert!(worker.metric(&metric) >= 1.0, "{kind}");
+    }
+    worker.end();
+
+    let ran = "s3://tables/ran";
+    let mut run = logmill(["run", "s3://logs", "--rollups", &rollups, "--tables", ran]);
+    let said = succeed(at_endpoint(&mut run, &aws.endpoint()));
+    assert!(said.contains("log files  9 counted"), "{said}");
+    check(|sql| query(ran, sql));
 }

@@ -34,6 +34,9 @@ const FIRST_TAIL_BYTES: u64 = 64 * 1024;
 /// Ranges that are closer to each other than this are read by one request: the bytes between take less time than another one.
 const GAP_BYTES_MAX: u64 = 256 * 1024;
 
+/// The needed columns of a row group are in memory at once, as stored. CloudWatch Logs delivers far smaller files.
+const GROUP_BYTES_MAX: u64 = 512 << 20;
+
 /// Rows of a batch.
 const BATCH_ROWS: usize = 4096;
 
@@ -43,6 +46,15 @@ pub enum ParquetReadError {
     /// The file is damaged, or uses something that the reader does not know.
     #[error("the Parquet file cannot be decoded: {0}; fetch or upload the file again")]
     Undecodable(String),
+    /// The columns of a row group are too large to be held in memory.
+    #[error(
+        "a row group of the Parquet file has {bytes} bytes of needed columns, more than the {GROUP_BYTES_MAX} that are held \
+         in memory; write it with smaller row groups"
+    )]
+    GroupTooLarge {
+        /// The size of the columns.
+        bytes: u64,
+    },
     /// The columns are larger than the limit.
     #[error("the Parquet file has {bytes} bytes of needed columns, more than the limit of {limit}")]
     TooLarge {
@@ -136,18 +148,26 @@ impl<'a> ParquetFile<'a> {
         let projection = ProjectionMask::roots(schema, roots);
         let leaves = 0..schema.num_columns();
         let groups = self.metadata.metadata().row_groups();
-        let sizes = groups.iter().flat_map(|group| {
+        let (mut bytes, mut of_group) = (0_u64, 0_u64);
+        for group in groups {
             let leaves = leaves
                 .clone()
                 .filter(|leaf| projection.leaf_included(*leaf));
-            leaves.map(|leaf| group.column(leaf).uncompressed_size().max(0) as u64)
-        });
-        let bytes = sizes.fold(0, u64::saturating_add);
+            let columns = leaves.map(|leaf| group.column(leaf));
+            let mut stored = 0_u64;
+            for column in columns {
+                let size = |size: i64| u64::try_from(size).unwrap_or_default();
+                bytes = bytes.saturating_add(size(column.uncompressed_size()));
+                stored = stored.saturating_add(size(column.compressed_size()));
+            }
+            of_group = of_group.max(stored);
+        }
         if bytes > bytes_max {
-            return Err(ParquetReadError::TooLarge {
-                bytes,
-                limit: bytes_max,
-            });
+            let limit = bytes_max;
+            return Err(ParquetReadError::TooLarge { bytes, limit });
+        }
+        if of_group > GROUP_BYTES_MAX {
+            return Err(ParquetReadError::GroupTooLarge { bytes: of_group });
         }
         let decoder = caught(|| {
             ParquetPushDecoderBuilder::new_with_metadata(self.metadata)

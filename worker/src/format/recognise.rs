@@ -59,8 +59,8 @@ pub fn recognise(named_as: NamedAs, plain: Option<PlainLog>, beginning: &[u8]) -
     if let Some(PlainLog { format, shape }) = plain.filter(|plain| is_plain(plain, beginning)) {
         return Recognised::Log(format, Shape::Plain(shape));
     }
-    let told = by_content(beginning).or(claim);
-    told.unwrap_or_else(|| {
+    let told = by_content(beginning, claim.is_some());
+    told.or(claim).unwrap_or_else(|| {
         Recognised::Unrecognised(match has_rule {
             true => "text without the fields that plain.txt names for it",
             false => looks_like(beginning),
@@ -139,10 +139,10 @@ const TEST_OBJECT: &str = "test object";
 /// A file without text. No line of it can be lost. The ledger does not record it, so the file that replaces it counts.
 pub(crate) const EMPTY_FILE: &str = "empty file";
 
-fn by_content(beginning: &[u8]) -> Option<Recognised> {
+fn by_content(beginning: &[u8], is_named_as_text: bool) -> Option<Recognised> {
     let mut by_line = first_lines(beginning).filter_map(|line| {
         let line = line.strip_suffix('\r').unwrap_or(&line);
-        of_line(line)
+        of_line(line, is_named_as_text)
     });
     by_line.next().or_else(|| {
         let text = String::from_utf8_lossy(beginning);
@@ -173,15 +173,22 @@ fn first_lines(beginning: &[u8]) -> impl Iterator<Item = Cow<'_, str>> {
     lines.take(LINES_LOOKED_AT).map(String::from_utf8_lossy)
 }
 
-/// Recognises a log by one of its lines.
-fn of_line(line: &str) -> Option<Recognised> {
+/// Recognises a log by one of its lines. AWS gives names of text logs to text logs. Something else under such a name is more
+/// likely an export of a few fields, or a mistake, so it must name the load balancer.
+fn of_line(line: &str, is_named_as_text: bool) -> Option<Recognised> {
     if line.starts_with('#') {
         let names = delimited::field_names(line)?;
+        if is_named_as_text && !names.iter().any(|name| name == "elb") {
+            return None;
+        }
         let format = by_fields(names.iter().map(|name| (name.as_str(), None)))?;
         return Some(Recognised::Log(format, Shape::W3c));
     }
     if line.trim_start().starts_with('{') {
         let members = json::fields(line)?;
+        if is_named_as_text && !members.iter().any(|(name, _)| name == "elb") {
+            return None;
+        }
         let members = members.iter();
         let members = members.map(|(name, value)| (name.as_str(), value.as_deref()));
         return Some(Recognised::Log(by_fields(members)?, Shape::Json));
@@ -589,24 +596,27 @@ mod tests {
             (r#"{"elb_status_code":"ok"}"#, None),
             ("{}", None),
         ] {
-            assert_eq!(of_line(line), told, "{line}");
+            assert_eq!(of_line(line, false), told, "{line}");
         }
+        let told_by = |line: &str| of_line(line, false);
         let w3c = |format| Some(Recognised::Log(format, Shape::W3c));
+        let few = "{\"elb_status_code\":200}";
+        assert!(of_line(few, false).is_some() && of_line(few, true).is_none());
         assert_eq!(
-            of_line("#Fields: time elb_status_code"),
+            told_by("#Fields: time elb_status_code"),
             w3c(&ALB_ACCESS_LOGS)
         );
         assert_eq!(
-            of_line("#Fields:\ttime\tlistener\tincoming_tls_alert"),
+            told_by("#Fields:\ttime\tlistener\tincoming_tls_alert"),
             w3c(&NLB_TLS_LOGS)
         );
-        assert_eq!(of_line("#Fields: date time x-edge-location"), None);
+        assert_eq!(told_by("#Fields: date time x-edge-location"), None);
         for format in FORMATS.into_iter().filter(|format| *format != &ELB_LOGS) {
             let names = || format.fields.iter().map(|field| field.name);
             assert_eq!(by_columns(names()), Recognised::Log(format, Shape::Parquet));
             let fields: Vec<_> = names().collect();
             assert_eq!(
-                of_line(&format!("#Fields: {}", fields.join(" "))),
+                told_by(&format!("#Fields: {}", fields.join(" "))),
                 w3c(format)
             );
         }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use indicatif::HumanCount;
 
 use super::{Generations, Options, To};
@@ -39,7 +39,8 @@ impl Lines {
     /// The condition on lines of this format, with their time.
     fn of(&self, condition: &str, rollup: &Rollup) -> Result<String, String> {
         let time = rollup.format().time_column;
-        let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
+        // Lines have times with and without fractions and zones. A text that is the beginning of another one comes before it.
+        let text = |time: DateTime<Utc>| time.format("%Y-%m-%dT%H:%M:%S");
         let mut parts = vec![rollup::condition(condition)?];
         if self.from > DateTime::<Utc>::MIN_UTC {
             parts.push(format!("{time} >= '{}'", text(self.from)));
