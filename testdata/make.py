@@ -823,7 +823,7 @@ def w3c_lines(rng, start):
     chosen = ["time", "elb_status_code", "x-new", "request_line", "user_agent"]
     lines += ["#Version: 1.0", f"#Fields: {' '.join(chosen)}"]
     lines += [row(" ", quoted(line), chosen) for line in ordinary_deliveries(rng, start + timedelta(seconds=100), 4)]
-    lines += [row(" ", quoted(one(121, user_agent='an escaped \\" quote')), chosen), "2026-11-21T10:07:02Z 200"]
+    lines += [row(" ", quoted(one(121, user_agent='an escaped \\" quote')), chosen), "2026-11-21T08:12:02Z 200"]
     chosen = ["user_agent", "client_port", "time", "elb", "target_status_code_list"]
     lines += [f"#Fields: {','.join(chosen)}"]
     lines += [row(",", quoted(one(130 + n, user_agent=agent)), chosen) for n, agent in enumerate(["curl/8.16.0", "a, b; like c", ""])]
@@ -1081,14 +1081,14 @@ def log_files():
                 "pages and API calls of the 21st, 36 fields",
                 pages(rng(21), at("2026-11-21T09:35:00"), 25, fields=36))
     # AWS does not document the names of delivered files. These are as of text logs, once in the folders of Hive.
-    yield entry(key(SHOP, "20261121T1005Z", "10.0.1.7", "f708192b", suffix=".json.gz"),
+    yield entry(key(SHOP, "20261121T0810Z", "10.0.1.7", "f708192b", suffix=".json.gz"),
                 "delivered as JSON: texts, numbers, lists, null and missing fields, other fields, lines that are no objects",
-                json_lines(rng(24), at("2026-11-21T10:00:00")), kind="JSON")
+                json_lines(rng(24), at("2026-11-21T08:05:00")), kind="JSON")
     folder = (f"logs/AWSLogs/aws-account-id={ACCOUNT}/elasticloadbalancing/region={REGION}/year=2026/month=11/day=21")
-    name = Path(key(SHOP, "20261121T1010Z", "10.0.1.7", "08192a3c")).name
+    name = Path(key(SHOP, "20261121T0815Z", "10.0.1.7", "08192a3c")).name
     yield entry(f"{folder}/{name}",
                 "delivered as W3C: separated by tabs, spaces and commas, three `#Fields:` lines, chosen fields",
-                w3c_lines(rng(25), at("2026-11-21T10:05:00")), kind="W3C")
+                w3c_lines(rng(25), at("2026-11-21T08:10:00")), kind="W3C")
     yield entry("logs/exports/export-1.txt", "a gzipped log of an application balancer, with a name that does not tell the format",
                 beacons(rng(22), at("2026-11-21T08:00:00"), 10))
     yield entry(f"logs/AWSLogs/{ACCOUNT}/ELBAccessLogTestFile", "not a log file: left out by its name",
