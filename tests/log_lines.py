@@ -148,9 +148,8 @@ NLB_COLUMNS = {
     "unhandled_fields": "rest",
 }
 
-# The names that AWS documents for deliveries through CloudWatch Logs, in the order of a line of text:
-# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-logs.html, and the record fields of
-# AWS::Logs::Delivery. Classic balancers have no such deliveries.
+# The names that AWS's CDK has for the record fields of deliveries through CloudWatch Logs, in the order of a line of text. Classic
+# balancers have no such deliveries.
 ALB_FIELDS = """
     type time elb client_port target_port request_processing_time target_processing_time response_processing_time elb_status_code
     target_status_code received_bytes sent_bytes request_line user_agent ssl_cipher ssl_protocol target_group_arn trace_id
@@ -192,12 +191,14 @@ TABLES = {
 }
 TIME_COLUMN = {name: table.time_column for name, table in TABLES.items()}
 
-# Columns of each table that the path of the log file says. `SELECT *` in a rollup does not mean them.
+# Columns of each table that the name of the log file says, and the day of its folders. `SELECT *` in a rollup does not mean them.
 OF_FILE = {
-    "day": r"regexp_replace(regexp_extract(log_file, '/((year=)?\d{4}/(month=)?\d\d/(day=)?\d\d)/', 1), '[a-z]+=', '', 'g')",
-    "account": r"regexp_extract(log_file, '/(aws-account-id=)?(\d{12})/', 2)",
-    "region": r"regexp_extract(log_file, '/elasticloadbalancing/(region=)?([a-z0-9-]+)/', 2)",
-    "balancer": r"replace(regexp_extract(log_file, '_elasticloadbalancing_[^_]+_([^_]+)_\d{8}T\d{4}Z', 1), '.', '/')",
+    "day": r"""coalesce(
+        nullif(regexp_replace(regexp_extract(log_file, '/((year=)?\d{4}/(month=)?\d\d/(day=)?\d\d)/', 1), '[a-z]+=', '', 'g'), ''),
+        nullif(regexp_replace(regexp_extract(log_file, '_(\d{8})T\d{4}Z', 1), '(....)(..)(..)', '\1/\2/\3'), ''))""",
+    "account": r"nullif(regexp_extract(log_file, '(\d{12})_elasticloadbalancing_', 1), '')",
+    "region": r"nullif(regexp_extract(log_file, '_elasticloadbalancing_([^_]+)_', 1), '')",
+    "balancer": r"replace(nullif(regexp_extract(log_file, '_elasticloadbalancing_[^_]+_([^_]+)_\d{8}T\d{4}Z', 1), ''), '.', '/')",
 }
 
 MACROS = r"""
@@ -221,7 +222,7 @@ MACROS = r"""
     CREATE MACRO member_text(object, name) AS
         CASE json_type(object, member(name))
              WHEN 'NULL' THEN NULL
-             WHEN 'ARRAY' THEN CASE WHEN ends_with(name, '_list') THEN array_to_string(items(object, name), ' ')
+             WHEN 'ARRAY' THEN CASE WHEN starts_with(name, 'target_') THEN array_to_string(items(object, name), ' ')
                                     ELSE array_to_string(items(object, name), ',') END
              ELSE json_extract_string(object, member(name)) END;
 """
@@ -350,7 +351,7 @@ def split_text(db):
 
 def split_w3c(db):
     """The names are those of the last `#Fields:` line. The separator is the one by which the first line after it that has as many
-    values as there are names does have them. Values without names get some."""
+    values as there are names does have them. Values beyond the last name are named by their position."""
     tried = " UNION ALL ".join(
         f"SELECT *, {place} AS tried, {fields_of('line', separator)} AS found FROM w3c" for place, separator in enumerate(SEPARATORS)
     )
