@@ -11,6 +11,7 @@ All lines are invented, in the format of real logs. Names are invented, and addr
 for documentation.
 """
 
+import json
 import random
 import re
 import shutil
@@ -85,10 +86,14 @@ def client(rng):
 
 
 def access(rng, moment, fields=30, unquoted=(), **values):
-    """One access log line of an Application Load Balancer, truncated to this number of `fields`.
+    """One access log line of an Application Load Balancer, truncated to this number of `fields`."""
+    line = access_values(rng, moment, **values)
+    quoted = QUOTED - set(unquoted)
+    return " ".join(f'"{line[name]}"' if name in quoted else str(line[name]) for name in FIELDS[:fields])
 
-    The defaults are a plain, successful request to the shop.
-    """
+
+def access_values(rng, moment, **values):
+    """The fields of an access log line. The defaults are a plain, successful request to the shop."""
     created = moment - timedelta(milliseconds=rng.randint(1, 90))
     target = values.get("target", f"10.0.{rng.randint(1, 3)}.{rng.randint(10, 40)}:8080")
     https = values.get("type", "https") not in ("http", "ws")
@@ -137,8 +142,7 @@ def access(rng, moment, fields=30, unquoted=(), **values):
     unknown = set(values) - set(line)
     assert not unknown, unknown
     line.update(values)
-    quoted = QUOTED - set(unquoted)
-    return " ".join(f'"{line[name]}"' if name in quoted else str(line[name]) for name in FIELDS[:fields])
+    return line
 
 
 def group(name):
@@ -463,25 +467,87 @@ def classic(rng, start):
     ]
 
 
+# The shapes of the next three kinds of lines follow AWS's guides for Application and Network Load Balancers, and lines that
+# other projects test their parsers with: elastic/beats and elastic/integrations (addresses masked by X, lists with
+# backslashes, lines without the newest fields), open-telemetry/opentelemetry-collector-contrib (lines with too few
+# fields), dynatrace-oss/dynatrace-aws-s3-log-forwarder and hardik-aws/ctaudit (15 fields of a connection).
+
+
+VALIDITY = "NotBefore=2025-09-21T22:43:21Z;NotAfter=2028-06-17T22:43:21Z"
+TLS_13 = "TLSv1.3 TLS_AES_128_GCM_SHA256"
+FAILED_CERTIFICATES = """
+    ClientCertMaxChainDepthExceeded ClientCertMaxSizeExceeded ClientCertCrlHit ClientCertCrlProcessingError ClientCertUntrusted
+    ClientCertNotYetValid ClientCertExpired ClientCertTypeUnsupported ClientCertInvalid ClientCertPurposeInvalid
+    ClientCertRejected ClientCertIncompatible
+""".split()
+
+
 def connections(rng, start):
-    """An application balancer's connection log. Its last field is missing in older lines."""
+    """An application balancer's connection log. Older lines end before the trace id, newer ones after the node's address."""
 
-    def one(seconds, tls=f"{PROTOCOL} {CIPHER} 0.036", certificate='"-" - - -', port=443, tail=None):
+    def one(seconds, tls=f"{PROTOCOL} {CIPHER} 0.036", certificate='"-" - - -', port=443, tail=None, address=None, time=None):
         tail = f" TID_{hexes(rng, 32)}" if tail is None else tail
-        address, _, number = client(rng).rpartition(":")
-        return f"{micros(start + timedelta(seconds=seconds))} {address} {number} {port} {tls} {certificate}{tail}"
+        from_address, _, from_port = client(rng).rpartition(":")
+        time = time or micros(start + timedelta(seconds=seconds))
+        return f"{time} {address or f'{from_address} {from_port}'} {port} {tls} {certificate}{tail}"
 
-    subject = '"CN=client.example.com,O=Example, Inc.,L=Springfield,C=US"'
-    validity = "NotBefore=2025-09-21T22:43:21Z;NotAfter=2028-06-17T22:43:21Z"
-    return [
+    def presented(subject='"CN=client.example.com,O=Example, Inc.,L=Springfield,C=US"', serial="FEF257372D5C14D4", verified="Success"):
+        return f"{subject} {VALIDITY} {serial} {verified}"
+
+    def newest(key_exchange="X25519MLKEM768", more=""):
+        return f" TID_{hexes(rng, 32)} {key_exchange} {SHOP} 10.0.1.7{more}"
+
+    lines = [
         one(1),
-        one(2, tls="TLSv1.3 TLS_AES_128_GCM_SHA256 0.012"),
-        one(3, certificate=f"{subject} {validity} FEF257372D5C14D4 Success"),
-        one(4, certificate=f"{subject} {validity} FEF257372D5C14D4 Failed:ClientCertUntrusted", tls=f"{PROTOCOL} {CIPHER} -"),
+        one(2, tls=f"{TLS_13} 0.012"),
+        one(3, certificate=presented()),
+        one(4, certificate=presented(verified="Failed:ClientCertUntrusted"), tls=f"{PROTOCOL} {CIPHER} -"),
         one(5, tls="- - -", port=80),
         one(6, tls="- - -", certificate='"-" - - Failed:UnmappedConnectionError'),
         one(7, tail=""),
-        one(8, tls="TLSv1.3 TLS_AES_128_GCM_SHA256 0.009", tail=f" TID_{hexes(rng, 32)} X25519MLKEM768"),
+        one(8, tls=f"{TLS_13} 0.009", tail=f" TID_{hexes(rng, 32)} X25519MLKEM768"),
+        # Of 13 to 17 fields. A `-` may come before a new field has values.
+        one(9, tail=f" TID_{hexes(rng, 32)} -"),
+        one(10, tail=f" TID_{hexes(rng, 16)} secp256r1 {SHOP}"),
+        one(11, tls=f"{TLS_13} 0.337", tail=newest()),
+        one(12, tls="- - -", port=80, tail=newest("-")),
+        one(13, tail=newest("secp384r1", " -")),
+        one(14, certificate=presented(), tail=newest("x25519", ' - "two words"')),
+        # Certificates and their subjects.
+        one(20, certificate='"-" - - Success', tail=newest()),
+        one(21, certificate="- - - Success"),
+        one(22, certificate=presented(subject='""')),
+        one(23, certificate=presented(subject='"serialNumber=ID-42,GN=MARI,SN=N\\\\C3\\\\84SS,CN=N\\\\C3\\\\84SS\\\\,MARI,C=EE"')),
+        one(24, certificate=presented(subject='"CN=Näss,O=例,C=JP"')),
+        one(25, certificate=presented(subject='"CN=a\\x22b,C=US"')),
+        one(26, certificate=presented(subject='"CN=client,O=\\"Example\\" Ltd,C=EE"')),
+        one(27, certificate=presented(serial="7" + 39 * "F", verified='"Failed:ClientCertExpired"'), tls=f"{TLS_13} -"),
+        one(28, certificate='"CN=client" NotBefore=2025-09-21T22:43:21Z 02 Success'),
+        # Addresses, ports and latencies.
+        one(40, address="2001:db8:7:1::face 50599", tail=newest()),
+        one(41, address="[2001:db8:7:1::face] 50599"),
+        one(42, address="- -", port="-"),
+        one(43, address="XXX.XX.XXX.XX XXXXX"),
+        one(44, address="192.0.2.7 65536", port=8443),
+        one(45, tls=f"{PROTOCOL} {CIPHER} 0.000"),
+        one(46, tls=f"{PROTOCOL} {CIPHER} 12.345"),
+        one(47, tls=f"{PROTOCOL} {CIPHER} -1"),
+        one(48, tls=f"{PROTOCOL} {CIPHER} soon"),
+        # Times in other forms.
+        one(0, time="2026-11-20T10:00:49Z"),
+        one(0, time="2026-11-20T12:00:50.5+02:00"),
+        one(0, time="2026-11-20T10:00:51"),
+        # The last line has as few fields as a log line may have, and the first of these too few.
+        " ".join(one(60).split(" ")[:6]),
+        one(61, time="-"),
+        one(62, time="20/Nov/2026:10:01:02"),
+        "",
+        "<html><body>The store is closed. Please come back later, or write to us.</body></html>",
+        " ".join(one(63).split(" ")[:7]),
+    ]
+    codes = enumerate(FAILED_CERTIFICATES)
+    return lines + [
+        one(100 + n, certificate=presented(verified=f"Failed:{code}"), tls=f"{TLS_13} -", tail=newest()) for n, code in codes
     ]
 
 
@@ -489,23 +555,279 @@ def network(rng, start):
     """A network balancer's log of TLS connections: version 1.0, 2.0, and 2.0 with newer fields at the end."""
 
     def one(seconds, version="2.0", times="5 2", sizes="98 246", alert="-", tls=f"{CIPHER} tlsv12 -",
-            names="edge.example.com h2 h2 \"h2\",\"http/1.1\"", certificate=CERTIFICATE, created=True, tail=""):
-        time = start + timedelta(seconds=seconds)
-        created_at = time - timedelta(seconds=6)
-        line = (f"tls {version} {time:%Y-%m-%dT%H:%M:%S} {EDGE} 3b8d2f0a1c4e5d6f {client(rng)} 10.0.2.15:8443 {times} {sizes} "
+            names="edge.example.com h2 h2 \"h2\",\"http/1.1\"", certificate=CERTIFICATE, created=True, tail="",
+            kind="tls", ends=None, time=None):
+        at_time = start + timedelta(seconds=seconds)
+        time = time or f"{at_time:%Y-%m-%dT%H:%M:%S}"
+        created_at = at_time - timedelta(seconds=6)
+        ends = ends or f"{client(rng)} 10.0.2.15:8443"
+        line = (f"{kind} {version} {time} {EDGE} 3b8d2f0a1c4e5d6f {ends} {times} {sizes} "
                 f"{alert} {certificate} - {tls} {names}")
         return line + (f" {created_at:%Y-%m-%dT%H:%M:%S}{tail}" if created else "")
 
+    unnamed = "edge.example.com - - -"
+    failed = dict(times="31 -", sizes="0 0", tls="- - -", names=unnamed)
+    many = ",".join(f'"proto-{n:02}"' for n in range(30))
     return [
         one(1, version="1.0", names="edge.example.com", created=False),
-        one(2, names="edge.example.com - - -", created=False),
+        one(2, names=unnamed, created=False),
         one(3),
         one(4, names='edge.example.com http/1.1 http/1.1 \\"http/1.1\\"'),
         one(5, times="0 -", sizes="0 0", tls="- - -", names="- - - -", certificate="-"),
         one(6, alert="42", times="108 65"),
         one(7, tls="TLS_AES_128_GCM_SHA256 tlsv13 -", tail=" X25519MLKEM768"),
         one(8, names="xn--bcher-kva.example%20x - - -"),
+        # The protocols that the client offers: a list, encoded, with a comma inside, cut after 256 bytes, one word.
+        one(10, names='edge.example.com http/1.1 http/1.1 "h2","http/1.1","http/1.0"'),
+        one(11, names='edge.example.com - - "spdy%2F3.1","a%20b","h2%22"'),
+        one(12, names='edge.example.com - - "h2,h2"'),
+        one(13, names=f"edge.example.com - - {many[:256]}"),
+        one(14, names="edge.example.com h2 - h2"),
+        one(15, names='edge.example.com h2 h2 ""'),
+        # Handshakes that failed, and key exchanges.
+        one(20, alert="48", **failed),
+        one(21, alert="70", **failed),
+        one(22, alert="0", certificate="-", **failed),
+        one(23, tls="TLS_AES_128_GCM_SHA256 tlsv13 X25519MLKEM768"),
+        one(24, tls="ECDHE-RSA-AES128-SHA tlsv11 secp256r1"),
+        # Addresses.
+        one(30, ends="2001:db8:7:1::face:51341 2001:db8:9::10:443"),
+        one(31, ends="[2001:db8:7:1::face]:51341 [2001:db8:9::10]:443"),
+        one(32, ends="XX.XXX.X.XXXX:XXXXX XX.XXX.XXX.XX:XXX", times="1 -", sizes="0 0", tls="- - -", names="- - - -", certificate="-"),
+        one(33, ends="- -"),
+        one(34, ends="192.0.2.7: 10.0.2.15:-"),
+        one(35, ends="192.0.2.7 54321 10.0.2.15 443"),  # 24 fields: address and port apart
+        # Numbers.
+        one(40, times="86400123 12", sizes="5368709120 9223372036854775807"),
+        one(41, sizes="9223372036854775808 246"),
+        one(42, times="5.25 1.5"),
+        one(43, times="- -", sizes="- -"),
+        one(44, times="fast soon", sizes="many few", alert="none"),
+        # Times in other forms, other versions and types, names that nobody should have.
+        one(0, time="2026-11-20T10:00:50.123456Z"),
+        one(0, time="2026-11-20T10:00:51Z"),
+        one(0, time="2026-11-20T11:00:52+01:00"),
+        one(53, version="3.0"),
+        one(54, kind="quic"),
+        one(55, names="%E4%BE%8B.example - - -"),
+        one(56, names="[edge.example.com](https://edge.example.com/) http/1.1 http/1.1 -"),
+        # Newer fields.
+        one(60, tail=" -"),
+        one(61, tail=' - TID_0123456789abcdef "two words"'),
+        # Not log lines: too few fields, no time.
+        " ".join(one(70).split(" ")[:10]),
+        " ".join(one(71).split(" ")[:3]),
+        one(72, time="-"),
+        one(73, time="1795176605"),
+        "",
+        "<html><body>The store is closed. Please come back later, or write to us.</body></html>",
+        " ".join(one(74).split(" ")[:11]),  # as few fields as a log line may have
     ]
+
+
+FAILED_CHECKS = [
+    ("http", "5.000123456", "-", "TimedOut"),
+    ("http", "5.000123456", "-", "RequestTimedOut"),
+    ("https", "5.000123456", "-", "ConnectionTimedOut"),
+    ("http", "0.000512345", "-", "ConnectionReset"),
+    ("http", "0.004", "404", "ResponseCodeMismatch"),
+    ("h2", "0.004", "200", "ResponseStringMismatch"),
+    ("http", "-", "-", "InternalError"),
+    ("http", "1.121980746", "503", "TargetError"),
+    ("https", "0.01", "-", "ClientCertTypeUnsupported"),
+    ("grpc", "0.019584011", "-", "GRPCStatusHeaderEmpty"),
+    ("grpc", "0.019584011", "12", "GRPCUnexpectedStatus"),
+]
+
+
+def health_checks(rng, start):
+    """An application balancer's log of health checks. AWS's examples have 8 fields, and its list of fields has 10."""
+
+    def one(seconds, kind="http", latency=None, target="10.0.3.20:8080", group_name="shop-web", result="PASS 200 -",
+            tail=f" {SHOP} 10.0.1.7", time=None):
+        latency = latency or f"{rng.lognormvariate(-4, 0.5):.9f}"
+        time = time or micros(start + timedelta(seconds=seconds))
+        return f"{kind} {time} {latency} {target} {group_name} {result}{tail}"
+
+    lambda_function = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:health"
+    lines = [
+        one(1, tail=""),
+        one(2, tail="", result="FAIL 502 TargetError", latency="1.121980746"),
+        one(3),
+        one(4, kind="https"),
+        one(5, kind="h2"),
+        one(6, kind="grpc", result="PASS 0 -"),
+        one(7, kind="lambda", target=lambda_function),
+        one(8, kind="lambda", target=f"{lambda_function}:live", result="FAIL 502 TargetError"),
+        one(9, kind="tcp", result="PASS - -"),
+        # Of 9 to 12 fields.
+        one(10, tail=" -"),
+        one(11, tail=f" {SHOP}"),
+        one(12, tail=f" {SHOP} 10.0.1.7 -"),
+        one(13, tail=f' {SHOP} 10.0.1.7 - "two words"'),
+        one(14, tail=f" {SHOP} 2001:db8::7"),
+        # Targets.
+        one(20, target="[2001:db8:9::20]:8080"),
+        one(21, target="2001:db8:9::20:8080"),
+        one(22, target="-"),
+        one(23, target="i-0123456789abcdef0:80"),
+        one(24, group_name="-"),
+        # Latencies.
+        one(30, latency="0"),
+        one(31, latency="120.000000001"),
+        one(32, latency="1.2E-4"),
+        one(33, latency="-1"),
+        one(34, latency="slow"),
+        # Results that nobody has announced.
+        one(40, result="pass 200 -"),
+        one(41, result="UNKNOWN 200 SomethingNew"),
+        one(42, result="FAIL 301 ResponseCodeMismatch"),
+        one(43, result='"PASS" "200" "-"'),
+        # Times in other forms.
+        one(0, time="2026-11-20T10:00:50Z"),
+        one(0, time="2026-11-20T11:00:51.5+01:00"),
+        one(0, time="2026-11-20T10:00:52"),
+        # Not log lines: too few fields, no time.
+        " ".join(one(60).split(" ")[:5]),
+        one(61, time="-"),
+        one(62, time="now"),
+        "",
+        "<html><body>The store is closed. Please come back later, or write to us.</body></html>",
+        " ".join(one(63).split(" ")[:6]),  # as few fields as a log line may have
+        " ".join(one(64).split(" ")[:7]),
+    ]
+    checks = enumerate(FAILED_CHECKS)
+    return lines + [
+        one(70 + n, kind=kind, latency=latency, result=f"FAIL {status} {reason}") for n, (kind, latency, status, reason) in checks
+    ]
+
+
+# ---- deliveries through CloudWatch Logs --------------------------------------------------------------------
+
+# The names that AWS documents for deliveries, where they are not those of FIELDS.
+DELIVERED_NAMES = {"client": "client_port", "target": "target_port", "request": "request_line"}
+DELIVERED = {name: DELIVERED_NAMES.get(name, name) for name in FIELDS[:34]}
+
+# AWS does not say whether it writes these as numbers or as texts, so the file has both.
+WHOLE = ["elb_status_code", "target_status_code", "received_bytes", "sent_bytes", "matched_rule_priority"]
+FRACTIONS = ["request_processing_time", "target_processing_time", "response_processing_time"]
+
+
+def delivered(rng, moment, **values):
+    """An access log line as a delivery names its fields."""
+    line = access_values(rng, moment, **values)
+    return {name: str(line[field]) for field, name in DELIVERED.items()}
+
+
+def ordinary_deliveries(rng, start, count):
+    """Pages and events, as deliveries."""
+    requests = [
+        dict(request="GET https://shop.example.com:443/products/1042?color=red&size=42 HTTP/1.1"),
+        dict(request="POST https://shop.example.com:443/api/v1/orders HTTP/2.0", target_group_arn=group("api"), type="h2"),
+        dict(UNSERVED, elb=EVENTS, request=f"GET https://events.example.com:443/e?{parameters(rng)} HTTP/2.0", elb_status_code="204"),
+        dict(UNSERVED, elb_status_code="503", target_group_arn=group("api")),
+    ]
+    return [delivered(rng, start + timedelta(seconds=5 * n), **requests[n % len(requests)]) for n in range(count)]
+
+
+def json_lines(rng, start):
+    """Access log lines as JSON objects: any field, in any order, as texts and as numbers."""
+
+    def one(seconds, without=(), more=None, **values):
+        line = delivered(rng, start + timedelta(seconds=seconds)) | values
+        return {name: value for name, value in line.items() if name not in without} | (more or {})
+
+    def written(line, **options):
+        return json.dumps(line, separators=(",", ":"), **{"ensure_ascii": False, **options})
+
+    def as_numbers(line):
+        found = {name: int(line[name]) for name in WHOLE if line[name].lstrip("-").isdigit()}
+        return line | found | {name: float(line[name]) for name in FRACTIONS}
+
+    lines = [written(line) for line in ordinary_deliveries(rng, start, 8)]
+    lines += [written(as_numbers(line)) for line in ordinary_deliveries(rng, start + timedelta(seconds=2), 8)]
+    absent = [name for name in DELIVERED.values() if name not in ("time", "elb_status_code", "request_line")]
+    agent = 'an "app" \\ é 日本語 🛒 \\x22\ttab'
+    lines += [
+        # What is missing: `-`, null, an empty text, and no member at all.
+        written(one(50, target_port="-", target_status_code="-", user_agent="-")),
+        written(one(51, target_port=None, target_status_code=None, user_agent=None, elb_status_code=None, sent_bytes=None)),
+        written(one(52, target_port="", target_status_code="", user_agent="", elb_status_code="", sent_bytes="")),
+        written(one(53, without=absent)),
+        written(dict(reversed(one(54).items()))),
+        # Lists, and values of other types.
+        written(one(55, actions_executed=["waf", "forward"], target_port_list=["10.0.1.11:8080", "10.0.1.12:8080"],
+                    target_status_code_list=[502, 200])),
+        written(one(56, classification=True, matched_rule_priority=-1)),
+        written(one(57, elb_status_code="abc", received_bytes=1.5, sent_bytes=9223372036854775808, request_processing_time="fast")),
+        # The fields whose names say that they are ports.
+        written(one(58, client_port="50599", target_port=8080)),
+        written(one(59, client_port="2001:db8:7:1::face:50599", target_port="[2001:db8:9::10]:8080")),
+        # Escapes. Quotes are part of the text.
+        written(one(60, user_agent=agent)),
+        written(one(61, user_agent=agent), ensure_ascii=True),
+        written(one(62, user_agent='"in quotes"', request_line="GET https://shop.example.com:443/red shoes?q=a b HTTP/1.1")),
+        written(one(63)).replace("/", "\\/"),
+        written(one(64, request_line="-", elb_status_code=400)),
+        # Fields that are not documented.
+        written(one(65, more={"field_35": "-", "field_36": 7, "field_37": None})),
+        written(one(66, more={"of 2030": {"a": [1, "x"], "b": {}}, "level": True})),
+        " " + written(one(67)).replace(":", ": ", 1) + " ",
+        # Not log lines: no object, no field, no time.
+        "",
+        "<html><body>The store is closed. Please come back later, or write to us.</body></html>",
+        access(rng, start + timedelta(seconds=70)),
+        "{}",
+        "[1]",
+        "null",
+        '{"level":"info","message":"a line of an application"}',
+        written(one(71))[:200],
+        written(one(72)) + written(one(72)),
+        written(one(73, time="-")),
+        written(one(74, time=None)),
+        written(one(75, time=1795176605.123)),
+        written(one(76)),
+    ]
+    return lines
+
+
+def w3c_lines(rng, start):
+    """Access log lines between `#Fields:` lines, which may change the fields and what separates them."""
+
+    def row(separator, line, names):
+        return separator.join(str(line.get(name, "-")) for name in names)
+
+    def quoted(line):
+        return {name: f'"{value}"' if name in ("request_line", "user_agent") else value for name, value in line.items()}
+
+    def one(seconds, **values):
+        return delivered(rng, start + timedelta(seconds=seconds)) | values
+
+    every, tab = list(DELIVERED.values()), "\t"
+    lines = ["#Version: 1.0", f"#Fields: {' '.join(every)}"]
+    lines += [row(tab, line, every) for line in ordinary_deliveries(rng, start, 12)]
+    whole = row(tab, one(61), every)
+    lines += [
+        row(tab, one(62, user_agent="bot \\x22the best\\x22 (+https://bot.example)", domain_name=""), every),
+        row(tab, one(63, client_port="2001:db8:7:1::face:50599", target_port="-"), every),
+        row(tab, one(64, client_port="50599", elb_status_code="abc"), every),
+        row(tab, one(65, request_line="GET https://shop.example.com:443/red shoes?q=a b HTTP/1.1"), every),
+        f"{whole}{tab}-{tab}two words",  # newer fields
+        "#Remark: not a line of the log",
+        # Not log lines: too few values, no time.
+        whole.rpartition(tab)[0],
+        "",
+        "service unavailable",
+        row(tab, one(66, time="-"), every),
+    ]
+    chosen = ["time", "elb_status_code", "x-new", "request_line", "user_agent"]
+    lines += ["#Version: 1.0", f"#Fields: {' '.join(chosen)}"]
+    lines += [row(" ", quoted(line), chosen) for line in ordinary_deliveries(rng, start + timedelta(seconds=100), 4)]
+    lines += [row(" ", quoted(one(121, user_agent='an escaped \\" quote')), chosen), "2026-11-21T08:12:02Z 200"]
+    chosen = ["user_agent", "client_port", "time", "elb", "target_status_code_list"]
+    lines += [f"#Fields: {','.join(chosen)}"]
+    lines += [row(",", quoted(one(130 + n, user_agent=agent)), chosen) for n, agent in enumerate(["curl/8.16.0", "a, b; like c", ""])]
+    return lines
 
 
 # ---- framing -----------------------------------------------------------------------------------------------
@@ -559,21 +881,52 @@ def trailing_garbage(whole):
 # ---- the page that lists the files -------------------------------------------------------------------------
 
 ISO = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?")
-# The minimum number of fields of a log line of this kind, and the index of its time.
-FEWEST_AND_TIME = {"access": (12, 1), "classic": (12, 0), "connection": (11, 0), "network": (18, 2)}
+# The minimum number of fields of a text log's line of this kind, and the index of its time.
+FEWEST_AND_TIME = {"access": (12, 1), "classic": (12, 0), "connection": (7, 0), "health": (6, 1), "network": (11, 2)}
 FIELD = re.compile(rb'"(?:\\.|[^"\\])*"?|[^ ]+')
 
 
 def is_log_line(line, kind):
+    """Whether the line of a text log has enough fields, and a time."""
     fewest, time = FEWEST_AND_TIME[kind]
     fields = line.split(b" ") if kind == "network" else FIELD.findall(line)
-    if len(fields) < fewest or not ISO.fullmatch(fields[time]):
+    return len(fields) >= fewest and is_time(fields[time])
+
+
+def is_json_line(line):
+    """Whether it is an object with a field of access logs, of which the time is one, if it is there."""
+    try:
+        members = json.loads(line)
+    except ValueError:
+        return False
+    if not isinstance(members, dict) or not set(members) & set(DELIVERED.values()):
+        return False
+    return "time" not in members or is_time(str(members["time"]).encode())
+
+
+def is_time(field):
+    if not ISO.fullmatch(field):
         return False
     try:
-        datetime.fromisoformat(fields[time].decode())
+        datetime.fromisoformat(field.decode())
     except ValueError:
         return False
     return True
+
+
+def are_w3c_lines(lines):
+    """Says of each line of a W3C log whether it is a log line. Its directives are no lines of the log."""
+    names, separator = [], None
+    for line in lines:
+        if line.startswith(b"#Fields: "):
+            separator = None
+            names = re.findall(rb"[\w-]+", line.removeprefix(b"#Fields: "))
+        elif not line.startswith(b"#"):
+            tried = [separator] if separator else [b"\t", b" ", b","]
+            values = {one: re.findall(rb'(?:^|%b)("(?:\\.|[^"\\])*"|[^%b]*)' % (one, one), line) for one in tried}
+            fits = [one for one in tried if len(values[one]) >= len(names)]
+            separator = separator or next(iter(fits), None)
+            yield bool(line and fits) and is_time(values[separator][names.index(b"time")])
 
 
 def counts(plain, kind):
@@ -581,8 +934,12 @@ def counts(plain, kind):
     lines = plain.split(b"\n")
     if lines[-1] == b"":
         lines.pop()
-    good = sum(is_log_line(line.removesuffix(b"\r"), kind) for line in lines)
-    return len(lines), good, len(lines) - good
+    lines = [line.removesuffix(b"\r") for line in lines]
+    if kind == "W3C":
+        good = list(are_w3c_lines(lines))
+    else:
+        good = [is_json_line(line) if kind == "JSON" else is_log_line(line, kind) for line in lines]
+    return len(good), sum(good), len(good) - sum(good)
 
 
 README = """\
@@ -592,10 +949,20 @@ README = """\
 output. The lines are invented and have the format of real logs; addresses are from the ranges for documentation.
 Amounts (`amt`) are multiples of 0.25, so their sums are exact in any order.
 
-A **log line** has 12 fields or more and an ISO-8601 time (field 2 of an application balancer's line, field 1 of a classic
-one's). Fields of it that can't be parsed are NULL. Every other line, including an empty one, is a **rejected line**.
-A connection log's line may have 11 fields, and its time is field 1. A network balancer's time is field 3; it has no zone and is UTC.
-A `\\r` before the line end belongs to the line end.
+A **log line** has a minimum number of fields, and an ISO-8601 time. Fields of it that can't be parsed are NULL. Every other
+line, including an empty one, is a **rejected line**. A `\\r` before the line end belongs to the line end.
+
+| log | fields, at least | time |
+|---|--:|---|
+| access log of an application balancer | 12 | field 2 |
+| access log of a classic balancer | 12 | field 1 |
+| connection log | 7 | field 1 |
+| health check log | 6 | field 2 |
+| network balancer's log of TLS connections | 11 | field 3. It has no zone, and is UTC. |
+| JSON | 1 of the fields that AWS documents | the member `time` |
+| W3C | as many as the `#Fields:` line before | the field named `time` |
+
+Lines of a W3C log that begin with `#` are not counted as lines.
 
 ## `logs/`
 
@@ -694,11 +1061,14 @@ def log_files():
                 "a classic balancer's log, not compressed: 15 and 12 fields, TCP",
                 classic(rng(14), at("2026-11-20T10:00:00")), kind="classic", pack=bytes)
     yield entry(key(SHOP, "20261120T1005Z", "10.0.1.7", "91a2b3c4", prefix="conn_log_"),
-                "a connection log, 11 to 13 fields",
+                "a connection log, 6 to 17 fields: all failures of certificates, odd subjects, plain HTTP",
                 connections(rng(15), at("2026-11-20T10:00:00")), kind="connection")
     yield entry(key(EDGE, "20261120T1005Z", "", "a2b3c4d5"),
-                "a network balancer's log, 18 to 23 fields",
+                "a network balancer's log, 3 to 25 fields: versions 1.0 to 3.0, no handshake, lists of protocols, masked addresses",
                 network(rng(16), at("2026-11-20T10:00:00")), kind="network")
+    yield entry(key(SHOP, "20261120T1005Z", "10.0.1.7", "e6f7081a", prefix="health_check_log_"),
+                "a log of health checks, 5 to 12 fields: all failures, Lambda, gRPC",
+                health_checks(rng(23), at("2026-11-20T10:00:00")), kind="health")
     yield entry(key(EVENTS, "20261121T0000Z", "10.0.1.7", "b3c4d5e7"),
                 "delivered on the 21st, with events of the 20th",
                 beacons(rng(17), at("2026-11-20T23:55:00"), 25))
@@ -710,6 +1080,15 @@ def log_files():
     yield entry(key(SHOP, "20261121T0940Z", "10.0.2.9", "d5e6f709"),
                 "pages and API calls of the 21st, 36 fields",
                 pages(rng(21), at("2026-11-21T09:35:00"), 25, fields=36))
+    # AWS does not document the names of delivered files. These are as of text logs, once in the folders of Hive.
+    yield entry(key(SHOP, "20261121T0810Z", "10.0.1.7", "f708192b", suffix=".json.gz"),
+                "delivered as JSON: texts, numbers, lists, null and missing fields, other fields, lines that are no objects",
+                json_lines(rng(24), at("2026-11-21T08:05:00")), kind="JSON")
+    folder = (f"logs/AWSLogs/aws-account-id={ACCOUNT}/elasticloadbalancing/region={REGION}/year=2026/month=11/day=21")
+    name = Path(key(SHOP, "20261121T0815Z", "10.0.1.7", "08192a3c")).name
+    yield entry(f"{folder}/{name}",
+                "delivered as W3C: separated by tabs, spaces and commas, three `#Fields:` lines, chosen fields",
+                w3c_lines(rng(25), at("2026-11-21T08:10:00")), kind="W3C")
     yield entry("logs/exports/export-1.txt", "a gzipped log of an application balancer, with a name that does not tell the format",
                 beacons(rng(22), at("2026-11-21T08:00:00"), 10))
     yield entry(f"logs/AWSLogs/{ACCOUNT}/ELBAccessLogTestFile", "not a log file: left out by its name",

@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from log_lines import OF_FILE
+
 
 @dataclass
 class Column:
@@ -67,7 +69,7 @@ def column(item, is_key):
 def select_items(select, log_table, db):
     """The items of a SELECT: its text, split at commas outside of brackets and quotes."""
     if select.strip() == "*":
-        return [f'"{row[0]}"' for row in db.execute(f"DESCRIBE {log_table}").fetchall()]
+        return [f'"{row[0]}"' for row in db.execute(f"DESCRIBE {log_table}").fetchall() if row[0] not in OF_FILE]
     items, depth, quoted = [""], 0, False
     for character in select:
         quoted ^= character == "'"

@@ -14,13 +14,14 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 import judge_expressions
+import judge_formats
 import judge_queries
 import judge_row_groups
 import raw
 import server
 from checks import Checks
 
-JUDGES = {"expressions": judge_expressions, "queries": judge_queries, "row_groups": judge_row_groups}
+JUDGES = {"expressions": judge_expressions, "queries": judge_queries, "row_groups": judge_row_groups, "formats": judge_formats}
 SHOWN = 10_000
 
 

@@ -12,7 +12,8 @@ import botocore.session
 
 import server
 
-# "Querying Application Load Balancer logs" and "Querying Classic Load Balancer logs" in the Athena user guide.
+# "Querying Application Load Balancer logs", "Querying Classic Load Balancer logs", "Create the table for ALB connection logs" and
+# "Query Network Load Balancer logs" in the Athena user guide.
 ALB_COLUMNS = """
 type string, time string, elb string, client_ip string, client_port int, target_ip string, target_port int,
 request_processing_time double, target_processing_time double, response_processing_time double, elb_status_code int,
@@ -37,17 +38,63 @@ ELB_REGEX = (
     r'([^ ]*) ([^ ]*) ([^ ]*):([0-9]*) ([^ ]*)[:-]([0-9]*) ([-.0-9]*) ([-.0-9]*) ([-.0-9]*) (|[-0-9]*) (-|[-0-9]*) ([-0-9]*)'
     r' ([-0-9]*) \"([^ ]*) ([^ ]*) (- |[^ ]*)\" (\"[^\"]*\") ([A-Z0-9-]+) ([A-Za-z0-9.-]*)$'
 )
-TABLES = {"alb_access_logs": (ALB_COLUMNS, ALB_REGEX), "elb_logs": (ELB_COLUMNS, ELB_REGEX)}
+CONNECTION_COLUMNS = """
+time string, client_ip string, client_port int, listener_port int, tls_protocol string, tls_cipher string,
+tls_handshake_latency double, leaf_client_cert_subject string, leaf_client_cert_validity string,
+leaf_client_cert_serial_number string, tls_verify_status string, conn_trace_id string
+"""
+CONNECTION_REGEX = (
+    r'([^ ]*) ([^ ]*) ([0-9]*) ([0-9]*) ([A-Za-z0-9.-]*) ([^ ]*) ([-.0-9]*) \"([^\"]*)\" ([^ ]*) ([^ ]*) ([^ ]*) ?([^ ]*)?( .*)?'
+)
+NLB_COLUMNS = """
+type string, version string, time string, elb string, listener_id string, client_ip string, client_port int, target_ip string,
+target_port int, tcp_connection_time_ms double, tls_handshake_time_ms double, received_bytes bigint, sent_bytes bigint,
+incoming_tls_alert int, cert_arn string, certificate_serial string, tls_cipher_suite string, tls_protocol_version string,
+tls_named_group string, domain_name string, alpn_fe_protocol string, alpn_be_protocol string,
+alpn_client_preference_list string, tls_connection_creation_time string
+"""
+NLB_REGEX = (
+    r'([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*):([0-9]*) ([^ ]*):([0-9]*) ([-.0-9]*) ([-.0-9]*) ([-0-9]*) ([-0-9]*)'
+    r' ([-0-9]*) ([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*) ?([^ ]*)?( .*)?'
+)
+# AWS has no DDL for health check logs. This is in the manner of the others, with the fields of the guide for Application Load
+# Balancers; AWS's examples end after the eighth.
+HEALTH_CHECK_COLUMNS = """
+type string, time string, latency double, target_addr string, target_group_id string, status string, status_code string,
+reason_code string, elb string, ip_address string
+"""
+HEALTH_CHECK_REGEX = (
+    r'([^ ]*) ([^ ]*) ([-.0-9]*) ([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*) ?([^ ]*)? ?([^ ]*)?( .*)?'
+)
+TABLES = {
+    "alb_access_logs": (ALB_COLUMNS, ALB_REGEX),
+    "elb_logs": (ELB_COLUMNS, ELB_REGEX),
+    "alb_connection_logs": (CONNECTION_COLUMNS, CONNECTION_REGEX),
+    "alb_health_check_logs": (HEALTH_CHECK_COLUMNS, HEALTH_CHECK_REGEX),
+    "nlb_tls_logs": (NLB_COLUMNS, NLB_REGEX),
+}
 BUCKET = "logs"
 
 
-def create_table(table, location):
-    """Replaces Hive's type names `string` and `int`."""
+def create_table(table, location, name=None):
+    """Replaces Hive's type names `string` and `int`. The table has its own name, or another."""
     columns, regex = TABLES[table]
     columns = [column.split() for column in columns.replace("\n", " ").split(",")]
     typed = ", ".join(f'"{name}" {TYPES.get(type_, type_)}' for name, type_ in columns)
     quoted = regex.replace("'", "''")
-    return f"CREATE TABLE {table} ({typed}) WITH (format = 'REGEX', regex = '{quoted}', external_location = '{location}')"
+    return f"CREATE TABLE {name or table} ({typed}) WITH (format = 'REGEX', regex = '{quoted}', external_location = '{location}')"
+
+
+def create_named(name, types, file_format, location):
+    """A table whose files have names for their columns."""
+    columns = ", ".join(f'"{column}" {type_}' for column, type_ in types.items())
+    return f"CREATE TABLE {name} ({columns}) WITH (format = '{file_format}', external_location = '{location}')"
+
+
+def columns_of(table):
+    """The names of a log table's columns in AWS's DDL."""
+    columns, _ = TABLES[table]
+    return [column.split()[0] for column in columns.replace("\n", " ").split(",")]
 
 
 def create_lookup(table, columns):

@@ -1,0 +1,2 @@
+-- Every log line, with all columns.
+SELECT * FROM alb_health_check_logs

@@ -1,0 +1,2 @@
+-- Every log line, with all columns.
+SELECT * FROM nlb_tls_logs
