@@ -107,7 +107,7 @@ def documented(prove, checks):
             for statement in prove.statements_in(re.sub(r"(?m)^ +", "", block)):
                 sql = in_one_line(statement.sql).replace("logmill.", "").replace("DATE '2026-11-20'", "current_date")
                 # Rollups read the log, and only `logmill query` has tables of the ledgers.
-                if not statement.in_logmill or re.search(r"FROM (alb_access_logs|elb_logs|log_files|failed_lines)\b", sql):
+                if not statement.in_logmill or re.search(r"FROM (alb_\w+_logs|elb_logs|nlb_tls_logs|log_files|failed_lines)\b", sql):
                     continue
                 found += 1
                 checks.check(f"{path.name}: {sql[:60]}", [] if sql in listed else ["infra/prove.d/queries.sql lacks it"])

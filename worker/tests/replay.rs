@@ -190,6 +190,9 @@ fn uris(keys: &[String]) -> BTreeSet<String> {
     keys.iter().map(|key| uri(key)).collect()
 }
 
+/// A file that is no log, in the folder of a day.
+const README: &str = "p/AWSLogs/111111111111/elasticloadbalancing/us-east-2/2025/11/20/readme.txt";
+
 const APP: &str = "app.shop.50dc6c495c0c9188";
 
 /// Log files of four days in two accounts. Returns the keys of each day.
@@ -251,10 +254,7 @@ fn what_is_not_counted_is_told_and_sent_again() {
         "p/AWSLogs/111111111111/ELBAccessLogTestFile",
         b"Enable AccessLog".to_vec(),
     );
-    scene.put(
-        "p/AWSLogs/111111111111/elasticloadbalancing/us-east-2/2025/11/20/readme.txt",
-        b"# a readme".to_vec(),
-    );
+    scene.put(README, b"# a readme".to_vec());
     let export = "p/export/some.log".to_owned();
     scene.put(&export, log(2));
 
@@ -328,7 +328,7 @@ fn what_is_not_counted_is_told_and_sent_again() {
     let only_missing = [&span[..], &["--missing", "--tables", TABLES]].concat();
     let dry = [&only_missing[..], &["--dry-run"]].concat();
     let wanted: BTreeSet<String> =
-        uris(&[&d21[1..], d22, std::slice::from_ref(&truncated)].concat());
+        uris(&[&d21[1..], d22, &[truncated.clone(), README.to_owned()]].concat());
     let output = scene.replay(&dry).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
     let printed = String::from_utf8(output.stdout.clone()).unwrap();
@@ -337,7 +337,7 @@ fn what_is_not_counted_is_told_and_sent_again() {
         wanted
     );
     assert!(
-        text(&output).contains("log files  12 would be sent"),
+        text(&output).contains("log files  13 would be sent"),
         "{}",
         text(&output)
     );
@@ -345,7 +345,7 @@ fn what_is_not_counted_is_told_and_sent_again() {
 
     let told = succeed(&mut scene.replay(&only_missing));
     println!("{told}");
-    assert!(told.contains("log files  12 sent"), "{told}");
+    assert!(told.contains("log files  13 sent"), "{told}");
     assert!(told.contains("13 already counted or staged"), "{told}");
     assert_eq!(scene.drain_log_files(&scene.work), wanted);
 
@@ -365,14 +365,17 @@ fn what_is_not_counted_is_told_and_sent_again() {
         &d20[4..6],
         &d21[..1],
         &d21[3..4],
+        // Only the workers know what they read.
         &[truncated, key(ACCOUNTS[0], 20, "1210", "classic")],
+        &[
+            key(ACCOUNTS[0], 20, "1210", "net.n.0123"),
+            connections,
+            README.to_owned(),
+        ],
     ]
     .concat();
     assert_eq!(scene.drain_log_files(&scene.work), uris(&noon));
-    assert!(
-        told.contains("8 sent") && told.contains("1 skipped: connection log"),
-        "{told}"
-    );
+    assert!(told.contains("11 sent"), "{told}");
 
     // Once they are counted, nothing is missing.
     scene.run(

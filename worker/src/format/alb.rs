@@ -94,5 +94,6 @@ pub static ALB_ACCESS_LOGS: LogFormat = LogFormat {
     time_field: 1,
     time_column: "time",
     request_field: Some(12),
+    has_quotes: true,
     url_column: Some("request_url"),
 };

@@ -50,5 +50,6 @@ pub static ALB_CONNECTION_LOGS: LogFormat = LogFormat {
     time_field: 0,
     time_column: "time",
     request_field: None,
+    has_quotes: true,
     url_column: None,
 };

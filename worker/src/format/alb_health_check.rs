@@ -40,6 +40,7 @@ pub static ALB_HEALTH_CHECK_LOGS: LogFormat = LogFormat {
     time_field: 1,
     time_column: "time",
     request_field: None,
+    has_quotes: true,
     url_column: None,
 };
 
@@ -50,5 +51,5 @@ fn is_checked_target(text: &str) -> bool {
 
 /// `PASS`, `FAIL`, and future values.
 fn is_status(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase())
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphabetic())
 }

@@ -171,9 +171,12 @@ fn values<'l>(line: &'l str, delimiter: &'l str) -> impl Iterator<Item = &'l str
     std::iter::from_fn(move || {
         let from = start?;
         let rest = line.get(from..)?;
-        let quoted = rest
-            .starts_with('"')
-            .then(|| end_of_quoted(line.as_bytes(), from, delimiter.as_bytes()));
+        // A quote that is not closed before a delimiter is a part of the value.
+        let quoted = rest.starts_with('"').then(|| {
+            let end = end_of_quoted(line.as_bytes(), from, delimiter.as_bytes());
+            Some(end).filter(|end| *end > from + 1 && line.as_bytes()[end - 1] == b'"')
+        });
+        let quoted = quoted.flatten();
         let end = match quoted {
             Some(end) => end,
             None => rest.find(delimiter).map_or(line.len(), |end| from + end),
@@ -253,5 +256,13 @@ mod tests {
         assert_eq!(fields.text(2), Some("app/a/1"));
         assert_eq!(fields.text(13), Some("curl|8"));
         assert_eq!(fields.rest(), None);
+    }
+    #[test]
+    fn a_quote_that_is_not_closed_is_a_part_of_its_value() {
+        let all = |line| values(line, "\t").collect::<Vec<_>>();
+        assert_eq!(all("a\t\"b\tc"), ["a", "\"b", "c"]);
+        assert_eq!(all("\"a\" b\tc"), ["\"a\" b", "c"]);
+        assert_eq!(all("\"\tc"), ["\"", "c"]);
+        assert_eq!(all("\"a\tb\"\t\"\"\t"), ["a\tb", "", ""]);
     }
 }

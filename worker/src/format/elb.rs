@@ -52,5 +52,6 @@ pub static ELB_LOGS: LogFormat = LogFormat {
     time_field: 0,
     time_column: "timestamp",
     request_field: Some(11),
+    has_quotes: true,
     url_column: Some("url"),
 };

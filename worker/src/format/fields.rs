@@ -8,15 +8,27 @@ use std::ops::Range;
 
 use logmill_byte_search::{Marks, one_of};
 
+use super::LogFormat;
+
 /// Positions of the fields of one line. Reused for each line, so that splitting allocates nothing.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
     bounds: Vec<(usize, usize)>,
     /// Where the first field that was not split off begins; past the line's end if there is no such field.
     rest: usize,
+    /// Whether quotes are characters like any other.
+    ignores_quotes: bool,
 }
 
 impl Fields {
+    /// For lines of this format.
+    pub(super) fn of(format: &LogFormat) -> Self {
+        Self {
+            ignores_quotes: !format.has_quotes,
+            ..Self::default()
+        }
+    }
+
     /// Splits off at most the first `limit` fields of `line`, which has no line ending.
     pub(super) fn split(&mut self, line: &str, limit: usize) {
         self.bounds.clear();
@@ -33,7 +45,7 @@ impl Fields {
         let mut start = self.rest;
         let mut spaces = Marks::new(bytes, start, one_of([b' ']));
         while self.bounds.len() < limit && start <= bytes.len() {
-            let end = if bytes.get(start) == Some(&b'"') {
+            let end = if bytes.get(start) == Some(&b'"') && !self.ignores_quotes {
                 let end = end_of_quoted(bytes, start, b" ");
                 spaces = Marks::new(bytes, end + 1, one_of([b' ']));
                 end
@@ -76,6 +88,12 @@ pub(super) trait FieldValues<'l>: Copy {
 
     /// The field as written, including any quotes.
     fn raw(self, field: usize) -> Option<&'l str>;
+
+    /// The text of a whole number.
+    #[inline(always)]
+    fn whole(self, field: usize) -> Option<&'l str> {
+        self.text(field)
+    }
 
     /// The fields that the format does not name, as written.
     fn rest(self) -> Option<&'l str>;

@@ -51,7 +51,10 @@ impl JsonLines {
 pub(super) fn fields(line: &str) -> Option<Vec<(String, Option<String>)>> {
     let object: std::collections::BTreeMap<String, &RawValue> = serde_json::from_str(line).ok()?;
     let values = object.into_iter();
-    let values = values.map(|(name, json)| (name, value(json.get(), ",").map(Cow::into_owned)));
+    let values = values.map(|(name, json)| {
+        let value = value(json.get(), List::of(&name)).map(Cow::into_owned);
+        (name, value)
+    });
     Some(values.collect())
 }
 
@@ -95,9 +98,9 @@ impl<'l> Visitor<'l> for Object<'_, 'l> {
             let json: &'l RawValue = members.next_value()?;
             let field = match &name {
                 FieldName::Known(field) => {
-                    let separator = separator(format.fields[*field].name);
-                    self.into
-                        .set(*field, self.line, value(json.get(), separator));
+                    let list = List::of(format.fields[*field].name);
+                    let value = value(json.get(), list);
+                    self.into.set(*field, self.line, value);
                     found.any = true;
                     found.time |= *field == format.time_field;
                     Some(*field)
@@ -153,16 +156,38 @@ impl Visitor<'_> for Name {
     }
 }
 
-/// What separates the items of a list in the text log.
-fn separator(name: &str) -> &'static str {
-    match name {
-        "target_port_list" | "target_status_code_list" => " ",
-        _ => ",",
+/// How the text log writes a list.
+#[derive(Clone, Copy)]
+pub(super) struct List {
+    separator: &'static str,
+    /// Whether each item is in quotes.
+    has_quotes: bool,
+}
+
+impl List {
+    /// The list of this field.
+    pub(super) fn of(name: &str) -> Self {
+        Self {
+            separator: match name {
+                "target_port_list" | "target_status_code_list" => " ",
+                _ => ",",
+            },
+            has_quotes: name == "alpn_client_preference_list",
+        }
+    }
+
+    /// Its text.
+    pub(super) fn text<T: AsRef<str>>(self, items: impl Iterator<Item = T>) -> String {
+        let items = items.map(|item| match self.has_quotes {
+            true => format!("\"{}\"", item.as_ref()),
+            false => item.as_ref().to_owned(),
+        });
+        items.collect::<Vec<_>>().join(self.separator)
     }
 }
 
 /// The text of a value. `None` for null.
-fn value<'j>(json: &'j str, separator: &str) -> Option<Cow<'j, str>> {
+fn value(json: &str, list: List) -> Option<Cow<'_, str>> {
     match json.as_bytes().first()? {
         b'n' => None,
         b'"' => {
@@ -175,8 +200,8 @@ fn value<'j>(json: &'j str, separator: &str) -> Option<Cow<'j, str>> {
         }
         b'[' => {
             let items: Vec<&RawValue> = serde_json::from_str(json).ok()?;
-            let items = items.iter().filter_map(|item| value(item.get(), separator));
-            Some(Cow::Owned(items.collect::<Vec<_>>().join(separator)))
+            let items = items.iter().filter_map(|item| value(item.get(), list));
+            Some(Cow::Owned(list.text(items)))
         }
         _ => Some(Cow::Borrowed(json)),
     }
@@ -221,6 +246,14 @@ mod tests {
                 ("classification", "true".to_owned()),
                 ("", r#"{"new":[1,"x"]}"#.to_owned()),
             ]
+        );
+        let lists = r#"{"target_port_list":["10.0.0.1:80","10.0.0.2:80"]}"#;
+        let list = "10.0.0.1:80 10.0.0.2:80".to_owned();
+        assert_eq!(texts(lists), [("target_port_list", list)]);
+        let protocols = ["h2", "http/1.1"].iter();
+        assert_eq!(
+            List::of("alpn_client_preference_list").text(protocols),
+            r#""h2","http/1.1""#
         );
         // The last one wins, as in Athena's JSON readers. Half a surrogate pair stays as it is written.
         assert_eq!(texts(r#"{"elb":"a","elb":"b"}"#), [("elb", "b".to_owned())]);

@@ -136,9 +136,8 @@ impl<'l, V: FieldValues<'l>> Line<'l, V> {
     #[inline(always)]
     pub(super) fn number<T: FromStr>(&self, source: Source) -> Option<T> {
         let text = match source {
-            Source::Int(field) | Source::BigInt(field) | Source::Double(field) => {
-                self.fields.text(field)
-            }
+            Source::Int(field) | Source::BigInt(field) => self.fields.whole(field),
+            Source::Double(field) => self.fields.text(field),
             Source::Port(field) => self.fields.port(field),
             _ => None,
         };

@@ -64,6 +64,8 @@ pub struct LogFormat {
     fields_min: usize,
     time_field: usize,
     request_field: Option<usize>,
+    /// Whether fields of a line of text may be in quotes.
+    has_quotes: bool,
 }
 
 /// A field of a log line.

@@ -104,6 +104,10 @@ impl<'l> FieldValues<'l> for FieldsOfLine<'l> {
         self.text(field)
     }
 
+    fn whole(self, field: usize) -> Option<&'l str> {
+        self.text(field).map(whole)
+    }
+
     fn rest(self) -> Option<&'l str> {
         Some(self.fields.others.as_str()).filter(|others| !others.is_empty())
     }
@@ -132,6 +136,14 @@ pub(super) fn port(field: &str) -> Option<&str> {
     match split_address(field) {
         Some((_, port)) => Some(port),
         None => is_port(field).then_some(field),
+    }
+}
+
+/// A whole number without its fraction: some writers have no whole numbers.
+pub(super) fn whole(field: &str) -> &str {
+    match field.split_once('.') {
+        Some((number, fraction)) if fraction.bytes().all(|digit| digit == b'0') => number,
+        _ => field,
     }
 }
 

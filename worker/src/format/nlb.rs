@@ -67,6 +67,8 @@ pub static NLB_TLS_LOGS: LogFormat = LogFormat {
     time_field: 2,
     time_column: "time",
     request_field: None,
+    // The list of protocols has quotes, and AWS cuts it after 256 bytes.
+    has_quotes: false,
     url_column: None,
 };
 

@@ -23,6 +23,7 @@ use parquet::file::metadata::ParquetMetaDataPushDecoder;
 
 use super::LogFormat;
 use super::fields::FieldValues;
+use super::json::List;
 use super::named;
 
 /// The first bytes of a Parquet file.
@@ -274,7 +275,10 @@ impl ParquetBatch {
         let mut others = Vec::new();
         for (at, field) in columns.iter().enumerate() {
             match field {
-                Some(field) => fields[*field] = Some(texts(rows.column(at))?),
+                Some(field) => {
+                    let name = format.fields[*field].name;
+                    fields[*field] = Some(texts(rows.column(at), name)?);
+                }
                 None => others.push(at),
             }
         }
@@ -328,6 +332,10 @@ impl<'l> FieldValues<'l> for ParquetRow<'l> {
         self.text(field)
     }
 
+    fn whole(self, field: usize) -> Option<&'l str> {
+        self.text(field).map(named::whole)
+    }
+
     fn rest(self) -> Option<&'l str> {
         let others = self.batch.others.as_ref()?.get(self.row)?;
         (others != "{}").then_some(others)
@@ -352,7 +360,7 @@ fn objects(rows: &RecordBatch) -> Result<Vec<String>> {
 }
 
 /// The values as the text log writes them.
-fn texts(values: &ArrayRef) -> Result<StringArray> {
+fn texts(values: &ArrayRef, name: &str) -> Result<StringArray> {
     Ok(match values.data_type() {
         DataType::Utf8 => values.as_string::<i32>().clone(),
         DataType::Binary
@@ -379,12 +387,17 @@ fn texts(values: &ArrayRef) -> Result<StringArray> {
             let lists = lists.as_list::<i32>();
             let mut texts = StringBuilder::new();
             for list in lists.iter() {
-                texts.append_option(list.map(|list| {
-                    let items = list.as_string::<i32>().iter().flatten();
-                    items.collect::<Vec<_>>().join(",")
-                }));
+                let list =
+                    list.map(|list| List::of(name).text(list.as_string::<i32>().iter().flatten()));
+                texts.append_option(list);
             }
             texts.finish()
+        }
+        // Where some values are missing, some writers have no whole numbers.
+        DataType::Float32 | DataType::Float64 if name != "version" => {
+            let texts = cast(values, &DataType::Utf8)?;
+            let texts = texts.as_string::<i32>().iter();
+            texts.map(|text| text.map(named::whole)).collect()
         }
         _ => cast(values, &DataType::Utf8)?.as_string::<i32>().clone(),
     })

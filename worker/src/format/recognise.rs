@@ -15,7 +15,7 @@ use logmill_shared::NamedAs;
 
 use super::delimited::{self, DelimitedLines};
 use super::fields::{FieldValues, Fields, split_address};
-use super::named::NamedFields;
+use super::named::{NamedFields, whole};
 use super::shape::{PlainLog, Shape};
 use super::{
     ALB_ACCESS_LOGS, ALB_CONNECTION_LOGS, ALB_HEALTH_CHECK_LOGS, ELB_LOGS, FORMATS, LogFormat,
@@ -130,7 +130,7 @@ pub(crate) fn time_of(format: &LogFormat, line: &str) -> Option<i64> {
     if !has_shape(format, line) {
         return None;
     }
-    let mut fields = Fields::default();
+    let mut fields = Fields::of(format);
     fields.split(line, format.time_field + 1);
     Timestamps::default().read(fields.text(line, format.time_field)?)
 }
@@ -267,7 +267,8 @@ fn known_names<'f>(
         known += 1;
         let value = value.filter(|value| !matches!(*value, "" | "-"));
         // A port may be written without its address.
-        let fits = value.is_none_or(|value| (format.fields[field].is)(value) || is_port(value));
+        let fits = value
+            .is_none_or(|value| (format.fields[field].is)(whole(value)) || is_port(whole(value)));
         is_telling |= !COMMON_NAMES.contains(&name);
         let mut is_of_type = true;
         if name == "elb"
@@ -579,6 +580,10 @@ mod tests {
             (
                 r#"{"target_addr":"10.0.0.1:80","status":"PASS"}"#,
                 json(&ALB_HEALTH_CHECK_LOGS),
+            ),
+            (
+                r#"{"elb_status_code":200.0,"received_bytes":98.0}"#,
+                json(&ALB_ACCESS_LOGS),
             ),
             (
                 r#"{"elb_status_code":200,"of_2030":1}"#,

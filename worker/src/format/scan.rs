@@ -159,7 +159,7 @@ impl Scan {
                 of_file: Vec::new(),
             },
             lines: 0,
-            fields: Fields::default(),
+            fields: Fields::of(format),
             named: NamedFields::default(),
             times: Timestamps::default(),
             queries: Queries::default(),
