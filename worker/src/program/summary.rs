@@ -120,7 +120,7 @@ pub(crate) fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Resu
     let is_plain = summary.kinds.keys().all(|kind| !kind.contains(','));
     if summary.kinds.len() > 1 || !is_plain {
         for (kind, log_files) in &summary.kinds {
-            line(*log_files, &format!("read: of {kind}"))?;
+            line(*log_files, &format!("of {kind}"))?;
         }
     }
     line(summary.counted_before, "counted before")?;
