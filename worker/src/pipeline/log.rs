@@ -7,7 +7,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use logmill_gzip::Decoder;
 
-use super::{PipelineError, Source};
+use super::{Open, PipelineError, Source};
 use crate::format::{
     LogFormat, ParquetBatch, ParquetFile, ParquetRows, Pushed, Recognised, Rejection, Scan, Shape,
     by_columns, looks_like, recognise,
@@ -24,18 +24,21 @@ pub(super) struct OpenLog<'a> {
 }
 
 enum Body<'a> {
-    Lines(Lines<'a>),
+    Lines(Box<Lines<'a>>),
     Parquet(Box<ParquetFile<'a>>),
 }
 
 impl<'a> OpenLog<'a> {
     /// Opens a file, and recognises it by its name and its beginning. The inner error is what a file is that is not a log.
-    pub(super) fn open<R: Read + 'a>(
-        source: &'a Source<impl Fn(Option<Range<u64>>) -> io::Result<R>>,
+    pub(super) fn open<O: Open>(
+        source: &'a Source<O>,
         decoder: Decoder,
         max_text_bytes: u64,
-    ) -> Result<Result<Self, Recognised>, PipelineError> {
-        let reader = (source.open)(None)?;
+    ) -> Result<Result<Self, Recognised>, PipelineError>
+    where
+        O::Reader: 'a,
+    {
+        let reader = source.open.open(None)?;
         let mut lines = Lines::new(logmill_gzip::open(reader, decoder, max_text_bytes)?);
         let beginning = lines.peek()?;
         let named_as = source.log_file.named_as();
@@ -57,7 +60,7 @@ impl<'a> OpenLog<'a> {
             other => return Ok(Err(other)),
         };
         Ok(Ok(Self {
-            body: Body::Lines(lines),
+            body: Body::Lines(Box::new(lines)),
             format,
             shape,
             claim,
@@ -71,18 +74,18 @@ impl<'a> OpenLog<'a> {
         max_text_bytes: u64,
     ) -> Result<Records<'a>, PipelineError> {
         Ok(match self.body {
-            Body::Lines(lines) => Records::Lines(lines),
+            Body::Lines(lines) => Records::Lines(*lines),
             Body::Parquet(file) => Records::Rows(scan.rows_of(*file, max_text_bytes)?),
         })
     }
 }
 
-impl<R: Read, O: Fn(Option<Range<u64>>) -> io::Result<R>> Source<O> {
+impl<O: Open> Source<O> {
     /// Reads a range of its bytes.
     fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
         let length = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
         let mut bytes = vec![0; length];
-        (self.open)(Some(range))?.read_exact(&mut bytes)?;
+        self.open.open(Some(range))?.read_exact(&mut bytes)?;
         Ok(bytes.into())
     }
 }

@@ -39,6 +39,27 @@ pub(crate) use rows::{LinesWanted, ReadRows, RowsEnd, read_rows};
 /// files or looks up names needs such a thread now and then.
 pub const LOG_FILES_AT_ONCE_MAX: usize = 256;
 
+/// Opens a log file.
+pub trait Open {
+    /// What reads its bytes.
+    type Reader: Read;
+
+    /// Opens its bytes from the beginning, or a range of them.
+    ///
+    /// # Errors
+    ///
+    /// It can't be opened.
+    fn open(&self, range: Option<Range<u64>>) -> io::Result<Self::Reader>;
+}
+
+impl<R: Read, F: Fn(Option<Range<u64>>) -> io::Result<R>> Open for F {
+    type Reader = R;
+
+    fn open(&self, range: Option<Range<u64>>) -> io::Result<R> {
+        self(range)
+    }
+}
+
 /// A log file to be staged.
 pub struct Source<O> {
     /// Its identity.
@@ -49,21 +70,18 @@ pub struct Source<O> {
     pub etag: String,
     /// How its lines are written, if somebody has said so.
     pub plain: Option<PlainLog>,
-    /// Opens its bytes from the beginning, or a range of them. Called again for a second opinion.
+    /// Opens it. Called again for a second opinion.
     pub open: O,
 }
 
 /// A log file that a listing has found.
-pub fn source<'f>(
-    found: &'f LogObject,
-    rules: &FileRules,
-) -> Source<impl Fn(Option<Range<u64>>) -> io::Result<Box<dyn Read + Send>> + use<'f>> {
+pub fn source<'f>(found: &'f LogObject, rules: &FileRules) -> Source<impl Open + use<'f>> {
     Source {
         log_file: found.log_file.clone(),
         bytes: found.bytes,
         etag: found.etag.clone(),
         plain: rules.plain(&found.log_file),
-        open: |range| found.open(range),
+        open: |range: Option<Range<u64>>| found.open(range),
     }
 }
 
@@ -82,8 +100,8 @@ pub struct Limits {
 ///
 /// If the log file is not staged, or not for every table: see [`PipelineError`].
 #[tracing::instrument(name = "log_file", skip_all, fields(uri = %source.log_file))]
-pub async fn stage<R: Read>(
-    source: Source<impl Fn(Option<Range<u64>>) -> io::Result<R>>,
+pub async fn stage(
+    source: Source<impl Open>,
     feeds: &[Arc<Feed>],
     limits: Limits,
 ) -> Result<Outcome, PipelineError> {
@@ -113,9 +131,9 @@ pub(crate) fn is_read(feeds: &[Arc<Feed>], format: &'static LogFormat) -> bool {
 }
 
 /// The whole way of a log file: open it, aggregate its lines, stage the results.
-async fn stage_by<R: Read>(
+async fn stage_by(
     decoder: Decoder,
-    source: &Source<impl Fn(Option<Range<u64>>) -> io::Result<R>>,
+    source: &Source<impl Open>,
     feeds: &[Arc<Feed>],
     limits: Limits,
 ) -> Result<Outcome, PipelineError> {
@@ -156,19 +174,16 @@ async fn stage_by<R: Read>(
     Ok(Outcome::Staged(staged))
 }
 
-impl<R: Read, O: Fn(Option<Range<u64>>) -> io::Result<R>> Source<O> {
+impl<O: Open> Source<O> {
     /// The same, adding the time spent reading to `time`.
-    fn timed<'a>(
-        &'a self,
-        time: &'a Cell<Duration>,
-    ) -> Source<impl Fn(Option<Range<u64>>) -> io::Result<read::Timed<'a, R>>> {
+    fn timed<'a>(&'a self, time: &'a Cell<Duration>) -> Source<impl Open> {
         Source {
             log_file: self.log_file.clone(),
             bytes: self.bytes,
             etag: self.etag.clone(),
             plain: self.plain.clone(),
-            open: move |range| {
-                let reader = (self.open)(range)?;
+            open: move |range: Option<Range<u64>>| {
+                let reader = self.open.open(range)?;
                 Ok(read::Timed { reader, time })
             },
         }
@@ -231,10 +246,8 @@ mod tests {
     const LINE: &str = "https 2026-11-20T10:00:00.000001Z app/a/1 192.0.2.1:2817 - -1 -1 -1 460 - 34 366 \"GET https://a/ HTTP/1.1\"\n";
 
     /// Opens these bytes.
-    pub(super) fn in_memory(
-        bytes: &[u8],
-    ) -> impl Fn(Option<Range<u64>>) -> io::Result<Cursor<Vec<u8>>> {
-        |range| {
+    pub(super) fn in_memory(bytes: &[u8]) -> impl Open {
+        |range: Option<Range<u64>>| {
             let range = range.unwrap_or(0..bytes.len() as u64);
             let range = range.start as usize..range.end as usize;
             Ok(Cursor::new(bytes[range].to_vec()))

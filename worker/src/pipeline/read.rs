@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::io::{self, Read};
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
@@ -13,7 +12,7 @@ use logmill_shared::LogFile;
 
 use super::aggregate::of_one_table;
 use super::log::{OpenLog, confirm};
-use super::{PipelineError, Source};
+use super::{Open, PipelineError, Source};
 use crate::feeds::RollupTable;
 use crate::format::{
     LogFormat, Prefilter, Pushed, Recognised, Scan, ScanColumn, Shape, by_name, has_shape,
@@ -30,8 +29,8 @@ pub(super) const BATCH_CHUNKS_MAX: usize = 16;
 /// # Errors
 ///
 /// Those of [`super::stage`].
-pub async fn look<R: Read>(
-    source: &Source<impl Fn(Option<Range<u64>>) -> io::Result<R>>,
+pub async fn look(
+    source: &Source<impl Open>,
     max_text_bytes: u64,
 ) -> Result<Recognised, PipelineError> {
     if let Some(by_its_name @ Recognised::Other(_)) = by_name(source.log_file.named_as()) {

@@ -1,8 +1,5 @@
 //! Reads the lines of one log file as rows of a query.
 
-use std::io::{self, Read};
-use std::ops::Range;
-
 use arrow::array::RecordBatch;
 use datafusion::common::Result as QueryResult;
 use logmill_gzip::Decoder;
@@ -10,7 +7,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::log::{OpenLog, Records, confirm};
 use super::read::{BATCH_CHUNKS_MAX, BATCH_ROWS_MIN};
-use super::{PipelineError, Source};
+use super::{Open, PipelineError, Source};
 use crate::format::{
     LogFormat, Prefilter, Pushed, Recognised, Scan, ScanColumn, has_shape, unread_by_name,
 };
@@ -51,8 +48,8 @@ pub(crate) struct ReadRows {
 }
 
 /// Reads a log file, and sends its rows to a query. It waits without yielding, so it needs its own thread.
-pub(crate) fn read_rows<R: Read>(
-    source: &Source<impl Fn(Option<Range<u64>>) -> io::Result<R>>,
+pub(crate) fn read_rows(
+    source: &Source<impl Open>,
     wanted: &LinesWanted,
     query: &Sender<QueryResult<RecordBatch>>,
 ) -> ReadRows {
@@ -102,7 +99,7 @@ struct Rows<'a, O> {
 /// The query has all the rows that it needs.
 struct Enough;
 
-impl<R: Read, O: Fn(Option<Range<u64>>) -> io::Result<R>> Rows<'_, O> {
+impl<O: Open> Rows<'_, O> {
     fn attempt(&mut self, decoder: Decoder) -> Result<RowsEnd, PipelineError> {
         let text_bytes_max = self.wanted.text_bytes_max;
         let log = match OpenLog::open(self.source, decoder, text_bytes_max)? {
@@ -197,6 +194,7 @@ impl<R: Read, O: Fn(Option<Range<u64>>) -> io::Result<R>> Rows<'_, O> {
 #[cfg(test)]
 mod tests {
     use std::io::{Cursor, Write};
+    use std::ops::Range;
 
     use flate2::Compression;
     use flate2::write::GzEncoder;
@@ -237,16 +235,13 @@ mod tests {
         }
     }
 
-    fn source(
-        name: &str,
-        bytes: &[u8],
-    ) -> Source<impl Fn(Option<Range<u64>>) -> io::Result<Cursor<Vec<u8>>>> {
+    fn source(name: &str, bytes: &[u8]) -> Source<impl Open> {
         Source {
             log_file: LogFile::new(name),
             bytes: bytes.len() as u64,
             etag: "etag".to_owned(),
             plain: None,
-            open: |_| Ok(Cursor::new(bytes.to_vec())),
+            open: |_: Option<Range<u64>>| Ok(Cursor::new(bytes.to_vec())),
         }
     }
 
