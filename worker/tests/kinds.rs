@@ -208,6 +208,36 @@ fn a_rollup_groups_by_what_the_path_says() {
 }
 
 #[test]
+fn a_log_without_the_time_has_null_times() {
+    let place = Workplace::new();
+    place.log(
+        "without.json",
+        "{\"elb\":\"app/a/1\",\"elb_status_code\":200}\n",
+    );
+    let with = "{\"elb\":\"app/a/1\",\"elb_status_code\":500,\"time\":\"2026-11-20T10:00:00Z\"}\n";
+    let null = "{\"elb\":\"app/a/1\",\"elb_status_code\":503,\"time\":null}\n";
+    place.log("with.json", &format!("{with}{null}"));
+    let sql = "SELECT date_trunc('hour', from_iso8601_timestamp(time)) AS hour, elb_status_code, count(*) AS n FROM alb_access_logs GROUP BY 1, 2";
+    place.rollup("by_hour", sql);
+    place.rollup(
+        "by_status",
+        "SELECT elb_status_code, count(*) AS n FROM alb_access_logs GROUP BY 1",
+    );
+    place.run();
+    let by_hour = place.query("SELECT hour, elb_status_code, n, date FROM by_hour ORDER BY 2");
+    assert_eq!(
+        by_hour,
+        [",200,1,", "2026-11-20T10:00:00Z,500,1,2026-11-20"]
+    );
+    assert_eq!(
+        place.query("SELECT * FROM by_status ORDER BY 1"),
+        ["200,1", "500,1"]
+    );
+    let rejected = place.query("SELECT line_number, reason FROM rejected_lines");
+    assert_eq!(rejected, ["2,the field time is no timestamp"]);
+}
+
+#[test]
 fn a_sample_says_what_kinds_it_has() {
     let place = with_everything();
     place.rollup(ROLLUPS[3].0, ROLLUPS[3].1);
