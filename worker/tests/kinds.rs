@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use crate::support::ministack::{Ministack, at_endpoint};
 use crate::support::queues::Queues;
 use crate::support::worker::Worker;
-use crate::support::{Workplace, gzip, logmill, query_command, rows, succeed};
+use crate::support::{Workplace, fail, gzip, logmill, query_command, rows, succeed};
 
 /// One of everything, as `key, content`.
 pub fn one_of_everything() -> Vec<(String, Vec<u8>)> {
@@ -252,9 +252,10 @@ fn a_sample_says_what_kinds_it_has() {
         "{checked}"
     );
     assert!(
-        checked.contains("not read: 1 of alb_connection_logs, which no rollup here reads"),
+        checked.contains("not read: 1 of alb_connection_logs\n"),
         "{checked}"
     );
+    assert!(checked.contains("unrecognised: file:///"), "{checked}");
 }
 
 const PLAIN: &str = "*.csv.gz alb_access_logs comma time elb elb_status_code sent_bytes\n";
@@ -340,4 +341,57 @@ fn each_kind_and_shape_is_counted_from_s3() {
     let said = succeed(at_endpoint(&mut run, &aws.endpoint()));
     assert!(said.contains("log files  9 counted"), "{said}");
     check(|sql| query(ran, sql));
+}
+
+#[test]
+fn a_file_of_which_no_line_can_be_read_fails() {
+    let place = Workplace::new();
+    place.rollup("requests", ROLLUPS[0].1);
+    let header = "#Fields: time elb elb_status_code\n";
+    let line = |delimiter: &str| ["2026-11-20T10:00:00Z", "app/a/1", "200"].join(delimiter) + "\n";
+    place.log("dollar.w3c", &format!("{header}{}", line("$").repeat(2)));
+    place.log("late.w3c", &format!("{header}no line\n{}", line("\t")));
+    let no_time = "{\"time\":\"yesterday\",\"elb\":\"app/a/1\",\"elb_status_code\":200}\n";
+    place.log("times.json", no_time);
+    place.log("none.w3c", header);
+    let printed = fail(&mut place.run_command(), 3);
+    for says in [
+        "log files  2 counted",
+        "dollar.w3c: no line can be read as one of alb_access_logs in the shape W3C; the first one: too few fields: 1 where a log line has at least 3",
+        "times.json: no line can be read as one of alb_access_logs in the shape JSON; the first one: the field time is no timestamp",
+        "lines      2, of which 1 rejected",
+    ] {
+        assert!(printed.contains(says), "{says}\n{printed}");
+    }
+    assert_eq!(
+        place.query("SELECT elb_status_code, requests FROM requests"),
+        ["200,1"]
+    );
+}
+
+#[test]
+fn a_rule_is_for_files_that_do_not_say_what_they_are() {
+    let place = Workplace::new();
+    place.rollup("requests", ROLLUPS[0].1);
+    for (key, content) in one_of_everything() {
+        let name = key.rsplit('/').next().unwrap();
+        fs::write(place.path(&format!("logs/{name}")), content).unwrap();
+    }
+    place.log(
+        "few.json",
+        "{\"time\":\"2026-11-20T10:05:00Z\",\"elb\":\"app/few/1\"}\n",
+    );
+    let rule = "** alb_access_logs comma time elb elb_status_code sent_bytes\n";
+    fs::write(place.path("rollups/plain.txt"), rule).unwrap();
+    place.run();
+    let shop = "app/shop/50dc6c495c0c9188";
+    assert_eq!(
+        place.query("SELECT elb, elb_status_code, requests FROM requests ORDER BY 1, 2"),
+        [
+            "app/few/1,,1".to_owned(),
+            format!("{shop},200,3"),
+            format!("{shop},404,1"),
+            format!("{shop},503,1")
+        ]
+    );
 }

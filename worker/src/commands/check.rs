@@ -199,7 +199,11 @@ pub async fn sample(
         );
     }
     for (what, files) in &summary.skipped {
+        let what = what.split(',').next().unwrap_or(what);
         let _ = writeln!(text, "not read: {} {what}", HumanCount(*files as u64));
+    }
+    for (log_file, what) in &summary.unrecognised {
+        let _ = writeln!(text, "unrecognised: {}: {what}", escaped(log_file));
     }
     for (log_file, reason) in &summary.failed {
         let _ = writeln!(text, "not read: {}: {}", escaped(log_file), escaped(reason));

@@ -47,6 +47,9 @@ pub enum ParquetReadError {
     /// The file is damaged, or uses something that the reader does not know.
     #[error("the Parquet file cannot be decoded: {0}; fetch or upload the file again")]
     Undecodable(String),
+    /// It is compressed once more as a whole, so that no part can be read by itself.
+    #[error("the Parquet file is inside a gzip stream; decompress it")]
+    InGzip,
     /// The columns of a row group are too large to be held in memory.
     #[error(
         "a row group of the Parquet file has {bytes} bytes of needed columns, more than the {GROUP_BYTES_MAX} that are held \
@@ -97,7 +100,11 @@ impl<'a> ParquetFile<'a> {
     pub(crate) fn open(bytes: u64, read: ReadRange<'a>) -> Result<Self> {
         let mut decoder = caught(|| ParquetMetaDataPushDecoder::try_new(bytes))?;
         let tail = bytes.saturating_sub(FIRST_TAIL_BYTES)..bytes;
-        decoder.push_range(tail.clone(), read(tail)?)?;
+        let end = read(tail.clone())?;
+        if !end.ends_with(MAGIC) && read(0..bytes.min(2))?.starts_with(b"\x1f\x8b") {
+            return Err(ParquetReadError::InGzip);
+        }
+        decoder.push_range(tail, end)?;
         let metadata = loop {
             match caught(|| decoder.try_decode())? {
                 DecodeResult::Data(metadata) => break metadata,

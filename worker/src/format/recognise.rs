@@ -10,6 +10,7 @@
 //! the columns of a Parquet file.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use logmill_shared::NamedAs;
 
@@ -55,17 +56,47 @@ pub fn recognise(named_as: NamedAs, plain: Option<PlainLog>, beginning: &[u8]) -
     if beginning.starts_with(parquet::MAGIC) {
         return Recognised::Parquet;
     }
-    let has_rule = plain.is_some();
-    if let Some(PlainLog { format, shape }) = plain.filter(|plain| is_plain(plain, beginning)) {
-        return Recognised::Log(format, Shape::Plain(shape));
+    if let Some(told) = by_content(beginning, claim.is_some()) {
+        return told;
     }
-    let told = by_content(beginning, claim.is_some());
-    told.or(claim).unwrap_or_else(|| {
-        Recognised::Unrecognised(match has_rule {
-            true => "text without the fields that plain.txt names for it",
-            false => looks_like(beginning),
+    // A file that does not say what it is.
+    if let Some(told) = plain.as_ref().and_then(|plain| by_rule(plain, beginning)) {
+        return told;
+    }
+    claim.unwrap_or_else(|| {
+        Recognised::Unrecognised(match plain {
+            Some(_) => {
+                "text whose lines do not have the fields, with the delimiter between them, that plain.txt names for it"
+            }
+            None => looks_like(beginning),
         })
     })
+}
+
+/// Recognises a file by the rule that somebody has written for it.
+fn by_rule(plain: &PlainLog, beginning: &[u8]) -> Option<Recognised> {
+    let PlainLog { format, shape } = plain;
+    let has_field = |name: &str| format.has_field(name);
+    let by_names = first_lines(beginning).find_map(|line| {
+        if line.trim_start().starts_with('{') {
+            let members = json::fields(&line)?;
+            return members
+                .iter()
+                .any(|(name, _)| has_field(name))
+                .then_some(Shape::Json);
+        }
+        let names = delimited::field_names(&line)?;
+        names
+            .iter()
+            .any(|name| has_field(name))
+            .then_some(Shape::W3c)
+    });
+    let shape = match by_names {
+        Some(shape) => shape,
+        None if is_plain(plain, beginning) => Shape::Plain(Arc::clone(shape)),
+        None => return None,
+    };
+    Some(Recognised::Log(format, shape))
 }
 
 /// What the name alone reveals, if anything.
@@ -95,11 +126,19 @@ pub fn unread_by_name(
     })
 }
 
-/// Recognises a Parquet file by the names of its columns.
-pub(crate) fn by_columns<'n>(names: impl Iterator<Item = &'n str>) -> Recognised {
+/// Recognises a Parquet file by the names of its columns, or by the rule that somebody has written for it.
+pub(crate) fn by_columns<'n>(
+    names: impl Iterator<Item = &'n str>,
+    plain: Option<&PlainLog>,
+) -> Recognised {
     let names: Vec<String> = names.map(parquet::column_name).collect();
     let has = |name: &str| names.iter().any(|other| other == name);
     if let Some(format) = by_fields(names.iter().map(|name| (name.as_str(), None))) {
+        return Recognised::Log(format, Shape::Parquet);
+    }
+    if let Some(PlainLog { format, .. }) = plain
+        && names.iter().any(|name| format.has_field(name))
+    {
         return Recognised::Log(format, Shape::Parquet);
     }
     if has("x_edge_location") || has("sc_bytes") && has("cs_method") {
@@ -239,7 +278,7 @@ const COMMON_NAMES: [&str; 18] = [
 /// The format whose fields have these names, with the values of one line if they are known.
 ///
 /// People choose the fields, so no single one must be there. The format is the one with the most of the names. At least one
-/// name is of no other kind of log, most of the names are the format's, and each value may be one of its field.
+/// name is of no other kind of log, most of the names are the format's, and most values are possible ones of their fields.
 fn by_fields<'f>(
     fields: impl Iterator<Item = (&'f str, Option<&'f str>)> + Clone,
 ) -> Option<&'static LogFormat> {
@@ -258,29 +297,32 @@ fn known_names<'f>(
     format: &LogFormat,
     fields: impl Iterator<Item = (&'f str, Option<&'f str>)>,
 ) -> Option<usize> {
-    let (mut known, mut others, mut is_telling) = (0, 0, false);
+    let (mut known, mut others, mut is_telling) = (0_usize, 0, false);
+    let (mut fitting, mut unfit) = (0, 0);
     for (name, value) in fields {
         let Some(field) = format.field(name) else {
             others += 1;
             continue;
         };
         known += 1;
-        let value = value.filter(|value| !matches!(*value, "" | "-"));
-        // A port may be written without its address.
-        let fits = value
-            .is_none_or(|value| (format.fields[field].is)(whole(value)) || is_port(whole(value)));
         is_telling |= !COMMON_NAMES.contains(&name);
-        let mut is_of_type = true;
-        if name == "elb"
-            && let Some((kind @ ("app" | "net"), _)) = value.and_then(|value| value.split_once('/'))
-        {
-            is_of_type = (kind == "net") == (format == &NLB_TLS_LOGS);
+        let Some(value) = value.filter(|value| !matches!(*value, "" | "-")) else {
+            continue;
+        };
+        // A port may be written without its address.
+        let is = format.fields[field].is;
+        match is(whole(value)) || is_port(whole(value)) {
+            true => fitting += 1,
+            false => unfit += 1,
         }
-        if !fits || !is_of_type {
+        if name == "elb"
+            && let Some((kind @ ("app" | "net"), _)) = value.split_once('/')
+            && (kind == "net") != (format == &NLB_TLS_LOGS)
+        {
             return None;
         }
     }
-    (is_telling && others <= known).then_some(known)
+    (is_telling && others <= known && unfit <= fitting).then_some(known)
 }
 
 pub(super) fn is_any(_: &str) -> bool {
@@ -420,7 +462,11 @@ pub(crate) fn looks_like(beginning: &[u8]) -> &'static str {
         None => "white space",
         Some(_) if beginning.contains(&0) => "binary data",
         Some('<') => "XML or HTML, usually an error message instead of a file",
-        Some('{' | '[') => "JSON",
+        Some('[') => "a JSON array; a log has one JSON object a line",
+        Some('{') if first_lines(beginning).any(|line| json::fields(&line).is_some()) => {
+            "JSON without the fields of a load balancer's log"
+        }
+        Some('{') => "JSON over several lines; a log has one JSON object a line",
         Some(_) if first_lines(beginning).any(|line| is_of_a_balancer(&line)) => {
             "perhaps a plain log of a load balancer; name its delimiter and fields in plain.txt beside the rollups"
         }
@@ -597,7 +643,6 @@ mod tests {
                 None,
             ),
             (r#"{"level":"info","msg":"x","elb_status_code":200}"#, None),
-            (r#"{"time":"now","elb_status_code":200}"#, None),
             (r#"{"elb_status_code":"ok"}"#, None),
             ("{}", None),
         ] {
@@ -618,14 +663,17 @@ mod tests {
         assert_eq!(told_by("#Fields: date time x-edge-location"), None);
         for format in FORMATS.into_iter().filter(|format| *format != &ELB_LOGS) {
             let names = || format.fields.iter().map(|field| field.name);
-            assert_eq!(by_columns(names()), Recognised::Log(format, Shape::Parquet));
+            assert_eq!(
+                by_columns(names(), None),
+                Recognised::Log(format, Shape::Parquet)
+            );
             let fields: Vec<_> = names().collect();
             assert_eq!(
                 told_by(&format!("#Fields: {}", fields.join(" "))),
                 w3c(format)
             );
         }
-        let columns = |names: &str| by_columns(names.split(' '));
+        let columns = |names: &str| by_columns(names.split(' '), None);
         assert_eq!(
             columns("bucket key size"),
             Recognised::Other("S3 inventory")
@@ -696,7 +744,9 @@ mod tests {
         for (what, bytes) in [
             ("a gzip stream inside a gzip stream; decompress it once", &b"\x1f\x8b\x08\0"[..]),
             ("a bzip2 stream; recompress it as gzip", b"BZh91AY&SY"),
-            ("JSON", b" {\"type\":\"https\"}"),
+            ("JSON without the fields of a load balancer's log", b" {\"type\":\"https\"}"),
+            ("JSON over several lines; a log has one JSON object a line", b"{\n \"type\": 1}"),
+            ("a JSON array; a log has one JSON object a line", b"[{\"elb\": 1}]"),
             ("XML or HTML, usually an error message instead of a file", b"\xef\xbb\xbf<?xml?>"),
             ("binary data", b"\x7fELF\0\0"),
             ("text of another kind", b"# a readme\n\ntext"),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
+use datafusion::common::utils::datafusion_strsim::levenshtein;
 use glob::{MatchOptions, Pattern};
 use logmill_shared::{LogFile, S3Uri};
 use url::Url;
@@ -18,6 +19,9 @@ pub const PLAIN_FILE: &str = "plain.txt";
 
 /// Names of delimiters, because white space separates the words of [`PLAIN_FILE`].
 const DELIMITERS: [(&str, &str); 3] = [("tab", "\t"), ("space", " "), ("comma", ",")];
+
+/// Names that differ in so many letters are most likely meant to be the same.
+const NEAR: usize = 2;
 
 /// What people say about files by their names.
 #[derive(Debug, Default, Clone)]
@@ -110,7 +114,13 @@ impl FileRules {
             anyhow!("there is no log table '{table}': the tables are {tables}")
         })?;
         let named = DELIMITERS.iter().find(|(name, _)| *name == delimiter);
-        let delimiter = named.map_or(delimiter, |(_, delimiter)| delimiter);
+        let delimiter = match named {
+            Some((_, delimiter)) => delimiter,
+            None if delimiter.chars().any(char::is_alphanumeric) => bail!(
+                "unknown delimiter '{delimiter}': write tab, space, comma, or the characters themselves, such as |"
+            ),
+            None => delimiter,
+        };
         let fields: Vec<String> = words.map(str::to_owned).collect();
         if !fields.iter().any(|name| format.has_field(name)) {
             bail!(
@@ -118,6 +128,12 @@ impl FileRules {
                  that is not needed. {table} has {}",
                 format.field_names().collect::<Vec<_>>().join(", ")
             );
+        }
+        if let Some((name, instead)) = fields
+            .iter()
+            .find_map(|name| Some((name, slip(format, name)?)))
+        {
+            bail!("{table} has no field '{name}': {instead}");
         }
         let shape = PlainShape {
             delimiter: delimiter.to_owned(),
@@ -150,6 +166,24 @@ impl FileRules {
         let rule = rules.find(|(pattern, _)| pattern.matches(&path));
         rule.map(|(_, log)| log.clone())
     }
+}
+
+/// What to write in the place of a name, if it is most likely not that of a newer field.
+fn slip(format: &LogFormat, name: &str) -> Option<String> {
+    if format.has_field(name) || name == "-" {
+        return None;
+    }
+    if format.columns.iter().any(|column| column.name == name) {
+        let names: Vec<&str> = format.field_names().collect();
+        return Some(format!(
+            "that is a column. The fields are {}",
+            names.join(", ")
+        ));
+    }
+    let lower = name.to_ascii_lowercase();
+    let distance = |field: &&str| levenshtein(field, &lower);
+    let nearest = format.field_names().min_by_key(distance)?;
+    (distance(&nearest) <= NEAR).then(|| format!("did you mean '{nearest}'?"))
 }
 
 impl FilePattern {

@@ -10,7 +10,7 @@ use logmill_gzip::Decoder;
 use super::{Open, PipelineError, Source};
 use crate::format::{
     LogFormat, ParquetBatch, ParquetFile, ParquetRows, Pushed, Recognised, Rejection, Scan, Shape,
-    by_columns, looks_like, recognise,
+    by_columns, has_shape, looks_like, recognise,
 };
 use crate::log_file::lines::{Chunk, Lines};
 
@@ -47,7 +47,7 @@ impl<'a> OpenLog<'a> {
             Recognised::Claimed(format) => (format, Shape::Text, Some(looks_like(beginning))),
             Recognised::Parquet => {
                 let file = ParquetFile::open(source.bytes, Box::new(|range| source.read(range)))?;
-                return Ok(match by_columns(file.names()) {
+                return Ok(match by_columns(file.names(), source.plain.as_ref()) {
                     Recognised::Log(format, shape) => Ok(Self {
                         body: Body::Parquet(Box::new(file)),
                         format,
@@ -155,14 +155,6 @@ impl SomeRecords<'_> {
             }
         }
     }
-
-    /// Whether one of the lines has this property. Rows of Parquet have no text.
-    pub(super) fn any_line(&self, is: impl Fn(&str) -> bool) -> bool {
-        match self {
-            Self::Lines(Chunk::Lines(text)) => each_line(text).any(is),
-            _ => false,
-        }
-    }
 }
 
 /// The lines of a text without their line endings. Unlike `str::lines`, it is fast on long lines.
@@ -178,16 +170,63 @@ pub(super) fn each_line(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Fails if only the name says that a file is a log: none of its lines was a log line.
-pub(super) fn confirm(
-    format: &LogFormat,
+/// What bears out that a file is a log: one of its lines.
+pub(super) struct Evidence {
+    format: &'static LogFormat,
+    shape: Shape,
+    /// A description of its beginning, if only its name says that it is a log.
     claim: Option<&'static str>,
-) -> Result<(), PipelineError> {
-    match claim {
-        None => Ok(()),
-        Some(what) => Err(PipelineError::NoLog {
-            table: format.table,
-            what,
-        }),
+    /// Whether a line was read, and why the first one was not.
+    is_read: bool,
+    first: Option<Rejection>,
+}
+
+impl Evidence {
+    pub(super) fn of(log: &OpenLog<'_>) -> Self {
+        Self {
+            format: log.format,
+            shape: log.shape.clone(),
+            claim: log.claim,
+            is_read: false,
+            first: None,
+        }
+    }
+
+    /// Takes a line of the file, and what a scan says of it.
+    #[inline(always)]
+    pub(super) fn see<'t>(
+        &mut self,
+        pushed: &Result<Pushed, Rejection>,
+        text: impl Fn() -> Cow<'t, str>,
+    ) {
+        match pushed {
+            Ok(Pushed::Line(_)) => {
+                self.is_read = true;
+                if self.claim.is_some() && has_shape(self.format, &text()) {
+                    self.claim = None;
+                }
+            }
+            Ok(Pushed::Directive) => {}
+            Err(reason) => self.first = self.first.or(Some(*reason)),
+        }
+    }
+
+    /// Whether nothing speaks against it so far.
+    pub(super) fn is_enough(&self) -> bool {
+        self.claim.is_none() && (self.is_read || self.shape == Shape::Text)
+    }
+
+    /// Fails if only its name says that a file is a log, or if none of its lines can be read.
+    pub(super) fn confirm(&self) -> Result<(), PipelineError> {
+        let table = self.format.table;
+        match (self.claim, self.first) {
+            (Some(what), _) => Err(PipelineError::NoLog { table, what }),
+            (None, Some(reason)) if !self.is_enough() => Err(PipelineError::NoLine {
+                table,
+                shape: self.shape.clone(),
+                reason,
+            }),
+            _ => Ok(()),
+        }
     }
 }

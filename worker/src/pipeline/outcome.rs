@@ -7,7 +7,7 @@ use logmill_gzip::GunzipError;
 use logmill_shared::{LogFile, chain};
 
 use crate::aws::S3ErrorKind;
-use crate::format::{LogFormat, ParquetReadError};
+use crate::format::{LogFormat, ParquetReadError, Rejection, Shape};
 use crate::intake::not_staged::{Dependency, Disposition, NotStaged};
 use crate::log_file::fetch;
 use crate::log_file::reading::{Reading, Spent};
@@ -69,6 +69,16 @@ pub enum PipelineError {
         /// A description of its content.
         what: &'static str,
     },
+    /// Fields with these names are those of a log, but no line can be read. A retry helps only if the file changes.
+    #[error("no line can be read as one of {table} in the shape {shape}; the first one: {reason}")]
+    NoLine {
+        /// The table that its lines would be rows of.
+        table: &'static str,
+        /// How its lines are written.
+        shape: Shape,
+        /// Why the first line is none.
+        reason: Rejection,
+    },
     /// One table's folder can't be written: neither the rows nor a note that they are missing. Other tables may work.
     #[error("cannot be staged for the table '{table}'")]
     TableFolder {
@@ -112,7 +122,7 @@ impl PipelineError {
             Self::Open(_) | Self::Unreadable(_) | Self::TooLarge(_) | Self::Parquet(_) => {
                 ("unreadable", Disposition::Reject)
             }
-            Self::NoLog { .. } => ("no_log", Disposition::Reject),
+            Self::NoLog { .. } | Self::NoLine { .. } => ("no_log", Disposition::Reject),
             Self::TableFolder { .. } => ("table_not_writable", Disposition::Retry),
             Self::Staging(TableError::Internal(_)) => ("bug", Disposition::Reject),
             // Any other cause is not the log file's fault: the store does not answer, or a permission is missing.

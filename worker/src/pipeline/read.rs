@@ -11,12 +11,10 @@ use logmill_gzip::Decoder;
 use logmill_shared::LogFile;
 
 use super::aggregate::of_one_table;
-use super::log::{OpenLog, confirm};
+use super::log::{Evidence, OpenLog};
 use super::{Open, PipelineError, Source};
 use crate::feeds::RollupTable;
-use crate::format::{
-    LogFormat, Prefilter, Pushed, Recognised, Scan, ScanColumn, Shape, by_name, has_shape,
-};
+use crate::format::{LogFormat, Prefilter, Pushed, Recognised, Scan, ScanColumn, Shape, by_name};
 use crate::table::{RejectedLines, StagingFile, Table};
 
 /// Coalesces sparse chunks: a batch is emitted after 1,000 rows or 16 chunks of text, each a megabyte at most. So if a
@@ -41,15 +39,15 @@ pub async fn look(
             Ok(log) => log,
             Err(recognised) => return Ok(recognised),
         };
-        let (format, shape, mut claim) = (log.format, log.shape.clone(), log.claim);
-        let scan = Scan::new(format, &shape, &[], &source.log_file);
+        let (format, shape, mut evidence) = (log.format, log.shape.clone(), Evidence::of(&log));
+        let mut scan = Scan::new(format, &shape, &[], &source.log_file);
         let mut records = log.records(&scan, max_text_bytes)?;
         while let Some(lines) = records.next()? {
-            if claim.is_some() && lines.any_line(|line| has_shape(format, line)) {
-                claim = None;
+            if !evidence.is_enough() {
+                lines.scan(&mut scan, 0, |_, pushed, text| evidence.see(&pushed, text));
             }
         }
-        confirm(format, claim)?;
+        evidence.confirm()?;
         Ok(Recognised::Log(format, shape))
     };
     let (recognised, _) = with_second_opinion(attempt).await?;
@@ -144,7 +142,7 @@ pub(super) async fn scan_lines(
     log_file: &LogFile,
     rejected_lines: Option<&Table>,
 ) -> Result<Scanned, PipelineError> {
-    let (format, shape, mut claim) = (log.format, log.shape.clone(), log.claim);
+    let (format, shape, mut evidence) = (log.format, log.shape.clone(), Evidence::of(&log));
     let mut records = log.records(&scan, max_text_bytes)?;
     let mut scanned = Scanned {
         format,
@@ -158,20 +156,22 @@ pub(super) async fn scan_lines(
     let mut rejected = RejectedLines::new(log_file);
     let mut chunks = 0;
     while let Some(lines) = records.next()? {
-        lines.scan(&mut scan, 0, |number, pushed, text| match pushed {
-            Ok(Pushed::Line(time)) => {
-                scanned.lines += 1;
-                claim = claim.filter(|_| !has_shape(format, &text()));
-                if let Some(time) = time {
-                    let (first, last) = scanned.times.unwrap_or((time, time));
-                    scanned.times = Some((first.min(time), last.max(time)));
+        lines.scan(&mut scan, 0, |number, pushed, text| {
+            evidence.see(&pushed, text);
+            match pushed {
+                Ok(Pushed::Line(time)) => {
+                    scanned.lines += 1;
+                    if let Some(time) = time {
+                        let (first, last) = scanned.times.unwrap_or((time, time));
+                        scanned.times = Some((first.min(time), last.max(time)));
+                    }
                 }
-            }
-            Ok(Pushed::Directive) => {}
-            Err(reason) => {
-                scanned.lines += 1;
-                scanned.rejected_lines += 1;
-                rejected.push(number.unsigned_abs(), reason, &text());
+                Ok(Pushed::Directive) => {}
+                Err(reason) => {
+                    scanned.lines += 1;
+                    scanned.rejected_lines += 1;
+                    rejected.push(number.unsigned_abs(), reason, &text());
+                }
             }
         });
         if let (Some(rows), Some(table)) = (rejected.take()?, rejected_lines) {
@@ -185,7 +185,7 @@ pub(super) async fn scan_lines(
     }
     send(&mut scan, &mut rollups).await;
     scanned.text_bytes = records.text_bytes();
-    confirm(format, claim)?;
+    evidence.confirm()?;
     Ok(scanned)
 }
 

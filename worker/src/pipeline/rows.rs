@@ -5,12 +5,10 @@ use datafusion::common::Result as QueryResult;
 use logmill_gzip::Decoder;
 use tokio::sync::mpsc::Sender;
 
-use super::log::{OpenLog, Records, confirm};
+use super::log::{Evidence, OpenLog, Records};
 use super::read::{BATCH_CHUNKS_MAX, BATCH_ROWS_MIN};
 use super::{Open, PipelineError, Source};
-use crate::format::{
-    LogFormat, Prefilter, Pushed, Recognised, Scan, ScanColumn, has_shape, unread_by_name,
-};
+use crate::format::{LogFormat, Prefilter, Pushed, Recognised, Scan, ScanColumn, unread_by_name};
 use crate::log_file::reading::Reading;
 
 /// What a query wants of each line.
@@ -106,7 +104,7 @@ impl<O: Open> Rows<'_, O> {
             Ok(log) => log,
             Err(recognised) => return Ok(RowsEnd::Other(recognised)),
         };
-        let (format, claim) = (log.format, log.claim);
+        let (format, mut evidence) = (log.format, Evidence::of(&log));
         if format != self.wanted.format {
             return Ok(RowsEnd::Other(Recognised::Log(format, log.shape)));
         }
@@ -117,10 +115,13 @@ impl<O: Open> Rows<'_, O> {
             None => scan,
         };
         let mut records = log.records(&scan, text_bytes_max)?;
-        if claim.is_some() && !self.is_confirmed {
+        if !evidence.is_enough() && !self.is_confirmed {
             // Rows that were sent can't be taken back if the file turns out not to be a log.
+            let mut first = scan;
             while let Some(lines) = records.next()? {
-                if lines.any_line(|line| has_shape(format, line)) {
+                lines.scan(&mut first, 0, |_, pushed, text| evidence.see(&pushed, text));
+                let _ = first.finish();
+                if evidence.is_enough() {
                     self.is_confirmed = true;
                     return self.attempt(decoder);
                 }
@@ -128,7 +129,8 @@ impl<O: Open> Rows<'_, O> {
                     return Ok(RowsEnd::Stopped);
                 }
             }
-            confirm(format, claim)?;
+            evidence.confirm()?;
+            return Ok(RowsEnd::Whole);
         }
         self.scan(records, scan, decoder)
     }

@@ -301,7 +301,7 @@ pub(crate) struct IgnoreArgs {
     /// slash, such as copies/**, matches the end of the path. Can be repeated.
     ///
     /// Patterns are also read from ignore.txt in the folder of rollups, one per line, so that all workers and `verify`
-    /// use the same ones.
+    /// use the same ones. plain.txt there says how the lines of plain logs are written.
     #[arg(long, value_name = "GLOB")]
     pub(crate) ignore: Vec<String>,
 }
@@ -399,14 +399,14 @@ pub(crate) struct QueryArgs {
     pub(crate) tables: TablesArgs,
     /// Query the lines of these log files instead of tables: a file, a folder or s3://bucket/key. Can be repeated.
     ///
-    /// The log tables are alb_access_logs and elb_logs, as in a rollup, but any SELECT is allowed. Conditions on the column
+    /// The log tables are those of rollups, but any SELECT is allowed. Conditions on the column
     /// day, or on the lines' time, restrict which folders and files are read. --tables is then a folder to leave out.
     #[arg(long, value_name = "LOGS")]
     pub(crate) logs: Vec<String>,
     /// Folder of rollups, or s3://bucket/prefix, whose lookups the SQL may use.
     ///
-    /// It may join CSV and Parquet files as tables, and call logmill.geoip and logmill.user_agent. With --logs, ignore.txt
-    /// is read from there too.
+    /// It may join CSV and Parquet files as tables, and call logmill.geoip and logmill.user_agent. With --logs, ignore.txt and
+    /// plain.txt are read from there too.
     #[arg(long, value_name = "DIR")]
     pub(crate) rollups: Option<String>,
     /// Maximum decompressed size of a log file, in bytes. The rest of a larger log file is not read.
