@@ -11,16 +11,17 @@ variant, data, out = arguments("one", "re", "json", "w3c", "parquet")
 
 typed = {name: "INTEGER" if name in NUMBERS else "VARCHAR" for name in COLUMNS}
 columns = ", ".join(f"'{name}': '{kind}'" for name, kind in typed.items())
-csv = f"quote = '{{quote}}', escape = '', header = false, auto_detect = false, compression = 'gzip', columns = {{{{{columns}}}}}"
+csv = f"escape = '', header = false, auto_detect = false, compression = 'gzip', columns = {{{columns}}}"
 needed = "{time: 'VARCHAR', request_line: 'VARCHAR', elb_status_code: 'INTEGER', sent_bytes: 'INTEGER'}"
+text = f"""read_csv('{data}/*.gz', delim = ' ', quote = '"', {csv})"""
 lines = {
     "json": f"(SELECT *, request_line AS request FROM read_json('{data}/*.gz', format = 'newline_delimited', columns = {needed}))",
-    "w3c": f"read_csv('{data}/*.gz', delim = '\t', skip = 2, {csv.format(quote='')})",
+    "w3c": f"read_csv('{data}/*.gz', delim = '\t', quote = '', skip = 2, {csv})",
     "parquet": f"""
         (SELECT time, request_line AS request, elb_status_code::INTEGER AS elb_status_code, sent_bytes::INTEGER AS sent_bytes
          FROM read_parquet('{data}/*.parquet'))
     """,
-}.get(variant, f"read_csv('{data}/*.gz', delim = ' ', {csv.format(quote='"')})")
+}.get(variant, text)
 
 if variant != "re":
     parameters = f"""

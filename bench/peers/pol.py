@@ -27,6 +27,8 @@ match variant:
         lines = lines.rename({"request_line": "request"})
     case "w3c":
         lines = pl.scan_csv(files, separator="\t", quote_char=None, has_header=False, skip_lines=2, schema=schema)
+        # Of all files but the first, the lines with the names stay.
+        lines = lines.filter(~pl.col("type").str.starts_with("#"))
     case "parquet":
         lines = pl.scan_parquet(files).with_columns(pl.col(name).cast(pl.Int32) for name in NUMBERS)
         lines = lines.rename({"request_line": "request"})

@@ -179,7 +179,7 @@ fn values<'l>(line: &'l str, delimiter: &'l str) -> impl Iterator<Item = &'l str
         let quoted = quoted.flatten();
         let end = match quoted {
             Some(end) => end,
-            None => rest.find(delimiter).map_or(line.len(), |end| from + end),
+            None => find(rest, delimiter).map_or(line.len(), |end| from + end),
         };
         start = (end < line.len()).then_some(end + delimiter.len());
         let value = line.get(from..end)?;
@@ -188,6 +188,14 @@ fn values<'l>(line: &'l str, delimiter: &'l str) -> impl Iterator<Item = &'l str
             None => value,
         })
     })
+}
+
+/// The place of a delimiter. Nearly all delimiters are one byte, and values are short.
+fn find(text: &str, delimiter: &str) -> Option<usize> {
+    match delimiter.as_bytes() {
+        [byte] => memchr::memchr(*byte, text.as_bytes()),
+        _ => text.find(delimiter),
+    }
 }
 
 fn json(text: &str) -> String {
