@@ -383,7 +383,9 @@ fn a_rule_is_for_files_that_do_not_say_what_they_are() {
     );
     let rule = "** alb_access_logs comma time elb elb_status_code sent_bytes\n";
     fs::write(place.path("rollups/plain.txt"), rule).unwrap();
-    place.run();
+    let printed = fail(&mut place.run_command(), 3);
+    let says = "readme.txt: no line can be read as one of alb_access_logs in the shape plain; the first one: too few fields: 1 where a log line has at least 4";
+    assert!(printed.contains(says), "{printed}");
     let shop = "app/shop/50dc6c495c0c9188";
     assert_eq!(
         place.query("SELECT elb, elb_status_code, requests FROM requests ORDER BY 1, 2"),
@@ -393,5 +395,38 @@ fn a_rule_is_for_files_that_do_not_say_what_they_are() {
             format!("{shop},404,1"),
             format!("{shop},503,1")
         ]
+    );
+}
+
+/// What begins a file may be a visitor's.
+#[test]
+fn a_value_that_begins_a_file_does_not_decide_what_the_file_is() {
+    let place = Workplace::new();
+    place.rollup(
+        "agents",
+        "SELECT user_agent, count(*) AS n FROM alb_access_logs GROUP BY 1",
+    );
+    let line = |agent: &str| format!("{agent}\t2026-11-20T10:00:00Z\tapp/a/1\t200\n");
+    let rule = "*.tsv alb_access_logs tab user_agent time elb elb_status_code\n";
+    fs::write(place.path("rollups/plain.txt"), rule).unwrap();
+    for (number, agent) in ["PAR1", "{", "#Fields: elb", "<html>"]
+        .into_iter()
+        .enumerate()
+    {
+        place.log(
+            &format!("{number}.tsv"),
+            &format!("{}{}", line(agent), line("curl")),
+        );
+        let header = "#Fields: user_agent\ttime\telb\telb_status_code\n";
+        place.log(
+            &format!("{number}.w3c"),
+            &format!("{header}{}{}", line(agent), line("curl")),
+        );
+    }
+    place.run();
+    let counted = place.query("SELECT * FROM agents ORDER BY 1");
+    assert_eq!(
+        counted,
+        ["#Fields: elb,2", "<html>,2", "PAR1,2", "curl,8", "{,2"]
     );
 }

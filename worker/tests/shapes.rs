@@ -403,3 +403,48 @@ fn a_parquet_file_that_is_damaged_fails_and_nothing_else_does() {
     let lines: u64 = counted[0].parse().unwrap();
     assert!(lines >= 100 && lines <= 100 * (damaged + 1), "{printed}");
 }
+
+/// Values that no field of a log has cost at most themselves.
+#[test]
+fn a_parquet_file_may_have_odd_values_and_types() {
+    use arrow::array::{BinaryArray, StructArray};
+    use arrow::datatypes::Field;
+
+    let text = |texts: &[&str]| -> ArrayRef { Arc::new(StringArray::from(texts.to_vec())) };
+    let agents: ArrayRef = Arc::new(BinaryArray::from(vec![
+        &b"curl"[..],
+        b"a\xff\xffb",
+        b"curl",
+    ]));
+    let nested: ArrayRef = Arc::new(StructArray::from(vec![(
+        Arc::new(Field::new("a", DataType::Utf8, true)),
+        text(&["x", "y", "z"]),
+    )]));
+    let long = "x".repeat(300_000);
+    let columns = vec![
+        ("time", text(&["2026-11-20T10:00:00Z"; 3])),
+        ("elb", text(&["app/a/1"; 3])),
+        ("elb_status_code", text(&["200"; 3])),
+        ("user_agent", agents),
+        ("trace_id", nested),
+        ("redirect_url", text(&["-", "-", &long])),
+    ];
+    let rows = RecordBatch::try_from_iter(columns).unwrap();
+    let place = Workplace::new();
+    let sql = "SELECT user_agent, max(trace_id) AS trace_id, max(redirect_url) AS url, count(*) AS n FROM alb_access_logs GROUP BY 1";
+    place.rollup("agents", sql);
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), None).unwrap();
+    writer.write(&rows).unwrap();
+    writer.close().unwrap();
+    fs::write(place.path("logs/odd.parquet"), bytes).unwrap();
+    let printed = place.run();
+    assert!(
+        printed.contains("lines      3, of which 1 rejected"),
+        "{printed}"
+    );
+    let counted = place.query("SELECT user_agent, trace_id, n FROM agents ORDER BY 1");
+    assert_eq!(counted, ["a\u{fffd}\u{fffd}b,{a: y},1", "curl,{a: x},1"]);
+    let rejected = place.query("SELECT reason FROM rejected_lines");
+    assert_eq!(rejected, ["longer than 262144 bytes"]);
+}

@@ -30,7 +30,7 @@ pub use elb::ELB_LOGS;
 pub use nlb::NLB_TLS_LOGS;
 pub(crate) use of_file::DELIVERY_DAY;
 pub use of_file::{OF_FILE, OfFile};
-pub(crate) use parquet::{ParquetBatch, ParquetFile, ParquetReadError, ParquetRows};
+pub(crate) use parquet::{MAGIC, ParquetBatch, ParquetFile, ParquetReadError, ParquetRows};
 pub use prefilter::{Literal, Prefilter};
 pub(crate) use recognise::{EMPTY_FILE, by_columns, has_shape, looks_like, time_of};
 pub use recognise::{Recognised, by_name, recognise, unread_by_name};

@@ -6,25 +6,27 @@
 use std::io;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, StringBuilder};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::json::LineDelimitedWriter;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat};
 use parquet::DecodeResult;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaDataPushDecoder;
 
-use super::LogFormat;
 use super::fields::FieldValues;
 use super::json::List;
 use super::named;
+use super::{LogFormat, NLB_TLS_LOGS};
 
 /// The first bytes of a Parquet file.
 pub(crate) const MAGIC: &[u8] = b"PAR1";
@@ -39,7 +41,7 @@ const GAP_BYTES_MAX: u64 = 256 * 1024;
 const GROUP_BYTES_MAX: u64 = 512 << 20;
 
 /// Rows of a batch.
-const BATCH_ROWS: usize = 4096;
+const BATCH_ROWS: usize = 1024;
 
 /// Why a Parquet file can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +95,8 @@ pub(crate) type ReadRange<'a> = Box<dyn Fn(Range<u64>) -> io::Result<Bytes> + 'a
 pub(crate) struct ParquetFile<'a> {
     read: ReadRange<'a>,
     metadata: ArrowReaderMetadata,
+    /// Its size.
+    bytes: u64,
 }
 
 impl<'a> ParquetFile<'a> {
@@ -110,6 +114,7 @@ impl<'a> ParquetFile<'a> {
                 DecodeResult::Data(metadata) => break metadata,
                 DecodeResult::NeedsData(ranges) => {
                     for range in ranges {
+                        check_range(&range, bytes)?;
                         decoder.push_range(range.clone(), read(range)?)?;
                     }
                 }
@@ -118,9 +123,21 @@ impl<'a> ParquetFile<'a> {
                 }
             }
         };
-        let metadata =
-            caught(|| ArrowReaderMetadata::try_new(metadata.into(), Default::default()))?;
-        Ok(Self { read, metadata })
+        let metadata = Arc::new(metadata);
+        let metadata = caught(|| {
+            let as_written =
+                ArrowReaderMetadata::try_new(Arc::clone(&metadata), Default::default())?;
+            // The decoder refuses a column with a text that is not UTF-8. Bytes are decoded here.
+            let bytes = with_bytes(as_written.schema());
+            let options = ArrowReaderOptions::new().with_schema(bytes);
+            let metadata = ArrowReaderMetadata::try_new(metadata, options);
+            Ok::<_, ParquetError>(metadata.unwrap_or(as_written))
+        })?;
+        Ok(Self {
+            read,
+            metadata,
+            bytes,
+        })
     }
 
     /// The names of its columns.
@@ -165,6 +182,8 @@ impl<'a> ParquetFile<'a> {
             let mut stored = 0_u64;
             for column in columns {
                 let size = |size: i64| u64::try_from(size).unwrap_or_default();
+                let (start, length) = column.byte_range();
+                check_range(&(start..start.saturating_add(length)), self.bytes)?;
                 bytes = bytes.saturating_add(size(column.uncompressed_size()));
                 stored = stored.saturating_add(size(column.compressed_size()));
             }
@@ -194,6 +213,36 @@ impl<'a> ParquetFile<'a> {
     }
 }
 
+/// Fails unless a file of this size has this range.
+fn check_range(range: &Range<u64>, bytes: u64) -> Result<()> {
+    match range.start <= range.end && range.end <= bytes {
+        true => Ok(()),
+        false => Err(ParquetReadError::Undecodable(
+            "it says of a part that it is beyond the end".to_owned(),
+        )),
+    }
+}
+
+/// The schema with bytes in the place of texts.
+fn with_bytes(schema: &SchemaRef) -> SchemaRef {
+    let is_text = |data_type: &DataType| {
+        matches!(
+            data_type,
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+        )
+    };
+    let fields = schema.fields().iter().map(|field| {
+        let data_type = match field.data_type() {
+            DataType::Dictionary(_, values) if is_text(values) => DataType::Binary,
+            data_type if is_text(data_type) => DataType::Binary,
+            data_type => data_type.clone(),
+        };
+        field.as_ref().clone().with_data_type(data_type)
+    });
+    let fields: Vec<Field> = fields.collect();
+    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+}
+
 /// The name of a column as AWS documents the field, but for letter case and characters that Parquet's users avoid.
 pub(super) fn column_name(name: &str) -> String {
     name.to_ascii_lowercase().replace('-', "_")
@@ -221,8 +270,10 @@ impl ParquetRows<'_> {
         loop {
             match caught(|| self.decoder.try_decode())? {
                 DecodeResult::Data(batch) => {
-                    return ParquetBatch::of(batch, &self.columns, self.format, self.has_time)
-                        .map(Some);
+                    let batch = caught(|| {
+                        ParquetBatch::of(batch, &self.columns, self.format, self.has_time)
+                    });
+                    return batch.map(Some);
                 }
                 DecodeResult::NeedsData(ranges) => {
                     for range in joined(ranges) {
@@ -252,9 +303,11 @@ fn joined(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
 }
 
 /// A decoder that meets a damaged file may panic.
-fn caught<T>(decode: impl FnOnce() -> std::result::Result<T, ParquetError>) -> Result<T> {
+fn caught<T, E: Into<ParquetReadError>>(
+    decode: impl FnOnce() -> std::result::Result<T, E>,
+) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(decode)) {
-        Ok(decoded) => Ok(decoded?),
+        Ok(decoded) => decoded.map_err(Into::into),
         Err(_) => Err(ParquetReadError::Undecodable(
             "the decoder gave up".to_owned(),
         )),
@@ -263,7 +316,10 @@ fn caught<T>(decode: impl FnOnce() -> std::result::Result<T, ParquetError>) -> R
 
 /// Some rows.
 pub(crate) struct ParquetBatch {
-    rows: RecordBatch,
+    /// The number of rows.
+    count: usize,
+    /// The fields that were read, with the names of their columns.
+    shown: Vec<(String, ArrayRef)>,
     /// The texts of each field that was read, by its position in the format.
     fields: Vec<Option<StringArray>>,
     /// The other columns, as JSON objects.
@@ -280,21 +336,34 @@ impl ParquetBatch {
     ) -> Result<Self> {
         let mut fields = vec![None; format.fields.len()];
         let mut others = Vec::new();
+        let mut shown: Vec<(String, ArrayRef)> = Vec::new();
         for (at, field) in columns.iter().enumerate() {
+            let values = rows.column(at);
+            let name = rows.schema_ref().field(at).name();
+            let is_binary = matches!(values.data_type(), DataType::Binary);
             match field {
                 Some(field) => {
-                    let name = format.fields[*field].name;
-                    fields[*field] = Some(texts(rows.column(at), name)?);
+                    let texts = texts(values, format, format.fields[*field].name);
+                    fields[*field] = Some(texts.clone());
+                    shown.push((name.clone(), Arc::new(texts)));
                 }
-                None => others.push(at),
+                None => {
+                    let values = match is_binary {
+                        true => Arc::new(texts(values, format, name)),
+                        false => Arc::clone(values),
+                    };
+                    others.push((name.clone(), values));
+                }
             }
         }
         let others = match others.is_empty() {
             true => None,
-            false => Some(objects(&rows.project(&others)?)?),
+            // Some types have no JSON.
+            false => objects(&RecordBatch::try_from_iter(others)?).ok(),
         };
         Ok(Self {
-            rows,
+            count: rows.num_rows(),
+            shown,
             fields,
             others,
             has_time,
@@ -303,7 +372,7 @@ impl ParquetBatch {
 
     /// The rows, one by one.
     pub(crate) fn rows(&self) -> impl Iterator<Item = ParquetRow<'_>> {
-        (0..self.rows.num_rows()).map(|row| ParquetRow { batch: self, row })
+        (0..self.count).map(|row| ParquetRow { batch: self, row })
     }
 }
 
@@ -315,6 +384,14 @@ pub(crate) struct ParquetRow<'l> {
 }
 
 impl ParquetRow<'_> {
+    /// The length of its fields, in bytes.
+    pub(crate) fn text_bytes(self) -> usize {
+        let fields = self.batch.fields.iter().flatten();
+        fields
+            .map(|texts| texts.value_length(self.row) as usize)
+            .sum()
+    }
+
     /// Whether the file has the field of the time.
     pub(crate) fn has_time(self) -> bool {
         self.batch.has_time
@@ -322,9 +399,11 @@ impl ParquetRow<'_> {
 
     /// The columns that were read, as a JSON object.
     pub(crate) fn to_text(self) -> String {
-        let row = self.batch.rows.slice(self.row, 1);
-        let texts = objects(&row).ok();
-        texts.and_then(|mut texts| texts.pop()).unwrap_or_default()
+        let shown = self.batch.shown.iter();
+        let row = shown.map(|(name, values)| (name, values.slice(self.row, 1)));
+        let texts = RecordBatch::try_from_iter(row).map(|row| objects(&row));
+        let text = texts.ok().and_then(|texts| texts.ok()?.pop());
+        text.unwrap_or_default()
     }
 }
 
@@ -367,7 +446,19 @@ fn objects(rows: &RecordBatch) -> Result<Vec<String>> {
 }
 
 /// The values as the text log writes them.
-fn texts(values: &ArrayRef, name: &str) -> Result<StringArray> {
+fn texts(values: &ArrayRef, format: &LogFormat, name: &str) -> StringArray {
+    texts_of_type(values, format, name).unwrap_or_else(|_| {
+        // A type that no field of a log has.
+        let options = FormatOptions::default().with_display_error(true);
+        let Ok(shown) = ArrayFormatter::try_new(values.as_ref(), &options) else {
+            return StringArray::new_null(values.len());
+        };
+        let text = |row| values.is_valid(row).then(|| shown.value(row).to_string());
+        (0..values.len()).map(text).collect()
+    })
+}
+
+fn texts_of_type(values: &ArrayRef, format: &LogFormat, name: &str) -> Result<StringArray> {
     Ok(match values.data_type() {
         DataType::Utf8 => values.as_string::<i32>().clone(),
         DataType::Binary
@@ -382,10 +473,13 @@ fn texts(values: &ArrayRef, name: &str) -> Result<StringArray> {
         }
         DataType::Timestamp(_, _) => {
             let micros = cast(values, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
-            let micros = micros.as_primitive::<arrow::datatypes::TimestampMicrosecondType>();
+            let micros = micros.as_primitive::<TimestampMicrosecondType>();
             let time = |micros| {
                 let time = DateTime::from_timestamp_micros(micros)?;
-                Some(time.to_rfc3339_opts(SecondsFormat::Micros, true))
+                Some(match format == &NLB_TLS_LOGS {
+                    true => time.format("%Y-%m-%dT%H:%M:%S").to_string(),
+                    false => time.to_rfc3339_opts(SecondsFormat::Micros, true),
+                })
             };
             micros.iter().map(|micros| micros.and_then(time)).collect()
         }

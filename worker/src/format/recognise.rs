@@ -14,9 +14,9 @@ use std::sync::Arc;
 
 use logmill_shared::NamedAs;
 
-use super::delimited::{self, DelimitedLines};
-use super::fields::{FieldValues, Fields, split_address};
-use super::named::{NamedFields, whole};
+use super::delimited::{self, DelimitedLines, is_value};
+use super::fields::{Fields, split_address};
+use super::named::NamedFields;
 use super::shape::{PlainLog, Shape};
 use super::{
     ALB_ACCESS_LOGS, ALB_CONNECTION_LOGS, ALB_HEALTH_CHECK_LOGS, ELB_LOGS, FORMATS, LogFormat,
@@ -35,7 +35,7 @@ pub enum Recognised {
     /// The name claims such a log, but no line near the beginning has the shape. If no later line has it, this is not a
     /// log.
     Claimed(&'static LogFormat),
-    /// A Parquet file. Its columns tell what it is.
+    /// A file that begins as Parquet does. Its columns tell what it is.
     Parquet,
     /// A known kind that no rollup reads.
     Other(&'static str),
@@ -53,50 +53,42 @@ pub fn recognise(named_as: NamedAs, plain: Option<PlainLog>, beginning: &[u8]) -
     if beginning.is_empty() {
         return Recognised::Other(EMPTY_FILE);
     }
-    if beginning.starts_with(parquet::MAGIC) {
-        return Recognised::Parquet;
-    }
     if let Some(told) = by_content(beginning, claim.is_some()) {
         return told;
     }
-    // A file that does not say what it is.
-    if let Some(told) = plain.as_ref().and_then(|plain| by_rule(plain, beginning)) {
-        return told;
+    match plain {
+        Some(plain) => by_rule(&plain, beginning),
+        None if beginning.starts_with(parquet::MAGIC) => Recognised::Parquet,
+        None => claim.unwrap_or(Recognised::Unrecognised(looks_like(beginning))),
     }
-    claim.unwrap_or_else(|| {
-        Recognised::Unrecognised(match plain {
-            Some(_) => {
-                "text whose lines do not have the fields, with the delimiter between them, that plain.txt names for it"
-            }
-            None => looks_like(beginning),
-        })
-    })
 }
 
-/// Recognises a file by the rule that somebody has written for it.
-fn by_rule(plain: &PlainLog, beginning: &[u8]) -> Option<Recognised> {
+/// Recognises a file that does not say what it is by the rule that somebody has written for it. A line must bear the rule out,
+/// wherever it is.
+fn by_rule(plain: &PlainLog, beginning: &[u8]) -> Recognised {
     let PlainLog { format, shape } = plain;
-    let has_field = |name: &str| format.has_field(name);
-    let by_names = first_lines(beginning).find_map(|line| {
-        if line.trim_start().starts_with('{') {
-            let members = json::fields(&line)?;
-            return members
-                .iter()
-                .any(|(name, _)| has_field(name))
-                .then_some(Shape::Json);
+    let has_field = |name: &String| format.has_field(name);
+    let mut lines = DelimitedLines::plain(format, shape);
+    let mut fields = NamedFields::default();
+    let by_line = first_lines(beginning).find_map(|line| {
+        let line = line.strip_suffix('\r').unwrap_or(&line);
+        let members = line
+            .trim_start()
+            .starts_with('{')
+            .then(|| json::fields(line));
+        if let Some(Some(members)) = members
+            && members.iter().any(|(name, _)| has_field(name))
+        {
+            return Some(Shape::Json);
         }
-        let names = delimited::field_names(&line)?;
-        names
-            .iter()
-            .any(|name| has_field(name))
-            .then_some(Shape::W3c)
+        // A visitor's value may begin a line, too.
+        if lines.is_whole(line, &mut fields) {
+            return Some(Shape::Plain(Arc::clone(shape)));
+        }
+        let names = delimited::field_names(line)?;
+        names.iter().any(has_field).then_some(Shape::W3c)
     });
-    let shape = match by_names {
-        Some(shape) => shape,
-        None if is_plain(plain, beginning) => Shape::Plain(Arc::clone(shape)),
-        None => return None,
-    };
-    Some(Recognised::Log(format, shape))
+    Recognised::Log(format, by_line.unwrap_or(Shape::Plain(Arc::clone(shape))))
 }
 
 /// What the name alone reveals, if anything.
@@ -190,23 +182,6 @@ fn by_content(beginning: &[u8], is_named_as_text: bool) -> Option<Recognised> {
     })
 }
 
-/// Whether one of the first lines has the fields of a plain log.
-fn is_plain(plain: &PlainLog, beginning: &[u8]) -> bool {
-    let mut lines = DelimitedLines::plain(plain.format, &plain.shape);
-    let mut fields = NamedFields::default();
-    first_lines(beginning).any(|line| {
-        let line = line.strip_suffix('\r').unwrap_or(&line);
-        let read = lines.read(line, &mut fields);
-        let fields = fields.of(line);
-        let values = plain.format.fields.iter().enumerate();
-        let mut values = values.filter_map(|(at, field)| Some((fields.text(at)?, field)));
-        read.is_ok()
-            && values.all(|(value, field)| {
-                matches!(value, "" | "-") || (field.is)(value) || is_port(value)
-            })
-    })
-}
-
 fn first_lines(beginning: &[u8]) -> impl Iterator<Item = Cow<'_, str>> {
     let lines = beginning.split(|byte| *byte == b'\n');
     lines.take(LINES_LOOKED_AT).map(String::from_utf8_lossy)
@@ -254,7 +229,15 @@ fn line_format(line: &str) -> Option<&'static LogFormat> {
 }
 
 /// Names that other logs have as well. A log with no other names is not known to be a load balancer's.
-const COMMON_NAMES: [&str; 18] = [
+const COMMON_NAMES: [&str; 26] = [
+    "request_line",
+    "ssl_cipher",
+    "ssl_protocol",
+    "tls_cipher",
+    "tls_protocol",
+    "reason_code",
+    "connection_time",
+    "listener_port",
     "type",
     "time",
     "version",
@@ -309,9 +292,7 @@ fn known_names<'f>(
         let Some(value) = value.filter(|value| !matches!(*value, "" | "-")) else {
             continue;
         };
-        // A port may be written without its address.
-        let is = format.fields[field].is;
-        match is(whole(value)) || is_port(whole(value)) {
+        match is_value(value, &format.fields[field]) {
             true => fitting += 1,
             false => unfit += 1,
         }
@@ -608,8 +589,12 @@ mod tests {
                 json(&ALB_ACCESS_LOGS),
             ),
             (
-                r#"{"request_line":"GET https://a:443/ HTTP/1.1"}"#,
+                r#"{"request_line":"GET https://a:443/ HTTP/1.1","elb":"app/a/1"}"#,
                 json(&ALB_ACCESS_LOGS),
+            ),
+            (
+                r#"{"time":"2026-11-20T10:00:00Z","request_line":"GET / HTTP/1.1","user_agent":"x","status":1}"#,
+                None,
             ),
             (
                 r#"{"elb":"app/a/1","client_port":"192.0.2.1:1","received_bytes":3}"#,

@@ -365,6 +365,9 @@ impl Scan {
     /// Adds a row for the next row of a Parquet file, if it matters.
     pub(crate) fn push_row(&mut self, row: ParquetRow<'_>) -> Result<Pushed, Rejection> {
         self.lines += 1;
+        if row.text_bytes() > crate::log_file::lines::MAX_LINE_BYTES {
+            return Err(Rejection::TooLong);
+        }
         self.push_values(row, row.has_time(), || row.to_text().into())
     }
 

@@ -9,8 +9,8 @@ use logmill_gzip::Decoder;
 
 use super::{Open, PipelineError, Source};
 use crate::format::{
-    LogFormat, ParquetBatch, ParquetFile, ParquetRows, Pushed, Recognised, Rejection, Scan, Shape,
-    by_columns, has_shape, looks_like, recognise,
+    LogFormat, MAGIC, ParquetBatch, ParquetFile, ParquetRows, Pushed, Recognised, Rejection, Scan,
+    Shape, by_columns, has_shape, looks_like, recognise,
 };
 use crate::log_file::lines::{Chunk, Lines};
 
@@ -42,7 +42,12 @@ impl<'a> OpenLog<'a> {
         let mut lines = Lines::new(logmill_gzip::open(reader, decoder, max_text_bytes)?);
         let beginning = lines.peek()?;
         let named_as = source.log_file.named_as();
-        let (format, shape, claim) = match recognise(named_as, source.plain.clone(), beginning) {
+        // A visitor's value may begin a text as well.
+        let told = match beginning.starts_with(MAGIC) && source.is_parquet()? {
+            true => Recognised::Parquet,
+            false => recognise(named_as, source.plain.clone(), beginning),
+        };
+        let (format, shape, claim) = match told {
             Recognised::Log(format, shape) => (format, shape, None),
             Recognised::Claimed(format) => (format, Shape::Text, Some(looks_like(beginning))),
             Recognised::Parquet => {
@@ -81,6 +86,15 @@ impl<'a> OpenLog<'a> {
 }
 
 impl<O: Open> Source<O> {
+    /// Whether it begins and ends as Parquet files do.
+    fn is_parquet(&self) -> io::Result<bool> {
+        let mark = MAGIC.len() as u64;
+        if self.bytes < 2 * mark {
+            return Ok(false);
+        }
+        Ok(self.read(self.bytes - mark..self.bytes)? == MAGIC && self.read(0..mark)? == MAGIC)
+    }
+
     /// Reads a range of its bytes.
     fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
         let length = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
