@@ -243,15 +243,14 @@ def check_rows(checks, name, ours, trinos, columns):
 
 
 def check_typed(checks, kind, ours):
-    """Typed columns give the rows that columns of texts give. They have NULL for `-`, and times with a zone."""
+    """Typed columns give the rows that columns of texts give. They have NULL for `-`."""
     strings = {row["time"]: row for row in ours[kind.table, "strings"]}
     wrong = []
     for row in ours[kind.table, "typed"]:
-        other = strings.get(row["time"]) or strings.get(row["time"].removesuffix(".000000Z"))
+        other = strings[row["time"]]
         for name in kind.columns:
             one, two = row[name], other[name]
-            is_time = isinstance(two, str) and f"{two}.000000Z" == one
-            wrong += [] if one == two or is_time or one is None and two == "-" else [f"{row['time']}: {name} is {one!r}, as text {two!r}"]
+            wrong += [] if one == two or one is None and two == "-" else [f"{row['time']}: {name} is {one!r}, as text {two!r}"]
     checks.check(f"{kind.table}: typed columns give the texts of columns of texts", wrong)
     others = {json.loads(row["unhandled_fields"])["field_99"] for row in ours[kind.table, "typed"]}
     checks.equal(f"{kind.table} as typed: a column of no documented field", sorted(others), list(range(USUAL)))

@@ -73,7 +73,7 @@ class Kind:
         """The SQL of the table's columns over fields with names."""
         columns = self.columns
         if typed:
-            columns = columns | {name: as_text(name) for name, kind in self.types.items() if kind == "timestamp"}
+            columns = columns | {name: as_text(self, name) for name, kind in self.types.items() if kind == "timestamp"}
         return ", ".join(f'{sql} AS "{name}"' for name, sql in columns.items())
 
     def file_name(self, number, suffix):
@@ -84,8 +84,10 @@ class Kind:
         return " ".join(f'"{record[name]}"' if name in self.quoted else record[name] for name in self.fields)
 
 
-def as_text(field):
+def as_text(kind, field):
     """A time as the log writes it. Athena's times have milliseconds, and so have those of typed records."""
+    if kind is TLS:
+        return f"format_datetime(\"{field}\", 'yyyy-MM-dd''T''HH:mm:ss')"
     return f"format_datetime(\"{field}\", 'yyyy-MM-dd''T''HH:mm:ss.SSS') || '000Z'"
 
 
