@@ -119,7 +119,8 @@ async fn table_of(rollup: &Arc<Rollup>, log_files: &[Vec<&str>], made: &Made) ->
             )),
             bytes: text.len() as u64,
             etag: "1".to_owned(),
-            open: || Ok(Cursor::new(&text)),
+            plain: None,
+            open: |_| Ok(Cursor::new(&text)),
         };
         match pipeline::stage(source, &feeds.tables, LIMITS).await {
             Ok(Outcome::Staged(_)) => {}
