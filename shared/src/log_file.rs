@@ -140,7 +140,7 @@ impl LogFile {
         path.split('/')
     }
 
-    /// What is before and after `_elasticloadbalancing_` in a name that AWS gives.
+    /// Splits a name that AWS gives at `_elasticloadbalancing_`.
     fn balancers_name(&self) -> Option<(&str, &str)> {
         let name = self.name();
         interval_end(name)?;
@@ -210,7 +210,7 @@ const OTHER_SERVICES: [(&str, &str); 8] = [
 /// Logs, and from "Permissions for the Amazon S3 Bucket for the AWS Config Delivery Channel".
 const TEST_OBJECTS: [&str; 2] = ["aws-logs-write-test", "ConfigWritabilityCheckFile"];
 
-/// What a file is by its name, if it is nothing that a load balancer writes.
+/// The kind of a file that no load balancer writes, from its name.
 fn other_kind(name: &str) -> Option<&'static str> {
     of_another_service(name).or_else(|| of_a_tool(name))
 }

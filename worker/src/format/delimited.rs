@@ -35,7 +35,7 @@ enum FieldName {
     Unnamed,
 }
 
-/// What a line has, split by some delimiter.
+/// The result of splitting a line.
 struct Found {
     values: usize,
     /// Whether the time is one, if it has a name.
@@ -161,8 +161,8 @@ impl DelimitedLines {
         found
     }
 
-    /// The delimiter by which a line has as many values as there are names, and a time where one is named. Of several, that by which
-    /// the fewest values are none of their fields.
+    /// Finds the delimiter that gives the line one value per name, with a valid time. If several do, the one with the
+    /// fewest values that do not fit their fields.
     fn deduce(&mut self, line: &str, into: &mut NamedFields) -> Option<String> {
         let mut best = None;
         for candidate in self.candidates.clone() {

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use logmill_byte_search::{Marks, one_of};
 
-use super::LogFormat;
+use super::{LogFormat, named};
 
 /// Positions of the fields of one line. Reused for each line, so that splitting allocates nothing.
 #[derive(Debug, Default)]
@@ -83,34 +83,48 @@ impl Fields {
 
 /// The values of a line's fields, by their positions in a line of the text log.
 pub(super) trait FieldValues<'l>: Copy {
+    /// Whether the values are those of fields with names. AWS does not document how these are written.
+    const ARE_NAMED: bool;
+
     /// The field without its quotes.
     fn text(self, field: usize) -> Option<&'l str>;
 
     /// The field as written, including any quotes.
     fn raw(self, field: usize) -> Option<&'l str>;
 
-    /// The text of a whole number.
-    #[inline(always)]
-    fn whole(self, field: usize) -> Option<&'l str> {
-        self.text(field)
-    }
-
     /// The fields that the format does not name, as written.
     fn rest(self) -> Option<&'l str>;
 
-    /// The address of `address:port`. For a lone `-`, the DDL's `([^ ]*)[:-]([0-9]*)` gives an empty address.
+    /// The text of a whole number.
     #[inline(always)]
-    fn address(self, field: usize) -> Option<&'l str> {
-        self.text(field).map(|field| {
-            split_address(field).map_or(field.trim_end_matches('-'), |(address, _)| address)
-        })
+    fn whole(self, field: usize) -> Option<&'l str> {
+        let text = self.text(field);
+        match Self::ARE_NAMED {
+            true => text.map(named::whole),
+            false => text,
+        }
     }
 
-    /// The port of `address:port`.
+    /// The address of `address:port`. For a lone `-`, the DDL's `([^ ]*)[:-]([0-9]*)` gives an empty address. With names,
+    /// there may be only a port.
+    #[inline(always)]
+    fn address(self, field: usize) -> Option<&'l str> {
+        let field = self.text(field)?;
+        match split_address(field) {
+            Some((address, _)) => Some(address),
+            None if Self::ARE_NAMED && named::is_port(field) => None,
+            None => Some(field.trim_end_matches('-')),
+        }
+    }
+
+    /// The port of `address:port`. With names, it may stand alone.
     #[inline(always)]
     fn port(self, field: usize) -> Option<&'l str> {
-        let (_, port) = self.text(field).and_then(split_address)?;
-        Some(port)
+        let field = self.text(field)?;
+        match split_address(field) {
+            Some((_, port)) => Some(port),
+            None => (Self::ARE_NAMED && named::is_port(field)).then_some(field),
+        }
     }
 }
 
@@ -122,6 +136,8 @@ pub(super) struct TextFields<'f, 'l> {
 }
 
 impl<'l> FieldValues<'l> for TextFields<'_, 'l> {
+    const ARE_NAMED: bool = false;
+
     #[inline(always)]
     fn text(self, field: usize) -> Option<&'l str> {
         self.fields.text(self.line, field)

@@ -58,7 +58,7 @@ pub(super) fn fields(line: &str) -> Option<Vec<(String, Option<String>)>> {
     Some(values.collect())
 }
 
-/// What was found in a line.
+/// Which fields a line has.
 #[derive(Default)]
 struct Found {
     any: bool,

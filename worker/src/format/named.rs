@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::ops::Range;
 
 use super::LogFormat;
-use super::fields::{FieldValues, split_address};
+use super::fields::FieldValues;
 
 /// The fields of one line, by their positions in a line of text. Reused for each line.
 #[derive(Debug, Default)]
@@ -84,6 +84,8 @@ pub(super) struct FieldsOfLine<'l> {
 }
 
 impl<'l> FieldValues<'l> for FieldsOfLine<'l> {
+    const ARE_NAMED: bool = true;
+
     fn text(self, field: usize) -> Option<&'l str> {
         match self.fields.values.get(field)? {
             Value::None => None,
@@ -104,38 +106,8 @@ impl<'l> FieldValues<'l> for FieldsOfLine<'l> {
         self.text(field)
     }
 
-    fn whole(self, field: usize) -> Option<&'l str> {
-        self.text(field).map(whole)
-    }
-
     fn rest(self) -> Option<&'l str> {
         Some(self.fields.others.as_str()).filter(|others| !others.is_empty())
-    }
-
-    fn address(self, field: usize) -> Option<&'l str> {
-        address(self.text(field)?)
-    }
-
-    fn port(self, field: usize) -> Option<&'l str> {
-        port(self.text(field)?)
-    }
-}
-
-/// The address of a field whose name says that it is a port. AWS does not document whether it is written as in the text
-/// log, `address:port`, so both are accepted.
-pub(super) fn address(field: &str) -> Option<&str> {
-    match split_address(field) {
-        Some((address, _)) => Some(address),
-        None if is_port(field) => None,
-        None => Some(field.trim_end_matches('-')),
-    }
-}
-
-/// The port of such a field.
-pub(super) fn port(field: &str) -> Option<&str> {
-    match split_address(field) {
-        Some((_, port)) => Some(port),
-        None => is_port(field).then_some(field),
     }
 }
 
@@ -147,6 +119,7 @@ pub(super) fn whole(field: &str) -> &str {
     }
 }
 
-fn is_port(field: &str) -> bool {
+/// Whether a field is a port without its address.
+pub(super) fn is_port(field: &str) -> bool {
     !field.is_empty() && field.bytes().all(|byte| byte.is_ascii_digit())
 }

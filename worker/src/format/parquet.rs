@@ -408,6 +408,8 @@ impl ParquetRow<'_> {
 }
 
 impl<'l> FieldValues<'l> for ParquetRow<'l> {
+    const ARE_NAMED: bool = true;
+
     #[inline(always)]
     fn text(self, field: usize) -> Option<&'l str> {
         let texts = self.batch.fields.get(field)?.as_ref()?;
@@ -418,21 +420,9 @@ impl<'l> FieldValues<'l> for ParquetRow<'l> {
         self.text(field)
     }
 
-    fn whole(self, field: usize) -> Option<&'l str> {
-        self.text(field).map(named::whole)
-    }
-
     fn rest(self) -> Option<&'l str> {
         let others = self.batch.others.as_ref()?.get(self.row)?;
         (others != "{}").then_some(others)
-    }
-
-    fn address(self, field: usize) -> Option<&'l str> {
-        named::address(self.text(field)?)
-    }
-
-    fn port(self, field: usize) -> Option<&'l str> {
-        named::port(self.text(field)?)
     }
 }
 

@@ -130,9 +130,8 @@ impl Span {
         match (time, folder()) {
             (Some(time), _) => self.from <= time && time < self.to,
             (None, Some(day)) if !is_near(day, modified.date_naive()) => {
-                let start = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();
-                let end = day.succ_opt().map(start);
-                start(day) < self.to && end.is_none_or(|end| self.from < end)
+                let end = day.succ_opt().map(start_of);
+                start_of(day) < self.to && end.is_none_or(|end| self.from < end)
             }
             (None, _) => self.from <= modified && modified < self.to,
         }
@@ -143,10 +142,9 @@ impl Span {
         let Some(DateFolder { days, .. }) = DateFolder::of(folder) else {
             return true;
         };
-        let start = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();
         // At the ends of the calendar there is no day to compare with.
-        let begins = days.start.checked_sub_days(LATE).map(start);
-        let ends = days.end.checked_add_days(EARLY).map(start);
+        let begins = days.start.checked_sub_days(LATE).map(start_of);
+        let ends = days.end.checked_add_days(EARLY).map(start_of);
         begins.is_none_or(|begins| begins < self.to) && ends.is_none_or(|ends| self.from < ends)
     }
 }
@@ -163,6 +161,10 @@ impl fmt::Display for Span {
             (false, false) => write!(f, "{} to {}", self.from(), self.to()),
         }
     }
+}
+
+fn start_of(day: NaiveDate) -> DateTime<Utc> {
+    day.and_time(NaiveTime::MIN).and_utc()
 }
 
 /// Whether two days are the same, or follow each other.

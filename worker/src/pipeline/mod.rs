@@ -268,7 +268,7 @@ mod tests {
         let sql = "SELECT elb, count(*) AS lines FROM alb_access_logs GROUP BY 1";
         let rollup = Rollup::from_sql("by_elb", sql).await.unwrap();
         let tables = Feeds::open(&root, vec![rollup].into()).await.unwrap().0;
-        let source = Source {
+        let source = || Source {
             log_file: LogFile::new(uri),
             bytes: bytes.len() as u64,
             etag: "etag".to_owned(),
@@ -279,16 +279,9 @@ mod tests {
             text_bytes: 1 << 20,
             group_bytes: 1 << 20,
         };
-        let outcome = stage(source, &tables.tables, limits).await;
+        let outcome = stage(source(), &tables.tables, limits).await;
         let outcome = outcome.map_err(|error| chain(&error));
-        let source = Source {
-            log_file: LogFile::new(uri),
-            bytes: bytes.len() as u64,
-            etag: "etag".to_owned(),
-            plain: None,
-            open: in_memory(&bytes),
-        };
-        let looked = look(&source, 1 << 20).await;
+        let looked = look(&source(), 1 << 20).await;
         assert_eq!(
             looked.is_ok(),
             outcome.is_ok(),

@@ -169,9 +169,8 @@ pub(crate) struct RollbackArgs {
     /// Folder of tables, or s3://bucket/prefix.
     #[arg(long, value_name = "ROOT")]
     pub(crate) tables: String,
-    /// Folder of rollups, or s3://bucket/prefix. Only plain.txt is read from there, which says how plain logs are written.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) rollups: Option<String>,
+    #[command(flatten)]
+    pub(crate) rules: PlainRules,
     #[command(flatten)]
     pub(crate) reading: RebuildReading,
 }
@@ -216,9 +215,8 @@ pub(crate) struct EraseArgs {
     /// Only say what would be read, how long it takes and what it costs.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Folder of rollups, or s3://bucket/prefix. Only plain.txt is read from there, which says how plain logs are written.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) rollups: Option<String>,
+    #[command(flatten)]
+    pub(crate) rules: PlainRules,
     #[command(flatten)]
     pub(crate) reading: RebuildReading,
 }
@@ -250,11 +248,18 @@ pub(crate) struct RenameArgs {
     /// Folder of tables, or s3://bucket/prefix.
     #[arg(long, value_name = "ROOT")]
     pub(crate) tables: String,
+    #[command(flatten)]
+    pub(crate) rules: PlainRules,
+    #[command(flatten)]
+    pub(crate) reading: RebuildReading,
+}
+
+/// How the lines of plain logs are written, for a command that needs no rollups otherwise.
+#[derive(Debug, Args)]
+pub(crate) struct PlainRules {
     /// Folder of rollups, or s3://bucket/prefix. Only plain.txt is read from there, which says how plain logs are written.
     #[arg(long, value_name = "DIR")]
     pub(crate) rollups: Option<String>,
-    #[command(flatten)]
-    pub(crate) reading: RebuildReading,
 }
 
 /// How log files are read again.

@@ -256,15 +256,20 @@ async fn execute(command: Command) -> Result<u8> {
                 dry_run: args.dry_run,
                 span: span_of(args.from, args.to)?,
                 all: args.all,
-                rules: FileRules::load(&[], Some(&args.rollups)).await?,
-                ..args.reading.options(args.tables, None).await?
+                ..args
+                    .reading
+                    .options(args.tables, Some(args.rollups))
+                    .await?
             };
             let (mut out, mut bar) = (Stdout::report(), Bar::default());
             let done = rebuild::rebuild(rollups, &options, &mut out, &mut bar).await?;
             Ok(if done { SUCCESS } else { SOME_NOT_COUNTED })
         }
         Command::Rollback(args) => {
-            let options = args.reading.options(args.tables, args.rollups).await?;
+            let options = args
+                .reading
+                .options(args.tables, args.rules.rollups)
+                .await?;
             let (mut out, mut bar) = (Stdout::report(), Bar::default());
             let done = rebuild::rollback(&options, &args.table, &mut out, &mut bar).await?;
             Ok(if done { SUCCESS } else { SOME_NOT_COUNTED })
@@ -276,7 +281,10 @@ async fn execute(command: Command) -> Result<u8> {
             Ok(SUCCESS)
         }
         Command::Rename(args) => {
-            let options = args.reading.options(args.tables, args.rollups).await?;
+            let options = args
+                .reading
+                .options(args.tables, args.rules.rollups)
+                .await?;
             let (mut out, mut bar) = (Stdout::report(), Bar::default());
             let done = drop::rename(&options, &args.table, &args.new, &mut out, &mut bar).await?;
             Ok(if done { SUCCESS } else { SOME_NOT_COUNTED })
@@ -297,7 +305,10 @@ async fn execute(command: Command) -> Result<u8> {
                 table: args.table,
                 dry_run: args.dry_run,
                 span: span_of(args.from, Some(to))?,
-                ..args.reading.options(args.tables, args.rollups).await?
+                ..args
+                    .reading
+                    .options(args.tables, args.rules.rollups)
+                    .await?
             };
             let (mut out, mut bar) = (Stdout::report(), Bar::default());
             let done = erase::erase(&lines, &options, &mut out, &mut bar).await?;

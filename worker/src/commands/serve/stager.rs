@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::tables::Tables;
-use crate::format::{Recognised, unread_by_name};
+use crate::format::{LogFormat, Recognised, unread_by_name};
 use crate::intake::allowed_locations::AllowedLocations;
 use crate::intake::file_rules::FileRules;
 use crate::intake::not_staged::NotStaged;
@@ -105,7 +105,7 @@ impl Stager {
         if let Some(unread) = unread {
             self.allowed.locate(log_file)?;
             let kind = match unread {
-                Recognised::Claimed(format) => format!("{}, not read", format.table),
+                Recognised::Claimed(format) => not_read(format),
                 Recognised::Other(kind) => kind.to_owned(),
                 _ => "unknown".to_owned(),
             };
@@ -142,7 +142,7 @@ impl Stager {
             }
             Outcome::NotRead(format) => {
                 tracing::debug!(%log_file, format = format.table, "skipped: no rollup reads this format");
-                self.metrics.kind(&format!("{}, not read", format.table));
+                self.metrics.kind(&not_read(format));
                 self.metrics.left_alone(LeftAlone::Skipped);
                 Ok(StageOutcome::Skipped)
             }
@@ -160,6 +160,11 @@ impl Stager {
             }
         }
     }
+}
+
+/// The kind of a log that no rollup reads, in metrics.
+fn not_read(format: &LogFormat) -> String {
+    format!("{}, not read", format.table)
 }
 
 impl Stage for Arc<Stager> {
