@@ -92,3 +92,62 @@ fn rows_that_are_older_than_wanted_are_removed_and_stay_counted() {
     let forever = succeed(&mut retain(&place, &["--forever", "--table", "requests"]));
     assert_eq!(forever, "requests: rows are kept for ever\n");
 }
+
+#[test]
+fn texts_of_failed_lines_go_with_the_rows() {
+    let place = Workplace::new();
+    let failing = |ago: u64, node: u32| {
+        let day = Utc::now().date_naive() - Days::new(ago);
+        let lines = ["1", "many"].map(|n| {
+            let url = format!("https://shop.example:443/?n={n}");
+            alb_line(3, 1, "192.0.2.1", 200, &url)
+        });
+        let text = lines.concat().replace("2026-11-20", &day.to_string());
+        let name = alb_name(3, 5, node).replace("20261120", &day.format("%Y%m%d").to_string());
+        place.log(&name, &text);
+    };
+    failing(1, 1);
+    failing(20, 2);
+    place.rollup(
+        "numbers",
+        "SELECT date_trunc('hour', from_iso8601_timestamp(time)) AS hour, \
+         sum(CAST(url_extract_parameter(request_url, 'n') AS bigint)) AS n FROM alb_access_logs GROUP BY 1",
+    );
+    place.run();
+    let texts = "SELECT count(*), min(line) LIKE '%n=many%' FROM failed_lines";
+    let counts = "SELECT count(*), sum(failed_lines) FROM log_files WHERE \"table\" = 'numbers'";
+    assert_eq!(place.query(texts), ["2,true"]);
+    succeed(&mut retain(&place, &["--keep-days", "5"]));
+    assert_eq!(place.query(texts), ["1,true"]);
+    assert_eq!(place.query(counts), ["2,2"]);
+    // Nor has a late log file any.
+    failing(20, 3);
+    place.run();
+    assert_eq!(place.query(texts), ["1,true"]);
+    assert_eq!(place.query(counts), ["3,3"]);
+    // A second time, nothing is written.
+    let versions = || {
+        let log = fs::read_dir(place.path("tables/numbers/_delta_log")).unwrap();
+        log.count()
+    };
+    succeed(&mut retain(&place, &["--keep-days", "5"]));
+    let before = versions();
+    succeed(&mut retain(&place, &["--keep-days", "5"]));
+    assert_eq!(versions(), before);
+    // After the table is rebuilt, older texts go again.
+    place.rollup(
+        "numbers",
+        "SELECT date_trunc('hour', from_iso8601_timestamp(time)) AS hour, count(*) AS requests, \
+         sum(CAST(url_extract_parameter(request_url, 'n') AS bigint)) AS n FROM alb_access_logs GROUP BY 1",
+    );
+    let (tables, rollups) = (place.path("tables"), place.path("rollups"));
+    succeed(&mut logmill([
+        "rebuild",
+        "--rollups",
+        &rollups,
+        "--tables",
+        &tables,
+    ]));
+    succeed(&mut logmill(["maintain", "--tables", &tables]));
+    assert_eq!(place.query(texts), ["1,true"]);
+}

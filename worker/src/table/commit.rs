@@ -34,7 +34,7 @@ use super::set_aside::NoteNames;
 use super::slot::Slot;
 use super::staging::{self, Opening, StagedFile, StagedRows};
 use super::touched_files::touched_files;
-use super::{Definition, Entry, HowMuch, Lease, Table, TableError, Version};
+use super::{Definition, Entry, HowMuch, Lease, Table, TableError, Version, milliseconds};
 use crate::memory;
 
 /// Limits of one commit, so that its memory does not grow with the backlog. The next commit takes the rest.
@@ -317,7 +317,9 @@ impl Table {
         lease.renew().await;
         let mut by_shard: BTreeMap<Shard, Vec<Entry>> = BTreeMap::new();
         let mut files = Vec::with_capacity(opened.len());
-        for (file, (entry, rows)) in staged.iter().zip(opened) {
+        let kept_from = version.kept_from(milliseconds(begun));
+        for (file, (mut entry, rows)) in staged.iter().zip(opened) {
+            entry.forget_texts(kept_from);
             by_shard.entry(file.shard.clone()).or_default().push(entry);
             files.push(rows);
         }

@@ -518,6 +518,36 @@ impl Ledger {
         }
     }
 
+    /// Writes the ledger with entries of these shards changed, where `change` says that it has changed one. `None` if none is. It takes
+    /// effect with the version that contains the transaction.
+    pub(super) async fn changed(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        env: &dyn Env,
+        guards: Guards,
+        is_wanted: impl Fn(&Shard) -> bool,
+        change: impl Fn(&mut Entry) -> bool,
+    ) -> Result<Option<Transaction>, TableError> {
+        let mut shards = self.shards.clone();
+        for (shard, object) in shards.iter_mut().filter(|(shard, _)| is_wanted(shard)) {
+            let mut entries = self.entries(store, shard).await?;
+            let changed = entries
+                .iter_mut()
+                .filter_map(|entry| change(entry).then_some(()));
+            if changed.count() > 0 {
+                *object = format!("{:032x}", env.unique());
+                write(store, shard_path(shard, object), &shard_rows(&entries)?).await?;
+            }
+        }
+        match shards == self.shards {
+            true => Ok(None),
+            false => self
+                .write_manifest(store, env, guards, &shards)
+                .await
+                .map(Some),
+        }
+    }
+
     /// Writes a manifest, and returns the action that points to it.
     async fn write_manifest(
         &self,

@@ -15,7 +15,7 @@ use object_store::path::Path;
 use super::definition::DATE_COLUMN;
 use super::dropping::{DROPPED_PROPERTY, RENAMED_PROPERTY};
 use super::generations::Generations;
-use super::retention::KEEP_DAYS_PROPERTY;
+use super::retention::{KEEP_DAYS_PROPERTY, TEXTS_FROM_PROPERTY};
 use super::slot::Slot;
 use super::touched_files::touched_files;
 use super::{
@@ -40,6 +40,7 @@ pub struct Version {
     pub(super) lookups: LookupHashes,
     pub(super) renamed_from: Option<String>,
     pub(super) keep_days: Option<u32>,
+    pub(super) texts_from: Option<i64>,
     pub(super) erased: Vec<String>,
     pub(super) files: Vec<DataFile>,
     pub(super) ledger: ledger::Ledger,
@@ -266,6 +267,9 @@ impl Version {
             }
             None => Vec::new(),
         };
+        // Without it, or if it is invalid, all texts are looked at.
+        let texts_from = properties.get(TEXTS_FROM_PROPERTY);
+        let texts_from = texts_from.and_then(|hour| hour.parse().ok());
         let keep_days = properties.get(KEEP_DAYS_PROPERTY).map(|days| days.parse());
         let keep_days = keep_days.transpose().map_err(|error| TableError::NotOurs {
             path: name.to_owned(),
@@ -303,6 +307,7 @@ impl Version {
             lookups,
             renamed_from,
             keep_days,
+            texts_from,
             erased,
             files,
             ledger,

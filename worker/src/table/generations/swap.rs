@@ -7,6 +7,7 @@ use logmill_shared::{LogFileId, Shard};
 
 use super::super::data_writer::remove;
 use super::super::guards::Guard;
+use super::super::retention::TEXTS_FROM_PROPERTY;
 use super::super::{
     ERASED_PROPERTY, Entry, LOOKUPS_PROPERTY, SQL_PROPERTY, Table, TableError, Version,
     delta_log::Operation,
@@ -130,6 +131,8 @@ impl Table {
                 (FOLDER_PROPERTY, Some(folder.to_string())),
                 (NEXT_PROPERTY, None),
                 (EARLIER_PROPERTY, Some(earlier)),
+                // Its ledger may have older texts.
+                (TEXTS_FROM_PROPERTY, None),
             ],
         )?;
         let removes = live.files.iter().map(|file| {
