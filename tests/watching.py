@@ -114,7 +114,7 @@ class History:
         self.versions, self.totals, self.problems = [], [], []
         # The lines and log files in the ledger of each version.
         self.counted = []
-        self.packings = 0
+        self.packings = self.swaps = 0
         self.known = {}
         # The folder of the live generation.
         self.generation = ""
@@ -134,7 +134,9 @@ class History:
                 if action.get("commitInfo", {}).get("operation") == "OPTIMIZE":
                     self.packings += 1
                 if "metaData" in action:
-                    self.generation = action["metaData"]["configuration"].get("logmill.folder", "")
+                    generation = action["metaData"]["configuration"].get("logmill.folder", "")
+                    self.swaps += generation != self.generation
+                    self.generation = generation
                 if "txn" in action:
                     counted = self.ledger(action["txn"]["version"])
             self.versions.append(version)

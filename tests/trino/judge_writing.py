@@ -2,8 +2,8 @@
 ministack on this machine. On S3, the DDL of `logmill ddl` gives the location of a table.
 
 Log files arrive one after another; two concurrent `logmill run` count them, and `logmill maintain` compacts and vacuums
-without a pause. Each read must return the state of some version (see ../watching.py). At the end, Trino must read the same
-rows as `logmill query`.
+without a pause. Meanwhile a table is rebuilt with another column and put back, again and again. Each read must return the state of
+some version (see ../watching.py). At the end, Trino must read the same rows as `logmill query`.
 """
 
 import gzip
@@ -22,6 +22,9 @@ LOG_FILES = 36
 LINES = 40
 HOURS = 3
 SECONDS_BETWEEN_LOG_FILES = 0.5
+# Log files between two rebuilds. Halfway, the table is put back.
+CHANGE_EVERY = 10
+SWAPS = 6
 ROLLUPS = {
     "by_minute": """
         SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, elb_status_code AS status,
@@ -30,6 +33,7 @@ ROLLUPS = {
     """,
     "every_row": "SELECT time, client_ip, sent_bytes FROM alb_access_logs",
 }
+CHANGED = ROLLUPS["by_minute"].replace("FROM", ", max(time) AS latest FROM")
 
 
 def catalogs(folder, bucket):
@@ -58,6 +62,8 @@ def watch(checks, binary, folder, reader):
     print(f"        {reader.tables.replace(str(folder), '…')}: written in {time.monotonic() - begun:.0f} s")
     histories = watching.check(checks, reader.tables, watches)
     checks.check("every table was packed while it was read", [history.table for history in histories if not history.packings])
+    swaps = {history.table: history.swaps for history in histories}
+    checks.equal("a table was rebuilt and put back while it was read", swaps, {"by_minute": SWAPS, "every_row": 0})
     for table in ROLLUPS:
         check_rows(checks, reader.ask, logmill, table, f"below {reader.tables.replace(str(folder), '…')}")
 
@@ -113,15 +119,24 @@ def write(logmill, folder, logs):
     def maintain():
         logmill.call("maintain")
 
+    changed = logs.with_name(f"{logs.name}-changed")
+    changed.mkdir()
+    (changed / "by_minute.sql").write_text(CHANGED)
     writers = [threading.Thread(target=again_and_again, args=[work]) for work in (run, run, maintain)]
     for writer in writers:
         writer.start()
-    for number in range(1, LOG_FILES):
-        put_log_file(logs, number)
-        time.sleep(SECONDS_BETWEEN_LOG_FILES)
-    over.set()
-    for writer in writers:
-        writer.join()
+    try:
+        for number in range(1, LOG_FILES):
+            put_log_file(logs, number)
+            if number % CHANGE_EVERY == 0:
+                logmill.call("rebuild", "--rollups", changed, "--logs", logs)
+            elif number % CHANGE_EVERY == CHANGE_EVERY // 2 and number > CHANGE_EVERY:
+                logmill.call("rollback", "by_minute", "--logs", logs)
+            time.sleep(SECONDS_BETWEEN_LOG_FILES)
+    finally:
+        over.set()
+        for writer in writers:
+            writer.join()
     run()
     maintain()
     if failures:
