@@ -37,14 +37,18 @@ def write(folder):
 
 
 def compute(binary, folder):
-    """The rows of each query: once with one commit for all log files, and once with several commits."""
+    """Tables made with one commit for all log files, and with several commits; and the rows of each query from each."""
     whole, parts = Logmill(binary, folder / "whole"), Logmill(binary, folder / "parts")
     whole.run(folder / "logs", folder / "rollups")
     for part in range(COMMITS):
         shutil.copytree(folder / "logs" / str(part), folder / "arrived", dirs_exist_ok=True)
         parts.run(folder / "arrived", folder / "rollups")
     tables = {"whole": whole, "parts": parts}
-    return {path: {how: logmill.query(f"SELECT * FROM {table(path)}") for how, logmill in tables.items()} for path in queries()}
+    return tables, {path: rows_of(tables, path) for path in queries()}
+
+
+def rows_of(tables, path):
+    return {how: logmill.query(f"SELECT * FROM {table(path)}") for how, logmill in tables.items()}
 
 
 def judge(checks, trino, bucket, folder, computed):
@@ -55,7 +59,11 @@ def judge(checks, trino, bucket, folder, computed):
         trino.query(raw.create_lookup(path.stem, path.read_text().splitlines()[0].split(",")))
     columns = ", ".join(f'"{column.split()[0]}"' for column in raw.ALB_COLUMNS.replace("\n", " ").split(","))
     day = """regexp_extract("$path", '/(\\d{4}/\\d\\d/\\d\\d)/', 1)"""
-    for path, ours in computed().items():
+    tables, computed = computed()
+    for path, ours in computed.items():
+        if "current_timestamp" in text(path):
+            # Lines have left its window since.
+            ours = rows_of(tables, path)
         compare(checks, trino, path, ours, f"(SELECT {columns}, {day} AS day FROM alb_access_logs)", columns)
 
 

@@ -389,7 +389,10 @@ async fn what_is_staged_for_an_earlier_generation_is_counted_by_the_live_one() {
     assert!(matches!(staged, Outcome::Staged(_)));
     let committed = stale.tables[0].table().unwrap().commit().await;
     let refused = committed.unwrap_err().to_string();
-    assert_eq!(refused, "the table 'requests' has another generation now");
+    assert!(
+        refused.starts_with("the table 'requests' has another generation now"),
+        "{refused}"
+    );
     assert_eq!(place.query("SELECT sum(requests) FROM requests"), ["6"]);
     assert_eq!(root.strays("requests").await.unwrap().len(), 1);
 

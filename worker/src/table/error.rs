@@ -53,7 +53,9 @@ pub enum TableError {
         name: String,
     },
     /// The table's generation that was opened is no longer live, or no longer the next one.
-    #[error("the table '{name}' has another generation now")]
+    #[error(
+        "the table '{name}' has another generation now: it was rebuilt or put back in the meantime. A command that ends with this can be run again"
+    )]
     Swapped {
         /// The table's name.
         name: String,
