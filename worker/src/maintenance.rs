@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use logmill_shared::chain;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::commit_pace::CommitPace;
+use crate::delivery::{Bounds, Late, Recorder, Records};
 use crate::sleep::sleep_or_stop;
 use crate::table::{Committed, HowMuch, LEDGER_QUIET, Lease, Table, TableError};
 
@@ -29,6 +31,18 @@ const PATIENCE: Duration = Duration::from_mins(5);
 /// How long replaced files are kept for queries that read older versions.
 const GRACE: Duration = Duration::from_hours(6);
 
+/// How long to wait after what is final could not be recorded.
+const RECORD_RETRY: Duration = Duration::from_mins(1);
+
+/// Where to record up to when tables are final, and by which bounds.
+#[derive(Debug, Clone)]
+pub struct Finality {
+    /// The records.
+    pub records: Records,
+    /// The bounds.
+    pub bounds: Bounds,
+}
+
 /// An event during the maintenance of a table.
 #[derive(Debug)]
 pub enum MaintenanceEvent {
@@ -38,20 +52,27 @@ pub enum MaintenanceEvent {
     Committed(Committed, Duration),
     /// What is set aside for the table.
     SetAside(HowMuch),
+    /// The time up to which the table is final, and how many log files have come late for it since the last such event.
+    Final(Option<DateTime<Utc>>, usize),
     /// An operation has failed, and will be retried.
     Failed,
 }
 
 /// Maintains a table until `stop` is cancelled, or the table is removed or replaced. Commits are at least `interval` apart,
-/// unless they can't keep up with what is staged. Events are passed to `on_event`.
+/// unless they can't keep up with what is staged. With `finality`, records up to when the table is final. Events are passed to `on_event`.
 pub async fn run(
     table: &Table,
+    finality: Option<&Finality>,
     interval: Duration,
     stop: &CancellationToken,
     mut on_event: impl FnMut(MaintenanceEvent),
 ) {
     let mut maintenance = Maintenance {
         table,
+        finality,
+        recorder: None,
+        next_record: Instant::now(),
+        has_more: false,
         pace: CommitPace::new(interval),
         next_commit: Instant::now(),
         commits_begun: None,
@@ -66,6 +87,8 @@ pub async fn run(
                 // The previous holder may have died long ago: commit immediately.
                 maintenance.next_commit = Instant::now();
                 let held = maintenance.hold(&mut lease, stop, &mut on_event).await;
+                // Another worker may go on.
+                maintenance.recorder = None;
                 lease.release().await;
                 on_event(MaintenanceEvent::Lease(false));
                 held
@@ -87,6 +110,12 @@ pub async fn run(
 /// When work on a table is due. It outlives a lease, which may be lost repeatedly.
 struct Maintenance<'a> {
     table: &'a Table,
+    finality: Option<&'a Finality>,
+    /// Open while the lease is held.
+    recorder: Option<Recorder>,
+    next_record: Instant,
+    /// Whether the last commit has left something staged.
+    has_more: bool,
     pace: CommitPace,
     next_commit: Instant,
     /// When the first of several consecutive commits began. They are consecutive if one commit does not take all staged
@@ -111,6 +140,9 @@ impl Maintenance<'_> {
             }
             if Instant::now() >= self.next_housekeeping {
                 self.compact_or_vacuum(lease, on_event).await;
+            }
+            if Instant::now() >= self.next_record {
+                self.record_final(on_event).await;
             }
             let next = self.next_commit.min(self.next_housekeeping);
             sleep_or_stop(next.duration_since(Instant::now()).min(TICK_INTERVAL), stop).await;
@@ -174,8 +206,52 @@ impl Maintenance<'_> {
         if let Some(how_much) = done.all_set_aside {
             on_event(MaintenanceEvent::SetAside(how_much));
         }
+        self.has_more = done.more;
+        if let Some(recorder) = &mut self.recorder {
+            let late = recorder.counted(&done.entries, Utc::now());
+            log_late(&self.table.definition().name, &late);
+            on_event(MaintenanceEvent::Final(recorder.final_until(), late.len()));
+        }
         on_event(MaintenanceEvent::Committed(done, took));
         Ok(())
+    }
+
+    /// Records up to when the table is final, if that has changed. What is staged and could not be committed yet is waited for.
+    async fn record_final(&mut self, on_event: &mut impl FnMut(MaintenanceEvent)) {
+        let Some(Finality { records, bounds }) = self.finality else {
+            return;
+        };
+        let now = Utc::now();
+        if self.has_more {
+            return;
+        }
+        let recorded = async {
+            let recorder = match &mut self.recorder {
+                Some(recorder) => recorder,
+                none => {
+                    let settles_at = now + bounds.delay;
+                    let opened =
+                        Recorder::open(records, self.table, *bounds, Some(settles_at), now);
+                    none.insert(opened.await?)
+                }
+            };
+            match recorder.is_due(now) {
+                true => recorder.record(self.table, true, now).await.map(Some),
+                false => Ok(None),
+            }
+        };
+        match recorded.await {
+            Ok(Some(recorded)) => on_event(MaintenanceEvent::Final(recorded.final_until, 0)),
+            Ok(None) => {}
+            Err(error) => {
+                self.next_record = Instant::now() + RECORD_RETRY;
+                self.failed(
+                    "what is final could not be recorded; retrying",
+                    error,
+                    on_event,
+                );
+            }
+        }
     }
 
     /// Compacts one day, so that a commit can run in between. If there is no day to compact, removes old rows, and deletes obsolete files.
@@ -229,5 +305,18 @@ impl Maintenance<'_> {
             false => tracing::error!(%table, error, "{what}"),
         }
         on_event(MaintenanceEvent::Failed);
+    }
+}
+
+/// Logs that log files were counted for a time that had been final.
+pub(crate) fn log_late(table: &str, late: &[Late]) {
+    if let Some(first) = late.first() {
+        tracing::warn!(
+            table,
+            log_files = late.len(),
+            log_file = first.log_file,
+            final_until = crate::delivery::minute(first.final_until),
+            "late log file: it was counted for a time that was final; `logmill status` lists the last ones"
+        );
     }
 }
