@@ -320,3 +320,100 @@ pub(crate) fn log_late(table: &str, late: &[Late]) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+    use std::ops::Range;
+    use std::sync::Arc;
+
+    use chrono::TimeDelta;
+    use logmill_shared::LogFile;
+    use object_store::memory::InMemory;
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+    use crate::feeds::Feeds;
+    use crate::pipeline::{self, Limits, Outcome, Source};
+    use crate::rollup::Rollup;
+    use crate::table::Root;
+
+    /// Stages a log file with one line.
+    async fn stage(feeds: &Feeds, end: DateTime<Utc>) {
+        let time = (end - TimeDelta::minutes(1)).format("%Y-%m-%dT%H:%M:%S.000001Z");
+        let line = format!(
+            "https {time} app/a/1 192.0.2.1:2817 - -1 -1 -1 460 - 34 366 \"GET https://a/ HTTP/1.1\"\n"
+        );
+        let name = format!(
+            "s3://logs/1_elasticloadbalancing_r_app.a.1_{}_10.0.0.1_r.log",
+            end.format("%Y%m%dT%H%MZ")
+        );
+        let bytes = line.clone().into_bytes();
+        let source = Source {
+            log_file: LogFile::new(name),
+            bytes: line.len() as u64,
+            etag: "etag".to_owned(),
+            plain: None,
+            open: |range: Option<Range<u64>>| {
+                let range = range.unwrap_or(0..bytes.len() as u64);
+                let bytes = &bytes[range.start as usize..range.end as usize];
+                Ok(Cursor::new(bytes.to_vec()))
+            },
+        };
+        let limits = Limits {
+            text_bytes: 1 << 30,
+            group_bytes: 1 << 20,
+        };
+        let staged = pipeline::stage(source, &feeds.tables, limits).await;
+        assert!(matches!(staged, Ok(Outcome::Staged(_))));
+    }
+
+    #[tokio::test]
+    async fn the_holder_of_the_lease_records_what_is_final_and_tells_what_is_late() {
+        let url = url::Url::parse("s3://tables/t/").unwrap();
+        let root = Root::in_store(url, Arc::new(InMemory::new()));
+        let sql = "SELECT elb, count(*) AS lines FROM alb_access_logs GROUP BY 1";
+        let rollup = Rollup::from_sql("by_elb", sql).await.unwrap();
+        let feeds = Feeds::open(&root, vec![rollup].into()).await.unwrap().0;
+        let newest: DateTime<Utc> = "2026-11-20T10:35:00Z".parse().unwrap();
+        stage(&feeds, newest).await;
+        let finality = Finality {
+            records: Records::of(&root).unwrap(),
+            // So nothing has to settle.
+            bounds: Bounds::of_delay(Duration::ZERO),
+        };
+        let (sender, mut events) = unbounded_channel();
+        let (stop, feed) = (CancellationToken::new(), Arc::clone(&feeds.tables[0]));
+        let (ends, maintained) = (stop.clone(), finality.clone());
+        let maintaining = tokio::spawn(async move {
+            let on_event = |event| {
+                if let MaintenanceEvent::Final(until, late) = event {
+                    let _ = sender.send((until, late));
+                }
+            };
+            let table = feed.table().unwrap();
+            run(
+                table,
+                Some(&maintained),
+                Duration::from_millis(100),
+                &ends,
+                on_event,
+            )
+            .await;
+        });
+        assert_eq!(events.recv().await, Some((Some(newest), 0)));
+        let record = finality.records.read("by_elb").await.unwrap().unwrap();
+        assert_eq!(record.final_until, Some(newest));
+        assert_eq!((record.nodes, record.late_log_files), (1, 0));
+        stage(&feeds, newest - TimeDelta::minutes(30)).await;
+        while let Some((until, late)) = events.recv().await {
+            assert_eq!(until, Some(newest));
+            if late > 0 {
+                assert_eq!(late, 1);
+                break;
+            }
+        }
+        stop.cancel();
+        maintaining.await.unwrap();
+    }
+}
