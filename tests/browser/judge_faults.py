@@ -60,6 +60,7 @@ PAGES = {
     "an injected attribute": (page('<p title="" data-injected="">a visitor\'s</p>'), {"injected"}),
     "a link to a visitor's script": (page('<a href=" JavaScript:injected()">a visitor\'s</a>'), {"injected"}),
     "a link to a visitor's host": (page('<a href="https://hostile.example/">a visitor\'s</a>'), {"injected"}),
+    "a style of a visitor": (page('<p style="background: url(https://hostile.example/x)">a visitor\'s</p>', POLICY), {"injected", "console", "request"}),
     "grey on white": (page('<p style="color: #aaa; background: white">pale</p>'), {"contrast"}),
     "grey on white in a picture": (page(style=".mark {fill: #999} svg {background: white}"), {"contrast"}),
     "a field without a label": (page("<input>"), {"accessibility"}),
@@ -89,6 +90,7 @@ HARMLESS = {
     ),
     "an isolated override of direction": page("<p>Key <bdi>\u202eabc</bdi>, 12 requests</p><table><tr><td>\u202eabc</td></tr></table>"),
     "a visitor's text that is shown as one": page("<p>&lt;script&gt;injected()&lt;/script&gt; https://hostile.example/</p>"),
+    "a link to a page about a visitor's text": page('<a href="?where=https%3A%2F%2Fhostile.example%2F">only this</a> <a href="?where=https://hostile.example/">this</a>'),
     "a script of its own": page("<script>document.querySelector('p').append(' Indeed.')</script>"),
     "a form whose radio buttons are one stop": page('<label><input type="radio" name="a" checked>1</label><label><input type="radio" name="a">2</label>'),
 }

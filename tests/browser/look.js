@@ -5,10 +5,10 @@
     const found = [];
     for (const element of document.querySelectorAll("[data-injected], injected")) found.push(`element of a visitor: ${this.name(element)}`);
     for (const element of document.querySelectorAll("[href], [src], [action], [formaction], [srcdoc], [style]")) {
-      for (const attribute of element.attributes) {
-        if (!["href", "src", "action", "formaction", "srcdoc", "style"].includes(attribute.localName)) continue;
-        if (/^\s*(javascript|vbscript):|hostile\.example/i.test(attribute.value)) found.push(`${attribute.name} of a visitor: ${this.name(element)}`);
-      }
+      const { href, src, action, formAction, attributes: { style } } = element;
+      const links = [href?.baseVal ?? href, src, action, formAction].filter((link) => typeof link === "string" && link);
+      const isOf = (link) => /^(javascript|vbscript):/i.test(link.trim()) || URL.parse(link, document.baseURI)?.host === "hostile.example";
+      if (links.some(isOf) || element.srcdoc || /hostile\.example/.test(style?.value)) found.push(`link or style of a visitor: ${this.name(element)}`);
     }
     return found;
   },

@@ -162,7 +162,9 @@ class Visit:
 
     def shoot(self, path):
         height = min(self.page.evaluate("document.documentElement.scrollHeight"), SHOT_HEIGHT_MAX)
+        # Charts may be drawn only when they come into view.
         self.page.set_viewport_size({"width": self.screen.width, "height": max(height, HEIGHT)})
+        self.page.wait_for_timeout(SETTLE_MS)
         self.page.screenshot(path=path, animations="disabled")
         self.page.set_viewport_size({"width": self.screen.width, "height": HEIGHT})
 

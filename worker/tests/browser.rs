@@ -26,3 +26,9 @@ fn judge(program: &str) {
 fn each_fault_of_a_page_is_found() {
     judge("browser/judge_faults.py");
 }
+
+#[test]
+#[ignore = "needs Chromium and npm"]
+fn reports_are_what_people_can_read() {
+    judge("browser/judge_report.py");
+}
