@@ -18,8 +18,9 @@ import traffic
 
 DAYS = 28
 FILES, LINES = 600, 60
-# A line may make 10,000 rows.
-KEYS_PER_LINE = 10_000
+# The rows of one line may have 4 MB of its text together.
+KEYS_PER_LINE = 500
+LINES_PER_FILE = 20
 DAY = datetime(2026, 11, 20, tzinfo=UTC)
 
 # Each has a time and a key, and a column of each kind that a page draws.
@@ -95,15 +96,16 @@ def much(folder):
 def many_groups(folder, groups, days=DAYS):
     """So many groups, spread over days. They are made of few lines, as each line is a row for each of its keys."""
     write_rollups(folder / "rollups", {"by_item": OF_KEYS})
-    lines = -(-groups // KEYS_PER_LINE)
+    url = "https://shop.example.com:443/?k="
+    per_file = KEYS_PER_LINE * LINES_PER_FILE
+    files = -(-groups // per_file)
     chance = random.Random(7)
-    for number in range(lines):
-        time = DAY - timedelta(hours=number * days * 24 // lines)
-        first = number * KEYS_PER_LINE
-        keys = ",".join(f"k{key:x}" for key in range(first, min(first + KEYS_PER_LINE, groups)))
-        repeated = ",".join(f"k{first + chance.randrange(min(20, groups)):x}" for _ in range(200))
-        url = "https://shop.example.com:443/?k="
-        write(folder / "logs" / log_name(time, number), [line(time, url + keys), line(time, url + repeated)])
+    for number in range(files):
+        time = DAY - timedelta(hours=number * days * 24 // files)
+        keys = [f"k{key:x}" for key in range(number * per_file, min((number + 1) * per_file, groups))]
+        lines = [keys[at : at + KEYS_PER_LINE] for at in range(0, len(keys), KEYS_PER_LINE)]
+        lines.append([f"often{chance.randrange(20)}" for _ in range(KEYS_PER_LINE)])
+        write(folder / "logs" / log_name(time, number), [line(time, url + ",".join(part)) for part in lines])
     return folder
 
 

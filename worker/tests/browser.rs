@@ -32,3 +32,9 @@ fn each_fault_of_a_page_is_found() {
 fn reports_are_what_people_can_read() {
     judge("browser/judge_report.py");
 }
+
+#[test]
+#[ignore = "needs Chromium and npm"]
+fn the_status_page_is_what_people_can_read() {
+    judge("browser/judge_status.py");
+}
