@@ -13,7 +13,7 @@ HEIGHT = 900
 SHOT_HEIGHT_MAX = 6000
 # For what a page draws after it is loaded.
 SETTLE_MS = 400
-TABS_MAX = 120
+TABS_MAX = 300
 AXE_FAILS = ("serious", "critical")
 PAINT = """() => new Promise(done => {
     const painted = (list) => list.find(entry => entry.name === 'first-contentful-paint');
