@@ -35,6 +35,7 @@ mod progress;
 mod summary;
 mod prompt;
 mod ask;
+mod report;
 
 use cli::{CheckArgs, Cli, Command, ReplayArgs, ReportFormat};
 use destination::{Stdout, after_writing};
@@ -185,6 +186,7 @@ async fn execute(command: Command) -> Result<u8> {
             Ok(SUCCESS)
         }
         Command::Query(args) => ask::query(args).await,
+        Command::Report(args) => report::report(args).await,
         Command::Files(args) => ask::files(args).await,
         Command::Tables(args) => ask::tables(args).await,
         Command::Maintain(args) => {
