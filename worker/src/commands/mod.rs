@@ -14,6 +14,7 @@ pub mod report;
 pub mod check;
 pub mod rebuild;
 pub mod tables;
+pub mod status;
 pub mod test;
 pub mod ddl;
 pub mod drop;
