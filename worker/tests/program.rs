@@ -23,6 +23,7 @@ mod plain_english;
 mod query;
 mod rebuild;
 mod replay;
+mod report;
 mod retention;
 mod run;
 mod s3;

@@ -77,6 +77,7 @@ pub(super) async fn ledger(
     range: Range,
     newest_line: Option<i64>,
     grain: Grain,
+    of_rejected_lines: bool,
 ) -> Result<Ledger, TableError> {
     // The name of a log file has the end of its interval. Names without a time may have lines of any time.
     let margin = Grain::Day.seconds();
@@ -104,7 +105,10 @@ pub(super) async fn ledger(
             ledger.add(&entry, range, &mut hours);
         }
     }
-    ledger.find_gaps(&hours);
+    // Few log files have rejected lines, so hours without them say nothing.
+    if !of_rejected_lines {
+        ledger.find_gaps(&hours);
+    }
     if !hours.is_empty() {
         ledger.chart = Some(chart(&hours, range, grain.max(Grain::Hour)));
     }

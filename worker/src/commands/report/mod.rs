@@ -23,6 +23,7 @@ mod server;
 pub use server::serve;
 pub use sql::Filter;
 
+use crate::delivery::Records;
 use crate::table::definition::REJECTED_LINES;
 use crate::table::{Root, TableError, of_tables};
 use model::{Report, Section};
@@ -32,14 +33,14 @@ use section::{Asked, Opened};
 /// Tables on one page. Further ones are named.
 const TABLES_MAX: usize = 40;
 
-/// Points of a time series, if there are few tables.
-const POINTS_MAX: usize = 370;
+/// Points of a time series, if there are few tables. A series by days may have twice as many.
+const POINTS_MAX: usize = 190;
 
 /// Points of a time series, if there are as many tables as a page may have.
-const POINTS_MIN: usize = 60;
+const POINTS_MIN: usize = 50;
 
 /// What the points of all tables' time series add up to, one series each. It bounds the weight of the page.
-const POINTS_OF_TABLES: usize = 2400;
+const POINTS_OF_TABLES: usize = 2000;
 
 /// What is asked.
 #[derive(Debug, Clone, Default)]
@@ -178,13 +179,16 @@ async fn open(root: &Root, name: String) -> Result<Opened, Box<Section>> {
     let read = async {
         let version = Arc::new(root.read(&name).await?);
         let ends = ledger::ends(&version).await?;
-        Ok::<_, TableError>((version, ends))
+        let record = Records::of(root)?.of_version(&name, &version).await?;
+        let final_until = record.and_then(|record| record.final_until);
+        Ok::<_, TableError>((version, ends, final_until))
     };
     match read.await {
-        Ok((version, ends)) => Ok(Opened {
+        Ok((version, ends, final_until)) => Ok(Opened {
             name,
             version,
             ends,
+            final_until: final_until.map(|time| time.timestamp()),
         }),
         Err(error) => Err(Box::new(Section {
             problems: vec![format!("It cannot be read: {}", chain(&error))],

@@ -57,6 +57,8 @@ pub(super) struct Section {
     /// The first rows of the view that has the table's name.
     pub(super) result: Option<FirstRows>,
     pub(super) ledger: Option<Ledger>,
+    /// All lines before this time are counted, in seconds since 1970, if it is known.
+    pub(super) final_until: Option<i64>,
     /// The columns by which it can be filtered.
     #[serde(skip)]
     pub(super) filterable: Vec<String>,

@@ -84,7 +84,11 @@ impl Number {
             Unit::Number => 1e6,
         };
         if !number.is_finite() || number.abs() < first {
-            return format!("{}{}", self.exact(), ends[0]);
+            let shown = match self {
+                Self::Double(number) => Self::Double(significant(number, 4)),
+                whole => whole,
+            };
+            return format!("{}{}", shown.exact(), ends[0]);
         }
         let mut scaled = number;
         let mut step = 0;

@@ -52,6 +52,8 @@ pub(super) struct Opened {
     pub(super) version: Arc<Version>,
     /// The earliest and the newest line that it has counted, in seconds since 1970.
     pub(super) ends: Option<(i64, i64)>,
+    /// All lines before this time are counted, in seconds since 1970, if it is known.
+    pub(super) final_until: Option<i64>,
 }
 
 /// What is asked of each table.
@@ -78,11 +80,13 @@ pub(super) async fn section(asked: &Asked<'_>, table: &Opened) -> Section {
     let grain = Grain::fitting(range, shape.time.grain, asked.points_max);
     section.about = about(&shape);
     section.filterable = shape.keys.iter().map(|key| key.column.clone()).collect();
+    section.final_until = table.final_until;
     let of_ledger = ledger::ledger(
         &table.version,
         asked.range,
         table.ends.map(|(_, newest)| newest),
         grain,
+        table.name == REJECTED_LINES,
     );
     match of_ledger.await {
         Ok(ledger) => section.ledger = Some(ledger),
@@ -300,7 +304,7 @@ impl Table<'_> {
             let mut series = Vec::new();
             for name in names {
                 series.push(Series {
-                    name: name.to_owned(),
+                    name: text::shown(name),
                     values: self.placed(&x, &rows, place, measure.kind)?,
                     before: false,
                 });
@@ -309,7 +313,7 @@ impl Table<'_> {
                     .filter(|_| measure.kind != Kind::Digest || name == "p50")
                 {
                     series.push(Series {
-                        name: format!("{name}, period before"),
+                        name: format!("{}, period before", text::shown(name)),
                         values: self.placed(&x, before, place, measure.kind)?,
                         before: true,
                     });
@@ -386,7 +390,7 @@ impl Table<'_> {
         let (first, newest) = self.table.ends?;
         let end = start.saturating_add(self.scope.grain.seconds());
         let is_covered = end > first && start <= newest;
-        (kind == Kind::Count && is_covered).then_some(Number::Whole(0))
+        (kind.adds_up() && is_covered).then_some(Number::Whole(0))
     }
 
     /// The largest values of a key, and how many values it has, as far as they are counted.
@@ -453,6 +457,16 @@ impl Table<'_> {
                 by_key.entry(key).or_insert_with(|| nothing.clone())[*place] = figure;
             }
         }
+        // The largest below, so that the others are near the line that they are read by.
+        let sum = |values: &[Option<Number>]| {
+            values
+                .iter()
+                .flatten()
+                .map(|value| value.as_double())
+                .sum::<f64>()
+        };
+        let mut by_key: Vec<_> = by_key.into_iter().collect();
+        by_key.sort_by(|(_, one), (_, other)| sum(other).total_cmp(&sum(one)));
         let series = by_key.into_iter().map(|(key, values)| Series {
             name: key
                 .as_deref()

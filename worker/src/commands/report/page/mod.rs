@@ -14,6 +14,7 @@ pub(super) use form::Form;
 use super::model::{Report, Section};
 use super::range::{length, minute};
 use super::{range_in_words, text};
+use crate::table::definition::REJECTED_LINES;
 
 /// The library that draws time series: version 1.6.32. `vendor/README.md` says where it is from, and how to refresh it.
 const UPLOT: &str = include_str!("../vendor/uPlot.iife.min.js");
@@ -66,7 +67,7 @@ pub(super) fn html(report: &Report, form: Option<&Form>) -> Result<String> {
                 main #tables {
                     (overview(report))
                     @for (number, section) in report.tables.iter().enumerate() {
-                        (parts::section(number, section, form))
+                        (parts::section(number, section, report.range(), form))
                     }
                 }
                 (footer())
@@ -130,6 +131,7 @@ fn overview(report: &Report) -> Markup {
                         tr {
                             th scope="col" { "table" }
                             th scope="col" { "newest line" }
+                            th scope="col" title="all lines before this time are counted" { "final until" }
                             th.number scope="col" { "log files" }
                             th.number scope="col" { "lines" }
                             th.number scope="col" { "rejected" }
@@ -144,7 +146,7 @@ fn overview(report: &Report) -> Markup {
                     }
                 }
             }
-            p.small { "Log files and lines of this range, as the ledger of each table has counted them." }
+            p.small { "Log files and lines of this range, as the ledger of each table has counted them. All lines before " em { "final until" } " are counted; later figures may still grow." }
             @if !report.left_out.is_empty() {
                 p.note {
                     "Not shown, because a page has " (report.tables.len()) " tables: " (report.left_out.join(", "))
@@ -162,13 +164,14 @@ fn overview_row(number: usize, section: &Section) -> Markup {
             @match &section.ledger {
                 Some(ledger) => {
                     td { @match ledger.newest_line { Some(line) => (minute(line)), None => "–" } }
+                    td { @match section.final_until { Some(time) => (minute(time)), None => "–" } }
                     (table::count(ledger.log_files))
                     (table::count(ledger.lines))
                     (table::count(ledger.rejected_lines))
                     (table::count(ledger.failed_lines))
-                    (table::count(ledger.hours_without))
+                    @if section.table == REJECTED_LINES { td.number { "–" } } @else { (table::count(ledger.hours_without)) }
                 }
-                None => td.problem colspan="6" { "cannot be read" },
+                None => td.problem colspan="7" { "cannot be read" },
             }
         }
     }

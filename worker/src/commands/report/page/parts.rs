@@ -4,14 +4,20 @@ use maud::{Markup, html};
 
 use super::super::model::{Chart, Drawing, FirstRows, Ledger, Section, TopKeys, Total};
 use super::super::number::{Number, Unit, percent};
-use super::super::range::minute;
+use super::super::range::{Range, minute};
 use super::Form;
 use super::table;
+use crate::table::definition::REJECTED_LINES;
 
 /// The length of a full bar, in the units of its picture.
 const BAR: f64 = 100.0;
 
-pub(super) fn section(number: usize, section: &Section, form: Option<&Form>) -> Markup {
+pub(super) fn section(
+    number: usize,
+    section: &Section,
+    range: Range,
+    form: Option<&Form>,
+) -> Markup {
     let id = format!("table-{number}");
     html! {
         section.table aria-labelledby=(id) {
@@ -23,6 +29,10 @@ pub(super) fn section(number: usize, section: &Section, form: Option<&Form>) -> 
             @if section.charts.is_empty() && section.problems.is_empty() && section.ledger.is_some() {
                 p.note { "There are no rows in this range." }
             }
+            @if let Some(note) = not_final(section, range) { p.note { (note) } }
+            @if let Some(hours) = section.ledger.as_ref().map(|ledger| ledger.hours_without).filter(|hours| *hours > 0) {
+                p.about { "Hours without a log file are shaded: " (hours) " in this range." }
+            }
             div.charts {
                 @for (place, chart) in section.charts.iter().enumerate() {
                     (figure(&format!("{number}-{place}"), chart))
@@ -32,9 +42,23 @@ pub(super) fn section(number: usize, section: &Section, form: Option<&Form>) -> 
                 @for keys in section.keys.iter().filter(|keys| !keys.rows.is_empty()) { (top_keys(keys, form)) }
             }
             @if let Some(rows) = &section.result { (result(&section.table, rows)) }
-            @if let Some(ledger) = &section.ledger { (of_ledger(number, ledger)) }
+            @if let Some(ledger) = section.ledger.as_ref().filter(|_| section.table != REJECTED_LINES) { (of_ledger(number, ledger)) }
         }
     }
+}
+
+/// What a reader must know of the end of the charts.
+fn not_final(section: &Section, range: Range) -> Option<String> {
+    let until = section
+        .final_until
+        .filter(|until| *until < range.to && !section.charts.is_empty())?;
+    Some(match until <= range.from {
+        true => "No figure here is final: log files of this time may still arrive.".to_owned(),
+        false => format!(
+            "Final until {} UTC. Later figures, which are shaded, may still grow: log files of this time may still arrive.",
+            minute(until)
+        ),
+    })
 }
 
 fn totals(section: &Section) -> Markup {
@@ -94,7 +118,7 @@ fn figure(id: &str, chart: &Chart) -> Markup {
                 }
             }
             div.chart tabindex="0" role="img" data-chart=(id) aria-label={ (title) ". " (words) (summary(chart)) } {}
-            p.readout data-readout=(id) {}
+            p.readout data-readout=(id) { "Point at the chart, or focus it and press ← or →." }
             details {
                 summary { "Figures" span.hidden { " of " (title) } }
                 @if !chart.sql.is_empty() {

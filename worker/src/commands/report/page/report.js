@@ -14,6 +14,25 @@
     return place === "ledger" ? section.ledger.chart : section.charts[Number(place)];
   };
 
+  // Spans that a reader must not take for quiet ones: no log file has come, or more may come.
+  const shades = (id) => {
+    const section = report.tables[Number(id.split("-")[0])];
+    const spans = (section.ledger?.gaps ?? []).map(([from, hours]) => [from, from + hours * 3600]);
+    if (section.final_until !== null) spans.push([section.final_until, Infinity]);
+    return spans;
+  };
+  const shade = (plot, spans) => {
+    const { left, top, width, height } = plot.bbox;
+    plot.ctx.save();
+    plot.ctx.fillStyle = colour("--shade");
+    for (const [from, to] of spans) {
+      const start = Math.max(plot.valToPos(from, "x", true), left);
+      const end = to === Infinity ? left + width : Math.min(plot.valToPos(to, "x", true), left + width);
+      if (end > start) plot.ctx.fillRect(start, top, end - start, height);
+    }
+    plot.ctx.restore();
+  };
+
   const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 });
   const exact = new Intl.NumberFormat("en", { maximumSignificantDigits: 7 });
   const inUnit = (unit, value, format) => {
@@ -65,7 +84,11 @@
         bands.push({ series: [upper, upper - 1], fill: withAlpha(colour(`--s${(upper - 1) % 8}`), .45) });
       }
     }
-    const few = chart.x.length <= 2;
+    // A figure between two that are missing is a point, or nobody would see it.
+    const alone = (values) => values.flatMap((value, at) =>
+      value !== null && (values[at - 1] ?? null) === null && (values[at + 1] ?? null) === null ? [at] : []);
+    const few = chart.x.length <= 3;
+    const spans = shades(element.dataset.chart);
     const series = shown.map(({ series: { name, before }, place }) => {
       const own = colour(`--s${place % 8}`);
       return {
@@ -74,7 +97,7 @@
         width: before ? 1 : 1.75,
         dash: before ? [4, 4] : stacked || chart.drawing === "percentiles" ? [] : DASHES[place % 8],
         fill: stacked && place === 0 ? withAlpha(own, .45) : undefined,
-        points: { show: few ? true : undefined, size: 5 },
+        points: { show: true, size: 5, fill: own, filter: (_, at) => few ? chart.x.map((_, point) => point) : alone(chart.series[at - 1].values) },
         spanGaps: false,
       };
     });
@@ -84,16 +107,16 @@
       height: 220,
       legend: { show: false },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
-      padding: [8, 12, 0, 0],
+      padding: [8, 28, 0, 0],
       cursor: { sync: { key: "time" }, points: { size: 6 }, drag: { x: true, y: false } },
       scales: { x: { time: true, range: (_, from, to) => from === to ? [from - chart.bucket, to + chart.bucket] : [from, to] }, y: { range: (_, low, high) => uPlot.rangeNum(Math.min(low ?? 0, 0), Math.max(high ?? 0, low ?? 0, 1e-9), .08, true) } },
       axes: [
-        { ...axis, space: 64, size: 42, values: (_, splits, __, ___, increment) => ticks(splits, increment) },
+        { ...axis, space: 64, size: 42, ...(chart.bucket >= DAY ? { incrs: [1, 2, 7, 14, 28, 91, 182, 365, 730, 1825, 3650, 18250].map((days) => days * DAY) } : {}), values: (_, splits, __, ___, increment) => ticks(splits, increment) },
         { ...axis, size: 64, values: (_, splits) => splits.map((value) => inUnit(chart.unit, value, short)) },
       ],
       series: [{}, ...series],
       bands,
-      hooks: { setCursor: [(plot) => readOut(plot, chart, element.dataset.chart)] },
+      hooks: { drawClear: [(plot) => shade(plot, spans)], setCursor: [(plot) => readOut(plot, chart, element.dataset.chart)] },
     };
   };
 

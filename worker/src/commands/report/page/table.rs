@@ -25,7 +25,7 @@ pub(super) fn of_chart(title: &str, chart: &Chart) -> Markup {
                         tr {
                             th scope="row" { (chart.grain.time(*start)) }
                             @for series in &chart.series {
-                                td.number { @match series.values.get(row).copied().flatten() { Some(value) => (value.exact()), None => "–" } }
+                                td { @match series.values.get(row).copied().flatten() { Some(value) => (value.exact()), None => "–" } }
                             }
                         }
                     }
