@@ -8,10 +8,11 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::feeds::{Feed, Feeds, Reopened, Trouble};
-use crate::maintenance::{self, MaintenanceEvent};
+use crate::maintenance::{self, Finality, MaintenanceEvent};
 use crate::metrics::Metrics;
 use crate::set_aside_watch::SetAsideWatch;
 use crate::sleep::sleep_or_stop;
+use crate::table::definition::REJECTED_LINES;
 use crate::table::{Root, Table, Version};
 use logmill_shared::chain;
 
@@ -26,6 +27,7 @@ pub(super) struct Tables {
     served: Vec<Arc<ServedTable>>,
     /// Number of set-aside log files of each table, as last seen by this worker.
     pub(super) set_aside: SetAsideWatch,
+    finality: Finality,
     metrics: Arc<Metrics>,
 }
 
@@ -109,6 +111,7 @@ impl Tables {
         root: Root,
         feeds: Feeds,
         troubles: &[Trouble],
+        finality: Finality,
         metrics: &Arc<Metrics>,
     ) -> Arc<Self> {
         for feed in &feeds.tables {
@@ -133,6 +136,7 @@ impl Tables {
             root,
             feeds,
             set_aside: SetAsideWatch::default(),
+            finality,
             metrics: Arc::clone(metrics),
         })
     }
@@ -217,7 +221,10 @@ impl Tables {
 
     async fn maintain_table(&self, table: &Table, interval: Duration, stop: &CancellationToken) {
         let name = &table.label();
-        maintenance::run(table, interval, stop, |event| match event {
+        // Nobody reads a next generation, and the ledger of rejected lines has few log files.
+        let is_tracked = !table.is_next() && table.definition().name != REJECTED_LINES;
+        let finality = is_tracked.then_some(&self.finality);
+        maintenance::run(table, finality, interval, stop, |event| match event {
             MaintenanceEvent::Lease(is_held) => self.metrics.lease(name, is_held),
             MaintenanceEvent::Committed(committed, took) => {
                 self.metrics.committed(name, &committed, took)
@@ -227,6 +234,10 @@ impl Tables {
                     self.set_aside.seen(name, how_much);
                 }
                 self.metrics.set_aside(name, how_much);
+            }
+            MaintenanceEvent::Final(until, late) => {
+                let until = until.map(|until| until.timestamp());
+                self.metrics.is_final(name, until, late);
             }
             MaintenanceEvent::Failed => self.metrics.maintenance_failed(name),
         })
