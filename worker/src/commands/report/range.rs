@@ -1,6 +1,6 @@
 //! The time range of a report, and the grain of its time series.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 /// A time range in UTC, in seconds since 1970. Its end is exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,13 +23,19 @@ impl Range {
         }
     }
 
-    /// The range with both ends at whole days, outwards: a table by days knows no hours.
-    pub(super) fn in_days(self) -> Self {
-        let day = Grain::Day.seconds();
-        let to = self.to.saturating_add(day - 1);
+    /// The range with both ends at the ends of a table's own buckets, outwards: the table knows no shorter times, and a row begins
+    /// before most of its lines. Months and years differ in length, so only the start is moved there.
+    pub(super) fn outwards(self, grain: Grain) -> Self {
+        let to = match grain {
+            Grain::Month | Grain::Year => self.to,
+            _ => {
+                let last = self.to.saturating_add(grain.seconds() - 1);
+                grain.start(last)
+            }
+        };
         Self {
-            from: self.from.div_euclid(day).saturating_mul(day),
-            to: to.div_euclid(day).saturating_mul(day),
+            from: grain.start(self.from),
+            to,
         }
     }
 }
@@ -105,6 +111,35 @@ impl Grain {
         }
     }
 
+    /// The start of the bucket that a time belongs to.
+    fn start(self, seconds: i64) -> i64 {
+        let first_day = |date: NaiveDate| match self {
+            Self::Year => date.with_ordinal(1),
+            _ => date.with_day(1),
+        };
+        match self {
+            Self::Month | Self::Year => DateTime::<Utc>::from_timestamp(seconds, 0)
+                .and_then(|time| first_day(time.date_naive()))
+                .map_or(seconds, |day| {
+                    day.and_time(NaiveTime::MIN).and_utc().timestamp()
+                }),
+            _ => {
+                let length = self.seconds();
+                let offset = self.offset();
+                let buckets = seconds.saturating_sub(offset).div_euclid(length);
+                buckets.saturating_mul(length).saturating_add(offset)
+            }
+        }
+    }
+
+    /// The start of a bucket near 1970. Weeks begin on Mondays, and 1970 began on a Thursday.
+    fn offset(self) -> i64 {
+        match self {
+            Self::Week => 4 * Self::Day.seconds(),
+            _ => 0,
+        }
+    }
+
     /// The SQL of the start of the bucket that a time belongs to.
     pub(super) fn sql(self, time: &str) -> String {
         let unit = match self {
@@ -126,14 +161,11 @@ impl Grain {
 
     /// The starts of all buckets of a range, if they are equally long.
     pub(super) fn buckets(self, range: Range) -> Option<Vec<i64>> {
-        // Weeks begin on Mondays, and 1970 began on a Thursday.
-        let offset = match self {
-            Self::Month | Self::Year => return None,
-            Self::Week => 4 * 86_400,
-            _ => 0,
-        };
+        if matches!(self, Self::Month | Self::Year) {
+            return None;
+        }
         let length = self.seconds();
-        let first = (range.from - offset).div_euclid(length) * length + offset;
+        let first = self.start(range.from);
         let starts = (0..).map(|bucket| first + bucket * length);
         Some(starts.take_while(|start| *start < range.to).collect())
     }
@@ -234,5 +266,32 @@ mod tests {
             Grain::Week.buckets(range).unwrap(),
             [monday, monday + 7 * DAY]
         );
+    }
+
+    #[test]
+    fn a_range_has_all_rows_of_its_lines() {
+        let seconds = |time: &str| {
+            DateTime::parse_from_rfc3339(&format!("{time}:00Z"))
+                .unwrap()
+                .timestamp()
+        };
+        for (grain, from, to) in [
+            (Grain::Minute, "2026-11-01T16:58", "2026-11-29T13:23"),
+            (Grain::Hour, "2026-11-01T16:00", "2026-11-29T14:00"),
+            (Grain::Day, "2026-11-01T00:00", "2026-11-30T00:00"),
+            (Grain::Week, "2026-10-26T00:00", "2026-11-30T00:00"),
+            (Grain::Month, "2026-11-01T00:00", "2026-11-29T13:23"),
+            (Grain::Year, "2026-01-01T00:00", "2026-11-29T13:23"),
+        ] {
+            let range = Range {
+                from: seconds("2026-11-01T16:58"),
+                to: seconds("2026-11-29T13:23"),
+            };
+            let expected = Range {
+                from: seconds(from),
+                to: seconds(to),
+            };
+            assert_eq!(range.outwards(grain), expected, "{grain:?}");
+        }
     }
 }

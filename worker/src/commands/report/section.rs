@@ -73,10 +73,7 @@ pub(super) async fn section(asked: &Asked<'_>, table: &Opened) -> Section {
         ..Section::default()
     };
     let shape = shape(table, &mut section).await;
-    let range = match shape.time.is_date {
-        true => asked.range.in_days(),
-        false => asked.range,
-    };
+    let range = asked.range.outwards(shape.time.grain);
     let grain = Grain::fitting(range, shape.time.grain, asked.points_max);
     section.about = about(&shape);
     section.filterable = shape.keys.iter().map(|key| key.column.clone()).collect();
