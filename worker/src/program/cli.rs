@@ -481,7 +481,7 @@ pub(crate) struct ReportArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Serve the report at this address instead, with a form for the time range, filters and comparison. Without an address: at a free
-    /// port of this machine, for nobody else. Whoever can reach the address can read the tables.
+    /// port of this machine, not reachable from others. Anyone with access to the address can read the tables.
     #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:0")]
     pub(crate) serve: Option<SocketAddr>,
 }

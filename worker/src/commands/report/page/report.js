@@ -123,7 +123,7 @@
   const readOut = (plot, chart, id) => {
     const out = document.querySelector(`[data-readout="${id}"]`);
     const at = plot.cursor.idx;
-    if (at === null || at === undefined || chart.x[at] === undefined) { out.textContent = ""; return; }
+    if (at === null || at === undefined || chart.x[at] === undefined) return;
     const each = chart.series.map((series) => `${series.name} ${inUnit(chart.unit, series.values[at], exact)}`);
     out.textContent = `${timeOf(chart.x[at], chart.bucket)}: ${each.join(", ")}`;
   };
