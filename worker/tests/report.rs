@@ -100,7 +100,7 @@ fn figures_are_those_of_queries() {
         "SELECT sum(requests), cast(sum(sent_bytes__sum) AS bigint), {CLIENTS} FROM by_minute"
     ));
     assert_eq!(totals(by_minute), of_all[0]);
-    // Three hours at a quarter of an hour.
+    // Two hours and ten minutes, by the minute.
     let bucket = "cast(floor(to_unixtime(minute) / 60) * 60 AS bigint)";
     let by = |columns: &str| {
         place.query(&format!(

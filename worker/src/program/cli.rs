@@ -43,7 +43,7 @@ pub(crate) enum Command {
     /// Query the tables with SQL, or the lines of log files with --logs.
     ///
     /// Each table has its own name. The table log_files lists the log files that each table has counted; failed_lines lists
-    /// lines on which a rollup failed. To count distinct values of a sketch column:
+    /// lines on which a rollup failed; final_until says up to when each table is final. To count distinct values of a sketch column:
     /// cardinality(merge(cast(users AS HyperLogLog))). For a percentile:
     /// value_at_quantile(merge(cast(latency AS tdigest)), 0.99).
     Query(QueryArgs),
@@ -481,7 +481,7 @@ pub(crate) struct ReportArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Serve the report at this address instead, with a form for the time range, filters and comparison. Without an address: at a free
-    /// port of this machine, for nobody else. Whoever can reach the address can read the tables.
+    /// port of this machine, not reachable from others. Anyone with access to the address can read the tables.
     #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:0")]
     pub(crate) serve: Option<SocketAddr>,
 }

@@ -1,4 +1,4 @@
-//! The command `report`: where the page goes, and what is said about it.
+//! The command `report`: writes or serves the page, and tells its problems.
 
 use std::io::Write;
 

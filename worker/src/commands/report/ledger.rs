@@ -1,4 +1,4 @@
-//! What a table's ledger says about the log files of a range: how many there are by hour, and where none are.
+//! The log files of a range, as a table's ledger names them: their number by hour, and hours without any.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

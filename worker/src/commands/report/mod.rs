@@ -42,7 +42,7 @@ const POINTS_MIN: usize = 50;
 /// What the points of all tables' time series add up to, one series each. It bounds the weight of the page.
 const POINTS_OF_TABLES: usize = 2000;
 
-/// What is asked.
+/// The question that a report answers.
 #[derive(Debug, Clone, Default)]
 pub struct Question {
     /// Start of the range [default: the earliest line].
@@ -51,15 +51,15 @@ pub struct Question {
     pub to: Option<DateTime<Utc>>,
     /// Without a start: how long the range is.
     pub last: Option<TimeDelta>,
-    /// Only these tables; all if there are none.
+    /// The tables; empty for all.
     pub tables: Vec<String>,
     /// Values that keys must have.
     pub filters: Vec<Filter>,
-    /// Whether figures are compared with those of the range before.
+    /// Whether to show the figures of the range before as well.
     pub compare: bool,
 }
 
-/// A page, and what a person should know who has asked for it.
+/// A page, and a summary of it.
 #[derive(Debug)]
 pub struct Page {
     /// The HTML.
@@ -76,8 +76,7 @@ pub struct Page {
 ///
 /// # Errors
 ///
-/// The tables can't be listed, there are none, or one that is asked for does not exist. A table that can't be read is a problem of
-/// the page.
+/// The tables can't be listed, none exists, or a table that is asked for does not exist. An unreadable table is a problem of the page.
 pub async fn page(root: &Root, question: &Question) -> Result<Page> {
     let report = report(root, question).await?;
     Ok(Page {
@@ -198,7 +197,7 @@ async fn open(root: &Root, name: String) -> Result<Opened, Box<Section>> {
     }
 }
 
-/// The range that is asked for. Its ends are those of the lines that the tables have counted, unless they are given.
+/// The range of the report. By default it has all lines that the tables have counted.
 fn range_of(question: &Question, ends: Vec<(i64, i64)>, now: DateTime<Utc>) -> Result<Range> {
     let minute = range::Grain::Minute.seconds();
     let newest = ends

@@ -1,4 +1,4 @@
-//! A report as figures and texts, before it is a page. What is serialised is embedded in the page as JSON.
+//! A report as figures and texts, before it is a page. The serialised fields are embedded in the page as JSON.
 
 use serde::Serialize;
 
@@ -45,7 +45,7 @@ pub(super) struct Section {
     pub(super) table: String,
     /// What could not be read, and why.
     pub(super) problems: Vec<String>,
-    /// What a reader must know about the figures.
+    /// Notes about the figures.
     pub(super) notes: Vec<String>,
     /// What it is grouped by.
     pub(super) about: String,
@@ -72,7 +72,7 @@ pub(super) struct Total {
     /// The same over the range before.
     pub(super) before: Option<Number>,
     pub(super) unit: Unit,
-    /// What is to be known of it, such as "distinct".
+    /// A hint, such as "distinct".
     pub(super) hint: &'static str,
 }
 

@@ -19,7 +19,7 @@ pub(super) enum Number {
     Double(f64),
 }
 
-/// What a figure counts or measures.
+/// The unit of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Unit {
@@ -85,6 +85,8 @@ impl Number {
         };
         if !number.is_finite() || number.abs() < first {
             let shown = match self {
+                // The whole part is never rounded.
+                Self::Double(number) if number.abs() >= 1000.0 => Self::Double(number.round()),
                 Self::Double(number) => Self::Double(significant(number, 4)),
                 whole => whole,
             };

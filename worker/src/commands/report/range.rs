@@ -67,8 +67,7 @@ impl Grain {
         Self::Year,
     ];
 
-    /// The finest grain that makes at most this many buckets of a range, and is no finer than the table's own. A year by days has as
-    /// many buckets as it may.
+    /// The finest grain with at most this many buckets in a range, or twice as many by the day. It is never finer than the table's own.
     pub(super) fn fitting(range: Range, own: Self, buckets_max: i64) -> Self {
         let fits = |grain: &Self| {
             let max = match grain {

@@ -56,7 +56,7 @@ pub(super) struct Opened {
     pub(super) final_until: Option<i64>,
 }
 
-/// What is asked of each table.
+/// The question, as it applies to each table.
 pub(super) struct Asked<'a> {
     pub(super) root: &'a Root,
     pub(super) range: Range,
@@ -150,14 +150,10 @@ fn about(shape: &Shape) -> String {
         .iter()
         .map(|key| text::shown(&key.column))
         .collect();
-    let time = format!(
-        "{} ({})",
-        text::shown(&shape.time.column),
-        shape.time.grain.words()
-    );
+    let (column, grain) = (text::shown(&shape.time.column), shape.time.grain.words());
     match keys.is_empty() {
-        true => format!("By {time}."),
-        false => format!("By {time}, {}.", keys.join(", ")),
+        true => format!("Time: {column}, by the {grain}. No other keys."),
+        false => format!("Time: {column}, by the {grain}. Keys: {}.", keys.join(", ")),
     }
 }
 
@@ -349,7 +345,7 @@ impl Table<'_> {
         Ok(charts)
     }
 
-    /// The starts of all buckets: those of the range, or those that have rows.
+    /// The starts of all buckets of the range. If these are too many, of buckets with rows.
     fn buckets(&self, rows: &RecordBatch) -> Result<Vec<i64>> {
         let scope = &self.scope;
         let bounded = scope.range.seconds() / scope.grain.seconds() <= self.asked.points_max;
@@ -507,7 +503,7 @@ impl Table<'_> {
     }
 }
 
-/// The sum of no rows is NULL, but what is counted in no rows is 0.
+/// The sum of no rows is NULL; the count of no rows is 0.
 fn zero_if_counted(figure: Option<Number>, kind: Kind) -> Option<Number> {
     match kind {
         Kind::Count => figure.or(Some(Number::Whole(0))),

@@ -79,7 +79,7 @@ pub async fn serve(
         .fallback(async || problem(StatusCode::NOT_FOUND, "There is no such page."))
         .layer(from_fn(guard))
         .with_state(live);
-    // What is being computed when the person stops the command is abandoned.
+    // A page in progress is abandoned when the command is stopped.
     let served = stop.run_until_cancelled(async { axum::serve(listener, router).await });
     match served.await {
         Some(served) => Ok(served?),
@@ -120,8 +120,8 @@ async fn guard(request: Request, next: Next) -> Response {
     response
 }
 
-/// Whether the browser asks for an address, and not for a name that somebody may let point here (DNS rebinding), and not on behalf
-/// of another site's page. A person may follow a link from anywhere.
+/// Whether to answer a request. Names in the Host header are refused, because any name may be made to point to this machine (DNS
+/// rebinding). So are requests of another site's page, unless a person follows a link.
 fn is_of_this_machine(headers: &HeaderMap) -> bool {
     let host = headers
         .get(HOST)
@@ -205,7 +205,7 @@ fn as_html(status: StatusCode, html: String) -> Response {
     (status, [(CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response()
 }
 
-/// What a query string asks. Unknown names are ignored, so that links of other versions work.
+/// Parses a query string. Unknown names are ignored, so that links of other versions work.
 fn question(query: &str, tables: &[String]) -> Result<Question> {
     let mut question = Question::default();
     let (mut key, mut value) = (String::new(), None);

@@ -22,7 +22,7 @@ pub(super) struct Shape {
     pub(super) time: Time,
     /// Group keys other than the time.
     pub(super) keys: Vec<Key>,
-    /// What is counted, measured and computed. There is at least one, and the first adds up.
+    /// Figures: at least one, and the first adds up.
     pub(super) measures: Vec<Measure>,
     /// Whether it may have rows that represent all groups for which there was no room.
     pub(super) has_other: bool,

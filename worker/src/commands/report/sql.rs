@@ -46,7 +46,7 @@ pub(super) struct Scope<'s> {
 }
 
 impl Scope<'_> {
-    /// The same for the range before it. Its buckets have the starts of those that they are compared with.
+    /// The same for the range before it. With `later` seconds, its buckets get the starts of this range's buckets.
     pub(super) fn before(&self) -> Self {
         Self {
             range: self.range.before(),

@@ -109,7 +109,7 @@ fn without(question: &Question, place: usize) -> Question {
     question
 }
 
-/// The time as an input of a browser has it.
+/// The time in the format of a browser's input.
 fn input(seconds: i64) -> String {
     range::minute(seconds).replacen(' ', "T", 1)
 }

@@ -80,7 +80,7 @@ pub(super) fn html(report: &Report, form: Option<&Form>) -> Result<String> {
     Ok(page.into_string())
 }
 
-/// A page that says why there is no report.
+/// A page with an error instead of a report.
 pub(super) fn problem_page(problem: &str) -> String {
     let page = html! {
         (DOCTYPE)
@@ -120,7 +120,7 @@ fn header(report: &Report, form: Option<&Form>) -> Markup {
     }
 }
 
-/// All tables at a glance: how fresh they are, and what is wrong.
+/// All tables at a glance: their newest lines, and the problems of their log files.
 fn overview(report: &Report) -> Markup {
     html! {
         section aria-labelledby="overview" {

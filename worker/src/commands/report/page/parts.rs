@@ -47,7 +47,7 @@ pub(super) fn section(
     }
 }
 
-/// What a reader must know of the end of the charts.
+/// A note about the end of the charts, if it is not final.
 fn not_final(section: &Section, range: Range) -> Option<String> {
     let until = section
         .final_until
@@ -130,7 +130,7 @@ fn figure(id: &str, chart: &Chart) -> Markup {
     }
 }
 
-/// What a chart shows, in words: the highest and the lowest figure of each series.
+/// A chart in words: the highest and the lowest figure of each series.
 fn summary(chart: &Chart) -> String {
     let each = chart
         .series

@@ -67,7 +67,7 @@
 
   const withAlpha = (hex, alpha) => hex + Math.round(alpha * 255).toString(16).padStart(2, "0");
 
-  const options = (chart, element) => {
+  const options = (chart, element, width) => {
     const ink = colour("--soft");
     const line = colour("--line");
     const stacked = chart.drawing === "stacked";
@@ -103,7 +103,7 @@
     });
     const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 }, font: "12px system-ui, sans-serif" };
     return {
-      width: Math.max(element.clientWidth, 200),
+      width: width ?? Math.max(element.clientWidth, 200),
       height: 220,
       legend: { show: false },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
@@ -123,16 +123,16 @@
   const readOut = (plot, chart, id) => {
     const out = document.querySelector(`[data-readout="${id}"]`);
     const at = plot.cursor.idx;
-    if (at === null || at === undefined || chart.x[at] === undefined) { out.textContent = ""; return; }
+    if (at === null || at === undefined || chart.x[at] === undefined) return;
     const each = chart.series.map((series) => `${series.name} ${inUnit(chart.unit, series.values[at], exact)}`);
     out.textContent = `${timeOf(chart.x[at], chart.bucket)}: ${each.join(", ")}`;
   };
 
-  const draw = (element) => {
+  const draw = (element, width) => {
     const chart = find(element.dataset.chart);
     const before = charts.get(element);
     if (before) before.destroy();
-    charts.set(element, new uPlot(options(chart, element), [chart.x, ...drawn(chart)], element));
+    charts.set(element, new uPlot(options(chart, element, width), [chart.x, ...drawn(chart)], element));
     element.querySelectorAll("canvas").forEach((canvas) => canvas.setAttribute("aria-hidden", "true"));
   };
 
@@ -164,12 +164,14 @@
     });
   }
 
+  // Paper has two columns; the style fits the drawing into them.
+  const PAPER_WIDTH = 420;
   const redraw = () => { for (const element of [...charts.keys()]) draw(element); };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   // On paper the page is light, and all charts are drawn.
   addEventListener("beforeprint", () => {
     root.classList.add("paper");
-    for (const element of elements) if (element.clientWidth > 0) draw(element);
+    for (const element of elements) if (element.clientWidth > 0) draw(element, PAPER_WIDTH);
   });
   addEventListener("afterprint", () => { root.classList.remove("paper"); redraw(); });
 })();
