@@ -38,8 +38,10 @@ pub enum MaintenanceEvent {
     Committed(Committed, Duration),
     /// What is set aside for the table.
     SetAside(HowMuch),
-    /// An operation has failed, and will be retried.
-    Failed,
+    /// Committing has failed, and will be retried. The error.
+    CommitFailed(String),
+    /// Compacting or vacuuming has failed, and will be retried. The error.
+    HousekeepingFailed(String),
 }
 
 /// Maintains a table until `stop` is cancelled, or the table is removed or replaced. Commits are at least `interval` apart,
@@ -218,7 +220,7 @@ impl Maintenance<'_> {
             true => tracing::warn!(%table, error, since_s, "commit failed; retrying"),
             false => tracing::error!(%table, error, since_s, "table cannot be committed"),
         }
-        on_event(MaintenanceEvent::Failed);
+        on_event(MaintenanceEvent::CommitFailed(error));
     }
 
     fn failed(&self, what: &str, error: TableError, on_event: &mut impl FnMut(MaintenanceEvent)) {
@@ -228,6 +230,6 @@ impl Maintenance<'_> {
             true => tracing::warn!(%table, error, "{what}"),
             false => tracing::error!(%table, error, "{what}"),
         }
-        on_event(MaintenanceEvent::Failed);
+        on_event(MaintenanceEvent::HousekeepingFailed(error));
     }
 }

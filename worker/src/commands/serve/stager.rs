@@ -135,7 +135,8 @@ impl Stager {
                     self.metrics.failed_lines(&table, lines);
                 }
                 for (table, reason) in set_aside {
-                    self.metrics.failed("set_aside");
+                    let about = format!("{log_file} for {table}");
+                    self.metrics.failed("set_aside", &about, &reason);
                     self.tables.set_aside.set_aside(log_file, &table, &reason);
                 }
                 Ok(StageOutcome::Staged)
@@ -170,7 +171,10 @@ fn not_read(format: &LogFormat) -> String {
 impl Stage for Arc<Stager> {
     async fn stage(&self, log_file: &LogFile) -> Result<StageOutcome, NotStaged> {
         let outcome = self.stage_unless_skipped(log_file).await;
-        outcome.inspect_err(|error| self.metrics.not_staged(error.name))
+        outcome.inspect_err(|error| {
+            self.metrics
+                .not_staged(error.name, log_file.uri(), &error.reason);
+        })
     }
 }
 
