@@ -13,10 +13,9 @@
     const scrolled = new Map();
     for (const region of document.querySelectorAll(".scroll")) scrolled.set(region.id, region.scrollLeft);
     const focused = document.activeElement && document.activeElement.id;
-    const heading = document.getElementById("summary");
-    const freshHeading = fresh.getElementById("summary");
-    // A heading that stays the same element is read aloud only if its text changes.
-    if (heading && freshHeading && heading.textContent === freshHeading.textContent) freshHeading.replaceWith(heading);
+    // A screen reader says the verdict when it changes. It listens only to an element that was there before.
+    const verdict = fresh.getElementById("summary").textContent;
+    if (verdict !== document.getElementById("summary").textContent) document.getElementById("said").textContent = verdict;
     document.querySelector("main").replaceWith(fresh.querySelector("main"));
     document.title = fresh.title;
     const icon = fresh.querySelector("link[rel=icon]");
@@ -33,7 +32,7 @@
       const answer = await fetch(location.origin + location.pathname, { cache: "no-store", signal: AbortSignal.timeout(every) });
       if (!answer.ok) throw new Error("status " + answer.status);
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-      if (!fresh.querySelector("main")) throw new Error("not the page");
+      if (!fresh.getElementById("summary")) throw new Error("not the page");
       replace(fresh);
       answered = Date.now();
       say("");

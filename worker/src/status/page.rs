@@ -80,7 +80,7 @@ pub fn page(status: &Status) -> Page {
         html lang="en" {
             (head(&format!("{mark} {word} – logmill"), Some(class)))
             body {
-                header { p.name { "logmill" } p #stale role="status" hidden {} }
+                header { p.name { "logmill" } p #stale role="status" hidden {} p #said.unseen role="status" {} }
                 main {
                     (verdict(status))
                     (now(status))
@@ -141,7 +141,7 @@ fn verdict(status: &Status) -> Markup {
     let (class, mark, _) = state(verdict.state);
     html! {
         section #verdict.verdict.(class) aria-labelledby="summary" {
-            h1 #summary aria-live="polite" { span.mark aria-hidden="true" { (mark) } " " (verdict.summary) }
+            h1 #summary { span.mark aria-hidden="true" { (mark) } " " (verdict.summary) }
             @if !verdict.problems.is_empty() {
                 ol.problems {
                     @for problem in &verdict.problems {
