@@ -11,6 +11,7 @@ mod damage;
 mod delta_facts;
 mod drop;
 mod failing;
+mod final_until;
 mod format;
 mod infra;
 mod interop;

@@ -13,6 +13,7 @@ pub mod query;
 pub mod check;
 pub mod rebuild;
 pub mod tables;
+pub mod status;
 pub mod test;
 pub mod ddl;
 pub mod drop;

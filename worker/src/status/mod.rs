@@ -73,10 +73,25 @@ pub struct TableStatus {
     pub staged: Option<Waiting>,
     /// Log files that are set aside.
     pub set_aside: Option<Waiting>,
+    /// Up to when it is final. `None` if that is not known, or not kept for this table.
+    pub finality: Option<Finality>,
     /// Its next generation, if a rebuild fills one: log files that are staged for it.
     pub next: Option<NextGeneration>,
     /// Why it, or a part of it, could not be read.
     pub problem: Option<String>,
+}
+
+/// Up to when a table is final: `docs/final.md` says what that means.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Finality {
+    /// All lines before this time are counted, as long as the bound on delays holds. `None` if nothing is final yet.
+    pub until: Option<Moment>,
+    /// What must happen before a later time is final. It names nodes of load balancers.
+    pub waits_for: String,
+    /// Nodes that are waited for.
+    pub active_nodes: u64,
+    /// Log files that were counted for a time that had been final.
+    pub late_log_files: u64,
 }
 
 /// Log files that wait for a table.

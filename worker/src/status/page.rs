@@ -15,7 +15,8 @@ use sha2::{Digest, Sha256};
 use super::verdict::reason;
 use super::words::{ago, bytes, count, counted, foreign, length, log_files, rate, with_code};
 use super::{
-    Known, Moment, NextGeneration, QueueStatus, Severity, Status, TableStatus, Waiting, Worker,
+    Finality, Known, Moment, NextGeneration, QueueStatus, Severity, Status, TableStatus, Waiting,
+    Worker,
 };
 
 const STYLE: &str = include_str!("page.css");
@@ -309,6 +310,7 @@ fn tables(status: &Status) -> Markup {
                 th scope="col" { "Committed by" }
                 th.number scope="col" { "Rows" }
                 th.number scope="col" { "Size" }
+                th scope="col" { "Final until" }
                 th scope="col" { "Fed by" }
                 th scope="col" { "Generation" }
             } }
@@ -332,6 +334,7 @@ fn tables(status: &Status) -> Markup {
                         } }
                         td.number { (or_unknown(table.rows.map(|rows| html! { (count(rows)) }))) }
                         td.number { (or_unknown(table.bytes.map(|size| html! { (bytes(size)) }))) }
+                        td { @if let Some(finality) = &table.finality { (final_until(finality)) } }
                         td { (table.fed_by) }
                         td { (or_unknown(table.generation.as_ref().map(|name| html! { (foreign(name)) })))
                             @if let Some(next) = &table.next { (next_generation(next, now)) } }
@@ -346,6 +349,16 @@ fn tables(status: &Status) -> Markup {
             @if status.tables.is_empty() { p { "No table yet." } }
             @else { (scrolling("tables-scroll", "Tables", table)) }
         }
+    }
+}
+
+fn final_until(finality: &Finality) -> Markup {
+    html! {
+        @match finality.until {
+            Some(until) => { time datetime=(until) { (until.in_words()) } }
+            None => { span.none { "nothing yet" } }
+        }
+        span.note.waits { " waits for " (foreign(&finality.waits_for)) }
     }
 }
 

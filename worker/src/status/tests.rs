@@ -145,6 +145,12 @@ fn well() -> Gathered {
         table.bytes = Some(48_204_113);
         table.newest_line = Some(ago(seconds(250)));
         table.last_commit = Some(ago(seconds(12)));
+        table.finality = Some(Finality {
+            until: Some(ago(seconds(2100))),
+            waits_for: "log files later than 2026-11-20T10:00Z from each node".to_owned(),
+            active_nodes: 4,
+            late_log_files: 0,
+        });
         table.staged = Some(Waiting {
             log_files: 7,
             oldest: Some(ago(seconds(11))),
@@ -324,6 +330,8 @@ fn all_is_well_in_words_and_figures() {
         "4.3",
         "ip-10-0-2-9",
         "4 min ago",
+        "2026-11-20 09:30:00 UTC",
+        "waits for <bdi>log files later than",
     ] {
         assert!(html.contains(text), "{text}\n{html}");
     }

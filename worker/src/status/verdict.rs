@@ -437,6 +437,10 @@ fn notable(now: Moment, workers: &[Worker], problems: &mut Vec<Problem>) {
                 ),
                 "The log names both files. Exclude one of the two folders with --ignore.",
             ),
+            "late_log_files" => (
+                format!("{number} log files{of} were counted for a time that was final"),
+                "Messages are delayed for longer than --delay-max. `logmill status` lists the last ones.",
+            ),
             "second_opinions" => (
                 format!("{number} log files were read only by the second gzip decoder"),
                 "They are counted. Please report this bug.",

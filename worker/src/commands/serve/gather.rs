@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use chrono::Utc;
 use futures::future::join;
 use logmill_shared::chain;
 use tokio::task::JoinError;
@@ -13,12 +14,13 @@ use super::cached::Cached;
 use super::fleet::{Fleet, Others};
 use super::reporter::Reporter;
 use super::tables::{ServedTable, Tables};
+use crate::delivery::Delivery;
 use crate::feeds::Feed;
 use crate::intake::sqs_queue::{QueueDepth, SqsQueue};
 use crate::moment::Moment;
 use crate::status::{
-    Depth, Gathered, Known, NextGeneration, QueueStatus, Setting, Status, TableStatus, Waiting,
-    Worker,
+    Depth, Finality, Gathered, Known, NextGeneration, QueueStatus, Setting, Status, TableStatus,
+    Waiting, Worker,
 };
 use crate::table::{Facts, Table, TableError, of_tables};
 
@@ -31,16 +33,21 @@ const PART_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long the facts of a table are kept if its log has no newer version: somebody may have removed the table and created it again.
 const FACTS_AGE_MAX: Duration = Duration::from_mins(5);
 
+/// How long it is known up to when a table is final. It is recorded once a minute, and reading it takes a day of the ledger.
+const FINALITY_AGE_MAX: Duration = Duration::from_mins(2);
+
 /// Gathers what the status page shows.
 pub(super) struct Gatherer {
-    pub(super) tables: Arc<Tables>,
-    pub(super) reporter: Arc<Reporter>,
-    pub(super) fleet: Arc<Fleet>,
-    pub(super) queue: Option<SqsQueue>,
-    pub(super) settings: Vec<Setting>,
-    pub(super) remote: Cached<Remote>,
+    tables: Arc<Tables>,
+    reporter: Arc<Reporter>,
+    fleet: Arc<Fleet>,
+    queue: Option<SqsQueue>,
+    settings: Vec<Setting>,
+    remote: Cached<Remote>,
     /// The facts of each table, and when they were read.
-    pub(super) facts: Mutex<HashMap<String, (Instant, Facts)>>,
+    facts: Mutex<HashMap<String, (Instant, Facts)>>,
+    /// The same of up to when they are final.
+    finality: Mutex<HashMap<String, (Instant, Finality)>>,
 }
 
 /// What took requests.
@@ -66,6 +73,7 @@ impl Gatherer {
             settings,
             remote: Cached::new(REMOTE_AGE_MAX),
             facts: Mutex::default(),
+            finality: Mutex::default(),
         })
     }
 
@@ -158,6 +166,9 @@ impl Gatherer {
         status.bytes = Some(facts.bytes);
         status.newest_line = facts.newest_line.map(Moment::of_milliseconds);
         status.last_commit = facts.counted.map(Moment::of_milliseconds);
+        if feed.rollup().is_some() {
+            status.finality = Some(self.finality(feed.name()).await?);
+        }
         if let Some(name) = facts.next {
             let staged = match next.and_then(Feed::table) {
                 Some(next) => self.waiting(next).await?.0,
@@ -203,6 +214,33 @@ impl Gatherer {
         let mut all = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(table.to_owned(), (read, facts.clone()));
         Ok(facts)
+    }
+
+    async fn finality(&self, table: &str) -> Result<Finality, TableError> {
+        let lock = || self.finality.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lock().get(table).cloned();
+        if let Some((read, finality)) = known
+            && read.elapsed() < FINALITY_AGE_MAX
+        {
+            return Ok(finality);
+        }
+        let root = self.tables.root();
+        // Before the version: a commit moves log files from the first to the second.
+        let waiting = root.waiting(table).await?;
+        let version = root.read(table).await?;
+        let waiting = waiting.at(&version);
+        let delivery = Delivery::of_table(root, table, &version, &waiting, Utc::now()).await?;
+        let active = delivery.nodes.iter().filter(|node| node.is_active);
+        let finality = Finality {
+            until: delivery
+                .final_until
+                .map(|until| Moment::of_milliseconds(until.timestamp_millis())),
+            waits_for: delivery.waits_for.to_string(),
+            active_nodes: active.count() as u64,
+            late_log_files: delivery.late_log_files,
+        };
+        lock().insert(table.to_owned(), (Instant::now(), finality.clone()));
+        Ok(finality)
     }
 
     async fn queue(&self) -> Option<QueueStatus> {

@@ -21,7 +21,13 @@ const INTERVAL: Duration = Duration::from_secs(10);
 const INTERVALS: usize = 30;
 
 /// Counters of what a person should look at when they rise, by table.
-const NOTABLE_BY_TABLE: [&str; 4] = ["failed_lines", "out_of_range_sums", "other_rows", "copies"];
+const NOTABLE_BY_TABLE: [&str; 5] = [
+    "failed_lines",
+    "out_of_range_sums",
+    "other_rows",
+    "copies",
+    "late_log_files",
+];
 
 /// Makes a worker's report.
 pub(super) struct Reporter {

@@ -9,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::table_states::TableStates;
 use crate::feeds::{Feed, Feeds, Reopened, Trouble};
-use crate::maintenance::{self, MaintenanceEvent};
+use crate::maintenance::{self, Finality, MaintenanceEvent};
 use crate::metrics::Metrics;
 use crate::set_aside_watch::SetAsideWatch;
 use crate::sleep::sleep_or_stop;
+use crate::table::definition::REJECTED_LINES;
 use crate::table::{Root, Table, Version};
 use logmill_shared::chain;
 
@@ -29,6 +30,7 @@ pub(super) struct Tables {
     pub(super) set_aside: SetAsideWatch,
     /// What is wrong with the tables.
     pub(super) states: TableStates,
+    finality: Finality,
     metrics: Arc<Metrics>,
 }
 
@@ -112,6 +114,7 @@ impl Tables {
         root: Root,
         feeds: Feeds,
         troubles: &[Trouble],
+        finality: Finality,
         metrics: &Arc<Metrics>,
     ) -> Arc<Self> {
         for feed in &feeds.tables {
@@ -139,6 +142,7 @@ impl Tables {
             feeds,
             set_aside: SetAsideWatch::default(),
             states,
+            finality,
             metrics: Arc::clone(metrics),
         })
     }
@@ -223,7 +227,10 @@ impl Tables {
 
     async fn maintain_table(&self, table: &Table, interval: Duration, stop: &CancellationToken) {
         let name = &table.label();
-        maintenance::run(table, interval, stop, |event| match event {
+        // Nobody reads a next generation, and the ledger of rejected lines has few log files.
+        let is_tracked = !table.is_next() && table.definition().name != REJECTED_LINES;
+        let finality = is_tracked.then_some(&self.finality);
+        maintenance::run(table, finality, interval, stop, |event| match event {
             MaintenanceEvent::Lease(is_held) => self.metrics.lease(name, is_held),
             MaintenanceEvent::Committed(committed, took) => {
                 self.states.committed(name);
@@ -241,6 +248,10 @@ impl Tables {
             }
             MaintenanceEvent::HousekeepingFailed(error) => {
                 self.metrics.housekeeping_failed(name, &error)
+            }
+            MaintenanceEvent::Final(until, late) => {
+                let until = until.map(|until| until.timestamp());
+                self.metrics.is_final(name, until, late);
             }
         })
         .await;
