@@ -73,8 +73,8 @@ pub struct TableStatus {
     pub staged: Option<Waiting>,
     /// Log files that are set aside.
     pub set_aside: Option<Waiting>,
-    /// Up to when it is final. `None` if that is not known, or not kept for this table.
-    pub finality: Option<Finality>,
+    /// Up to when it is final. `None` if that is not kept for this table.
+    pub finality: Option<Known<Finality>>,
     /// Its next generation, if a rebuild fills one: log files that are staged for it.
     pub next: Option<NextGeneration>,
     /// Why it, or a part of it, could not be read.

@@ -3,6 +3,8 @@
 // scrolled, stays as it is. If the worker does not answer, the page says so: old figures must not look like new ones.
 (() => {
   const every = 10000;
+  const patience = 20000;
+  let isLoading = false;
   const stale = document.getElementById("stale");
   let answered = Date.now();
   const say = (text) => {
@@ -27,9 +29,10 @@
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   };
   const load = async () => {
-    if (document.hidden) return;
+    if (document.hidden || isLoading) return;
+    isLoading = true;
     try {
-      const answer = await fetch(location.origin + location.pathname, { cache: "no-store", signal: AbortSignal.timeout(every) });
+      const answer = await fetch(location.origin + location.pathname, { cache: "no-store", signal: AbortSignal.timeout(patience) });
       if (!answer.ok) throw new Error("status " + answer.status);
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       if (!fresh.getElementById("summary")) throw new Error("not the page");
@@ -40,6 +43,8 @@
       const minutes = Math.floor((Date.now() - answered) / 60000);
       const since = minutes < 1 ? "for less than a minute" : "for " + minutes + " min";
       say("These figures are old: the worker has not answered " + since + " (" + error.message + ").");
+    } finally {
+      isLoading = false;
     }
   };
   setInterval(load, every);

@@ -352,7 +352,10 @@ fn tables(status: &Status) -> Markup {
     }
 }
 
-fn final_until(finality: &Finality) -> Markup {
+fn final_until(finality: &Known<Finality>) -> Markup {
+    let Some(finality) = finality.known() else {
+        return or_unknown(None);
+    };
     html! {
         @match finality.until {
             Some(until) => { time datetime=(until) { (until.in_words()) } }

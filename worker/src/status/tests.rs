@@ -145,12 +145,12 @@ fn well() -> Gathered {
         table.bytes = Some(48_204_113);
         table.newest_line = Some(ago(seconds(250)));
         table.last_commit = Some(ago(seconds(12)));
-        table.finality = Some(Finality {
+        table.finality = Some(Known::Known(Finality {
             until: Some(ago(seconds(2100))),
             waits_for: "log files later than 2026-11-20T10:00Z from each node".to_owned(),
             active_nodes: 4,
             late_log_files: 0,
-        });
+        }));
         table.staged = Some(Waiting {
             log_files: 7,
             oldest: Some(ago(seconds(11))),
@@ -376,12 +376,14 @@ fn nothing_is_claimed_of_what_is_not_known() {
     gathered.queue.as_mut().unwrap().dead = Known::Unknown("access is denied".to_owned());
     gathered.unread_reports = vec!["the workers' reports can't be listed".to_owned()];
     gathered.tables[0].staged = None;
+    gathered.tables[1].finality = Some(Known::Unknown("no answer within 8 s".to_owned()));
     let (status, html) = shown("unknown", gathered);
     assert_eq!(status.verdict.state, None);
-    assert_eq!(status.verdict.unknown.len(), 2);
+    assert_eq!(status.verdict.unknown.len(), 3);
     for text in [
         "Not looked at",
         "The depth of the dead-letter queue is unknown: access is denied",
+        "Up to when slow_pages is final is unknown: no answer within 8 s",
         "at least 14",
     ] {
         assert!(html.contains(text), "{text}\n{html}");

@@ -489,6 +489,10 @@ fn unknown(gathered: &Gathered) -> Vec<String> {
         ));
     }
     for table in &gathered.tables {
+        if let Some(Known::Unknown(why)) = &table.finality {
+            let name = &table.name;
+            unknown.push(format!("Up to when {name} is final is unknown: {why}"));
+        }
         for (what, waiting) in [("staged", table.staged), ("set aside", table.set_aside)] {
             if waiting.is_some_and(|waiting| waiting.are_more) {
                 let name = &table.name;

@@ -28,7 +28,7 @@ use crate::table::{Facts, Table, TableError, of_tables};
 const REMOTE_AGE_MAX: Duration = Duration::from_secs(30);
 
 /// How long each part may take. While S3 does not answer, a page must still say so.
-const PART_TIME_MAX: Duration = Duration::from_secs(5);
+const PART_TIME_MAX: Duration = Duration::from_secs(8);
 
 /// How long the facts of a table are kept if its log has no newer version: somebody may have removed the table and created it again.
 const FACTS_AGE_MAX: Duration = Duration::from_mins(5);
@@ -130,8 +130,19 @@ impl Gatherer {
             ..TableStatus::default()
         };
         let next = table.next().map(|(next, _)| next);
+        let finality = async {
+            feed.rollup()?;
+            let finality = timeout(PART_TIME_MAX, self.finality(feed.name()));
+            Some(match finality.await {
+                Ok(Ok(finality)) => Known::Known(finality),
+                Ok(Err(error)) => Known::Unknown(chain(&error)),
+                Err(_) => Known::Unknown(no_answer()),
+            })
+        };
         let filled = self.fill(&mut status, &feed, next.as_deref());
-        status.problem = match timeout(PART_TIME_MAX, filled).await {
+        let (filled, finality) = join(timeout(PART_TIME_MAX, filled), finality).await;
+        status.finality = finality;
+        status.problem = match filled {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(chain(&error)),
             Err(_) => Some(no_answer()),
@@ -166,9 +177,6 @@ impl Gatherer {
         status.bytes = Some(facts.bytes);
         status.newest_line = facts.newest_line.map(Moment::of_milliseconds);
         status.last_commit = facts.counted.map(Moment::of_milliseconds);
-        if feed.rollup().is_some() {
-            status.finality = Some(self.finality(feed.name()).await?);
-        }
         if let Some(name) = facts.next {
             let staged = match next.and_then(Feed::table) {
                 Some(next) => self.waiting(next).await?.0,
