@@ -43,6 +43,14 @@ impl Moment {
             None => "an unknown time".to_owned(),
         }
     }
+
+    /// For people, without seconds: `2026-11-20 10:05 UTC`.
+    pub fn minute_in_words(self) -> String {
+        match self.in_utc() {
+            Some(time) => time.format("%Y-%m-%d %H:%M UTC").to_string(),
+            None => "an unknown time".to_owned(),
+        }
+    }
 }
 
 impl From<SystemTime> for Moment {

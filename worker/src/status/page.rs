@@ -312,7 +312,6 @@ fn tables(status: &Status) -> Markup {
                 th.number scope="col" { "Size" }
                 th scope="col" { "Final until" }
                 th scope="col" { "Fed by" }
-                th scope="col" { "Generation" }
             } }
             tbody {
                 @for table in &status.tables {
@@ -335,9 +334,11 @@ fn tables(status: &Status) -> Markup {
                         td.number { (or_unknown(table.rows.map(|rows| html! { (count(rows)) }))) }
                         td.number { (or_unknown(table.bytes.map(|size| html! { (bytes(size)) }))) }
                         td { @if let Some(finality) = &table.finality { (final_until(finality)) } }
-                        td { (table.fed_by) }
-                        td { (or_unknown(table.generation.as_ref().map(|name| html! { (foreign(name)) })))
-                            @if let Some(next) = &table.next { (next_generation(next, now)) } }
+                        td {
+                            (table.fed_by)
+                            @if let Some(name) = &table.generation { span.note { ", generation: " (foreign(name)) } }
+                            @if let Some(next) = &table.next { (next_generation(next, now)) }
+                        }
                     }
                 }
             }
@@ -358,7 +359,7 @@ fn final_until(finality: &Known<Finality>) -> Markup {
     };
     html! {
         @match finality.until {
-            Some(until) => { time datetime=(until) { (until.in_words()) } }
+            Some(until) => { time datetime=(until) { (until.minute_in_words()) } }
             None => { span.none { "nothing yet" } }
         }
         span.note.waits { " waits for " (foreign(&finality.waits_for)) }

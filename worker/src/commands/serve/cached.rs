@@ -58,23 +58,22 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn many_callers_and_those_who_hang_up_cost_one_computation() {
-        let cached = Cached::new(Duration::from_secs(10));
+        let cached = Cached::new(Duration::from_secs(2));
         let count = Arc::new(AtomicU64::new(0));
         let get = || {
             let count = Arc::clone(&count);
             cached.get(async move {
-                sleep(Duration::from_secs(1)).await;
+                sleep(Duration::from_millis(200)).await;
                 count.fetch_add(1, Ordering::Relaxed)
             })
         };
-        for _ in 0..100 {
+        for _ in 0..20 {
             assert!(timeout(Duration::from_millis(1), get()).await.is_err());
         }
         let values = join_all((0..100).map(|_| get())).await;
         assert!(values.into_iter().all(|value| *value.unwrap() == 0));
-        sleep(Duration::from_secs(9)).await;
         assert_eq!(*get().await.unwrap(), 0);
         sleep(Duration::from_secs(2)).await;
         assert_eq!(*get().await.unwrap(), 1);
