@@ -30,5 +30,6 @@ mod s3;
 mod serve;
 mod shapes;
 mod snapshots;
+mod status_page;
 mod terminal;
 mod test_cases;

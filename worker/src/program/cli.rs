@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::commands::query::Format;
 use crate::commands::rebuild::When;
+use crate::commands::serve::StatusPage;
 use crate::intake::span::parse_time;
 use crate::pipeline::LOG_FILES_AT_ONCE_MAX;
 use chrono::{DateTime, Utc};
@@ -354,6 +355,9 @@ pub(crate) struct ServeArgs {
     /// DISPATCH_TOKEN is set; callers must send that token as a bearer token.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<SocketAddr>,
+    /// Who may see the status page, which --listen serves at / and as JSON at /v1/status.
+    #[arg(long, value_enum, value_name = "WHO", default_value = "token")]
+    pub(crate) status_page: StatusPage,
     /// Number of log files to stage concurrently [default: 4 per core]
     #[arg(long, value_name = "N", value_parser = at_once)]
     pub(crate) log_files_at_once: Option<NonZeroUsize>,
