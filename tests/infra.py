@@ -110,7 +110,9 @@ def permissions(_):
         if action.startswith("s3:"):
             assert sorted(places) == sorted(wanted), f"{action} on {places}"
         else:
-            assert places == [{"Fn::GetAtt": ["Queue", "Arn"]}], f"{action} on {places}"
+            # How many dead letters there are, and nothing else of them.
+            queues = ["Queue", "DeadLetters"] if action == "sqs:GetQueueAttributes" else ["Queue"]
+            assert places == [{"Fn::GetAtt": [queue, "Arn"]} for queue in queues], f"{action} on {places}"
 
     function = {NEEDS[call] for call in calls("lambda-dispatch/src")}
     statements = pipeline["FunctionRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
@@ -243,8 +245,9 @@ RENDERED = {
 def rendered_first_script(token):
     launch = template("workers-ec2.yaml")["Resources"]["Template"]["Properties"]["LaunchTemplateData"]
     text, own = launch["UserData"]["Fn::Base64"]["Fn::Sub"]
-    assert set(own) == {"TokenArn"}, own
-    return re.sub(r"\$\{([A-Za-z:]+)\}", lambda found: (RENDERED | {"TokenArn": token})[found[1]], text)
+    assert set(own) == {"TokenArn", "StatusPage"}, own
+    values = RENDERED | {"TokenArn": token, "StatusPage": "token" if token else "open"}
+    return re.sub(r"\$\{([A-Za-z:]+)\}", lambda found: values[found[1]], text)
 
 
 # Stands for each program that the script calls: records the call, fails as often as $FOLDER/failures says, and otherwise leaves

@@ -25,6 +25,8 @@ pub mod memory;
 pub mod commit_pace;
 mod without_values;
 mod sleep;
+pub mod moment;
+pub mod recent_failures;
 
 pub mod log_file;
 pub mod format;
@@ -40,6 +42,7 @@ pub mod pipeline;
 mod set_aside_watch;
 mod stall;
 pub mod maintenance;
+pub mod status;
 
 pub mod commands;
 

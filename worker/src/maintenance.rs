@@ -52,10 +52,12 @@ pub enum MaintenanceEvent {
     Committed(Committed, Duration),
     /// What is set aside for the table.
     SetAside(HowMuch),
+    /// Committing has failed, and will be retried. The error.
+    CommitFailed(String),
+    /// Compacting or vacuuming has failed, and will be retried. The error.
+    HousekeepingFailed(String),
     /// The time up to which the table is final, and how many log files have come late for it since the last such event.
     Final(Option<DateTime<Utc>>, usize),
-    /// An operation has failed, and will be retried.
-    Failed,
 }
 
 /// Maintains a table until `stop` is cancelled, or the table is removed or replaced. Commits are at least `interval` apart,
@@ -294,7 +296,7 @@ impl Maintenance<'_> {
             true => tracing::warn!(%table, error, since_s, "commit failed; retrying"),
             false => tracing::error!(%table, error, since_s, "table cannot be committed"),
         }
-        on_event(MaintenanceEvent::Failed);
+        on_event(MaintenanceEvent::CommitFailed(error));
     }
 
     fn failed(&self, what: &str, error: TableError, on_event: &mut impl FnMut(MaintenanceEvent)) {
@@ -304,7 +306,7 @@ impl Maintenance<'_> {
             true => tracing::warn!(%table, error, "{what}"),
             false => tracing::error!(%table, error, "{what}"),
         }
-        on_event(MaintenanceEvent::Failed);
+        on_event(MaintenanceEvent::HousekeepingFailed(error));
     }
 }
 

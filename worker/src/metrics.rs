@@ -1,6 +1,9 @@
 //! Prometheus metrics of a worker. `docs/operating.md` lists them, and says which to alarm on.
 
+mod samples;
+
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::text::encode;
@@ -11,7 +14,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::log_file::reading::{Reading, Spent};
+use crate::recent_failures::{RecentFailure, RecentFailures};
 use crate::table::{Committed, HowMuch};
+
+pub(crate) use samples::Samples;
 
 /// A label name and its value. There are few values of each label, and none is specific to a log file.
 type Label = [(&'static str, String); 1];
@@ -65,6 +71,10 @@ pub struct Metrics {
     set_aside: Gauges,
     set_aside_age: Gauges,
     troubles: Gauges,
+    /// What the counters of failures do not tell.
+    recent_failures: RecentFailures,
+    /// The age in seconds, plus one, of the oldest message that was received since somebody last asked. Zero if none was.
+    oldest_message: AtomicU64,
     final_until: Gauges,
     late_log_files: Counters,
 }
@@ -154,6 +164,8 @@ impl Default for Metrics {
             set_aside: Family::default(),
             set_aside_age: Family::default(),
             troubles: Family::default(),
+            recent_failures: RecentFailures::default(),
+            oldest_message: AtomicU64::new(0),
             final_until: Family::default(),
             late_log_files: Family::default(),
         }
@@ -350,6 +362,16 @@ impl Metrics {
         text
     }
 
+    /// All metrics without histograms.
+    pub(crate) fn samples(&self) -> Samples {
+        Samples::of_text(&self.text())
+    }
+
+    /// The last failures, the newest first.
+    pub(crate) fn recent_failures(&self) -> Vec<RecentFailure> {
+        self.recent_failures.newest()
+    }
+
     pub(crate) fn log_file_in_flight(&self) -> InFlight {
         in_flight(&self.log_files_in_flight)
     }
@@ -386,13 +408,15 @@ impl Metrics {
         self.second_opinions.inc();
     }
 
-    pub(crate) fn not_staged(&self, reason: &str) {
+    pub(crate) fn not_staged(&self, reason: &'static str, log_file: &str, message: &str) {
         count(&self.log_files, "outcome", "failed", 1);
-        self.failed(reason);
+        self.failed(reason, log_file, message);
     }
 
-    pub(crate) fn failed(&self, reason: &str) {
+    /// Counts a failed attempt, and remembers what it was about. `about` may be empty.
+    pub(crate) fn failed(&self, reason: &'static str, about: &str, message: &str) {
         count(&self.failures, "reason", reason, 1);
+        self.recent_failures.add(reason, about, message);
     }
 
     pub(crate) fn step(&self, step: &str, time: Duration) {
@@ -406,6 +430,18 @@ impl Metrics {
             MessageOutcome::Lost => "lost",
         };
         count(&self.messages, "outcome", outcome, 1);
+    }
+
+    pub(crate) fn message_received(&self, age: Duration) {
+        let seconds = age.as_secs().saturating_add(1);
+        self.oldest_message.fetch_max(seconds, Ordering::Relaxed);
+    }
+
+    /// The age in seconds of the oldest message that was received since the last call.
+    pub(crate) fn take_oldest_message(&self) -> Option<u64> {
+        self.oldest_message
+            .swap(0, Ordering::Relaxed)
+            .checked_sub(1)
     }
 
     pub(crate) fn message_done(&self, age: Duration) {
@@ -507,6 +543,12 @@ impl Metrics {
 
     pub(crate) fn maintenance_failed(&self, table: &str) {
         count(&self.maintenance_failures, "table", table, 1);
+    }
+
+    /// Remembers why compacting or vacuuming a table failed.
+    pub(crate) fn housekeeping_failed(&self, table: &str, message: &str) {
+        self.maintenance_failed(table);
+        self.recent_failures.add("upkeep", table, message);
     }
 }
 

@@ -19,23 +19,23 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::runtime::Runtime;
 
-const TABLES: &str = "s3://tables/t";
-const TOKEN: &str = "a-token-for-tests";
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const TABLES: &str = "s3://tables/t";
+pub const TOKEN: &str = "a-token-for-tests";
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Buckets, queues, and log files that are in the bucket already.
-struct Scene {
-    aws: Ministack,
-    place: Workplace,
-    logs: MadeLogs,
+pub struct Scene {
+    pub aws: Ministack,
+    pub place: Workplace,
+    pub logs: MadeLogs,
     /// The log files' keys.
-    keys: Vec<String>,
-    queues: Queues,
-    runtime: Runtime,
+    pub keys: Vec<String>,
+    pub queues: Queues,
+    pub runtime: Runtime,
 }
 
 impl Scene {
-    fn new(log_files: u32) -> Self {
+    pub fn new(log_files: u32) -> Self {
         let place = Workplace::new();
         MadeLogs::write_rollups(&place);
         let aws = Ministack::start(&["logs", "tables"]);
@@ -54,7 +54,7 @@ impl Scene {
         scene
     }
 
-    fn put(&self, key: &str, bytes: Vec<u8>) {
+    pub fn put(&self, key: &str, bytes: Vec<u8>) {
         let bucket = self.aws.bucket("logs");
         let key = Path::parse(key).unwrap();
         let put = bucket.put(&key, bytes.into());
@@ -62,7 +62,7 @@ impl Scene {
     }
 
     /// The command `serve`, which reaches AWS at this endpoint.
-    fn command(&self, endpoint: &str) -> Command {
+    pub fn command(&self, endpoint: &str) -> Command {
         let rollups = self.place.path("rollups");
         let mut command = logmill(["serve", "--rollups", &rollups, "--tables", TABLES]);
         command.args(["--allow", "s3://logs", "--listen", "127.0.0.1:0"]);
@@ -72,7 +72,7 @@ impl Scene {
         command
     }
 
-    fn serve(&self, args: &[&str]) -> Worker {
+    pub fn serve(&self, args: &[&str]) -> Worker {
         self.serve_at(&self.aws.endpoint(), args)
     }
 
@@ -80,13 +80,13 @@ impl Scene {
         Worker::start(self.command(endpoint).args(args))
     }
 
-    fn query(&self, sql: &str) -> Vec<String> {
+    pub fn query(&self, sql: &str) -> Vec<String> {
         let mut command = query_command(TABLES, sql);
         rows(at_endpoint(&mut command, &self.aws.endpoint()))
     }
 
     /// Waits until both tables have counted so many log files.
-    fn wait_until_counted(&self, log_files: usize) {
+    pub fn wait_until_counted(&self, log_files: usize) {
         let begin = Instant::now();
         let counted = || self.query("SELECT count(*) FROM log_files");
         while counted() != [(2 * log_files).to_string()] {

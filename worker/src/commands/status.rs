@@ -8,7 +8,6 @@ use indicatif::HumanCount;
 use logmill_shared::chain;
 use serde_json::{Value, json};
 
-use crate::commands::tables::newest_line;
 use crate::delivery::{Delivery, minute};
 use crate::table::definition::REJECTED_LINES;
 use crate::table::{Root, TableError, of_tables};
@@ -61,7 +60,7 @@ async fn known(root: &Root, name: &str, now: DateTime<Utc>) -> Result<Known, Tab
     let waiting = root.waiting(name).await?;
     let version = root.read(name).await?;
     let waiting = waiting.at(&version);
-    let newest_line = newest_line(&version).await?;
+    let newest_line = version.newest_line().await?;
     Ok(Known {
         rows: version.rows(),
         newest_line: newest_line.and_then(DateTime::from_timestamp_millis),

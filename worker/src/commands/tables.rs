@@ -7,16 +7,13 @@ use std::sync::Arc;
 use anyhow::Result;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use logmill_shared::{Shard, chain};
+use logmill_shared::chain;
 
 use crate::commands::maintain;
 use crate::commands::query::output::{self, Style, Written};
 use crate::rollup::{Loaded, Rollup};
 use crate::table::definition::REJECTED_LINES;
 use crate::table::{Root, TableError, Version, of_tables};
-
-/// Hours of the ledger that are read to find the newest line.
-const NEWEST_SHARDS: usize = 3;
 
 const MICROSECONDS_PER_MILLISECOND: i64 = 1000;
 
@@ -92,28 +89,11 @@ async fn fill(root: &Root, state: &mut State, rollups: Option<&Loaded>) -> Resul
     if let Some(rollups) = rollups {
         state.fed_by = Some(fed_by(&state.name, &version, rollups).await);
     }
-    state.newest_line = newest_line(&version).await?;
+    state.newest_line = version.newest_line().await?;
     let waiting = waiting.at(&version);
     state.staged = Some(waiting.staged() as i64);
     state.set_aside = Some(waiting.all_set_aside().count() as i64);
     Ok(())
-}
-
-/// The time of the newest line in the newest hours of the ledger, in milliseconds since 1970.
-pub(super) async fn newest_line(version: &Version) -> Result<Option<i64>, TableError> {
-    // Shards that have an hour sort by it. Others come last, and tell nothing about how fresh the table is.
-    let hours: Vec<Shard> = version
-        .ledger_shards()
-        .filter(|shard| {
-            shard
-                .as_str()
-                .starts_with(|first: char| first.is_ascii_digit())
-        })
-        .cloned()
-        .collect();
-    let newest = &hours[hours.len().saturating_sub(NEWEST_SHARDS)..];
-    let entries = version.counted_entries(newest).await?;
-    Ok(entries.values().filter_map(|entry| entry.last_time).max())
 }
 
 /// What feeds a table, in a person's words.

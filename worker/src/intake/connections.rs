@@ -32,7 +32,7 @@ pub(super) struct Admitted {
 
 /// The state of a connection.
 #[derive(Debug, Default)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     /// Whether the client has shown the token.
     is_known: AtomicBool,
     /// The number of requests whose log files are being staged.
@@ -93,7 +93,7 @@ impl Drop for Admitted {
 
 impl Connection {
     /// Records that the client has shown the token.
-    pub(super) fn known(&self) {
+    pub(crate) fn known(&self) {
         self.is_known.store(true, Ordering::Relaxed);
     }
 

@@ -210,7 +210,8 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
                     failures += 1;
                     let pause = pause(failures);
                     tracing::error!(%error, pause_s = pause.as_secs(), "receiving messages failed; retrying");
-                    self.metrics.failed("queue_unavailable");
+                    self.metrics
+                        .failed("queue_unavailable", "", &error.to_string());
                     sleep_or_stop(pause, stop).await;
                     continue;
                 }
@@ -244,6 +245,8 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
     /// Takes one message through all its states. A probe is tried in spite of outages.
     async fn take_message(&self, message: ReceivedMessage, received: Instant, is_probe: bool) {
         let _in_flight = self.metrics.message_in_flight();
+        let age = message.delivery.sent.elapsed().unwrap_or_default();
+        self.metrics.message_received(age);
         let outcome = match message.parse() {
             Ok(message) => {
                 let (message, notification) = message.begin(&self.visibility, received);
@@ -258,8 +261,10 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
                 }
             }
             Err((delivery, error)) => {
-                self.log_not_staged(&delivery, "not_understood", 0, "", &error.to_string());
-                self.metrics.failed("not_understood");
+                let reason = error.to_string();
+                self.log_not_staged(&delivery, "not_understood", 0, "", &reason);
+                let about = format!("message {}", delivery.message_id);
+                self.metrics.failed("not_understood", &about, &reason);
                 let delay = retry_delay(&Disposition::Reject, delivery.receive_count);
                 self.leave_in_queue(&delivery, delay).await
             }
@@ -349,8 +354,8 @@ impl<Q: Queue, S: Stage> Consumer<Q, S> {
             .for_each(|each| self.outages.failed(each));
         if let Some(first) = held_back.first() {
             let (count, first) = (held_back.len(), first.log_file.uri());
-            self.metrics.failed("held_back");
             let reason = "the bucket of the log files is unavailable; the log lines of other messages say why";
+            self.metrics.failed("held_back", first, reason);
             match self.is_last_attempt(delivery) {
                 true => self.log_not_staged(delivery, "held_back", count, first, reason),
                 false => {

@@ -9,8 +9,8 @@ use anyhow::Result;
 use axum::Router;
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{Extension, Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures::StreamExt;
@@ -19,7 +19,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use logmill_shared::notification;
 use serde_json::{Value, json};
-use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, yield_now};
@@ -30,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use super::connections::{Connection, Connections};
 use super::failures::Failures;
 use super::not_staged::Disposition;
+use super::token::Token;
 use super::{Stage, StageOutcome, stage_all};
 use crate::metrics::Metrics;
 
@@ -66,25 +66,8 @@ pub struct Settings {
     pub requests_max: usize,
     /// Log files of one request that are staged concurrently.
     pub log_files_at_once: usize,
-}
-
-/// A secret that is compared in constant time and never printed.
-pub struct Token(String);
-
-impl Token {
-    /// Creates a token from the text that callers send as a bearer token. `None` if the text is blank.
-    pub fn new(text: &str) -> Option<Self> {
-        let text = text.trim();
-        (!text.is_empty()).then(|| Self(text.to_owned()))
-    }
-
-    fn is_shown_by(&self, headers: &HeaderMap) -> bool {
-        let shown = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
-        let Some((scheme, token)) = shown.and_then(|shown| shown.split_at_checked(7)) else {
-            return false;
-        };
-        scheme.eq_ignore_ascii_case(b"bearer ") && token.ct_eq(self.0.as_bytes()).into()
-    }
+    /// Routes of other pages.
+    pub pages: Router,
 }
 
 /// The HTTP intake.
@@ -122,7 +105,9 @@ impl<S: Stage> Http<S> {
         if self.settings.token.is_some() {
             router = router.route("/v1/log-files", post(announce::<S>));
         }
-        router.with_state(Arc::clone(self))
+        router
+            .with_state(Arc::clone(self))
+            .merge(self.settings.pages.clone())
     }
 
     /// Serves requests until `close` is cancelled, then finishes the requests in progress.
@@ -250,7 +235,8 @@ impl<S: Stage> Http<S> {
     /// little more.
     async fn announced(&self, request: Request, connection: &Connection) -> Result<Answer, Answer> {
         let token = self.settings.token.as_ref();
-        if !token.is_some_and(|token| token.is_shown_by(request.headers())) {
+        // A bearer token only: see `commands/serve/status_page.rs`.
+        if !token.is_some_and(|token| token.is_bearer_in(request.headers())) {
             let why = "the token is missing or wrong; send the worker's token as Authorization: Bearer <token>";
             return Err(Answer::error(StatusCode::UNAUTHORIZED, why));
         }
@@ -270,7 +256,7 @@ impl<S: Stage> Http<S> {
             .and_then(|body| notification::parse(body).map_err(|error| error.to_string()));
         let notification = understood.map_err(|error| {
             tracing::warn!(%error, "announcement not understood");
-            self.metrics.failed("not_understood");
+            self.metrics.failed("not_understood", "a request", &error);
             Answer::error(StatusCode::UNPROCESSABLE_ENTITY, error)
         })?;
         for part in &notification.left_out {

@@ -20,7 +20,8 @@ mod visibility;
 mod deletions;
 mod outages;
 pub(crate) mod consumer;
-mod connections;
+pub(crate) mod connections;
+pub mod token;
 pub mod http;
 
 use std::future::Future;

@@ -35,6 +35,19 @@ pub struct SqsQueue {
     max_receive_count: Option<u64>,
 }
 
+/// The numbers of messages, as SQS counts them: approximately.
+#[derive(Debug)]
+pub(crate) struct QueueDepth {
+    /// Those that can be received.
+    pub(crate) waiting: u64,
+    /// Those that some worker has.
+    pub(crate) in_flight: u64,
+    /// Those that can be received only later.
+    pub(crate) delayed: u64,
+    /// Those in the dead-letter queue; `None` if there is no such queue.
+    pub(crate) dead: Option<Result<u64, QueueError>>,
+}
+
 impl SqsQueue {
     /// Checks that the queue exists and can be used.
     pub async fn open(url: &str) -> Result<Self, QueueError> {
@@ -99,6 +112,52 @@ impl SqsQueue {
             .send()
             .await
             .map_err(|error| self.error(&error, "sqs:GetQueueAttributes"))?;
+        Ok(answer.attributes.unwrap_or_default())
+    }
+
+    /// The numbers of its messages, and of those in its dead-letter queue. Two requests, each sent once.
+    ///
+    /// # Errors
+    ///
+    /// The queue does not answer, or denies access. What the dead-letter queue answers is in the depth.
+    pub(crate) async fn depth(&self) -> Result<QueueDepth, QueueError> {
+        use QueueAttributeName as Name;
+        let attributes = self.attributes_once(&self.url).await?;
+        let dead = attributes
+            .get(&Name::RedrivePolicy)
+            .and_then(|policy| dead_letter_url(&self.url, policy));
+        let dead = match dead {
+            Some(url) => {
+                let of_dead = self.attributes_once(&url).await;
+                Some(of_dead.map(|of_dead| number(&of_dead, &Name::ApproximateNumberOfMessages)))
+            }
+            None => None,
+        };
+        Ok(QueueDepth {
+            waiting: number(&attributes, &Name::ApproximateNumberOfMessages),
+            in_flight: number(&attributes, &Name::ApproximateNumberOfMessagesNotVisible),
+            delayed: number(&attributes, &Name::ApproximateNumberOfMessagesDelayed),
+            dead,
+        })
+    }
+
+    async fn attributes_once(
+        &self,
+        url: &str,
+    ) -> Result<HashMap<QueueAttributeName, String>, QueueError> {
+        let answer = self
+            .client
+            .get_queue_attributes()
+            .queue_url(url)
+            .attribute_names(QueueAttributeName::All)
+            .customize()
+            .config_override(Builder::new().retry_config(Policy::once()))
+            .send()
+            .await;
+        let answer = answer.map_err(|error| QueueError {
+            url: url.to_owned(),
+            ..self.error(&error, "sqs:GetQueueAttributes")
+        })?;
         Ok(answer.attributes.unwrap_or_default())
     }
 
@@ -305,6 +364,23 @@ fn received(message: aws_sdk_sqs::types::Message) -> ReceivedMessage {
     }
 }
 
+fn number(attributes: &HashMap<QueueAttributeName, String>, name: &QueueAttributeName) -> u64 {
+    let number = attributes.get(name).and_then(|number| number.parse().ok());
+    number.unwrap_or(0)
+}
+
+/// The URL of the dead-letter queue that a redrive policy of the queue with this URL names. Both are in the same account and region.
+fn dead_letter_url(url: &str, policy: &str) -> Option<String> {
+    let policy: serde_json::Value = serde_json::from_str(policy).ok()?;
+    let name = policy
+        .get("deadLetterTargetArn")?
+        .as_str()?
+        .rsplit(':')
+        .next()?;
+    let (place, _) = url.rsplit_once('/')?;
+    Some(format!("{place}/{name}"))
+}
+
 /// The `maxReceiveCount` of a redrive policy. It is written as a number or as a string.
 fn max_receive_count(policy: &str) -> Option<u64> {
     let policy: serde_json::Value = serde_json::from_str(policy).ok()?;
@@ -380,6 +456,18 @@ mod tests {
         assert_eq!(max_receive_count(&policy("5")), Some(5));
         assert_eq!(max_receive_count(&policy("\"5\"")), Some(5));
         assert_eq!(max_receive_count("{}"), None);
+    }
+
+    #[test]
+    fn a_redrive_policy_names_the_dead_letter_queue() {
+        let policy = "{\"deadLetterTargetArn\":\"arn:aws:sqs:eu-west-1:123456789012:dead\",\"maxReceiveCount\":5}";
+        let url = "https://sqs.eu-west-1.amazonaws.com/123456789012/work";
+        let dead = dead_letter_url(url, policy);
+        assert_eq!(
+            dead.as_deref(),
+            Some("https://sqs.eu-west-1.amazonaws.com/123456789012/dead")
+        );
+        assert_eq!(dead_letter_url(url, "{}"), None);
     }
 
     /// A queue made by `once` sends each request once. For any other queue, only the SDK retries.

@@ -245,7 +245,7 @@ impl TablesArgs {
         given.or_else(|| std::env::var(TABLES).ok().filter(|root| !root.is_empty()))
     }
 
-    fn required(&self) -> String {
+    pub(crate) fn required(&self) -> String {
         self.given().unwrap_or_else(|| {
             let message = format!(
                 "--tables is missing: give the folder of tables, or set {TABLES}. `logmill query --logs` needs no tables"

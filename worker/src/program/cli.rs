@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::commands::query::Format;
 use crate::commands::rebuild::When;
+use crate::commands::serve::StatusPage;
 use crate::intake::span::parse_time;
 use crate::pipeline::LOG_FILES_AT_ONCE_MAX;
 use chrono::{DateTime, Utc};
@@ -47,6 +48,11 @@ pub(crate) enum Command {
     /// cardinality(merge(cast(users AS HyperLogLog))). For a percentile:
     /// value_at_quantile(merge(cast(latency AS tdigest)), 0.99).
     Query(QueryArgs),
+    /// Show the tables as pictures: one HTML file that needs nothing else, or with --serve a page on this machine.
+    ///
+    /// Counts and sums over time, percentiles, distinct values, the most frequent keys, rejected lines, and which hours have no
+    /// log files, each with its figures and its SQL. Exit code 3: a table cannot be read; the page says which one and shows the others.
+    Report(ReportArgs),
     /// List the counted log files with their lines, rejected lines, times and sizes.
     Files(FilesArgs),
     /// List the tables: what feeds them, their size, how fresh they are, and what is staged or set aside.
@@ -349,6 +355,9 @@ pub(crate) struct ServeArgs {
     /// DISPATCH_TOKEN is set; callers must send that token as a bearer token.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<SocketAddr>,
+    /// Who may see the status page, which --listen serves at / and as JSON at /v1/status.
+    #[arg(long, value_enum, value_name = "WHO", default_value = "token")]
+    pub(crate) status_page: StatusPage,
     /// Number of log files to stage concurrently [default: 4 per core]
     #[arg(long, value_name = "N", value_parser = at_once)]
     pub(crate) log_files_at_once: Option<NonZeroUsize>,
@@ -453,6 +462,32 @@ pub(crate) struct QueryArgs {
     pub(crate) ignore: Vec<String>,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("where_to").required(true).args(["output", "serve"]))]
+pub(crate) struct ReportArgs {
+    #[command(flatten)]
+    pub(crate) tables: TablesArgs,
+    /// Only these tables [default: all]
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    pub(crate) table: Vec<String>,
+    /// Start of the time range, in UTC [default: the earliest line] [example: 2026-11-20 or 2026-11-20T10]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "serve")]
+    pub(crate) from: Option<DateTime<Utc>>,
+    /// End of the time range, exclusive [default: after the newest line]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "serve")]
+    pub(crate) to: Option<DateTime<Utc>>,
+    /// Compare with the time range of the same length before.
+    #[arg(long, conflicts_with = "serve")]
+    pub(crate) compare: bool,
+    /// HTML file to write.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Serve the report at this address instead, with a form for the time range, filters and comparison. Without an address: at a free
+    /// port of this machine, not reachable from others. Anyone with access to the address can read the tables.
+    #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:0")]
+    pub(crate) serve: Option<SocketAddr>,
 }
 
 /// The tables that a command reads.

@@ -13,9 +13,9 @@ use crate::commands::{
     check, ddl, drop, maintain, rebuild, replay, retain, retry, serve, test, verify,
 };
 use crate::intake::file_rules::FileRules;
-use crate::intake::http::Token;
 use crate::intake::span::Span;
 use crate::intake::sqs_queue::SqsQueue;
+use crate::intake::token::Token;
 use crate::rollup::{Rollup, RollupError};
 use crate::table::Root;
 use crate::terminal::{Escaping, escaped};
@@ -35,6 +35,7 @@ mod progress;
 mod summary;
 mod prompt;
 mod ask;
+mod report;
 
 use cli::{CheckArgs, Cli, Command, ReplayArgs, ReportFormat};
 use destination::{Stdout, after_writing};
@@ -174,6 +175,7 @@ async fn execute(command: Command) -> Result<u8> {
                 visibility: Duration::from_secs(args.visibility),
                 listen: args.listen,
                 token: token.as_deref().and_then(Token::new),
+                status_page: args.status_page,
                 log_files_at_once: args.log_files_at_once,
                 max_log_file_bytes: args.max_log_file_bytes,
                 grace: Duration::from_secs(args.grace),
@@ -186,6 +188,7 @@ async fn execute(command: Command) -> Result<u8> {
             Ok(SUCCESS)
         }
         Command::Query(args) => ask::query(args).await,
+        Command::Report(args) => report::report(args).await,
         Command::Files(args) => ask::files(args).await,
         Command::Tables(args) => ask::tables(args).await,
         Command::Status(args) => ask::status(args).await,

@@ -80,6 +80,7 @@ pub struct Rollup {
     view: Option<View>,
     time_key: String,
     outputs: usize,
+    regrouped: Vec<(String, String)>,
     lookups: Vec<Arc<Lookup>>,
 }
 
@@ -186,6 +187,7 @@ impl Rollup {
             view: table.view,
             time_key: table.time_key,
             outputs: table.outputs,
+            regrouped: table.regrouped,
             lookups,
         })
     }
@@ -226,6 +228,11 @@ impl Rollup {
     /// The expression over a line that decides to which hour or day its row belongs.
     pub(crate) fn time_key(&self) -> &str {
         &self.time_key
+    }
+
+    /// The output columns that any rows of the table give, whatever their groups. Each has its SQL over these rows.
+    pub(crate) fn regrouped(&self) -> &[(String, String)] {
+        &self.regrouped
     }
 
     /// The files that it looks values up in, each with the number of its rows, if it has rows.

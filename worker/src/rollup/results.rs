@@ -63,6 +63,16 @@ pub(super) enum Over {
     Row,
 }
 
+impl Template {
+    /// Whether it needs nothing but states: neither group keys nor values over all lines.
+    pub(super) fn is_of_states(&self) -> bool {
+        !walk::any(
+            &self.0,
+            &mut |expr| matches!(placed(expr), Some((kind, _)) if kind != "state"),
+        )
+    }
+}
+
 impl States {
     /// Takes an expression over aggregates and group keys apart. The states that it needs get names that begin with `prefix`.
     ///

@@ -44,6 +44,8 @@ pub(super) struct TableSql {
     pub(super) outputs: usize,
     /// The functions in the place of joins.
     pub(super) lookups: Vec<Arc<ScalarUDF>>,
+    /// Output columns that any rows of the table give, each with its SQL over these rows.
+    pub(super) regrouped: Vec<(String, String)>,
 }
 
 /// The table that a rollup needs.
@@ -98,6 +100,7 @@ pub(super) async fn table_of(parsed: ParsedRollup) -> Result<TableSql, String> {
     });
     let merged = parsed.merges && (time_key.is_none() || parsed.has_keys_of_conditions());
     let view = view(&parsed, &states, &made, merged, &types)?;
+    let regrouped = regrouped(&parsed, &states, &made);
     let outputs = parsed.outputs.len();
     let (statement, computed) = finished(parsed.query, &made.items, &keys, parsed.format)?;
     Ok(TableSql {
@@ -109,7 +112,22 @@ pub(super) async fn table_of(parsed: ParsedRollup) -> Result<TableSql, String> {
         view,
         outputs,
         lookups: parsed.joined.functions,
+        regrouped,
     })
+}
+
+/// The output columns that are computed from states alone, each with its SQL over any rows of the table.
+fn regrouped(parsed: &ParsedRollup, states: &States, made: &Made) -> Vec<(String, String)> {
+    let outputs = parsed.outputs.iter().enumerate();
+    let regrouped = outputs.filter_map(|(place, output)| {
+        let is_merged = matches!(output.part, Part::State(_) | Part::Result);
+        let template = made.outputs.get(&place).filter(|_| is_merged)?;
+        let over = template
+            .is_of_states()
+            .then(|| states.over(Over::ViewedRows, template));
+        Some((output.column.clone(), over?.ok()?.to_string()))
+    });
+    regrouped.collect()
 }
 
 /// The columns of a table, and the expressions over log lines that they begin with.

@@ -38,6 +38,9 @@ const REPACKED_HOURS: usize = 4;
 /// Shards read and written concurrently: enough to hide the store's latency when log files of many hours arrive together.
 pub(super) const SHARDS_AT_ONCE: usize = 16;
 
+/// The bits of a manifest's version that are random.
+const RANDOM_BITS: u32 = 20;
+
 /// The ledger's entry for a log file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
@@ -253,6 +256,11 @@ pub(crate) fn may_hold(stored: &Shard, shard: &Shard) -> bool {
 }
 
 impl Ledger {
+    /// When the manifest was written, in milliseconds since 1970. `None` if nothing has been counted yet.
+    pub(super) fn written(&self) -> Option<i64> {
+        self.version.map(|version| version >> RANDOM_BITS)
+    }
+
     /// Reads the manifest of this version; `None` for a table that has counted nothing yet.
     pub(super) async fn load(
         store: &Arc<dyn ObjectStore>,
@@ -672,9 +680,9 @@ fn copies(fresh: &[LogFile], all: &[Entry]) -> Vec<(String, String)> {
 /// A version that no other commit attempt uses, even one that believes it holds the same lease: the time, so that versions
 /// ascend, and 20 random bits. If two attempts wrote the same manifest, each could commit the other's ledger.
 fn unique_version(env: &dyn Env) -> i64 {
-    let random = (env.unique() & ((1 << 20) - 1)) as i64;
+    let random = (env.unique() & ((1 << RANDOM_BITS) - 1)) as i64;
     // Milliseconds since 1970 fit into 43 bits until the year 2248.
-    ((milliseconds(env.now()) << 20) | random) & i64::MAX
+    ((milliseconds(env.now()) << RANDOM_BITS) | random) & i64::MAX
 }
 
 fn manifest_path(version: i64) -> Path {

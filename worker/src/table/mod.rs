@@ -38,12 +38,14 @@ mod parquet_file;
 mod staging;
 mod set_aside;
 mod waiting;
+mod backlog;
 mod ledger;
 mod merging;
 mod runs;
 mod delta_log;
 mod lease;
 mod version;
+mod facts;
 mod data_writer;
 mod touched_files;
 mod commit;
@@ -60,10 +62,12 @@ mod simulation;
 #[cfg(test)]
 mod requests;
 
+pub use backlog::Backlog;
 pub use commit::{Committed, Lost};
 pub use compact::{Compacted, LEDGER_QUIET};
 pub use definition::{Column, Definition, SLOT_GROUPS_MAX};
 pub use error::TableError;
+pub use facts::Facts;
 pub use failed_lines::{FailedLine, FailedLines};
 pub use generations::{Anew, Folder, Keeping, Stray, Swap};
 pub use ledger::Entry;

@@ -126,13 +126,16 @@ impl Root {
         Path::from_url_path(self.url.path()).map_err(|error| root_error(self.url.as_str(), error))
     }
 
-    /// The names of the tables. Tables are not opened, because some may be unreadable.
+    /// The names of the tables. Tables are not opened, because some may be unreadable. A folder whose name begins with `_` is not a
+    /// table: workers write there what they do.
     pub async fn tables(&self) -> Result<Vec<String>, TableError> {
         let listed = self
             .store
             .list_with_delimiter(Some(&self.prefix()?))
             .await?;
-        let names = futures::stream::iter(listed.common_prefixes)
+        let is_ours = |folder: &Path| folder.filename().is_some_and(|name| name.starts_with('_'));
+        let folders = listed.common_prefixes.into_iter();
+        let names = futures::stream::iter(folders.filter(|folder| !is_ours(folder)))
             .map(async |folder| {
                 // A folder that can't be listed may be a table. Reading it reports the error, and does not affect other
                 // tables.

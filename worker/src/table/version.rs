@@ -443,13 +443,12 @@ impl Version {
 
     /// The ledger's entries in the objects of these shards, one object after another.
     pub(crate) fn entries_by_shard(
-        self,
+        self: Arc<Self>,
         shards: Vec<Shard>,
     ) -> impl Stream<Item = Result<Vec<Entry>, TableError>> {
-        let version = Arc::new(self);
         futures::stream::iter(shards)
             .map(move |shard| {
-                let version = Arc::clone(&version);
+                let version = Arc::clone(&self);
                 async move { version.ledger.entries(&version.store, &shard).await }
             })
             .buffered(ledger::SHARDS_AT_ONCE)

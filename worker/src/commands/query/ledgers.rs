@@ -175,7 +175,7 @@ impl PartitionStream for Reading {
 impl Reading {
     /// The rows of one table's ledger, a batch for each shard.
     async fn rows(self, name: String) -> Result<impl Stream<Item = Result<RecordBatch>>> {
-        let version = catalog::open(&self.root, &name).await?;
+        let version = Arc::new(catalog::open(&self.root, &name).await?);
         let Self {
             kind, root, shards, ..
         } = self;

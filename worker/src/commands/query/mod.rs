@@ -129,6 +129,39 @@ pub(crate) async fn rows(root: &Root, table: &str, now: DateTime<Utc>) -> Result
     read.await.map_err(|error| plainly(error, Some(&tables)))
 }
 
+/// The first rows of a table, or of the view that has its name, as `logmill query` gives them at the time `now`, and whether there are
+/// more.
+///
+/// # Errors
+///
+/// If the table can't be read.
+pub(crate) async fn first_rows(
+    root: &Root,
+    table: &str,
+    now: DateTime<Utc>,
+    rows_max: usize,
+) -> Result<(RecordBatch, bool)> {
+    let tables = Arc::new(Tables::list(root, now).await?);
+    let read = async {
+        let sql = format!("SELECT * FROM \"{table}\"");
+        let Request::Rows(statement) = Request::parse(&sql)? else {
+            bail!("{table} is not the name of a table");
+        };
+        let style = Style {
+            format: Format::Csv,
+            rows_max: Some(rows_max),
+        };
+        let limited = |plan| style.limited(plan);
+        let rows = stream(root, Arc::clone(&tables), None, *statement, limited).await?;
+        let schema = rows.schema();
+        let batches: Vec<RecordBatch> = rows.try_collect().await?;
+        let rows = concat_batches(&schema, &batches)?;
+        let has_more = rows.num_rows() > rows_max;
+        Ok((rows.slice(0, rows.num_rows().min(rows_max)), has_more))
+    };
+    read.await.map_err(|error| plainly(error, Some(&tables)))
+}
+
 /// The rows of a query over one version of a table, whose files are in this place of the store of tables. The query calls the table
 /// `name`.
 ///
@@ -302,6 +335,11 @@ fn whole_table(statement: &Statement) -> Option<String> {
     let sql = statement.to_string();
     let name = sql.strip_prefix("SELECT * FROM ")?;
     Some(name.trim_matches('"').to_owned())
+}
+
+/// The error of [`rows_of_version`] in words for people who write SQL.
+pub(crate) fn in_plain_words(error: anyhow::Error) -> anyhow::Error {
+    plainly(error, None)
 }
 
 /// The error in words for people who write SQL. An error about a table names the table and says what to do.

@@ -1,9 +1,15 @@
 //! `logmill serve`: a long-running worker. It stages log files that are announced by a queue or over HTTP. For each table
 //! whose lease it holds, it commits what any worker has staged.
 
+mod table_states;
 mod tables;
 mod stager;
 mod strays;
+mod reporter;
+mod fleet;
+mod cached;
+mod gather;
+mod status_page;
 mod shutdown;
 
 use std::net::SocketAddr;
@@ -12,26 +18,36 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use axum::Router;
+use clap::ValueEnum;
+use logmill_object_io::{Env, SystemEnv};
 use logmill_shared::notification::Allowed;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::delivery::{Bounds, Records};
 use crate::feeds::Feeds;
 use crate::intake::allowed_locations::AllowedLocations;
 use crate::intake::file_rules::FileRules;
 use crate::intake::sqs_queue::SqsQueue;
+use crate::intake::token::Token;
 use crate::intake::{consumer, http};
 use crate::maintenance::Finality;
 use crate::metrics::Metrics;
 use crate::pipeline::{LOG_FILES_AT_ONCE_MAX, Limits};
 use crate::rollup::Rollup;
 use crate::stall::Stalls;
+use crate::status::Setting;
 use crate::table::Root;
 
+use fleet::Fleet;
+use gather::Gatherer;
+use reporter::Reporter;
 use shutdown::{Tasks, drain};
 use stager::Stager;
+use status_page::Access;
 use tables::Tables;
 
 /// Log files staged concurrently, per core. A small log file mostly waits for S3. A large one keeps a core busy by itself;
@@ -58,7 +74,9 @@ pub struct Options {
     /// Address that the HTTP server listens on.
     pub listen: Option<SocketAddr>,
     /// The token that callers need to announce log files over HTTP.
-    pub token: Option<http::Token>,
+    pub token: Option<Token>,
+    /// Who may see the status page.
+    pub status_page: StatusPage,
     /// Log files staged concurrently; by default a multiple of the number of cores.
     pub log_files_at_once: Option<NonZeroUsize>,
     /// Maximum decompressed size of a log file, in bytes.
@@ -71,6 +89,17 @@ pub struct Options {
     pub commit_interval: Option<Duration>,
     /// The longest time from the end of a log file's interval until it is counted, as long as all is well.
     pub delay_max: Duration,
+}
+
+/// Who may see the status page, and whether the worker writes for those of others what it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StatusPage {
+    /// Everybody who can reach the worker.
+    Open,
+    /// Those who log in with any user name, and DISPATCH_TOKEN as the password.
+    Token,
+    /// Nobody. The worker does not write its report for the pages of other workers either.
+    Off,
 }
 
 /// Runs until `stop` is cancelled, then finishes work in progress within the grace period. Fails at startup if the queue or a
@@ -114,6 +143,26 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
     );
 
     let (mut working, mut answering) = (Tasks::new(), Tasks::new());
+    let pages = match options.status_page {
+        StatusPage::Off => Router::new(),
+        shown => {
+            let commits = options.commit_interval.is_some();
+            let reporter = Reporter::new(&tables, &metrics, commits, &stop);
+            let unique = SystemEnv.unique();
+            let fleet = Arc::new(Fleet::new(tables.root().store()?, unique));
+            working.spawn(Arc::clone(&reporter).remember(stop.clone()));
+            let reports = Arc::clone(&fleet).write_reports(Arc::clone(&reporter), stop.clone());
+            working.spawn(reports);
+            let access = match (shown, &options.token) {
+                (StatusPage::Open, _) => Access::Open,
+                (_, Some(token)) => Access::Token(token.clone()),
+                (_, None) => Access::NoToken,
+            };
+            let settings = settings(&options, at_once);
+            let gatherer = Gatherer::new(&tables, &reporter, &fleet, queue.clone(), settings);
+            status_page::routes(access, gatherer)
+        }
+    };
     let close = CancellationToken::new();
     if let Some(queue) = queue {
         let settings = consumer::Settings {
@@ -131,6 +180,7 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
             token: options.token,
             requests_max: held_max,
             log_files_at_once: at_once,
+            pages,
         };
         let (stager, metrics) = (Arc::clone(&stager), Arc::clone(&metrics));
         let http = http::Http::new(settings, stager, metrics, stop.clone());
@@ -149,6 +199,63 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
     working.spawn(Arc::clone(&tables).watch_set_aside(stop.clone()));
     working.spawn(Arc::clone(&stager.stalls).all_stalled(stop.clone()));
     drain(working, answering, stop, close, options.grace).await
+}
+
+/// The settings as the status page shows them: no secrets.
+fn settings(options: &Options, log_files_at_once: usize) -> Vec<Setting> {
+    let setting = |name, value: String| Setting { name, value };
+    let seconds = |time: Duration| format!("{} s", time.as_secs());
+    let allowed: Vec<String> = options.allowed.iter().map(ToString::to_string).collect();
+    let queue_url = options.queue_url.as_deref().map(without_credentials);
+    let all = [
+        Some(setting("--rollups", options.rollups.clone())),
+        Some(setting("--tables", options.tables.clone())),
+        Some(setting("--allow", allowed.join(" "))),
+        queue_url.map(|url| setting("--queue-url", url)),
+        options
+            .listen
+            .map(|listen| setting("--listen", listen.to_string())),
+        Some(setting(
+            "--log-files-at-once",
+            log_files_at_once.to_string(),
+        )),
+        Some(setting("--visibility", seconds(options.visibility))),
+        Some(setting(
+            "--commit-interval",
+            match options.commit_interval {
+                Some(interval) => seconds(interval),
+                None => "this worker does not commit".to_owned(),
+            },
+        )),
+        Some(setting("--stalled-after", seconds(options.stalled_after))),
+        Some(setting(
+            "--max-log-file-bytes",
+            options.max_log_file_bytes.to_string(),
+        )),
+        Some(setting("--delay-max", seconds(options.delay_max))),
+        Some(setting("--grace", seconds(options.grace))),
+        Some(setting(
+            "DISPATCH_TOKEN",
+            match options.token {
+                Some(_) => "set".to_owned(),
+                None => "not set: no log files are accepted over HTTP".to_owned(),
+            },
+        )),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+/// A URL without user name, password and query.
+fn without_credentials(url: &str) -> String {
+    let Ok(mut url) = Url::parse(url) else {
+        return "not a URL".to_owned();
+    };
+    // A URL that can't have them has none.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.set_fragment(None);
+    url.to_string()
 }
 
 /// Everything that a worker needs, opened and checked.

@@ -135,7 +135,8 @@ impl Stager {
                     self.metrics.failed_lines(&table, lines);
                 }
                 for (table, reason) in set_aside {
-                    self.metrics.failed("set_aside");
+                    let about = format!("{log_file} for {table}");
+                    self.metrics.failed("set_aside", &about, &reason);
                     self.tables.set_aside.set_aside(log_file, &table, &reason);
                 }
                 Ok(StageOutcome::Staged)
@@ -170,7 +171,10 @@ fn not_read(format: &LogFormat) -> String {
 impl Stage for Arc<Stager> {
     async fn stage(&self, log_file: &LogFile) -> Result<StageOutcome, NotStaged> {
         let outcome = self.stage_unless_skipped(log_file).await;
-        outcome.inspect_err(|error| self.metrics.not_staged(error.name))
+        outcome.inspect_err(|error| {
+            self.metrics
+                .not_staged(error.name, log_file.uri(), &error.reason);
+        })
     }
 }
 
@@ -179,8 +183,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::delivery::{Bounds, Records};
     use crate::fake_s3::{Answer, FakeS3};
     use crate::feeds::Feeds;
+    use crate::maintenance::Finality;
     use crate::rollup::Rollup;
     use crate::table::Root;
 
@@ -200,8 +206,12 @@ mod tests {
         let rollup = Rollup::from_sql("by_elb", sql).await.unwrap();
         let feeds = Feeds::open(&root, vec![rollup].into()).await.unwrap().0;
         let metrics = Arc::<Metrics>::default();
+        let finality = Finality {
+            records: Records::of(&root).unwrap(),
+            bounds: Bounds::default(),
+        };
         let stager = Arc::new(Stager {
-            tables: Tables::new(root, feeds, &[], &metrics),
+            tables: Tables::new(root, feeds, &[], finality, &metrics),
             allowed: AllowedLocations::fake(&s3.client),
             rules: FileRules::default(),
             turns: Arc::new(Semaphore::new(1)),

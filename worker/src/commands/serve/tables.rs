@@ -7,6 +7,7 @@ use anyhow::Result;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::table_states::TableStates;
 use crate::feeds::{Feed, Feeds, Reopened, Trouble};
 use crate::maintenance::{self, Finality, MaintenanceEvent};
 use crate::metrics::Metrics;
@@ -27,6 +28,8 @@ pub(super) struct Tables {
     served: Vec<Arc<ServedTable>>,
     /// Number of set-aside log files of each table, as last seen by this worker.
     pub(super) set_aside: SetAsideWatch,
+    /// What is wrong with the tables.
+    pub(super) states: TableStates,
     finality: Finality,
     metrics: Arc<Metrics>,
 }
@@ -70,7 +73,7 @@ impl ServedTable {
     }
 
     /// Its next generation, if it has one, and what ends its maintenance.
-    fn next(&self) -> Option<(Arc<Feed>, CancellationToken)> {
+    pub(super) fn next(&self) -> Option<(Arc<Feed>, CancellationToken)> {
         let generations = self.read();
         let next = generations.next.as_ref().map(Arc::clone)?;
         Some((next, generations.next_is_over.clone()))
@@ -117,8 +120,10 @@ impl Tables {
         for feed in &feeds.tables {
             metrics.trouble(feed.name(), false);
         }
+        let states = TableStates::default();
         for trouble in troubles {
             log_trouble(trouble, metrics);
+            states.trouble(trouble);
         }
         let mut served: Vec<ServedTable> = Vec::new();
         for feed in &feeds.tables {
@@ -136,6 +141,7 @@ impl Tables {
             root,
             feeds,
             set_aside: SetAsideWatch::default(),
+            states,
             finality,
             metrics: Arc::clone(metrics),
         })
@@ -227,6 +233,7 @@ impl Tables {
         maintenance::run(table, finality, interval, stop, |event| match event {
             MaintenanceEvent::Lease(is_held) => self.metrics.lease(name, is_held),
             MaintenanceEvent::Committed(committed, took) => {
+                self.states.committed(name);
                 self.metrics.committed(name, &committed, took)
             }
             MaintenanceEvent::SetAside(how_much) => {
@@ -235,11 +242,17 @@ impl Tables {
                 }
                 self.metrics.set_aside(name, how_much);
             }
+            MaintenanceEvent::CommitFailed(error) => {
+                self.states.commit_failed(name, error);
+                self.metrics.maintenance_failed(name);
+            }
+            MaintenanceEvent::HousekeepingFailed(error) => {
+                self.metrics.housekeeping_failed(name, &error)
+            }
             MaintenanceEvent::Final(until, late) => {
                 let until = until.map(|until| until.timestamp());
                 self.metrics.is_final(name, until, late);
             }
-            MaintenanceEvent::Failed => self.metrics.maintenance_failed(name),
         })
         .await;
     }
@@ -287,21 +300,27 @@ impl Tables {
                 trouble,
             }) => {
                 match &trouble {
-                    Some(trouble) => log_trouble(trouble, &self.metrics),
+                    Some(trouble) => {
+                        log_trouble(trouble, &self.metrics);
+                        self.states.trouble(trouble);
+                    }
                     None => {
                         self.metrics.trouble(name, false);
+                        self.states.no_trouble(name);
                         tracing::info!(table = name, "table reopened");
                     }
                 }
                 table.replace(feed, next);
             }
             Err(error) => {
+                let error = chain(&error);
                 self.metrics.trouble(name, true);
-                tracing::error!(
-                    table = name,
-                    error = chain(&error),
-                    "table cannot be opened"
-                );
+                tracing::error!(table = name, error, "table cannot be opened");
+                self.states.trouble(&Trouble {
+                    table: name.to_owned(),
+                    what: error,
+                    is_failure: true,
+                });
             }
         }
     }

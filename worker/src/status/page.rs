@@ -1,0 +1,536 @@
+//! The status page as HTML. maud escapes every text that is put into it; [`words::foreign`] also takes the effect from characters
+//! that would change the direction of text, and keeps long texts short.
+//!
+//! The page needs no request but its own. A policy allows exactly its own script and style, by their hashes.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use sha2::{Digest, Sha256};
+
+use super::verdict::reason;
+use super::words::{ago, bytes, count, counted, foreign, length, log_files, rate, with_code};
+use super::{
+    Finality, Known, Moment, NextGeneration, QueueStatus, Severity, Status, TableStatus, Waiting,
+    Worker,
+};
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// The most tables that are named as those that a worker commits.
+const LEASES_MAX: usize = 20;
+
+/// How often a page without JavaScript loads itself again, in seconds.
+const RELOAD_SECONDS: u32 = 15;
+
+/// The `Content-Security-Policy` of the page: nothing but its own style, script and requests to the worker.
+static POLICY: LazyLock<String> = LazyLock::new(|| {
+    let hash = |text: &str| BASE64_STANDARD.encode(Sha256::digest(text));
+    format!(
+        "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; img-src data:; connect-src 'self'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'",
+        hash(SCRIPT),
+        hash(STYLE)
+    )
+});
+
+/// A page, and the headers that it needs.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The HTML.
+    pub html: String,
+}
+
+impl Page {
+    /// The headers of every answer with a page.
+    pub fn headers() -> [(&'static str, &'static str); 5] {
+        [
+            ("content-type", "text/html; charset=utf-8"),
+            ("content-security-policy", POLICY.as_str()),
+            ("cache-control", "no-store"),
+            ("referrer-policy", "no-referrer"),
+            ("x-content-type-options", "nosniff"),
+        ]
+    }
+
+    /// A page that says why there is none.
+    pub fn refusal(title: &str, text: &str) -> Self {
+        let html = html! {
+            (DOCTYPE)
+            html lang="en" {
+                (head(title, None))
+                body { main { h1 { (title) } p { (text) } } }
+            }
+        };
+        Self {
+            html: html.into_string(),
+        }
+    }
+}
+
+/// The status page.
+pub fn page(status: &Status) -> Page {
+    let (class, mark, word) = state(status.verdict.state);
+    let html = html! {
+        (DOCTYPE)
+        html lang="en" {
+            (head(&format!("{mark} {word} – logmill"), Some(class)))
+            body {
+                header { p.name { "logmill" } p #stale role="status" hidden {} p #said.unseen role="status" {} }
+                main {
+                    (verdict(status))
+                    (now(status))
+                    (tables(status))
+                    (failures(status))
+                    (came(status))
+                    (workers(status))
+                    (settings(status))
+                }
+                footer { p {
+                    "The same as JSON: " a href="v1/status" { "/v1/status" } ". Metrics: " a href="metrics" { "/metrics" } "."
+                } }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    Page {
+        html: html.into_string(),
+    }
+}
+
+fn head(title: &str, state: Option<&str>) -> Markup {
+    let colour = match state {
+        Some("well") => "%23137333",
+        Some("look") => "%239a6700",
+        Some("wrong") => "%23b3261e",
+        _ => "%23666666",
+    };
+    let icon = format!(
+        "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'><circle cx='4' cy='4' r='4' fill='{colour}'/></svg>"
+    );
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            @if state.is_some() {
+                noscript { meta http-equiv="refresh" content=(RELOAD_SECONDS); }
+            }
+            title { (title) }
+            link rel="icon" href=(icon);
+            style { (PreEscaped(STYLE)) }
+        }
+    }
+}
+
+/// The class, the mark and the word of a state. The word says it to those who see no colours.
+fn state(state: Option<Severity>) -> (&'static str, &'static str, &'static str) {
+    match state {
+        None => ("well", "✓", "Well"),
+        Some(Severity::Look) => ("look", "!", "Look"),
+        Some(Severity::Wrong) => ("wrong", "✗", "Wrong"),
+    }
+}
+
+fn verdict(status: &Status) -> Markup {
+    let verdict = &status.verdict;
+    let (class, mark, _) = state(verdict.state);
+    html! {
+        section #verdict.verdict.(class) aria-labelledby="summary" {
+            h1 #summary { span.mark aria-hidden="true" { (mark) } " " (verdict.summary) }
+            @if !verdict.problems.is_empty() {
+                ol.problems {
+                    @for problem in &verdict.problems {
+                        @let (class, _, word) = state(Some(problem.severity));
+                        li {
+                            p { strong.(class) { (word) } " " span.what { (foreign(&problem.what)) } }
+                            @if let Some(cause) = &problem.cause { p.cause { (foreign(cause)) } }
+                            p.then { (with_code(&problem.then)) }
+                        }
+                    }
+                }
+            }
+            @if !verdict.unknown.is_empty() {
+                p { "Not looked at, so nothing is claimed about it:" }
+                ul.unknown { @for unknown in &verdict.unknown { li { (foreign(unknown)) } } }
+            }
+            p { (in_short(status)) }
+            p.at { "As of " time datetime=(status.at) { (status.at.in_words()) } ". The page updates itself." }
+        }
+    }
+}
+
+/// One sentence that shows that the pipeline works, or where it stands still.
+fn in_short(status: &Status) -> String {
+    let recently = &status.totals.recently;
+    let workers = counted(status.workers.len() as u64, "worker", "workers");
+    let came = match recently.seconds {
+        seconds if seconds > 0.0 => format!(
+            ", {} staged in the last {}",
+            log_files(recently.log_files),
+            length(Duration::from_secs_f64(seconds))
+        ),
+        _ => String::new(),
+    };
+    let newest = status
+        .tables
+        .iter()
+        .filter_map(|table| table.newest_line)
+        .max();
+    let newest = newest.map_or_else(
+        || "; no table has counted a line yet".to_owned(),
+        |line| {
+            format!(
+                "; the newest counted line is {} old",
+                length(status.at.since(line))
+            )
+        },
+    );
+    format!("{workers}{came}{newest}.")
+}
+
+/// A figure and its name. `note` says what belongs to it.
+fn figure(name: &str, value: impl AsRef<str>, note: impl AsRef<str>) -> Markup {
+    html! {
+        div {
+            dt { (name) }
+            dd { span.value { (value.as_ref()) } @if !note.as_ref().is_empty() { " " span.note { (note.as_ref()) } } }
+        }
+    }
+}
+
+/// What is going on, in a few figures.
+fn now(status: &Status) -> Markup {
+    let totals = &status.totals;
+    let [log_files_rate, lines_rate, bytes_rate] = totals.recently.per_second();
+    let over = match totals.recently.seconds {
+        seconds if seconds > 0.0 => format!(
+            "a second, over the last {}",
+            length(Duration::from_secs_f64(seconds))
+        ),
+        _ => "a second".to_owned(),
+    };
+    let all = |get: fn(&TableStatus) -> Option<Waiting>| {
+        let waiting: Vec<Option<Waiting>> = status.tables.iter().map(get).collect();
+        let sum = waiting.iter().flatten().map(|waiting| waiting.log_files);
+        let sum = count(sum.fold(0, u64::saturating_add));
+        let is_part = |waiting: &Option<Waiting>| waiting.is_none_or(|waiting| waiting.are_more);
+        match waiting.iter().any(is_part) {
+            true => format!("at least {sum}"),
+            false => sum,
+        }
+    };
+    html! {
+        section aria-labelledby="now" {
+            h2 #now { "Now" }
+            dl.figures {
+                @if let Some(queue) = &status.queue { (queue_figures(queue)) }
+                @if let Some(oldest) = totals.oldest_message_seconds {
+                    (figure("Oldest message", length(Duration::from_secs(oldest)), "when received, in the last minutes"))
+                }
+                (figure("Being staged", count(totals.log_files_in_flight), "log files"))
+                (figure("Staged", all(|table| table.staged), "waiting for a commit, counted for each table"))
+                (figure("Set aside", all(|table| table.set_aside), "counted for each table"))
+                (figure("Log files", rate(log_files_rate), &over))
+                (figure("Lines", rate(lines_rate), &over))
+                (figure("Text", bytes(bytes_rate as u64), &over))
+            }
+        }
+    }
+}
+
+fn queue_figures(queue: &QueueStatus) -> Markup {
+    let unknown = || "unknown".to_owned();
+    let depth = queue.depth.known();
+    let waiting = depth.map_or_else(unknown, |depth| count(depth.waiting));
+    let note = depth.map_or_else(String::new, |depth| match depth.delayed {
+        0 => format!("messages, and {} in flight", count(depth.in_flight)),
+        delayed => format!(
+            "messages, {} in flight, {} delayed",
+            count(depth.in_flight),
+            count(delayed)
+        ),
+    });
+    let (dead, of_dead) = match &queue.dead {
+        Known::Known(dead) => (count(*dead), "messages"),
+        Known::Unknown(_) => (unknown(), ""),
+    };
+    html! {
+        (figure("In the queue", waiting, note))
+        (figure("Dead letters", dead, of_dead))
+    }
+}
+
+/// A table that is wider than a phone scrolls by itself, also by keyboard.
+fn scrolling(id: &str, label: &str, table: Markup) -> Markup {
+    html! { div.scroll #(id) role="region" aria-label=(label) tabindex="0" { (table) } }
+}
+
+fn or_unknown(figure: Option<Markup>) -> Markup {
+    figure.unwrap_or_else(|| html! { span.none { "unknown" } })
+}
+
+fn waiting(waiting: Option<Waiting>, now: Moment) -> Markup {
+    or_unknown(waiting.map(|waiting| {
+        html! {
+            @if waiting.are_more { "more than " }
+            (count(waiting.log_files))
+            @if let Some(oldest) = waiting.oldest { span.note { ", oldest " (ago(oldest, now)) } }
+        }
+    }))
+}
+
+fn tables(status: &Status) -> Markup {
+    let now = status.at;
+    let holder = |table: &str| {
+        let mut workers = status.workers.iter();
+        let holds = |table: &str, worker: &Worker| {
+            worker
+                .report
+                .tables
+                .get(table)
+                .is_some_and(|report| report.has_lease)
+        };
+        workers.find(|worker| holds(table, worker))
+    };
+    let table = html! {
+        table {
+            caption { "From log file to table: how fresh each table is, and what waits for it." }
+            thead { tr {
+                th scope="col" { "Table" }
+                th scope="col" { "Newest line" }
+                th scope="col" { "Last commit" }
+                th scope="col" { "Staged" }
+                th scope="col" { "Set aside" }
+                th scope="col" { "Committed by" }
+                th.number scope="col" { "Rows" }
+                th.number scope="col" { "Size" }
+                th scope="col" { "Final until" }
+                th scope="col" { "Fed by" }
+            } }
+            tbody {
+                @for table in &status.tables {
+                    tr {
+                        th scope="row" { (foreign(&table.name)) }
+                        td { @match table.newest_line {
+                            Some(line) => { (ago(line, now)) }
+                            None => { span.none { @if table.rows.is_some() { "none yet" } @else { "unknown" } } }
+                        } }
+                        td { @match table.last_commit {
+                            Some(commit) => { (ago(commit, now)) }
+                            None => { span.none { @if table.rows.is_some() { "none yet" } @else { "unknown" } } }
+                        } }
+                        td { (waiting(table.staged, now)) }
+                        td { (waiting(table.set_aside, now)) }
+                        td { @match holder(&table.name) {
+                            Some(worker) => { (foreign(&worker.report.host)) }
+                            None => { span.none { "no worker" } }
+                        } }
+                        td.number { (or_unknown(table.rows.map(|rows| html! { (count(rows)) }))) }
+                        td.number { (or_unknown(table.bytes.map(|size| html! { (bytes(size)) }))) }
+                        td { @if let Some(finality) = &table.finality { (final_until(finality)) } }
+                        td {
+                            (table.fed_by)
+                            @if let Some(name) = &table.generation { span.note { ", generation: " (foreign(name)) } }
+                            @if let Some(next) = &table.next { (next_generation(next, now)) }
+                        }
+                    }
+                }
+            }
+        }
+    };
+    html! {
+        section aria-labelledby="tables" {
+            h2 #tables { "Tables" }
+            @if status.tables.is_empty() { p { "No table yet." } }
+            @else { (scrolling("tables-scroll", "Tables", table)) }
+        }
+    }
+}
+
+fn final_until(finality: &Known<Finality>) -> Markup {
+    let Some(finality) = finality.known() else {
+        return or_unknown(None);
+    };
+    html! {
+        @match finality.until {
+            Some(until) => { time datetime=(until) { (until.minute_in_words()) } }
+            None => { span.none { "nothing yet" } }
+        }
+        span.note.waits { " waits for " (foreign(&finality.waits_for)) }
+    }
+}
+
+fn next_generation(next: &NextGeneration, now: Moment) -> Markup {
+    html! {
+        "; next: " (foreign(&next.name)) ", which a rebuild fills: " (waiting(next.staged, now)) " staged"
+    }
+}
+
+fn failures(status: &Status) -> Markup {
+    let totals = &status.totals;
+    let last = |name: &str| {
+        let mut failures = totals.recent_failures.iter();
+        failures.find(|failure| failure.reason == name)
+    };
+    let table = html! {
+        table {
+            caption { "Attempts that failed since the workers started, by reason, with the last message of each." }
+            thead { tr {
+                th scope="col" { "Reason" }
+                th.number scope="col" { "Attempts" }
+                th scope="col" { "Last" }
+                th scope="col" { "Last message" }
+            } }
+            tbody {
+                @for (name, number) in &totals.failures {
+                    @let (_, meaning, _) = reason(name);
+                    tr {
+                        th scope="row" { (foreign(name)) span.note { " " (meaning) } }
+                        td.number { (count(*number)) }
+                        @match last(name) {
+                            Some(failure) => {
+                                td { (ago(failure.at, status.at)) }
+                                td.message { @if !failure.about.is_empty() { (foreign(&failure.about)) ": " } (foreign(&failure.message)) }
+                            }
+                            None => { td {} td {} }
+                        }
+                    }
+                }
+            }
+        }
+    };
+    html! {
+        section aria-labelledby="failures" {
+            h2 #failures { "Failures" }
+            @if totals.failures.is_empty() { p { "No attempt has failed since the workers started." } }
+            @else { (scrolling("failures-scroll", "Failures", table)) }
+        }
+    }
+}
+
+fn counts(caption: &str, head: &str, counts: &BTreeMap<String, u64>) -> Markup {
+    html! {
+        table {
+            caption { (caption) }
+            thead { tr { th scope="col" { (head) } th.number scope="col" { "Log files" } } }
+            tbody {
+                @for (name, number) in counts {
+                    tr { th scope="row" { (foreign(name)) } td.number { (count(*number)) } }
+                }
+            }
+        }
+    }
+}
+
+/// What has come since the workers started.
+fn came(status: &Status) -> Markup {
+    let totals = &status.totals;
+    let rejected = match totals.rejected_lines {
+        0 => "none rejected".to_owned(),
+        rejected => format!("{} rejected", count(rejected)),
+    };
+    html! {
+        section aria-labelledby="came" {
+            h2 #came { "What came since the workers started" }
+            dl.figures {
+                (figure("Lines", count(totals.lines), rejected))
+                (figure("Size", bytes(totals.bytes), format!("as stored, {} decompressed", bytes(totals.text_bytes))))
+            }
+            div.side {
+                (counts("Log files by outcome. A failed one is an attempt.", "Outcome", &totals.log_files))
+                @if !totals.kinds.is_empty() {
+                    (counts("Staged and skipped log files by kind.", "Kind", &totals.kinds))
+                }
+                @if totals.messages.values().any(|number| *number > 0) {
+                    table {
+                        caption { "Messages by outcome. Lost: other workers may have them too." }
+                        thead { tr { th scope="col" { "Outcome" } th.number scope="col" { "Messages" } } }
+                        tbody { @for (name, number) in &totals.messages {
+                            tr { th scope="row" { (foreign(name)) } td.number { (count(*number)) } }
+                        } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn workers(status: &Status) -> Markup {
+    let now = status.at;
+    let table = html! {
+        table {
+            caption { "Each worker writes what it does into the tables' folder once a minute." }
+            thead { tr {
+                th scope="col" { "Worker" }
+                th scope="col" { "Last heard" }
+                th scope="col" { "Running for" }
+                th scope="col" { "Version" }
+                th.number scope="col" { "Staged" }
+                th.number scope="col" { "Failed" }
+                th.number scope="col" { "Being staged" }
+                th.number scope="col" { "Lines a second" }
+                th scope="col" { "Commits" }
+            } }
+            tbody {
+                @for worker in &status.workers {
+                    @let report = &worker.report;
+                    @let outcome = |name: &str| count(report.log_files.get(name).copied().unwrap_or(0));
+                    tr {
+                        th scope="row" { (foreign(&report.host))
+                            @if worker.id == status.answered_by { span.note { " (this one)" } } }
+                        td { (ago(worker.heard, now)) @if report.is_stopping { span.note { ", stopping" } } }
+                        td { (length(now.since(report.started))) }
+                        td { (foreign(&report.version)) }
+                        td.number { (outcome("staged")) }
+                        td.number { (outcome("failed")) }
+                        td.number { (count(report.log_files_in_flight)) }
+                        td.number { (rate(report.recently.per_second()[1])) }
+                        td { (leases(worker)) }
+                    }
+                }
+            }
+        }
+    };
+    let number = status.workers.len() as u64;
+    html! {
+        section aria-labelledby="workers" {
+            h2 #workers { "Workers: " (count(number)) }
+            (scrolling("workers-scroll", "Workers", table))
+        }
+    }
+}
+
+/// The tables whose leases a worker holds.
+fn leases(worker: &Worker) -> Markup {
+    let tables = worker.report.tables.iter();
+    let held: Vec<&String> = tables
+        .filter(|(_, table)| table.has_lease)
+        .map(|(name, _)| name)
+        .collect();
+    html! {
+        @if held.is_empty() {
+            span.none { @if worker.report.commits { "holds no lease" } @else { "only stages" } }
+        }
+        @for (at, name) in held.iter().take(LEASES_MAX).enumerate() { @if at > 0 { ", " } (foreign(name)) }
+        @if held.len() > LEASES_MAX { " and " (count((held.len() - LEASES_MAX) as u64)) " more" }
+    }
+}
+
+fn settings(status: &Status) -> Markup {
+    html! {
+        section aria-labelledby="settings" {
+            h2 #settings { "Settings of this worker" }
+            dl.settings {
+                @for setting in &status.settings {
+                    div { dt { (setting.name) } dd { (foreign(&setting.value)) } }
+                }
+            }
+        }
+    }
+}
