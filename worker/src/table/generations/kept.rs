@@ -21,6 +21,7 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::super::delta_log::Operation;
+use super::super::guards::Guard;
 use super::super::ledger::day_of;
 use super::super::retention::KEEP_DAYS_PROPERTY;
 use super::super::slot::{self, HOURS_PER_DAY, Slot};
@@ -404,26 +405,27 @@ impl Root {
     ) -> Result<Table, TableError> {
         let begun = table.env.now();
         let (folder, next) = self.create_next(table, definition).await?;
+        let created = next.version().await?;
         let place = within(
             &Path::from(definition.name.as_str()),
             folder.path().as_ref(),
         );
         let name = &definition.name;
-        self.take_over(name, version, keeping, &next, &place)
+        self.take_over(name, version, keeping, &next, (&created, &place))
             .await?;
         table.name_next(Some(&folder), begun).await?;
         Ok(next)
     }
 
-    /// Writes the first version with rows of a table that was just created: what is kept of a version of the table `name`. `place` is the
-    /// new table's folder, in the store of tables.
+    /// Writes the first version with rows of a table that was just created: what is kept of a version of the table `name`. It follows
+    /// `created`, which has counted nothing. `place` is the new table's folder, in the store of tables.
     pub(in super::super) async fn take_over(
         &self,
         name: &str,
         version: &Version,
         keeping: Keeping,
         new: &Table,
-        place: &Path,
+        (created, place): (&Version, &Path),
     ) -> Result<(), TableError> {
         let Keeping { kept, entries, .. } = keeping;
         let mut files = Vec::new();
@@ -461,7 +463,11 @@ impl Root {
         let ledger = ledger::Ledger::default();
         let ledger = ledger.extended(&new.store, &*new.env, new.guards, by_shard);
         let transaction = ledger.await?.transaction;
-        let created = new.version().await?;
+        let now = match new.guards.is_on(Guard::Untouched) {
+            true => None,
+            false => Some(new.version().await?),
+        };
+        let created = now.as_ref().unwrap_or(created);
         let kept = new.is_next().then(|| serde_json::to_string(&kept));
         let kept = kept
             .transpose()
@@ -478,11 +484,11 @@ impl Root {
         if has_counted {
             actions.push(Action::Txn(transaction));
         }
-        new.write_version(&created, Operation::Swap, actions).await
+        new.write_version(created, Operation::Swap, actions).await
     }
 }
 
-fn within(folder: &Path, path: &str) -> Path {
+pub(in super::super) fn within(folder: &Path, path: &str) -> Path {
     folder.parts().chain(Path::from(path).parts()).collect()
 }
 
