@@ -3,7 +3,6 @@
 //!
 //! ARCHITECTURE.md, "Dropping and renaming", has the protocol, and says why no log begins twice.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use deltalake_core::checkpoints::create_checkpoint;
@@ -125,17 +124,14 @@ impl Table {
     ) -> Result<(), TableError> {
         let begun = self.env.now();
         lookup_file::write(&*self.store, &self.definition.lookups).await?;
-        // The log remembers the ledger of the dropped table, until another one is named.
-        let ledger = ledger::Ledger::default();
-        let none = BTreeMap::new();
-        let ledger = ledger.extended(&self.store, &*self.env, self.guards, none);
-        let transaction = ledger.await?.transaction;
         let folder = (FOLDER_PROPERTY.to_owned(), Some(self.folder.to_string()));
         let properties = root::properties(&self.definition, FORMAT);
         let properties = properties.into_iter().chain(more).chain([folder]);
         let metadata = new_metadata(&self.definition, last.metadata()?, properties)?;
         self.check_deadline(begun, DEADLINE)?;
-        let actions = vec![Action::Metadata(metadata), Action::Txn(transaction)];
+        // Otherwise the log would go on with the ledger of the dropped table.
+        let no_ledger = Action::Txn(ledger::none());
+        let actions = vec![Action::Metadata(metadata), no_ledger];
         self.write_version(last, Operation::Create, actions).await
     }
 }
@@ -368,15 +364,34 @@ impl Root {
         Ok((sizes.len(), sizes.into_iter().sum()))
     }
 
-    /// Whether a table was dropped, and objects are left of it that a deletion deletes.
+    /// Whether a table was dropped, and objects are left of it besides its last version.
     ///
     /// # Errors
     ///
-    /// They can't be listed.
+    /// They can't be listed, or the table can't be read at the moment.
     pub async fn has_left_of_dropped(&self, table: &str) -> Result<bool, TableError> {
-        let (objects, _) = self.objects(table).await?;
-        let dropped = self.last_version(table).await;
-        Ok(objects > LEFT_OF_DROPPED && matches!(dropped, Ok(Some(_))))
+        let last = match self.last_version(table).await {
+            Ok(Some(last)) => last,
+            // There is no log, or a damaged one.
+            Err(TableError::Delta(DeltaTableError::NotATable(_)) | TableError::Damaged { .. }) => {
+                return Ok(false);
+            }
+            Ok(None) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let store = self
+            .log_store(table, &Folder::default())?
+            .object_store(None);
+        let mut objects = store.list(None);
+        while let Some(object) = objects.try_next().await? {
+            let path = &object.location;
+            let is_of_log = matches!(Part::of(path), Part::Log);
+            let number = number_of(path).unwrap_or(last.number);
+            if !is_of_log || number < last.number {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The last version of a table, if it was dropped.

@@ -26,7 +26,7 @@ use super::super::ledger::day_of;
 use super::super::retention::KEEP_DAYS_PROPERTY;
 use super::super::slot::{self, HOURS_PER_DAY, Slot};
 use super::super::{Definition, Entry, Root, Table, TableError, Version, ledger, milliseconds};
-use super::{COPIED_AT_ONCE, KEPT_PROPERTY, add, with_properties};
+use super::{COPIED_AT_ONCE, KEPT_PROPERTY, NAMED_WITHIN, add, with_properties};
 
 const MILLISECONDS_PER_HOUR: i64 = 3_600_000;
 
@@ -427,18 +427,21 @@ impl Root {
         new: &Table,
         (created, place): (&Version, &Path),
     ) -> Result<(), TableError> {
+        let begun = new.env.now();
         let Keeping { kept, entries, .. } = keeping;
         let mut files = Vec::new();
         for file in &version.files {
-            if kept.has(file.slot()?) {
-                files.push(file);
+            let slot = file.slot()?;
+            if kept.has(slot) {
+                // Vacuum may be deleting what an interrupted attempt has copied.
+                files.push((file, slot.new_path(new.env.unique())));
             }
         }
         let store = self.store()?;
         let from = within(&Path::from(name), version.folder.path().as_ref());
         let copied = futures::stream::iter(&files)
-            .map(async |file| {
-                let (from, to) = (within(&from, &file.path), within(place, &file.path));
+            .map(async |(file, path)| {
+                let (from, to) = (within(&from, &file.path), within(place, path.as_ref()));
                 store.copy(&from, &to).await
             })
             .buffered(COPIED_AT_ONCE);
@@ -480,10 +483,12 @@ impl Root {
         let properties = [(KEPT_PROPERTY, kept), (KEEP_DAYS_PROPERTY, keep_days)];
         let metadata = with_properties(created.metadata()?, properties)?;
         let mut actions = vec![Action::Metadata(metadata)];
-        actions.extend(files.into_iter().map(|file| add(file.path.clone(), file)));
+        let adds = files.iter();
+        actions.extend(adds.map(|(file, path)| add(new.folder.in_log(path.as_ref()), file)));
         if has_counted {
             actions.push(Action::Txn(transaction));
         }
+        new.check_deadline(begun, NAMED_WITHIN)?;
         new.write_version(created, Operation::Swap, actions).await
     }
 }

@@ -722,7 +722,10 @@ impl Actor {
 
     /// Reads a version, within the shortest grace: all of its files must exist, with unchanged content.
     async fn read(&mut self) {
-        let begun = self.simulation.lock().now;
+        let (begun, lives) = {
+            let state = self.simulation.lock();
+            (state.now, state.checker.lives())
+        };
         let Ok(version) = self.table.version().await else {
             return;
         };
@@ -738,7 +741,8 @@ impl Actor {
         };
         let read = read.await;
         let mut state = self.simulation.lock();
-        let in_time = state.now - begun < HOUR;
+        // What a person drops is deleted at once.
+        let in_time = state.now - begun < HOUR && state.checker.lives() == lives;
         match read {
             Ok(())
                 if rows == state.checker.table(self.name).history[version.number() as usize].rows =>
@@ -854,16 +858,15 @@ impl Actor {
 
     /// Stages again the log files that are set aside, as a person would eventually.
     async fn stage_what_is_set_aside(&mut self) -> Result<(), TableError> {
-        let left: Vec<String> = {
-            let state = self.simulation.lock();
-            let left = state.checker.acknowledged();
-            let left = left.filter(|uri| !state.checker.has_counted(uri));
-            left.cloned().collect()
-        };
-        let notes = self.root.notes(self.name).await?.read().await?;
-        for uri in left {
-            let id = LogFile::new(&uri).id();
-            if notes.iter().any(|note| note.id == id) {
+        for note in self.root.notes(self.name).await?.read().await? {
+            let uri = {
+                let state = self.simulation.lock();
+                let counted = &state.checker.table(self.name).counted;
+                let mut uris = state.plan.log_files.keys();
+                let uri = uris.find(|uri| LogFile::new(uri.as_str()).id() == note.id);
+                uri.filter(|uri| !counted.contains(*uri)).cloned()
+            };
+            if let Some(uri) = uri {
                 self.stage(&uri).await?;
             }
         }

@@ -401,7 +401,7 @@ impl LogChecker {
                     return Err(format!("log: {path} is removed, and was not live"));
                 }
             } else if let Some(manifest) = action["txn"]["version"].as_i64() {
-                self.manifest = Some(manifest);
+                self.manifest = Some(manifest).filter(|&manifest| manifest >= 0);
             } else if let Some(name) = action["commitInfo"]["operation"].as_str() {
                 operation = name.to_owned();
             } else if let Some(properties) = action["metaData"]["configuration"].as_object() {
@@ -654,10 +654,11 @@ fn hour_of(minute: i64) -> i64 {
     minute.div_euclid(HOUR as i64 * 1000)
 }
 
-/// The hours since 1970 of a data file, by its path: `date=2026-11-22/T10-….parquet`, or `day-…` in the place of the hour.
+/// The hours since 1970 of a data file, by its path, which ends with `date=2026-11-22/T10-….parquet`, or `day-…` in the place of the hour.
 fn hours_of(path: &str) -> Vec<i64> {
     let parsed = || {
-        let (date, name) = path.strip_prefix("date=")?.split_once('/')?;
+        let (_, path) = path.split_once("date=")?;
+        let (date, name) = path.split_once('/')?;
         let date: chrono::NaiveDate = date.parse().ok()?;
         let first = date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp() / 3600;
         match name.split_once('-')?.0.strip_prefix('T') {
