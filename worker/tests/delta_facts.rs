@@ -301,6 +301,49 @@ async fn a_version_put_below_a_checkpoint_is_lost() {
     assert_eq!(delta.transaction().await, Some(3));
 }
 
+/// Readers begin at the newest checkpoint, whatever arrives below it: this is why a dropped table keeps its last version, and a table that is
+/// made anew goes on after it.
+#[tokio::test]
+async fn a_checkpoint_put_below_a_checkpoint_is_not_read() {
+    let delta = Delta::create().await;
+    let log = Path::from("_delta_log");
+    delta.write(1, &[commit_info(), add(HOUR)]).await.unwrap();
+    delta.checkpoint().await;
+    let get = async |name: &str| {
+        let found = delta.store.get(&log.clone().join(name)).await.unwrap();
+        found.bytes().await.unwrap()
+    };
+    let first = "00000000000000000001.checkpoint.parquet";
+    let late = [
+        (first, get(first).await),
+        ("_last_checkpoint", get("_last_checkpoint").await),
+        (
+            "00000000000000000001.json",
+            get("00000000000000000001.json").await,
+        ),
+    ];
+    let removed = remove(HOUR, now());
+    delta.write(2, &[commit_info(), removed]).await.unwrap();
+    delta.checkpoint().await;
+    for object in delta.store.list(Some(&log)).try_collect::<Vec<_>>().await.unwrap() {
+        let name = object.location.filename().unwrap();
+        if name.starts_with("0000000000000000000") && name < "00000000000000000002" {
+            delta.store.delete(&object.location).await.unwrap();
+        }
+    }
+    delta.write(3, &[commit_info(), add(NEXT)]).await.unwrap();
+    for (name, bytes) in late {
+        let path = log.clone().join(name);
+        delta.store.put(&path, bytes.into()).await.unwrap();
+        assert_eq!(delta.load().await.version(), Some(3), "{name}");
+        assert_eq!(delta.files().await, [NEXT], "{name}");
+    }
+    // Without the hint, too.
+    let hint = log.clone().join("_last_checkpoint");
+    delta.store.delete(&hint).await.unwrap();
+    assert_eq!(delta.files().await, [NEXT]);
+}
+
 /// Two workers may checkpoint the same version.
 #[tokio::test]
 async fn a_checkpoint_can_be_written_twice() {

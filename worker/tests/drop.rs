@@ -30,6 +30,31 @@ fn of_two_log_files() -> Workplace {
     place
 }
 
+fn is_there(place: &Workplace, table: &str) -> bool {
+    let tables = succeed(&mut command(place, &["tables", "--format", "csv"]));
+    tables.lines().any(|line| line.starts_with(&format!("{table},")))
+}
+
+/// What is left of a dropped table: its last version, the checkpoint of it, and the name of that.
+fn assert_only_the_end_is_left(place: &Workplace, table: &str) {
+    assert!(!is_there(place, table));
+    let left = |folder: &str| -> Vec<String> {
+        let left = fs::read_dir(place.path(&format!("tables/{table}{folder}"))).unwrap();
+        let names = left.map(|left| left.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    };
+    assert_eq!(left(""), ["_delta_log"]);
+    let log = left("/_delta_log");
+    let [checkpoint, version, last] = log.as_slice() else {
+        panic!("{log:?}");
+    };
+    let number = version.strip_suffix(".json").unwrap();
+    assert_eq!(*checkpoint, format!("{number}.checkpoint.parquet"));
+    assert_eq!(last, "_last_checkpoint");
+}
+
 #[test]
 fn a_table_is_dropped_when_a_person_confirms_it() {
     let place = of_two_log_files();
@@ -42,7 +67,7 @@ fn a_table_is_dropped_when_a_person_confirms_it() {
     assert_eq!(place.query("SELECT count(*) FROM requests"), ["2"]);
     let dropped = succeed(&mut command(&place, &["drop", "requests", "--yes"]));
     assert!(dropped.contains("  dropped"), "{dropped}");
-    assert!(!Path::new(&place.path("tables/requests")).exists());
+    assert_only_the_end_is_left(&place, "requests");
     let gone = fail(&mut command(&place, &["drop", "requests", "--yes"]), 1);
     assert!(gone.contains("no table 'requests' found"), "{gone}");
     // A rollup of this name makes it anew, by other SQL too.
@@ -78,7 +103,7 @@ fn a_table_gets_another_name() {
         renamed.contains("requests: 2 rows are copied to by_minute"),
         "{renamed}"
     );
-    assert!(!Path::new(&place.path("tables/requests")).exists());
+    assert_only_the_end_is_left(&place, "requests");
     assert_eq!(all("by_minute"), before);
     fs::rename(
         place.path("rollups/requests.sql"),
@@ -127,7 +152,7 @@ fn renaming_is_exact_after_kills_at_random_moments() {
         let said = String::from_utf8_lossy(&renamed.stderr);
         if said.contains("there is a table by_minute already") {
             // It was complete, and a run has made the old table anew, or not.
-            if Path::new(&place.path("tables/older")).exists() {
+            if is_there(&place, "older") {
                 succeed(&mut command(&place, &["drop", "older", "--yes"]));
             }
         } else {

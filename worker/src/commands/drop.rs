@@ -14,10 +14,7 @@ use crate::commands::rebuild::{Fill, Options};
 use crate::delivery::Records;
 use crate::rollup::Rollup;
 use crate::table::definition::REJECTED_LINES;
-use crate::table::{Root, Table, TableError, Version};
-
-/// Races that the end of a renamed table may lose against commits to it.
-const ROUNDS: usize = 20;
+use crate::table::{Ended, Renaming, Root, Table, TableError, Version};
 
 /// Says what a table has, and deletes it if that is confirmed. A table that can't be read can be deleted too.
 ///
@@ -30,7 +27,9 @@ pub async fn drop(
     is_confirmed: bool,
     out: &mut impl Write,
 ) -> Result<()> {
-    maintain::must_exist(root, root.url().as_str(), table).await?;
+    if !root.has_left_of_dropped(table).await? {
+        maintain::must_exist(root, root.url().as_str(), table).await?;
+    }
     let (objects, bytes) = root.objects(table).await?;
     let objects = format!(
         "{} objects of {}",
@@ -56,16 +55,19 @@ pub async fn drop(
         return Ok(());
     }
     match read {
-        Ok(version) => {
-            // A table whose SQL this program refuses is not committed to by this version's workers either.
-            if let Ok(ending) = opened(root, table, &version).await {
+        Ok(version) => match opened(root, table, &version).await {
+            Ok(ending) => {
                 ending.end().await?;
+                root.delete_dropped(table, true).await?;
             }
-        }
+            // This version of logmill refuses its SQL, so its workers don't commit to it either.
+            Err(_) => root.delete_unreadable(table).await?,
+        },
+        Err(TableError::Dropped { .. }) => root.delete_dropped(table, true).await?,
         Err(error @ TableError::NotOurs { .. }) => return Err(error.into()),
-        Err(_) => {}
+        Err(error) if error.is_store_error() && error.is_transient() => return Err(error.into()),
+        Err(_) => root.delete_unreadable(table).await?,
     }
-    root.delete_table(table).await?;
     Records::of(root)?.delete(table).await?;
     writeln!(out, "  dropped")?;
     Ok(())
@@ -87,21 +89,10 @@ pub async fn rename(
         bail!("the table {REJECTED_LINES} always has this name");
     }
     let root = Root::open(&options.tables).await?;
-    let there = root.tables().await?;
-    let copy = match there.iter().any(|table| table == new) {
-        true => Some(root.read(new).await?),
-        false => None,
-    };
-    if let Some(copy) = &copy
-        && copy.renamed_from() != Some(old)
-    {
-        bail!("there is a table {new} already");
-    }
-    let version = match root.read(old).await {
-        // An earlier command has been interrupted after the table had ended.
-        Err(TableError::Dropped { .. }) if copy.is_some() => None,
-        _ if copy.is_some() && !there.iter().any(|table| table == old) => None,
-        Ok(version) => Some(version),
+    let (version, copy) = match root.renaming(old, new).await {
+        Ok(Renaming::Taken) => bail!("there is a table {new} already"),
+        Ok(Renaming::Begins(version)) => (Some(version), None),
+        Ok(Renaming::GoesOn(version, copy)) => (version, Some(copy)),
         Err(error) => {
             maintain::must_exist(&root, root.url().as_str(), old).await?;
             return Err(error.into());
@@ -132,58 +123,29 @@ pub async fn rename(
             options,
             waits: "the renaming",
         };
-        let open = async || Ok(root.table(rollup.definition()).await?);
-        if !end_when_equal(&fill, &copy, &open, out, progress).await? {
-            return Ok(false);
+        let open = async || {
+            let version = root.read(new).await?;
+            Ok(root.table_at(rollup.definition(), &version).await?)
+        };
+        let all = async || fill.run(&copy, &open, out, progress).await;
+        match ending.end_when_equal(all).await? {
+            Ended::Yes => {}
+            Ended::Lacks => return Ok(false),
+            Ended::Outrun => bail!(
+                "log files are counted faster than the renamed table can follow; try again when fewer arrive"
+            ),
         }
     }
-    if there.iter().any(|table| table == old) {
-        root.delete_table(old).await?;
-    }
-    Records::of(&root)?
-        .rename(old, new, &root.read(new).await?)
-        .await?;
-    root.table(rollup.definition())
-        .await?
-        .end_renaming()
-        .await?;
+    let version = root.read(new).await?;
+    let copy = root.table_at(rollup.definition(), &version).await?;
+    Records::of(&root)?.rename(old, new, &version).await?;
+    root.finish_renaming(old, &copy).await?;
     writeln!(
         out,
         "  renamed: rename the rollup's file to {new}.sql, and run `infra/tables` or the statements of `logmill ddl` for Athena"
     )?;
     out.flush()?;
     Ok(true)
-}
-
-/// Ends the old table in a version in which the new one has all that it has counted. Returns whether it has ended.
-async fn end_when_equal(
-    fill: &Fill<'_>,
-    copy: &Table,
-    open: &impl AsyncFn() -> Result<Table>,
-    out: &mut impl Write,
-    progress: &mut dyn Progress,
-) -> Result<bool> {
-    for _ in 0..ROUNDS {
-        // Read first: the last version follows this one, or is not written.
-        let version = fill.old.version().await?;
-        if !fill.run(copy, open, out, progress).await? {
-            return Ok(false);
-        }
-        match fill.old.write_last_version(&version).await {
-            Ok(()) => return Ok(true),
-            Err(error) if error.is_transient() => {}
-            Err(error) => return Err(error.into()),
-        }
-        // It is unknown whether the version was written.
-        match fill.old.version().await {
-            Err(TableError::Dropped { .. }) => return Ok(true),
-            Err(error) => return Err(error.into()),
-            Ok(_) => {}
-        }
-    }
-    bail!(
-        "log files are counted faster than the renamed table can follow; try again when fewer arrive"
-    )
 }
 
 async fn opened(root: &Root, table: &str, version: &Version) -> Result<Table> {

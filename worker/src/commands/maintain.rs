@@ -39,8 +39,9 @@ pub async fn maintain(root: &Root, grace: Duration) -> Result<Vec<Result<Maintai
 }
 
 async fn maintain_table(root: &Root, name: &str, grace: Duration) -> Result<Maintained> {
-    let definition = definition(name, &root.read(name).await?).await?;
-    let (table, _) = root.open_or_create(&definition).await?;
+    let version = root.read(name).await?;
+    let definition = definition(name, &version).await?;
+    let table = root.table_at(&definition, &version).await?;
     let compacted = match table.wait_for_lease().await? {
         Some(mut lease) => {
             let compacted = table.compact(&mut lease, Duration::ZERO).await;

@@ -21,7 +21,7 @@ use object_store::{
 };
 use serde_json::{Value, json};
 
-use super::checksums;
+use super::{checksums, delta_log};
 
 /// The key in a version's `commitInfo` with the CRC-32 of the lines that follow it.
 const KEY: &str = "logmill";
@@ -93,7 +93,7 @@ fn is_numbered(path: &Path, end: &str) -> bool {
     let mut parts = path.as_ref().rsplit('/');
     let (name, folder) = (parts.next(), parts.next());
     let number = name.and_then(|name| name.strip_suffix(end));
-    folder == Some("_delta_log")
+    folder == Some(delta_log::FOLDER)
         && number.is_some_and(|number| {
             number.len() == 20 && number.bytes().all(|digit| digit.is_ascii_digit())
         })

@@ -24,7 +24,8 @@ use super::{
 /// Versions between two checkpoints. A reader reads the latest checkpoint and every version after it.
 const CHECKPOINT_INTERVAL: usize = 20;
 
-const FOLDER: &str = "_delta_log";
+/// The folder of a table's log.
+pub(super) const FOLDER: &str = "_delta_log";
 const LAST_CHECKPOINT: &str = "_last_checkpoint";
 
 /// Versions read concurrently, to hide the store's latency.
@@ -43,6 +44,8 @@ pub(super) enum Operation {
     SetProperties,
     /// Rows are removed.
     Delete,
+    /// A table that was dropped is made anew.
+    Create,
 }
 
 impl Operation {
@@ -53,6 +56,7 @@ impl Operation {
             Self::Swap => "CREATE OR REPLACE TABLE AS SELECT",
             Self::SetProperties => "SET TBLPROPERTIES",
             Self::Delete => "DELETE",
+            Self::Create => "CREATE OR REPLACE TABLE",
         }
     }
 
@@ -95,7 +99,7 @@ impl Table {
         self.check_still_exists(read).await?;
         let mut next = read.number() + 1;
         loop {
-            let path = commit_uri_from_version(Some(next));
+            let path = version_path(next);
             let written = self
                 .log()
                 .put_opts(&path, lines.clone().into(), PutMode::Create.into())
@@ -112,7 +116,7 @@ impl Table {
 
     /// Fails if the table has been removed since it was read. The next version would belong to no table, or to a new one.
     async fn check_still_exists(&self, read: &Version) -> Result<(), TableError> {
-        let path = commit_uri_from_version(Some(read.number()));
+        let path = version_path(read.number());
         match self.log().head(&path).await {
             Ok(_) => return Ok(()),
             // The version may also have been trimmed from the log.
@@ -367,17 +371,17 @@ async fn seen(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Seen, TableEr
 }
 
 /// Whether this is the path of a checkpoint, or of one part of a checkpoint that another program wrote.
-fn is_checkpoint(path: &Path) -> bool {
+pub(super) fn is_checkpoint(path: &Path) -> bool {
     let name = path.filename().unwrap_or_default();
     number_of(path).is_some() && name.contains(".checkpoint.")
 }
 
 /// The number at the beginning of the name of a version or a checkpoint.
-fn number_of(path: &Path) -> Option<u64> {
+pub(super) fn number_of(path: &Path) -> Option<u64> {
     path.filename()?.split('.').next()?.parse().ok()
 }
 
-fn version_path(number: u64) -> Path {
+pub(super) fn version_path(number: u64) -> Path {
     commit_uri_from_version(Some(number))
 }
 

@@ -1,29 +1,44 @@
-//! Dropping and renaming tables. The objects of a dropped table are deleted, the log last. A renamed table is a copy, which counts what the
-//! old one has counted until that one ends.
+//! Dropping and renaming tables. A dropped table ends with a version that says so and is never deleted; everything before it is. A renamed
+//! table is a copy, which counts what the old one has counted until that one ends.
+//!
+//! ARCHITECTURE.md, "Dropping and renaming", has the protocol, and says why no log begins twice.
 
 use std::sync::Arc;
 
-use deltalake_core::kernel::Action;
+use deltalake_core::checkpoints::create_checkpoint;
+use deltalake_core::kernel::{Action, Metadata, MetadataExt, StructType};
+use deltalake_core::{DeltaTable, DeltaTableError};
 use futures::TryStreamExt;
+use logmill_object_io::Env;
 use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
+use walkdir::WalkDir;
 
+use super::commit::DEADLINE;
 use super::data_writer::remove;
-use super::delta_log::Operation;
-use super::generations::with_properties;
-use super::root::create;
+use super::delta_log::{self, Operation, is_checkpoint, number_of, version_path};
+use super::generations::{FOLDER_PROPERTY, with_properties, within};
+use super::guards::{Guard, Guards};
 use super::{
-    BASE_FORMAT, Definition, FORMAT, FORMAT_PROPERTY, Folder, Keeping, Root, Table, TableError,
-    Version, delete, folder, milliseconds,
+    Definition, FORMAT, FORMAT_PROPERTY, Folder, Keeping, Root, Table, TableError, Version,
+    checked_log, delete, folder, ledger, lease, lookup_file, milliseconds, root, set_aside,
+    staging,
 };
 
-/// The property of a table that is being dropped: when that began, in milliseconds since 1970.
+/// The property of a table that was dropped: when, in milliseconds since 1970.
 pub(super) const DROPPED_PROPERTY: &str = "logmill.dropped";
 
 /// The property of a table that is becoming the copy of another one, which a person renames: that one's name.
 pub(super) const RENAMED_PROPERTY: &str = "logmill.renamed_from";
 
-/// The folder of a table's log.
-const LOG: &str = "_delta_log";
+/// All logmill's properties begin with this.
+const PROPERTIES: &str = "logmill.";
+
+/// Objects that are left of a dropped table's log: the last version, its checkpoint, and `_last_checkpoint`.
+pub(super) const LEFT_OF_DROPPED: usize = 3;
+
+/// Races that the end of a renamed table may lose against commits to it.
+const ROUNDS: usize = 20;
 
 impl Table {
     /// Writes a last version, without any rows. Nobody commits to the table from then on. `version` must be the latest one: otherwise
@@ -32,7 +47,7 @@ impl Table {
     /// # Errors
     ///
     /// It is unknown whether the version was written; or another process has written a version in the meantime.
-    pub async fn write_last_version(&self, version: &Version) -> Result<(), TableError> {
+    async fn write_last_version(&self, version: &Version) -> Result<(), TableError> {
         let now = self.env.now();
         let properties = [
             (DROPPED_PROPERTY, Some(milliseconds(now).to_string())),
@@ -63,12 +78,129 @@ impl Table {
             ended => ended,
         }
     }
+
+    /// Writes the last version, following one in which `copy` has all that this table has counted. `fill` counts for the copy what it
+    /// lacks, and returns whether it has all of it. Returns whether the table has ended.
+    ///
+    /// # Errors
+    ///
+    /// Filling has failed, or a table can't be read or written.
+    pub(crate) async fn end_when_equal<E: From<TableError>>(
+        &self,
+        mut fill: impl AsyncFnMut() -> Result<bool, E>,
+    ) -> Result<Ended, E> {
+        for _ in 0..ROUNDS {
+            // Read first: the last version follows this one, or is not written.
+            let mut version = match self.version().await {
+                Err(TableError::Dropped { .. }) => return Ok(Ended::Yes),
+                read => read?,
+            };
+            if !fill().await? {
+                return Ok(Ended::Lacks);
+            }
+            if !self.guards.is_on(Guard::LastFollows) {
+                version = self.version().await?;
+            }
+            match self.write_last_version(&version).await {
+                Ok(()) => return Ok(Ended::Yes),
+                // It is unknown whether the version was written.
+                Err(error) if error.is_transient() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Ended::Outrun)
+    }
+
+    /// Makes the table anew that was dropped in this version: writes exactly the next one. This table is in a [folder of its
+    /// own](Version::folder_anew).
+    ///
+    /// # Errors
+    ///
+    /// It is unknown whether the version was written; or another process has written it.
+    pub(super) async fn make_anew(
+        &self,
+        last: &Version,
+        more: impl IntoIterator<Item = (String, Option<String>)>,
+    ) -> Result<(), TableError> {
+        let begun = self.env.now();
+        lookup_file::write(&*self.store, &self.definition.lookups).await?;
+        let folder = (FOLDER_PROPERTY.to_owned(), Some(self.folder.to_string()));
+        let properties = root::properties(&self.definition, FORMAT);
+        let properties = properties.into_iter().chain(more).chain([folder]);
+        let metadata = new_metadata(&self.definition, last.metadata()?, properties)?;
+        self.check_deadline(begun, DEADLINE)?;
+        // Otherwise the log would go on with the ledger of the dropped table.
+        let no_ledger = Action::Txn(ledger::none());
+        let actions = vec![Action::Metadata(metadata), no_ledger];
+        self.write_version(last, Operation::Create, actions).await
+    }
+}
+
+/// What a renaming has to do.
+#[derive(Debug)]
+pub enum Renaming {
+    /// Another table has the new name; or the renaming was complete.
+    Taken,
+    /// The table of this version is copied.
+    Begins(Version),
+    /// It was begun: the version of the old table, unless it has ended; and the copy's.
+    GoesOn(Option<Version>, Version),
+}
+
+/// Whether a renamed table has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It has.
+    Yes,
+    /// The copy lacks log files that can't be counted.
+    Lacks,
+    /// Log files were counted faster than the copy could follow.
+    Outrun,
+}
+
+/// The description of a table that is made anew: nothing of the dropped one is left but its id and name.
+fn new_metadata(
+    definition: &Definition,
+    dropped: Metadata,
+    properties: impl IntoIterator<Item = (String, Option<String>)>,
+) -> Result<Metadata, TableError> {
+    let schema = StructType::try_new(definition.delta_fields()).map_err(DeltaTableError::from)?;
+    let before: Vec<String> = dropped.configuration().keys().cloned().collect();
+    let mut metadata = dropped
+        .with_schema(&schema)
+        .map_err(DeltaTableError::from)?;
+    for property in before.iter().filter(|name| name.starts_with(PROPERTIES)) {
+        metadata = metadata
+            .remove_config_key(property)
+            .map_err(DeltaTableError::from)?;
+    }
+    for (property, value) in properties {
+        if let Some(value) = value {
+            metadata = metadata
+                .add_config_key(property, value)
+                .map_err(DeltaTableError::from)?;
+        }
+    }
+    Ok(metadata)
 }
 
 impl Version {
     /// The table that this one is becoming the copy of.
     pub fn renamed_from(&self) -> Option<&str> {
         self.renamed_from.as_deref()
+    }
+
+    /// A folder for the table that is made anew after this last version. Nothing was ever staged or written there.
+    pub(super) fn folder_anew(&self, env: &dyn Env, guards: Guards) -> Folder {
+        match guards.is_on(Guard::NewFolder) {
+            true => Folder::new(self.number + 1, env.unique()),
+            false => Folder::default(),
+        }
+    }
+
+    /// Whether the table has neither rows nor a ledger.
+    fn is_untouched(&self) -> bool {
+        self.files.is_empty() && self.ledger.shards().next().is_none()
     }
 }
 
@@ -78,7 +210,7 @@ impl Table {
     /// # Errors
     ///
     /// The table can't be read or written.
-    pub async fn end_renaming(&self) -> Result<(), TableError> {
+    async fn end_renaming(&self) -> Result<(), TableError> {
         let complete = |version: &Version| {
             let is_renamed = version.renamed_from.is_some();
             Ok(is_renamed.then(|| vec![(RENAMED_PROPERTY, None)]))
@@ -88,6 +220,41 @@ impl Table {
 }
 
 impl Root {
+    /// What a renaming has to do, after whatever an interrupted one has done.
+    ///
+    /// # Errors
+    ///
+    /// There is no table `old`, or a table can't be read.
+    pub async fn renaming(&self, old: &str, new: &str) -> Result<Renaming, TableError> {
+        let there = self.tables().await?;
+        let is_there = |name: &str| there.iter().any(|table| table == name);
+        let copy = match is_there(new) {
+            true => Some(self.read(new).await?),
+            false => None,
+        };
+        match copy {
+            None => Ok(Renaming::Begins(self.read(old).await?)),
+            Some(copy) if copy.renamed_from() != Some(old) => Ok(Renaming::Taken),
+            Some(copy) => match self.read(old).await {
+                Ok(version) => Ok(Renaming::GoesOn(Some(version), copy)),
+                // The old table has ended.
+                Err(TableError::Dropped { .. }) => Ok(Renaming::GoesOn(None, copy)),
+                Err(_) if !is_there(old) => Ok(Renaming::GoesOn(None, copy)),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    /// Creates the table of this definition, which has the new name, if it does not exist.
+    pub(super) async fn create_copy(
+        &self,
+        old: &str,
+        definition: &Arc<Definition>,
+    ) -> Result<Version, TableError> {
+        let from = (RENAMED_PROPERTY.to_owned(), Some(old.to_owned()));
+        self.read_or_create(definition, [from]).await
+    }
+
     /// Begins to rename a table: creates the table of this definition, which has the new name, with the rows and the ledger of a version of
     /// the old one. It can be repeated. A new table that log files have been counted for is left as it is.
     ///
@@ -100,17 +267,87 @@ impl Root {
         version: &Version,
         definition: &Arc<Definition>,
     ) -> Result<Table, TableError> {
-        let folder = Folder::default();
-        let log_store = self.log_store(&definition.name, &folder)?;
-        let from = (RENAMED_PROPERTY.to_owned(), Some(old.to_owned()));
-        create(definition, &log_store, BASE_FORMAT, [from]).await?;
-        let new = self.table(definition).await?;
-        if new.version().await?.number() == 0 {
-            let keeping = Keeping::everything(version).await?;
-            let place = Path::from(definition.name.as_str());
-            self.take_over(old, version, keeping, &new, &place).await?;
-        }
+        let created = self.create_copy(old, definition).await?;
+        let new = self.table_at(definition, &created).await?;
+        self.copy_to(old, version, &new).await?;
         Ok(new)
+    }
+
+    /// Ends a renaming, after the old table has ended.
+    ///
+    /// # Errors
+    ///
+    /// Objects can't be read, written or deleted.
+    pub async fn finish_renaming(&self, old: &str, new: &Table) -> Result<(), TableError> {
+        let is_there = self.tables().await?.iter().any(|table| table == old);
+        if is_there || self.has_left_of_dropped(old).await? {
+            if new.guards.is_on(Guard::Moved) {
+                self.move_waiting(old, new).await?;
+            }
+            let with_waiting = !new.guards.is_on(Guard::Moved);
+            self.delete_dropped_by(old, with_waiting, new.guards)
+                .await?;
+        }
+        new.end_renaming().await
+    }
+
+    /// Copies the rows and the ledger of a version of the table `old` to a new table, unless that one has counted something.
+    pub(super) async fn copy_to(
+        &self,
+        old: &str,
+        version: &Version,
+        new: &Table,
+    ) -> Result<(), TableError> {
+        let name = new.definition.name.as_str();
+        let copy = async || {
+            let created = new.version().await?;
+            if !created.is_untouched() || version.is_untouched() {
+                return Ok(());
+            }
+            let keeping = Keeping::everything(version).await?;
+            let place = within(&Path::from(name), new.folder.path().as_ref());
+            self.take_over(old, version, keeping, new, (&created, &place))
+                .await
+        };
+        let mut races = new.races();
+        loop {
+            match copy().await {
+                Ok(()) => return Ok(()),
+                Err(error) => new.wait_after(error, &mut races).await?,
+            }
+        }
+    }
+
+    /// Moves what is staged or set aside for a table that was dropped, because it is renamed: to `new`, unless that one has it.
+    ///
+    /// # Errors
+    ///
+    /// Objects can't be listed, read or written.
+    async fn move_waiting(&self, old: &str, new: &Table) -> Result<(), TableError> {
+        let log_store = self.log_store(old, &Folder::default())?;
+        let store = log_store.object_store(None);
+        let mut waiting = Vec::new();
+        for folder in Folder::list(&store).await? {
+            for part in [staging::FOLDER, set_aside::FOLDER] {
+                let in_folder = folder.store(Arc::clone(&store));
+                let objects = in_folder.list(Some(&Path::from(part)));
+                let paths = objects.map_ok(|object| object.location);
+                let paths: Vec<Path> = paths.try_collect().await?;
+                waiting.push((folder.clone(), in_folder, paths));
+            }
+        }
+        // Read last: what was listed for a generation that is not named now can't be committed.
+        let version = Version::read_even_last(old, &log_store, &**self.env()).await?;
+        for (folder, in_folder, paths) in waiting {
+            if !version.is_dropped && version.feeds(&folder) {
+                continue;
+            }
+            for path in &paths {
+                copy_if_absent(&in_folder, &new.store, path).await?;
+            }
+            delete(&in_folder, paths).await?;
+        }
+        Ok(())
     }
 
     /// The number and size of all objects in a table's folder.
@@ -127,35 +364,204 @@ impl Root {
         Ok((sizes.len(), sizes.into_iter().sum()))
     }
 
-    /// Deletes a table's objects, whatever they are. The log is deleted last, so that an interrupted deletion can be repeated.
+    /// Whether a table was dropped, and objects are left of it besides its last version.
+    ///
+    /// # Errors
+    ///
+    /// They can't be listed, or the table can't be read at the moment.
+    pub async fn has_left_of_dropped(&self, table: &str) -> Result<bool, TableError> {
+        let last = match self.last_version(table).await {
+            Ok(Some(last)) => last,
+            // There is no log, or a damaged one.
+            Err(TableError::Delta(DeltaTableError::NotATable(_)) | TableError::Damaged { .. }) => {
+                return Ok(false);
+            }
+            Ok(None) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let store = self
+            .log_store(table, &Folder::default())?
+            .object_store(None);
+        let mut objects = store.list(None);
+        while let Some(object) = objects.try_next().await? {
+            let path = &object.location;
+            let is_of_log = matches!(Part::of(path), Part::Log);
+            let number = number_of(path).unwrap_or(last.number);
+            if !is_of_log || number < last.number {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The last version of a table, if it was dropped.
+    async fn last_version(&self, table: &str) -> Result<Option<Version>, TableError> {
+        let log_store = self.log_store(table, &Folder::default())?;
+        let version = Version::read_even_last(table, &log_store, &**self.env()).await?;
+        Ok(Some(version).filter(|version| version.is_dropped))
+    }
+
+    /// Deletes what is left of a dropped table: everything up to its last version, which stays. `with_waiting`: also what is staged and set
+    /// aside. Can be repeated at any moment. If the table was made anew, or was not dropped, nothing is deleted.
+    ///
+    /// # Errors
+    ///
+    /// The objects can't be read, listed or deleted.
+    pub async fn delete_dropped(&self, table: &str, with_waiting: bool) -> Result<(), TableError> {
+        self.delete_dropped_by(table, with_waiting, Guards::default())
+            .await
+    }
+
+    pub(super) async fn delete_dropped_by(
+        &self,
+        table: &str,
+        with_waiting: bool,
+        guards: Guards,
+    ) -> Result<(), TableError> {
+        let Some(last) = self.last_version(table).await? else {
+            return Ok(());
+        };
+        let log_store = self.log_store(table, &Folder::default())?;
+        let store = log_store.object_store(None);
+        if guards.is_on(Guard::LastCheckpoint) {
+            checkpoint(&store, &last).await?;
+        }
+        let objects = store.list(None).map_ok(|object| object.location);
+        let paths: Vec<Path> = objects.try_collect().await?;
+        let (mut dead, mut log, mut repeated) = (Vec::new(), Vec::new(), Vec::new());
+        for path in paths {
+            let is_before = || number_of(&path).is_some_and(|number| number < last.number);
+            match Part::of(&path) {
+                Part::Log if is_before() || !guards.is_on(Guard::LastVersion) => log.push(path),
+                Part::Log => {}
+                // Of a table that was made anew.
+                _ if Folder::first_version(&path).is_some_and(|first| first > last.number) => {}
+                Part::Lease => repeated.push(path),
+                Part::Waiting if with_waiting => repeated.push(path),
+                Part::Waiting => {}
+                Part::Rest => dead.push(path),
+            }
+        }
+        delete(&store, dead).await?;
+        delete(&store, log).await?;
+        let next = version_path(last.number + 1);
+        match store.head(&next).await {
+            // Otherwise it may be a lease or strays of the table that was made anew.
+            Ok(_) if guards.is_on(Guard::NotMadeAnew) => {}
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => {
+                delete(&store, repeated).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        delete_empty_folders(&log_store);
+        Ok(())
+    }
+
+    /// Deletes all objects of a table whose log can't be read, the log last.
     ///
     /// # Errors
     ///
     /// The objects can't be listed or deleted.
-    pub async fn delete_table(&self, table: &str) -> Result<(), TableError> {
+    pub async fn delete_unreadable(&self, table: &str) -> Result<(), TableError> {
         let log_store = self.log_store(table, &Folder::default())?;
         let store = log_store.object_store(None);
-        let paths: Vec<Path> = store
-            .list(None)
-            .map_ok(|object| object.location)
-            .try_collect()
-            .await?;
-        let is_log = |path: &Path| path.parts().next().is_some_and(|part| part.as_ref() == LOG);
+        let objects = store.list(None).map_ok(|object| object.location);
+        let paths: Vec<Path> = objects.try_collect().await?;
+        let is_log = |path: &Path| matches!(Part::of(path), Part::Log);
         let (log, rest): (Vec<_>, Vec<_>) = paths.into_iter().partition(is_log);
         delete(&store, rest).await?;
         delete(&store, log).await?;
-        if let Some(folder) = folder(log_store.root_url()) {
-            // What is left are empty folders.
-            match std::fs::remove_dir_all(&folder) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(TableError::Root {
-                        place: folder.display().to_string(),
-                        reason: error.to_string(),
-                    });
-                }
-                _ => {}
-            }
-        }
+        delete_empty_folders(&log_store);
         Ok(())
+    }
+}
+
+/// What an object in a table's folder is part of.
+enum Part {
+    /// The table's log.
+    Log,
+    /// What is staged or set aside for any generation. Its names may come again.
+    Waiting,
+    /// The lease of a log. Its name comes again.
+    Lease,
+    /// Data, ledgers and lookups, and the logs of generations. Names of the dropped table's are never those of another one's.
+    Rest,
+}
+
+impl Part {
+    fn of(path: &Path) -> Self {
+        let in_generation = usize::from(Folder::first_version(path).is_some()) * 2;
+        let parts: Vec<_> = path.parts().collect();
+        match parts.get(in_generation).map(|part| part.as_ref()) {
+            Some(delta_log::FOLDER) if in_generation == 0 => Self::Log,
+            Some(staging::FOLDER | set_aside::FOLDER) => Self::Waiting,
+            Some(lease::NAME) => Self::Lease,
+            _ => Self::Rest,
+        }
+    }
+}
+
+/// Copies an object to the same path of another store, if there is none.
+async fn copy_if_absent(
+    from: &Arc<dyn ObjectStore>,
+    to: &Arc<dyn ObjectStore>,
+    path: &Path,
+) -> Result<(), TableError> {
+    let bytes = match from.get(path).await {
+        Ok(found) => found.bytes().await?,
+        // Another process has moved it.
+        Err(object_store::Error::NotFound { .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let put = to.put_opts(path, bytes.into(), PutMode::Create.into());
+    match put.await {
+        Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Writes a checkpoint of a last version, unless there is one of it or of a later version.
+async fn checkpoint(store: &Arc<dyn ObjectStore>, last: &Version) -> Result<(), TableError> {
+    let folder = Path::from(delta_log::FOLDER);
+    let log: Vec<ObjectMeta> = store.list(Some(&folder)).try_collect().await?;
+    let is_later = |object: &ObjectMeta| {
+        let path = &object.location;
+        is_checkpoint(path) && number_of(path).is_some_and(|number| number >= last.number)
+    };
+    if log.iter().any(is_later) {
+        return Ok(());
+    }
+    let mut delta = DeltaTable::new(last.delta.log_store());
+    delta.load_version(last.number).await?;
+    Ok(create_checkpoint(&delta, None).await?)
+}
+
+/// Whether these few objects are all that stays of a dropped table's log.
+pub(super) async fn is_left_of_dropped(
+    store: &Arc<dyn ObjectStore>,
+    objects: Vec<ObjectMeta>,
+) -> Result<bool, TableError> {
+    let versions = objects.into_iter().map(|object| object.location);
+    let versions: Vec<Path> = versions.filter(checked_log::is_version).collect();
+    let [version] = versions.as_slice() else {
+        return Ok(false);
+    };
+    let text = store.get(version).await?.bytes().await?;
+    let mut actions = text
+        .split(|&byte| byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok());
+    Ok(actions.any(|action| action["metaData"]["configuration"][DROPPED_PROPERTY].is_string()))
+}
+
+/// Deletes the empty folders that are left where objects were deleted on a disk.
+fn delete_empty_folders(log_store: &deltalake_core::logstore::LogStoreRef) {
+    let Some(folder) = folder(log_store.root_url()) else {
+        return;
+    };
+    for entry in WalkDir::new(folder).contents_first(true).into_iter().flatten() {
+        if entry.file_type().is_dir() {
+            // Fails if it is not empty, which is meant.
+            let _ = std::fs::remove_dir(entry.path());
+        }
     }
 }

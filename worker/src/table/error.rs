@@ -60,10 +60,10 @@ pub enum TableError {
         /// The table's name.
         name: String,
     },
-    /// A person is dropping the table.
+    /// A person has dropped the table.
     #[error(
-        "the table '{name}' is being dropped. When that is done, a rollup of this name makes it anew; `logmill drop {name}` goes on \
-         with it if it was interrupted"
+        "the table '{name}' was dropped. Workers and `logmill run` make it anew if a rollup has this name; `logmill drop {name}` deletes what \
+         is left of it"
     )]
     Dropped {
         /// The table's name.

@@ -30,6 +30,20 @@ pub(super) enum Guard {
     EarlierKept,
     /// A log file that was counted before a generation began adds nothing to the hours that the generation keeps.
     KeptHours,
+    /// The last version of a dropped table is never deleted: no log begins twice.
+    LastVersion,
+    /// A checkpoint of a dropped table's last version is written before the log before it is deleted.
+    LastCheckpoint,
+    /// A table that is made anew has a folder that no generation ever had.
+    NewFolder,
+    /// What is staged for a dropped table is deleted only if the table was not made anew.
+    NotMadeAnew,
+    /// A renamed table's last version follows the one whose ledger was compared with the copy's.
+    LastFollows,
+    /// What is staged for a renamed table is moved to the copy.
+    Moved,
+    /// A copy takes over a table's rows in the version after the one that was found untouched.
+    Untouched,
 }
 
 /// The guards and limits of a table. Outside tests it has no fields, all guards are on, and limits are the usual ones.

@@ -11,7 +11,8 @@ use url::Url;
 
 use super::{Table, TableError, folder};
 
-const NAME: &str = "_lease";
+/// The name of the lease in the folder of a log.
+pub(super) const NAME: &str = "_lease";
 
 /// How long to wait for another process's lease before logging it, and the interval between such log lines.
 const WAIT_LOG_INTERVAL: Duration = Duration::from_secs(15);

@@ -32,6 +32,14 @@ pub(super) const APPLICATION: &str = "logmill.ledger";
 
 pub(super) const FOLDER: &str = "_ledger";
 
+/// The version that stands for no manifest, in a table that was dropped and made anew: a log forgets no `txn`.
+const NONE: i64 = -1;
+
+/// The action that says that nothing has been counted.
+pub(super) fn none() -> Transaction {
+    Transaction::new(APPLICATION, NONE)
+}
+
 /// Hours of a packed day with log files that came later, at which the day is packed again.
 const REPACKED_HOURS: usize = 4;
 
@@ -266,7 +274,7 @@ impl Ledger {
         store: &Arc<dyn ObjectStore>,
         version: Option<i64>,
     ) -> Result<Self, TableError> {
-        let Some(version) = version else {
+        let Some(version) = version.filter(|&version| version != NONE) else {
             return Ok(Self::default());
         };
         let path = manifest_path(version);

@@ -65,6 +65,8 @@ mod requests;
 pub use backlog::Backlog;
 pub use commit::{Committed, Lost};
 pub use compact::{Compacted, LEDGER_QUIET};
+pub(crate) use dropping::Ended;
+pub use dropping::Renaming;
 pub use definition::{Column, Definition, SLOT_GROUPS_MAX};
 pub use error::TableError;
 pub use facts::Facts;

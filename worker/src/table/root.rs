@@ -11,19 +11,20 @@ use deltalake_core::protocol::SaveMode;
 use futures::{StreamExt, TryStreamExt};
 use logmill_object_io::{DurableFolder, Env, RetryingStore, SystemEnv, durable_folder};
 use logmill_shared::S3Uri;
-use object_store::ObjectStore;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
+use object_store::{ObjectMeta, ObjectStore};
 use url::Url;
 
 use super::checked_log::CheckedLog;
 use super::definition::DATE_COLUMN;
 use super::delta_log::Log;
+use super::dropping::{LEFT_OF_DROPPED, is_left_of_dropped};
 use super::guards::Guards;
 use super::{
     BASE_FORMAT, Definition, ERASED_PROPERTY, FORMAT_PROPERTY, Folder, LOOKUPS_PROPERTY,
-    LookupFile, Notes, SQL_PROPERTY, Table, TableError, Version, WaitingAnywhere, lease,
+    LookupFile, Notes, SQL_PROPERTY, Table, TableError, Version, WaitingAnywhere, delta_log, lease,
     lookup_file, merging,
 };
 use crate::aws;
@@ -139,8 +140,8 @@ impl Root {
             .map(async |folder| {
                 // A folder that can't be listed may be a table. Reading it reports the error, and does not affect other
                 // tables.
-                let has_log = self.has_log(&folder).await;
-                let is_table = has_log.unwrap_or(true);
+                let has_table = self.has_table(&folder).await;
+                let is_table = has_table.unwrap_or(true);
                 folder.filename().filter(|_| is_table).map(str::to_owned)
             })
             .buffered(LISTED_AT_ONCE);
@@ -156,8 +157,20 @@ impl Root {
     }
 
     async fn has_log(&self, folder: &Path) -> Result<bool, TableError> {
-        let log = folder.clone().join("_delta_log");
+        let log = folder.clone().join(delta_log::FOLDER);
         Ok(self.store.list(Some(&log)).try_next().await?.is_some())
+    }
+
+    /// Whether this is the folder of a table that was not dropped, or whose deletion was interrupted.
+    async fn has_table(&self, folder: &Path) -> Result<bool, TableError> {
+        let log = folder.clone().join(delta_log::FOLDER);
+        let objects = self.store.list(Some(&log)).take(LEFT_OF_DROPPED + 1);
+        let objects: Vec<ObjectMeta> = objects.try_collect().await?;
+        let is_empty = objects.is_empty();
+        match objects.len() > LEFT_OF_DROPPED {
+            true => Ok(true),
+            false => Ok(!is_empty && !is_left_of_dropped(&self.store, objects).await?),
+        }
     }
 
     /// Opens a table for reading.
@@ -203,13 +216,34 @@ impl Root {
         definition: &Arc<Definition>,
     ) -> Result<(Table, Version), TableError> {
         let log_store = self.log_store(&definition.name, &Folder::default())?;
-        if !log_store.is_delta_table_location().await? {
-            create(definition, &log_store, BASE_FORMAT, []).await?;
-        }
-        let version = Version::read(&definition.name, &log_store, &*self.env).await?;
+        let version = self.read_or_create(definition, []).await?;
         version.check_sql(definition, &log_store)?;
         let table = self.table_at(definition, &version).await?;
         Ok((table, version))
+    }
+
+    /// Reads a table. Creates it if there is none, or if it was dropped; with more properties.
+    pub(super) async fn read_or_create(
+        &self,
+        definition: &Arc<Definition>,
+        more: impl IntoIterator<Item = (String, Option<String>)> + Clone,
+    ) -> Result<Version, TableError> {
+        let (name, env) = (&definition.name, &*self.env);
+        let log_store = self.log_store(name, &Folder::default())?;
+        if !log_store.is_delta_table_location().await? {
+            create(definition, &log_store, BASE_FORMAT, more.clone()).await?;
+        }
+        let last = Version::read_even_last(name, &log_store, env).await?;
+        if !last.is_dropped {
+            return Ok(last);
+        }
+        let folder = last.folder_anew(env, Guards::default());
+        let opened = self.opened(definition, Arc::clone(&log_store), folder, None);
+        match opened.await?.make_anew(&last, more).await {
+            // Another process has made it anew.
+            Err(error) if !error.is_lost_race() => Err(error),
+            _ => Version::read(name, &log_store, env).await,
+        }
     }
 
     /// The live generation of a table, which is the result of this definition.
@@ -333,21 +367,10 @@ pub(super) async fn create(
     format: u32,
     more: impl IntoIterator<Item = (String, Option<String>)>,
 ) -> Result<(), TableError> {
-    let mut properties = vec![
-        (SQL_PROPERTY.to_owned(), Some(definition.sql.clone())),
-        (FORMAT_PROPERTY.to_owned(), Some(format.to_string())),
-    ];
+    // Before the version that names them: a version's files exist.
+    lookup_file::write(&*log_store.object_store(None), &definition.lookups).await?;
+    let mut properties = properties(definition, format);
     properties.extend(more);
-    if !definition.erased.is_empty() {
-        let erased = serde_json::json!(definition.erased).to_string();
-        properties.push((ERASED_PROPERTY.to_owned(), Some(erased)));
-    }
-    if !definition.lookups.is_empty() {
-        // Before the version that names them: a version's files exist.
-        lookup_file::write(&*log_store.object_store(None), &definition.lookups).await?;
-        let hashes = serde_json::json!(LookupFile::hashes(&definition.lookups));
-        properties.push((LOOKUPS_PROPERTY.to_owned(), Some(hashes.to_string())));
-    }
     let created = CreateBuilder::new()
         .with_log_store(Arc::clone(log_store))
         .with_table_name(&definition.name)
@@ -364,4 +387,21 @@ pub(super) async fn create(
         Err(_) if log_store.is_delta_table_location().await? => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The properties of a new table.
+pub(super) fn properties(definition: &Definition, format: u32) -> Vec<(String, Option<String>)> {
+    let mut properties = vec![
+        (SQL_PROPERTY.to_owned(), Some(definition.sql.clone())),
+        (FORMAT_PROPERTY.to_owned(), Some(format.to_string())),
+    ];
+    if !definition.erased.is_empty() {
+        let erased = serde_json::json!(definition.erased).to_string();
+        properties.push((ERASED_PROPERTY.to_owned(), Some(erased)));
+    }
+    if !definition.lookups.is_empty() {
+        let hashes = serde_json::json!(LookupFile::hashes(&definition.lookups));
+        properties.push((LOOKUPS_PROPERTY.to_owned(), Some(hashes.to_string())));
+    }
+    properties
 }

@@ -39,6 +39,8 @@ pub struct Version {
     pub(super) sql: String,
     pub(super) lookups: LookupHashes,
     pub(super) renamed_from: Option<String>,
+    /// Whether this is the last version of a table that was dropped.
+    pub(super) is_dropped: bool,
     pub(super) keep_days: Option<u32>,
     pub(super) texts_from: Option<i64>,
     pub(super) erased: Vec<String>,
@@ -91,8 +93,23 @@ impl Version {
     ///
     /// # Errors
     ///
-    /// [`TableError::Damaged`] names the object that prevents reading it.
+    /// [`TableError::Damaged`] names the object that prevents reading it. [`TableError::Dropped`]: it is the last one.
     pub(super) async fn read(
+        name: &str,
+        log_store: &LogStoreRef,
+        env: &dyn Env,
+    ) -> Result<Self, TableError> {
+        let version = Self::read_even_last(name, log_store, env).await?;
+        match version.is_dropped {
+            false => Ok(version),
+            true => Err(TableError::Dropped {
+                name: name.to_owned(),
+            }),
+        }
+    }
+
+    /// The same, also if the table was dropped. That version has no files, and its ledger is empty.
+    pub(super) async fn read_even_last(
         name: &str,
         log_store: &LogStoreRef,
         env: &dyn Env,
@@ -234,11 +251,7 @@ impl Version {
                 format,
             });
         }
-        if properties.contains_key(DROPPED_PROPERTY) {
-            return Err(TableError::Dropped {
-                name: name.to_owned(),
-            });
-        }
+        let is_dropped = properties.contains_key(DROPPED_PROPERTY);
         let sql = [SQL_PROPERTY, FIRST_SQL_PROPERTY]
             .iter()
             .find_map(|property| properties.get(*property).cloned());
@@ -295,6 +308,7 @@ impl Version {
             .transaction_version(&**log_store, ledger::APPLICATION)
             .await?;
         let store = folder.store(log_store.object_store(None));
+        let ledger_version = ledger_version.filter(|_| !is_dropped);
         let ledger = ledger::Ledger::load(&store, ledger_version).await?;
         Ok(Self {
             number: delta.version().unwrap_or_default(),
@@ -306,6 +320,7 @@ impl Version {
             sql,
             lookups,
             renamed_from,
+            is_dropped,
             keep_days,
             texts_from,
             erased,

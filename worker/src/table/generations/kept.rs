@@ -21,11 +21,12 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::super::delta_log::Operation;
+use super::super::guards::Guard;
 use super::super::ledger::day_of;
 use super::super::retention::KEEP_DAYS_PROPERTY;
 use super::super::slot::{self, HOURS_PER_DAY, Slot};
 use super::super::{Definition, Entry, Root, Table, TableError, Version, ledger, milliseconds};
-use super::{COPIED_AT_ONCE, KEPT_PROPERTY, add, with_properties};
+use super::{COPIED_AT_ONCE, KEPT_PROPERTY, NAMED_WITHIN, add, with_properties};
 
 const MILLISECONDS_PER_HOUR: i64 = 3_600_000;
 
@@ -404,39 +405,43 @@ impl Root {
     ) -> Result<Table, TableError> {
         let begun = table.env.now();
         let (folder, next) = self.create_next(table, definition).await?;
+        let created = next.version().await?;
         let place = within(
             &Path::from(definition.name.as_str()),
             folder.path().as_ref(),
         );
         let name = &definition.name;
-        self.take_over(name, version, keeping, &next, &place)
+        self.take_over(name, version, keeping, &next, (&created, &place))
             .await?;
         table.name_next(Some(&folder), begun).await?;
         Ok(next)
     }
 
-    /// Writes the first version with rows of a table that was just created: what is kept of a version of the table `name`. `place` is the
-    /// new table's folder, in the store of tables.
+    /// Writes the first version with rows of a table that was just created: what is kept of a version of the table `name`. It follows
+    /// `created`, which has counted nothing. `place` is the new table's folder, in the store of tables.
     pub(in super::super) async fn take_over(
         &self,
         name: &str,
         version: &Version,
         keeping: Keeping,
         new: &Table,
-        place: &Path,
+        (created, place): (&Version, &Path),
     ) -> Result<(), TableError> {
+        let begun = new.env.now();
         let Keeping { kept, entries, .. } = keeping;
         let mut files = Vec::new();
         for file in &version.files {
-            if kept.has(file.slot()?) {
-                files.push(file);
+            let slot = file.slot()?;
+            if kept.has(slot) {
+                // Vacuum may be deleting what an interrupted attempt has copied.
+                files.push((file, slot.new_path(new.env.unique())));
             }
         }
         let store = self.store()?;
         let from = within(&Path::from(name), version.folder.path().as_ref());
         let copied = futures::stream::iter(&files)
-            .map(async |file| {
-                let (from, to) = (within(&from, &file.path), within(place, &file.path));
+            .map(async |(file, path)| {
+                let (from, to) = (within(&from, &file.path), within(place, path.as_ref()));
                 store.copy(&from, &to).await
             })
             .buffered(COPIED_AT_ONCE);
@@ -461,7 +466,11 @@ impl Root {
         let ledger = ledger::Ledger::default();
         let ledger = ledger.extended(&new.store, &*new.env, new.guards, by_shard);
         let transaction = ledger.await?.transaction;
-        let created = new.version().await?;
+        let now = match new.guards.is_on(Guard::Untouched) {
+            true => None,
+            false => Some(new.version().await?),
+        };
+        let created = now.as_ref().unwrap_or(created);
         let kept = new.is_next().then(|| serde_json::to_string(&kept));
         let kept = kept
             .transpose()
@@ -474,15 +483,17 @@ impl Root {
         let properties = [(KEPT_PROPERTY, kept), (KEEP_DAYS_PROPERTY, keep_days)];
         let metadata = with_properties(created.metadata()?, properties)?;
         let mut actions = vec![Action::Metadata(metadata)];
-        actions.extend(files.into_iter().map(|file| add(file.path.clone(), file)));
+        let adds = files.iter();
+        actions.extend(adds.map(|(file, path)| add(new.folder.in_log(path.as_ref()), file)));
         if has_counted {
             actions.push(Action::Txn(transaction));
         }
-        new.write_version(&created, Operation::Swap, actions).await
+        new.check_deadline(begun, NAMED_WITHIN)?;
+        new.write_version(created, Operation::Swap, actions).await
     }
 }
 
-fn within(folder: &Path, path: &str) -> Path {
+pub(in super::super) fn within(folder: &Path, path: &str) -> Path {
     folder.parts().chain(Path::from(path).parts()).collect()
 }
 

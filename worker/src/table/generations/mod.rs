@@ -39,7 +39,7 @@ mod kept;
 mod strays;
 mod swap;
 
-pub(super) use kept::Kept;
+pub(super) use kept::{Kept, within};
 pub use kept::{Anew, Keeping};
 pub use strays::Stray;
 #[cfg(test)]
@@ -81,6 +81,12 @@ impl Folder {
     /// A folder that no generation has ever had.
     pub(super) fn new(version: u64, unique: u128) -> Self {
         Self(format!("{GENERATIONS}/{version}-{:08x}", unique as u32))
+    }
+
+    /// The version that may have named a generation first whose folder has an object of this path. `None`: the first generation.
+    pub(super) fn first_version(path: &Path) -> Option<u64> {
+        let name = path.as_ref().strip_prefix(GENERATIONS)?.strip_prefix('/')?;
+        name.split_once('-')?.0.parse().ok()
     }
 
     pub(super) fn path(&self) -> Path {
@@ -487,5 +493,8 @@ mod tests {
         assert_eq!(first.of_log(&second.in_log(path)), None);
         assert_eq!(second.of_log(path), None);
         assert_eq!(second.of_log("_generations/7-000000abc/x"), None);
+        let first_version = |path: String| Folder::first_version(&Path::from(path));
+        assert_eq!(first_version(first.in_log(path)), None);
+        assert_eq!(first_version(second.in_log(path)), Some(7));
     }
 }

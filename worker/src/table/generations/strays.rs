@@ -29,8 +29,8 @@ pub struct Stray {
 }
 
 impl Root {
-    /// Finds strays of a table that are not counted, and deletes those that are. Costs one request if the table has only ever had one
-    /// generation.
+    /// Finds strays of a table that are not counted, and deletes those that are. If the table has only ever had one generation, this costs
+    /// one request, and reads the version.
     ///
     /// # Errors
     ///
@@ -93,7 +93,8 @@ pub(in crate::table) async fn strays_of(
         .log_store(table, &Folder::default())?
         .object_store(None);
     let folders = Folder::list(&store).await?;
-    if folders.len() == 1 {
+    // The live folder of a table that was made anew may still be empty.
+    if folders.len() == 1 && root.read(table).await?.folder == Folder::default() {
         return Ok(Vec::new());
     }
     let mut found = Vec::new();

@@ -19,13 +19,14 @@ use tokio::sync::oneshot;
 use url::Url;
 
 use super::super::generations::strays_of;
+use super::super::dropping::Renaming;
 use super::super::guards::Guards;
 use super::super::{
-    Anew, Definition, Entry, Folder, Keeping, Lease, MIN_GRACE, Root, Swap, Table, TableError,
-    Version, lease,
+    Anew, Definition, Ended, Entry, Folder, Keeping, Lease, MIN_GRACE, Root, Swap, Table,
+    TableError, Version, lease,
 };
-use super::Template;
 use super::checker::{Groups, add_rows};
+use super::{NEW, OLD, Template};
 use super::random::Random;
 use super::scheduler::{DAY, HOUR, MINUTE, Operation, SECOND, Simulation, time};
 use super::store::Store;
@@ -45,6 +46,10 @@ pub(super) enum Role {
     Rebuilder(usize),
     /// Stages anew what is staged for dead generations.
     Sweeper(usize),
+    /// Drops the table.
+    Dropper,
+    /// Renames the table.
+    Renamer(usize),
     /// Finishes all work, and checks the final state.
     Rest,
 }
@@ -127,6 +132,12 @@ async fn stale_lease() -> Lease {
 
 struct Actor {
     simulation: Arc<Simulation>,
+    /// The table's name, as this actor knows it.
+    name: &'static str,
+    /// Whether it has the rollup's file, and makes a dropped table anew.
+    has_rollup: bool,
+    /// Whether it learns that the table has another name.
+    learns: bool,
     root: Root,
     template: Arc<Template>,
     env: Arc<SimulatedWorld>,
@@ -174,15 +185,17 @@ impl Actor {
             Arc::clone(&store) as _,
             Arc::clone(&env) as Arc<dyn Env>,
         );
+        let definition = template.definition(OLD, false);
         let mut actor = Self {
+            name: OLD,
+            has_rollup: false,
+            learns: true,
             table: Table {
-                definition: Arc::clone(&template.definition),
+                definition: Arc::clone(definition),
                 lease: lease::of(root.url(), Arc::clone(&store) as _, Arc::clone(&env) as _),
                 store: Arc::clone(&store) as _,
                 merge: None,
-                log_store: root
-                    .log_store(&template.definition.name, &Folder::default())
-                    .unwrap(),
+                log_store: root.log_store(OLD, &Folder::default()).unwrap(),
                 folder: Folder::default(),
                 next_of: None,
                 env: Arc::clone(&env) as _,
@@ -198,20 +211,41 @@ impl Actor {
             horizon,
             leased,
         };
-        let first = actor.template.definition.sql.clone();
-        actor.table = actor.opened(&first, &Folder::default(), None);
+        actor.table = actor.opened(&actor.first_sql(), &Folder::default(), None);
         actor
+    }
+
+    /// The SQL in the rollup's file.
+    fn first_sql(&self) -> String {
+        self.template.definition(OLD, false).sql.clone()
+    }
+
+    /// The definition of this SQL.
+    fn definition(&self, sql: &str) -> &Arc<Definition> {
+        self.template
+            .definition(self.name, sql != self.first_sql().as_str())
     }
 
     /// The generation in a folder, of this SQL. `next` is the folder of the log, if it is not the table's.
     fn opened(&self, sql: &str, folder: &Folder, next: Option<&Folder>) -> Table {
-        let template = &self.template;
-        let (definition, merge) = match sql == template.definition.sql {
-            true => (&template.definition, &template.merge),
-            false => (&template.twice.0, &template.twice.1),
+        self.opened_as(self.name, sql, folder, next)
+    }
+
+    fn opened_as(
+        &self,
+        name: &'static str,
+        sql: &str,
+        folder: &Folder,
+        next: Option<&Folder>,
+    ) -> Table {
+        let is_twice = sql != self.first_sql();
+        let definition = self.template.definition(name, is_twice);
+        let merge = match is_twice {
+            false => &self.template.merge,
+            true => &self.template.merge_twice,
         };
         let none = Folder::default();
-        let log_of = |folder: &Folder| self.root.log_store(&definition.name, folder).unwrap();
+        let log_of = |folder: &Folder| self.root.log_store(name, folder).unwrap();
         let log_store = log_of(next.unwrap_or(&none));
         let store = log_store.object_store(None);
         let env = Arc::clone(&self.env) as Arc<dyn Env>;
@@ -230,14 +264,48 @@ impl Actor {
 
     /// Opens the generations that the table's latest version names, as a worker does now and then.
     async fn refresh(&mut self) -> Result<(), TableError> {
-        let version = self.table.any_version().await?;
+        let name = self.learned_name();
+        let mut version = self.even_last(name).await?;
+        if version.is_dropped {
+            if !self.has_rollup {
+                return self.root.read(name).await.map(drop);
+            }
+            let folder = version.folder_anew(&*self.env, self.guards);
+            let table = self.opened_as(name, &self.first_sql(), &folder, None);
+            table.make_anew(&version, []).await?;
+            version = self.root.read(name).await?;
+        }
+        self.name = name;
         self.table = self.opened(version.sql(), &version.folder, None);
         self.next = None;
         if let Some(folder) = version.next() {
-            let next = self.root.read_next("requests", folder).await?;
+            let next = self.root.read_next(self.name, folder).await?;
             self.next = Some(self.opened(next.sql(), &Folder::default(), Some(folder)));
         }
         Ok(())
+    }
+
+    /// The latest version, even if it is the last one.
+    async fn even_last(&self, name: &str) -> Result<Version, TableError> {
+        let log_store = self.root.log_store(name, &Folder::default())?;
+        Version::read_even_last(name, &log_store, &*self.env).await
+    }
+
+    /// The table's name. As soon as there is a renamed table, workers may learn of it.
+    fn learned_name(&mut self) -> &'static str {
+        let (is_there, is_gone) = {
+            let state = self.simulation.lock();
+            let is_there = state.checker.table(NEW).exists;
+            (is_there, state.checker.table(OLD).is_dropped)
+        };
+        if self.name == NEW || !is_there || !self.learns {
+            return self.name;
+        }
+        let learns = match is_gone {
+            true => self.random.one_in(2),
+            false => self.random.one_in(4),
+        };
+        if learns { NEW } else { OLD }
     }
 
     /// A worker may know of a change only later.
@@ -250,6 +318,7 @@ impl Actor {
     }
 
     async fn work(&mut self, role: Role) {
+        self.has_rollup = matches!(role, Role::Worker(_) | Role::Committer(_));
         match role {
             Role::Worker(number) => self.deliver(number).await,
             Role::Rest => self.rest().await,
@@ -258,6 +327,7 @@ impl Actor {
                     self.pause(role).await;
                     match role {
                         Role::Rebuilder(_) | Role::Sweeper(_) => {}
+                        Role::Dropper | Role::Renamer(_) => {}
                         _ => self.refresh_sometimes().await,
                     }
                     match role {
@@ -267,6 +337,8 @@ impl Actor {
                         Role::Person(_) => self.try_again().await,
                         Role::Rebuilder(_) => self.rebuild().await,
                         Role::Sweeper(_) => self.sweep().await,
+                        Role::Dropper => self.drop_table().await,
+                        Role::Renamer(_) => self.rename().await,
                         _ => self.read().await,
                     }
                 }
@@ -338,12 +410,13 @@ impl Actor {
             if self.random.one_in(4) {
                 self.refresh_sometimes().await;
             }
+            let lives = self.simulation.lock().checker.lives();
             match self.stage(&uri).await {
                 Ok(()) => {
                     let mut state = self.simulation.lock();
                     let state = &mut *state;
                     state.plan.deliveries[number].remove(0);
-                    let outcome = state.checker.acknowledge(&uri, &state.objects);
+                    let outcome = state.checker.acknowledge(&uri, lives, &state.objects);
                     state.note(|| format!("      acknowledged: {uri}"));
                     state.judge(outcome);
                 }
@@ -498,16 +571,12 @@ impl Actor {
         let goes_on = self.next.is_some() && !self.random.one_in(4);
         if !goes_on {
             let back = match self.random.one_in(3) {
-                true => self.root.read_earlier("requests").await?,
+                true => self.root.read_earlier(self.name).await?,
                 false => None,
-            };
-            let of = |sql: &str| match sql == self.template.definition.sql {
-                true => Arc::clone(&self.template.definition),
-                false => Arc::clone(&self.template.twice.0),
             };
             let mut next = match back {
                 Some(earlier) => {
-                    let definition = of(earlier.sql());
+                    let definition = Arc::clone(self.definition(earlier.sql()));
                     let keeping = Keeping::everything(&earlier).await?;
                     let next = self
                         .root
@@ -516,25 +585,7 @@ impl Actor {
                     self.simulation.lock().count("put back begun");
                     next
                 }
-                None if self.random.one_in(2) => {
-                    let definition = of(&self.table.definition.sql);
-                    let version = self.table.version().await?;
-                    let keeping = self.keeping(&version).await?;
-                    let next = self
-                        .root
-                        .begin_keeping(&self.table, &definition, &version, keeping);
-                    let next = next.await?;
-                    self.simulation.lock().count("hours anew begun");
-                    next
-                }
-                None => {
-                    let is_first = self.table.definition.sql == self.template.definition.sql;
-                    let definition = match is_first {
-                        true => Arc::clone(&self.template.twice.0),
-                        false => Arc::clone(&self.template.definition),
-                    };
-                    self.root.begin_next(&self.table, &definition).await?
-                }
+                None => self.begin_anew().await?,
             };
             next.guards = self.guards;
             self.next = Some(next);
@@ -558,6 +609,36 @@ impl Actor {
             }
         }
         Ok(())
+    }
+
+    /// Begins a generation of the same SQL for some hours, or one of the other SQL.
+    async fn begin_anew(&mut self) -> Result<Table, TableError> {
+        let is_same = self.random.one_in(2);
+        let version = self.table.version().await?;
+        let own = Arc::clone(&self.table.definition);
+        let is_twice = own.sql == self.first_sql();
+        let (keeping, definition) = match is_same {
+            true => (self.keeping(&version).await?, own),
+            false => {
+                let (gone, now) = (HashSet::new(), self.env.now());
+                let keeping = Keeping::of(&version, &own, &gone, &Anew::All, false, now);
+                let other = self.template.definition(self.name, is_twice);
+                (keeping.await?, Arc::clone(other))
+            }
+        };
+        if is_same {
+            self.simulation.lock().count("hours anew begun");
+        }
+        // Other SQL keeps what is too old to be kept.
+        match keeping.is_nothing() && !is_same {
+            true => self.root.begin_next(&self.table, &definition).await,
+            false => {
+                let begun = self
+                    .root
+                    .begin_keeping(&self.table, &definition, &version, keeping);
+                begun.await
+            }
+        }
     }
 
     /// What is kept of a version if some log files are gone, or if only some hours are computed anew.
@@ -606,7 +687,7 @@ impl Actor {
 
     async fn try_sweep(&mut self) -> Result<(), TableError> {
         self.refresh_sometimes().await;
-        let strays = strays_of(&self.root, "requests", self.guards).await?;
+        let strays = strays_of(&self.root, self.name, self.guards).await?;
         let version = self.table.any_version().await?;
         let is_current = self.table.is_live_in(&version)
             && match (&self.next, version.next()) {
@@ -617,11 +698,11 @@ impl Actor {
         if !is_current {
             return Ok(());
         }
-        let known = self.root.set_aside_unknown("requests", &version, strays);
+        let known = self.root.set_aside_unknown(self.name, &version, strays);
         for stray in known.await? {
             let uri = stray.log_file.clone().unwrap_or_default();
             self.stage(&uri).await?;
-            self.root.delete_strays("requests", &[stray]).await?;
+            self.root.delete_strays(self.name, &[stray]).await?;
             self.simulation.lock().count("strays staged anew");
         }
         Ok(())
@@ -641,7 +722,10 @@ impl Actor {
 
     /// Reads a version, within the shortest grace: all of its files must exist, with unchanged content.
     async fn read(&mut self) {
-        let begun = self.simulation.lock().now;
+        let (begun, lives) = {
+            let state = self.simulation.lock();
+            (state.now, state.checker.lives())
+        };
         let Ok(version) = self.table.version().await else {
             return;
         };
@@ -657,9 +741,12 @@ impl Actor {
         };
         let read = read.await;
         let mut state = self.simulation.lock();
-        let in_time = state.now - begun < HOUR;
+        // What a person drops is deleted at once.
+        let in_time = state.now - begun < HOUR && state.checker.lives() == lives;
         match read {
-            Ok(()) if rows == state.checker.table().history[version.number() as usize].0 => {
+            Ok(())
+                if rows == state.checker.table(self.name).history[version.number() as usize].rows =>
+            {
                 state.count("versions read")
             }
             Ok(()) => {
@@ -704,21 +791,84 @@ impl Actor {
         }
     }
 
+    /// Drops the table, or goes on with it.
+    async fn drop_table(&mut self) {
+        if let Err(error) = self.try_drop().await {
+            self.report("drop", &error);
+        }
+    }
+
+    async fn try_drop(&self) -> Result<(), TableError> {
+        match self.root.read(OLD).await {
+            Ok(version) => {
+                let table = self.opened_as(OLD, version.sql(), &version.folder, None);
+                table.end().await?;
+            }
+            Err(TableError::Dropped { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        self.root.delete_dropped_by(OLD, true, self.guards).await
+    }
+
+    /// Renames the table, or goes on with it.
+    async fn rename(&mut self) {
+        if let Err(error) = self.try_rename().await {
+            self.report("rename", &error);
+        }
+    }
+
+    /// Returns whether the table is renamed.
+    async fn try_rename(&mut self) -> Result<bool, TableError> {
+        let version = match self.root.renaming(OLD, NEW).await? {
+            Renaming::Taken => return Ok(true),
+            Renaming::Begins(version) => Some(version),
+            Renaming::GoesOn(version, _) => version,
+        };
+        if let Some(version) = version {
+            let old = self.opened_as(OLD, version.sql(), &version.folder, None);
+            if version.next().is_some() {
+                old.drop_next().await?;
+                return Ok(false);
+            }
+            self.simulation.lock().count("renamings begun");
+            let is_twice = version.sql() != self.first_sql();
+            let definition = self.template.definition(NEW, is_twice);
+            let created = self.root.create_copy(OLD, definition).await?;
+            let copy = self.opened_as(NEW, created.sql(), &created.folder, None);
+            self.root.copy_to(OLD, &version, &copy).await?;
+            let wait = self.random.below(self.horizon / 4 + 1);
+            self.sleep(wait).await;
+            let fill = async || {
+                for entry in old.lacked_by(&copy).await? {
+                    self.stage_for(&copy, &entry.log_file).await?;
+                }
+                copy.commit_by(&mut stale_lease().await).await?;
+                Ok::<_, TableError>(old.lacked_by(&copy).await?.is_empty())
+            };
+            if old.end_when_equal(fill).await? != Ended::Yes {
+                return Ok(false);
+            }
+        }
+        let copy = self.root.read(NEW).await?;
+        let copy = self.opened_as(NEW, copy.sql(), &copy.folder, None);
+        self.root.finish_renaming(OLD, &copy).await?;
+        self.simulation.lock().count("tables renamed");
+        Ok(true)
+    }
+
     /// Stages again the log files that are set aside, as a person would eventually.
     async fn stage_what_is_set_aside(&mut self) -> Result<(), TableError> {
-        let left: Vec<String> = {
-            let state = self.simulation.lock();
-            let left = state.checker.acknowledged();
-            let left = left.filter(|uri| !state.checker.table().counted.contains(*uri));
-            left.cloned().collect()
-        };
-        let notes = self.root.notes("requests").await?.read().await?;
-        for uri in left {
-            let id = LogFile::new(&uri).id();
-            if !notes.iter().any(|note| note.id == id) {
-                return Err(broken(format!("{uri} is not counted, and not set aside")));
+        for note in self.root.notes(self.name).await?.read().await? {
+            let uri = {
+                let state = self.simulation.lock();
+                let counted = &state.checker.table(self.name).counted;
+                let mut uris = state.plan.log_files.keys();
+                let uri = uris.find(|uri| LogFile::new(uri.as_str()).id() == note.id);
+                uri.filter(|uri| !counted.contains(*uri)).cloned()
+            };
+            if let Some(uri) = uri {
+                self.stage(&uri).await?;
             }
-            self.stage(&uri).await?;
         }
         Ok(())
     }
@@ -726,40 +876,91 @@ impl Actor {
     /// Runs without faults: every acknowledged log file must be counted once, and everything that is not needed must be deleted.
     async fn rest(&mut self) {
         self.sleep(3 * DAY).await;
-        let end = async {
-            self.refresh().await?;
-            if self.next.is_some() {
-                self.table.drop_next().await?;
-                self.refresh().await?;
-            }
-            // The first finds what is staged for dead generations, and a second what the first could not read.
-            for _ in 0..2 {
-                self.try_sweep().await?;
-            }
-            self.table.commit_by(&mut stale_lease().await).await?;
-            self.stage_what_is_set_aside().await?;
-            // A committer that was stalled for long may have set aside a log file that another one counted. `logmill retry`
-            // sweeps such notes too.
-            let version = self.table.version().await?;
-            self.table.notes().sweep(&version).await?;
-            self.table.commit_by(&mut stale_lease().await).await?;
-            self.check_all_counted()?;
-            self.table
-                .compact(&mut stale_lease().await, Duration::ZERO)
-                .await?;
-            // Files replaced now are deleted one grace later, and orphans later still.
-            self.sleep(8 * DAY).await;
-            self.table.vacuum(MIN_GRACE).await?;
-            strays_of(&self.root, "requests", self.guards).await?;
-            self.check_nothing_else()?;
-            let version = self.table.version().await?;
-            let entries = version.entries().await?;
-            self.check_agreement(&version, &entries)
-        };
-        if let Err(error) = end.await {
+        self.learns = false;
+        if let Err(error) = self.try_rest().await {
             let error = chain(&error);
             self.simulation.lock().fail(format!("rest: {error}"));
         }
+    }
+
+    async fn try_rest(&mut self) -> Result<(), TableError> {
+        let renames = self.simulation.lock().plan.renames;
+        if renames && self.simulation.lock().checker.table(NEW).exists {
+            for _ in 0..3 {
+                if self.try_rename().await? {
+                    break;
+                }
+            }
+        }
+        let tables = super::TABLES.into_iter();
+        let there = |name: &&str| self.simulation.lock().checker.table(name).exists;
+        let tables: Vec<&'static str> = tables.filter(there).collect();
+        for name in &tables {
+            self.name = name;
+            // A worker that knows the old name has staged something. It makes the table anew.
+            self.has_rollup = renames && self.is_any_staged(name);
+            if self.even_last(name).await?.is_dropped && !self.has_rollup {
+                continue;
+            }
+            self.settle().await?;
+        }
+        self.check_all_counted()?;
+        // Files replaced now are deleted one grace later, and orphans later still.
+        self.sleep(8 * DAY).await;
+        for name in tables {
+            self.name = name;
+            if self.even_last(name).await?.is_dropped {
+                let with_waiting = !renames;
+                self.root
+                    .delete_dropped_by(name, with_waiting, self.guards)
+                    .await?;
+                self.check_nothing_else()?;
+                continue;
+            }
+            self.refresh().await?;
+            self.table.vacuum(MIN_GRACE).await?;
+            strays_of(&self.root, name, self.guards).await?;
+            self.check_nothing_else()?;
+            let version = self.table.version().await?;
+            let entries = version.entries().await?;
+            self.check_agreement(&version, &entries)?;
+        }
+        Ok(())
+    }
+
+    fn is_any_staged(&self, name: &str) -> bool {
+        let state = self.simulation.lock();
+        let mut paths = state.objects.keys();
+        paths.any(|path| {
+            let is_waiting = ["/_staging/", "/_set_aside/"];
+            let is_waiting = is_waiting.iter().any(|part| path.as_ref().contains(part));
+            super::scheduler::table_of(path) == name && is_waiting
+        })
+    }
+
+    /// Counts everything that waits for the table, and compacts it.
+    async fn settle(&mut self) -> Result<(), TableError> {
+        self.refresh().await?;
+        if self.next.is_some() {
+            self.table.drop_next().await?;
+            self.refresh().await?;
+        }
+        // The first finds what is staged for dead generations, and a second what the first could not read.
+        for _ in 0..2 {
+            self.try_sweep().await?;
+        }
+        self.table.commit_by(&mut stale_lease().await).await?;
+        self.stage_what_is_set_aside().await?;
+        // A committer that was stalled for long may have set aside a log file that another one counted. `logmill retry`
+        // sweeps such notes too.
+        let version = self.table.version().await?;
+        self.table.notes().sweep(&version).await?;
+        self.table.commit_by(&mut stale_lease().await).await?;
+        self.table
+            .compact(&mut stale_lease().await, Duration::ZERO)
+            .await?;
+        self.table.expire().await?;
+        Ok(())
     }
 
     fn check_all_counted(&self) -> Result<(), TableError> {
@@ -767,11 +968,11 @@ impl Actor {
         let forgotten = state
             .checker
             .acknowledged()
-            .find(|&uri| !state.checker.table().counted.contains(uri));
-        let staged = state
-            .objects
-            .keys()
-            .find(|path| path.as_ref().contains("/_staging/"));
+            .find(|&uri| !state.checker.has_counted(uri));
+        let staged = state.objects.keys().find(|path| {
+            let table = state.checker.table(super::scheduler::table_of(path));
+            path.as_ref().contains("/_staging/") && !table.is_dropped
+        });
         match (forgotten, staged) {
             (None, None) => Ok(()),
             other => Err(broken(format!("not counted, or still staged: {other:?}"))),
@@ -780,18 +981,23 @@ impl Actor {
 
     fn check_nothing_else(&self) -> Result<(), TableError> {
         let state = self.simulation.lock();
-        let orphan = state
+        let table = state.checker.table(self.name);
+        let mut names = state
             .objects
             .keys()
-            .map(super::scheduler::in_table)
-            .find(|&name| {
-                let table = state.checker.table();
+            .filter(|path| super::scheduler::table_of(path) == self.name)
+            .map(super::scheduler::in_table);
+        let last = format!("_delta_log/{:020}.", table.newest);
+        let orphan = names.find(|&name| match table.is_dropped {
+            true => !name.starts_with(&last) && name != "_delta_log/_last_checkpoint",
+            false => {
                 let is_log_or_lease = name.starts_with("_delta_log/") || name == "_lease";
                 !is_log_or_lease
                     && !table.live.contains(name)
                     && !table.ledger_objects.contains(name)
                     && !table.is_of_log_of_live(name)
-            });
+            }
+        });
         match orphan {
             None => Ok(()),
             Some(name) => Err(broken(format!("orphan: {name} is left"))),
@@ -800,7 +1006,7 @@ impl Actor {
 
     fn check_agreement(&self, version: &Version, entries: &[Entry]) -> Result<(), TableError> {
         let state = self.simulation.lock();
-        let checker = state.checker.table();
+        let checker = state.checker.table(self.name);
         let files: std::collections::BTreeSet<String> = version
             .files()
             .iter()

@@ -14,8 +14,8 @@ use object_store::path::Path;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
-use super::TABLE;
 use super::scheduler::{HOUR, Object, Objects};
+use super::{OLD, TABLES};
 
 /// The status of the fold row: it holds the groups for which a slot had no room.
 const OTHER: i64 = -1;
@@ -26,19 +26,46 @@ pub(super) type Groups = BTreeMap<(i64, i64), i64>;
 /// `Ok`: the invariants hold, possibly with an event to count. `Err`: which invariant is broken.
 pub(super) type Outcome = Result<Option<&'static str>, String>;
 
-/// The checkers of all logs.
+/// How often the rows of some hours count the requests of a log file, where that is not what the table's SQL says: never, if they were
+/// removed because they were old; or as the SQL says that they were taken over from. By log file and hour since 1970.
+type Exceptions = HashMap<String, HashMap<i64, i64>>;
+
+/// The content of a version.
+#[derive(Clone)]
+pub(super) struct Past {
+    pub(super) rows: Groups,
+    exceptions: Arc<Exceptions>,
+    factor: i64,
+}
+
+/// The checkers of all tables.
 pub(super) struct Checker {
+    tables: BTreeMap<&'static str, TableChecker>,
+    acknowledged: HashSet<String>,
+    /// Whether a table ends because it is renamed. Otherwise what was acknowledged for it is void.
+    is_renamed: bool,
+    /// How often the old table was dropped and made anew: odd as long as it is dropped.
+    lives: u64,
+}
+
+/// The checkers of a table's logs.
+struct TableChecker {
+    name: &'static str,
     /// The content of each log file.
     truth: HashMap<String, Groups>,
     merges: bool,
-    acknowledged: HashSet<String>,
     /// The checker of each log, by the folder of the log.
     logs: BTreeMap<String, LogChecker>,
 }
 
 /// The checker of one log. Paths are relative to the table's folder.
 pub(super) struct LogChecker {
+    table: &'static str,
     merges: bool,
+    /// Whether it has a version.
+    pub(super) exists: bool,
+    /// Whether the newest version is the last one.
+    pub(super) is_dropped: bool,
     /// The folder of the log, and what paths in it begin with.
     log: String,
     /// The folder of the live generation.
@@ -63,10 +90,9 @@ pub(super) struct LogChecker {
     pending: BTreeSet<String>,
     /// The hours that a next generation has taken over, as its log says.
     kept: Vec<(i64, i64)>,
-    /// The hours whose rows were removed because they are old, by the log files that were counted then.
-    removed: HashMap<String, HashSet<i64>>,
-    /// The content of each version: its rows, and the number of log files.
-    pub(super) history: Vec<(Groups, usize)>,
+    exceptions: Arc<Exceptions>,
+    /// The content of each version.
+    pub(super) history: Vec<Past>,
     rows: HashMap<(String, u64), Arc<Vec<RecordBatch>>>,
 }
 
@@ -78,24 +104,50 @@ fn joined(folder: &str, name: &str) -> String {
 }
 
 impl Checker {
-    /// A checker for a table that has been created and is still empty.
-    pub(super) fn new(merges: bool, truth: HashMap<String, Groups>) -> Self {
-        let table = LogChecker::new("", merges, truth.clone());
+    /// A checker for a table that has been created and is still empty, and for one that may become its copy.
+    pub(super) fn new(merges: bool, truth: &HashMap<String, Groups>, is_renamed: bool) -> Self {
+        let mut tables = BTreeMap::new();
+        for name in TABLES {
+            let mut log = LogChecker::new(name, "", merges, truth.clone());
+            log.exists = name == OLD;
+            let table = TableChecker {
+                name,
+                truth: truth.clone(),
+                merges,
+                logs: [(String::new(), log)].into(),
+            };
+            tables.insert(name, table);
+        }
         Self {
-            truth,
-            merges,
+            tables,
             acknowledged: HashSet::new(),
-            logs: [(String::new(), table)].into(),
+            is_renamed,
+            lives: 0,
         }
     }
 
-    /// The checker of the table's own log.
-    pub(super) fn table(&self) -> &LogChecker {
-        &self.logs[""]
+    /// The checker of a table's own log.
+    pub(super) fn table(&self, name: &str) -> &LogChecker {
+        &self.tables[name].logs[""]
     }
 
-    /// A log file is acknowledged. From now on it must not be lost.
-    pub(super) fn acknowledge(&mut self, uri: &str, objects: &Objects) -> Outcome {
+    /// Changes when the old table is dropped, and when it is made anew.
+    pub(super) fn lives(&self) -> u64 {
+        self.lives
+    }
+
+    /// Whether a table has counted this log file.
+    pub(super) fn has_counted(&self, uri: &str) -> bool {
+        let mut tables = TABLES.into_iter();
+        tables.any(|name| self.table(name).counted.contains(uri))
+    }
+
+    /// A log file is acknowledged. From now on it must not be lost. `lives`: those when its staging began.
+    pub(super) fn acknowledge(&mut self, uri: &str, lives: u64, objects: &Objects) -> Outcome {
+        // For a table that is dropped before anybody has made it anew.
+        if !self.is_renamed && (lives != self.lives || !lives.is_multiple_of(2)) {
+            return Ok(Some("acknowledged for a dropped table"));
+        }
         let repeated = !self.acknowledged.insert(uri.to_owned());
         self.check_not_lost(uri, objects)?;
         Ok(repeated.then_some("repeated deliveries"))
@@ -106,8 +158,8 @@ impl Checker {
     }
 
     /// Whether this object is of a generation that was live or next, and is neither.
-    pub(super) fn is_of_dead_generation(&self, name: &str) -> bool {
-        let dead = &self.table().dead;
+    pub(super) fn is_of_dead_generation(&self, table: &str, name: &str) -> bool {
+        let dead = &self.table(table).dead;
         dead.iter()
             .any(|folder| !folder.is_empty() && name.starts_with(&format!("{folder}/")))
     }
@@ -115,66 +167,47 @@ impl Checker {
     /// A version of a log was written.
     pub(super) fn version(
         &mut self,
+        table: &str,
         log: &str,
         number: u64,
         bytes: &Bytes,
         objects: &Objects,
     ) -> Outcome {
-        if !self.logs.contains_key(log) {
-            let checker = LogChecker::new(log, self.merges, self.truth.clone());
-            self.logs.insert(log.to_owned(), checker);
-        }
-        let is_over = self.is_over(log);
-        let Some(checker) = self.logs.get_mut(log) else {
+        // The copy takes over what a version of the old table has.
+        let of_old = match table == OLD {
+            true => Vec::new(),
+            false => self.table(OLD).history.clone(),
+        };
+        let Some(checker) = self.tables.get_mut(table) else {
             return Ok(None);
         };
-        if is_over {
-            return Ok(Some("versions of dead generations"));
+        let before = checker.logs[""].is_dropped;
+        let outcome = checker.version(log, number, bytes, objects, of_old)?;
+        let is_dropped = checker.logs[""].is_dropped;
+        self.lives += u64::from(before != is_dropped);
+        if is_dropped && !before {
+            if !self.is_renamed {
+                self.acknowledged.clear();
+            }
+            for uri in &self.acknowledged {
+                self.check_not_lost(uri, objects)?;
+            }
         }
-        let before = (checker.folder.clone(), checker.next.clone());
-        let outcome = checker.version(number, bytes, objects)?;
-        let (is_swap, next) = (before.0 != checker.folder, checker.next.clone());
-        if log.is_empty()
-            && next != before.1
-            && let Some(next) = next
-        {
-            let checker = self.logs.get_mut(&next);
-            let checker = checker.ok_or_else(|| format!("next: {next} has no log"))?;
-            checker.check(objects, true)?;
-        }
-        Ok(if is_swap { Some("swaps") } else { outcome })
-    }
-
-    /// Whether a generation's own log is not in use any more: the generation is live, or dead.
-    fn is_over(&self, log: &str) -> bool {
-        let table = self.table();
-        !log.is_empty() && (table.folder == log || table.dead.contains(log))
-    }
-
-    /// The logs that are in use: the table's own, and that of its next generation.
-    fn in_use(&mut self) -> impl Iterator<Item = &mut LogChecker> {
-        let next = self.table().next.clone();
-        let logs = self.logs.iter_mut();
-        let in_use = logs.filter(move |(log, _)| log.is_empty() || next.as_ref() == Some(*log));
-        in_use.map(|(_, checker)| checker)
+        Ok(outcome)
     }
 
     /// Another object was written.
-    pub(super) fn put(&mut self, name: &str, objects: &Objects) -> Outcome {
-        for checker in self.in_use() {
-            if checker.live.contains(name) || checker.ledger_objects.contains(name) {
-                checker.check(objects, true)?;
-            }
+    pub(super) fn put(&mut self, table: &str, name: &str, objects: &Objects) -> Outcome {
+        if let Some(table) = self.tables.get_mut(table) {
+            table.put(name, objects)?;
         }
         Ok(None)
     }
 
     /// An object was deleted.
-    pub(super) fn deleted(&mut self, name: &str, objects: &Objects) -> Outcome {
-        for checker in self.in_use() {
-            if checker.live.contains(name) || checker.ledger_objects.contains(name) {
-                return Err(format!("live: {name} is deleted, and part of the table"));
-            }
+    pub(super) fn deleted(&mut self, table: &str, name: &str, objects: &Objects) -> Outcome {
+        if let Some(table) = self.tables.get_mut(table) {
+            table.deleted(name)?;
         }
         if name.contains("_staging/") {
             let lost = self
@@ -189,17 +222,91 @@ impl Checker {
         Ok(None)
     }
 
-    /// A log file is not lost if the table has counted it, or if it is staged or set aside for any generation.
+    /// A log file is not lost if a table has counted it, or if it is staged or set aside for any generation.
     fn check_not_lost(&self, uri: &str, objects: &Objects) -> Result<(), String> {
         let (staged, note) = (staged_name(uri), note_name(uri));
         let is_kept =
             |path: &Path| path.as_ref().ends_with(&staged) || path.as_ref().contains(&note);
-        match self.table().counted.contains(uri) || objects.keys().any(is_kept) {
+        match self.has_counted(uri) || objects.keys().any(is_kept) {
             true => Ok(()),
             false => Err(format!(
                 "lost: {uri} was acknowledged, and is neither staged nor counted"
             )),
         }
+    }
+}
+
+impl TableChecker {
+    fn version(
+        &mut self,
+        log: &str,
+        number: u64,
+        bytes: &Bytes,
+        objects: &Objects,
+        mut bases: Vec<Past>,
+    ) -> Outcome {
+        if !self.logs.contains_key(log) {
+            let checker = LogChecker::new(self.name, log, self.merges, self.truth.clone());
+            self.logs.insert(log.to_owned(), checker);
+        }
+        let is_over = self.is_over(log);
+        let table = &self.logs[""];
+        if !log.is_empty() {
+            bases = table.history.clone();
+        }
+        let next = table.next.as_ref().and_then(|next| self.logs.get(next));
+        let of_next = next.map(|next| Arc::clone(&next.exceptions));
+        let Some(checker) = self.logs.get_mut(log) else {
+            return Ok(None);
+        };
+        if is_over {
+            return Ok(Some("versions of dead generations"));
+        }
+        let before = (checker.folder.clone(), checker.next.clone());
+        let outcome = checker.version(number, bytes, objects, &bases, of_next)?;
+        let (is_other, next) = (before.0 != checker.folder, checker.next.clone());
+        let is_swap = is_other && outcome != Some("tables made anew");
+        if log.is_empty()
+            && next != before.1
+            && let Some(next) = next
+        {
+            let checker = self.logs.get_mut(&next);
+            let checker = checker.ok_or_else(|| format!("next: {next} has no log"))?;
+            checker.check(objects, true, &[])?;
+        }
+        Ok(if is_swap { Some("swaps") } else { outcome })
+    }
+
+    /// Whether a generation's own log is not in use any more: the generation is live, or dead.
+    fn is_over(&self, log: &str) -> bool {
+        let table = &self.logs[""];
+        !log.is_empty() && (table.folder == log || table.dead.contains(log))
+    }
+
+    /// The logs that are in use: the table's own, and that of its next generation.
+    fn in_use(&mut self) -> impl Iterator<Item = &mut LogChecker> {
+        let next = self.logs[""].next.clone();
+        let logs = self.logs.iter_mut();
+        let in_use = logs.filter(move |(log, _)| log.is_empty() || next.as_ref() == Some(*log));
+        in_use.map(|(_, checker)| checker)
+    }
+
+    fn put(&mut self, name: &str, objects: &Objects) -> Result<(), String> {
+        for checker in self.in_use() {
+            if checker.live.contains(name) || checker.ledger_objects.contains(name) {
+                checker.check(objects, true, &[])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn deleted(&mut self, name: &str) -> Result<(), String> {
+        for checker in self.in_use() {
+            if checker.live.contains(name) || checker.ledger_objects.contains(name) {
+                return Err(format!("live: {name} is deleted, and part of the table"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -211,9 +318,22 @@ impl LogChecker {
             && (name.starts_with(&log) || name == joined(&self.folder, "_lease"))
     }
 
-    fn new(log: &str, merges: bool, truth: HashMap<String, Groups>) -> Self {
+    fn new(
+        table: &'static str,
+        log: &str,
+        merges: bool,
+        truth: HashMap<String, Groups>,
+    ) -> Self {
+        let created = Past {
+            rows: Groups::new(),
+            exceptions: Arc::default(),
+            factor: 1,
+        };
         Self {
+            table,
             merges,
+            exists: false,
+            is_dropped: false,
             log: log.to_owned(),
             folder: log.to_owned(),
             next: None,
@@ -227,14 +347,24 @@ impl LogChecker {
             counted: BTreeSet::new(),
             pending: BTreeSet::new(),
             kept: Vec::new(),
-            removed: HashMap::new(),
-            history: vec![(Groups::new(), 0)],
+            exceptions: Arc::default(),
+            history: vec![created],
             rows: HashMap::new(),
         }
     }
 
     /// A version was written.
-    fn version(&mut self, number: u64, bytes: &Bytes, objects: &Objects) -> Outcome {
+    ///
+    /// If it is the first one with rows, these may have been taken over from one of `bases`. If it is a swap, the next generation has the
+    /// exceptions `of_next`.
+    fn version(
+        &mut self,
+        number: u64,
+        bytes: &Bytes,
+        objects: &Objects,
+        bases: &[Past],
+        of_next: Option<Arc<Exceptions>>,
+    ) -> Outcome {
         if number > 0 && number <= self.newest {
             // Log cleanup has removed the version with this number. Readers begin at a later checkpoint.
             return Ok(Some("versions lost"));
@@ -246,6 +376,8 @@ impl LogChecker {
             ));
         }
         self.newest = number;
+        self.exists = true;
+        let was_dropped = self.is_dropped;
         let mut operation = String::new();
         let mut removed_days = 0;
         let mut added_days = 0;
@@ -269,7 +401,7 @@ impl LogChecker {
                     return Err(format!("log: {path} is removed, and was not live"));
                 }
             } else if let Some(manifest) = action["txn"]["version"].as_i64() {
-                self.manifest = Some(manifest);
+                self.manifest = Some(manifest).filter(|&manifest| manifest >= 0);
             } else if let Some(name) = action["commitInfo"]["operation"].as_str() {
                 operation = name.to_owned();
             } else if let Some(properties) = action["metaData"]["configuration"].as_object() {
@@ -277,7 +409,9 @@ impl LogChecker {
                 let sql = property("logmill.rollup").unwrap_or_default();
                 self.factor = super::factor(sql);
                 self.kept = kept_hours(property("logmill.kept"));
-                let next = property("logmill.next").map(str::to_owned);
+                self.is_dropped = property("logmill.dropped").is_some();
+                let next = property("logmill.next").filter(|_| !self.is_dropped);
+                let next = next.map(str::to_owned);
                 let folder = property("logmill.folder").unwrap_or_default();
                 let folder = joined(&self.log, folder);
                 let folder = folder.trim_end_matches('/').to_owned();
@@ -286,7 +420,9 @@ impl LogChecker {
                 is_swap = before != self.folder;
                 self.dead.insert(before);
                 self.dead.extend(next_before);
-                self.dead.remove(&self.folder);
+                if !self.is_dropped {
+                    self.dead.remove(&self.folder);
+                }
                 if let Some(next) = &self.next {
                     self.dead.remove(next);
                 }
@@ -295,18 +431,33 @@ impl LogChecker {
         if number == 0 {
             return Ok(None);
         }
+        if self.is_dropped {
+            return self.end();
+        }
+        let is_anew = was_dropped;
         let is_deletion = operation == "DELETE";
         if is_deletion {
             let hours: Vec<i64> = removed.iter().flat_map(|path| hours_of(path)).collect();
+            let exceptions = Arc::make_mut(&mut self.exceptions);
             for uri in &self.counted {
-                let removed = self.removed.entry(uri.clone()).or_default();
-                removed.extend(&hours);
+                let exceptions = exceptions.entry(uri.clone()).or_default();
+                exceptions.extend(hours.iter().map(|&hour| (hour, 0)));
             }
         }
-        let totals = self.check(objects, !is_swap && !is_deletion)?;
+        if is_swap && !is_anew {
+            self.exceptions = of_next.unwrap_or_default();
+        }
+        let is_untouched = self.counted.is_empty() && self.pending.is_empty();
+        let bases = if is_untouched { bases } else { &[] };
+        let totals = self.check(objects, !is_swap && !is_deletion, bases)?;
         let folds = totals.keys().any(|&(_, status)| status == OTHER);
-        self.history.push((totals, self.counted.len()));
+        self.history.push(Past {
+            rows: totals,
+            exceptions: Arc::clone(&self.exceptions),
+            factor: self.factor,
+        });
         Ok(Some(match (operation.as_str(), added_days, removed_days) {
+            _ if is_anew => "tables made anew",
             _ if !self.log.is_empty() => "versions of next generations",
             ("DELETE", ..) => "old rows removed",
             ("OPTIMIZE", 1.., _) => "days settled",
@@ -318,25 +469,36 @@ impl LogChecker {
         }))
     }
 
+    /// The newest version is the last one.
+    fn end(&mut self) -> Outcome {
+        if let Some(path) = self.live.first() {
+            return Err(format!("dropped: {path} is part of the last version"));
+        }
+        self.manifest = None;
+        self.ledger_objects.clear();
+        self.counted.clear();
+        self.pending.clear();
+        self.kept.clear();
+        self.exceptions = Arc::default();
+        self.history.push(Past {
+            rows: Groups::new(),
+            exceptions: Arc::default(),
+            factor: self.factor,
+        });
+        Ok(Some("tables dropped"))
+    }
+
     /// Checks the newest version, and returns its rows.
     ///
-    /// A group that had a row keeps it, unless this version is a swap: the other generation may have folded other groups.
-    fn check(&mut self, objects: &Objects, keeps_groups: bool) -> Result<Groups, String> {
+    /// A group that had a row keeps it, unless this version is a swap: the other generation may have folded other groups. If it is the first
+    /// version with rows, they may have been taken over from one of `bases`.
+    fn check(
+        &mut self,
+        objects: &Objects,
+        keeps_groups: bool,
+        bases: &[Past],
+    ) -> Result<Groups, String> {
         self.read_ledger(objects)?;
-        let mut counted = Groups::new();
-        for uri in self.counted.iter().chain(&self.pending) {
-            let groups = self.truth.get(uri);
-            let groups = groups.ok_or_else(|| format!("ledger: {uri} does not exist"))?;
-            for (group, count) in groups {
-                let removed = self.removed.get(uri);
-                let is_removed = removed.is_some_and(|hours| hours.contains(&hour_of(group.0)));
-                let is_pending = self.pending.contains(uri) && !is_kept(&self.kept, group.0);
-                if is_pending || is_removed {
-                    continue;
-                }
-                *counted.entry(*group).or_default() += count * self.factor;
-            }
-        }
         let mut rows = Groups::new();
         for path in self.live.clone() {
             for batch in self.read(&path, objects)?.iter() {
@@ -349,7 +511,14 @@ impl LogChecker {
                 }
             }
         }
-        let expected = folded(&counted, &rows);
+        let mut expected = folded(&self.expected()?, &rows);
+        for base in bases.iter().rev() {
+            if rows == expected {
+                break;
+            }
+            self.exceptions = Arc::new(self.taken_over(base));
+            expected = folded(&self.expected()?, &rows);
+        }
         if rows != expected {
             return Err(format!(
                 "sum: the rows of version {} are not those of the log files in its ledger: {rows:?}, not {expected:?}",
@@ -360,11 +529,50 @@ impl LogChecker {
             .history
             .last()
             .filter(|_| keeps_groups)
-            .and_then(|(before, _)| before.keys().find(|group| !rows.contains_key(group)))
+            .and_then(|before| before.rows.keys().find(|group| !rows.contains_key(group)))
         {
             return Err(format!("groups: {forgotten:?} had a row, and has none"));
         }
         Ok(rows)
+    }
+
+    /// The rows of the log files in the ledger, if none are folded.
+    fn expected(&self) -> Result<Groups, String> {
+        let mut expected = Groups::new();
+        for uri in self.counted.iter().chain(&self.pending) {
+            let groups = self.truth.get(uri);
+            let groups = groups.ok_or_else(|| format!("ledger: {uri} does not exist"))?;
+            let is_pending = self.pending.contains(uri);
+            let exceptions = self.exceptions.get(uri);
+            for (group, count) in groups {
+                let exception = exceptions.and_then(|hours| hours.get(&hour_of(group.0)));
+                let factor = exception.copied().unwrap_or(self.factor);
+                let is_there = !is_pending || is_kept(&self.kept, group.0);
+                if is_there && factor > 0 {
+                    *expected.entry(*group).or_default() += count * factor;
+                }
+            }
+        }
+        Ok(expected)
+    }
+
+    /// The exceptions, if the rows of kept hours are those of this version of another log.
+    fn taken_over(&self, base: &Past) -> Exceptions {
+        let mut taken_over = Exceptions::new();
+        for uri in self.counted.iter().chain(&self.pending) {
+            for (minute, _) in self.truth.get(uri).into_iter().flat_map(Groups::keys) {
+                let hour = hour_of(*minute);
+                let exception = base.exceptions.get(uri).and_then(|hours| hours.get(&hour));
+                let factor = exception.copied().unwrap_or(base.factor);
+                // A copy is a table of its own, which keeps everything.
+                let is_taken_over = self.log.is_empty() || is_kept(&self.kept, *minute);
+                if is_taken_over && factor != self.factor {
+                    let hours = taken_over.entry(uri.clone()).or_default();
+                    hours.insert(hour, factor);
+                }
+            }
+        }
+        taken_over
     }
 
     fn read_ledger(&mut self, objects: &Objects) -> Result<(), String> {
@@ -410,7 +618,7 @@ impl LogChecker {
     }
 
     fn read(&mut self, name: &str, objects: &Objects) -> Result<Arc<Vec<RecordBatch>>, String> {
-        let path = Path::from(format!("{TABLE}/{name}"));
+        let path = Path::from(format!("tables/{}/{name}", self.table));
         let object: &Object = objects
             .get(&path)
             .ok_or_else(|| format!("live: {name} is part of the table, and does not exist"))?;
@@ -446,10 +654,11 @@ fn hour_of(minute: i64) -> i64 {
     minute.div_euclid(HOUR as i64 * 1000)
 }
 
-/// The hours since 1970 of a data file, by its path: `date=2026-11-22/T10-….parquet`, or `day-…` in the place of the hour.
+/// The hours since 1970 of a data file, by its path, which ends with `date=2026-11-22/T10-….parquet`, or `day-…` in the place of the hour.
 fn hours_of(path: &str) -> Vec<i64> {
     let parsed = || {
-        let (date, name) = path.strip_prefix("date=")?.split_once('/')?;
+        let (_, path) = path.split_once("date=")?;
+        let (date, name) = path.split_once('/')?;
         let date: chrono::NaiveDate = date.parse().ok()?;
         let first = date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp() / 3600;
         match name.split_once('-')?.0.strip_prefix('T') {

@@ -1,5 +1,5 @@
-//! The simulation: several workers, committers, settlers, vacuums, readers, rebuilders and sweepers share one store, and anything that can go
-//! wrong does. The seed determines everything that happens, so a failing seed fails again.
+//! The simulation: several workers, committers, settlers, vacuums, readers, rebuilders, sweepers, and persons who drop or rename the table
+//! share one store, and anything that can go wrong does. The seed determines everything that happens, so a failing seed fails again.
 //!
 //! | what to run | what it does |
 //! |---|---|
@@ -12,7 +12,8 @@
 //! the sum of those log files, that all files of the table exist, that every acknowledged log file is counted or staged, and
 //! that each group has one row. Some staged files are stored badly: they must be set aside, and be counted when their log
 //! files are staged again. Slots have room for a few groups: the other groups must be in the fold row, and a group that has a
-//! row must keep it. At rest, everything must be counted, and nothing else may be left.
+//! row must keep it. At rest, everything must be counted, and nothing else may be left: in the table, in its copy if it was renamed, or in
+//! the table that was made anew.
 //!
 //! The seed does not determine the order in which the kernel's own threads request objects of the log at the same moment.
 //! They are answered at once, depending only on what they request, so the order does not matter.
@@ -53,7 +54,11 @@ mod scheduler;
 mod store;
 
 const ROOT: &str = "s3://simulation/tables/";
-const TABLE: &str = "tables/requests";
+
+/// The table, and the name that it may get.
+const OLD: &str = "requests";
+const NEW: &str = "renamed";
+const TABLES: [&str; 2] = [OLD, NEW];
 
 /// Number of seeds in an ordinary test run.
 const SEEDS: u64 = 1000;
@@ -79,10 +84,10 @@ fn factor(sql: &str) -> i64 {
 /// Shared by all seeds, because it is slow to create: the plan of the merge, and the first version of the table.
 #[derive(Debug)]
 struct Template {
-    definition: Arc<Definition>,
+    /// The rollup, by the name of its table; and the same of the other SQL.
+    definitions: HashMap<(&'static str, bool), Arc<Definition>>,
     merge: Option<Arc<Merge>>,
-    /// The same of the other SQL.
-    twice: (Arc<Definition>, Option<Arc<Merge>>),
+    merge_twice: Option<Arc<Merge>>,
     first_version: (Path, bytes::Bytes),
 }
 
@@ -92,25 +97,38 @@ impl Template {
             .build()
             .unwrap();
         runtime.block_on(async {
-            let rollup = Rollup::from_sql("requests", sql).await.unwrap();
+            let mut definitions = HashMap::new();
+            for name in TABLES {
+                for (sql, is_twice) in [(sql, false), (twice, true)] {
+                    let rollup = Rollup::from_sql(name, sql).await.unwrap();
+                    definitions.insert((name, is_twice), Arc::clone(rollup.definition()));
+                }
+            }
             let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
             let root = Root::in_env(
                 Url::parse(ROOT).unwrap(),
                 Arc::clone(&store),
                 Arc::new(SystemEnv),
             );
-            let (table, _) = root.open_or_create(rollup.definition()).await.unwrap();
-            let other = Rollup::from_sql("requests", twice).await.unwrap();
-            let twice = root.table(other.definition()).await.unwrap();
-            let path = Path::from(format!("{TABLE}/_delta_log/{:020}.json", 0));
+            let (table, _) = root
+                .open_or_create(&definitions[&(OLD, false)])
+                .await
+                .unwrap();
+            let twice = root.table(&definitions[&(OLD, true)]).await.unwrap();
+            let path = Path::from(format!("tables/{OLD}/_delta_log/{:020}.json", 0));
             let bytes = store.get(&path).await.unwrap().bytes().await.unwrap();
             Arc::new(Self {
-                definition: Arc::clone(rollup.definition()),
+                definitions,
                 merge: table.merge.clone(),
-                twice: (Arc::clone(other.definition()), twice.merge.clone()),
+                merge_twice: twice.merge.clone(),
                 first_version: (path, bytes),
             })
         })
+    }
+
+    /// The definition of a table by the first SQL, or by the other one.
+    fn definition(&self, name: &'static str, is_twice: bool) -> &Arc<Definition> {
+        &self.definitions[&(name, is_twice)]
     }
 }
 
@@ -140,8 +158,10 @@ struct Plan {
     /// The limit of one commit, and of versions between checkpoints.
     limit: usize,
     stall: Option<Stall>,
-    /// Whether old rows are removed. Not in a table that is rebuilt: a rebuild may bring rows back that were removed while it began.
+    /// Whether old rows are removed.
     keeps_days: bool,
+    /// Whether the table is renamed. Otherwise it may be dropped.
+    renames: bool,
     rounds: Vec<(Role, u32)>,
 }
 
@@ -234,6 +254,7 @@ impl Plan {
             limit: random.between(1, 4) as usize,
             stall: Stall::of(random),
             keeps_days: false,
+            renames: false,
             rounds: Vec::new(),
         };
         for number in 0..random.between(3, 7) {
@@ -249,7 +270,15 @@ impl Plan {
         }
         // A third of the tables are rebuilt: it takes long.
         let rebuilds = [0, 0, 0, 0, 2, 3][random.below(6) as usize];
-        plan.keeps_days = rebuilds == 0 && seed.is_multiple_of(2);
+        plan.keeps_days = seed.is_multiple_of(2);
+        // A fifth of the tables are dropped, and a fifth are renamed.
+        let ends = &mut Random::new(seed ^ 0x64_726f_7073);
+        let (drops, renames) = match ends.below(10) {
+            0 | 1 => (ends.between(1, 3) as u32, 0),
+            2 | 3 => (0, ends.between(1, 4) as u32),
+            _ => (0, 0),
+        };
+        plan.renames = renames > 0;
         plan.rounds = vec![
             (Role::Committer(0), random.between(1, 4) as u32),
             (Role::Committer(1), random.between(1, 4) as u32),
@@ -260,6 +289,9 @@ impl Plan {
             (Role::Rebuilder(0), rebuilds),
             (Role::Rebuilder(1), random.below(2) as u32 * rebuilds),
             (Role::Sweeper(0), random.below(2) as u32 * rebuilds.min(2)),
+            (Role::Dropper, drops),
+            (Role::Renamer(0), renames),
+            (Role::Renamer(1), ends.below(2) as u32 * renames),
         ];
         plan
     }
@@ -312,7 +344,8 @@ fn run(seed: u64, without: Option<Guard>, trace: bool) -> Report {
         e_tag: 0,
         modified: BEGIN,
     };
-    let checker = Checker::new(plan.template.definition.merges(), plan.log_files.clone());
+    let merges = plan.template.definition(OLD, false).merges();
+    let checker = Checker::new(merges, &plan.log_files, plan.renames);
     let rounds = plan.rounds.clone();
     let simulation = Simulation::new(plan, seed, Objects::from([(path, first)]), checker, trace);
     simulation.lock().rounds = rounds
@@ -375,7 +408,7 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 /// Each guard, and a seed that is known to fail without it: it is tried first, as the others may take minutes to fail.
-const GUARDS: [(Guard, u64); 13] = [
+const GUARDS: [(Guard, u64); 20] = [
     (Guard::LedgerCheck, 2),
     (Guard::ExactVersion, 2),
     (Guard::ReadBack, 8),
@@ -389,10 +422,17 @@ const GUARDS: [(Guard, u64); 13] = [
     (Guard::Strays, 4),
     (Guard::EarlierKept, 593),
     (Guard::KeptHours, 324),
+    (Guard::LastVersion, 0),
+    (Guard::LastCheckpoint, 0),
+    (Guard::NewFolder, 0),
+    (Guard::NotMadeAnew, 0),
+    (Guard::LastFollows, 0),
+    (Guard::Moved, 0),
+    (Guard::Untouched, 0),
 ];
 
 /// Events that must occur within a thousand seeds. Otherwise the simulation has become too weak.
-const MUST_HAPPEN: [&str; 30] = [
+const MUST_HAPPEN: [&str; 35] = [
     "answers lost",
     "bad objects",
     "checkpoints",
@@ -420,6 +460,11 @@ const MUST_HAPPEN: [&str; 30] = [
     "stalls",
     "strays staged anew",
     "swaps",
+    "acknowledged for a dropped table",
+    "renamings begun",
+    "tables dropped",
+    "tables made anew",
+    "tables renamed",
     "versions lost",
     "versions read",
     "zombies",
