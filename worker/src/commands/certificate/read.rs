@@ -351,3 +351,184 @@ impl Checked {
         changes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+
+    use serde_json::Value;
+
+    use super::super::file::{self, DayRecord, RequestRecord, TableRecord};
+    use super::*;
+
+    /// Keys that a bucket may have, and that break programs that are not careful.
+    const NAMES: [&str; 6] = [
+        "s3://logs/a b/../é%2B?#.log",
+        "s3://logs/quote\"back\\slash/new\nline\ttab\u{0}",
+        "s3://logs/\u{1b}[2J\u{202e}\u{2028}",
+        "s3://logs/日本 👩\u{200d}💻",
+        "s3://logs/{\"root\": \"0\"}",
+        "s3://logs/",
+    ];
+
+    fn certificate() -> (Certificate, Vec<CountedLogFile>) {
+        let names: Vec<&str> = {
+            let mut names = NAMES.to_vec();
+            names.sort_unstable();
+            names
+        };
+        let log_files = names.into_iter().zip(1..);
+        let log_files: Vec<CountedLogFile> = log_files
+            .map(|(name, number)| CountedLogFile {
+                log_file: name.to_owned(),
+                etag: format!("etag-{number}"),
+                bytes: 100 * number,
+                lines: 10 * number,
+                rejected_lines: number,
+            })
+            .collect();
+        let sums = ListSums::of(&log_files);
+        let day = DayRecord {
+            day: "2026-11-20".to_owned(),
+            rows: 3,
+            totals: BTreeMap::from([("a \"column\"".to_owned(), "12".to_owned())]),
+            log_files: sums.log_files,
+            bytes: sums.bytes,
+            lines: sums.lines,
+            rejected_lines: sums.rejected_lines,
+            failed_lines: 0,
+            log_files_root: sums.root,
+        };
+        let table = TableRecord {
+            table: "t".to_owned(),
+            log_table: "alb_access_logs".to_owned(),
+            sql: "00".to_owned(),
+            generation: "the first".to_owned(),
+            erased: 0,
+            without_totals: vec!["mean".to_owned()],
+            days: vec![day],
+        };
+        let requests = RequestRecord {
+            table: "t".to_owned(),
+            balancer: "app/shop/1".to_owned(),
+            day: "2026-11-20".to_owned(),
+            requests: 7,
+            log_files: 1,
+            lines: 6,
+            rejected_lines: 0,
+            short_hours: None,
+            short_by: Some(1),
+        };
+        let mut certificate = Certificate {
+            root: String::new(),
+            from: "2026-11-20".to_owned(),
+            to: "2026-11-21".to_owned(),
+            complete: true,
+            tables: vec![table],
+            requests: vec![requests],
+        };
+        certificate.root = certificate.computed_root();
+        (certificate, log_files)
+    }
+
+    fn written(certificate: &Certificate, log_files: &[CountedLogFile]) -> String {
+        let mut lists = file::Lists::new(Vec::new());
+        let root = &certificate.tables[0].days[0].log_files_root;
+        lists.add(root, log_files.iter()).unwrap();
+        let lists = lists.end().unwrap();
+        let mut out = Vec::new();
+        certificate
+            .write(&mut out, |out| out.write_all(&lists))
+            .unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn read_text(text: &str) -> Result<Checked> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        Checked::read(file.path())
+    }
+
+    #[derive(Default)]
+    struct All(Vec<CountedLogFile>, Vec<String>);
+
+    impl Lists for All {
+        fn log_file(&mut self, log_file: CountedLogFile) {
+            self.0.push(log_file);
+        }
+        fn end(&mut self, root: String) {
+            self.1.push(root);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_whatever_the_names_are() {
+        let (certificate, log_files) = certificate();
+        let text = written(&certificate, &log_files);
+        let checked = read_text(&text).unwrap();
+        assert_eq!(checked.certificate, certificate);
+        assert_eq!(checked.changes(), Vec::<String>::new());
+        let lines = text.lines();
+        let entries = lines.filter(|line| line.starts_with("{\"log_file\":"));
+        assert_eq!(entries.count(), log_files.len());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // Another layout, and another order of the fields.
+        let value: Value = serde_json::from_str(&text).unwrap();
+        fs::write(file.path(), format!("{value:#}")).unwrap();
+        let mut all = All::default();
+        assert_eq!(read(file.path(), &mut all).unwrap(), certificate);
+        assert_eq!(all.0, log_files);
+        assert_eq!(all.1.len(), 1);
+    }
+
+    #[test]
+    fn each_changed_value_of_a_certificate_is_found() {
+        let (certificate, log_files) = certificate();
+        let text = written(&certificate, &log_files);
+        let whole: Value = serde_json::from_str(&text).unwrap();
+        let mut places = Vec::new();
+        places_of(&whole, String::new(), &mut places);
+        assert!(places.len() > 60, "{places:?}");
+        for place in places {
+            let mut changed = whole.clone();
+            let value = changed.pointer_mut(&place).unwrap();
+            *value = match &*value {
+                Value::Number(number) => Value::from(number.as_i64().unwrap() + 1),
+                Value::String(text) => Value::from(format!("{text}0")),
+                Value::Bool(is_so) => Value::from(!is_so),
+                _ => Value::from(1),
+            };
+            let is_found = match read_text(&changed.to_string()) {
+                Ok(checked) => !checked.changes().is_empty(),
+                Err(_) => true,
+            };
+            assert!(is_found, "{place}");
+        }
+        // A log file that is left out or added, and other places of the same ones.
+        let without = text.replacen(&log_line(&log_files[0]), "", 1);
+        assert!(!read_text(&without).unwrap().changes().is_empty());
+        let mut turned = log_files.clone();
+        turned.reverse();
+        let turned = written(&certificate, &turned);
+        assert!(!read_text(&turned).unwrap().changes().is_empty());
+    }
+
+    fn log_line(log_file: &CountedLogFile) -> String {
+        serde_json::to_string(log_file).unwrap() + ",\n"
+    }
+
+    fn places_of(value: &Value, place: String, places: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => fields.iter().for_each(|(name, value)| {
+                let name = name.replace('~', "~0").replace('/', "~1");
+                places_of(value, format!("{place}/{name}"), places);
+            }),
+            Value::Array(items) => items
+                .iter()
+                .enumerate()
+                .for_each(|(at, item)| places_of(item, format!("{place}/{at}"), places)),
+            _ => places.push(place),
+        }
+    }
+}
