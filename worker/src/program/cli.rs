@@ -552,7 +552,7 @@ pub(crate) struct VerifyArgs {
     pub(crate) request_count: Vec<String>,
     /// Check the certificate in this file: whether its tables still hold the same log files and totals, and which differ. The days and
     /// the tables are those of the file.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["certificate", "from", "to", "ignore", "rollups"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["certificate", "from", "to"])]
     pub(crate) against: Option<PathBuf>,
     /// Format of the report.
     #[arg(long, value_enum, default_value = "text")]

@@ -26,6 +26,7 @@ pub(super) async fn verify(args: VerifyArgs) -> Result<u8> {
             certificate,
             tables: args.tables,
             logs: args.logs,
+            rules: args.ignore.load().await?,
         };
         let check = against(&options, &mut LogFilesBar::default()).await?;
         let code = if check.holds {

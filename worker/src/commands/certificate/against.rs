@@ -20,6 +20,7 @@ use super::requests::LinesByHour;
 use super::tables::{LedgerDays, OpenTable, Totals};
 use super::{check_days, each, logs};
 use crate::commands::progress::Progress;
+use crate::intake::file_rules::FileRules;
 use crate::intake::listing::refuse_tables_as_logs;
 use crate::intake::span::Span;
 use crate::table::{Entry, Root};
@@ -36,6 +37,8 @@ pub struct Options {
     pub tables: String,
     /// Where the log files are, if they are to be compared too.
     pub logs: Option<String>,
+    /// Files to ignore among them.
+    pub rules: FileRules,
 }
 
 /// Checks a certificate.
@@ -78,8 +81,13 @@ pub async fn against(options: &Options, progress: &mut dyn Progress) -> Result<C
     }
     if let Some(logs) = &options.logs {
         let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();
-        let span = Span::new(midnight(days.start), midnight(days.end))?;
-        let compared = logs::compare(certificate, path, logs, &options.tables, span, progress);
+        let place = logs::Place {
+            logs,
+            tables: &options.tables,
+            rules: &options.rules,
+            span: Span::new(midnight(days.start), midnight(days.end))?,
+        };
+        let compared = logs::compare(certificate, path, place, progress);
         check.logs = Some(compared.await?);
     }
     check.end();
@@ -414,7 +422,7 @@ impl Comparing<'_> {
         let erased = table.version.erased().len() as u32;
         if erased != record.erased {
             self.cause(format!(
-                "`logmill erase` leaves lines out by {erased} conditions, and did by {} then",
+                "conditions of `logmill erase`: {} then, {erased} now",
                 record.erased
             ));
         }
@@ -462,7 +470,7 @@ impl Lists for Picking<'_> {
         let Some(days) = self.roots.get(&root) else {
             return;
         };
-        // They are in order unless somebody has changed the file.
+        // They are in order unless the file was changed.
         certified.sort_by(|left, right| left.log_file.cmp(&right.log_file));
         for (day, now) in days {
             let differences = difference(&certified, now);

@@ -3,21 +3,35 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
+use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use futures::{StreamExt, TryStreamExt};
 use logmill_shared::{LogFile, LogFileId};
 
 use super::file::{Certificate, CountedLogFile};
 use super::read::{Lists, read};
 use super::report::{ChangedLogFile, LogsCheck};
 use crate::commands::progress::Progress;
-use crate::format::{Recognised, by_name};
+use crate::commands::verify::{LOOKS_AT_ONCE, look};
+use crate::format::{LogFormat, Recognised, by_name};
+use crate::intake::file_rules::FileRules;
 use crate::intake::listing::{self, Listing};
 use crate::intake::log_object::LogObject;
 use crate::intake::span::Span;
 
-/// Maximum number of log files that are looked for one by one, because the listing does not have them.
+/// Maximum number of log files that are looked for one by one, because the listing does not have them; and of those that are read to find
+/// out what they are, because the certificate does not have them.
 const LOOKED_FOR_MAX: usize = 1000;
+
+/// Where the log files are, and which of them.
+pub(super) struct Place<'p> {
+    pub(super) logs: &'p str,
+    /// The folder of tables, which is left out.
+    pub(super) tables: &'p str,
+    pub(super) rules: &'p FileRules,
+    pub(super) span: Span,
+}
 
 /// What is kept of each log file of the certificate: about 50 bytes.
 struct Certified {
@@ -74,18 +88,23 @@ fn hash(text: &str) -> u64 {
 pub(super) async fn compare(
     certificate: &Certificate,
     path: &Path,
-    logs: &str,
-    tables: &str,
-    span: Span,
+    place: Place<'_>,
     progress: &mut dyn Progress,
 ) -> Result<LogsCheck> {
     let mut certified = Collecting::default();
     read(path, &mut certified)?;
     let mut certified = certified.0;
+    let Place {
+        logs,
+        tables,
+        rules,
+        span,
+    } = place;
     let mut check = LogsCheck::default();
     // A log file may have no time in its name, so the certificate decides about each.
     let mut listing = Listing::begin(logs, tables, span.by_folders());
     let mut others: HashMap<LogFileId, LogObject> = HashMap::new();
+    let mut new = Vec::new();
     while let Some(page) = listing.next().await? {
         progress.found(page.len());
         for found in page {
@@ -101,13 +120,13 @@ pub(super) async fn compare(
                         false => drop(others.insert(id, found)),
                     }
                 }
-                None if is_missing_in(certificate, &found.log_file) => {
-                    check.added.push(found.log_file.to_string());
-                }
-                None => {}
+                None if !may_be_missing_in(certificate, &found, rules) => {}
+                None if new.len() < LOOKED_FOR_MAX => new.push(found),
+                None => check.added.push(found.log_file.to_string()),
             }
         }
     }
+    look_into(new, certificate, rules, &mut check).await?;
     let unread = listing.not_listed().into_iter();
     let unread = unread.map(|each| format!("{}: {}", each.log_file, each.reason));
     check.unknown.extend(unread);
@@ -141,18 +160,59 @@ pub(super) async fn compare(
     Ok(check)
 }
 
-/// Whether a log file should be in the certificate, by its name: one of its days, and of a log that its tables read.
-fn is_missing_in(certificate: &Certificate, log_file: &LogFile) -> bool {
-    let Some(day) = log_file.day() else {
+/// Whether a log file should be in the certificate, by its name: one of its days, and of a log that its tables read. Empty files are in no
+/// ledger.
+fn may_be_missing_in(certificate: &Certificate, found: &LogObject, rules: &FileRules) -> bool {
+    let Some(day) = found.log_file.day() else {
         return false;
     };
-    let format = match by_name(log_file.named_as()) {
-        Some(Recognised::Log(format, _) | Recognised::Claimed(format)) => format,
-        _ => return false,
-    };
+    let is_of_days = certificate.from <= day && day < certificate.to;
+    if !is_of_days || found.bytes == 0 || rules.ignores(&found.log_file) {
+        return false;
+    }
+    match by_name(found.log_file.named_as()) {
+        Some(Recognised::Log(format, _) | Recognised::Claimed(format)) => {
+            is_read(certificate, format)
+        }
+        _ => false,
+    }
+}
+
+fn is_read(certificate: &Certificate, format: &LogFormat) -> bool {
     let mut tables = certificate.tables.iter();
-    let is_read = tables.any(|table| table.log_table == format.table);
-    is_read && certificate.from <= day && day < certificate.to
+    tables.any(|table| table.log_table == format.table)
+}
+
+/// Reads log files that the certificate does not have. Adds them to the result unless they are not logs that a table reads.
+async fn look_into(
+    new: Vec<LogObject>,
+    certificate: &Certificate,
+    rules: &FileRules,
+    check: &mut LogsCheck,
+) -> Result<()> {
+    let rules = Arc::new(rules.clone());
+    let mut looks = futures::stream::iter(new)
+        .map(async |found| {
+            let rules = Arc::clone(&rules);
+            let look = move || (look(&found, &rules), found);
+            let look = tokio::task::spawn_blocking(look);
+            look.await.context("reading a log file failed")
+        })
+        .buffer_unordered(LOOKS_AT_ONCE);
+    while let Some((look, found)) = looks.try_next().await? {
+        let is_log = match look {
+            Ok(Recognised::Log(format, _) | Recognised::Claimed(format)) => {
+                is_read(certificate, format)
+            }
+            Ok(Recognised::Other(_)) => false,
+            // A damaged log file is a new one too.
+            Ok(Recognised::Unrecognised(_) | Recognised::Parquet) | Err(_) => true,
+        };
+        if is_log {
+            check.added.push(found.log_file.to_string());
+        }
+    }
+    Ok(())
 }
 
 fn changed(counted: &CountedLogFile, found: &LogObject) -> Option<ChangedLogFile> {

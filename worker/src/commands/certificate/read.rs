@@ -1,7 +1,7 @@
 //! Reads a certificate, and checks that its content gives the roots that it says. The lists of log files may be longer than fits into memory,
 //! so they are read one log file after the other. The order of the fields, and the layout, have no effect.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::io::BufReader;
@@ -314,21 +314,17 @@ impl Checked {
             ));
         }
         let mut named: HashSet<&str> = HashSet::new();
+        // Tables share lists.
+        let mut by_list: BTreeMap<(&str, &str, String), Vec<&str>> = BTreeMap::new();
         for table in tables {
             for day in &table.days {
-                let (name, date) = (&table.table, &day.day);
-                let sums = match self.lists.get(&day.log_files_root) {
+                let (name, date) = (table.table.as_str(), day.day.as_str());
+                let root = day.log_files_root.as_str();
+                let sums = match self.lists.get(root) {
                     Some(sums) => sums.clone(),
                     None => ListSums::of([]),
                 };
-                named.insert(&day.log_files_root);
-                if sums.root != day.log_files_root {
-                    changes.push(format!(
-                        "the log files of {name} on {date} have the root {}, and their list gives {}",
-                        day.log_files_root, sums.root
-                    ));
-                    continue;
-                }
+                named.insert(root);
                 let said = ListSums {
                     root: sums.root.clone(),
                     log_files: day.log_files,
@@ -336,13 +332,22 @@ impl Checked {
                     lines: day.lines,
                     rejected_lines: day.rejected_lines,
                 };
-                if said != sums {
+                if sums.root != root {
+                    let tables = by_list.entry((date, root, sums.root));
+                    tables.or_default().push(name);
+                } else if said != sums {
                     changes.push(format!(
                         "the numbers of {name} on {date} are not those of its log files"
                     ));
                 }
             }
         }
+        changes.extend(by_list.into_iter().map(|((date, root, computed), tables)| {
+            format!(
+                "the log files of {date} ({}) have the root {root}, and their list gives {computed}",
+                tables.join(", ")
+            )
+        }));
         let others = self
             .lists
             .keys()
@@ -354,7 +359,6 @@ impl Checked {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::fs;
 
     use serde_json::Value;

@@ -172,9 +172,7 @@ impl fmt::Display for Check {
                 escaped(change)
             )?;
         }
-        for table in &self.tables {
-            self.table(f, table)?;
-        }
+        self.tables(f)?;
         if let Some(logs) = &self.logs {
             logs.fmt(f)?;
         }
@@ -185,35 +183,64 @@ impl fmt::Display for Check {
     }
 }
 
+/// What differs in a table, and why.
+type OfTable<'c> = (Vec<(Option<&'c str>, &'c What)>, Vec<&'c str>);
+
 impl Check {
-    fn table(&self, f: &mut fmt::Formatter<'_>, table: &str) -> fmt::Result {
-        let mut of_table = self
-            .differences
-            .iter()
-            .filter(|each| each.table == table)
-            .peekable();
-        if of_table.peek().is_none() {
-            return writeln!(f, "table       {}: as certified", escaped(table));
-        }
-        writeln!(f, "table       {} differs:", escaped(table))?;
-        let of_table: Vec<&Difference> = of_table.collect();
-        let alike = |left: &&Difference, right: &&Difference| {
-            let kind = |each: &Difference| std::mem::discriminant(&each.what);
-            left.day == right.day && kind(left) == kind(right)
-        };
-        for group in of_table.chunk_by(alike) {
-            let shown = if group.len() > SHOWN { EXAMPLES } else { SHOWN };
-            for difference in group.iter().take(shown) {
-                writeln!(f, "            {difference}")?;
-            }
-            more(f, group.len().saturating_sub(shown))?;
-        }
+    fn of_table(&self, table: &str) -> OfTable<'_> {
+        let differences = self.differences.iter();
+        let differences = differences.filter(|each| each.table == table);
         let causes = self.causes.iter().filter(|cause| cause.table == table);
-        for Cause { cause, .. } in causes {
-            writeln!(f, "            ({})", escaped(cause))?;
-        }
-        Ok(())
+        (
+            differences
+                .map(|each| (each.day.as_deref(), &each.what))
+                .collect(),
+            causes.map(|cause| cause.cause.as_str()).collect(),
+        )
     }
+
+    /// Shows tables that differ in the same things together.
+    fn tables(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut groups: Vec<(OfTable<'_>, Vec<&str>)> = Vec::new();
+        for table in &self.tables {
+            let what = self.of_table(table);
+            match groups.iter_mut().find(|(other, _)| *other == what) {
+                Some((_, tables)) => tables.push(table),
+                None => groups.push((what, vec![table])),
+            }
+        }
+        groups
+            .iter()
+            .try_for_each(|(what, tables)| show(f, &tables.join(", "), what))
+    }
+}
+
+fn show(
+    f: &mut fmt::Formatter<'_>,
+    tables: &str,
+    (differences, causes): &OfTable<'_>,
+) -> fmt::Result {
+    if differences.is_empty() {
+        return writeln!(f, "as certified {}", escaped(tables));
+    }
+    writeln!(f, "different   {}", escaped(tables))?;
+    let kind = |what: &What| std::mem::discriminant(what);
+    let groups = differences.chunk_by(|(left_day, left), (right_day, right)| {
+        left_day == right_day && kind(left) == kind(right)
+    });
+    for group in groups {
+        let shown = if group.len() > SHOWN { EXAMPLES } else { SHOWN };
+        for (day, what) in group.iter().take(shown) {
+            match day {
+                Some(day) => writeln!(f, "            {}: {what}", escaped(day))?,
+                None => writeln!(f, "            {what}")?,
+            }
+        }
+        more(f, group.len().saturating_sub(shown))?;
+    }
+    causes
+        .iter()
+        .try_for_each(|cause| writeln!(f, "            ({})", escaped(cause)))
 }
 
 fn more(f: &mut fmt::Formatter<'_>, more: usize) -> fmt::Result {
@@ -227,28 +254,25 @@ fn more(f: &mut fmt::Formatter<'_>, more: usize) -> fmt::Result {
     }
 }
 
-impl fmt::Display for Difference {
+impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(day) = &self.day {
-            write!(f, "{}: ", escaped(day))?;
-        }
         let none = |value: &Option<String>| match value {
             Some(value) => escaped(value).into_owned(),
             None => "none".to_owned(),
         };
-        match &self.what {
-            What::Table { reason } => f.write_str(&escaped(reason)),
-            What::Added { log_file } => {
+        match self {
+            Self::Table { reason } => f.write_str(&escaped(reason)),
+            Self::Added { log_file } => {
                 write!(f, "added: {}", escaped(log_file))
             }
-            What::Removed { log_file } => {
+            Self::Removed { log_file } => {
                 write!(f, "removed: {}", escaped(log_file))
             }
-            What::Changed { log_file, values } => {
+            Self::Changed { log_file, values } => {
                 write!(f, "changed: {}", escaped(log_file))?;
                 changed(f, values)
             }
-            What::Number {
+            Self::Number {
                 name,
                 certified,
                 now,
@@ -259,7 +283,7 @@ impl fmt::Display for Difference {
                 none(certified),
                 none(now)
             ),
-            What::Expired { keep_days } => write!(
+            Self::Expired { keep_days } => write!(
                 f,
                 "the rows were removed: `logmill retain` keeps those of {keep_days} days"
             ),
