@@ -24,7 +24,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// A place with tables of format 1, and their rollups.
-fn of_format_1() -> Workplace {
+pub fn of_format_1() -> Workplace {
     let place = Workplace::new();
     let fixture = project().join("worker/tests/fixtures/tables-format-1");
     for folder in ["tables", "rollups"] {

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod certificate;
 mod chaos;
 mod command_line;
 mod damage;

@@ -7,6 +7,7 @@ pub mod completeness;
 pub mod run;
 pub mod serve;
 pub mod verify;
+pub mod certificate;
 pub mod replay;
 pub mod retry;
 pub mod query;

@@ -37,7 +37,7 @@ const SHOWN: usize = 10;
 const EXAMPLES: usize = 3;
 
 /// Log files read concurrently. Most of the time is spent waiting for S3.
-const LOOKS_AT_ONCE: usize = 8;
+pub(super) const LOOKS_AT_ONCE: usize = 8;
 
 /// Maximum decompressed size of a log file, in bytes: the default of `run`.
 const MAX_TEXT_BYTES: u64 = 8 << 30;
@@ -305,7 +305,7 @@ async fn look_into(
 
 /// Reads a log file to its end, on a blocking thread. Returns what it is, or why it can't be counted. A worker would come
 /// to the same result.
-fn look(found: &LogObject, rules: &FileRules) -> Result<Recognised, String> {
+pub(super) fn look(found: &LogObject, rules: &FileRules) -> Result<Recognised, String> {
     let source = pipeline::source(found, rules);
     let look = pipeline::look(&source, MAX_TEXT_BYTES);
     let looked = Handle::current().block_on(look);

@@ -102,6 +102,13 @@ impl Span {
         from.div_euclid(3600)..(to + 3599).div_euclid(3600)
     }
 
+    /// Its days, if it begins and ends at midnight (UTC).
+    pub fn days(&self) -> Option<Range<NaiveDate>> {
+        let is_midnight = |time: DateTime<Utc>| time.time() == NaiveTime::MIN;
+        let days = self.from.date_naive()..self.to.date_naive();
+        (is_midnight(self.from) && is_midnight(self.to)).then_some(days)
+    }
+
     /// Whether the span may contain log files of this ledger shard. Always `true` for log files without a time in their
     /// names.
     pub fn may_have(&self, shard: &Shard) -> bool {

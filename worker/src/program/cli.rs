@@ -71,6 +71,9 @@ pub(crate) enum Command {
     /// be a log file, or may be unreadable. Exit code 0: there are log files, and all are counted, or are staged and can be
     /// committed. Exit code 3: some are missing, failed, set aside, changed or unrecognised, or a table cannot be read.
     /// Exit code 1: the log files cannot be listed, or no table can be read.
+    ///
+    /// With --certificate, also writes what the tables hold for these days into a file. With --against, only compares the
+    /// tables with such a file. Exit code 3: something is not as certified.
     Verify(VerifyArgs),
     /// Send log files to the queue again: those of a time range, only the missing ones, or dead letters.
     ///
@@ -598,11 +601,11 @@ pub(crate) struct SpanArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(mut_arg("from", |from| from.required(true)))]
+#[command(mut_arg("from", |from| from.required_unless_present("against")))]
 pub(crate) struct VerifyArgs {
-    /// Location of the log files: s3://bucket/prefix, or a folder.
-    #[arg(long, value_name = "LOGS")]
-    pub(crate) logs: String,
+    /// Location of the log files: s3://bucket/prefix, or a folder. With --against, their ETags and sizes are compared too.
+    #[arg(long, value_name = "LOGS", required_unless_present = "against")]
+    pub(crate) logs: Option<String>,
     /// Folder of tables, or s3://bucket/prefix.
     #[arg(long, value_name = "ROOT")]
     pub(crate) tables: String,
@@ -616,6 +619,22 @@ pub(crate) struct VerifyArgs {
     /// A node without traffic writes no log file, so this is no failure, and the exit code is the same.
     #[arg(long, value_name = "TIME", value_parser = time_span)]
     pub(crate) expect_every: Option<Duration>,
+    /// Write a certificate to this file: of each day and table, the counted log files with their ETags and lines, and the totals of
+    /// the rows, under one hash.
+    ///
+    /// --from and --to must be days. The file is written even if log files are missing, and says so.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Put AWS's own number of requests beside the lines: a file with the output of `aws cloudwatch get-metric-data` or
+    /// `get-metric-statistics` for the metric RequestCount. Can be repeated.
+    ///
+    /// Write BALANCER=FILE if the file does not name the load balancer, as in app/my-loadbalancer/50dc6c495c0c9188=counts.json.
+    #[arg(long, value_name = "[BALANCER=]FILE", requires = "certificate")]
+    pub(crate) request_count: Vec<String>,
+    /// Check the certificate in this file: whether its tables still hold the same log files and totals, and which differ. The days and
+    /// the tables are those of the file.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["certificate", "from", "to"])]
+    pub(crate) against: Option<PathBuf>,
     /// Format of the report.
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: ReportFormat,

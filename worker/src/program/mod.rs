@@ -9,9 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::commands::rebuild::erase::{self, Lines};
 use crate::commands::run::{self, Options};
-use crate::commands::{
-    check, ddl, drop, maintain, rebuild, replay, retain, retry, serve, test, verify,
-};
+use crate::commands::{check, ddl, drop, maintain, rebuild, replay, retain, retry, serve, test};
 use crate::intake::file_rules::FileRules;
 use crate::intake::span::Span;
 use crate::intake::sqs_queue::SqsQueue;
@@ -36,8 +34,9 @@ mod summary;
 mod prompt;
 mod ask;
 mod report;
+mod prove;
 
-use cli::{CheckArgs, Cli, Command, ReplayArgs, ReportFormat};
+use cli::{CheckArgs, Cli, Command, ReplayArgs};
 use destination::{Stdout, after_writing};
 use progress::{Bar, LogFilesBar};
 use summary::{print_maintained, print_put_back, print_summary};
@@ -212,29 +211,7 @@ async fn execute(command: Command) -> Result<u8> {
             let written = written.try_for_each(|written| written);
             after_writing(code, written.map_err(Into::into))
         }
-        Command::Verify(args) => {
-            let options = verify::Options {
-                span: args.span.span()?,
-                logs: args.logs,
-                tables: args.tables,
-                only: args.ignore.tables().await?,
-                rules: args.ignore.load().await?,
-                expect_every: args.expect_every,
-            };
-            let report = verify::verify(&options, &mut LogFilesBar::default()).await?;
-            let code = match report.complete {
-                true => SUCCESS,
-                false => SOME_NOT_COUNTED,
-            };
-            let written = match args.format {
-                ReportFormat::Text => print(&mut Stdout::report(), report),
-                ReportFormat::Json => {
-                    let json = serde_json::to_string_pretty(&report)?;
-                    print(&mut Escaping::json(Stdout), format_args!("{json}\n"))
-                }
-            };
-            after_writing(code, written)
-        }
+        Command::Verify(args) => prove::verify(args).await,
         Command::Retry(args) => {
             let rollups = Rollup::load_folder(&args.rollups).await?;
             let options = Options {
