@@ -10,6 +10,7 @@ pub mod verify;
 pub mod replay;
 pub mod retry;
 pub mod query;
+pub mod alerts;
 pub mod check;
 pub mod rebuild;
 pub mod tables;

@@ -1,6 +1,7 @@
 //! `logmill serve`: a long-running worker. It stages log files that are announced by a queue or over HTTP. For each table
 //! whose lease it holds, it commits what any worker has staged.
 
+mod alerts;
 mod tables;
 mod stager;
 mod strays;
@@ -17,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::commands::alerts::{Alerts, Webhook};
 use crate::feeds::Feeds;
 use crate::intake::allowed_locations::AllowedLocations;
 use crate::intake::file_rules::FileRules;
@@ -143,6 +145,7 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
         }
     }
     working.spawn(Arc::clone(&tables).watch_set_aside(stop.clone()));
+    working.spawn(Arc::clone(&tables.alerts).watch(stop.clone()));
     working.spawn(Arc::clone(&stager.stalls).all_stalled(stop.clone()));
     drain(working, answering, stop, close, options.grace).await
 }
@@ -165,6 +168,9 @@ async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Resu
         );
     }
     let rollups = Rollup::load_folder(&options.rollups).await?;
+    let webhook = Webhook::from_env()?;
+    let alerts = Alerts::load(&options.rollups, &rollups, webhook).await;
+    let alerts = alerts.context("the folder of alerts cannot be read")?;
     let queue = match &options.queue_url {
         Some(url) => Some(SqsQueue::open(url).await?),
         None => None,
@@ -181,7 +187,7 @@ async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Resu
     let root = Root::create(&options.tables).await?;
     let (feeds, troubles) = Feeds::open(&root, rollups).await?;
     let memory = feeds.staging_budget(at_once, true);
-    let tables = Tables::new(root, feeds, &troubles, metrics);
+    let tables = Tables::new(root, feeds, &troubles, alerts, metrics);
     let rollups = tables.rollup_count();
     if rollups == 0 {
         bail!("no rollup can be run; the log lines above say what is wrong with each");

@@ -179,6 +179,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::commands::alerts::Alerts;
     use crate::fake_s3::{Answer, FakeS3};
     use crate::feeds::Feeds;
     use crate::rollup::Rollup;
@@ -201,7 +202,7 @@ mod tests {
         let feeds = Feeds::open(&root, vec![rollup].into()).await.unwrap().0;
         let metrics = Arc::<Metrics>::default();
         let stager = Arc::new(Stager {
-            tables: Tables::new(root, feeds, &[], &metrics),
+            tables: Tables::new(root, feeds, &[], Alerts::default(), &metrics),
             allowed: AllowedLocations::fake(&s3.client),
             rules: FileRules::default(),
             turns: Arc::new(Semaphore::new(1)),

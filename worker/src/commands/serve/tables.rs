@@ -7,6 +7,8 @@ use anyhow::Result;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::alerts::AlertWatch;
+use crate::commands::alerts::Alerts;
 use crate::feeds::{Feed, Feeds, Reopened, Trouble};
 use crate::maintenance::{self, MaintenanceEvent};
 use crate::metrics::Metrics;
@@ -26,6 +28,8 @@ pub(super) struct Tables {
     served: Vec<Arc<ServedTable>>,
     /// Number of set-aside log files of each table, as last seen by this worker.
     pub(super) set_aside: SetAsideWatch,
+    /// The alerts on the tables.
+    pub(super) alerts: Arc<AlertWatch>,
     metrics: Arc<Metrics>,
 }
 
@@ -109,6 +113,7 @@ impl Tables {
         root: Root,
         feeds: Feeds,
         troubles: &[Trouble],
+        alerts: Alerts,
         metrics: &Arc<Metrics>,
     ) -> Arc<Self> {
         for feed in &feeds.tables {
@@ -130,6 +135,7 @@ impl Tables {
         }
         Arc::new(Self {
             served: served.into_iter().map(Arc::new).collect(),
+            alerts: Arc::new(AlertWatch::new(alerts, &root, metrics)),
             root,
             feeds,
             set_aside: SetAsideWatch::default(),
@@ -220,7 +226,10 @@ impl Tables {
         maintenance::run(table, interval, stop, |event| match event {
             MaintenanceEvent::Lease(is_held) => self.metrics.lease(name, is_held),
             MaintenanceEvent::Committed(committed, took) => {
-                self.metrics.committed(name, &committed, took)
+                self.metrics.committed(name, &committed, took);
+                if !table.is_next() {
+                    self.alerts.committed(name, committed.entries.len());
+                }
             }
             MaintenanceEvent::SetAside(how_much) => {
                 if !table.is_next() {
