@@ -5,6 +5,7 @@
 
 mod support;
 
+mod alerts;
 mod chaos;
 mod command_line;
 mod damage;

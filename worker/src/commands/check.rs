@@ -100,12 +100,12 @@ pub fn describe_alert(alert: &Alert) -> String {
         let _ = writeln!(text, "  {name:width$}  {data_type}");
     }
     let rows = match alert.time() {
-        Some(time) => {
-            format!("each row once, from two days before the last final hour on, by {time}")
-        }
-        None => "each row once; no column is a time, so rows of any time are told".to_owned(),
+        Some(time) => format!(
+            "Each row is told once, if its {time} is not more than two days before the end of the last final hour."
+        ),
+        None => "Each row is told once, whatever its time: no column is a time.".to_owned(),
     };
-    let _ = writeln!(text, "\nTells {rows}.");
+    let _ = writeln!(text, "\n{rows}");
     text
 }
 

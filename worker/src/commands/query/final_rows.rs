@@ -15,6 +15,9 @@ use datafusion::common::ScalarValue;
 use datafusion::datasource::ViewTable;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::error::DataFusionError;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::prelude::SessionContext;
 
@@ -24,6 +27,7 @@ use super::prepare::output_name;
 use super::statement::Request;
 use super::{plainly, plan, scan, session};
 use crate::engine::functions::cast::trino_name;
+use crate::memory;
 use crate::rollup::Rollup;
 use crate::table::Root;
 use crate::table::definition::{DATE_COLUMN, GROUPS};
@@ -101,10 +105,15 @@ pub(crate) async fn rows_until(
     let run = async {
         let context = session(Arc::clone(&tables) as _, None)?;
         // In one partition, sketches are merged in one order. So a row is the same each time that it is computed, and has the same id.
-        let mut state = context.state();
-        let options = state.config_mut().options_mut();
-        options.execution.target_partitions = 1;
-        let context = SessionContext::new_with_state(state);
+        let config = context.copied_config().with_target_partitions(1);
+        let memory = Arc::new(FairSpillPool::new(memory::for_alerts()));
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(memory)
+            .build_arc()?;
+        let state = SessionStateBuilder::new_from_existing(context.state())
+            .with_config(config)
+            .with_runtime_env(runtime);
+        let context = SessionContext::new_with_state(state.build());
         context.register_object_store(scan::store_url()?.as_ref(), root.store()?);
         let plan = plan(&context, None, statement, until).await?;
         let style = Style {

@@ -16,6 +16,9 @@ use crate::table::Root;
 /// How often a table without new log files is looked at: hours become final by time alone, and a webhook may answer again.
 const IDLE_INTERVAL: Duration = Duration::from_mins(1);
 
+/// How long an alert that has failed is left alone, so that one that takes long does not run all the time.
+const FAILED_WAIT: Duration = Duration::from_mins(5);
+
 /// The alerts of a worker, and the tables whose alerts are due.
 pub(super) struct AlertWatch {
     alerts: Alerts,
@@ -72,6 +75,7 @@ impl AlertWatch {
     /// Evaluates alerts that are due, until `stop` is cancelled.
     pub(super) async fn watch(self: Arc<Self>, stop: CancellationToken) -> Result<()> {
         let evaluate = async {
+            let mut failed: HashMap<&str, Instant> = HashMap::new();
             loop {
                 self.is_due.notified().await;
                 let due = || {
@@ -80,7 +84,12 @@ impl AlertWatch {
                 };
                 for table in due() {
                     for alert in self.alerts.of_table(&table) {
-                        self.evaluate(alert).await;
+                        let last = failed.remove(alert.name.as_str());
+                        if let Some(last) = last.filter(|last| last.elapsed() < FAILED_WAIT) {
+                            failed.insert(&alert.name, last);
+                        } else if !self.evaluate(alert).await {
+                            failed.insert(&alert.name, Instant::now());
+                        }
                     }
                 }
             }
@@ -90,8 +99,10 @@ impl AlertWatch {
         Ok(())
     }
 
-    async fn evaluate(&self, alert: &Alert) {
+    /// Returns whether the alert could be evaluated.
+    async fn evaluate(&self, alert: &Alert) -> bool {
         let evaluated = self.alerts.evaluate(&self.root, alert).await;
+        let is_evaluated = evaluated.is_ok();
         let failed = match evaluated {
             Ok(evaluated) => {
                 let rows = evaluated.told.len() + evaluated.more_rows;
@@ -104,5 +115,6 @@ impl AlertWatch {
             self.metrics.alert_failed(&alert.name);
             tracing::warn!(alert = alert.name, reason, "alert failed; retrying");
         }
+        is_evaluated
     }
 }
