@@ -75,7 +75,7 @@ impl AlertWatch {
     /// Evaluates alerts that are due, until `stop` is cancelled.
     pub(super) async fn watch(self: Arc<Self>, stop: CancellationToken) -> Result<()> {
         let evaluate = async {
-            let mut failed: HashMap<&str, Instant> = HashMap::new();
+            let mut failed: HashMap<String, Instant> = HashMap::new();
             loop {
                 self.is_due.notified().await;
                 let due = || {
@@ -84,11 +84,11 @@ impl AlertWatch {
                 };
                 for table in due() {
                     for alert in self.alerts.of_table(&table) {
-                        let last = failed.remove(alert.name.as_str());
+                        let last = failed.remove(&alert.name);
                         if let Some(last) = last.filter(|last| last.elapsed() < FAILED_WAIT) {
-                            failed.insert(&alert.name, last);
+                            failed.insert(alert.name.clone(), last);
                         } else if !self.evaluate(alert).await {
-                            failed.insert(&alert.name, Instant::now());
+                            failed.insert(alert.name.clone(), Instant::now());
                         }
                     }
                 }
