@@ -134,6 +134,16 @@ impl LogFile {
         Some(balancer.replace('.', "/"))
     }
 
+    /// The address of the load balancer's node in the name, as it is written there. `None` if the name has none, as with
+    /// Network Load Balancers.
+    pub fn node(&self) -> Option<&str> {
+        let (_, rest) = self.balancers_name()?;
+        // <region>_<load balancer>_<interval end>_<address>_<random>
+        let mut parts = rest.split('_').skip_while(|part| !is_interval_end(part));
+        let address = parts.nth(1)?;
+        parts.next().map(|_| address)
+    }
+
     /// The folders of its path, from the first one.
     fn folders(&self) -> impl Iterator<Item = &str> {
         let path = self.uri.rsplit_once('/').map_or("", |(path, _)| path);
@@ -296,14 +306,16 @@ pub enum NamedAs {
 
 /// The `YYYYMMDDTHHMMZ` in a log file's name.
 fn interval_end(name: &str) -> Option<&str> {
-    name.split('_').find(|part| {
-        let part = part.as_bytes();
-        part.len() == 14
-            && part[8] == b'T'
-            && part[13] == b'Z'
-            && part[..8].iter().all(u8::is_ascii_digit)
-            && part[9..13].iter().all(u8::is_ascii_digit)
-    })
+    name.split('_').find(|part| is_interval_end(part))
+}
+
+fn is_interval_end(part: &str) -> bool {
+    let part = part.as_bytes();
+    part.len() == 14
+        && part[8] == b'T'
+        && part[13] == b'Z'
+        && part[..8].iter().all(u8::is_ascii_digit)
+        && part[9..13].iter().all(u8::is_ascii_digit)
 }
 
 /// The 128-bit id of a log file: the first half of the SHA-256 of its URI. To look up a staged file or a ledger row, run
@@ -382,6 +394,23 @@ mod tests {
         assert_eq!(LogFile::new(ALB).shard().as_str(), "2026-11-22T10");
         assert_eq!(LogFile::new(ALB).day().as_deref(), Some("2026-11-22"));
         assert_eq!(LogFile::new(ALB).interval_end(), Some("20261122T1005Z"));
+    }
+
+    #[test]
+    fn the_node_is_the_address_in_the_name() {
+        let node = |name: &str| LogFile::in_bucket("logs", name).node().map(str::to_owned);
+        assert_eq!(LogFile::new(ALB).node(), Some("172.160.001.192"));
+        let end = "1_elasticloadbalancing_us-east-2";
+        assert_eq!(
+            node(&format!("{end}_shop_20261122T1005Z_10.0.0.7_a1b2.log")).as_deref(),
+            Some("10.0.0.7")
+        );
+        assert_eq!(
+            node(&format!("{end}_net.n.0f_20261122T1005Z_a1b2.log.gz")),
+            None
+        );
+        assert_eq!(node(&format!("{end}_shop_20261122T1005Z")), None);
+        assert_eq!(node("other_20261122T1005Z_10.0.0.7_a1b2.log"), None);
     }
 
     #[test]

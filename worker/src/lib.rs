@@ -30,6 +30,7 @@ pub mod log_file;
 pub mod format;
 mod engine;
 pub mod table;
+pub mod delivery;
 pub mod rollup;
 pub mod metrics;
 pub mod intake;

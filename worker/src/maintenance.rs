@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use logmill_shared::chain;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::commit_pace::CommitPace;
+use crate::delivery::{Bounds, Late, Recorder, Records};
 use crate::sleep::sleep_or_stop;
 use crate::table::{Committed, HowMuch, LEDGER_QUIET, Lease, Table, TableError};
 
@@ -29,6 +31,18 @@ const PATIENCE: Duration = Duration::from_mins(5);
 /// How long replaced files are kept for queries that read older versions.
 const GRACE: Duration = Duration::from_hours(6);
 
+/// How long to wait after what is final could not be recorded.
+const RECORD_RETRY: Duration = Duration::from_mins(1);
+
+/// Where to record up to when tables are final, and by which bounds.
+#[derive(Debug, Clone)]
+pub struct Finality {
+    /// The records.
+    pub records: Records,
+    /// The bounds.
+    pub bounds: Bounds,
+}
+
 /// An event during the maintenance of a table.
 #[derive(Debug)]
 pub enum MaintenanceEvent {
@@ -38,20 +52,27 @@ pub enum MaintenanceEvent {
     Committed(Committed, Duration),
     /// What is set aside for the table.
     SetAside(HowMuch),
+    /// The time up to which the table is final, and how many log files have come late for it since the last such event.
+    Final(Option<DateTime<Utc>>, usize),
     /// An operation has failed, and will be retried.
     Failed,
 }
 
 /// Maintains a table until `stop` is cancelled, or the table is removed or replaced. Commits are at least `interval` apart,
-/// unless they can't keep up with what is staged. Events are passed to `on_event`.
+/// unless they can't keep up with what is staged. With `finality`, records up to when the table is final. Events are passed to `on_event`.
 pub async fn run(
     table: &Table,
+    finality: Option<&Finality>,
     interval: Duration,
     stop: &CancellationToken,
     mut on_event: impl FnMut(MaintenanceEvent),
 ) {
     let mut maintenance = Maintenance {
         table,
+        finality,
+        recorder: None,
+        next_record: Instant::now(),
+        has_more: false,
         pace: CommitPace::new(interval),
         next_commit: Instant::now(),
         commits_begun: None,
@@ -66,6 +87,8 @@ pub async fn run(
                 // The previous holder may have died long ago: commit immediately.
                 maintenance.next_commit = Instant::now();
                 let held = maintenance.hold(&mut lease, stop, &mut on_event).await;
+                // Another worker may go on.
+                maintenance.recorder = None;
                 lease.release().await;
                 on_event(MaintenanceEvent::Lease(false));
                 held
@@ -87,6 +110,12 @@ pub async fn run(
 /// When work on a table is due. It outlives a lease, which may be lost repeatedly.
 struct Maintenance<'a> {
     table: &'a Table,
+    finality: Option<&'a Finality>,
+    /// Open while the lease is held.
+    recorder: Option<Recorder>,
+    next_record: Instant,
+    /// Whether the last commit has left something staged.
+    has_more: bool,
     pace: CommitPace,
     next_commit: Instant,
     /// When the first of several consecutive commits began. They are consecutive if one commit does not take all staged
@@ -111,6 +140,9 @@ impl Maintenance<'_> {
             }
             if Instant::now() >= self.next_housekeeping {
                 self.compact_or_vacuum(lease, on_event).await;
+            }
+            if Instant::now() >= self.next_record {
+                self.record_final(on_event).await;
             }
             let next = self.next_commit.min(self.next_housekeeping);
             sleep_or_stop(next.duration_since(Instant::now()).min(TICK_INTERVAL), stop).await;
@@ -174,8 +206,52 @@ impl Maintenance<'_> {
         if let Some(how_much) = done.all_set_aside {
             on_event(MaintenanceEvent::SetAside(how_much));
         }
+        self.has_more = done.more;
+        if let Some(recorder) = &mut self.recorder {
+            let late = recorder.counted(&done.entries, Utc::now());
+            log_late(&self.table.definition().name, &late);
+            on_event(MaintenanceEvent::Final(recorder.final_until(), late.len()));
+        }
         on_event(MaintenanceEvent::Committed(done, took));
         Ok(())
+    }
+
+    /// Records up to when the table is final, if that has changed. What is staged and could not be committed yet is waited for.
+    async fn record_final(&mut self, on_event: &mut impl FnMut(MaintenanceEvent)) {
+        let Some(Finality { records, bounds }) = self.finality else {
+            return;
+        };
+        let now = Utc::now();
+        if self.has_more {
+            return;
+        }
+        let recorded = async {
+            let recorder = match &mut self.recorder {
+                Some(recorder) => recorder,
+                none => {
+                    let settles_at = now + bounds.delay;
+                    let opened =
+                        Recorder::open(records, self.table, *bounds, Some(settles_at), now);
+                    none.insert(opened.await?)
+                }
+            };
+            match recorder.is_due(now) {
+                true => recorder.record(self.table, true, now).await.map(Some),
+                false => Ok(None),
+            }
+        };
+        match recorded.await {
+            Ok(Some(recorded)) => on_event(MaintenanceEvent::Final(recorded.final_until, 0)),
+            Ok(None) => {}
+            Err(error) => {
+                self.next_record = Instant::now() + RECORD_RETRY;
+                self.failed(
+                    "what is final could not be recorded; retrying",
+                    error,
+                    on_event,
+                );
+            }
+        }
     }
 
     /// Compacts one day, so that a commit can run in between. If there is no day to compact, removes old rows, and deletes obsolete files.
@@ -229,5 +305,115 @@ impl Maintenance<'_> {
             false => tracing::error!(%table, error, "{what}"),
         }
         on_event(MaintenanceEvent::Failed);
+    }
+}
+
+/// Logs that log files were counted for a time that had been final.
+pub(crate) fn log_late(table: &str, late: &[Late]) {
+    if let Some(first) = late.first() {
+        tracing::warn!(
+            table,
+            log_files = late.len(),
+            log_file = first.log_file,
+            final_until = crate::delivery::minute(first.final_until),
+            "late log file: it was counted for a time that was final; `logmill status` lists the last ones"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+    use std::ops::Range;
+    use std::sync::Arc;
+
+    use chrono::TimeDelta;
+    use logmill_shared::LogFile;
+    use object_store::memory::InMemory;
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+    use crate::feeds::Feeds;
+    use crate::pipeline::{self, Limits, Outcome, Source};
+    use crate::rollup::Rollup;
+    use crate::table::Root;
+
+    /// Stages a log file with one line.
+    async fn stage(feeds: &Feeds, end: DateTime<Utc>) {
+        let time = (end - TimeDelta::minutes(1)).format("%Y-%m-%dT%H:%M:%S.000001Z");
+        let line = format!(
+            "https {time} app/a/1 192.0.2.1:2817 - -1 -1 -1 460 - 34 366 \"GET https://a/ HTTP/1.1\"\n"
+        );
+        let name = format!(
+            "s3://logs/1_elasticloadbalancing_r_app.a.1_{}_10.0.0.1_r.log",
+            end.format("%Y%m%dT%H%MZ")
+        );
+        let bytes = line.clone().into_bytes();
+        let source = Source {
+            log_file: LogFile::new(name),
+            bytes: line.len() as u64,
+            etag: "etag".to_owned(),
+            plain: None,
+            open: |range: Option<Range<u64>>| {
+                let range = range.unwrap_or(0..bytes.len() as u64);
+                let bytes = &bytes[range.start as usize..range.end as usize];
+                Ok(Cursor::new(bytes.to_vec()))
+            },
+        };
+        let limits = Limits {
+            text_bytes: 1 << 30,
+            group_bytes: 1 << 20,
+        };
+        let staged = pipeline::stage(source, &feeds.tables, limits).await;
+        assert!(matches!(staged, Ok(Outcome::Staged(_))));
+    }
+
+    #[tokio::test]
+    async fn the_holder_of_the_lease_records_what_is_final_and_tells_what_is_late() {
+        let url = url::Url::parse("s3://tables/t/").unwrap();
+        let root = Root::in_store(url, Arc::new(InMemory::new()));
+        let sql = "SELECT elb, count(*) AS lines FROM alb_access_logs GROUP BY 1";
+        let rollup = Rollup::from_sql("by_elb", sql).await.unwrap();
+        let feeds = Feeds::open(&root, vec![rollup].into()).await.unwrap().0;
+        let newest: DateTime<Utc> = "2026-11-20T10:35:00Z".parse().unwrap();
+        stage(&feeds, newest).await;
+        let finality = Finality {
+            records: Records::of(&root).unwrap(),
+            // So nothing has to settle.
+            bounds: Bounds::of_delay(Duration::ZERO),
+        };
+        let (sender, mut events) = unbounded_channel();
+        let (stop, feed) = (CancellationToken::new(), Arc::clone(&feeds.tables[0]));
+        let (ends, maintained) = (stop.clone(), finality.clone());
+        let maintaining = tokio::spawn(async move {
+            let on_event = |event| {
+                if let MaintenanceEvent::Final(until, late) = event {
+                    let _ = sender.send((until, late));
+                }
+            };
+            let table = feed.table().unwrap();
+            run(
+                table,
+                Some(&maintained),
+                Duration::from_millis(100),
+                &ends,
+                on_event,
+            )
+            .await;
+        });
+        assert_eq!(events.recv().await, Some((Some(newest), 0)));
+        let record = finality.records.read("by_elb").await.unwrap().unwrap();
+        assert_eq!(record.final_until, Some(newest));
+        assert_eq!((record.nodes, record.late_log_files), (1, 0));
+        stage(&feeds, newest - TimeDelta::minutes(30)).await;
+        while let Some((until, late)) = events.recv().await {
+            assert_eq!(until, Some(newest));
+            if late > 0 {
+                assert_eq!(late, 1);
+                break;
+            }
+        }
+        stop.cancel();
+        maintaining.await.unwrap();
     }
 }

@@ -68,6 +68,8 @@ pub struct Metrics {
     alerts: Counters,
     alert_failures: Counters,
     alert_evaluated: Gauges,
+    final_until: Gauges,
+    late_log_files: Counters,
 }
 
 /// The outcome of a message.
@@ -158,6 +160,8 @@ impl Default for Metrics {
             alerts: Family::default(),
             alert_failures: Family::default(),
             alert_evaluated: Family::default(),
+            final_until: Family::default(),
+            late_log_files: Family::default(),
         }
         .registered()
         .shown()
@@ -346,6 +350,17 @@ impl Metrics {
             seconds(),
             self.alert_evaluated.clone(),
         );
+        registry.register_with_unit(
+            "final_until_timestamp",
+            "The time up to which a table is final, in seconds since 1970, at the worker that holds the table's lease",
+            seconds(),
+            self.final_until.clone(),
+        );
+        registry.register(
+            "late_log_files",
+            "Log files that this worker's commits have counted for a time that had been final",
+            self.late_log_files.clone(),
+        );
         self
     }
 
@@ -469,6 +484,10 @@ impl Metrics {
         count(&self.copies, "table", table, 0);
         let gauge = self.lease_held.get_or_create_owned(&label("table", table));
         gauge.set(is_held.into());
+        if !is_held {
+            // The worker that holds the lease knows it better.
+            self.final_until.remove(&label("table", table));
+        }
     }
 
     pub(crate) fn committed(&self, table: &str, committed: &Committed, took: Duration) {
@@ -492,6 +511,15 @@ impl Metrics {
         if let Some(oldest) = committed.oldest {
             let waited = oldest.elapsed().unwrap_or_default();
             observe(&self.staged_to_visible, "table", table, waited);
+        }
+    }
+
+    /// `until` is in seconds since 1970.
+    pub(crate) fn is_final(&self, table: &str, until: Option<i64>, late: usize) {
+        count(&self.late_log_files, "table", table, late as u64);
+        if let Some(until) = until {
+            let gauge = self.final_until.get_or_create_owned(&label("table", table));
+            gauge.set(until);
         }
     }
 

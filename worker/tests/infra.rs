@@ -924,7 +924,7 @@ const AWS: &str = r#"#!/usr/bin/env bash
 echo "$*" >> "$CALLS"
 case "$*" in
     *describe-stacks*) echo value ;;
-    "s3api list-objects-v2"*) printf 'tables/same/\ttables/rebuilt/\n' ;;
+    "s3api list-objects-v2"*) printf 'tables/final-until/\ttables/same/\ttables/rebuilt/\n' ;;
     "athena start-query-execution"*)
         case "$*" in *same*) echo same ;; *) echo rebuilt ;; esac ;;
     "athena get-query-execution"*) echo SUCCEEDED ;;
@@ -961,4 +961,8 @@ fn tables_are_registered_again_when_their_columns_have_changed() {
         calls.matches(&create).count()
     };
     assert_eq!((created("same"), created("rebuilt")), (1, 2));
+    let of_final = calls
+        .matches("EXISTS final_until (table_name string,")
+        .count();
+    assert_eq!((of_final, created("final-until")), (1, 0));
 }

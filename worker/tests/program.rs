@@ -12,6 +12,7 @@ mod damage;
 mod delta_facts;
 mod drop;
 mod failing;
+mod final_until;
 mod format;
 mod infra;
 mod interop;

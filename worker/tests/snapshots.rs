@@ -8,9 +8,9 @@ use std::process::Command;
 
 use crate::support::{Workplace, alb_line, alb_name, logmill, project};
 
-const COMMANDS: [&str; 19] = [
-    "run", "serve", "query", "files", "tables", "maintain", "verify", "replay", "retry", "rebuild",
-    "rollback", "erase", "retain", "drop", "rename", "check", "alerts", "test", "ddl",
+const COMMANDS: [&str; 20] = [
+    "run", "serve", "query", "files", "tables", "status", "maintain", "verify", "replay", "retry",
+    "rebuild", "rollback", "erase", "retain", "drop", "rename", "check", "alerts", "test", "ddl",
 ];
 
 const ROLLUP: &str = "SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, target_status_code AS status,

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 
+use crate::delivery;
 use crate::rollup::{Reader, Rollup, View};
-use crate::table::definition::{DATE_COLUMN, GROUPS};
+use crate::table::definition::{DATE_COLUMN, FINAL_UNTIL, GROUPS};
 use crate::table::{Column, Definition};
 use crate::table::{MergeRule, sum_state};
 
@@ -54,6 +55,24 @@ fn statements(tables: &[(&Definition, Option<&View>)], place: &str, database: &s
             );
         }
     }
+    // One object for each table, each one line of JSON. The SerDe reads timestamps as they are written there, and skips other fields.
+    let _ = write!(
+        text,
+        "\n\
+         -- {FINAL_UNTIL}: up to when each table is final\n\
+         CREATE EXTERNAL TABLE {quoted_database}.{FINAL_UNTIL} (\n  \
+         table_name string,\n  \
+         final_until timestamp,\n  \
+         newest_interval_end timestamp,\n  \
+         computed_at timestamp,\n  \
+         delay_max_seconds bigint,\n  \
+         nodes bigint,\n  \
+         late_log_files bigint\n\
+         )\n\
+         ROW FORMAT SERDE 'org.apache.hive.hcatalog.data.JsonSerDe'\n\
+         LOCATION '{place}/{}/';\n",
+        delivery::FOLDER
+    );
     for (table, view) in tables {
         let name = registered(table, *view);
         for (title, query) in queries(table, &name, database) {
@@ -177,6 +196,17 @@ fn queries(table: &Definition, name: &str, database: &str) -> Vec<(String, Strin
     let mut queries = Vec::new();
     if matches!(slot.data_type, DataType::Timestamp(..)) && !merged.is_empty() {
         let slot = quoted(&slot.name);
+        queries.push((
+            "final rows only: what comes later does not change them".to_owned(),
+            format!(
+                "SELECT {slot},\n       {outputs}\n{from}\nWHERE {} AND {slot} < (\n  \
+                 SELECT final_until FROM {}.{FINAL_UNTIL} WHERE table_name = '{}'\n)\n\
+                 GROUP BY {slot}\nORDER BY {slot}",
+                days(1),
+                quoted(database),
+                table.name
+            ),
+        ));
         queries.push((
             format!("the last hour, by {slot}"),
             format!(

@@ -11,6 +11,7 @@ use logmill_shared::chain;
 use crate::commands::maintain;
 use crate::commands::progress::Progress;
 use crate::commands::rebuild::{Fill, Options};
+use crate::delivery::Records;
 use crate::rollup::Rollup;
 use crate::table::definition::REJECTED_LINES;
 use crate::table::{Root, Table, TableError, Version};
@@ -65,6 +66,7 @@ pub async fn drop(
         Err(_) => {}
     }
     root.delete_table(table).await?;
+    Records::of(root)?.delete(table).await?;
     writeln!(out, "  dropped")?;
     Ok(())
 }
@@ -138,6 +140,9 @@ pub async fn rename(
     if there.iter().any(|table| table == old) {
         root.delete_table(old).await?;
     }
+    Records::of(&root)?
+        .rename(old, new, &root.read(new).await?)
+        .await?;
     root.table(rollup.definition())
         .await?
         .end_renaming()

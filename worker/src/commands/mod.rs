@@ -14,6 +14,7 @@ pub mod alerts;
 pub mod check;
 pub mod rebuild;
 pub mod tables;
+pub mod status;
 pub mod test;
 pub mod ddl;
 pub mod drop;

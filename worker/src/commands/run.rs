@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::commands::progress::Progress;
 use crate::commit_pace::{self, CommitPace};
+use crate::delivery::Late;
 use crate::feeds::{Feed, Feeds, Trouble};
 use crate::intake::copies::{Copy, SeenNames};
 use crate::intake::file_rules::FileRules;
@@ -26,6 +27,9 @@ use crate::rollup::Loaded;
 use crate::table::{Entry, Lost, Root, TableError, of_tables};
 
 mod strays;
+mod finality;
+
+use finality::Finality;
 
 /// Configuration of a run.
 #[derive(Debug)]
@@ -75,6 +79,8 @@ pub struct Summary {
     pub reading: Reading,
     /// Log files that are set aside, by table.
     pub set_aside: BTreeMap<String, SetAsideSummary>,
+    /// Number of log files that were counted for a time that had been final, by table.
+    pub late: BTreeMap<String, usize>,
     /// Problems with rollups and tables.
     pub troubles: Vec<Trouble>,
     /// The tables after the run.
@@ -195,6 +201,7 @@ pub(crate) async fn run_feeds(
     let workshop = Arc::new(Workshop {
         next: AtomicUsize::new(0),
         to_do,
+        finality: Finality::open(root, &feeds).await?,
         feeds,
         limits: Limits {
             text_bytes: options.max_log_file_bytes,
@@ -217,12 +224,16 @@ pub(crate) async fn run_feeds(
         });
     }
     drop(sender);
-    gather(results, &workshop, &mut summary, progress).await?;
+    let late = gather(results, &workshop, &mut summary, progress).await?;
     while let Some(worker) = workers.join_next().await {
         worker.context("a worker thread failed")?;
     }
 
     strays::sweep(root, &tables).await;
+    workshop
+        .finality
+        .record(&workshop.feeds, late, &mut summary)
+        .await;
     for table in workshop.feeds.fed().filter(|table| !table.is_next()) {
         let name = table.definition().name.clone();
         match table.version().await {
@@ -382,6 +393,7 @@ async fn to_do(found: Vec<LogObject>, feeds: &Feeds, summary: &mut Summary) -> R
 struct Workshop {
     to_do: Vec<ToDo>,
     next: AtomicUsize,
+    finality: Finality,
     feeds: Feeds,
     limits: Limits,
     rules: FileRules,
@@ -422,6 +434,8 @@ impl Workshop {
                 .set_aside
                 .extend(set_aside.map(|(log_file, reason)| (name.clone(), log_file, reason)));
             if feed.rollup().is_some() && !feed.is_next() {
+                let late = self.finality.late(name, &committed.entries);
+                counted.late.entry(name.clone()).or_default().extend(late);
                 let entries = committed.entries.into_iter();
                 counted
                     .log_files
@@ -448,6 +462,8 @@ struct CommitResults {
     lost: BTreeMap<String, Lost>,
     /// Set-aside log files: table, log file, reason.
     set_aside: Vec<(String, String, String)>,
+    /// Log files that were counted for a time that had been final, by table.
+    late: BTreeMap<String, Vec<Late>>,
     troubles: Vec<Trouble>,
 }
 
@@ -459,17 +475,20 @@ impl CommitResults {
             self.lost.entry(table).or_default().add(&lost);
         }
         self.set_aside.extend(later.set_aside);
+        for (table, late) in later.late {
+            self.late.entry(table).or_default().extend(late);
+        }
         self.troubles = later.troubles;
     }
 }
 
-/// Collects the results of the workers, and commits periodically while they run.
+/// Collects the results of the workers, and commits periodically while they run. Returns the log files that were late, by table.
 async fn gather(
     mut results: Receiver<(LogObject, Result<Outcome, PipelineError>)>,
     workshop: &Arc<Workshop>,
     summary: &mut Summary,
     progress: &mut dyn Progress,
-) -> Result<()> {
+) -> Result<BTreeMap<String, Vec<Late>>> {
     let mut counted = CommitResults::default();
     let commit = |workshop: Arc<Workshop>| {
         tokio::spawn(async move {
@@ -562,5 +581,5 @@ async fn gather(
             .retain(|before| before.table != trouble.table);
         summary.trouble(trouble);
     }
-    Ok(())
+    Ok(counted.late)
 }

@@ -92,6 +92,15 @@ async fn fill(root: &Root, state: &mut State, rollups: Option<&Loaded>) -> Resul
     if let Some(rollups) = rollups {
         state.fed_by = Some(fed_by(&state.name, &version, rollups).await);
     }
+    state.newest_line = newest_line(&version).await?;
+    let waiting = waiting.at(&version);
+    state.staged = Some(waiting.staged() as i64);
+    state.set_aside = Some(waiting.all_set_aside().count() as i64);
+    Ok(())
+}
+
+/// The time of the newest line in the newest hours of the ledger, in milliseconds since 1970.
+pub(super) async fn newest_line(version: &Version) -> Result<Option<i64>, TableError> {
     // Shards that have an hour sort by it. Others come last, and tell nothing about how fresh the table is.
     let hours: Vec<Shard> = version
         .ledger_shards()
@@ -104,11 +113,7 @@ async fn fill(root: &Root, state: &mut State, rollups: Option<&Loaded>) -> Resul
         .collect();
     let newest = &hours[hours.len().saturating_sub(NEWEST_SHARDS)..];
     let entries = version.counted_entries(newest).await?;
-    state.newest_line = entries.values().filter_map(|entry| entry.last_time).max();
-    let waiting = waiting.at(&version);
-    state.staged = Some(waiting.staged() as i64);
-    state.set_aside = Some(waiting.all_set_aside().count() as i64);
-    Ok(())
+    Ok(entries.values().filter_map(|entry| entry.last_time).max())
 }
 
 /// What feeds a table, in a person's words.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt};
@@ -14,6 +15,7 @@ use tokio::runtime::Handle;
 
 use crate::commands::completeness::{Ledgers, Standing, not_read};
 use crate::commands::progress::Progress;
+use crate::delivery::{Delivered, Silences};
 use crate::format::Recognised;
 use crate::intake::copies::{Copy, SeenNames};
 use crate::intake::file_rules::FileRules;
@@ -53,6 +55,8 @@ pub struct Options {
     pub rules: FileRules,
     /// The tables to judge: those of the rollups that are in use. `None`: all.
     pub only: Option<BTreeSet<String>>,
+    /// The interval at which each node is expected to deliver a log file. `None`: silent nodes are not looked for.
+    pub expect_every: Option<Duration>,
 }
 
 /// The state of the log files of a span.
@@ -88,6 +92,8 @@ pub struct Report {
     pub set_aside: Vec<NotCounted>,
     /// Log files that could be counted, but are not.
     pub missing: Vec<NotCounted>,
+    /// Intervals without a log file of a node. They may have had no traffic, so they do not make the result incomplete.
+    pub silences: Option<Silences>,
     #[serde(skip)]
     have_set_aside: bool,
     /// Tables that can't be read, each with the reason. What they have counted is unknown.
@@ -124,7 +130,17 @@ pub async fn verify(options: &Options, progress: &mut dyn Progress) -> Result<Re
     };
     let ledgers = Ledgers::open(&root, options.only.as_ref()).await?;
     let listing = Listing::begin(&options.logs, &options.tables, options.span);
-    let unsettled = list(listing, ledgers, &options.rules, &mut report, progress).await?;
+    let mut delivered = options.expect_every.map(Delivered::new);
+    let unsettled = list(
+        listing,
+        ledgers,
+        options,
+        &mut delivered,
+        &mut report,
+        progress,
+    )
+    .await?;
+    report.silences = delivered.map(Delivered::silences);
     look_again(unsettled, &root, options, &mut report, progress).await?;
     progress.end();
     report.finish();
@@ -136,7 +152,8 @@ pub async fn verify(options: &Options, progress: &mut dyn Progress) -> Result<Re
 async fn list(
     mut listing: Listing,
     mut ledgers: Ledgers,
-    rules: &FileRules,
+    Options { rules, .. }: &Options,
+    delivered: &mut Option<Delivered>,
     report: &mut Report,
     progress: &mut dyn Progress,
 ) -> Result<Vec<LogObject>> {
@@ -150,6 +167,9 @@ async fn list(
         report.log_files += page.len();
         let met = page.iter().filter_map(|found| names.meet(&found.log_file));
         report.copies.extend(met);
+        if let Some(delivered) = delivered {
+            page.iter().for_each(|found| delivered.add(&found.log_file));
+        }
         let standings = ledgers.standings(&page).await?;
         for (found, standing) in page.into_iter().zip(standings) {
             if standing == Standing::Counted {
@@ -395,6 +415,9 @@ impl fmt::Display for Report {
             writeln!(f, "table      {}", escaped(reason))?;
         }
         by_cause(f, &self.unrecognised, UNRECOGNISED)?;
+        if let Some(silences) = &self.silences {
+            fmt_silences(silences, f)?;
+        }
         let logs = self.counted
             + self.staged
             + self.changed.len()
@@ -414,6 +437,49 @@ impl fmt::Display for Report {
             false => writeln!(f, "incomplete"),
         }
     }
+}
+
+/// Load balancers with silent nodes, and the longest silences.
+fn fmt_silences(silences: &Silences, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let count = |count: u64| HumanCount(count);
+    writeln!(
+        f,
+        "silent     {} intervals of {} minutes, of {} nodes: no traffic, or lost before delivery",
+        count(silences.intervals),
+        silences.every_minutes,
+        count(silences.nodes)
+    )?;
+    let balancers: Vec<String> = silences
+        .balancers
+        .iter()
+        .map(|each| {
+            format!(
+                "{} ({} {}, {}s): {} intervals at {} of {} nodes",
+                each.balancer,
+                each.account,
+                each.region,
+                each.kind,
+                count(each.intervals),
+                count(each.silent_nodes),
+                count(each.nodes)
+            )
+        })
+        .collect();
+    some_of(f, &balancers, "             ")?;
+    let longest: Vec<String> = silences
+        .longest
+        .iter()
+        .map(|each| {
+            format!(
+                "{}: {} from {} to {}",
+                each.node,
+                count(each.intervals),
+                each.from,
+                each.to
+            )
+        })
+        .collect();
+    some_of(f, &longest, "               ")
 }
 
 fn count_of(f: &mut fmt::Formatter<'_>, count: usize, what: &str) -> fmt::Result {
@@ -555,6 +621,7 @@ mod tests {
                 span: Span::new(time("2026-11-20"), time("2999-01-01")).unwrap(),
                 rules: FileRules::default(),
                 only: None,
+                expect_every: None,
             };
             Self {
                 _folder: folder,

@@ -6,22 +6,26 @@ use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::sync::Arc;
 
 use crate::commands::query::{self, Format, LogOptions, Logs, Style, Written};
-use crate::commands::tables;
+use crate::commands::{status, tables};
 use crate::intake::file_rules::FileRules;
 use crate::rollup::Rollup;
 use crate::table::Root;
+use crate::terminal::Escaping;
 use anyhow::{Context, Result, bail};
+use chrono::Utc;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use indicatif::HumanCount;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::cli::{Cli, FilesArgs, ListTablesArgs, Output, QueryArgs, TablesArgs};
+use super::cli::{
+    Cli, FilesArgs, ListTablesArgs, Output, QueryArgs, ReportFormat, StatusArgs, TablesArgs,
+};
 use super::destination::{NewFile, Stdout, after_writing};
 use super::progress::{AfterBar, QueryBar};
 use super::prompt::prompt;
 use super::summary::print_log_notes;
-use super::{SOME_NOT_COUNTED, SUCCESS, stderr};
+use super::{SOME_NOT_COUNTED, SUCCESS, print, stderr};
 
 /// Rows that are shown on a terminal. More would scroll away, and a query of all lines of a log would never end.
 const ROWS_ON_A_TERMINAL: usize = 1000;
@@ -76,6 +80,23 @@ pub(crate) async fn tables(args: ListTablesArgs) -> Result<u8> {
             after_writing(SUCCESS, written.map(|_| ()))
         }
     }
+}
+
+pub(crate) async fn status(args: StatusArgs) -> Result<u8> {
+    let root = Root::open(&args.tables.required()).await?;
+    let status = status::status(&root, Utc::now()).await?;
+    let code = match status.is_complete() {
+        true => SUCCESS,
+        false => SOME_NOT_COUNTED,
+    };
+    let written = match args.format {
+        ReportFormat::Text => print(&mut Stdout::report(), status),
+        ReportFormat::Json => {
+            let json = serde_json::to_string_pretty(&status.json())?;
+            print(&mut Escaping::json(Stdout), format_args!("{json}\n"))
+        }
+    };
+    after_writing(code, written)
 }
 
 /// What is queried.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::commands::query::Format;
 use crate::commands::rebuild::When;
@@ -12,6 +13,9 @@ use chrono::{DateTime, Utc};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use logmill_shared::notification::Allowed;
+
+const MINUTE: Duration = Duration::from_mins(1);
+const WEEK: Duration = Duration::from_hours(7 * 24);
 
 /// Aggregates the access logs of AWS load balancers into Delta Lake tables. You write a rollup in Athena's SQL; the
 /// table holds exactly what that SQL returns over all log files so far.
@@ -47,6 +51,10 @@ pub(crate) enum Command {
     Files(FilesArgs),
     /// List the tables: what feeds them, their size, how fresh they are, and what is staged or set aside.
     Tables(ListTablesArgs),
+    /// Say up to when each table is final: all log files of that time are counted, as long as none is later than a bound.
+    ///
+    /// It also says what each table waits for, and which log files have come too late. Exit code 3: a table cannot be read.
+    Status(StatusArgs),
     /// Compact and vacuum tables: merge the data files of past days, and delete files that have been replaced.
     ///
     /// Run it once a day. You can stop it at any time, and run it while log files are being counted.
@@ -372,8 +380,31 @@ pub(crate) struct ServeArgs {
     /// Only stage log files; other workers commit.
     #[arg(long)]
     pub(crate) no_commit: bool,
+    /// The longest time from the end of a log file's five minutes until it is counted, as long as all is well. By this bound,
+    /// the worker records up to when each table is final; see `logmill status`.
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = time_span)]
+    pub(crate) delay_max: Duration,
     #[command(flatten)]
     pub(crate) ignore: IgnoreArgs,
+}
+
+/// A time span: `90s`, `5m`, `1h` or `1d`, at most a week.
+fn time_span(text: &str) -> Result<Duration, String> {
+    let wrong = || "expected a number and a unit, such as 5m or 1h".to_owned();
+    let (number, unit) = text
+        .split_at_checked(text.len().saturating_sub(1))
+        .ok_or_else(wrong)?;
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let seconds = match unit {
+        "s" => number.checked_mul(1),
+        "m" => number.checked_mul(60),
+        "h" => number.checked_mul(60 * 60),
+        "d" => number.checked_mul(24 * 60 * 60),
+        _ => return Err(wrong()),
+    };
+    let span = seconds.map(Duration::from_secs);
+    span.filter(|span| (MINUTE..=WEEK).contains(span))
+        .ok_or_else(|| "must be at least 1m and at most 7d".to_owned())
 }
 
 fn at_once(text: &str) -> Result<NonZeroUsize, String> {
@@ -455,6 +486,15 @@ pub(crate) struct ListTablesArgs {
     pub(crate) rollups: Option<String>,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) tables: TablesArgs,
+    /// Format of the report.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: ReportFormat,
 }
 
 #[derive(Debug, Args)]
@@ -554,6 +594,12 @@ pub(crate) struct VerifyArgs {
     pub(crate) span: SpanArgs,
     #[command(flatten)]
     pub(crate) ignore: IgnoreByArgs,
+    /// List intervals of this length for which a node of a load balancer delivered no log file, although it did before and
+    /// after: 5m, or 60m for Classic Load Balancers that publish hourly.
+    ///
+    /// A node without traffic writes no log file, so this is no failure, and the exit code is the same.
+    #[arg(long, value_name = "TIME", value_parser = time_span)]
+    pub(crate) expect_every: Option<Duration>,
     /// Format of the report.
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: ReportFormat,

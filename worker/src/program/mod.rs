@@ -185,6 +185,7 @@ async fn execute(command: Command) -> Result<u8> {
                 stalled_after: Duration::from_secs(args.stalled_after),
                 commit_interval: (!args.no_commit)
                     .then(|| Duration::from_secs(args.commit_interval)),
+                delay_max: args.delay_max,
             };
             serve::serve(options, stop_signals()?).await?;
             Ok(SUCCESS)
@@ -192,6 +193,7 @@ async fn execute(command: Command) -> Result<u8> {
         Command::Query(args) => ask::query(args).await,
         Command::Files(args) => ask::files(args).await,
         Command::Tables(args) => ask::tables(args).await,
+        Command::Status(args) => ask::status(args).await,
         Command::Maintain(args) => {
             let root = Root::open(&args.tables).await?;
             let grace = Duration::from_hours(args.grace_hours);
@@ -219,6 +221,7 @@ async fn execute(command: Command) -> Result<u8> {
                 tables: args.tables,
                 only: args.ignore.tables().await?,
                 rules: args.ignore.load().await?,
+                expect_every: args.expect_every,
             };
             let report = verify::verify(&options, &mut LogFilesBar::default()).await?;
             let code = match report.complete {

@@ -300,6 +300,13 @@ pub(crate) fn print_summary(summary: &Summary, out: &mut impl Write) -> io::Resu
             )?;
         }
     }
+    for (table, late) in &summary.late {
+        writeln!(
+            out,
+            "late       {} counted by {table} for a time that was final; `logmill status` lists the last ones",
+            count(*late)
+        )?;
+    }
     for trouble in &summary.troubles {
         let Trouble { table, what, .. } = trouble;
         let word = if trouble.is_failure {

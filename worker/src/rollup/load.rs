@@ -8,7 +8,7 @@ use super::Rollup;
 use super::joins;
 use super::lookups::Lookups;
 use crate::small_files::{self, SmallFile, Unread};
-use crate::table::definition::{FAILED_LINES, GROUPS, LOG_FILES, REJECTED_LINES};
+use crate::table::definition::{FAILED_LINES, FINAL_UNTIL, GROUPS, LOG_FILES, REJECTED_LINES};
 use logmill_shared::chain;
 
 /// The extension of a rollup's file.
@@ -196,7 +196,8 @@ impl Rollup {
             && name
                 .chars()
                 .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-        if !plain || [REJECTED_LINES, FAILED_LINES, LOG_FILES].contains(&name.as_str()) {
+        let reserved = [REJECTED_LINES, FAILED_LINES, LOG_FILES, FINAL_UNTIL];
+        if !plain || reserved.contains(&name.as_str()) {
             return Err(RollupError::Name { place, name });
         }
         let text = match file.text() {

@@ -27,6 +27,9 @@ pub(crate) const LOG_FILES: &str = "log_files";
 /// The name under which queries see the lines on which rollups fail.
 pub(crate) const FAILED_LINES: &str = "failed_lines";
 
+/// The name under which queries see up to when tables are final.
+pub(crate) const FINAL_UNTIL: &str = "final_until";
+
 /// The definition of a table, derived from its rollup.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Definition {

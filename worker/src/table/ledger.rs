@@ -411,7 +411,7 @@ impl Ledger {
         Ok(ids.into_iter().flatten().collect())
     }
 
-    /// The ids of the wanted log files in the object of a shard that are counted, or pending. Reads only the columns that say so.
+    /// The ids of the wanted log files in the object of a shard that are counted, or pending.
     async fn ids_in(
         &self,
         store: &Arc<dyn ObjectStore>,
@@ -419,13 +419,27 @@ impl Ledger {
         wanted: &Wanted,
         are_pending: bool,
     ) -> Result<Vec<LogFileId>, TableError> {
+        let log_files = self.log_files_in(store, shard, are_pending).await?;
+        let log_files = log_files
+            .into_iter()
+            .filter(|log_file| wanted.has(log_file));
+        Ok(log_files.map(|log_file| log_file.id()).collect())
+    }
+
+    /// The log files in the object of a shard that are counted, or pending. Reads only the columns that say so.
+    pub(super) async fn log_files_in(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        shard: &Shard,
+        are_pending: bool,
+    ) -> Result<Vec<LogFile>, TableError> {
         let Some(object) = self.shards.get(shard) else {
             return Ok(Vec::new());
         };
         let path = shard_path(shard, object);
         let opened = open(store, &path).await?;
         let mut rows = opened.columns(["log_file", Entry::PENDING])?;
-        let mut ids = Vec::new();
+        let mut log_files = Vec::new();
         while let Some(batch) = rows.try_next().await? {
             let uris = batch.column_by_name("log_file");
             let uris = uris.and_then(|uris| uris.as_string_opt::<i32>());
@@ -433,11 +447,9 @@ impl Ledger {
             let pending = pending(&batch);
             let is_pending = |row: usize| pending.is_some_and(|pending| pending.value(row));
             let rows = (0..uris.len()).filter(|&row| is_pending(row) == are_pending);
-            let log_files = rows.map(|row| LogFile::new(uris.value(row)));
-            let log_files = log_files.filter(|log_file| wanted.has(log_file));
-            ids.extend(log_files.map(|log_file| log_file.id()));
+            log_files.extend(rows.map(|row| LogFile::new(uris.value(row))));
         }
-        Ok(ids)
+        Ok(log_files)
     }
 
     /// Writes the ledger with these entries added. It takes effect with the commit that contains the transaction, and never

@@ -231,6 +231,20 @@ impl Notes {
         Ok(notes)
     }
 
+    /// The shards of the log files that are set aside now. This costs one listing, and reads no notes.
+    ///
+    /// # Errors
+    ///
+    /// The notes can't be listed.
+    pub async fn shards(&self) -> Result<BTreeSet<Shard>, TableError> {
+        let mut shards = BTreeSet::new();
+        for store in &self.folders {
+            let names = NoteNames::list(store, self.guards).await?.all;
+            shards.extend(names.into_iter().map(|name| name.shard));
+        }
+        Ok(shards)
+    }
+
     /// How many log files are set aside now. This costs one listing, and reads no notes.
     ///
     /// # Errors

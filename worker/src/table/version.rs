@@ -418,6 +418,24 @@ impl Version {
         self.ledger.shards()
     }
 
+    /// The log files in the objects of these shards that the table has counted.
+    pub(crate) async fn log_files_in(
+        &self,
+        shards: impl IntoIterator<Item = Shard>,
+    ) -> Result<Vec<LogFile>, TableError> {
+        let log_files: Vec<Vec<LogFile>> = futures::stream::iter(shards)
+            .map(async |shard| self.ledger.log_files_in(&self.store, &shard, false).await)
+            .buffered(ledger::SHARDS_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(log_files.into_iter().flatten().collect())
+    }
+
+    /// The id of the Delta table. A table that was removed and made anew has another one.
+    pub(crate) fn id(&self) -> Result<String, TableError> {
+        Ok(self.metadata()?.id().to_owned())
+    }
+
     /// The ledger's entries in the objects of these shards, one object after another.
     pub(crate) fn entries_by_shard(
         self,

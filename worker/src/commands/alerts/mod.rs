@@ -19,6 +19,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::commands::query::final_rows::{FinalQuery, FinalRows, rows_until};
+use crate::delivery::Records;
 use crate::table::Root;
 
 pub use load::InvalidAlert;
@@ -159,7 +160,7 @@ impl Alerts {
         state: &mut State,
         evaluated: &mut Evaluated,
     ) -> Result<()> {
-        let until = final_until(root, alert.tables(), SystemTime::now().into()).await?;
+        let until = final_until(root, alert.tables()).await?;
         let Some(until) = until.filter(|until| state.until.is_none_or(|before| before < *until))
         else {
             return Ok(());
@@ -176,7 +177,9 @@ impl Alerts {
         }
         let ids: Vec<String> = found.rows.iter().map(|row| alert.id(row)).collect();
         let rows = ids.iter().zip(&found.rows);
-        let mut new: Vec<_> = rows.filter(|(id, _)| !state.told.contains(*id)).collect();
+        let mut seen = state.told.clone();
+        // The SQL may return a row twice.
+        let mut new: Vec<_> = rows.filter(|(id, _)| seen.insert((*id).clone())).collect();
         evaluated.more_rows = new.len().saturating_sub(TOLD_MAX);
         new.truncate(TOLD_MAX);
         for (id, row) in new {
@@ -247,8 +250,7 @@ impl Alerts {
         alert: &Alert,
         from: Option<DateTime<Utc>>,
     ) -> Result<Option<Seen>> {
-        let now = SystemTime::now().into();
-        let Some(until) = final_until(root, alert.tables(), now).await? else {
+        let Some(until) = final_until(root, alert.tables()).await? else {
             return Ok(None);
         };
         let from = from.unwrap_or(until - LOOK_BACK);
@@ -282,32 +284,22 @@ async fn query(
 }
 
 /// The whole hour up to which the rows of all these tables are final. `None` if no hour is.
-async fn final_until(
-    root: &Root,
-    tables: &[String],
-    now: DateTime<Utc>,
-) -> Result<Option<DateTime<Utc>>> {
+async fn final_until(root: &Root, tables: &[String]) -> Result<Option<DateTime<Utc>>> {
+    let records = Records::of(root)?;
     let mut all: Option<DateTime<Utc>> = None;
     for table in tables {
-        let version = root.read(table).await;
-        let version = version.with_context(|| format!("the table {table}"))?;
-        let Some(until) = table_final_until(&version, now).await? else {
+        let read = async {
+            let version = root.read(table).await?;
+            records.of_version(table, &version).await
+        };
+        let record = read.await.with_context(|| format!("the table {table}"))?;
+        let Some(until) = record.and_then(|record| record.final_until) else {
             return Ok(None);
         };
         all = Some(all.map_or(until, |all| all.min(until)));
     }
-    all.map(|until| until.duration_trunc(TimeDelta::hours(1)))
-        .transpose()
-        .map_err(|error| anyhow!("{error}"))
-}
-
-/// The time before which no log file of a table is expected any more.
-async fn table_final_until(
-    version: &crate::table::Version,
-    now: DateTime<Utc>,
-) -> Result<Option<DateTime<Utc>>> {
-    let has_any = version.ledger_shards().next().is_some();
-    Ok(has_any.then(|| now - TimeDelta::minutes(30)))
+    let hour = all.map(|until| until.duration_trunc(TimeDelta::hours(1)));
+    Ok(hour.transpose()?)
 }
 
 impl Alert {

@@ -13,11 +13,12 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 use logmill_shared::chain;
 
+use super::finality;
 use super::ledgers::{Kind, Ledgers};
 use super::scan::DeltaScan;
 use crate::rollup::{Reader, Rollup, View};
 use crate::table::definition::GROUPS;
-use crate::table::definition::{FAILED_LINES, LOG_FILES};
+use crate::table::definition::{FAILED_LINES, FINAL_UNTIL, LOG_FILES};
 use crate::table::{Root, TableError, Version};
 
 /// A table that a query needs and that can't be read.
@@ -56,7 +57,10 @@ fn advice(folder: &str) -> String {
     )
 }
 
-/// The tables of a root, and the two tables that show the ledgers.
+/// Tables that exist in every root, unless an older table has the name.
+const MADE: [&str; 3] = [LOG_FILES, FAILED_LINES, FINAL_UNTIL];
+
+/// The tables of a root, the two tables that show the ledgers, and the one that says up to when tables are final.
 #[derive(Debug)]
 pub(super) struct Tables {
     root: Root,
@@ -227,7 +231,7 @@ pub(super) fn unreadable(root: &Root, name: &str, error: TableError) -> DataFusi
 impl SchemaProvider for Tables {
     fn table_names(&self) -> Vec<String> {
         let mut names = self.names.clone();
-        let made = [LOG_FILES, FAILED_LINES].into_iter();
+        let made = MADE.into_iter();
         names.extend(made.filter(|name| !self.has(name)).map(str::to_owned));
         names
     }
@@ -250,11 +254,12 @@ impl SchemaProvider for Tables {
             return Ok(opened.view().map(|_| opened.scan));
         }
         let kind = match name {
-            LOG_FILES | FAILED_LINES if self.final_until.is_some() => {
+            _ if self.final_until.is_some() && MADE.contains(&name) => {
                 return Err(never_final(name));
             }
             LOG_FILES => Kind::LogFiles,
             FAILED_LINES => Kind::FailedLines,
+            FINAL_UNTIL => return Ok(Some(finality::table(&self.root, &self.names).await?)),
             _ => return Ok(None),
         };
         let ledgers = Ledgers::new(kind, &self.root, &self.names);
@@ -266,8 +271,6 @@ impl SchemaProvider for Tables {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.has(name)
-            || self.of_groups(name).is_some()
-            || [LOG_FILES, FAILED_LINES].contains(&name)
+        self.has(name) || self.of_groups(name).is_some() || MADE.contains(&name)
     }
 }

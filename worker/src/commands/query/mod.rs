@@ -30,6 +30,7 @@ mod databases;
 mod catalog;
 mod scan;
 mod ledgers;
+mod finality;
 mod logs;
 mod lookups;
 mod words;

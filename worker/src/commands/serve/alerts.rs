@@ -1,10 +1,11 @@
-//! Evaluates alerts after commits: in a task of its own, one after the other, so that none holds up a commit.
+//! Evaluates alerts when other hours are final: in a task of its own, one after the other, so that none holds up a commit.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
+use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -13,8 +14,9 @@ use crate::commands::alerts::{Alert, Alerts};
 use crate::metrics::Metrics;
 use crate::table::Root;
 
-/// How often a table without new log files is looked at: hours become final by time alone, and a webhook may answer again.
-const IDLE_INTERVAL: Duration = Duration::from_mins(1);
+/// How often the alerts of a table are due although it is final up to the same time: another table that they read may be final up to
+/// a later one, and a webhook may answer again.
+const IDLE_INTERVAL: Duration = Duration::from_mins(5);
 
 /// How long an alert that has failed is left alone, so that one that takes long does not run all the time.
 const FAILED_WAIT: Duration = Duration::from_mins(5);
@@ -31,7 +33,8 @@ pub(super) struct AlertWatch {
 #[derive(Default)]
 struct Due {
     tables: BTreeSet<String>,
-    last: HashMap<String, Instant>,
+    /// The time up to which each table was final when it was last due, and when that was.
+    last: HashMap<String, (Option<DateTime<Utc>>, Instant)>,
 }
 
 impl AlertWatch {
@@ -57,17 +60,19 @@ impl AlertWatch {
         }
     }
 
-    /// This worker has committed to a table, or has found nothing to commit.
-    pub(super) fn committed(&self, table: &str, log_files: usize) {
+    /// A table whose lease this worker holds is final up to this time.
+    pub(super) fn is_final(&self, table: &str, until: Option<DateTime<Utc>>) {
         if self.alerts.of_table(table).next().is_none() {
             return;
         }
         let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_recent = |last: &Instant| last.elapsed() < IDLE_INTERVAL;
-        if log_files == 0 && due.last.get(table).is_some_and(is_recent) {
+        let is_same = |(last, then): &(Option<DateTime<Utc>>, Instant)| {
+            *last == until && then.elapsed() < IDLE_INTERVAL
+        };
+        if due.last.get(table).is_some_and(is_same) {
             return;
         }
-        due.last.insert(table.to_owned(), Instant::now());
+        due.last.insert(table.to_owned(), (until, Instant::now()));
         due.tables.insert(table.to_owned());
         self.is_due.notify_one();
     }

@@ -19,11 +19,13 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::alerts::{Alerts, Webhook};
+use crate::delivery::{Bounds, Records};
 use crate::feeds::Feeds;
 use crate::intake::allowed_locations::AllowedLocations;
 use crate::intake::file_rules::FileRules;
 use crate::intake::sqs_queue::SqsQueue;
 use crate::intake::{consumer, http};
+use crate::maintenance::Finality;
 use crate::metrics::Metrics;
 use crate::pipeline::{LOG_FILES_AT_ONCE_MAX, Limits};
 use crate::rollup::Rollup;
@@ -69,6 +71,8 @@ pub struct Options {
     pub stalled_after: Duration,
     /// Time between commits at low load; `None` for a worker that only stages.
     pub commit_interval: Option<Duration>,
+    /// The longest time from the end of a log file's interval until it is counted, as long as all is well.
+    pub delay_max: Duration,
 }
 
 /// Runs until `stop` is cancelled, then finishes work in progress within the grace period. Fails at startup if the queue or a
@@ -187,7 +191,11 @@ async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Resu
     let root = Root::create(&options.tables).await?;
     let (feeds, troubles) = Feeds::open(&root, rollups).await?;
     let memory = feeds.staging_budget(at_once, true);
-    let tables = Tables::new(root, feeds, &troubles, alerts, metrics);
+    let finality = Finality {
+        records: Records::of(&root)?,
+        bounds: Bounds::of_delay(options.delay_max),
+    };
+    let tables = Tables::new(root, feeds, &troubles, finality, alerts, metrics);
     let rollups = tables.rollup_count();
     if rollups == 0 {
         bail!("no rollup can be run; the log lines above say what is wrong with each");

@@ -180,8 +180,10 @@ mod tests {
 
     use super::*;
     use crate::commands::alerts::Alerts;
+    use crate::delivery::{Bounds, Records};
     use crate::fake_s3::{Answer, FakeS3};
     use crate::feeds::Feeds;
+    use crate::maintenance::Finality;
     use crate::rollup::Rollup;
     use crate::table::Root;
 
@@ -201,8 +203,12 @@ mod tests {
         let rollup = Rollup::from_sql("by_elb", sql).await.unwrap();
         let feeds = Feeds::open(&root, vec![rollup].into()).await.unwrap().0;
         let metrics = Arc::<Metrics>::default();
+        let finality = Finality {
+            records: Records::of(&root).unwrap(),
+            bounds: Bounds::default(),
+        };
         let stager = Arc::new(Stager {
-            tables: Tables::new(root, feeds, &[], Alerts::default(), &metrics),
+            tables: Tables::new(root, feeds, &[], finality, Alerts::default(), &metrics),
             allowed: AllowedLocations::fake(&s3.client),
             rules: FileRules::default(),
             turns: Arc::new(Semaphore::new(1)),

@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 use super::alerts::AlertWatch;
 use crate::commands::alerts::Alerts;
 use crate::feeds::{Feed, Feeds, Reopened, Trouble};
-use crate::maintenance::{self, MaintenanceEvent};
+use crate::maintenance::{self, Finality, MaintenanceEvent};
 use crate::metrics::Metrics;
 use crate::set_aside_watch::SetAsideWatch;
 use crate::sleep::sleep_or_stop;
+use crate::table::definition::REJECTED_LINES;
 use crate::table::{Root, Table, Version};
 use logmill_shared::chain;
 
@@ -30,6 +31,7 @@ pub(super) struct Tables {
     pub(super) set_aside: SetAsideWatch,
     /// The alerts on the tables.
     pub(super) alerts: Arc<AlertWatch>,
+    finality: Finality,
     metrics: Arc<Metrics>,
 }
 
@@ -113,6 +115,7 @@ impl Tables {
         root: Root,
         feeds: Feeds,
         troubles: &[Trouble],
+        finality: Finality,
         alerts: Alerts,
         metrics: &Arc<Metrics>,
     ) -> Arc<Self> {
@@ -139,6 +142,7 @@ impl Tables {
             root,
             feeds,
             set_aside: SetAsideWatch::default(),
+            finality,
             metrics: Arc::clone(metrics),
         })
     }
@@ -223,19 +227,24 @@ impl Tables {
 
     async fn maintain_table(&self, table: &Table, interval: Duration, stop: &CancellationToken) {
         let name = &table.label();
-        maintenance::run(table, interval, stop, |event| match event {
+        // Nobody reads a next generation, and the ledger of rejected lines has few log files.
+        let is_tracked = !table.is_next() && table.definition().name != REJECTED_LINES;
+        let finality = is_tracked.then_some(&self.finality);
+        maintenance::run(table, finality, interval, stop, |event| match event {
             MaintenanceEvent::Lease(is_held) => self.metrics.lease(name, is_held),
             MaintenanceEvent::Committed(committed, took) => {
-                self.metrics.committed(name, &committed, took);
-                if !table.is_next() {
-                    self.alerts.committed(name, committed.entries.len());
-                }
+                self.metrics.committed(name, &committed, took)
             }
             MaintenanceEvent::SetAside(how_much) => {
                 if !table.is_next() {
                     self.set_aside.seen(name, how_much);
                 }
                 self.metrics.set_aside(name, how_much);
+            }
+            MaintenanceEvent::Final(until, late) => {
+                self.alerts.is_final(name, until);
+                let until = until.map(|until| until.timestamp());
+                self.metrics.is_final(name, until, late);
             }
             MaintenanceEvent::Failed => self.metrics.maintenance_failed(name),
         })

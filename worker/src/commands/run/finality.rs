@@ -1,0 +1,97 @@
+//! Records up to when the tables of a run are final. A run has listed what was delivered before it began, so when it has counted all of it, the
+//! newest log files tell the time as in a worker, and nothing has to settle first.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+use logmill_shared::chain;
+
+use super::Summary;
+use crate::delivery::{Arrival, Bounds, Late, Recorder, Records};
+use crate::feeds::{Feeds, Trouble};
+use crate::maintenance;
+use crate::table::{Entry, Root, Table, TableError};
+
+/// Up to when the tables were final before the run.
+pub(super) struct Finality {
+    records: Records,
+    /// The time, and the bounds by which it was recorded.
+    before: HashMap<String, (Option<DateTime<Utc>>, Bounds)>,
+}
+
+impl Finality {
+    pub(super) async fn open(root: &Root, feeds: &Feeds) -> Result<Self> {
+        let records = Records::of(root)?;
+        let mut before = HashMap::new();
+        for fed in feeds.rollups().filter(|fed| !fed.table.is_next()) {
+            let name = &fed.table.definition().name;
+            // A table that can't be read is reported elsewhere, and a record that can't be read is written anew.
+            if let Ok(version) = fed.table.version().await
+                && let Ok(Some(record)) = records.of_version(name, &version).await
+            {
+                before.insert(name.clone(), (record.final_until, record.bounds()));
+            }
+        }
+        Ok(Self { records, before })
+    }
+
+    /// The log files among these that are late.
+    pub(super) fn late(&self, table: &str, entries: &[Entry]) -> Vec<Late> {
+        let now = Utc::now();
+        let final_until = self.before.get(table).and_then(|(until, _)| *until);
+        let late = entries
+            .iter()
+            .filter_map(|entry| Arrival::of_entry(entry).late(final_until, now));
+        let late: Vec<Late> = late.collect();
+        maintenance::log_late(table, &late);
+        late
+    }
+
+    /// Records up to when the tables are final. They become final up to a later time only if the run has counted all that it found.
+    pub(super) async fn record(
+        &self,
+        feeds: &Feeds,
+        mut late: BTreeMap<String, Vec<Late>>,
+        summary: &mut Summary,
+    ) {
+        let may_advance = !summary.has_failures();
+        for fed in feeds.rollups().filter(|fed| !fed.table.is_next()) {
+            let name = &fed.table.definition().name;
+            let late = late.remove(name).unwrap_or_default();
+            if !late.is_empty() {
+                summary.late.insert(name.clone(), late.len());
+            }
+            if let Err(error) = self.record_table(&fed.table, late, may_advance).await
+                && summary
+                    .troubles
+                    .iter()
+                    .all(|trouble| trouble.table != *name)
+            {
+                summary.trouble(Trouble {
+                    table: name.clone(),
+                    what: format!(
+                        "up to when the table is final could not be recorded: {}",
+                        chain(&error)
+                    ),
+                    is_failure: false,
+                });
+            }
+        }
+    }
+
+    async fn record_table(
+        &self,
+        table: &Table,
+        late: Vec<Late>,
+        may_advance: bool,
+    ) -> Result<(), TableError> {
+        let now = Utc::now();
+        let bounds = self.before.get(&table.definition().name);
+        let bounds = bounds.map_or_else(Bounds::default, |(_, bounds)| *bounds);
+        let mut recorder = Recorder::open(&self.records, table, bounds, None, now).await?;
+        recorder.add_late(late);
+        recorder.record(table, may_advance, now).await?;
+        Ok(())
+    }
+}
