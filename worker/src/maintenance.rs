@@ -357,7 +357,7 @@ mod tests {
             open: |range: Option<Range<u64>>| {
                 let range = range.unwrap_or(0..bytes.len() as u64);
                 let bytes = &bytes[range.start as usize..range.end as usize];
-                Ok(Cursor::new(bytes.to_vec()))
+                Ok::<_, std::io::Error>(Cursor::new(bytes.to_vec()))
             },
         };
         let limits = Limits {

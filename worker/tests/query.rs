@@ -508,7 +508,7 @@ fn sql_comes_from_a_file_or_standard_input() {
 fn tables_are_described_and_listed() {
     let place = a_table();
     let tables = place.path("tables");
-    let names = "tab_name\nclients\nfailed_lines\nlog_files\nrejected_lines\n";
+    let names = "tab_name\nclients\nfailed_lines\nfinal_until\nlog_files\nrejected_lines\n";
     let shown = succeed(&mut query_command(&tables, "SHOW TABLES"));
     assert_eq!(
         shown.replace("rejected_lines\n", ""),

@@ -43,7 +43,7 @@ pub(crate) enum Command {
     /// Query the tables with SQL, or the lines of log files with --logs.
     ///
     /// Each table has its own name. The table log_files lists the log files that each table has counted; failed_lines lists
-    /// lines on which a rollup failed. To count distinct values of a sketch column:
+    /// lines on which a rollup failed; final_until says up to when each table is final. To count distinct values of a sketch column:
     /// cardinality(merge(cast(users AS HyperLogLog))). For a percentile:
     /// value_at_quantile(merge(cast(latency AS tdigest)), 0.99).
     Query(QueryArgs),

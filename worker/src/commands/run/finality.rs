@@ -11,7 +11,7 @@ use super::Summary;
 use crate::delivery::{Arrival, Bounds, Late, Recorder, Records};
 use crate::feeds::{Feeds, Trouble};
 use crate::maintenance;
-use crate::table::{Entry, Root, Table, TableError};
+use crate::table::{Entry, Root, Table, TableError, of_tables};
 
 /// Up to when the tables were final before the run.
 pub(super) struct Finality {
@@ -23,16 +23,15 @@ pub(super) struct Finality {
 impl Finality {
     pub(super) async fn open(root: &Root, feeds: &Feeds) -> Result<Self> {
         let records = Records::of(root)?;
-        let mut before = HashMap::new();
-        for fed in feeds.rollups().filter(|fed| !fed.table.is_next()) {
+        let tracked = feeds.rollups().filter(|fed| !fed.table.is_next());
+        let read = of_tables(tracked.map(async |fed| {
             let name = &fed.table.definition().name;
             // A table that can't be read is reported elsewhere, and a record that can't be read is written anew.
-            if let Ok(version) = fed.table.version().await
-                && let Ok(Some(record)) = records.of_version(name, &version).await
-            {
-                before.insert(name.clone(), (record.final_until, record.bounds()));
-            }
-        }
+            let version = fed.table.version().await.ok()?;
+            let record = records.of_version(name, &version).await.ok()??;
+            Some((name.clone(), (record.final_until, record.bounds())))
+        }));
+        let before = read.await.into_iter().flatten().collect();
         Ok(Self { records, before })
     }
 
@@ -56,13 +55,23 @@ impl Finality {
         summary: &mut Summary,
     ) {
         let may_advance = !summary.has_failures();
-        for fed in feeds.rollups().filter(|fed| !fed.table.is_next()) {
+        let tracked = feeds.rollups().filter(|fed| !fed.table.is_next());
+        let tracked = tracked.map(|fed| {
             let name = &fed.table.definition().name;
-            let late = late.remove(name).unwrap_or_default();
-            if !late.is_empty() {
-                summary.late.insert(name.clone(), late.len());
+            (name, &fed.table, late.remove(name).unwrap_or_default())
+        });
+        let recorded = of_tables(tracked.collect::<Vec<_>>().into_iter().map(
+            async |(name, table, late)| {
+                let count = late.len();
+                let recorded = self.record_table(table, late, may_advance).await;
+                (name, count, recorded)
+            },
+        ));
+        for (name, late, recorded) in recorded.await {
+            if late > 0 {
+                summary.late.insert(name.clone(), late);
             }
-            if let Err(error) = self.record_table(&fed.table, late, may_advance).await
+            if let Err(error) = recorded
                 && summary
                     .troubles
                     .iter()
