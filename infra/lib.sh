@@ -179,7 +179,7 @@ check_program() {
 }
 
 # The names of a folder's rollups, each in a line.
-rollups_in() { (cd "$1" && find . -name '*.sql' | sed 's|^\./||; s|\.sql$||' | LC_ALL=C sort); }
+rollups_in() { (cd "$1" && find . -maxdepth 1 -name '*.sql' | sed 's|^\./||; s|\.sql$||' | LC_ALL=C sort); }
 
 # Prints an output of a stack; nothing if the stack or the output does not exist.
 output() {

@@ -6,6 +6,7 @@
 //! | 3/8 | groups of rollups over the log files that are staged concurrently |
 //! | 1/8 | merging sorted rows, in commits |
 //! | 1/4 | groups and sorts of queries, which spill to disk beyond it |
+//! | 1/16 | queries of alerts, one at a time |
 //! | the rest | text, columns, Parquet, the log of Delta, the program |
 //!
 //! Lookups stay in memory. Their size is subtracted before groups get their share.
@@ -80,6 +81,11 @@ fn total_of(meminfo: &str) -> Option<usize> {
 /// Memory that queries may use before they spill to disk, in bytes.
 pub(crate) fn for_queries() -> usize {
     *LIMIT / 4
+}
+
+/// Memory that the query of an alert may use before it spills to disk, in bytes. A worker runs one at a time.
+pub(crate) fn for_alerts() -> usize {
+    *LIMIT / 16
 }
 
 /// Memory that one commit may use for merging, in bytes. Several tables may be committed concurrently.

@@ -75,6 +75,9 @@ pub struct Metrics {
     recent_failures: RecentFailures,
     /// The age in seconds, plus one, of the oldest message that was received since somebody last asked. Zero if none was.
     oldest_message: AtomicU64,
+    alerts: Counters,
+    alert_failures: Counters,
+    alert_evaluated: Gauges,
     final_until: Gauges,
     late_log_files: Counters,
 }
@@ -166,6 +169,9 @@ impl Default for Metrics {
             troubles: Family::default(),
             recent_failures: RecentFailures::default(),
             oldest_message: AtomicU64::new(0),
+            alerts: Family::default(),
+            alert_failures: Family::default(),
+            alert_evaluated: Family::default(),
             final_until: Family::default(),
             late_log_files: Family::default(),
         }
@@ -339,6 +345,22 @@ impl Metrics {
             "table_troubles",
             "1 if a person must fix a problem with a table or its rollup, otherwise 0",
             self.troubles.clone(),
+        );
+        registry.register(
+            "alerts",
+            "Rows that an alert has returned for the first time, as this worker has found",
+            self.alerts.clone(),
+        );
+        registry.register(
+            "alert_failures",
+            "Evaluations of an alert that failed, or whose rows the webhook has not taken; they are retried",
+            self.alert_failures.clone(),
+        );
+        registry.register_with_unit(
+            "alert_evaluated_timestamp",
+            "When this worker last evaluated an alert, or found no other hour final, in seconds since 1970",
+            seconds(),
+            self.alert_evaluated.clone(),
         );
         registry.register_with_unit(
             "final_until_timestamp",
@@ -539,6 +561,25 @@ impl Metrics {
 
     pub(crate) fn failed_lines(&self, table: &str, lines: u64) {
         count(&self.failed_lines, "table", table, lines);
+    }
+
+    /// Exports the counters of an alert before anything happens.
+    pub(crate) fn alert(&self, alert: &str) {
+        count(&self.alerts, "alert", alert, 0);
+        count(&self.alert_failures, "alert", alert, 0);
+    }
+
+    pub(crate) fn alert_evaluated(&self, alert: &str, rows: u64) {
+        count(&self.alerts, "alert", alert, rows);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let gauge = self
+            .alert_evaluated
+            .get_or_create_owned(&label("alert", alert));
+        gauge.set(now.unwrap_or_default().as_secs() as i64);
+    }
+
+    pub(crate) fn alert_failed(&self, alert: &str) {
+        count(&self.alert_failures, "alert", alert, 1);
     }
 
     pub(crate) fn maintenance_failed(&self, table: &str) {

@@ -6,6 +6,7 @@
 mod support;
 
 mod certificate;
+mod alerts;
 mod chaos;
 mod command_line;
 mod damage;

@@ -8,9 +8,10 @@ use std::process::Command;
 
 use crate::support::{Workplace, alb_line, alb_name, logmill, project};
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "run", "serve", "query", "report", "files", "tables", "status", "maintain", "verify", "replay",
-    "retry", "rebuild", "rollback", "erase", "retain", "drop", "rename", "check", "test", "ddl",
+    "retry", "rebuild", "rollback", "erase", "retain", "drop", "rename", "check", "alerts", "test",
+    "ddl",
 ];
 
 const ROLLUP: &str = "SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, target_status_code AS status,

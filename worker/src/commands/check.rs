@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use indicatif::{HumanBytes, HumanCount};
 
+use crate::commands::alerts::Alert;
 use crate::commands::progress::Progress;
 use crate::commands::query::{self, Format};
 use crate::commands::run::{self, Options, Summary};
@@ -86,6 +87,25 @@ pub fn describe(rollup: &Rollup) -> String {
         }
     }
     text.push_str(&warnings(rollup));
+    text
+}
+
+/// Describes an alert: its columns, and which of its rows are told.
+pub fn describe_alert(alert: &Alert) -> String {
+    let mut text = format!("alert {}: of {}\n\n", alert.name, alert.tables().join(", "));
+    let widths = alert.columns().iter().map(|(name, _)| name.len());
+    let width = widths.max().unwrap_or(0).max(6);
+    let _ = writeln!(text, "  {:width$}  type", "column");
+    for (name, data_type) in alert.columns() {
+        let _ = writeln!(text, "  {name:width$}  {data_type}");
+    }
+    let rows = match alert.time() {
+        Some(time) => format!(
+            "Each row is told once, if its {time} is not more than two days before the end of the last final hour."
+        ),
+        None => "Each row is told once, whatever its time: no column is a time.".to_owned(),
+    };
+    let _ = writeln!(text, "\n{rows}");
     text
 }
 

@@ -12,6 +12,7 @@ pub mod replay;
 pub mod retry;
 pub mod query;
 pub mod report;
+pub mod alerts;
 pub mod check;
 pub mod rebuild;
 pub mod tables;

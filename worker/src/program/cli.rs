@@ -108,10 +108,16 @@ pub(crate) enum Command {
     /// A table still knows which log files it has counted, and counts none again. Queries see rows go with a new version of the table; the
     /// files are deleted some hours later.
     Retain(RetainArgs),
-    /// Check rollups: print their columns, types and merge rules, and with --sample their results over some log files.
+    /// Check rollups: print their columns, types and merge rules, and with --sample their results over some log files. Of a folder, check
+    /// the alerts too.
     ///
-    /// Exit code 1: a rollup cannot be run, or not over the sample.
+    /// Exit code 1: a rollup cannot be run, or not over the sample; or an alert cannot be evaluated.
     Check(CheckArgs),
+    /// Show which rows the alerts return over the final hours of their tables. Nothing is told, and nothing is stored.
+    ///
+    /// The alerts are the files alerts/<name>.sql in the folder of rollups. `logmill serve` and `logmill run` tell their rows. Exit code 1:
+    /// an alert cannot be evaluated.
+    Alerts(AlertsArgs),
     /// Test rollups: run them over the log lines of test cases, and compare their results with the expected rows.
     ///
     /// The cases of rollups/events.sql are in the folder rollups/events.test, each as two files: <case>.log or <case>.log.gz
@@ -559,6 +565,19 @@ pub(crate) struct CheckArgs {
     /// Log files, or folders with log files, to run each rollup on: paths, or s3://bucket/key. Nothing is stored.
     #[arg(long, value_name = "LOGS", num_args = 1..)]
     pub(crate) sample: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AlertsArgs {
+    /// Folder of rollups, or s3://bucket/prefix. The alerts are in the folder alerts in it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rollups: String,
+    /// Folder of tables, or s3://bucket/prefix.
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) tables: String,
+    /// Only rows of this time or later, in UTC [default: two days before the end of the last final hour]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) from: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Args)]

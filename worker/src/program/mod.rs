@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::commands::alerts::{Alerts, Webhook};
 use crate::commands::rebuild::erase::{self, Lines};
 use crate::commands::run::{self, Options};
 use crate::commands::{check, ddl, drop, maintain, rebuild, replay, retain, retry, serve, test};
@@ -36,10 +37,10 @@ mod ask;
 mod report;
 mod prove;
 
-use cli::{CheckArgs, Cli, Command, ReplayArgs};
+use cli::{AlertsArgs, CheckArgs, Cli, Command, ReplayArgs, ReportFormat};
 use destination::{Stdout, after_writing};
 use progress::{Bar, LogFilesBar};
-use summary::{print_maintained, print_put_back, print_summary};
+use summary::{print_alerts, print_maintained, print_put_back, print_summary};
 
 /// Exit code: success.
 const SUCCESS: u8 = 0;
@@ -148,6 +149,7 @@ async fn execute(command: Command) -> Result<u8> {
         Command::Run(args) => {
             let rules = args.ignore.load(Some(&args.rollups)).await?;
             let rollups = Rollup::load_folder(&args.rollups).await?;
+            let alerts = Alerts::load(&args.rollups, &rollups, Webhook::from_env()?).await?;
             let options = Options {
                 logs: args.logs,
                 tables: args.tables,
@@ -160,7 +162,10 @@ async fn execute(command: Command) -> Result<u8> {
                 true => SUCCESS,
                 false => SOME_NOT_COUNTED,
             };
-            let written = print_summary(&summary, &mut Stdout::report());
+            let evaluated = alerts.evaluate_all(&options.tables).await;
+            let mut out = Stdout::report();
+            let written = print_summary(&summary, &mut out);
+            let written = written.and_then(|()| print_alerts(&alerts, &evaluated, &mut out));
             after_writing(code, written.map_err(Into::into))
         }
         Command::Serve(args) => {
@@ -305,6 +310,7 @@ async fn execute(command: Command) -> Result<u8> {
         }
         Command::Replay(args) => after_writing(SUCCESS, resend(args).await),
         Command::Check(args) => check_rollups(&args).await,
+        Command::Alerts(args) => look_at_alerts(args).await,
         Command::Test(args) => {
             let report = test::test(&args.rollups, args.accept).await?;
             let code = match report.has_failures() {
@@ -329,12 +335,19 @@ async fn check_rollups(args: &CheckArgs) -> Result<u8> {
         true => Rollup::load_folder(&args.rollup.to_string_lossy()).await?,
         false => vec![Rollup::load(&args.rollup).await?].into(),
     };
+    let alerts = match args.rollup.is_dir() {
+        true => Alerts::load(&args.rollup.to_string_lossy(), &loaded, None).await?,
+        false => Alerts::default(),
+    };
     let mut code = SUCCESS;
     let mut tell_failure = |error: &anyhow::Error| {
         code = FAILURE;
         let _ = print_error(error);
     };
     for invalid in loaded.invalid {
+        tell_failure(&anyhow::Error::msg(invalid.reason));
+    }
+    for invalid in alerts.invalid {
         tell_failure(&anyhow::Error::msg(invalid.reason));
     }
     let folder = match args.rollup.is_dir() {
@@ -365,7 +378,42 @@ async fn check_rollups(args: &CheckArgs) -> Result<u8> {
             Err(error) => tell_failure(&error.context(format!("table {name}"))),
         }
     }
+    for alert in &alerts.alerts {
+        tell(format!("\n{}", check::describe_alert(alert)));
+    }
     after_writing(code, written)
+}
+
+/// Prints the rows that each alert returns now.
+async fn look_at_alerts(args: AlertsArgs) -> Result<u8> {
+    let rollups = Rollup::load_folder(&args.rollups).await?;
+    let Alerts {
+        alerts, invalid, ..
+    } = Alerts::load(&args.rollups, &rollups, None).await?;
+    if alerts.is_empty() && invalid.is_empty() {
+        bail!(
+            "{}/alerts: no .sql file found; write each alert as a file <name>.sql with one SELECT",
+            args.rollups.trim_end_matches('/')
+        );
+    }
+    let root = Root::open(&args.tables).await?;
+    let mut code = SUCCESS;
+    let mut tell_failure = |error: &anyhow::Error| {
+        code = FAILURE;
+        let _ = print_error(error);
+    };
+    for invalid in invalid {
+        tell_failure(&anyhow::Error::msg(invalid.reason));
+    }
+    let (mut out, mut written) = (Stdout::report(), Ok(()));
+    for alert in &alerts {
+        match Alerts::look(&root, alert, args.from).await {
+            Ok(seen) if written.is_ok() => written = summary::print_look(alert, &seen, &mut out),
+            Ok(_) => {}
+            Err(error) => tell_failure(&error.context(format!("alert {}", alert.name))),
+        }
+    }
+    after_writing(code, written.map_err(Into::into))
 }
 
 /// Writes a text, and flushes it.

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use crate::commands::alerts::{Alert, Alerts, Evaluated, Seen};
 use crate::commands::maintain::Maintained;
 use crate::commands::query::Logs;
 use crate::commands::retry::PutBack;
@@ -34,6 +35,79 @@ pub(crate) fn print_put_back(done: &PutBack, out: &mut impl Write) -> io::Result
         }
     }
     print_summary(&done.summary, out)
+}
+
+/// Prints what alerts have told. Nothing about alerts for which no other hour has become final.
+pub(crate) fn print_alerts(
+    alerts: &Alerts,
+    evaluated: &[(String, anyhow::Result<Evaluated>)],
+    out: &mut impl Write,
+) -> io::Result<()> {
+    for invalid in &alerts.invalid {
+        writeln!(out, "warning: {}", escaped(&invalid.reason))?;
+    }
+    for (alert, evaluated) in evaluated {
+        let evaluated = match evaluated {
+            Ok(evaluated) => evaluated,
+            Err(error) => {
+                let reason = format!("{error:#}");
+                writeln!(
+                    out,
+                    "warning: the alert {alert} failed: {}",
+                    escaped(&reason)
+                )?;
+                continue;
+            }
+        };
+        if let Some(until) = evaluated.until {
+            let rows = evaluated.told.len() + evaluated.more_rows;
+            let s = if rows == 1 { "" } else { "s" };
+            let until = until.format("%Y-%m-%dT%H:%MZ");
+            writeln!(out, "alert      {alert}: {rows} new row{s} until {until}")?;
+        }
+        for instance in &evaluated.told {
+            writeln!(out, "           {}", escaped(instance.row.get()))?;
+        }
+        if evaluated.more_rows > 0 {
+            writeln!(out, "           and {} more", evaluated.more_rows)?;
+        }
+        if let Some(reason) = &evaluated.undelivered {
+            let reason = escaped(reason);
+            writeln!(
+                out,
+                "warning: rows of the alert {alert} are not delivered: {reason}"
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Prints the rows that an alert returns.
+pub(crate) fn print_look(
+    alert: &Alert,
+    seen: &Option<Seen>,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let (name, tables) = (&alert.name, alert.tables().join(", "));
+    let Some(seen) = seen else {
+        return writeln!(out, "{name}, of {tables}: no hour is final yet");
+    };
+    let rows = seen.rows.len();
+    let s = if rows == 1 { "" } else { "s" };
+    let more = if seen.has_more {
+        ", and there are more"
+    } else {
+        ""
+    };
+    let until = seen.until.format("%Y-%m-%dT%H:%MZ");
+    writeln!(
+        out,
+        "{name}, of {tables}: {rows} row{s} until {until}{more}"
+    )?;
+    for row in &seen.rows {
+        writeln!(out, "  {}", escaped(row))?;
+    }
+    Ok(())
 }
 
 /// Prints what a query over log files has noticed about them. Nothing, if there is nothing to say.

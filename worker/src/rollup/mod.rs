@@ -47,6 +47,7 @@ mod per_line;
 mod repeat;
 mod checks;
 mod prefilter;
+mod time_key;
 
 pub use crate::engine::fallible::Fallible;
 pub(crate) use allow::{instead_of_column, instead_of_function};

@@ -21,7 +21,7 @@ use super::generations::{FOLDER_PROPERTY, with_properties, within};
 use super::guards::{Guard, Guards};
 use super::{
     Definition, FORMAT, FORMAT_PROPERTY, Folder, Keeping, Root, Table, TableError, Version,
-    checked_log, delete, folder, ledger, lease, lookup_file, milliseconds, root, set_aside,
+    checked_log, delete, folder, lease, ledger, lookup_file, milliseconds, root, set_aside,
     staging,
 };
 
@@ -558,7 +558,11 @@ fn delete_empty_folders(log_store: &deltalake_core::logstore::LogStoreRef) {
     let Some(folder) = folder(log_store.root_url()) else {
         return;
     };
-    for entry in WalkDir::new(folder).contents_first(true).into_iter().flatten() {
+    for entry in WalkDir::new(folder)
+        .contents_first(true)
+        .into_iter()
+        .flatten()
+    {
         if entry.file_type().is_dir() {
             // Fails if it is not empty, which is meant.
             let _ = std::fs::remove_dir(entry.path());

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use datafusion::catalog::{SchemaProvider, TableProvider};
-use datafusion::common::Result;
-use datafusion::datasource::{TableType, ViewTable};
+use datafusion::common::{Column, Result};
+use datafusion::datasource::{TableType, ViewTable, provider_as_source};
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 use logmill_shared::chain;
 
 use super::finality;
@@ -67,6 +67,8 @@ pub(super) struct Tables {
     names: Vec<String>,
     /// The time of the query.
     pub(super) now: DateTime<Utc>,
+    /// If only final rows are read: the time from which on lines may still come. Then only tables of rollups may be read.
+    final_until: Option<DateTime<Utc>>,
     /// Tables that the query has opened.
     opened: Mutex<BTreeSet<String>>,
 }
@@ -78,8 +80,19 @@ impl Tables {
             names: root.tables().await?,
             root: root.clone(),
             now,
+            final_until: None,
             opened: Mutex::default(),
         })
+    }
+
+    /// The same tables without rows that may still change, because lines of this time or later may come. It is also the time of the
+    /// query.
+    pub(super) fn final_until(self, until: DateTime<Utc>) -> Self {
+        Self {
+            now: until,
+            final_until: Some(until),
+            ..self
+        }
     }
 
     /// The error of a query whose data could not be read, if the reason does not say which table it was.
@@ -113,11 +126,24 @@ impl Tables {
         if !self.has(name) {
             return Ok(None);
         }
-        let version = self.version(name).await?;
-        match view(&self.root, name, &version).await? {
-            Some(view) => Ok(Some(view.plan(scan(name, &version)?, self.now).await?)),
+        let opened = self.open(name).await?;
+        match opened.view() {
+            Some(view) => Ok(Some(view.plan(opened.scan, self.now).await?)),
             None => Ok(None),
         }
+    }
+
+    /// Opens a table for reading, with its rollup.
+    async fn open(&self, name: &str) -> Result<Opened> {
+        let version = self.version(name).await?;
+        let scan = scan(name, &version)?;
+        let rollup = rollup(&self.root, name, &version).await?;
+        let scan = match (self.final_until, &rollup) {
+            (None, _) => scan,
+            (Some(until), Some(rollup)) => final_rows(rollup, scan, until).await?,
+            (Some(_), None) => return Err(never_final(name)),
+        };
+        Ok(Opened { scan, rollup })
     }
 
     async fn version(&self, name: &str) -> Result<Version> {
@@ -146,15 +172,48 @@ fn scan(name: &str, version: &Version) -> Result<Arc<dyn TableProvider>> {
     })?))
 }
 
-/// The view over a table, if the table is not the result of its rollup's SQL.
-async fn view(root: &Root, name: &str, version: &Version) -> Result<Option<View>> {
-    // Tables that no rollup has made have no views.
+/// A table that is read, and the rollup that it is the result of.
+struct Opened {
+    scan: Arc<dyn TableProvider>,
+    /// `None` for a table that no rollup has made.
+    rollup: Option<Rollup>,
+}
+
+impl Opened {
+    /// The view over the table, if the table is not the result of its rollup's SQL.
+    fn view(&self) -> Option<View> {
+        self.rollup.as_ref()?.view().cloned()
+    }
+}
+
+/// The rollup that a table is the result of.
+async fn rollup(root: &Root, name: &str, version: &Version) -> Result<Option<Rollup>> {
     let lookups = version.lookup_files().await;
     let lookups = lookups.map_err(|error| unreadable(root, name, error))?;
-    let rollup = Rollup::of_table(name, version.sql(), lookups, version.erased())
-        .await
-        .ok();
-    Ok(rollup.and_then(|rollup| rollup.view().cloned()))
+    let rollup = Rollup::of_table(name, version.sql(), lookups, version.erased());
+    Ok(rollup.await.ok())
+}
+
+/// The rows of a rollup's table that no line of this time or later can change.
+pub(super) async fn final_rows(
+    rollup: &Rollup,
+    scan: Arc<dyn TableProvider>,
+    until: DateTime<Utc>,
+) -> Result<Arc<dyn TableProvider>> {
+    let definition = rollup.definition();
+    let end = rollup.time_key_at(until).await;
+    let end = end.map_err(DataFusionError::Plan)?;
+    let slot = Column::new_unqualified(&definition.columns[definition.slot_column].name);
+    let rows = LogicalPlanBuilder::scan(&definition.name, provider_as_source(scan), None)?;
+    let rows = rows.filter(Expr::Column(slot).lt(lit(end)))?.build()?;
+    Ok(Arc::new(ViewTable::new(rows, None)))
+}
+
+/// The error of a query of final rows that names a table which no rollup makes.
+pub(super) fn never_final(name: &str) -> DataFusionError {
+    DataFusionError::Plan(format!(
+        "the table {name} can't be read here: only tables of rollups have final hours"
+    ))
 }
 
 /// Opens a table for reading. The error contains the table's name.
@@ -180,24 +239,24 @@ impl SchemaProvider for Tables {
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         // A table may have been created under a reserved name before the name was reserved.
         if self.has(name) {
-            let version = self.version(name).await?;
-            let scan = scan(name, &version)?;
-            return Ok(Some(match view(&self.root, name, &version).await? {
+            let opened = self.open(name).await?;
+            return Ok(Some(match opened.view() {
                 Some(view) => {
                     let sql = view.sql(&format!("\"{name}{GROUPS}\""), Reader::Logmill);
-                    Arc::new(ViewTable::new(view.plan(scan, self.now).await?, Some(sql)))
+                    let plan = view.plan(opened.scan, self.now).await?;
+                    Arc::new(ViewTable::new(plan, Some(sql)))
                 }
-                None => scan,
+                None => opened.scan,
             }));
         }
         if let Some(table) = self.of_groups(name) {
-            let version = self.version(table).await?;
-            return match view(&self.root, table, &version).await? {
-                Some(_) => Ok(Some(scan(table, &version)?)),
-                None => Ok(None),
-            };
+            let opened = self.open(table).await?;
+            return Ok(opened.view().map(|_| opened.scan));
         }
         let kind = match name {
+            _ if self.final_until.is_some() && MADE.contains(&name) => {
+                return Err(never_final(name));
+            }
             LOG_FILES => Kind::LogFiles,
             FAILED_LINES => Kind::FailedLines,
             FINAL_UNTIL => return Ok(Some(finality::table(&self.root, &self.names).await?)),

@@ -35,6 +35,7 @@ mod logs;
 mod lookups;
 mod words;
 pub(crate) mod output;
+pub(crate) mod final_rows;
 
 pub use logs::{LogNotes, LogOptions, Logs, LogsToRead};
 pub use output::{Format, Style, Written};

@@ -2,6 +2,7 @@
 //! whose lease it holds, it commits what any worker has staged.
 
 mod table_states;
+mod alerts;
 mod tables;
 mod stager;
 mod strays;
@@ -27,6 +28,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::commands::alerts::{Alerts, Webhook};
 use crate::delivery::{Bounds, Records};
 use crate::feeds::Feeds;
 use crate::intake::allowed_locations::AllowedLocations;
@@ -197,6 +199,7 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
         }
     }
     working.spawn(Arc::clone(&tables).watch_set_aside(stop.clone()));
+    working.spawn(Arc::clone(&tables.alerts).watch(stop.clone()));
     working.spawn(Arc::clone(&stager.stalls).all_stalled(stop.clone()));
     drain(working, answering, stop, close, options.grace).await
 }
@@ -276,6 +279,9 @@ async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Resu
         );
     }
     let rollups = Rollup::load_folder(&options.rollups).await?;
+    let webhook = Webhook::from_env()?;
+    let alerts = Alerts::load(&options.rollups, &rollups, webhook).await;
+    let alerts = alerts.context("the folder of alerts cannot be read")?;
     let queue = match &options.queue_url {
         Some(url) => Some(SqsQueue::open(url).await?),
         None => None,
@@ -296,7 +302,7 @@ async fn open(options: &Options, at_once: usize, metrics: &Arc<Metrics>) -> Resu
         records: Records::of(&root)?,
         bounds: Bounds::of_delay(options.delay_max),
     };
-    let tables = Tables::new(root, feeds, &troubles, finality, metrics);
+    let tables = Tables::new(root, feeds, &troubles, finality, alerts, metrics);
     let rollups = tables.rollup_count();
     if rollups == 0 {
         bail!("no rollup can be run; the log lines above say what is wrong with each");

@@ -183,6 +183,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::commands::alerts::Alerts;
     use crate::delivery::{Bounds, Records};
     use crate::fake_s3::{Answer, FakeS3};
     use crate::feeds::Feeds;
@@ -211,7 +212,7 @@ mod tests {
             bounds: Bounds::default(),
         };
         let stager = Arc::new(Stager {
-            tables: Tables::new(root, feeds, &[], finality, &metrics),
+            tables: Tables::new(root, feeds, &[], finality, Alerts::default(), &metrics),
             allowed: AllowedLocations::fake(&s3.client),
             rules: FileRules::default(),
             turns: Arc::new(Semaphore::new(1)),

@@ -7,7 +7,9 @@ use anyhow::Result;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::alerts::AlertWatch;
 use super::table_states::TableStates;
+use crate::commands::alerts::Alerts;
 use crate::feeds::{Feed, Feeds, Reopened, Trouble};
 use crate::maintenance::{self, Finality, MaintenanceEvent};
 use crate::metrics::Metrics;
@@ -30,6 +32,8 @@ pub(super) struct Tables {
     pub(super) set_aside: SetAsideWatch,
     /// What is wrong with the tables.
     pub(super) states: TableStates,
+    /// The alerts on the tables.
+    pub(super) alerts: Arc<AlertWatch>,
     finality: Finality,
     metrics: Arc<Metrics>,
 }
@@ -115,6 +119,7 @@ impl Tables {
         feeds: Feeds,
         troubles: &[Trouble],
         finality: Finality,
+        alerts: Alerts,
         metrics: &Arc<Metrics>,
     ) -> Arc<Self> {
         for feed in &feeds.tables {
@@ -138,6 +143,7 @@ impl Tables {
         }
         Arc::new(Self {
             served: served.into_iter().map(Arc::new).collect(),
+            alerts: Arc::new(AlertWatch::new(alerts, &root, metrics)),
             root,
             feeds,
             set_aside: SetAsideWatch::default(),
@@ -250,6 +256,7 @@ impl Tables {
                 self.metrics.housekeeping_failed(name, &error)
             }
             MaintenanceEvent::Final(until, late) => {
+                self.alerts.is_final(name, until);
                 let until = until.map(|until| until.timestamp());
                 self.metrics.is_final(name, until, late);
             }

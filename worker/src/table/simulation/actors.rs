@@ -18,18 +18,18 @@ use object_store::path::Path;
 use tokio::sync::oneshot;
 use url::Url;
 
-use super::super::generations::strays_of;
 use super::super::dropping::Renaming;
+use super::super::generations::strays_of;
 use super::super::guards::Guards;
 use super::super::{
     Anew, Definition, Ended, Entry, Folder, Keeping, Lease, MIN_GRACE, Root, Swap, Table,
     TableError, Version, lease,
 };
 use super::checker::{Groups, add_rows};
-use super::{NEW, OLD, Template};
 use super::random::Random;
 use super::scheduler::{DAY, HOUR, MINUTE, Operation, SECOND, Simulation, time};
 use super::store::Store;
+use super::{NEW, OLD, Template};
 
 /// What an actor does. The number distinguishes actors of the same kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -745,7 +745,8 @@ impl Actor {
         let in_time = state.now - begun < HOUR && state.checker.lives() == lives;
         match read {
             Ok(())
-                if rows == state.checker.table(self.name).history[version.number() as usize].rows =>
+                if rows
+                    == state.checker.table(self.name).history[version.number() as usize].rows =>
             {
                 state.count("versions read")
             }

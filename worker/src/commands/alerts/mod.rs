@@ -1,0 +1,327 @@
+//! Alerts: conditions on the final rows of tables. A row that an alert's SQL returns is told once: by a line of the log, a metric, and a
+//! webhook.
+//!
+//! [`Alerts::evaluate`] has the order of steps that makes it at least once.
+
+mod load;
+mod state;
+mod webhook;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, anyhow, bail};
+use chrono::{DateTime, DurationRound, SecondsFormat, TimeDelta, Utc};
+use logmill_shared::chain;
+use object_store::ObjectStore;
+use serde_json::Value;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use crate::commands::query::final_rows::{FinalQuery, FinalRows, rows_until};
+use crate::delivery::Records;
+use crate::table::Root;
+
+pub use load::InvalidAlert;
+pub use state::Instance;
+use state::State;
+pub use webhook::Webhook;
+
+/// How long the SQL of an alert may run.
+const QUERY_MAX: Duration = Duration::from_secs(60);
+
+/// How many of the rows that the SQL returns are looked at. It bounds the state, which has their ids.
+const ROWS_MAX: usize = 1000;
+
+/// How many new rows an evaluation tells one by one. An alert with more is about something general, which a number says better.
+const TOLD_MAX: usize = 20;
+
+/// How many rows an alert may keep for a webhook that does not take them. With so many, it is not evaluated until the webhook answers.
+const UNDELIVERED_MAX: usize = 200;
+
+/// Rows before the last final hour that are evaluated again, because a late log file may change them. Two days, so that the row of a day
+/// is among them when the day is over.
+const LOOK_BACK: TimeDelta = TimeDelta::hours(48);
+
+/// An alert: a `SELECT` that returns rows when something is wrong.
+#[derive(Debug, Clone)]
+pub struct Alert {
+    /// The name of its file, without the ending.
+    pub name: String,
+    sql: String,
+    query: Arc<FinalQuery>,
+}
+
+impl Alert {
+    /// The tables that it reads, sorted. The worker that commits the first one evaluates the alert.
+    pub fn tables(&self) -> &[String] {
+        &self.query.tables
+    }
+
+    fn table(&self) -> &str {
+        &self.query.tables[0]
+    }
+
+    /// Its output columns: names, and types in Trino's words.
+    pub fn columns(&self) -> &[(String, String)] {
+        &self.query.columns
+    }
+
+    /// The output column that says of which time a row is.
+    pub fn time(&self) -> Option<&str> {
+        self.query.time.as_deref()
+    }
+}
+
+/// The alerts beside some rollups.
+#[derive(Debug, Default)]
+pub struct Alerts {
+    /// Those that can be evaluated.
+    pub alerts: Vec<Alert>,
+    /// Those that can't.
+    pub invalid: Vec<InvalidAlert>,
+    /// Where new rows are sent.
+    pub webhook: Option<Webhook>,
+}
+
+/// The result of an evaluation.
+#[derive(Debug, Default)]
+pub struct Evaluated {
+    /// The time up to which rows were evaluated, if an hour has become final since the last evaluation.
+    pub until: Option<DateTime<Utc>>,
+    /// The rows that were told. After a crash, some of them may have been told before.
+    pub told: Vec<Instance>,
+    /// New rows that were not told one by one, because there are too many.
+    pub more_rows: usize,
+    /// Why the webhook has not taken some rows. They are sent again with the next evaluation.
+    pub undelivered: Option<String>,
+}
+
+/// The rows that an alert returns.
+#[derive(Debug)]
+pub struct Seen {
+    /// The time up to which they are final.
+    pub until: DateTime<Utc>,
+    /// Each row, as a JSON object.
+    pub rows: Vec<String>,
+    /// Whether there are more.
+    pub has_more: bool,
+}
+
+/// Aborts a task when it is dropped.
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Alerts {
+    /// The alerts on a table. Those on several tables belong to the first of them.
+    pub fn of_table<'a>(&'a self, table: &'a str) -> impl Iterator<Item = &'a Alert> {
+        self.alerts
+            .iter()
+            .filter(move |alert| alert.table() == table)
+    }
+
+    /// Evaluates an alert, if another hour has become final, and tells its new rows.
+    ///
+    /// The order of steps: log lines, the state with what the webhook has yet to take, the webhook, the state without it. After a crash,
+    /// the steps since the last write are done again.
+    ///
+    /// # Errors
+    ///
+    /// The SQL fails or takes too long, a table can't be read, or the state can't be written.
+    pub async fn evaluate(&self, root: &Root, alert: &Alert) -> Result<Evaluated> {
+        let store = root.store()?;
+        let mut state = State::read(&*store, alert).await?;
+        let mut evaluated = Evaluated::default();
+        match state.undelivered.len() < UNDELIVERED_MAX {
+            true => {
+                self.advance(root, &*store, alert, &mut state, &mut evaluated)
+                    .await?
+            }
+            false => tracing::warn!(
+                alert = alert.name,
+                rows = state.undelivered.len(),
+                "alert is not evaluated: the webhook has not taken its last rows"
+            ),
+        }
+        evaluated.undelivered = self.deliver(&*store, alert, &mut state).await?;
+        Ok(evaluated)
+    }
+
+    async fn advance(
+        &self,
+        root: &Root,
+        store: &dyn ObjectStore,
+        alert: &Alert,
+        state: &mut State,
+        evaluated: &mut Evaluated,
+    ) -> Result<()> {
+        let until = final_until(root, alert.tables()).await?;
+        let Some(until) = until.filter(|until| state.until.is_none_or(|before| before < *until))
+        else {
+            return Ok(());
+        };
+        evaluated.until = Some(until);
+        let from = state.until.unwrap_or(until).min(until) - LOOK_BACK;
+        let found = query(root, alert, until, from).await?;
+        if found.has_more {
+            tracing::warn!(
+                alert = alert.name,
+                rows_max = ROWS_MAX,
+                "alert returns too many rows; only the first ones are looked at"
+            );
+        }
+        let ids: Vec<String> = found.rows.iter().map(|row| alert.id(row)).collect();
+        let rows = ids.iter().zip(&found.rows);
+        let mut seen = state.told.clone();
+        // The SQL may return a row twice.
+        let mut new: Vec<_> = rows.filter(|(id, _)| seen.insert((*id).clone())).collect();
+        evaluated.more_rows = new.len().saturating_sub(TOLD_MAX);
+        new.truncate(TOLD_MAX);
+        for (id, row) in new {
+            let instance = alert.instance(id, row, until, evaluated.more_rows)?;
+            tracing::warn!(
+                alert = instance.alert, table = instance.table, id = instance.id, time = instance.time, row = %instance.row,
+                final_until = instance.final_until, more_rows = instance.more_rows, "alert raised"
+            );
+            evaluated.told.push(instance);
+        }
+        state.until = Some(until);
+        state.told = ids.into_iter().collect();
+        if self.webhook.is_some() {
+            state.undelivered.extend(evaluated.told.iter().cloned());
+        }
+        state.write(store, alert).await
+    }
+
+    /// Sends what the webhook has yet to take. Returns why some of it was not taken.
+    async fn deliver(
+        &self,
+        store: &dyn ObjectStore,
+        alert: &Alert,
+        state: &mut State,
+    ) -> Result<Option<String>> {
+        let Some(webhook) = &self.webhook else {
+            return Ok(None);
+        };
+        let before = state.undelivered.len();
+        let mut refused = None;
+        while let Some(instance) = state.undelivered.first() {
+            if let Err(error) = webhook.send(instance).await {
+                refused = Some(format!("{error:#}"));
+                break;
+            }
+            state.undelivered.remove(0);
+        }
+        if state.undelivered.len() < before {
+            state.write(store, alert).await?;
+        }
+        Ok(refused)
+    }
+
+    /// Evaluates all alerts, one after the other. Returns the result of each, by its name.
+    pub async fn evaluate_all(&self, tables: &str) -> Vec<(String, Result<Evaluated>)> {
+        let mut all = Vec::new();
+        if self.alerts.is_empty() {
+            return all;
+        }
+        let root = Root::open(tables).await;
+        for alert in &self.alerts {
+            let evaluated = match &root {
+                Ok(root) => self.evaluate(root, alert).await,
+                Err(error) => Err(anyhow!("{}", chain(error))),
+            };
+            all.push((alert.name.clone(), evaluated));
+        }
+        all
+    }
+
+    /// The rows that an alert returns now, of this time or later, without telling them. `None` if no hour is final.
+    ///
+    /// # Errors
+    ///
+    /// The SQL fails or takes too long, or a table can't be read.
+    pub async fn look(
+        root: &Root,
+        alert: &Alert,
+        from: Option<DateTime<Utc>>,
+    ) -> Result<Option<Seen>> {
+        let Some(until) = final_until(root, alert.tables()).await? else {
+            return Ok(None);
+        };
+        let from = from.unwrap_or(until - LOOK_BACK);
+        let FinalRows { rows, has_more } = query(root, alert, until, from).await?;
+        Ok(Some(Seen {
+            until,
+            rows,
+            has_more,
+        }))
+    }
+}
+
+/// Runs the SQL of an alert in a task of its own, which may take a limited time, and whose panic is an error.
+async fn query(
+    root: &Root,
+    alert: &Alert,
+    until: DateTime<Utc>,
+    from: DateTime<Utc>,
+) -> Result<FinalRows> {
+    let (root, sql) = (root.clone(), alert.sql.clone());
+    let query = async move { rows_until(&root, &sql, until, from, ROWS_MAX).await };
+    let mut task = tokio::spawn(query);
+    let _abort = AbortOnDrop(task.abort_handle());
+    match timeout(QUERY_MAX, &mut task).await {
+        Ok(rows) => rows.context("the SQL ended with a panic")?,
+        Err(_) => bail!(
+            "the SQL has run for {} s and was stopped",
+            QUERY_MAX.as_secs()
+        ),
+    }
+}
+
+/// The whole hour up to which the rows of all these tables are final. `None` if no hour is.
+async fn final_until(root: &Root, tables: &[String]) -> Result<Option<DateTime<Utc>>> {
+    let records = Records::of(root)?;
+    let mut all: Option<DateTime<Utc>> = None;
+    for table in tables {
+        let read = async {
+            let version = root.read(table).await?;
+            records.of_version(table, &version).await
+        };
+        let record = read.await.with_context(|| format!("the table {table}"))?;
+        let Some(until) = record.and_then(|record| record.final_until) else {
+            return Ok(None);
+        };
+        all = Some(all.map_or(until, |all| all.min(until)));
+    }
+    let hour = all.map(|until| until.duration_trunc(TimeDelta::hours(1)));
+    Ok(hour.transpose()?)
+}
+
+impl Alert {
+    fn instance(
+        &self,
+        id: &str,
+        row: &str,
+        until: DateTime<Utc>,
+        more_rows: usize,
+    ) -> Result<Instance> {
+        let values: serde_json::Map<String, Value> = serde_json::from_str(row)?;
+        let time = self.time().and_then(|time| values.get(time)?.as_str());
+        let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+        Ok(Instance {
+            id: id.to_owned(),
+            alert: self.name.clone(),
+            table: self.table().to_owned(),
+            time: time.map(str::to_owned),
+            row: state::shortened(row, values)?,
+            final_until: text(until),
+            first_told: text(SystemTime::now().into()),
+            more_rows,
+        })
+    }
+}

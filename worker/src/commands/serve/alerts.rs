@@ -1,0 +1,125 @@
+//! Evaluates alerts when other hours are final: in a task of its own, one after the other, so that none holds up a commit.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::commands::alerts::{Alert, Alerts};
+use crate::metrics::Metrics;
+use crate::table::Root;
+
+/// How often the alerts of a table are due although it is final up to the same time: another table that they read may be final up to
+/// a later one, and a webhook may answer again.
+const IDLE_INTERVAL: Duration = Duration::from_mins(5);
+
+/// How long an alert that has failed is left alone, so that one that takes long does not run all the time.
+const FAILED_WAIT: Duration = Duration::from_mins(5);
+
+/// The alerts of a worker, and the tables whose alerts are due.
+pub(super) struct AlertWatch {
+    alerts: Alerts,
+    root: Root,
+    metrics: Arc<Metrics>,
+    due: Mutex<Due>,
+    is_due: Notify,
+}
+
+#[derive(Default)]
+struct Due {
+    tables: BTreeSet<String>,
+    /// The time up to which each table was final when it was last due, and when that was.
+    last: HashMap<String, (Option<DateTime<Utc>>, Instant)>,
+}
+
+impl AlertWatch {
+    /// Logs alerts that can't be evaluated.
+    pub(super) fn new(alerts: Alerts, root: &Root, metrics: &Arc<Metrics>) -> Self {
+        for alert in &alerts.alerts {
+            metrics.alert(&alert.name);
+        }
+        for invalid in &alerts.invalid {
+            metrics.alert_failed(&invalid.name);
+            tracing::error!(
+                alert = invalid.name,
+                reason = invalid.reason,
+                "alert cannot be evaluated; other alerts and tables are not affected"
+            );
+        }
+        Self {
+            alerts,
+            root: root.clone(),
+            metrics: Arc::clone(metrics),
+            due: Mutex::default(),
+            is_due: Notify::new(),
+        }
+    }
+
+    /// A table whose lease this worker holds is final up to this time.
+    pub(super) fn is_final(&self, table: &str, until: Option<DateTime<Utc>>) {
+        if self.alerts.of_table(table).next().is_none() {
+            return;
+        }
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = |(last, then): &(Option<DateTime<Utc>>, Instant)| {
+            *last == until && then.elapsed() < IDLE_INTERVAL
+        };
+        if due.last.get(table).is_some_and(is_same) {
+            return;
+        }
+        due.last.insert(table.to_owned(), (until, Instant::now()));
+        due.tables.insert(table.to_owned());
+        self.is_due.notify_one();
+    }
+
+    /// Evaluates alerts that are due, until `stop` is cancelled.
+    pub(super) async fn watch(self: Arc<Self>, stop: CancellationToken) -> Result<()> {
+        let evaluate = async {
+            let mut failed: HashMap<String, Instant> = HashMap::new();
+            loop {
+                self.is_due.notified().await;
+                let due = || {
+                    let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+                    std::mem::take(&mut due.tables)
+                };
+                for table in due() {
+                    for alert in self.alerts.of_table(&table) {
+                        let last = failed.remove(&alert.name);
+                        if let Some(last) = last.filter(|last| last.elapsed() < FAILED_WAIT) {
+                            failed.insert(alert.name.clone(), last);
+                        } else if !self.evaluate(alert).await {
+                            failed.insert(alert.name.clone(), Instant::now());
+                        }
+                    }
+                }
+            }
+        };
+        // What is cut off is done again by the next holder of the table's lease.
+        stop.run_until_cancelled(evaluate).await;
+        Ok(())
+    }
+
+    /// Returns whether the alert could be evaluated.
+    async fn evaluate(&self, alert: &Alert) -> bool {
+        let evaluated = self.alerts.evaluate(&self.root, alert).await;
+        let is_evaluated = evaluated.is_ok();
+        let failed = match evaluated {
+            Ok(evaluated) => {
+                let rows = evaluated.told.len() + evaluated.more_rows;
+                self.metrics.alert_evaluated(&alert.name, rows as u64);
+                evaluated.undelivered
+            }
+            Err(error) => Some(format!("{error:#}")),
+        };
+        if let Some(reason) = failed {
+            self.metrics.alert_failed(&alert.name);
+            tracing::warn!(alert = alert.name, reason, "alert failed; retrying");
+        }
+        is_evaluated
+    }
+}
