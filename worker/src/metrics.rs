@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::log_file::reading::{Reading, Spent};
+use crate::memory;
 use crate::table::{Committed, HowMuch};
 
 /// A label name and its value. There are few values of each label, and none is specific to a log file.
@@ -65,6 +66,8 @@ pub struct Metrics {
     set_aside: Gauges,
     set_aside_age: Gauges,
     troubles: Gauges,
+    memory: Gauge,
+    memory_limit: Gauge,
 }
 
 /// The outcome of a message.
@@ -152,6 +155,8 @@ impl Default for Metrics {
             set_aside: Family::default(),
             set_aside_age: Family::default(),
             troubles: Family::default(),
+            memory: Gauge::default(),
+            memory_limit: Gauge::default(),
         }
         .registered()
         .shown()
@@ -324,11 +329,27 @@ impl Metrics {
             "1 if a person must fix a problem with a table or its rollup, otherwise 0",
             self.troubles.clone(),
         );
+        let bytes = || Unit::Bytes;
+        registry.register_with_unit(
+            "memory",
+            "Resident memory of this worker",
+            bytes(),
+            self.memory.clone(),
+        );
+        registry.register_with_unit(
+            "memory_limit",
+            "Memory that this worker may use: the limit of its container, or the machine's memory",
+            bytes(),
+            self.memory_limit.clone(),
+        );
         self
     }
 
     /// All metrics, in Prometheus's text format.
     pub fn text(&self) -> String {
+        self.memory
+            .set(memory::resident().unwrap_or_default() as i64);
+        self.memory_limit.set(memory::limit() as i64);
         let mut text = String::new();
         // Writing to a string can't fail.
         let _ = encode(&mut text, &self.registry);

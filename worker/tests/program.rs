@@ -8,6 +8,7 @@ mod support;
 mod chaos;
 mod command_line;
 mod damage;
+mod dashboards;
 mod delta_facts;
 mod drop;
 mod failing;
