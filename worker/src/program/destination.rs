@@ -10,6 +10,8 @@ use crate::terminal::Escaping;
 use anyhow::{Context, Result};
 use tempfile::NamedTempFile;
 
+use super::progress::make_room;
+
 /// Whether the reader of standard output has closed it, as `head` does after enough lines.
 static READER_HAS_GONE: AtomicBool = AtomicBool::new(false);
 
@@ -43,6 +45,7 @@ impl Stdout {
 
 impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        make_room();
         Self::note(io::stdout().write(bytes))
     }
 
