@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::commands::query::Format;
 use crate::terminal::Escaping;
 use anyhow::{Context, Result};
 use tempfile::NamedTempFile;
@@ -32,6 +33,14 @@ impl Stdout {
     /// Reports, for people.
     pub(crate) fn report() -> Escaping<Self> {
         Escaping::text(Self)
+    }
+
+    /// Rows in this format. A chart has colours, and escapes its texts itself.
+    pub(crate) fn of(format: Format) -> Box<dyn Write + Send> {
+        match format {
+            Format::Chart => Box::new(Self),
+            _ => Self::exact(),
+        }
     }
 
     /// Output for programs: exact, unless it goes to a terminal.

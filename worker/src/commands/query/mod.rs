@@ -34,7 +34,9 @@ mod logs;
 mod lookups;
 mod words;
 pub(crate) mod output;
+mod chart;
 
+pub use chart::Screen;
 pub use logs::{LogNotes, LogOptions, Logs, LogsToRead};
 pub use output::{Format, Style, Written};
 
