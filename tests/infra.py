@@ -3,6 +3,7 @@
     python3 tests/infra.py permissions                      # compare the policies with the code's calls
     python3 tests/infra.py first-script                     # run an instance's first script, with stubs for what it calls
     python3 tests/infra.py alarms                           # check alarms for late and missing values
+    python3 tests/infra.py dashboard                        # check that the dashboard shows what there is
     AWS_ENDPOINT_URL=… python3 tests/infra.py deliveries    # check that logs of CloudWatch Logs' deliveries are let through
     AWS_ENDPOINT_URL=… python3 tests/infra.py combinations  # create a change set for each
     AWS_ENDPOINT_URL=… python3 tests/infra.py deployed NAME # print the workers' command line, and the buckets
@@ -35,6 +36,7 @@ def main():
     commands.add_parser("permissions").set_defaults(run=permissions)
     commands.add_parser("first-script").set_defaults(run=first_script)
     commands.add_parser("alarms").set_defaults(run=alarms)
+    commands.add_parser("dashboard").set_defaults(run=dashboard)
     commands.add_parser("deliveries").set_defaults(run=deliveries)
     commands.add_parser("combinations").set_defaults(run=combinations)
     deployed_command = commands.add_parser("deployed")
@@ -400,6 +402,125 @@ def without_workers(alarm):
     properties = dict(alarm["Properties"])
     properties["Metrics"] = [metric for metric in properties["Metrics"] if metric["Id"] not in ("workers", "unattended")]
     return alarm["Condition"], properties
+
+
+# --- The dashboard ----------------------------------------------------------------------------------------------------
+
+# Metrics that AWS makes, and their dimensions, from each service's guide.
+AWS_METRICS = {
+    # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+    ("AWS/SQS", ("QueueName",)): {
+        "ApproximateAgeOfOldestMessage",
+        "ApproximateNumberOfMessagesNotVisible",
+        "ApproximateNumberOfMessagesVisible",
+        "NumberOfMessagesDeleted",
+        "NumberOfMessagesSent",
+    },
+    # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
+    ("AWS/Lambda", ("FunctionName",)): {"Invocations", "Errors", "Throttles", "Duration"},
+    # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/available-metrics.html
+    ("AWS/ECS", ("ClusterName", "ServiceName")): {"CPUUtilization", "MemoryUtilization"},
+    # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/viewing_metrics_with_cloudwatch.html
+    ("AWS/EC2", ("AutoScalingGroupName",)): {"CPUUtilization"},
+    # https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-metrics.html
+    ("AWS/AutoScaling", ("AutoScalingGroupName",)): {"GroupInServiceInstances"},
+}
+WORKERS = {"ecs": {"Cluster": "cluster", "Service": "service"}, "ec2": {"Group": "group"}, "none": {}}
+
+
+def dashboard(_):
+    """Writes the dashboard as CloudFormation does, for each kind of deployment. It must show all alarms, all metrics that the template makes,
+    and no metric that nobody makes."""
+    parsed = template("alarms.yaml")
+    resources = parsed["Resources"]
+    made = set()
+    for resource in resources.values():
+        if resource["Type"] == "AWS::Logs::MetricFilter":
+            for transformation in resource["Properties"]["MetricTransformations"]:
+                made.add((transformation["MetricName"], tuple(each["Key"] for each in transformation.get("Dimensions", []))))
+    defaults = {name: parameter.get("Default", name) for name, parameter in parsed["Parameters"].items()}
+    checked = 0
+    for compute, function, comparisons in itertools.product(WORKERS, ["", "dispatch"], ["on", "off"]):
+        values = defaults | WORKERS[compute] | {"FunctionName": function, "Comparisons": comparisons, "AWS::Region": "eu-west-1"}
+        conditions = {name: holds(condition, values) for name, condition in parsed["Conditions"].items()}
+        text = written(resources["Dashboard"]["Properties"]["DashboardBody"], values, conditions, resources)
+        body = json.loads(text)
+        check_places(body["widgets"])
+        [shown] = [widget["properties"]["alarms"] for widget in body["widgets"] if widget["type"] == "alarm"]
+        alarms = {name for name, each in resources.items() if each["Type"] == "AWS::CloudWatch::Alarm"}
+        alarms = {f"{name}.Arn" for name in alarms if conditions.get(resources[name].get("Condition"), True)}
+        assert set(shown) == alarms and len(shown) == len(alarms), set(shown) ^ alarms
+        own = set()
+        for widget in body["widgets"]:
+            if widget["type"] == "metric":
+                own |= check_metrics(widget["properties"])
+        assert own == made, f"made and not shown, or shown and not made: {own ^ made}"
+        namespaces = {namespace for namespace in re.findall(r'"(AWS/\w+)"', text)}
+        assert ("AWS/Lambda" in namespaces) == bool(function), namespaces
+        assert ("AWS/ECS" in namespaces, "AWS/EC2" in namespaces) == (compute == "ecs", compute == "ec2"), namespaces
+        checked += 1
+    return {"dashboards": checked, "metrics": sorted(name for name, _ in made)}
+
+
+def holds(condition, values):
+    [(name, parts)] = condition.items()
+    if name == "Fn::Not":
+        return not holds(parts[0], values)
+    assert name == "Fn::Equals", name
+    one, other = (values[part["Ref"]] if isinstance(part, dict) else part for part in parts)
+    return one == other
+
+
+def written(text, values, conditions, resources):
+    """A text with Fn::Sub and Fn::If, as CloudFormation writes it. An attribute of a resource is written as its name."""
+    if isinstance(text, str):
+        return text
+    if "Fn::If" in text:
+        condition, yes, no = text["Fn::If"]
+        return written(yes if conditions[condition] else no, values, conditions, resources)
+    if "Fn::Sub" not in text:
+        return values[text["Ref"]]
+    body, own = text["Fn::Sub"] if isinstance(text["Fn::Sub"], list) else (text["Fn::Sub"], {})
+    own = {name: written(value, values, conditions, resources) for name, value in own.items()}
+
+    def value(found):
+        name = found[1]
+        if name in own or name in values:
+            return own.get(name, values.get(name))
+        resource = resources[name.removesuffix(".Arn")]
+        assert conditions.get(resource.get("Condition"), True), f"{name} does not exist in this deployment"
+        return name
+
+    return re.sub(r"\$\{([^}]+)\}", value, body)
+
+
+def check_places(widgets):
+    taken = set()
+    for widget in widgets:
+        columns = range(widget["x"], widget["x"] + widget["width"])
+        place = set(itertools.product(columns, range(widget["y"], widget["y"] + widget["height"])))
+        assert not place & taken and columns.stop <= 24, widget["properties"]["title"]
+        taken |= place
+
+
+def check_metrics(properties):
+    """Checks that somebody makes the metrics of a widget. Returns those of the workers' log: name and dimensions."""
+    assert properties["region"] == "eu-west-1", properties
+    own, above = set(), []
+    for row in properties["metrics"]:
+        if isinstance(row[0], dict):
+            name, table = re.match(r'SELECT SUM\((\w+)\) FROM "logmill/Name" GROUP BY "(\w+)" ORDER BY SUM\(\) DESC$', row[0]["expression"]).groups()
+            own.add((name, (table,)))
+            continue
+        fields = [field for field in row if isinstance(field, str)]
+        above = [above[place] if field == "." else field for place, field in enumerate(fields)]
+        namespace, name, *dimensions = above
+        if namespace == "logmill/Name":
+            assert not dimensions, above
+            own.add((name, ()))
+        else:
+            assert name in AWS_METRICS[namespace, tuple(dimensions[::2])], above
+    return own
 
 
 # --- Logs that CloudWatch Logs delivers -------------------------------------------------------------------------------

@@ -46,6 +46,17 @@ static LIMIT: LazyLock<usize> = LazyLock::new(|| {
     machine.into_iter().chain(group).min().unwrap_or(UNKNOWN)
 });
 
+/// Memory that this process has now, in bytes. Only Linux tells.
+pub(crate) fn resident() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    kibibytes_of(&status, "VmRSS:").map(|kibibytes| kibibytes * 1024)
+}
+
+/// Memory that this process may use, in bytes.
+pub(crate) fn limit() -> usize {
+    *LIMIT
+}
+
 /// The files with the memory limits of a process's control groups and their ancestors, given its `/proc/self/cgroup`. For
 /// cgroup versions 1 and 2; in version 1, "no limit" is a very large number.
 fn limit_files(groups: &str) -> Vec<PathBuf> {
@@ -73,9 +84,12 @@ fn limit_files(groups: &str) -> Vec<PathBuf> {
 }
 
 fn total_of(meminfo: &str) -> Option<usize> {
-    let line = meminfo.lines().find(|line| line.starts_with("MemTotal:"))?;
-    let kibibytes: usize = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kibibytes * 1024)
+    kibibytes_of(meminfo, "MemTotal:").map(|kibibytes| kibibytes * 1024)
+}
+
+fn kibibytes_of(text: &str, name: &str) -> Option<usize> {
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Memory that queries may use before they spill to disk, in bytes.
@@ -192,5 +206,8 @@ mod tests {
             Some(24_648_676 * 1024)
         );
         assert!(*LIMIT > 0);
+        if cfg!(target_os = "linux") {
+            assert!((1 << 20..GIB * 64).contains(&resident().unwrap()));
+        }
     }
 }

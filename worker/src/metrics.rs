@@ -14,6 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::log_file::reading::{Reading, Spent};
+use crate::memory;
 use crate::recent_failures::{RecentFailure, RecentFailures};
 use crate::table::{Committed, HowMuch};
 
@@ -80,6 +81,8 @@ pub struct Metrics {
     alert_evaluated: Gauges,
     final_until: Gauges,
     late_log_files: Counters,
+    memory: Gauge,
+    memory_limit: Gauge,
 }
 
 /// The outcome of a message.
@@ -174,6 +177,8 @@ impl Default for Metrics {
             alert_evaluated: Family::default(),
             final_until: Family::default(),
             late_log_files: Family::default(),
+            memory: Gauge::default(),
+            memory_limit: Gauge::default(),
         }
         .registered()
         .shown()
@@ -373,11 +378,27 @@ impl Metrics {
             "Log files that this worker's commits have counted for a time that had been final",
             self.late_log_files.clone(),
         );
+        let bytes = || Unit::Bytes;
+        registry.register_with_unit(
+            "memory",
+            "Resident memory of this worker",
+            bytes(),
+            self.memory.clone(),
+        );
+        registry.register_with_unit(
+            "memory_limit",
+            "Memory that this worker may use: the limit of its container, or the machine's memory",
+            bytes(),
+            self.memory_limit.clone(),
+        );
         self
     }
 
     /// All metrics, in Prometheus's text format.
     pub fn text(&self) -> String {
+        self.memory
+            .set(memory::resident().unwrap_or_default() as i64);
+        self.memory_limit.set(memory::limit() as i64);
         let mut text = String::new();
         // Writing to a string can't fail.
         let _ = encode(&mut text, &self.registry);

@@ -10,6 +10,7 @@ mod alerts;
 mod chaos;
 mod command_line;
 mod damage;
+mod dashboards;
 mod delta_facts;
 mod drop;
 mod failing;

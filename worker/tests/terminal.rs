@@ -94,6 +94,15 @@ fn a_query_shows_what_a_visitor_typed_as_text() {
         assert_safe(&on_a_terminal(&query(sql, format)));
     }
 
+    // The only escapes of a chart are its colours.
+    assert_safe(&on_a_terminal(&query("SELECT q, n FROM searches", "chart")));
+    let mut lines = on_a_terminal(&query("SELECT hour, q, n FROM searches", "chart"));
+    assert!(lines.contains("\u{1b}[36m"), "{lines}");
+    for colour in [0, 31, 32, 33, 34, 35, 36] {
+        lines = lines.replace(&format!("\u{1b}[{colour}m"), "");
+    }
+    assert_safe(&lines);
+
     // JSON is safe and exact at once.
     let json = succeed(&mut query("SELECT q FROM searches", "json"));
     assert_safe(&json);

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use logmill_shared::{LogFile, LogFileId, Shard};
 
 use crate::commands::maintain;
+use crate::commands::progress::Waits;
 use crate::format::{EMPTY_FILE, FORMATS, LogFormat, Recognised, by_name};
 use crate::intake::log_object::LogObject;
 use crate::table::definition::REJECTED_LINES;
@@ -46,6 +47,7 @@ pub enum Standing {
 /// Counted and staged log files of the tables. Ledger shards are read on demand.
 pub struct Ledgers {
     tables: Vec<Ledger>,
+    waits: Waits,
     /// Tables that can't be read, and why. What they have counted is unknown.
     pub(crate) unread: Vec<(String, String)>,
 }
@@ -77,6 +79,19 @@ impl Ledgers {
     ///
     /// There are no tables, or none of them can be read.
     pub async fn open(root: &Root, only: Option<&BTreeSet<String>>) -> Result<Self> {
+        Self::open_noting(root, only, Waits::default()).await
+    }
+
+    /// Like [`Self::open`]. Notes which table is waited for, then and later.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub(crate) async fn open_noting(
+        root: &Root,
+        only: Option<&BTreeSet<String>>,
+        waits: Waits,
+    ) -> Result<Self> {
         let there = root.tables().await?;
         let absent = only.into_iter().flatten();
         let absent: Vec<String> = absent
@@ -86,9 +101,13 @@ impl Ledgers {
         let names = there
             .into_iter()
             .filter(|name| name != REJECTED_LINES && only.is_none_or(|only| only.contains(name)));
-        let opened = names.map(async |name| (name.clone(), Ledger::open(root, name).await));
+        let opened = names.map(async |name| {
+            let _wait = waits.begin(format!("the table {name}"));
+            (name.clone(), Ledger::open(root, name).await)
+        });
         let mut ledgers = Self {
             tables: Vec::new(),
+            waits: waits.clone(),
             unread: Vec::new(),
         };
         let mut first = None;
@@ -169,10 +188,12 @@ impl Ledgers {
     pub async fn standings(&mut self, found: &[LogObject]) -> Result<Vec<Standing>> {
         let shards: HashSet<Shard> = found.iter().map(|found| found.log_file.shard()).collect();
         let ids: Vec<LogFileId> = found.iter().map(|found| found.log_file.id()).collect();
-        let read = self
-            .tables
-            .iter_mut()
-            .map(|table| table.read(&shards, &ids));
+        let waits = &self.waits;
+        let (shards, ids) = (&shards, &ids);
+        let read = self.tables.iter_mut().map(async |table| {
+            let _wait = waits.begin(format!("the ledger of the table {}", table.table));
+            table.read(shards, ids).await
+        });
         let mut failed = Vec::new();
         for (at, read) in of_tables(read).await.into_iter().enumerate() {
             if let Err(error) = read {

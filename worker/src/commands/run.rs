@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use indicatif::HumanBytes;
 use logmill_shared::{LogFile, LogFileId, Shard, chain};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::commands::progress::Progress;
+use crate::commands::progress::{Progress, Waits};
 use crate::commit_pace::{self, CommitPace};
 use crate::delivery::Late;
 use crate::feeds::{Feed, Feeds, Trouble};
@@ -149,7 +150,9 @@ pub async fn run(
         listing::refuse_tables_as_logs(logs, &options.tables)?;
     }
     let root = Root::create(&options.tables).await?;
+    let wait = progress.waits().begin("the list of log files");
     let listed = listing::list(&options.logs, &options.tables).await?;
+    drop(wait);
     run_over(listed, rollups, &root, options, progress).await
 }
 
@@ -161,7 +164,9 @@ pub(crate) async fn run_over(
     options: &Options,
     progress: &mut dyn Progress,
 ) -> Result<Summary> {
+    let wait = progress.waits().begin("the tables to be opened");
     let (feeds, troubles) = Feeds::open(root, rollups).await?;
+    drop(wait);
     run_feeds(listed, (feeds, troubles), root, options, progress).await
 }
 
@@ -186,9 +191,11 @@ pub(crate) async fn run_feeds(
         .extend(strays::find(root, &tables, &options.tables, &mut summary).await?);
     in_order(&mut listed.found);
     let found = summary.take(listed, &options.rules);
-    let to_do = to_do(found, &feeds, &mut summary).await?;
+    let waits = progress.waits();
+    let to_do = to_do(found, &feeds, &waits, &mut summary).await?;
     progress.found(to_do.len());
     progress.found_bytes(to_do.iter().map(|to_do| to_do.found.bytes).sum());
+    progress.found_all();
 
     let begin = Instant::now();
     let threads = match options.threads {
@@ -208,6 +215,7 @@ pub(crate) async fn run_feeds(
             group_bytes: memory.group_bytes,
         },
         rules: options.rules.clone(),
+        waits,
     });
     let (sender, results) = channel(threads);
     let mut workers = tokio::task::JoinSet::new();
@@ -324,11 +332,17 @@ struct Known<'f> {
 
 /// Leaves out log files that are already counted or staged. If a table can't be read, what it has counted is unknown: log
 /// files are staged for it, and its commits will check.
-async fn to_do(found: Vec<LogObject>, feeds: &Feeds, summary: &mut Summary) -> Result<Vec<ToDo>> {
+async fn to_do(
+    found: Vec<LogObject>,
+    feeds: &Feeds,
+    waits: &Waits,
+    summary: &mut Summary,
+) -> Result<Vec<ToDo>> {
     let shards: HashSet<Shard> = found.iter().map(|found| found.log_file.shard()).collect();
     let fed = feeds.tables.iter();
     let fed = fed.filter_map(|feed| Some((feed, feed.table()?)));
     let known = fed.map(async |(feed, table)| {
+        let _wait = waits.begin(format!("the ledger of the table {}", feed.name()));
         let read = async {
             let counted = table.version().await?.counted_entries(&shards).await?;
             Ok::<_, TableError>((counted, table.staged().await?))
@@ -397,6 +411,7 @@ struct Workshop {
     feeds: Feeds,
     limits: Limits,
     rules: FileRules,
+    waits: Waits,
 }
 
 impl Workshop {
@@ -405,7 +420,10 @@ impl Workshop {
     }
 
     async fn stage(&self, to_do: &ToDo) -> Result<Outcome, PipelineError> {
-        let source = pipeline::source(&to_do.found, &self.rules);
+        let found = &to_do.found;
+        let (name, size) = (found.log_file.name(), HumanBytes(found.bytes));
+        let _wait = self.waits.begin(format!("the log file {name} ({size})"));
+        let source = pipeline::source(found, &self.rules);
         pipeline::stage(source, &to_do.tables, self.limits).await
     }
 
@@ -417,6 +435,7 @@ impl Workshop {
                 continue;
             };
             let name = &table.definition().name;
+            let _wait = self.waits.begin(format!("the commit of the table {name}"));
             let committed = match table.commit().await {
                 Ok(committed) => committed,
                 Err(error) => {

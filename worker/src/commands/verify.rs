@@ -128,7 +128,8 @@ pub async fn verify(options: &Options, progress: &mut dyn Progress) -> Result<Re
         to: options.span.to(),
         ..Report::default()
     };
-    let ledgers = Ledgers::open(&root, options.only.as_ref()).await?;
+    let waits = progress.waits();
+    let ledgers = Ledgers::open_noting(&root, options.only.as_ref(), waits).await?;
     let listing = Listing::begin(&options.logs, &options.tables, options.span);
     let mut delivered = options.expect_every.map(Delivered::new);
     let unsettled = list(
@@ -159,7 +160,13 @@ async fn list(
 ) -> Result<Vec<LogObject>> {
     let mut unsettled = Vec::new();
     let mut names = SeenNames::default();
-    while let Some(mut page) = listing.next().await? {
+    let waits = progress.waits();
+    loop {
+        let next = waits.begin("the list of log files");
+        let Some(mut page) = listing.next().await? else {
+            break;
+        };
+        drop(next);
         let listed = page.len();
         page.retain(|found| !rules.ignores(&found.log_file));
         report.ignored += listed - page.len();
@@ -186,6 +193,7 @@ async fn list(
             }
         }
     }
+    progress.found_all();
     for each in listing.not_listed() {
         match rules.ignores(&each.log_file) {
             true => report.ignored += 1,
@@ -214,7 +222,8 @@ async fn look_again(
     }
     let known = unsettled.iter().map(|found| found.log_file.id()).collect();
     let span = options.span;
-    let mut ledgers = Ledgers::open(root, options.only.as_ref()).await?;
+    let waits = progress.waits();
+    let mut ledgers = Ledgers::open_noting(root, options.only.as_ref(), waits).await?;
     let standings = ledgers.standings(&unsettled).await?;
     report.see_unread(&ledgers);
     let others = ledgers.set_aside_beside(&known, |shard| span.may_have(shard));
@@ -255,6 +264,7 @@ async fn look_into(
     progress: &mut dyn Progress,
 ) -> Result<()> {
     let rules = Arc::new(rules.clone());
+    let waits = progress.waits();
     // Files that may not be logs come first: reading one can show that it is not missing. The others stay missing unless
     // they are damaged.
     missing.sort_by_key(|(found, _)| found.log_file.interval_end().is_some());
@@ -262,6 +272,7 @@ async fn look_into(
     let mut looks = futures::stream::iter(missing)
         .map(async |(found, told)| {
             let rules = Arc::clone(&rules);
+            let _wait = waits.begin(format!("the log file {}", found.log_file.name()));
             let look = move || (look(&found, &rules), found, told);
             let look = tokio::task::spawn_blocking(look);
             look.await.context("reading a missing log file failed")

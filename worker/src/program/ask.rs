@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::sync::Arc;
 
-use crate::commands::query::{self, Format, LogOptions, Logs, Style, Written};
+use crate::commands::query::{self, Format, LogOptions, Logs, Screen, Style, Written};
 use crate::commands::{status, tables};
 use crate::intake::file_rules::FileRules;
 use crate::rollup::Rollup;
@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use chrono::Utc;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
+use console::Term;
 use indicatif::HumanCount;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -66,7 +67,7 @@ pub(crate) async fn tables(args: ListTablesArgs) -> Result<u8> {
         Some(rollups) => Some(Rollup::load_folder(rollups).await?),
         None => None,
     };
-    let style = args.output.format().into();
+    let style: Style = args.output.format().into();
     match &args.output.output {
         Some(path) => {
             let mut file = NewFile::create(path)?;
@@ -75,7 +76,7 @@ pub(crate) async fn tables(args: ListTablesArgs) -> Result<u8> {
             Ok(SUCCESS)
         }
         None => {
-            let out = BufWriter::new(Stdout::exact());
+            let out = BufWriter::new(Stdout::of(style.format));
             let written = tables::tables(&root, rollups.as_ref(), style, out).await;
             after_writing(SUCCESS, written.map(|_| ()))
         }
@@ -135,7 +136,7 @@ async fn answer(source: &Source, sql: &str, output: &Output) -> Result<u8> {
             true => output.on_a_terminal(),
             false => format.into(),
         };
-        let out = BufWriter::new(Stdout::exact());
+        let out = BufWriter::new(Stdout::of(style.format));
         return match rows(source, sql, style, out).await? {
             Answer::Stopped(code) => Ok(code),
             Answer::Written(code, written) => after_writing(code, written.map(|_| ())),
@@ -259,15 +260,24 @@ impl TablesArgs {
 impl Output {
     /// How rows are shown on a terminal.
     fn on_a_terminal(&self) -> Style {
+        let format = self.format();
         Style {
-            format: self.format(),
-            rows_max: Some(ROWS_ON_A_TERMINAL),
+            format,
+            // A chart is as large however many rows it is of.
+            rows_max: (format != Format::Chart).then_some(ROWS_ON_A_TERMINAL),
+            screen: Screen {
+                columns: Term::stdout().size().1,
+                has_colours: console::colors_enabled(),
+            },
         }
     }
 
     fn format(&self) -> Format {
         if self.vertical {
             return Format::Vertical;
+        }
+        if self.chart {
+            return Format::Chart;
         }
         let ending = self.output.as_ref().and_then(|path| path.extension());
         let ending = ending.and_then(OsStr::to_str).map(str::to_ascii_lowercase);

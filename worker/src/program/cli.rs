@@ -543,6 +543,9 @@ pub(crate) struct Output {
     /// Print one line for each column, for wide rows. The same as --format vertical.
     #[arg(long, conflicts_with = "format")]
     pub(crate) vertical: bool,
+    /// Draw the rows: lines over the first column with times, or a bar for each row. The same as --format chart.
+    #[arg(long, conflicts_with_all = ["format", "vertical"])]
+    pub(crate) chart: bool,
     /// Output file [default: standard output]. Its ending gives the format: .csv, .json, .ndjson, .parquet or .txt.
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,

@@ -6,9 +6,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::commands::query::Format;
 use crate::terminal::Escaping;
 use anyhow::{Context, Result};
 use tempfile::NamedTempFile;
+
+use super::progress::make_room;
 
 /// Whether the reader of standard output has closed it, as `head` does after enough lines.
 static READER_HAS_GONE: AtomicBool = AtomicBool::new(false);
@@ -32,6 +35,14 @@ impl Stdout {
         Escaping::text(Self)
     }
 
+    /// Rows in this format. A chart has colours, and escapes its texts itself.
+    pub(crate) fn of(format: Format) -> Box<dyn Write + Send> {
+        match format {
+            Format::Chart => Box::new(Self),
+            _ => Self::exact(),
+        }
+    }
+
     /// Output for programs: exact, unless it goes to a terminal.
     pub(crate) fn exact() -> Box<dyn Write + Send> {
         match io::stdout().is_terminal() {
@@ -43,6 +54,7 @@ impl Stdout {
 
 impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        make_room();
         Self::note(io::stdout().write(bytes))
     }
 

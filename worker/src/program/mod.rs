@@ -39,7 +39,7 @@ mod prove;
 
 use cli::{AlertsArgs, CheckArgs, Cli, Command, ReplayArgs, ReportFormat};
 use destination::{Stdout, after_writing};
-use progress::{Bar, LogFilesBar};
+use progress::{Bar, Stderr};
 use summary::{print_alerts, print_maintained, print_put_back, print_summary};
 
 /// Exit code: success.
@@ -105,7 +105,7 @@ fn start_log(is_worker: bool) {
     let filter = EnvFilter::try_from_env("LOGMILL_LOG");
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new(unless_told)))
-        .with_writer(io::stderr)
+        .with_writer(|| Stderr)
         .with_ansi(io::stderr().is_terminal());
     // The subscriber escapes some control characters in messages, but none in fields that are formatted by `%`.
     let safe_fields = debug_fn(|out, field, value| {
@@ -129,8 +129,8 @@ fn start_log(is_worker: bool) {
     }
 }
 
-fn stderr() -> Escaping<io::StderrLock<'static>> {
-    Escaping::text(io::stderr().lock())
+fn stderr() -> Escaping<Stderr> {
+    Escaping::text(Stderr)
 }
 
 /// Prints an error. Indents its further lines, so that text in it can't look like another error.
@@ -436,7 +436,7 @@ async fn resend(args: ReplayArgs) -> Result<()> {
         Some(url) => Some(SqsQueue::open(url).await?),
         None => None,
     };
-    let mut bar = LogFilesBar::default();
+    let mut bar = Bar::default();
     let said = match (&args.dead_letters, args.logs) {
         (Some(dead), _) => {
             let dead = SqsQueue::open(dead).await?;

@@ -139,7 +139,7 @@ fn end_on_sigterm() -> io::Result<()> {
 }
 
 async fn answer(source: &Source, sql: &str, style: Style) -> Result<()> {
-    let out = io::BufWriter::new(Stdout::exact());
+    let out = io::BufWriter::new(Stdout::of(style.format));
     match rows(source, sql, style, out).await? {
         Answer::Stopped(_) => writeln!(stderr(), "stopped")?,
         Answer::Written(_, written) => {

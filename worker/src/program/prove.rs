@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::cli::{ReportFormat, VerifyArgs};
 use super::destination::{NewFile, Stdout, after_writing};
-use super::progress::LogFilesBar;
+use super::progress::Bar;
 use super::{SOME_NOT_COUNTED, SUCCESS, print};
 use crate::commands::certificate::{
     self, Certificate, RequestCounts, RequestRecord, against, certify, check_days,
@@ -28,7 +28,7 @@ pub(super) async fn verify(args: VerifyArgs) -> Result<u8> {
             logs: args.logs,
             rules: args.ignore.load().await?,
         };
-        let check = against(&options, &mut LogFilesBar::default()).await?;
+        let check = against(&options, &mut Bar::default()).await?;
         let code = if check.holds {
             SUCCESS
         } else {
@@ -55,7 +55,7 @@ pub(super) async fn verify(args: VerifyArgs) -> Result<u8> {
         rules: args.ignore.load().await?,
         expect_every: args.expect_every,
     };
-    let report = verify::verify(&options, &mut LogFilesBar::default()).await?;
+    let report = verify::verify(&options, &mut Bar::default()).await?;
     let code = if report.complete {
         SUCCESS
     } else {

@@ -36,7 +36,9 @@ mod lookups;
 mod words;
 pub(crate) mod output;
 pub(crate) mod final_rows;
+mod chart;
 
+pub use chart::Screen;
 pub use logs::{LogNotes, LogOptions, Logs, LogsToRead};
 pub use output::{Format, Style, Written};
 

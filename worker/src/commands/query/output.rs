@@ -9,7 +9,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, MapArray, RecordBatch, RecordBatchOptions, StringArray, StructArray,
 };
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Date32Type, Field, Float64Type, Schema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::execution::SendableRecordBatchStream;
@@ -18,6 +18,7 @@ use futures::TryStreamExt;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
+use super::chart::{self, Screen};
 use super::prepare::output_name;
 use crate::terminal::{Escaping, escaped};
 use logmill_trino::cast::date_to_varchar;
@@ -37,6 +38,8 @@ pub enum Format {
     Parquet,
     /// One line for each column: for rows that are wider than the screen.
     Vertical,
+    /// A picture: lines over time, or a bar for each row.
+    Chart,
 }
 
 /// How a query's rows are shown.
@@ -46,6 +49,8 @@ pub struct Style {
     pub format: Format,
     /// The number of rows after which no more are written; `None` for all.
     pub rows_max: Option<usize>,
+    /// What a chart is drawn on.
+    pub screen: Screen,
 }
 
 impl From<Format> for Style {
@@ -53,6 +58,7 @@ impl From<Format> for Style {
         Self {
             format,
             rows_max: None,
+            screen: Screen::default(),
         }
     }
 }
@@ -100,6 +106,7 @@ pub(crate) async fn write(
             }
             write_count(rows.written, &mut out)?;
         }
+        Format::Chart => chart::write(&mut rows, style.screen, &mut out).await?,
         Format::Csv | Format::SpreadsheetCsv => {
             let as_cells = |batch| match style.format {
                 Format::SpreadsheetCsv => without_formulas(&as_text(&batch)?),
@@ -141,8 +148,8 @@ pub(crate) async fn write(
 }
 
 /// A query's rows under their final names, up to the maximum number.
-struct Rows {
-    schema: SchemaRef,
+pub(super) struct Rows {
+    pub(super) schema: SchemaRef,
     batches: SendableRecordBatchStream,
     rows_max: usize,
     written: Written,
@@ -163,7 +170,8 @@ impl Rows {
         }
     }
 
-    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+    /// The next batch; `None` after the last row that is written.
+    pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>> {
         if self.written.has_more {
             return Ok(None);
         }
@@ -243,7 +251,7 @@ fn write_vertically(rows: &RecordBatch, first: usize, out: &mut impl Write) -> R
 const SHOWN_BYTES: usize = 8;
 
 /// Converts every cell to one line of text that is safe to show. Shortens sketches, which people can't read.
-fn for_people(batch: &RecordBatch) -> Result<RecordBatch> {
+pub(super) fn for_people(batch: &RecordBatch) -> Result<RecordBatch> {
     let short = |bytes: &[u8]| match bytes.len() {
         length if length > SHOWN_BYTES => {
             format!("{}… ({length} bytes)", hex(&bytes[..SHOWN_BYTES]))
@@ -266,6 +274,12 @@ fn for_people(batch: &RecordBatch) -> Result<RecordBatch> {
         });
         Ok(Some(cells.collect()))
     })
+}
+
+/// The numbers of a column; `None` for NULL.
+pub(super) fn numbers(column: &ArrayRef) -> Result<Vec<Option<f64>>> {
+    let numbers = cast(column, &DataType::Float64)?;
+    Ok(numbers.as_primitive::<Float64Type>().iter().collect())
 }
 
 /// The text of each cell of a column in CSV; `None` for NULL.

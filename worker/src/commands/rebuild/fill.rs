@@ -57,8 +57,11 @@ impl Fill<'_> {
             return self.by_workers(new, queue, out, progress).await;
         }
         let mut before = usize::MAX;
+        let waits = progress.waits();
         for _ in 0..ROUNDS {
+            let comparing = waits.begin("the comparison of the ledgers");
             let lacked = self.old.lacked_by(new).await?;
+            drop(comparing);
             if lacked.is_empty() {
                 return Ok(true);
             }
@@ -81,7 +84,9 @@ impl Fill<'_> {
                     None => unknown.push(entry.log_file.clone()),
                 }
             }
+            let locating = waits.begin("log files to be looked up");
             let (later, _) = listing::locate(unknown, &self.options.tables).await;
+            drop(locating);
             known.extend(later.found);
             let feeds = Feeds::of_one(RollupTable {
                 rollup: Arc::clone(self.rollup),
@@ -116,6 +121,9 @@ impl Fill<'_> {
     ) -> Result<bool> {
         let mut lacked = self.old.lacked_by(new).await?;
         progress.found(lacked.len());
+        progress.found_all();
+        let waits = progress.waits();
+        let _wait = waits.begin("the workers of the queue");
         for _ in 0..SENT_MAX {
             let mut outbox = Outbox::new(queue, None);
             for entry in &lacked {

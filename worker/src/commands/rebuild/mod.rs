@@ -302,7 +302,13 @@ impl Generations {
             return Ok(true);
         }
         let version = self.root.read(&self.name).await?;
+        let waits = progress.waits();
+        let listing = waits.begin(format!(
+            "the list of log files that {} has counted",
+            self.name
+        ));
         let log_files = self.log_files(&version, options).await?;
+        drop(listing);
         self.forget_what_lacks_gone(&log_files).await?;
         let keeping = match self.anew() {
             Some(anew) if self.next.is_none() => {
@@ -359,7 +365,9 @@ impl Generations {
         if !fill.run(&next, &open, out, progress).await? {
             return Ok(false);
         }
+        let comparing = waits.begin("the comparison of the rows");
         let difference = self.difference(&next).await?;
+        drop(comparing);
         write!(out, "{difference}")?;
         let swaps = match options.swap {
             When::Never => false,
@@ -374,7 +382,10 @@ impl Generations {
             return Ok(options.swap == When::Never);
         }
         for _ in 0..ROUNDS {
-            match self.live.swap(&next).await? {
+            let swapping = waits.begin("the swap");
+            let swapped = self.live.swap(&next).await?;
+            drop(swapping);
+            match swapped {
                 Swap::Done(version) => {
                     self.say_swapped(version, out)?;
                     return Ok(!stays);

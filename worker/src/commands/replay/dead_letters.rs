@@ -73,6 +73,7 @@ pub async fn move_dead_letters(
         );
     }
     let task = start(dead, work, rate).await?;
+    progress.counts("messages");
     let sent = watch(dead, &task, POLL, progress).await?;
     progress.end();
     Ok(Moved { sent })
@@ -147,6 +148,7 @@ async fn watch(
             .unwrap_or_default();
         let to_move = usize::try_from(to_move).unwrap_or_default();
         progress.found(to_move.saturating_sub(found));
+        progress.found_all();
         progress.done(moved.saturating_sub(done));
         (found, done) = (found.max(to_move), done.max(moved));
         match task.status.as_deref() {

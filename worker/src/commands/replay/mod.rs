@@ -81,7 +81,8 @@ pub async fn replay(
     refuse_tables_as_logs(&options.logs, tables)?;
     let mut ledgers = match options.missing {
         true => {
-            let ledgers = Ledgers::open(&Root::open(tables).await?, options.only.as_ref()).await?;
+            let (root, only) = (Root::open(tables).await?, options.only.as_ref());
+            let ledgers = Ledgers::open_noting(&root, only, progress.waits()).await?;
             ledgers.check_all_read()?;
             Some(ledgers)
         }
@@ -93,8 +94,14 @@ pub async fn replay(
         ..Replayed::default()
     };
     let mut listing = Listing::begin(&options.logs, tables, options.span);
+    let waits = progress.waits();
     let mut all = async || {
-        while let Some(mut page) = listing.next().await? {
+        loop {
+            let next = waits.begin("the list of log files");
+            let Some(mut page) = listing.next().await? else {
+                break;
+            };
+            drop(next);
             let listed = page.len();
             page.retain(|found| !options.rules.ignores(&found.log_file));
             replayed.ignored += listed - page.len();
@@ -108,7 +115,10 @@ pub async fn replay(
             for log_file in wanted {
                 each(&log_file)?;
                 match &mut outbox {
-                    Some(outbox) => progress.done(outbox.send(log_file).await?),
+                    Some(outbox) => {
+                        let _wait = waits.begin("the queue to take messages");
+                        progress.done(outbox.send(log_file).await?);
+                    }
                     None => {
                         replayed.sent += 1;
                         progress.done(1);
@@ -116,6 +126,7 @@ pub async fn replay(
                 }
             }
         }
+        progress.found_all();
         // Everything else that was listed has been sent by now. The error makes sure that the folders that can't be listed
         // are not overlooked.
         let not_listed = listing.not_listed().into_iter();
@@ -138,7 +149,9 @@ pub async fn replay(
         Some(mut outbox) => {
             // Also if listing has failed: requests in progress still complete, and then the number of sent log files is
             // known.
+            let finishing = waits.begin("the queue to take the last messages");
             let finished = outbox.finish().await;
+            drop(finishing);
             replayed.sent = outbox.sent();
             listed.with_context(|| {
                 format!("listing failed after {} log files were sent", replayed.sent)

@@ -158,6 +158,7 @@ impl Logs {
         progress.reading(&to_read);
         progress.found(to_read.log_files);
         progress.found_bytes(to_read.bytes);
+        progress.found_all();
     }
 
     fn has_read(&self, found: &LogObject, read: ReadRows) {
