@@ -477,6 +477,10 @@ fn fmt_silences(silences: &Silences, f: &mut fmt::Formatter<'_>) -> fmt::Result 
         })
         .collect();
     some_of(f, &balancers, "             ")?;
+    if silences.longest.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "             the longest:")?;
     let longest: Vec<String> = silences
         .longest
         .iter()

@@ -137,7 +137,7 @@ impl Alerts {
         let store = root.store()?;
         let mut state = State::read(&*store, alert).await?;
         let mut evaluated = Evaluated::default();
-        match state.undelivered.len() < UNDELIVERED_MAX {
+        match self.webhook.is_none() || state.undelivered.len() < UNDELIVERED_MAX {
             true => {
                 self.advance(root, &*store, alert, &mut state, &mut evaluated)
                     .await?
