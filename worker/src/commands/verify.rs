@@ -688,15 +688,16 @@ mod tests {
         let options = &scene.options;
         let listing = Listing::begin(&options.logs, &options.tables, options.span);
         let mut report = Report::default();
-        let listed = list(
+        let missing = list(
             listing,
             before,
             options,
             &mut None,
             &mut report,
             &mut NoProgress,
-        );
-        let missing = listed.await.unwrap();
+        )
+        .await
+        .unwrap();
         assert_eq!((missing.len(), report.counted), (4, 0));
         look_again(missing, &root, &scene.options, &mut report, &mut NoProgress)
             .await

@@ -249,9 +249,11 @@ impl World {
     fn set_aside(&mut self, random: &mut Random) {
         for _ in 0..random.within(1, 3).min(self.files.len() as i64) {
             let place = random.within(0, self.files.len() as i64 - 1) as usize;
-            let file = &mut self.files[place];
-            file.set_aside = Some(file.counted);
-            file.counted += minutes(random.within(1, 300));
+            let (file, later) = (&mut self.files[place], minutes(random.within(1, 300)));
+            if file.set_aside.is_none() {
+                file.set_aside = Some(file.counted);
+                file.counted += later;
+            }
         }
     }
 
