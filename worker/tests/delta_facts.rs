@@ -325,7 +325,13 @@ async fn a_checkpoint_put_below_a_checkpoint_is_not_read() {
     let removed = remove(HOUR, now());
     delta.write(2, &[commit_info(), removed]).await.unwrap();
     delta.checkpoint().await;
-    for object in delta.store.list(Some(&log)).try_collect::<Vec<_>>().await.unwrap() {
+    for object in delta
+        .store
+        .list(Some(&log))
+        .try_collect::<Vec<_>>()
+        .await
+        .unwrap()
+    {
         let name = object.location.filename().unwrap();
         if name.starts_with("0000000000000000000") && name < "00000000000000000002" {
             delta.store.delete(&object.location).await.unwrap();

@@ -32,7 +32,9 @@ fn of_two_log_files() -> Workplace {
 
 fn is_there(place: &Workplace, table: &str) -> bool {
     let tables = succeed(&mut command(place, &["tables", "--format", "csv"]));
-    tables.lines().any(|line| line.starts_with(&format!("{table},")))
+    tables
+        .lines()
+        .any(|line| line.starts_with(&format!("{table},")))
 }
 
 /// What is left of a dropped table: its last version, the checkpoint of it, and the name of that.

@@ -21,7 +21,7 @@ use super::generations::{FOLDER_PROPERTY, with_properties, within};
 use super::guards::{Guard, Guards};
 use super::{
     Definition, FORMAT, FORMAT_PROPERTY, Folder, Keeping, Root, Table, TableError, Version,
-    checked_log, delete, folder, ledger, lease, lookup_file, milliseconds, root, set_aside,
+    checked_log, delete, folder, lease, ledger, lookup_file, milliseconds, root, set_aside,
     staging,
 };
 
@@ -513,9 +513,19 @@ async fn copy_if_absent(
         Err(object_store::Error::NotFound { .. }) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    let put = to.put_opts(path, bytes.into(), PutMode::Create.into());
+    let put = to.put_opts(path, bytes.clone().into(), PutMode::Create.into());
     match put.await {
-        Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+        Ok(_) => return Ok(()),
+        Err(object_store::Error::AlreadyExists { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    // S3 also says so if another request is under way.
+    match to.head(path).await {
+        Ok(_) => Ok(()),
+        Err(object_store::Error::NotFound { .. }) => {
+            to.put(path, bytes.into()).await?;
+            Ok(())
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -558,7 +568,11 @@ fn delete_empty_folders(log_store: &deltalake_core::logstore::LogStoreRef) {
     let Some(folder) = folder(log_store.root_url()) else {
         return;
     };
-    for entry in WalkDir::new(folder).contents_first(true).into_iter().flatten() {
+    for entry in WalkDir::new(folder)
+        .contents_first(true)
+        .into_iter()
+        .flatten()
+    {
         if entry.file_type().is_dir() {
             // Fails if it is not empty, which is meant.
             let _ = std::fs::remove_dir(entry.path());

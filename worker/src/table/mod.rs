@@ -62,9 +62,9 @@ mod requests;
 
 pub use commit::{Committed, Lost};
 pub use compact::{Compacted, LEDGER_QUIET};
+pub use definition::{Column, Definition, SLOT_GROUPS_MAX};
 pub(crate) use dropping::Ended;
 pub use dropping::Renaming;
-pub use definition::{Column, Definition, SLOT_GROUPS_MAX};
 pub use error::TableError;
 pub use failed_lines::{FailedLine, FailedLines};
 pub use generations::{Anew, Folder, Keeping, Stray, Swap};

@@ -39,8 +39,8 @@ mod kept;
 mod strays;
 mod swap;
 
-pub(super) use kept::{Kept, within};
 pub use kept::{Anew, Keeping};
+pub(super) use kept::{Kept, within};
 pub use strays::Stray;
 #[cfg(test)]
 pub(super) use strays::strays_of;

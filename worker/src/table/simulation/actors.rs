@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
+use deltalake_core::DeltaTableError;
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryStreamExt};
 use logmill_object_io::{Env, LeaseFile, RetryingStore, SystemEnv};
@@ -18,18 +19,18 @@ use object_store::path::Path;
 use tokio::sync::oneshot;
 use url::Url;
 
-use super::super::generations::strays_of;
 use super::super::dropping::Renaming;
+use super::super::generations::strays_of;
 use super::super::guards::Guards;
 use super::super::{
     Anew, Definition, Ended, Entry, Folder, Keeping, Lease, MIN_GRACE, Root, Swap, Table,
     TableError, Version, lease,
 };
 use super::checker::{Groups, add_rows};
-use super::{NEW, OLD, Template};
 use super::random::Random;
 use super::scheduler::{DAY, HOUR, MINUTE, Operation, SECOND, Simulation, time};
 use super::store::Store;
+use super::{NEW, OLD, Template};
 
 /// What an actor does. The number distinguishes actors of the same kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -265,7 +266,14 @@ impl Actor {
     /// Opens the generations that the table's latest version names, as a worker does now and then.
     async fn refresh(&mut self) -> Result<(), TableError> {
         let name = self.learned_name();
-        let mut version = self.even_last(name).await?;
+        let mut version = match self.even_last(name).await {
+            // Without its last version, a dropped table has no log.
+            Err(TableError::Delta(DeltaTableError::NotATable(_))) if self.has_rollup => {
+                let definition = self.template.definition(name, false);
+                self.root.open_or_create(definition).await?.1
+            }
+            read => read?,
+        };
         if version.is_dropped {
             if !self.has_rollup {
                 return self.root.read(name).await.map(drop);
@@ -745,7 +753,8 @@ impl Actor {
         let in_time = state.now - begun < HOUR && state.checker.lives() == lives;
         match read {
             Ok(())
-                if rows == state.checker.table(self.name).history[version.number() as usize].rows =>
+                if rows
+                    == state.checker.table(self.name).history[version.number() as usize].rows =>
             {
                 state.count("versions read")
             }
@@ -899,8 +908,10 @@ impl Actor {
             self.name = name;
             // A worker that knows the old name has staged something. It makes the table anew.
             self.has_rollup = renames && self.is_any_staged(name);
-            if self.even_last(name).await?.is_dropped && !self.has_rollup {
-                continue;
+            match self.even_last(name).await {
+                Ok(version) if version.is_dropped && !self.has_rollup => continue,
+                Ok(_) => {}
+                Err(_) => self.has_rollup = true,
             }
             self.settle().await?;
         }

@@ -318,12 +318,7 @@ impl LogChecker {
             && (name.starts_with(&log) || name == joined(&self.folder, "_lease"))
     }
 
-    fn new(
-        table: &'static str,
-        log: &str,
-        merges: bool,
-        truth: HashMap<String, Groups>,
-    ) -> Self {
+    fn new(table: &'static str, log: &str, merges: bool, truth: HashMap<String, Groups>) -> Self {
         let created = Past {
             rows: Groups::new(),
             exceptions: Arc::default(),

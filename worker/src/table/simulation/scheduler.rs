@@ -405,7 +405,9 @@ pub(super) fn in_generation(path: &Path) -> (&str, &str) {
 pub(super) fn table_of(path: &Path) -> &'static str {
     let name = path.as_ref().split('/').nth(1);
     let mut tables = TABLES.into_iter();
-    tables.find(|table| Some(*table) == name).unwrap_or(TABLES[0])
+    tables
+        .find(|table| Some(*table) == name)
+        .unwrap_or(TABLES[0])
 }
 
 /// A path under its table's folder.
@@ -874,7 +876,9 @@ impl State {
         }
         let name = in_table(path);
         let kind = match in_generation(path).1.split('/').next() {
-            _ if self.checker.is_of_dead_generation(table_of(path), name) => "objects of dead generations deleted",
+            _ if self.checker.is_of_dead_generation(table_of(path), name) => {
+                "objects of dead generations deleted"
+            }
             Some("_delta_log") => "log files trimmed",
             Some("_staging") => "staged files deleted",
             Some("_ledger") => "ledger objects vacuumed",
