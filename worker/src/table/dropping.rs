@@ -513,9 +513,19 @@ async fn copy_if_absent(
         Err(object_store::Error::NotFound { .. }) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    let put = to.put_opts(path, bytes.into(), PutMode::Create.into());
+    let put = to.put_opts(path, bytes.clone().into(), PutMode::Create.into());
     match put.await {
-        Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+        Ok(_) => return Ok(()),
+        Err(object_store::Error::AlreadyExists { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    // S3 also says so if another request is under way.
+    match to.head(path).await {
+        Ok(_) => Ok(()),
+        Err(object_store::Error::NotFound { .. }) => {
+            to.put(path, bytes.into()).await?;
+            Ok(())
+        }
         Err(error) => Err(error.into()),
     }
 }

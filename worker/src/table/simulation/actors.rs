@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
+use deltalake_core::DeltaTableError;
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryStreamExt};
 use logmill_object_io::{Env, LeaseFile, RetryingStore, SystemEnv};
@@ -265,7 +266,14 @@ impl Actor {
     /// Opens the generations that the table's latest version names, as a worker does now and then.
     async fn refresh(&mut self) -> Result<(), TableError> {
         let name = self.learned_name();
-        let mut version = self.even_last(name).await?;
+        let mut version = match self.even_last(name).await {
+            // Without its last version, a dropped table has no log.
+            Err(TableError::Delta(DeltaTableError::NotATable(_))) if self.has_rollup => {
+                let definition = self.template.definition(name, false);
+                self.root.open_or_create(definition).await?.1
+            }
+            read => read?,
+        };
         if version.is_dropped {
             if !self.has_rollup {
                 return self.root.read(name).await.map(drop);
@@ -900,8 +908,10 @@ impl Actor {
             self.name = name;
             // A worker that knows the old name has staged something. It makes the table anew.
             self.has_rollup = renames && self.is_any_staged(name);
-            if self.even_last(name).await?.is_dropped && !self.has_rollup {
-                continue;
+            match self.even_last(name).await {
+                Ok(version) if version.is_dropped && !self.has_rollup => continue,
+                Ok(_) => {}
+                Err(_) => self.has_rollup = true,
             }
             self.settle().await?;
         }
