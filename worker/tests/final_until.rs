@@ -86,7 +86,7 @@ fn a_table_is_final_up_to_what_each_node_has_delivered() {
     let text = succeed(&mut logmill(["status", "--tables", &place.path("tables")]));
     for line in [
         format!(
-            "  final    until {}, if log files are counted within 30 minutes\n",
+            "table      requests: final until {} (bound 30 min)\n",
             minute(final_until)
         ),
         format!(
@@ -224,7 +224,7 @@ fn silent_intervals_are_listed_and_are_no_failure() {
     for line in [
         "silent     7 intervals of 5 minutes, of 2 nodes: no traffic, or lost before delivery\n",
         "             app/shop/50dc6c495c0c9188 (123456789012 us-east-2, access logs): 7 intervals at 2 of 2 nodes\n",
-        "               app/shop/50dc6c495c0c9188 10.0.0.1: 5 from ",
+        "             the longest:\n               app/shop/50dc6c495c0c9188 10.0.0.1: 5 from ",
     ] {
         assert!(text.contains(line), "{line} is not in {text}");
     }

@@ -148,10 +148,15 @@ impl fmt::Display for Status {
             return writeln!(f, "no tables found");
         }
         for TableStatus { name, known } in &self.tables {
-            writeln!(f, "table      {name}")?;
             match known {
-                Ok(known) => known.fmt(f)?,
-                Err(problem) => line(f, "problem", &escaped(problem))?,
+                Ok(known) => {
+                    writeln!(f, "table      {name}: {}", known.finality())?;
+                    known.fmt(f)?;
+                }
+                Err(problem) => {
+                    writeln!(f, "table      {name}")?;
+                    line(f, "problem", &escaped(problem))?;
+                }
             }
         }
         Ok(())
@@ -164,6 +169,21 @@ fn line(f: &mut fmt::Formatter<'_>, what: &str, text: &str) -> fmt::Result {
 
 fn count(count: impl TryInto<u64>) -> HumanCount {
     HumanCount(count.try_into().unwrap_or(u64::MAX))
+}
+
+impl Known {
+    /// Up to when the table is final, in a few words.
+    fn finality(&self) -> String {
+        let Some(delivery) = &self.delivery else {
+            return "not tracked, because few log files have rejected lines".to_owned();
+        };
+        let bound = delivery.bounds.delay.num_minutes();
+        match (delivery.final_until, delivery.recorded_at) {
+            (Some(until), _) => format!("final until {} (bound {bound} min)", minute(until)),
+            (None, Some(_)) => "nothing is final yet".to_owned(),
+            (None, None) => "unknown: no worker and no run has recorded what is final".to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for Known {
@@ -186,18 +206,6 @@ impl fmt::Display for Known {
 }
 
 fn fmt_delivery(delivery: &Delivery, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let bound = delivery.bounds.delay.num_minutes();
-    let until = match (delivery.final_until, delivery.recorded_at) {
-        (Some(until), _) => {
-            format!(
-                "until {}, if log files are counted within {bound} minutes",
-                minute(until)
-            )
-        }
-        (None, Some(_)) => "nothing yet".to_owned(),
-        (None, None) => "unknown: no worker and no run has recorded it yet".to_owned(),
-    };
-    line(f, "final", &until)?;
     line(
         f,
         "waits",
@@ -216,8 +224,8 @@ fn fmt_delivery(delivery: &Delivery, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     if delivery.has_unnamed {
         line(
             f,
-            "unknown",
-            "some log files have no time in their names: `final` says nothing about them",
+            "note",
+            "some log files have no time in their names: final says nothing about them",
         )?;
     }
     if delivery.late_log_files > 0 {

@@ -466,6 +466,10 @@ fn fmt_silences(silences: &Silences, f: &mut fmt::Formatter<'_>) -> fmt::Result 
         })
         .collect();
     some_of(f, &balancers, "             ")?;
+    if silences.longest.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "             the longest:")?;
     let longest: Vec<String> = silences
         .longest
         .iter()
@@ -670,18 +674,19 @@ mod tests {
         let root = Root::open(&scene.options.tables).await.unwrap();
         let before = Ledgers::open(&root, None).await.unwrap();
         scene.run().await;
-        let Options {
-            logs,
-            tables,
-            span,
-            rules,
-            only: _,
-        } = &scene.options;
-        let listing = Listing::begin(logs, tables, *span);
+        let options = &scene.options;
+        let listing = Listing::begin(&options.logs, &options.tables, options.span);
         let mut report = Report::default();
-        let missing = list(listing, before, rules, &mut report, &mut NoProgress)
-            .await
-            .unwrap();
+        let missing = list(
+            listing,
+            before,
+            options,
+            &mut None,
+            &mut report,
+            &mut NoProgress,
+        )
+        .await
+        .unwrap();
         assert_eq!((missing.len(), report.counted), (4, 0));
         look_again(missing, &root, &scene.options, &mut report, &mut NoProgress)
             .await

@@ -8,7 +8,8 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use logmill_shared::Shard;
 
 use super::{
-    Arrival, Arrivals, Bounds, INTERVAL, Late, NODES_KEPT, Node, Record, Records, Watermark, minute,
+    Arrival, Arrivals, Bounds, CLASSIC_INTERVAL, Late, NODES_KEPT, Node, Record, Records,
+    Watermark, minute,
 };
 use crate::table::{Root, TableError, Version, Waiting};
 
@@ -198,10 +199,10 @@ fn newest<'s>(shards: impl Iterator<Item = &'s Shard>, now: DateTime<Utc>) -> Ve
     newest.map(|(shard, _)| shard.clone()).collect()
 }
 
-/// The earliest time that lines in log files of these shards may have.
+/// The earliest time that lines in log files of these shards may have: a Classic Load Balancer may publish hourly.
 pub(super) fn earliest_line(shards: &BTreeSet<Shard>) -> Option<DateTime<Utc>> {
     let begins = shards.iter().filter_map(span_of).map(|(begin, _)| begin);
-    begins.min().map(|begin| begin - INTERVAL)
+    begins.min().map(|begin| begin - CLASSIC_INTERVAL)
 }
 
 /// The hour or the day of a shard: its begin and its end. `None` if its log files have no time in their names.
@@ -257,17 +258,17 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_of_the_five_minutes_before_an_hour_too() {
+    fn lines_are_of_the_hour_before_too() {
         let shards = ["unnamed-07", "2026-11-22T10", "2026-11-21"];
         let shards = shards.map(Shard::from_name);
         assert_eq!(earliest_line(&shards[..1].iter().cloned().collect()), None);
         assert_eq!(
             earliest_line(&shards[..2].iter().cloned().collect()),
-            Some(time("2026-11-22T09:55:00Z"))
+            Some(time("2026-11-22T09:00:00Z"))
         );
         assert_eq!(
             earliest_line(&shards.into()),
-            Some(time("2026-11-20T23:55:00Z"))
+            Some(time("2026-11-20T23:00:00Z"))
         );
     }
 }

@@ -165,7 +165,9 @@ impl World {
             let is_busy = traffic == 100 && (from, to) == (0, all) && interval == 5;
             self.is_busy |= is_busy;
             self.is_steady &= traffic >= 90 && (from, to) == (0, all);
-            let stall = (self.scene == Scene::NodeStall && is_busy).then(|| {
+            // The log files of a Network Load Balancer don't say which node stands still.
+            let may_stall = is_busy && kind != Kind::Network;
+            let stall = (self.scene == Scene::NodeStall && may_stall).then(|| {
                 let begin = self.begin + minutes(random.within(60, 240));
                 (begin, begin + minutes(random.within(1, 90)))
             });

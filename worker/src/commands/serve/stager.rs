@@ -179,8 +179,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::delivery::{Bounds, Records};
     use crate::fake_s3::{Answer, FakeS3};
     use crate::feeds::Feeds;
+    use crate::maintenance::Finality;
     use crate::rollup::Rollup;
     use crate::table::Root;
 
@@ -200,8 +202,12 @@ mod tests {
         let rollup = Rollup::from_sql("by_elb", sql).await.unwrap();
         let feeds = Feeds::open(&root, vec![rollup].into()).await.unwrap().0;
         let metrics = Arc::<Metrics>::default();
+        let finality = Finality {
+            records: Records::of(&root).unwrap(),
+            bounds: Bounds::default(),
+        };
         let stager = Arc::new(Stager {
-            tables: Tables::new(root, feeds, &[], &metrics),
+            tables: Tables::new(root, feeds, &[], finality, &metrics),
             allowed: AllowedLocations::fake(&s3.client),
             rules: FileRules::default(),
             turns: Arc::new(Semaphore::new(1)),
