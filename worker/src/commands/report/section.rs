@@ -356,7 +356,7 @@ impl Table<'_> {
     /// The starts of all buckets of the range. If these are too many, of buckets with rows.
     fn buckets(&self, rows: &RecordBatch) -> Result<Vec<i64>> {
         let scope = &self.scope;
-        let bounded = scope.range.seconds() / scope.grain.seconds() <= self.asked.points_max;
+        let bounded = scope.range.seconds() / scope.grain.seconds() <= 2 * self.asked.points_max;
         let all = scope.grain.buckets(scope.range).filter(|_| bounded);
         Ok(match all {
             Some(all) => all,
