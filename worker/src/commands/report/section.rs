@@ -298,7 +298,7 @@ impl Table<'_> {
             for name in names {
                 series.push(Series {
                     name: text::shown(name),
-                    values: self.placed(&x, &rows, place, measure.kind)?,
+                    values: self.placed(&x, &rows, place, (measure.kind, 0))?,
                     before: false,
                 });
                 if let Some(before) = before
@@ -307,7 +307,12 @@ impl Table<'_> {
                 {
                     series.push(Series {
                         name: format!("{}, period before", text::shown(name)),
-                        values: self.placed(&x, before, place, measure.kind)?,
+                        values: self.placed(
+                            &x,
+                            before,
+                            place,
+                            (measure.kind, self.scope.range.seconds()),
+                        )?,
                         before: true,
                     });
                 }
@@ -348,7 +353,7 @@ impl Table<'_> {
     /// The starts of all buckets of the range. If these are too many, of buckets with rows.
     fn buckets(&self, rows: &RecordBatch) -> Result<Vec<i64>> {
         let scope = &self.scope;
-        let bounded = scope.range.seconds() / scope.grain.seconds() <= self.asked.points_max;
+        let bounded = scope.range.seconds() / scope.grain.seconds() <= 2 * self.asked.points_max;
         let all = scope.grain.buckets(scope.range).filter(|_| bounded);
         Ok(match all {
             Some(all) => all,
@@ -357,13 +362,13 @@ impl Table<'_> {
     }
 
     /// A column of figures in the order of the buckets. In a bucket without rows nothing was counted, if the table has counted log
-    /// files before and after it.
+    /// files before and after it. The rows are `earlier` by this many seconds than the buckets that they are compared with.
     fn placed(
         &self,
         x: &[i64],
         rows: &RecordBatch,
         place: usize,
-        kind: Kind,
+        (kind, earlier): (Kind, i64),
     ) -> Result<Vec<Option<Number>>> {
         let starts = times(rows.column(0))?;
         let figures = numbers(rows.column(place))?;
@@ -374,7 +379,7 @@ impl Table<'_> {
             .collect();
         let values = x.iter().map(|start| match by_start.get(start) {
             Some(figure) => *figure,
-            None => self.nothing(*start, kind),
+            None => self.nothing(start.saturating_sub(earlier), kind),
         });
         Ok(values.collect())
     }

@@ -15,10 +15,11 @@
   };
 
   // Spans that a reader must not take for quiet ones: no log file has come, or more may come.
-  const shades = (id) => {
+  const shades = (id, chart) => {
     const section = report.tables[Number(id.split("-")[0])];
     const spans = (section.ledger?.gaps ?? []).map(([from, hours]) => [from, from + hours * 3600]);
-    if (section.final_until !== null) spans.push([section.final_until, Infinity]);
+    // A bucket is final as a whole or not at all.
+    if (section.final_until !== null) spans.push([chart.x.findLast((start) => start <= section.final_until) ?? -Infinity, Infinity]);
     return spans;
   };
   const shade = (plot, spans) => {
@@ -26,7 +27,7 @@
     plot.ctx.save();
     plot.ctx.fillStyle = colour("--shade");
     for (const [from, to] of spans) {
-      const start = Math.max(plot.valToPos(from, "x", true), left);
+      const start = from === -Infinity ? left : Math.max(plot.valToPos(from, "x", true), left);
       const end = to === Infinity ? left + width : Math.min(plot.valToPos(to, "x", true), left + width);
       if (end > start) plot.ctx.fillRect(start, top, end - start, height);
     }
@@ -88,7 +89,7 @@
     const alone = (values) => values.flatMap((value, at) =>
       value !== null && (values[at - 1] ?? null) === null && (values[at + 1] ?? null) === null ? [at] : []);
     const few = chart.x.length <= 3;
-    const spans = shades(element.dataset.chart);
+    const spans = shades(element.dataset.chart, chart);
     const series = shown.map(({ series: { name, before }, place }) => {
       const own = colour(`--s${place % 8}`);
       return {
@@ -109,9 +110,9 @@
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       padding: [8, 28, 0, 0],
       cursor: { sync: { key: "time" }, points: { size: 6 }, drag: { x: true, y: false } },
-      scales: { x: { time: true, range: (_, from, to) => from === to ? [from - chart.bucket, to + chart.bucket] : [from, to] }, y: { range: (_, low, high) => uPlot.rangeNum(Math.min(low ?? 0, 0), Math.max(high ?? 0, low ?? 0, 1e-9), .08, true) } },
+      scales: { x: { time: true, range: (_, from, to) => [from === to ? from - chart.bucket : from, to + chart.bucket] }, y: { range: (_, low, high) => uPlot.rangeNum(Math.min(low ?? 0, 0), Math.max(high ?? 0, low ?? 0, 1e-9), .08, true) } },
       axes: [
-        { ...axis, space: 64, size: 42, ...(chart.bucket >= DAY ? { incrs: [1, 2, 7, 14, 28, 91, 182, 365, 730, 1825, 3650, 18250].map((days) => days * DAY) } : {}), values: (_, splits, __, ___, increment) => ticks(splits, increment) },
+        { ...axis, space: 64, size: 48, ...(chart.bucket >= DAY ? { incrs: [1, 2, 7, 14, 28, 91, 182, 365, 730, 1825, 3650, 18250].map((days) => days * DAY) } : {}), values: (_, splits, __, ___, increment) => ticks(splits, increment) },
         { ...axis, size: 64, values: (_, splits) => splits.map((value) => inUnit(chart.unit, value, short)) },
       ],
       series: [{}, ...series],
@@ -137,7 +138,7 @@
   };
 
   const elements = [...document.querySelectorAll("[data-chart]")];
-  // A chart is drawn when it comes near the screen, so that a page of many tables appears at once.
+  // Below the first screen, a chart is drawn when it comes near, so that a page of many tables appears at once.
   const near = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) if (isIntersecting && !charts.has(target)) draw(target);
   }, { rootMargin: "300px" });
@@ -148,7 +149,9 @@
     }
   });
   for (const element of elements) {
-    near.observe(element);
+    const isAtTop = element.clientWidth > 0 && element.getBoundingClientRect().top < innerHeight + 300;
+    if (isAtTop) draw(element);
+    else near.observe(element);
     resized.observe(element);
     // By keyboard: the arrows go from bucket to bucket, and the figures are read out.
     element.addEventListener("keydown", (event) => {
