@@ -28,7 +28,7 @@ pub(super) struct Tables {
     served: Vec<Arc<ServedTable>>,
     /// Number of set-aside log files of each table, as last seen by this worker.
     pub(super) set_aside: SetAsideWatch,
-    /// What is wrong with the tables.
+    /// The problems of the tables.
     pub(super) states: TableStates,
     finality: Finality,
     metrics: Arc<Metrics>,
