@@ -136,7 +136,7 @@ fn the_page_shows_what_metrics_and_queries_say() {
         let newest: f64 = scene.query(&newest)[0].parse().unwrap();
         let line =
             chrono::DateTime::parse_from_rfc3339(table["newest_line"].as_str().unwrap()).unwrap();
-        assert_eq!(line.timestamp_millis(), newest as i64, "{name}");
+        assert_eq!(line.timestamp_millis(), newest.round() as i64, "{name}");
         assert!(table["last_commit"].is_string());
     }
     let by_worker = &shown["workers"][0]["report"]["tables"];

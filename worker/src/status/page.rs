@@ -22,7 +22,7 @@ use super::{
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// The most tables that are named as those that a worker commits.
+/// Maximum number of tables named in the list of leases of a worker.
 const LEASES_MAX: usize = 20;
 
 /// How often a page without JavaScript loads itself again, in seconds.
@@ -58,7 +58,7 @@ impl Page {
         ]
     }
 
-    /// A page that says why there is none.
+    /// A page with the reason why the status is not shown.
     pub fn refusal(title: &str, text: &str) -> Self {
         let html = html! {
             (DOCTYPE)
@@ -128,7 +128,7 @@ fn head(title: &str, state: Option<&str>) -> Markup {
     }
 }
 
-/// The class, the mark and the word of a state. The word says it to those who see no colours.
+/// The class, the mark and the word of a state. The word is for people that can't distinguish the colours.
 fn state(state: Option<Severity>) -> (&'static str, &'static str, &'static str) {
     match state {
         None => ("well", "✓", "Well"),
@@ -165,7 +165,7 @@ fn verdict(status: &Status) -> Markup {
     }
 }
 
-/// One sentence that shows that the pipeline works, or where it stands still.
+/// One sentence about whether the pipeline is working.
 fn in_short(status: &Status) -> String {
     let recently = &status.totals.recently;
     let workers = counted(status.workers.len() as u64, "worker", "workers");
@@ -204,7 +204,7 @@ fn figure(name: &str, value: impl AsRef<str>, note: impl AsRef<str>) -> Markup {
     }
 }
 
-/// What is going on, in a few figures.
+/// The present state in a few figures.
 fn now(status: &Status) -> Markup {
     let totals = &status.totals;
     let [log_files_rate, lines_rate, bytes_rate] = totals.recently.per_second();
@@ -428,7 +428,7 @@ fn counts(caption: &str, head: &str, counts: &BTreeMap<String, u64>) -> Markup {
     }
 }
 
-/// What has come since the workers started.
+/// The totals since the workers started.
 fn came(status: &Status) -> Markup {
     let totals = &status.totals;
     let rejected = match totals.rejected_lines {

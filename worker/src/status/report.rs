@@ -1,4 +1,4 @@
-//! What a worker says of itself: on its own page, and once a minute to the other workers.
+//! The report of a worker: for its own page, and once a minute for the other workers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ const ENTRIES_MAX: usize = 200;
 /// The sum of entries that have no room.
 const OTHERS: &str = "others";
 
-/// What a worker says of itself. Counters count since it started. Members that a report lacks are zero: another version may
+/// The report of a worker. Counters count since it started. Members that a report lacks are zero: another version may
 /// have written it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -81,7 +81,7 @@ pub struct Throughput {
     pub text_bytes: u64,
 }
 
-/// What a worker knows of a table.
+/// The state of a table, as one worker knows it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TableReport {
@@ -143,7 +143,7 @@ impl WorkerReport {
         self
     }
 
-    /// A report that somebody else has written, with its texts and lists cut to a bounded length.
+    /// A report of another worker, with its texts and lists cut to a bounded length.
     #[must_use]
     pub fn bounded(mut self) -> Self {
         let cut = |text: &mut String| recent_failures::cut(text);
@@ -187,7 +187,7 @@ impl WorkerReport {
         for failure in &mut self.recent_failures {
             failure.cut();
         }
-        // Others, or what is no number, would make nonsense of a rate.
+        // Other values, such as NaN, would give nonsensical rates.
         if !(1.0..=3600.0).contains(&self.recently.seconds) {
             self.recently = Throughput::default();
         }

@@ -229,7 +229,7 @@ fn wrong() -> Gathered {
     gathered
 }
 
-/// What anybody can write who may write into the tables' folder, or can have a log file announced.
+/// The worst that anybody can write that may write into the tables' folder, or can have a log file announced.
 fn hostile() -> Gathered {
     let mut gathered = wrong();
     let texts = [
@@ -432,7 +432,7 @@ fn texts_of_strangers_are_texts() {
         html.matches("</bdi>").count(),
     );
     assert_eq!(bdi.0, bdi.1);
-    // What is not a table, a list or a section of ours would be somebody else's.
+    // Any other element would come from a text of strangers.
     for element in html.split('<').skip(1) {
         let name = element
             .trim_start_matches('/')

@@ -1,4 +1,4 @@
-//! What is wrong with a pipeline, the worst first, and what to do about it. `docs/operating.md` has the same order and limits.
+//! Finds the problems of a pipeline, the worst first, with the action for each. `docs/operating.md` has the same order and limits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,7 +20,7 @@ const FAILING_MAX: Duration = Duration::from_mins(5);
 /// For this long after it, a failed attempt is worth a look.
 const FAILURE_IS_RECENT: Duration = Duration::from_mins(10);
 
-/// The same of what is not counted as people expect.
+/// The same for unexpected counts, such as copies.
 const NOTABLE_IS_RECENT: Duration = Duration::from_hours(1);
 
 /// After this long without a report, a worker has most likely died. A report is due each minute.
@@ -32,10 +32,10 @@ const REJECTED_PERCENT_MAX: f64 = 1.0;
 /// The most problems that are told. Other workers' reports may name any tables.
 const PROBLEMS_MAX: usize = 50;
 
-/// What is said of all problems together.
+/// The judgement of the whole pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Verdict {
-    /// `None` if all is well.
+    /// `None` if there is no problem.
     pub state: Option<Severity>,
     /// In one sentence.
     pub summary: String,
@@ -227,7 +227,7 @@ fn backlog(now: Moment, table: &TableStatus, problems: &mut Vec<Problem>) {
     }
 }
 
-/// What people are told of a reason: how bad it is, what it means, and what to do.
+/// The severity, meaning and action for a reason of failures.
 pub(super) fn reason(name: &str) -> (Severity, &'static str, &'static str) {
     use Severity::{Look, Wrong};
     const REPLAY: &str = "Its message becomes a dead letter. Upload the whole file under the same key, or fix the cause, then replay dead letters.";
@@ -311,7 +311,7 @@ fn failures(now: Moment, workers: &[Worker], problems: &mut Vec<Problem>) {
     let all = workers
         .iter()
         .flat_map(|worker| &worker.report.recent_failures);
-    // What is set aside is a problem of its table for as long as it is.
+    // Set-aside log files are a problem of their table instead.
     for failure in all.filter(|failure| failure.reason != "set_aside") {
         let known = last.entry(&failure.reason).or_insert(failure);
         if failure.at > known.at {
@@ -388,7 +388,7 @@ fn troubles(workers: &[Worker], problems: &mut Vec<Problem>) {
     }
 }
 
-/// What is counted otherwise than people expect.
+/// Unexpected counts, such as copies and failed lines.
 fn notable(now: Moment, workers: &[Worker], problems: &mut Vec<Problem>) {
     let mut recently = super::Throughput::default();
     workers

@@ -48,7 +48,7 @@ pub(super) fn rate(number: f64) -> String {
     }
 }
 
-/// How long ago something was, with the exact time for those who ask.
+/// The age of an event, with the exact time as a title.
 pub(super) fn ago(moment: Moment, now: Moment) -> Markup {
     let exact = moment.in_words();
     html! { time datetime=(moment) title=(exact) { (length(now.since(moment))) " ago" } }

@@ -1,4 +1,4 @@
-//! How much waits for a table, for people who look at it. Only names are listed, and no object is read.
+//! The number of log files that wait for a table. Only lists names, and reads no object.
 
 use std::time::SystemTime;
 

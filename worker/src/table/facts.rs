@@ -1,4 +1,4 @@
-//! How large and how fresh a table is, for people who look at it.
+//! The size and freshness of a table, for the status page.
 
 use logmill_shared::Shard;
 use object_store::ObjectStoreExt;

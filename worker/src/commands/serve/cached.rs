@@ -1,4 +1,4 @@
-//! A value that is computed when somebody asks for it: at most once in a while, and once for all who ask at the same time.
+//! A value that is computed on demand: at most once in an interval, and once for all concurrent callers.
 
 use std::sync::Arc;
 use std::time::Duration;

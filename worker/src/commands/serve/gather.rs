@@ -1,4 +1,4 @@
-//! Gathers what the status page shows. What takes requests is gathered at most twice a minute, and only if somebody asks.
+//! Gathers the content of the status page. Parts that take requests are gathered at most twice a minute, and only on demand.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,13 +24,13 @@ use crate::status::{
 };
 use crate::table::{Facts, Table, TableError, of_tables};
 
-/// How old may be what took requests. A page that somebody watches asks every few seconds.
+/// Maximum age of the parts that take requests. An open page asks every few seconds.
 const REMOTE_AGE_MAX: Duration = Duration::from_secs(30);
 
 /// How long each part may take. While S3 does not answer, a page must still say so.
 const PART_TIME_MAX: Duration = Duration::from_secs(8);
 
-/// How long the facts of a table are kept if its log has no newer version: somebody may have removed the table and created it again.
+/// How long the facts of a table are kept if its log has no newer version: the table may have been removed and created again.
 const FACTS_AGE_MAX: Duration = Duration::from_mins(5);
 
 /// How long it is known up to when a table is final. It is recorded once a minute, and reading it takes a day of the ledger.

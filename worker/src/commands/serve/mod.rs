@@ -77,7 +77,7 @@ pub struct Options {
     pub listen: Option<SocketAddr>,
     /// The token that callers need to announce log files over HTTP.
     pub token: Option<Token>,
-    /// Who may see the status page.
+    /// Access to the status page.
     pub status_page: StatusPage,
     /// Log files staged concurrently; by default a multiple of the number of cores.
     pub log_files_at_once: Option<NonZeroUsize>,
@@ -93,7 +93,7 @@ pub struct Options {
     pub delay_max: Duration,
 }
 
-/// Who may see the status page, and whether the worker writes for those of others what it does.
+/// Access to the status page, and whether the worker writes its report for the pages of others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum StatusPage {
     /// Everybody who can reach the worker.

@@ -1,4 +1,4 @@
-//! Makes a worker's report: its metrics, what they were some minutes ago, and what is wrong with its tables.
+//! Makes a worker's report from its metrics, their values some minutes ago, and the problems of its tables.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -23,20 +23,20 @@ use crate::intake::connections::Connection;
 use crate::intake::token::Token;
 use crate::status::{Page, page};
 
-/// How old a page may be. Its content is the same for everybody who asks in this time.
+/// Maximum age of a page. All requests in this time get the same content.
 const PAGE_AGE_MAX: Duration = Duration::from_secs(3);
 
-/// Who may see the page.
+/// Access to the page.
 pub(super) enum Access {
-    /// Everybody who can reach the worker.
+    /// Everybody with a connection to the worker.
     Open,
-    /// Those who show the token.
+    /// Requests with the token.
     Token(Token),
     /// Nobody: the worker has no token.
     NoToken,
 }
 
-/// The page, and what it shows.
+/// The page and its content.
 struct StatusPage {
     access: Access,
     gatherer: Arc<Gatherer>,
@@ -110,7 +110,7 @@ fn challenged(status: StatusCode, mut response: Response) -> Response {
     response
 }
 
-/// Why there is no page.
+/// The reason for an answer without the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Refusal {
     NoToken,

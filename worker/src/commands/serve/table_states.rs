@@ -1,4 +1,4 @@
-//! What is wrong with the tables of a worker, in words: metrics tell only that something is.
+//! The problems of the tables of a worker, with their reasons. Metrics only count them.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,11 +7,11 @@ use crate::feeds::Trouble;
 use crate::moment::Moment;
 use crate::status::{Failing, TableTrouble};
 
-/// What is wrong with each table. There is nothing wrong with tables that are not in it.
+/// The problems of each table. Tables without problems may be absent.
 #[derive(Debug, Default)]
 pub(super) struct TableStates(Mutex<BTreeMap<String, TableState>>);
 
-/// What is wrong with a table.
+/// The problems of a table.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TableState {
     pub(super) trouble: Option<TableTrouble>,

@@ -30,7 +30,7 @@ pub(super) struct Tables {
     served: Vec<Arc<ServedTable>>,
     /// Number of set-aside log files of each table, as last seen by this worker.
     pub(super) set_aside: SetAsideWatch,
-    /// What is wrong with the tables.
+    /// The problems of the tables.
     pub(super) states: TableStates,
     /// The alerts on the tables.
     pub(super) alerts: Arc<AlertWatch>,
