@@ -37,6 +37,9 @@ fn log_files(folder: &Path) -> Vec<PathBuf> {
 const FAILING: &str = "SELECT date_trunc('hour', from_iso8601_timestamp(time)) AS hour, sum(cast(user_agent AS bigint)) AS n
 FROM alb_access_logs GROUP BY 1";
 
+/// An alert, which is evaluated when the table is final up to some hour.
+const ALERT: &str = "SELECT minute FROM target_health WHERE minute < TIMESTAMP '2026-01-01'";
+
 /// What a worker answers on `/metrics`, after each metric has got a value.
 fn metrics(place: &Workplace) -> String {
     let aws = Ministack::start(&["logs", "tables"]);
@@ -48,6 +51,8 @@ fn metrics(place: &Workplace) -> String {
         }
     }
     place.rollup("failing", FAILING);
+    fs::create_dir(place.path("rollups/alerts")).unwrap();
+    place.rollup("alerts/none_healthy", ALERT);
     let mut command = logmill(["serve", "--rollups", &place.path("rollups")]);
     command.args(["--tables", "s3://tables/t", "--allow", "s3://logs"]);
     command.args(["--listen", "127.0.0.1:0", "--commit-interval", "1"]);
@@ -71,8 +76,15 @@ fn metrics(place: &Workplace) -> String {
     assert_ne!(status, 200, "{answer}");
     let begin = Instant::now();
     let counted = "logmill_committed_log_files_total{table=\"target_health\"} ";
-    while worker.metric(counted) == 0.0 {
-        assert!(begin.elapsed() < PATIENCE, "nothing is counted");
+    let evaluated = "logmill_alert_evaluated_timestamp_seconds{alert=\"none_healthy\"} ";
+    while [counted, evaluated]
+        .map(|metric| worker.metric(metric))
+        .contains(&0.0)
+    {
+        assert!(
+            begin.elapsed() < PATIENCE,
+            "nothing is counted, or no alert is evaluated"
+        );
         thread::sleep(Duration::from_millis(200));
     }
     let (_, answer) = worker.request("GET", "/metrics", "", "");
