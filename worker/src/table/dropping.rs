@@ -138,6 +138,10 @@ impl Table {
 
 /// What a renaming has to do.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a command makes one of it, and takes it apart at once"
+)]
 pub enum Renaming {
     /// Another table has the new name; or the renaming was complete.
     Taken,

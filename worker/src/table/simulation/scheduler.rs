@@ -371,6 +371,7 @@ impl Simulation {
 /// An object on a bad disk: empty, cut in half, or with one bit changed.
 fn damaged(bytes: &Bytes, random: &mut Random) -> Bytes {
     match random.below(3) {
+        _ if bytes.is_empty() => Bytes::new(),
         0 => Bytes::new(),
         1 => bytes.slice(..bytes.len() / 2),
         _ => {
