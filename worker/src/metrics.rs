@@ -590,8 +590,11 @@ impl Metrics {
         count(&self.alert_failures, "alert", alert, 0);
     }
 
-    pub(crate) fn alert_evaluated(&self, alert: &str, rows: u64) {
+    pub(crate) fn alert_rows(&self, alert: &str, rows: u64) {
         count(&self.alerts, "alert", alert, rows);
+    }
+
+    pub(crate) fn alert_evaluated(&self, alert: &str) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let gauge = self
             .alert_evaluated

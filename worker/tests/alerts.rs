@@ -420,6 +420,7 @@ fn a_worker_counts_while_the_webhook_hangs_and_the_next_one_goes_on() {
     assert_eq!(raised["alert"], "errors");
     let row: Value = serde_json::from_str(raised["row"].as_str().unwrap()).unwrap();
     assert_eq!(row, first["row"]);
+    assert_eq!(worker.metric("logmill_alerts_total{alert=\"errors\"}"), 1.0);
     send(&worker, log_file(hours_ago(5), 1, &[(502, "https://b/")]));
     counted(&worker, 1.0);
     assert!(worker.metric("logmill_alert_failures_total{alert=\"by_zero\"}") >= 1.0);

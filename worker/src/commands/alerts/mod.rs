@@ -125,21 +125,27 @@ impl Alerts {
             .filter(move |alert| alert.table() == table)
     }
 
-    /// Evaluates an alert, if another hour has become final, and tells its new rows.
+    /// Evaluates an alert, if another hour has become final, and tells its new rows. Their number is passed to `on_rows`.
     ///
-    /// The order of steps: log lines, the state with what the webhook has yet to take, the webhook, the state without it. After a crash,
+    /// The order of steps: log lines and `on_rows`, the state with what the webhook has yet to take, the webhook, the state without it. After a crash,
     /// the steps since the last write are done again.
     ///
     /// # Errors
     ///
     /// The SQL fails or takes too long, a table can't be read, or the state can't be written.
-    pub async fn evaluate(&self, root: &Root, alert: &Alert) -> Result<Evaluated> {
+    pub async fn evaluate(
+        &self,
+        root: &Root,
+        alert: &Alert,
+        on_rows: &(dyn Fn(usize) + Sync),
+    ) -> Result<Evaluated> {
         let store = root.store()?;
         let mut state = State::read(&*store, alert).await?;
         let mut evaluated = Evaluated::default();
         match self.webhook.is_none() || state.undelivered.len() < UNDELIVERED_MAX {
             true => {
-                self.advance(root, &*store, alert, &mut state, &mut evaluated)
+                let evaluated = &mut evaluated;
+                self.advance(root, &*store, alert, &mut state, evaluated, on_rows)
                     .await?
             }
             false => tracing::warn!(
@@ -159,6 +165,7 @@ impl Alerts {
         alert: &Alert,
         state: &mut State,
         evaluated: &mut Evaluated,
+        on_rows: &(dyn Fn(usize) + Sync),
     ) -> Result<()> {
         let until = final_until(root, alert.tables()).await?;
         let Some(until) = until.filter(|until| state.until.is_none_or(|before| before < *until))
@@ -190,6 +197,7 @@ impl Alerts {
             );
             evaluated.told.push(instance);
         }
+        on_rows(evaluated.told.len() + evaluated.more_rows);
         state.until = Some(until);
         state.told = ids.into_iter().collect();
         if self.webhook.is_some() {
@@ -232,7 +240,7 @@ impl Alerts {
         let root = Root::open(tables).await;
         for alert in &self.alerts {
             let evaluated = match &root {
-                Ok(root) => self.evaluate(root, alert).await,
+                Ok(root) => self.evaluate(root, alert, &|_| {}).await,
                 Err(error) => Err(anyhow!("{}", chain(error))),
             };
             all.push((alert.name.clone(), evaluated));

@@ -106,12 +106,12 @@ impl AlertWatch {
 
     /// Returns whether the alert could be evaluated.
     async fn evaluate(&self, alert: &Alert) -> bool {
-        let evaluated = self.alerts.evaluate(&self.root, alert).await;
+        let on_rows = |rows| self.metrics.alert_rows(&alert.name, rows as u64);
+        let evaluated = self.alerts.evaluate(&self.root, alert, &on_rows).await;
         let is_evaluated = evaluated.is_ok();
         let failed = match evaluated {
             Ok(evaluated) => {
-                let rows = evaluated.told.len() + evaluated.more_rows;
-                self.metrics.alert_evaluated(&alert.name, rows as u64);
+                self.metrics.alert_evaluated(&alert.name);
                 evaluated.undelivered
             }
             Err(error) => Some(format!("{error:#}")),
