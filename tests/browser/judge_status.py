@@ -29,7 +29,7 @@ from checks import Checks
 from chromium import chromium, is_local
 from gallery import DESK, Gallery
 from logmill import Logmill
-from visit import visit
+from visit import HEIGHT, visit
 
 TOKEN = "a-token-for-tests"
 CREDENTIALS = {"username": "anybody", "password": TOKEN}
@@ -165,6 +165,9 @@ def judge_much(gallery, binary, folder, bucket):
         worker.kill()
         page.wait_for_timeout(UPDATE_MS)
         gallery.checks.check("status, much: a page that is old says so", [] if "old" in page.inner_text("body") else [page.inner_text("body")[:300]])
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        box = page.locator("#stale").bounding_box()
+        gallery.checks.check("status, much: wherever one reads", [] if 0 <= box["y"] < HEIGHT - box["height"] else [box])
         page.screenshot(path=gallery.path("worker is dead", DESK, "png"))
         page.context.close()
 
