@@ -84,11 +84,11 @@ def nothing(folder):
     return folder
 
 
-def much(folder):
+def much(folder, files=FILES):
     """Traffic of some weeks: the project's own rollups, and those above."""
     own = {path.stem: path.read_text() for path in sorted((REPOSITORY / "rollups").glob("*.sql"))}
     write_rollups(folder / "rollups", own | ROLLUPS)
-    for name, lines in traffic.log_files(7, FILES, LINES, DAYS):
+    for name, lines in traffic.log_files(7, files, LINES, DAYS):
         write(folder / "logs" / name, lines)
     return folder
 
