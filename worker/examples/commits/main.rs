@@ -175,21 +175,28 @@ async fn fleet_of(workers: u64, duration: Duration) -> Result<(), Failure> {
         tasks.spawn_blocking(stage);
         let (delays, until) = (Arc::clone(&delays), stop.clone());
         tasks.spawn(async move {
-            maintenance::run(bench.table(), commit_pace::INTERVAL, &until, |event| {
-                let MaintenanceEvent::Committed(committed, _) = event else {
-                    return;
-                };
-                if committed.entries.is_empty() {
-                    return;
-                }
-                let (Ok(staged), Ok(mut all)) = (delays.staged.lock(), delays.delays.lock()) else {
-                    return;
-                };
-                delays.commits.fetch_add(1, Ordering::Relaxed);
-                let entries = committed.entries.iter();
-                let of_entry = entries.filter_map(|entry| staged.get(&entry.log_file));
-                all.extend(of_entry.map(Instant::elapsed));
-            })
+            maintenance::run(
+                bench.table(),
+                None,
+                commit_pace::INTERVAL,
+                &until,
+                |event| {
+                    let MaintenanceEvent::Committed(committed, _) = event else {
+                        return;
+                    };
+                    if committed.entries.is_empty() {
+                        return;
+                    }
+                    let (Ok(staged), Ok(mut all)) = (delays.staged.lock(), delays.delays.lock())
+                    else {
+                        return;
+                    };
+                    delays.commits.fetch_add(1, Ordering::Relaxed);
+                    let entries = committed.entries.iter();
+                    let of_entry = entries.filter_map(|entry| staged.get(&entry.log_file));
+                    all.extend(of_entry.map(Instant::elapsed));
+                },
+            )
             .await;
             Ok(())
         });

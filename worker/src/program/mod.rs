@@ -37,7 +37,7 @@ mod ask;
 mod report;
 mod prove;
 
-use cli::{AlertsArgs, CheckArgs, Cli, Command, ReplayArgs, ReportFormat};
+use cli::{AlertsArgs, CheckArgs, Cli, Command, ReplayArgs};
 use destination::{Stdout, after_writing};
 use progress::{Bar, Stderr};
 use summary::{print_alerts, print_maintained, print_put_back, print_summary};

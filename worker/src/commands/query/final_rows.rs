@@ -117,8 +117,8 @@ pub(crate) async fn rows_until(
         context.register_object_store(scan::store_url()?.as_ref(), root.store()?);
         let plan = plan(&context, None, statement, until).await?;
         let style = Style {
-            format: Format::Json,
             rows_max: Some(rows_max),
+            ..Style::from(Format::Json)
         };
         let plan = style.limited(since(plan, from)?)?;
         let rows = context.execute_logical_plan(plan).await?;

@@ -151,8 +151,8 @@ pub(crate) async fn first_rows(
             bail!("{table} is not the name of a table");
         };
         let style = Style {
-            format: Format::Csv,
             rows_max: Some(rows_max),
+            ..Style::from(Format::Csv)
         };
         let limited = |plan| style.limited(plan);
         let rows = stream(root, Arc::clone(&tables), None, *statement, limited).await?;
