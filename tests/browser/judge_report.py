@@ -57,13 +57,17 @@ def serve(binary, place):
         process.wait()
 
 
-def judge_file(gallery, binary, data, place, folder):
-    """The report of a folder of tables as a file, and its figures."""
+def judge_file(gallery, binary, data, place, folder, requests=None):
+    """The report of a folder of tables as a file, and its figures. If it is given, so many requests are in each table of `tables.ROLLUPS`."""
     url = make(binary, place, folder / f"{data.replace(' ', '-')}.html")
     gallery.look(data, url, BYTES_MAX)
     gallery.look_without_scripts(data, url, figures.missing_without_scripts)
     seen = visit(gallery.browser, url, DESK)
     figures.compare(gallery.checks, f"report, {data}", seen.page, Logmill(binary, place))
+    if requests is not None:
+        totals = {section["table"]: dict(section["totals"]).get("requests") for section in seen.page.evaluate(figures.READ)}
+        wrong = [f"{table}: {totals.get(table)}" for table in tables.ROLLUPS if totals.get(table) != f"{requests:,}"]
+        gallery.checks.check(f"report, {data}: each table has all {requests} requests", wrong)
     shown = seen.page.evaluate("document.body.textContent")
     seen.page.context.close()
     return shown
@@ -110,8 +114,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="logmill-browser-") as folder, chromium() as browser:
         folder = Path(folder)
         gallery = Gallery(checks, browser, cache, "report")
-        for data, made in {"nothing": tables.nothing, "much": tables.much}.items():
-            judge_file(gallery, binary, data, tables.count(binary, made(folder / data)), folder)
+        judge_file(gallery, binary, "nothing", tables.count(binary, tables.nothing(folder / "nothing")), folder, 0)
+        judge_file(gallery, binary, "much", tables.count(binary, tables.much(folder / "much")), folder, tables.FILES * tables.LINES)
         judge_live(gallery, binary, folder / "much" / "tables")
         groups = tables.count(binary, tables.many_groups(folder / "groups", GROUPS))
         judge_file(gallery, binary, "a million groups", groups, folder)
