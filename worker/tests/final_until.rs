@@ -93,7 +93,7 @@ fn a_table_is_final_up_to_what_each_node_has_delivered() {
             "  waits    for log files later than {} from each node\n",
             minute(newest)
         ),
-        "  rows     72, newest line ".to_owned(),
+        "  rows     36, newest line ".to_owned(),
     ] {
         assert!(text.contains(&line), "{line} is not in {text}");
     }

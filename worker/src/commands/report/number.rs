@@ -117,13 +117,9 @@ impl Serialize for Number {
 }
 
 /// Rounds to this many significant digits.
-fn significant(number: f64, digits: i32) -> f64 {
-    if number == 0.0 || !number.is_finite() {
-        return number;
-    }
-    let scale = 10_f64.powi(digits - 1 - number.abs().log10().floor() as i32);
-    let rounded = (number * scale).round() / scale;
-    if rounded.is_finite() { rounded } else { number }
+fn significant(number: f64, digits: usize) -> f64 {
+    // Decimal digits, as a multiplication by a power of ten would add errors of its own.
+    format!("{number:.*e}", digits - 1).parse().unwrap_or(number)
 }
 
 fn double(number: f64) -> String {

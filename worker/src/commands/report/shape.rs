@@ -209,7 +209,7 @@ fn measures(rollup: &Rollup) -> Vec<Measure> {
             Some(MergeRule::HyperLogLog) => Kind::Unique,
             Some(MergeRule::TDigest) => Kind::Digest,
             Some(MergeRule::Result(_)) if is_number => {
-                let is_distinct = ["__hll", "__distinct"]
+                let is_distinct = ["__hll", "__hashes", "__distinct"]
                     .iter()
                     .any(|end| has(format!("{name}{end}")));
                 if is_distinct {
