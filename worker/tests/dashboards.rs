@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::support::ministack::{Ministack, at_endpoint};
 use crate::support::python::{PYTHON, judge};
 use crate::support::worker::Worker;
-use crate::support::{Workplace, alb_name, logmill, project, succeed};
+use crate::support::{Workplace, alb_line, alb_name, logmill, project, succeed};
 use logmill_shared::LogFile;
 use logmill_shared::notification;
 use object_store::ObjectStoreExt;
@@ -59,6 +59,30 @@ fn metrics(place: &Workplace) -> String {
     command.env("DISPATCH_TOKEN", TOKEN);
     let worker = Worker::start(at_endpoint(&mut command, &aws.endpoint()));
     let (bucket, runtime) = (aws.bucket("logs"), Runtime::new().unwrap());
+    // Two nodes that deliver without a pause, so that something becomes final.
+    let steady: Vec<LogFile> = (0..48)
+        .map(|number| {
+            let (hour, minute, node) = (3 + number / 24, number / 2 % 12 * 5, 1 + number % 2);
+            let name = alb_name(hour, minute, node);
+            let line = alb_line(
+                hour,
+                minute * 60,
+                "192.0.2.1",
+                200,
+                "https://shop.example:443/",
+            );
+            let put = bucket.put(&Key::from(name.as_str()), line.into_bytes().into());
+            runtime.block_on(put).unwrap();
+            LogFile::in_bucket("logs", &name)
+        })
+        .collect();
+    let body = notification::message(&steady);
+    let (status, answer) = worker.request("POST", "/v1/log-files", TOKEN, &body);
+    assert_eq!(status, 200, "{answer}");
+    wait_for(
+        &worker,
+        "logmill_final_until_timestamp_seconds{table=\"target_health\"} ",
+    );
     for path in log_files(&project().join("testdata/logs")) {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         let key = Key::from(name.as_str());
@@ -74,22 +98,25 @@ fn metrics(place: &Workplace) -> String {
     let body = notification::message([&missing]);
     let (status, answer) = worker.request("POST", "/v1/log-files", TOKEN, &body);
     assert_ne!(status, 200, "{answer}");
-    let begin = Instant::now();
-    let counted = "logmill_committed_log_files_total{table=\"target_health\"} ";
-    let evaluated = "logmill_alert_evaluated_timestamp_seconds{alert=\"none_healthy\"} ";
-    while [counted, evaluated]
-        .map(|metric| worker.metric(metric))
-        .contains(&0.0)
-    {
-        assert!(
-            begin.elapsed() < PATIENCE,
-            "nothing is counted, or no alert is evaluated"
-        );
-        thread::sleep(Duration::from_millis(200));
-    }
+    wait_for(
+        &worker,
+        "logmill_committed_log_files_total{table=\"target_health\"} ",
+    );
+    wait_for(
+        &worker,
+        "logmill_alert_evaluated_timestamp_seconds{alert=\"none_healthy\"} ",
+    );
     let (_, answer) = worker.request("GET", "/metrics", "", "");
     worker.end();
     answer
+}
+
+fn wait_for(worker: &Worker, metric: &str) {
+    let begin = Instant::now();
+    while worker.metric(metric) == 0.0 {
+        assert!(begin.elapsed() < PATIENCE, "there is no {metric}");
+        thread::sleep(Duration::from_millis(200));
+    }
 }
 
 #[test]

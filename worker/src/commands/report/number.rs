@@ -119,7 +119,9 @@ impl Serialize for Number {
 /// Rounds to this many significant digits.
 fn significant(number: f64, digits: usize) -> f64 {
     // Decimal digits, as a multiplication by a power of ten would add errors of its own.
-    format!("{number:.*e}", digits - 1).parse().unwrap_or(number)
+    format!("{number:.*e}", digits - 1)
+        .parse()
+        .unwrap_or(number)
 }
 
 fn double(number: f64) -> String {
