@@ -71,7 +71,8 @@ fn metrics(place: &Workplace) -> String {
                 200,
                 "https://shop.example:443/",
             );
-            let put = bucket.put(&Key::from(name.as_str()), line.into_bytes().into());
+            let key = Key::from(name.as_str());
+            let put = bucket.put(&key, line.into_bytes().into());
             runtime.block_on(put).unwrap();
             LogFile::in_bucket("logs", &name)
         })
