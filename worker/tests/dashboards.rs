@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::support::ministack::{Ministack, at_endpoint};
 use crate::support::python::{PYTHON, judge};
 use crate::support::worker::Worker;
-use crate::support::{Workplace, alb_line, alb_name, logmill, project, succeed};
+use crate::support::{Workplace, alb_name, logmill, project, succeed};
 use logmill_shared::LogFile;
 use logmill_shared::notification;
 use object_store::ObjectStoreExt;
@@ -59,31 +59,6 @@ fn metrics(place: &Workplace) -> String {
     command.env("DISPATCH_TOKEN", TOKEN);
     let worker = Worker::start(at_endpoint(&mut command, &aws.endpoint()));
     let (bucket, runtime) = (aws.bucket("logs"), Runtime::new().unwrap());
-    // Two nodes that deliver without a pause, so that something becomes final.
-    let steady: Vec<LogFile> = (0..48)
-        .map(|number| {
-            let (hour, minute, node) = (3 + number / 24, number / 2 % 12 * 5, 1 + number % 2);
-            let name = alb_name(hour, minute, node);
-            let line = alb_line(
-                hour,
-                minute * 60,
-                "192.0.2.1",
-                200,
-                "https://shop.example:443/",
-            );
-            let key = Key::from(name.as_str());
-            let put = bucket.put(&key, line.into_bytes().into());
-            runtime.block_on(put).unwrap();
-            LogFile::in_bucket("logs", &name)
-        })
-        .collect();
-    let body = notification::message(&steady);
-    let (status, answer) = worker.request("POST", "/v1/log-files", TOKEN, &body);
-    assert_eq!(status, 200, "{answer}");
-    wait_for(
-        &worker,
-        "logmill_final_until_timestamp_seconds{table=\"target_health\"} ",
-    );
     for path in log_files(&project().join("testdata/logs")) {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         let key = Key::from(name.as_str());
