@@ -408,19 +408,18 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 /// Each guard, and a seed that is known to fail without it: it is tried first, as the others may take minutes to fail.
-const GUARDS: [(Guard, u64); 16] = [
+const GUARDS: [(Guard, u64); 15] = [
     (Guard::LedgerCheck, 2),
-    (Guard::ExactVersion, 2),
-    (Guard::ReadBack, 8),
+    (Guard::ExactVersion, 8),
+    (Guard::ReadBack, 25),
     (Guard::Deadline, 48),
-    (Guard::OrphanGrace, 17),
+    (Guard::OrphanGrace, 76),
     (Guard::ReplacedGrace, 182),
-    (Guard::UniqueManifest, 35),
-    (Guard::SetAsideVersion, 1),
+    (Guard::UniqueManifest, 17),
+    (Guard::SetAsideVersion, 21),
     (Guard::Seal, 71),
-    (Guard::WholeNext, 47),
+    (Guard::WholeNext, 18),
     (Guard::Strays, 4),
-    (Guard::EarlierKept, 593),
     (Guard::KeptHours, 324),
     (Guard::LastVersion, 1),
     (Guard::LastCheckpoint, 1),
