@@ -1,7 +1,7 @@
 //! `logmill verify --certificate` and `--against`: what tables hold for some days, in a file that anyone can check later.
 //!
-//! docs/certificate.md has the format and what it proves. [`certify`] writes a certificate: [`tables`] reads one version of each table,
-//! [`merkle`] has the trees, [`file`] the content and its canonical form. [`against`] reads it again and compares.
+//! docs/certificate.md has the format and what it proves. [`certify`] writes a certificate: `tables` reads one version of each table,
+//! `merkle` has the trees, `file` the content and its canonical form. [`against`] reads it again and compares.
 
 use std::collections::{BTreeSet, HashSet};
 use std::io::{self, BufReader, BufWriter, Seek, Write};
