@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
 use chrono::{DateTime, Utc};
@@ -67,16 +67,7 @@ pub async fn query(
     let request = Request::parse(sql)?;
     let tables = Tables::list(root, SystemTime::now().into()).await?;
     if tables.is_empty() {
-        match root.is_table().await? {
-            true => bail!(
-                "{} is the folder of a single table; set --tables to the folder that contains it",
-                root.url()
-            ),
-            false => bail!(
-                "no tables found in {}; `logmill run` creates them",
-                root.url()
-            ),
-        }
+        return Err(no_tables(root).await?);
     }
     let tables = Arc::new(tables);
     let done = match request {
@@ -130,6 +121,17 @@ pub(crate) async fn rows(root: &Root, table: &str, now: DateTime<Utc>) -> Result
         Ok(concat_batches(&schema, &batches)?)
     };
     read.await.map_err(|error| plainly(error, Some(&tables)))
+}
+
+/// Why a location has no tables, and what to do.
+pub(crate) async fn no_tables(root: &Root) -> Result<anyhow::Error> {
+    let url = root.url();
+    Ok(match root.is_table().await? {
+        true => anyhow!(
+            "{url} is the folder of a single table; set --tables to the folder that contains it"
+        ),
+        false => anyhow!("no tables found in {url}; `logmill run` creates them"),
+    })
 }
 
 /// The first rows of a table, or of the view that has its name, as `logmill query` gives them at the time `now`, and whether there are

@@ -23,6 +23,7 @@ mod server;
 pub use server::serve;
 pub use sql::Filter;
 
+use crate::commands::query::no_tables;
 use crate::delivery::Records;
 use crate::table::definition::REJECTED_LINES;
 use crate::table::{Root, TableError, of_tables};
@@ -146,16 +147,7 @@ async fn report(root: &Root, question: &Question) -> Result<Report> {
 async fn names(root: &Root, wanted: &[String]) -> Result<Vec<String>> {
     let all = root.tables().await?;
     if all.is_empty() {
-        match root.is_table().await? {
-            true => bail!(
-                "{} is the folder of a single table; set --tables to the folder that contains it",
-                root.url()
-            ),
-            false => bail!(
-                "no tables found in {}; `logmill run` creates them",
-                root.url()
-            ),
-        }
+        return Err(no_tables(root).await?);
     }
     if let Some(missing) = wanted.iter().find(|name| !all.contains(name)) {
         bail!(
