@@ -583,16 +583,7 @@ impl Actor {
                 false => None,
             };
             let mut next = match back {
-                Some(earlier) => {
-                    let definition = Arc::clone(self.definition(earlier.sql()));
-                    let keeping = Keeping::everything(&earlier).await?;
-                    let next = self
-                        .root
-                        .begin_keeping(&self.table, &definition, &earlier, keeping);
-                    let next = next.await?;
-                    self.simulation.lock().count("put back begun");
-                    next
-                }
+                Some(earlier) => self.begin_to_put_back(&earlier).await?,
                 None => self.begin_anew().await?,
             };
             next.guards = self.guards;
@@ -610,13 +601,42 @@ impl Actor {
             }
             next.commit_by(&mut stale_lease().await).await?;
             if let Swap::Done(_) = self.table.swap(next).await? {
-                if self.random.one_in(2) {
-                    self.go_on_unaware().await;
+                match self.random.one_in(2) {
+                    true => self.go_on_unaware().await,
+                    false => {
+                        self.refresh().await?;
+                        self.vacuum(Role::Vacuum(8)).await;
+                    }
                 }
                 return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// Begins to put an earlier generation back. As long as it is said to be possible, it must be.
+    async fn begin_to_put_back(&self, earlier: &Version) -> Result<Table, TableError> {
+        let definition = self.definition(earlier.sql());
+        let begun = async {
+            let keeping = Keeping::everything(earlier).await?;
+            self.root
+                .begin_keeping(&self.table, definition, earlier, keeping)
+                .await
+        };
+        let begun = begun.await;
+        if let Err(error) = &begun
+            && (error.is_not_found() || error.damage().is_some())
+            && let Ok(Some(kept)) = self.root.read_earlier(self.name).await
+            && kept.number() == earlier.number()
+        {
+            let error = chain(error);
+            let mut state = self.simulation.lock();
+            state.fail(format!("an earlier generation can't be put back: {error}"));
+        }
+        if begun.is_ok() {
+            self.simulation.lock().count("put back begun");
+        }
+        begun
     }
 
     /// Begins a generation of the same SQL for some hours, or one of the other SQL.
@@ -847,12 +867,17 @@ impl Actor {
             self.root.copy_to(OLD, &version, &copy).await?;
             let wait = self.random.below(self.horizon / 4 + 1);
             self.sleep(wait).await;
+            let longest = [1, MINUTE, self.horizon / 2][self.random.below(3) as usize];
+            let mut pauses = Random::new(self.random.next());
             let fill = async || {
                 for entry in old.lacked_by(&copy).await? {
                     self.stage_for(&copy, &entry.log_file).await?;
                 }
                 copy.commit_by(&mut stale_lease().await).await?;
-                Ok::<_, TableError>(old.lacked_by(&copy).await?.is_empty())
+                let is_equal = old.lacked_by(&copy).await?.is_empty();
+                // Others count for the old table meanwhile.
+                self.sleep(pauses.below(longest)).await;
+                Ok::<_, TableError>(is_equal)
             };
             if old.end_when_equal(fill).await? != Ended::Yes {
                 return Ok(false);

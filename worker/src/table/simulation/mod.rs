@@ -408,7 +408,7 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 /// Each guard, and a seed that is known to fail without it: it is tried first, as the others may take minutes to fail.
-const GUARDS: [(Guard, u64); 15] = [
+const GUARDS: [(Guard, u64); 20] = [
     (Guard::LedgerCheck, 2),
     (Guard::ExactVersion, 8),
     (Guard::ReadBack, 25),
@@ -423,7 +423,12 @@ const GUARDS: [(Guard, u64); 15] = [
     (Guard::KeptHours, 324),
     (Guard::LastVersion, 1),
     (Guard::LastCheckpoint, 1),
-    (Guard::Moved, 0),
+    (Guard::Moved, 20),
+    (Guard::EarlierKept, 13),
+    (Guard::NewFolder, 25),
+    (Guard::NotMadeAnew, 14),
+    (Guard::LastFollows, 447),
+    (Guard::Untouched, 688),
 ];
 
 /// Events that must occur within a thousand seeds. Otherwise the simulation has become too weak.
