@@ -4,6 +4,7 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
+use deltalake_core::DeltaTableError;
 use deltalake_core::kernel::transaction::CommitProperties;
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use deltalake_core::operations::create::CreateBuilder;
@@ -232,6 +233,7 @@ impl Root {
         let log_store = self.log_store(name, &Folder::default())?;
         if !log_store.is_delta_table_location().await? {
             create(definition, &log_store, BASE_FORMAT, more.clone()).await?;
+            say_new(name);
         }
         let last = Version::read_even_last(name, &log_store, env).await?;
         if !last.is_dropped {
@@ -242,7 +244,10 @@ impl Root {
         match opened.await?.make_anew(&last, more).await {
             // Another process has made it anew.
             Err(error) if !error.is_lost_race() => Err(error),
-            _ => Version::read(name, &log_store, env).await,
+            _ => {
+                say_new(name);
+                Version::read(name, &log_store, env).await
+            }
         }
     }
 
@@ -385,8 +390,20 @@ pub(super) async fn create(
     match created {
         Ok(_) => Ok(()),
         Err(_) if log_store.is_delta_table_location().await? => Ok(()),
+        // The store said that the version exists, and it does not: so another request to write it was under way.
+        Err(DeltaTableError::InvalidVersion(_)) => Err(TableError::Unknown(
+            "another request was writing the table's first version".to_owned(),
+        )),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Says what a new table lacks.
+fn say_new(table: &str) {
+    tracing::info!(
+        table,
+        "the table is new: it counts log files that arrive from now on; `logmill replay --missing` counts earlier ones"
+    );
 }
 
 /// The properties of a new table.

@@ -452,12 +452,15 @@ impl Root {
         table: &Table,
         definition: &Arc<Definition>,
     ) -> Result<(Folder, Table), TableError> {
-        let version = table.version().await?;
-        let folder = Folder::new(version.number() + 1, table.env.unique());
-        let log_store = self.log_store(&definition.name, &folder)?;
-        root::create(definition, &log_store, FORMAT, []).await?;
-        let next = self.next_table(definition, &folder).await?;
-        Ok((folder, next))
+        let create = || async move {
+            let version = table.version().await?;
+            let folder = Folder::new(version.number() + 1, table.env.unique());
+            let log_store = self.log_store(&definition.name, &folder)?;
+            root::create(definition, &log_store, FORMAT, []).await?;
+            let next = self.next_table(definition, &folder).await?;
+            Ok((folder, next))
+        };
+        table.until_won(create).await
     }
 
     /// Reads the generation that was live before the present one, if it can still be put back.
