@@ -127,6 +127,7 @@ impl TableStatus {
             status["recorded_at"] = json!(time(delivery.recorded_at));
             status["delay_max_seconds"] = json!(delivery.bounds.delay.num_seconds());
             status["waits_for"] = json!(delivery.waits_for.to_string());
+            status["first_interval_end"] = json!(time(delivery.first_interval_end));
             status["newest_interval_end"] = json!(time(delivery.newest_interval_end));
             status["nodes"] = array(nodes);
             status["late_log_files"] = json!(delivery.late_log_files);
@@ -210,6 +211,10 @@ fn fmt_delivery(delivery: &Delivery, f: &mut fmt::Formatter<'_>) -> fmt::Result 
         "waits",
         &format!("for {}", escaped(&delivery.waits_for.to_string())),
     )?;
+    if let Some(first) = delivery.first_interval_end {
+        let first = format!("{}, the first log file", minute(first));
+        line(f, "since", &first)?;
+    }
     if let Some(newest) = delivery.newest_interval_end {
         let active = delivery.nodes.iter().filter(|node| node.is_active);
         let nodes = format!(

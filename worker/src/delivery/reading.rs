@@ -1,5 +1,5 @@
-//! What a person or a page wants to know of one table: its nodes, up to when it is final, and what it waits for. Only the newest part of the
-//! ledger is read, so this does not cost more as the table grows old.
+//! What a person or a page wants to know of one table: its nodes, up to when it is final, and what it waits for. Only the first and the newest part of the
+//! ledger are read, so this does not cost more as the table grows old.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -107,6 +107,8 @@ pub struct Delivery {
     pub bounds: Bounds,
     /// What must happen before a later time is final.
     pub waits_for: WaitsFor,
+    /// The end of the first interval that the table has counted a log file of. A table that was made later than others lacks what is older.
+    pub first_interval_end: Option<DateTime<Utc>>,
     /// The end of the newest interval of any node.
     pub newest_interval_end: Option<DateTime<Utc>>,
     /// The nodes of the last day before that, by load balancer and address.
@@ -120,7 +122,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Reads the newest part of the table's ledger, and the record. `waiting` was listed before the version was read.
+    /// Reads the first and the newest part of the table's ledger, and the record. `waiting` was listed before the version was read.
     ///
     /// # Errors
     ///
@@ -145,6 +147,7 @@ impl Delivery {
         });
         let nodes = nodes.collect();
         let newest_interval_end = arrivals.newest();
+        let first_interval_end = first(version).await?;
         let final_until = record.as_ref().and_then(|record| record.final_until);
         let settles_at = record.as_ref().and_then(|record| record.settles_at);
         let watermark = Watermark::new(bounds, arrivals, final_until, settles_at);
@@ -156,6 +159,7 @@ impl Delivery {
             recorded_at: record.as_ref().map(|record| record.computed_at),
             bounds,
             waits_for: watermark.waits_for(now, set_aside),
+            first_interval_end,
             newest_interval_end,
             nodes,
             late_log_files: u64::try_from(late_log_files).unwrap_or_default(),
@@ -185,6 +189,20 @@ pub(super) async fn arrivals(
     }
     arrivals.forget();
     Ok(arrivals)
+}
+
+/// The end of the first interval in the ledger.
+async fn first(version: &Version) -> Result<Option<DateTime<Utc>>, TableError> {
+    let shards = version.ledger_shards();
+    let spans = shards.filter_map(|shard| Some((span_of(shard)?.0, shard)));
+    let Some((_, first)) = spans.min_by_key(|(begin, _)| *begin) else {
+        return Ok(None);
+    };
+    let log_files = version.log_files_in(vec![first.clone()]).await?;
+    let ends = log_files
+        .into_iter()
+        .filter_map(|log_file| Arrival::of_name(log_file.uri().to_owned()).end);
+    Ok(ends.min())
 }
 
 /// The shards of the last day before the newest one. Those of the future are left out: the names of their log files are wrong.
