@@ -1,7 +1,7 @@
-//! The status page as HTML. maud escapes every text that is put into it; [`words::foreign`] also takes the effect from characters
-//! that would change the direction of text, and keeps long texts short.
+//! The status page as HTML. maud escapes every text that is put into it; [`words::foreign`] also replaces characters that would change
+//! the direction of text, and shortens long texts.
 //!
-//! The page needs no request but its own. A policy allows exactly its own script and style, by their hashes.
+//! The page loads nothing except itself. A policy allows exactly its own script and style, by their hashes.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -25,7 +25,7 @@ const SCRIPT: &str = include_str!("page.js");
 /// Maximum number of tables named in the list of leases of a worker.
 const LEASES_MAX: usize = 20;
 
-/// How often a page without JavaScript loads itself again, in seconds.
+/// How often a page without JavaScript reloads, in seconds.
 const RELOAD_SECONDS: u32 = 15;
 
 /// The `Content-Security-Policy` of the page: nothing but its own style, script and requests to the worker.
@@ -128,7 +128,7 @@ fn head(title: &str, state: Option<&str>) -> Markup {
     }
 }
 
-/// The class, the mark and the word of a state. The word is for people that can't distinguish the colours.
+/// The class, the mark and the word of a state. The word is for people who can't distinguish the colours.
 fn state(state: Option<Severity>) -> (&'static str, &'static str, &'static str) {
     match state {
         None => ("well", "✓", "Well"),
@@ -194,7 +194,7 @@ fn in_short(status: &Status) -> String {
     format!("{workers}{came}{newest}.")
 }
 
-/// A figure and its name. `note` says what belongs to it.
+/// A figure and its name. `note` is a detail below it.
 fn figure(name: &str, value: impl AsRef<str>, note: impl AsRef<str>) -> Markup {
     html! {
         div {
@@ -204,7 +204,7 @@ fn figure(name: &str, value: impl AsRef<str>, note: impl AsRef<str>) -> Markup {
     }
 }
 
-/// The present state in a few figures.
+/// The current state in a few figures.
 fn now(status: &Status) -> Markup {
     let totals = &status.totals;
     let [log_files_rate, lines_rate, bytes_rate] = totals.recently.per_second();
