@@ -30,7 +30,7 @@ use read::ListSums;
 use requests::LinesByHour;
 use tables::{LedgerDays, OpenTable};
 
-/// Maximum number of days of a certificate: ten years. A day of a table takes some hundred bytes of memory.
+/// Maximum number of days of a certificate: ten years. A day of a table takes several hundred bytes of memory.
 const DAYS_MAX: i64 = 3660;
 
 /// What to certify.
@@ -50,7 +50,7 @@ pub struct Options {
 ///
 /// # Errors
 ///
-/// They are too many.
+/// There are too many days.
 pub fn check_days(days: &Range<NaiveDate>) -> Result<()> {
     let number = days.end.signed_duration_since(days.start).num_days();
     if number > DAYS_MAX {

@@ -1,4 +1,4 @@
-//! AWS's own count of requests, the metric `RequestCount` of CloudWatch, beside the lines that a table has counted.
+//! Compares AWS's own count of requests, the metric `RequestCount` of CloudWatch, with the lines that a table has counted.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -25,7 +25,7 @@ const WITH_REQUESTS: [&str; 2] = ["alb_access_logs", "elb_logs"];
 #[derive(Debug, Default)]
 pub struct RequestCounts(BTreeMap<String, BTreeMap<i64, i64>>);
 
-/// What `aws cloudwatch get-metric-statistics` prints, and `aws cloudwatch get-metric-data`.
+/// The output of `aws cloudwatch get-metric-statistics` or `aws cloudwatch get-metric-data`.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Printed {
@@ -188,7 +188,7 @@ impl RequestCounts {
     }
 }
 
-/// Whether each count is of an hour or less: the shortest time between two counts says so.
+/// Whether each count covers an hour or less, according to the shortest time between two counts.
 fn is_hourly(counts: &BTreeMap<i64, i64>) -> bool {
     let times: Vec<&i64> = counts.keys().collect();
     let shortest = times.windows(2).map(|pair| pair[1] - pair[0]).min();
@@ -215,7 +215,7 @@ fn hour_of(day: NaiveDate) -> i64 {
     seconds.div_euclid(SECONDS_PER_DAY) * (SECONDS_PER_DAY / SECONDS_PER_HOUR)
 }
 
-/// Lines of log files, by load balancer and by the hour in which their five minutes are.
+/// Lines of log files, by load balancer and by the hour that contains their five minutes.
 #[derive(Debug, Default)]
 pub(super) struct LinesByHour(BTreeMap<String, BTreeMap<i64, Lines>>);
 
@@ -250,7 +250,7 @@ impl LinesByHour {
         let end = log_file.interval_end();
         let end = end.and_then(|end| NaiveDateTime::parse_from_str(end, "%Y%m%dT%H%MZ").ok());
         let Some(end) = end else { return };
-        // The name has the end of the five minutes.
+        // The time in the name is the end of the five minutes.
         let hour = (end.and_utc().timestamp() - 1).div_euclid(SECONDS_PER_HOUR);
         let lines = hours.entry(hour).or_default();
         lines.log_files += 1;
