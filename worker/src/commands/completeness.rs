@@ -112,7 +112,7 @@ impl Ledgers {
         };
         let mut first = None;
         for name in absent {
-            let reason = format!("the table '{name}' does not exist yet, and its rollup does");
+            let reason = format!("the table '{name}' does not exist yet, but its rollup does");
             first = first.or_else(|| Some(anyhow!("{reason}")));
             ledgers.unread.push((name, reason));
         }

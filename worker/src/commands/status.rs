@@ -230,7 +230,7 @@ fn fmt_delivery(delivery: &Delivery, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     }
     if delivery.late_log_files > 0 {
         let late = format!(
-            "{} log files were counted for a time that was final; the last:",
+            "{} log files were counted for a time that was already final; the last:",
             count(delivery.late_log_files)
         );
         line(f, "late", &late)?;

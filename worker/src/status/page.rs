@@ -300,7 +300,7 @@ fn tables(status: &Status) -> Markup {
     };
     let table = html! {
         table {
-            caption { "From log file to table: how fresh each table is, and what waits for it." }
+            caption { "From log file to table: how fresh each table is, and how many log files wait for it." }
             thead { tr {
                 th scope="col" { "Table" }
                 th scope="col" { "Newest line" }
@@ -437,7 +437,7 @@ fn came(status: &Status) -> Markup {
     };
     html! {
         section aria-labelledby="came" {
-            h2 #came { "What came since the workers started" }
+            h2 #came { "Totals since the workers started" }
             dl.figures {
                 (figure("Lines", count(totals.lines), rejected))
                 (figure("Size", bytes(totals.bytes), format!("as stored, {} decompressed", bytes(totals.text_bytes))))
@@ -465,7 +465,7 @@ fn workers(status: &Status) -> Markup {
     let now = status.at;
     let table = html! {
         table {
-            caption { "Each worker writes what it does into the tables' folder once a minute." }
+            caption { "Each worker writes a report to the tables' folder once a minute." }
             thead { tr {
                 th scope="col" { "Worker" }
                 th scope="col" { "Last heard" }

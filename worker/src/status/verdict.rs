@@ -461,7 +461,7 @@ fn silence(now: Moment, workers: &[Worker], problems: &mut Vec<Problem>) {
                 worker.report.host,
                 words::length(age)
             );
-            let then = "If nobody ended it, see why it died. Nothing is lost: other workers take over its messages and leases.";
+            let then = "If nobody stopped it, find out why it died. Nothing is lost: other workers take over its messages and leases.";
             problems.push(Problem::new(Severity::Look, what, then));
         }
     }

@@ -153,7 +153,7 @@ impl Alerts {
             false => tracing::warn!(
                 alert = alert.name,
                 rows = state.undelivered.len(),
-                "alert is not evaluated: the webhook has not taken its last rows"
+                "alert not evaluated: the webhook has not accepted its last rows"
             ),
         }
         evaluated.undelivered = self.deliver(&*store, alert, &mut state).await?;
@@ -181,7 +181,7 @@ impl Alerts {
             tracing::warn!(
                 alert = alert.name,
                 rows_max = ROWS_MAX,
-                "alert returns too many rows; only the first ones are looked at"
+                "alert returns too many rows; only the first ones are used"
             );
         }
         let ids: Vec<String> = found.rows.iter().map(|row| alert.id(row)).collect();
@@ -285,7 +285,7 @@ async fn query(
     let mut task = tokio::spawn(query);
     let _abort = AbortOnDrop(task.abort_handle());
     match timeout(QUERY_MAX, &mut task).await {
-        Ok(rows) => rows.context("the SQL ended with a panic")?,
+        Ok(rows) => rows.context("the SQL panicked")?,
         Err(_) => bail!(
             "the SQL has run for {} s and was stopped",
             QUERY_MAX.as_secs()

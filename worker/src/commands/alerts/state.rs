@@ -77,7 +77,7 @@ impl State {
         Ok(serde_json::from_slice(&bytes).unwrap_or_else(|error| {
             tracing::warn!(
                 alert = alert.name, object = %path, %error,
-                "the alert's state is damaged; it begins anew, and may tell rows again"
+                "the alert's state is damaged; starting from scratch, so rows may be reported again"
             );
             Self::default()
         }))

@@ -78,7 +78,9 @@ impl Webhook {
             client,
             url,
             authorization: authorization.with_context(|| {
-                format!("invalid {TOKEN_VARIABLE}: it has a character that no header may have")
+                format!(
+                    "invalid {TOKEN_VARIABLE}: it has a character that is not allowed in a header"
+                )
             })?,
         })
     }

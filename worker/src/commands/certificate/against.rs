@@ -349,7 +349,7 @@ impl Comparing<'_> {
             more => format!(" and {more} more"),
         };
         self.cause(format!(
-            "log files of the next day have rows of {day}, and one may have come late: {}{more}",
+            "log files of the next day have rows of {day}, and one may have arrived late: {}{more}",
             shown.join(", ")
         ));
         Ok(())
@@ -410,7 +410,7 @@ impl Comparing<'_> {
     fn say_causes(&mut self, table: &OpenTable) {
         let record = self.record;
         if table.sql_hash() != record.sql {
-            self.cause("the table is the result of other SQL or other lookups now".to_owned());
+            self.cause("the table now has other SQL or other lookups".to_owned());
         }
         if table.version.generation() != record.generation {
             self.cause(format!(

@@ -54,7 +54,7 @@ pub struct Options {
 pub fn check_days(days: &Range<NaiveDate>) -> Result<()> {
     let number = days.end.signed_duration_since(days.start).num_days();
     if number > DAYS_MAX {
-        bail!("a certificate is of at most {DAYS_MAX} days, and these are {number}");
+        bail!("a certificate covers at most {DAYS_MAX} days, but these are {number}");
     }
     Ok(())
 }
@@ -87,7 +87,7 @@ pub async fn certify(
         tables: Vec::new(),
         requests: Vec::new(),
     };
-    let lists = tempfile::tempfile().context("no temporary file can be created")?;
+    let lists = tempfile::tempfile().context("a temporary file cannot be created")?;
     let mut lists = Lists::new(BufWriter::new(lists));
     add_days(&root, &opened, options, &mut certificate, &mut lists).await?;
     if let Some(counts) = &options.requests

@@ -310,7 +310,7 @@ impl Checked {
         let computed = self.certificate.computed_root();
         if computed != *root {
             changes.push(format!(
-                "its root is {root}, and its tables and days give {computed}"
+                "its root is {root}, but its tables and days give {computed}"
             ));
         }
         let mut named: HashSet<&str> = HashSet::new();
@@ -344,7 +344,7 @@ impl Checked {
         }
         changes.extend(by_list.into_iter().map(|((date, root, computed), tables)| {
             format!(
-                "the log files of {date} ({}) have the root {root}, and their list gives {computed}",
+                "the log files of {date} ({}) have the root {root}, but their list gives {computed}",
                 tables.join(", ")
             )
         }));

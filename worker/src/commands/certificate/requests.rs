@@ -102,7 +102,7 @@ impl RequestCounts {
                     bail!("the output goes on: it has a NextToken");
                 }
                 if balancer.is_some() && metric_data_results.len() > 1 {
-                    bail!("the file has several metrics, and one load balancer was given for it");
+                    bail!("the file has several metrics, but one load balancer was given for it");
                 }
                 metric_data_results
                     .into_iter()
@@ -121,7 +121,7 @@ impl RequestCounts {
         }
         let status = series.status_code.as_deref().unwrap_or("Complete");
         if status != "Complete" {
-            bail!("the counts of {balancer} are not complete: their StatusCode is {status:?}");
+            bail!("the counts of {balancer} are incomplete: their StatusCode is {status:?}");
         }
         if series.timestamps.len() != series.values.len() {
             bail!("{balancer} has not as many Values as Timestamps");
@@ -198,7 +198,7 @@ fn is_hourly(counts: &BTreeMap<i64, i64>) -> bool {
 fn read(path: &str) -> Result<String> {
     let bytes = std::fs::metadata(Path::new(path))?.len();
     if bytes > FILE_BYTES_MAX {
-        bail!("the file has {bytes} bytes, and at most {FILE_BYTES_MAX} are read");
+        bail!("the file has {bytes} bytes; the maximum is {FILE_BYTES_MAX}");
     }
     Ok(std::fs::read_to_string(path)?)
 }

@@ -112,7 +112,7 @@ async fn erase_rejected(
         let sql = format!("SELECT * FROM {REJECTED_LINES} WHERE NOT coalesce({met}, false)");
         let mut statements = parse_sql(&sql)?;
         let Some(mut statement) = statements.pop().filter(|_| statements.is_empty()) else {
-            return Err("it is no condition".to_owned());
+            return Err("it is not a condition".to_owned());
         };
         over_rows(&mut statement)?;
         let schema = definition.row_schema();

@@ -59,7 +59,7 @@ pub(super) async fn of(
     }
     if dollars > 0.0 {
         lines.push(format!(
-            "costs about {dollars:.2} dollars of requests to S3, at list prices, within its region"
+            "requests to S3 cost about {dollars:.2} dollars, at list prices, within its region"
         ));
     }
     lines

@@ -99,7 +99,7 @@ pub async fn rebuild(
         .filter(|rollup| wanted(&rollup.definition().name))
         .collect();
     if let (true, Some(table)) = (rollups.is_empty(), &options.table) {
-        bail!("there is no rollup {table}.sql; rebuild needs the SQL that the table shall have");
+        bail!("there is no rollup {table}.sql; rebuild needs the table's new SQL");
     }
     let mut whole = true;
     for rollup in rollups {
@@ -151,12 +151,12 @@ pub async fn rollback(
     maintain::must_exist(&root, &options.tables, table).await?;
     let Some(earlier) = root.read_earlier(table).await? else {
         bail!(
-            "the table {table} has no earlier generation that could be put back: it was never rebuilt, or more than three days ago"
+            "the table {table} has no earlier generation to restore: it was never rebuilt, or more than three days ago"
         );
     };
     let rollup = Arc::new(maintain::rollup(table, &earlier).await?);
     let Some(mut generations) = Generations::open(&root, rollup, To::Earlier).await? else {
-        bail!("the table {table} can't be put back to what it is");
+        bail!("the table {table} already has the SQL that a rollback would restore");
     };
     if generations.next.is_none() {
         let (live, rollup) = (&generations.live, &generations.rollup);

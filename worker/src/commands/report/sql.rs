@@ -178,7 +178,7 @@ impl Filter {
             data_type if data_type.is_integer() => match value.trim().parse::<i64>() {
                 Ok(number) => number.to_string(),
                 Err(_) => bail!(
-                    "the key {} has whole numbers, and {value:?} is none",
+                    "the key {} has whole numbers, but {value:?} is not one",
                     self.column
                 ),
             },
@@ -186,13 +186,16 @@ impl Filter {
                 "true" => "true".to_owned(),
                 "false" => "false".to_owned(),
                 _ => bail!(
-                    "the key {} is true or false, and not {value:?}",
+                    "the key {} is true or false, but not {value:?}",
                     self.column
                 ),
             },
             DataType::Date32 => match logmill_trino::cast::varchar_to_date(value.trim()) {
                 Ok(days) => format!("DATE '{}'", logmill_trino::cast::date_to_varchar(days)),
-                Err(_) => bail!("the key {} has dates, and {value:?} is none", self.column),
+                Err(_) => bail!(
+                    "the key {} has dates, but {value:?} is not one",
+                    self.column
+                ),
             },
             _ => format!("'{}'", value.replace('\'', "''")),
         };

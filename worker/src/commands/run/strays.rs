@@ -41,7 +41,7 @@ pub(super) async fn find(
     }
     tracing::info!(
         log_files = uris.len(),
-        "staging log files anew that were staged for earlier generations of tables"
+        "staging log files again that were staged for earlier generations of tables"
     );
     let (listed, not_found) = listing::locate(uris, place).await;
     let not_found = not_found.into_iter();

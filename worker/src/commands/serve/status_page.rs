@@ -144,7 +144,7 @@ impl Refusal {
             Self::WrongToken => {
                 "Log in with any user name, and the worker's DISPATCH_TOKEN as the password; or send it as Authorization: Bearer <token>."
             }
-            Self::Failed => "A bug in logmill: please report it. The worker goes on.",
+            Self::Failed => "A bug in logmill: please report it. The worker continues.",
         }
     }
 }

@@ -87,7 +87,7 @@ async fn restage_one(stager: &Arc<Stager>, table: &str, stray: Stray) -> Result<
     let log_file = LogFile::new(uri.as_str());
     match stager.stage(&log_file).await {
         Ok(_) => {
-            tracing::info!(table, %log_file, "staged anew: it was staged for an earlier generation");
+            tracing::info!(table, %log_file, "staged again: it was staged for an earlier generation");
             let root = stager.tables.root();
             root.delete_strays(table, std::slice::from_ref(&stray))
                 .await
@@ -95,7 +95,7 @@ async fn restage_one(stager: &Arc<Stager>, table: &str, stray: Stray) -> Result<
         Err(error) => {
             tracing::error!(
                 table, %log_file, reason = %error.reason,
-                "the log file was staged for an earlier generation of the table, and can't be staged anew; retrying"
+                "the log file was staged for an earlier generation of the table, and can't be staged again; retrying"
             );
             Ok(())
         }

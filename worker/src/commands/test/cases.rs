@@ -50,7 +50,7 @@ pub(super) fn find(folder: &Path, rollups: &[Arc<Rollup>]) -> Result<Vec<Cases>>
         let of_table = |rollup: &&Arc<Rollup>| rollup.definition().name == table;
         let Some(rollup) = rollups.iter().find(of_table) else {
             bail!(
-                "{}: there is no rollup {table}.sql beside this folder of test cases",
+                "{}: there is no rollup {table}.sql next to this folder of test cases",
                 place.display()
             );
         };

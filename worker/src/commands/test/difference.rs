@@ -58,7 +58,7 @@ impl Comparison {
                 ));
             };
             if columns.iter().any(|column| column.name == name) {
-                return Err(format!("line 1: the column '{name}' is there twice"));
+                return Err(format!("line 1: the column '{name}' appears twice"));
             }
             cells.push(csv_cells(column).map_err(|error| format!("{error:#}"))?);
             columns.push(Column {
