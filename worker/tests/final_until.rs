@@ -80,7 +80,10 @@ fn a_table_is_final_up_to_what_each_node_has_delivered() {
     let known = status(&place);
     assert_eq!(known["final_until"], minute(final_until));
     assert_eq!(known["newest_interval_end"], minute(newest));
-    assert_eq!(known["first_interval_end"], minute(newest - minutes(5 * 35)));
+    assert_eq!(
+        known["first_interval_end"],
+        minute(newest - minutes(5 * 35))
+    );
     assert_eq!(known["nodes"].as_array().unwrap().len(), 2);
     assert_eq!(known["nodes"][1]["address"], "10.0.0.2");
     assert_eq!(known["late_log_files"], 0);

@@ -90,7 +90,7 @@ pub fn describe(rollup: &Rollup) -> String {
     text
 }
 
-/// Describes an alert: its columns, and which of its rows are told.
+/// Describes an alert: its columns, and which of its rows are reported.
 pub fn describe_alert(alert: &Alert) -> String {
     let mut text = format!("alert {}: of {}\n\n", alert.name, alert.tables().join(", "));
     let widths = alert.columns().iter().map(|(name, _)| name.len());

@@ -30,8 +30,8 @@ pub enum Standing {
     Changed,
     /// Some tables can't count it in its current state: table and reason. It stays set aside until a person acts.
     SetAside(Vec<(String, String)>),
-    /// At least one table has neither counted nor staged it. If its name does not tell the format, it may not be a log at
-    /// all: only reading it can tell.
+    /// At least one table has neither counted nor staged it. If its name does not tell the format, it may not be a log at all: only
+    /// its content can tell.
     Missing {
         /// Tables that have neither counted nor staged it.
         tables: Vec<String>,
@@ -82,7 +82,7 @@ impl Ledgers {
         Self::open_noting(root, only, Waits::default()).await
     }
 
-    /// Like [`Self::open`]. Notes which table is waited for, then and later.
+    /// Like [`Self::open`]. Notes in `waits` which table is being read, then and later.
     ///
     /// # Errors
     ///
@@ -112,7 +112,7 @@ impl Ledgers {
         };
         let mut first = None;
         for name in absent {
-            let reason = format!("the table '{name}' does not exist yet, and its rollup does");
+            let reason = format!("the table '{name}' does not exist yet, but its rollup does");
             first = first.or_else(|| Some(anyhow!("{reason}")));
             ledgers.unread.push((name, reason));
         }
@@ -506,7 +506,7 @@ mod tests {
         let found = scene.log(ALB_NAME, ALB).await;
         scene.tables(&[("zero", "alb_access_logs")]).await;
         assert_eq!(scene.standing(&found).await, missing(&["zero"], true));
-        // It has no rollup any more: nobody waits for it. But for one that does not exist yet.
+        // It no longer has a rollup, so no log files are missing from it. But a rollup's table that does not exist yet counts.
         let judged = ["one", "two"].map(str::to_owned).into();
         let mut ledgers = Ledgers::open(&scene.root, Some(&judged)).await.unwrap();
         let standings = ledgers.standings(std::slice::from_ref(&found));

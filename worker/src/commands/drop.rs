@@ -1,4 +1,4 @@
-//! `logmill drop` and `logmill rename`: a table is deleted, or gets another name.
+//! `logmill drop` and `logmill rename`: deletes a table, or gives it another name.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -16,7 +16,7 @@ use crate::rollup::Rollup;
 use crate::table::definition::REJECTED_LINES;
 use crate::table::{Ended, Renaming, Root, Table, TableError, Version};
 
-/// Says what a table has, and deletes it if that is confirmed. A table that can't be read can be deleted too.
+/// Shows what a table contains, and deletes it if that is confirmed. A table that can't be read can be deleted too.
 ///
 /// # Errors
 ///
@@ -73,7 +73,7 @@ pub async fn drop(
     Ok(())
 }
 
-/// Gives a table another name: copies it, counts for the copy what the table counts meanwhile, and then drops it.
+/// Gives a table another name: copies it, adds to the copy what the table counts in the meantime, and then drops the table.
 ///
 /// # Errors
 ///

@@ -9,29 +9,29 @@ use std::time::{Duration, Instant};
 pub trait Progress: Send {
     /// Reports what a query will read, before it reads it.
     fn reading(&mut self, _to_read: &dyn Display) {}
-    /// Says what is counted, if it is not log files.
+    /// Names the things that are counted, if they are not log files.
     fn counts(&mut self, _what: &'static str) {}
     /// Reports how many more log files there are to process.
     fn found(&mut self, log_files: usize);
     /// Reports the stored size of log files that were found, if the command reads them.
     fn found_bytes(&mut self, _log_file_bytes: u64) {}
-    /// Everything has been found: from now on, it is known how much is left.
+    /// Everything has been found: from now on, the remaining number is known.
     fn found_all(&mut self) {}
     /// Reports how many more log files have been processed.
     fn done(&mut self, log_files: usize);
-    /// Reports what has been read of a log file: its stored size, and the size of its text.
+    /// Reports the progress within a log file: its stored size, and the size of its text.
     fn done_bytes(&mut self, _log_file_bytes: u64, _text_bytes: u64) {}
     /// All log files have been read, and the last commit is in progress.
     fn committing(&mut self) {}
-    /// The command is over.
+    /// The command has ended.
     fn end(&mut self);
-    /// Where the command notes what it waits for.
+    /// Where the command notes what it is waiting for.
     fn waits(&self) -> Waits {
         Waits::default()
     }
 }
 
-/// What a command waits for at the moment: log files that are read, tables that are committed. Clones are the same list.
+/// What a command is waiting for: log files that are read, tables that are committed. Clones share the same list.
 #[derive(Debug, Clone, Default)]
 pub struct Waits(Arc<Mutex<List>>);
 
@@ -42,7 +42,7 @@ struct List {
 }
 
 impl Waits {
-    /// Notes that something is waited for, until the result is dropped. `what` is shown as in "waiting for {what}".
+    /// Notes a wait, until the result is dropped. `what` is shown as in "waiting for {what}".
     pub(crate) fn begin(&self, what: impl Into<String>) -> Wait {
         let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let number = list.next;
@@ -54,12 +54,12 @@ impl Waits {
         }
     }
 
-    /// What has been waited for longest, if that is at least this long, and how many others are.
+    /// The longest wait, if it has lasted at least this long, and the number of other waits.
     pub fn longest(&self, at_least: Duration) -> Option<LongWait> {
         let list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let long = |(begun, _): &&(Instant, String)| begun.elapsed() >= at_least;
         let mut long = list.begun.values().filter(long);
-        // The numbers are in the order in which waits have begun.
+        // The numbers are in the order in which the waits began.
         let (begun, what) = long.next()?;
         Some(LongWait {
             what: what.clone(),
@@ -69,18 +69,18 @@ impl Waits {
     }
 }
 
-/// Something that takes long.
+/// A long wait.
 #[derive(Debug, PartialEq, Eq)]
 pub struct LongWait {
-    /// What is waited for.
+    /// What the command is waiting for.
     pub what: String,
-    /// For how long.
+    /// How long it has waited.
     pub time: Duration,
-    /// Other things that take long.
+    /// Number of other long waits.
     pub others: usize,
 }
 
-/// A wait, which is over when this is dropped.
+/// A wait, which ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Wait {
     waits: Waits,

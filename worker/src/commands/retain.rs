@@ -1,4 +1,4 @@
-//! `logmill retain`: for how long tables keep their rows.
+//! `logmill retain`: sets how long tables keep their rows.
 
 use std::io::Write;
 
@@ -8,8 +8,8 @@ use indicatif::HumanCount;
 use crate::commands::maintain;
 use crate::table::Root;
 
-/// Sets for how many days before the present one (UTC) the rows of these tables are kept, or of all if none is named. `None`: for ever. Rows
-/// that are older are removed at once, and later by workers and `logmill maintain`.
+/// Sets how many days of rows these tables keep, besides the current day (UTC); all tables if none is named. With `None`, rows are
+/// kept for good. Older rows are removed immediately, and later by workers and `logmill maintain`.
 ///
 /// # Errors
 ///

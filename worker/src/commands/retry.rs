@@ -1,4 +1,4 @@
-//! `logmill retry`: tries again to count log files that are set aside.
+//! `logmill retry`: retries log files that are set aside.
 //!
 //! Staged files that could not be committed are put back for the next commit. Log files without a usable staged file are
 //! read again. A note is deleted only when the ledger has its log file, so that nothing is lost if the command is

@@ -62,15 +62,15 @@ pub struct Summary {
     pub changed: Vec<String>,
     /// Number of skipped files, by kind: no rollup reads them.
     pub skipped: BTreeMap<String, usize>,
-    /// Files of no known kind, each with what it looks like.
+    /// Files of no known kind, each with a description of its content.
     pub unrecognised: Vec<(String, &'static str)>,
     /// Number of files excluded by the ignore patterns.
     pub ignored: usize,
     /// Log files with the same name as another one. They are counted in addition to it.
     pub copies: Vec<Copy>,
-    /// Log files that logmill's own decoder refused and flate2 could read.
+    /// Log files that logmill's own decoder rejected and flate2 could read.
     pub by_second_opinion: Vec<String>,
-    /// Log files of which nothing is counted, each with the reason.
+    /// Log files that are not counted, each with the reason.
     pub failed: Vec<(String, String)>,
     /// Number of lines on which a rollup fails, by table. No row of the table includes them.
     pub failed_lines: BTreeMap<String, u64>,
@@ -80,7 +80,7 @@ pub struct Summary {
     pub reading: Reading,
     /// Log files that are set aside, by table.
     pub set_aside: BTreeMap<String, SetAsideSummary>,
-    /// Number of log files that were counted for a time that had been final, by table.
+    /// Number of log files that were counted for a time that was already final, by table.
     pub late: BTreeMap<String, usize>,
     /// Problems with rollups and tables.
     pub troubles: Vec<Trouble>,
@@ -105,7 +105,7 @@ impl Summary {
         self.log_files + self.counted > 0 && !self.has_failures()
     }
 
-    /// Whether some table lacks something that was found.
+    /// Whether some table lacks a log file that was found.
     pub fn has_failures(&self) -> bool {
         let failed = self.troubles.iter().any(|trouble| trouble.is_failure);
         failed || !self.failed.is_empty() || !self.set_aside.is_empty()
@@ -264,7 +264,7 @@ pub(crate) async fn run_feeds(
 }
 
 impl Summary {
-    /// Adds what was listed, except ignored files. Files that can't be accessed count as failed.
+    /// Adds a listing, without ignored files. Files that can't be accessed count as failed.
     fn take(&mut self, listed: Listed, rules: &FileRules) -> Vec<LogObject> {
         let Listed {
             mut found,
@@ -330,8 +330,8 @@ struct Known<'f> {
     staged: HashSet<LogFileId>,
 }
 
-/// Leaves out log files that are already counted or staged. If a table can't be read, what it has counted is unknown: log
-/// files are staged for it, and its commits will check.
+/// Leaves out log files that are already counted or staged. If a table can't be read, its ledger is unknown: log files are staged for
+/// it, and its commits will check.
 async fn to_do(
     found: Vec<LogObject>,
     feeds: &Feeds,
@@ -427,7 +427,7 @@ impl Workshop {
         pipeline::stage(source, &to_do.tables, self.limits).await
     }
 
-    /// Commits what is staged for all tables. A failure of one table does not affect the others.
+    /// Commits the staged files of all tables. A failure of one table does not affect the others.
     async fn commit(&self) -> CommitResults {
         let mut counted = CommitResults::default();
         for feed in &self.feeds.tables {
@@ -481,7 +481,7 @@ struct CommitResults {
     lost: BTreeMap<String, Lost>,
     /// Set-aside log files: table, log file, reason.
     set_aside: Vec<(String, String, String)>,
-    /// Log files that were counted for a time that had been final, by table.
+    /// Log files that were counted for a time that was already final, by table.
     late: BTreeMap<String, Vec<Late>>,
     troubles: Vec<Trouble>,
 }

@@ -1,4 +1,5 @@
-//! `logmill status`: up to when each table is final, and what it waits for. `logmill tables` says what feeds tables, and how large they are.
+//! `logmill status`: up to when each table is final, and what it waits for. `logmill tables` says what feeds the tables, and how large
+//! they are.
 
 use std::fmt;
 
@@ -26,7 +27,7 @@ pub struct Status {
 #[derive(Debug)]
 struct TableStatus {
     name: String,
-    /// What is known, or why it can't be known.
+    /// The table's deliveries, or why they are unknown.
     known: Result<Known, String>,
 }
 
@@ -36,7 +37,7 @@ struct Known {
     newest_line: Option<DateTime<Utc>>,
     staged: usize,
     set_aside: usize,
-    /// `None` for rejected lines, which few log files have.
+    /// `None` for rejected lines: few log files have any, so nothing can be said about the others.
     delivery: Option<Delivery>,
 }
 
@@ -234,7 +235,7 @@ fn fmt_delivery(delivery: &Delivery, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     }
     if delivery.late_log_files > 0 {
         let late = format!(
-            "{} log files were counted for a time that was final; the last:",
+            "{} log files were counted for a time that was already final; the last:",
             count(delivery.late_log_files)
         );
         line(f, "late", &late)?;

@@ -1,4 +1,4 @@
-//! `logmill tables`: what tables there are, what feeds them, and how fresh they are.
+//! `logmill tables`: lists the tables, what feeds them, and how fresh they are.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -96,7 +96,7 @@ async fn fill(root: &Root, state: &mut State, rollups: Option<&Loaded>) -> Resul
     Ok(())
 }
 
-/// What feeds a table, in a person's words.
+/// What feeds a table, in words.
 async fn fed_by(name: &str, version: &Version, rollups: &Loaded) -> String {
     if name == REJECTED_LINES {
         return "lines that are no log lines".to_owned();

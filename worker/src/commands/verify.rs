@@ -30,10 +30,10 @@ use crate::terminal::escaped;
 /// damage may be anywhere.
 const LOOKED_INTO_MAX: usize = 1000;
 
-/// Log files, or causes, shown one by one. Of more, only some are.
+/// Log files, or causes, that are shown one by one. If there are more, only some are shown.
 const SHOWN: usize = 10;
 
-/// Log files shown of many.
+/// Log files that are shown if there are many.
 const EXAMPLES: usize = 3;
 
 /// Log files read concurrently. Most of the time is spent waiting for S3.
@@ -53,7 +53,7 @@ pub struct Options {
     pub span: Span,
     /// Files to ignore.
     pub rules: FileRules,
-    /// The tables to judge: those of the rollups that are in use. `None`: all.
+    /// The tables to check: those of the rollups that are in use. `None`: all.
     pub only: Option<BTreeSet<String>>,
     /// The interval at which each node is expected to deliver a log file. `None`: silent nodes are not looked for.
     pub expect_every: Option<Duration>,
@@ -82,7 +82,7 @@ pub struct Report {
     pub ignored: usize,
     /// Log files with the same name as another one. They are counted in addition to it.
     pub copies: Vec<Copy>,
-    /// Files of no known kind, each with what it looks like.
+    /// Files of no known kind, each with a description of its content.
     pub unrecognised: Vec<NotCounted>,
     /// Log files that changed after they were counted. The change is not counted.
     pub changed: Vec<String>,
@@ -92,11 +92,11 @@ pub struct Report {
     pub set_aside: Vec<NotCounted>,
     /// Log files that could be counted, but are not.
     pub missing: Vec<NotCounted>,
-    /// Intervals without a log file of a node. They may have had no traffic, so they do not make the result incomplete.
+    /// Intervals for which a node delivered no log file. It may have had no traffic, so they do not make the result incomplete.
     pub silences: Option<Silences>,
     #[serde(skip)]
     have_set_aside: bool,
-    /// Tables that can't be read, each with the reason. What they have counted is unknown.
+    /// Tables that can't be read, each with the reason. It is unknown what they have counted.
     pub unread_tables: Vec<UnreadTable>,
 }
 
@@ -255,7 +255,7 @@ fn told_of(standing: &Standing) -> String {
     }
 }
 
-/// Reads missing log files, up to [`LOOKED_INTO_MAX`], and reports what they are.
+/// Reads missing log files, up to [`LOOKED_INTO_MAX`], and reports their kinds.
 async fn look_into(
     mut missing: Vec<(LogObject, String)>,
     ledgers: &Ledgers,
@@ -291,7 +291,7 @@ async fn look_into(
             Ok(Recognised::Log(format, _) | Recognised::Claimed(format)) => {
                 report.skip(not_read(format));
             }
-            // Its columns have told what it is.
+            // Its columns have shown what it is.
             Ok(Recognised::Parquet) => {}
             Ok(Recognised::Other(kind)) => report.skip(kind.to_owned()),
             Ok(Recognised::Unrecognised(what)) => {
@@ -384,7 +384,7 @@ impl Report {
         self.unread_tables.sort();
         self.unrecognised.sort();
         self.copies.sort();
-        // If nothing was found, nothing is proven: the location or the span is probably wrong.
+        // If nothing was found, nothing is proven: the location or the time span is probably wrong.
         self.complete = self.counted + self.staged > 0
             && self.changed.is_empty()
             && self.failed.is_empty()

@@ -1,4 +1,4 @@
-//! Which nodes have delivered, and until when. This is what the names in a ledger say, without any judgement.
+//! Which nodes have delivered, and until when, according to the names in a ledger. Nothing is judged here.
 
 use std::collections::BTreeMap;
 
@@ -6,17 +6,17 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
 use super::{Arrival, Bounds, CLASSIC_INTERVAL, INTERVAL, NODES_KEPT, Node, Rule};
 
-/// A log file whose interval ends later than this after the present does not tell the time: its name is wrong.
+/// A log file whose interval ends later than this after the present is ignored: the time in its name is wrong.
 const FUTURE_MAX: TimeDelta = TimeDelta::minutes(10);
 
 /// What a node has delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heard {
-    /// The end of the first interval that was looked at. A node may be older.
+    /// The end of the first interval that was read. A node may be older.
     pub first: DateTime<Utc>,
     /// The end of the last interval.
     pub last: DateTime<Utc>,
-    /// Number of log files that were looked at.
+    /// Number of log files that were read.
     pub log_files: u64,
 }
 
@@ -41,7 +41,7 @@ impl Heard {
 pub struct Arrivals {
     nodes: BTreeMap<Node, Heard>,
     newest: Option<DateTime<Utc>>,
-    /// Log files that tell nothing, because their names have no time or no load balancer.
+    /// Number of log files that are ignored, because their names have no time or no load balancer.
     without_time: u64,
 }
 
@@ -91,7 +91,7 @@ impl Arrivals {
         self.without_time
     }
 
-    /// The nodes that are waited for: those that have not been silent for long.
+    /// The active nodes: those that have not been silent for long.
     pub fn active(&self, bounds: Bounds) -> impl Iterator<Item = (&Node, &Heard)> {
         let newest = self.newest;
         let is_active = move |heard: &Heard| {
@@ -101,8 +101,8 @@ impl Arrivals {
         self.nodes().filter(move |(_, heard)| is_active(heard))
     }
 
-    /// The time up to which every active node has delivered, and some time has passed since, by the clocks of these nodes. `None` if
-    /// nothing is known.
+    /// The time up to which every active node has delivered, less the bounds, by the clocks of these nodes. `None` if nothing is
+    /// known.
     pub fn complete_until(&self, bounds: Bounds) -> Option<DateTime<Utc>> {
         let slowest = self.active(bounds).map(|(_, heard)| heard.last).min()?;
         let slowest = match bounds.has(Rule::SlowestNode) {
@@ -113,8 +113,9 @@ impl Arrivals {
             true => bounds.delay,
             false => TimeDelta::zero(),
         };
-        // Lines before a time are in log files whose intervals end less than an interval later. A table reads logs of one kind, so either
-        // all nodes are of Classic Load Balancers, or none; and one that publishes hourly may come any time.
+        // Lines before a time are in log files whose intervals end less than an interval later. A table reads logs of one kind, so
+        // either all nodes are of Classic Load Balancers, or none; and a Classic Load Balancer that publishes hourly may deliver at
+        // any time.
         let longer = match self.nodes.keys().any(Node::is_classic) {
             true if bounds.has(Rule::Hourly) => CLASSIC_INTERVAL,
             _ => TimeDelta::zero(),

@@ -23,7 +23,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// The node that has written a log file. `None` if the name is not one that AWS gives to logs of load balancers.
+    /// The node that has written a log file. `None` if the name is not one that load balancers give to their log files.
     pub fn of(log_file: &LogFile) -> Option<Self> {
         Some(Self {
             balancer: log_file.balancer()?,
@@ -57,12 +57,12 @@ pub struct Arrival {
     pub node: Option<Node>,
     /// The end of its interval.
     pub end: Option<DateTime<Utc>>,
-    /// The time of its earliest line, if it has any and they were read.
+    /// The time of its earliest line, if it has lines and they were read.
     pub first_time: Option<DateTime<Utc>>,
 }
 
 impl Arrival {
-    /// What a name says.
+    /// Reads what the name says.
     pub fn of_name(uri: String) -> Self {
         let log_file = LogFile::new(uri);
         Self {
@@ -73,7 +73,7 @@ impl Arrival {
         }
     }
 
-    /// What an entry of a ledger says.
+    /// Reads what an entry of a ledger says.
     pub fn of_entry(entry: &Entry) -> Self {
         let first_time = entry.first_time.and_then(DateTime::from_timestamp_millis);
         Self {
@@ -82,7 +82,7 @@ impl Arrival {
         }
     }
 
-    /// Whether it was counted too late, at the time `now`: some of its lines may be of a time that was final.
+    /// Whether it was counted too late, at the time `now`: some of its lines may be from a time that was already final.
     pub fn late(&self, final_until: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<Late> {
         let final_until =
             final_until.filter(|until| self.begin().is_some_and(|begin| begin < *until))?;
@@ -100,7 +100,7 @@ impl Arrival {
     }
 }
 
-/// The end of a log file's interval. `None` if the name has none, or one that is no time.
+/// The end of a log file's interval. `None` if the name has no time, or an invalid one.
 fn interval_end(log_file: &LogFile) -> Option<DateTime<Utc>> {
     let end = log_file.interval_end()?;
     let end = NaiveDateTime::parse_from_str(end, "%Y%m%dT%H%MZ").ok()?;
@@ -146,7 +146,7 @@ mod tests {
             let arrival = Arrival::of_name(format!("s3://logs/{name}"));
             assert_eq!(arrival.node.map(|node| node.to_string()).as_deref(), node);
         }
-        // A day that no calendar has.
+        // A day that does not exist.
         let name = name.replace("20261120", "20261199");
         assert_eq!(Arrival::of_name(name).end, None);
     }

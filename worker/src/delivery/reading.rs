@@ -1,5 +1,5 @@
-//! What a person or a page wants to know of one table: its nodes, up to when it is final, and what it waits for. Only the first and the newest part of the
-//! ledger are read, so this does not cost more as the table grows old.
+//! What a person or a page wants to know about one table: its nodes, up to when it is final, and what it waits for. Only the first
+//! and the newest part of the ledger are read, so the cost does not grow with the age of the table.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -21,12 +21,12 @@ const NODES_SHOWN: usize = 3;
 pub enum WaitsFor {
     /// The table has counted no log file whose name has a time and a load balancer.
     FirstLogFile,
-    /// Log files have come late, or after a pause. If no more of them come until this time, later times become final.
+    /// Log files have arrived late, or after a pause. If no more of them arrive until this time, later times become final.
     Settling {
         /// That time.
         until: DateTime<Utc>,
     },
-    /// Log files are set aside, whose lines may be of this time or later.
+    /// Set-aside log files may have lines of this time or later.
     SetAside {
         /// That time.
         from: DateTime<Utc>,
@@ -36,10 +36,10 @@ pub enum WaitsFor {
     Nodes {
         /// These nodes.
         silent: Vec<(Node, DateTime<Utc>)>,
-        /// When the others have delivered this interval, these nodes are not waited for.
+        /// When the others have delivered this interval, these nodes are no longer waited for.
         until: DateTime<Utc>,
     },
-    /// Nothing but later log files.
+    /// Only later log files.
     LaterLogFiles {
         /// The end of the newest interval so far.
         newest: DateTime<Utc>,
@@ -54,7 +54,7 @@ impl fmt::Display for WaitsFor {
             }
             Self::Settling { until } => write!(
                 f,
-                "log files that came late: until {} if no more of them come",
+                "log files that arrived late: until {} if no more of them arrive",
                 minute(*until)
             ),
             Self::SetAside { from } => write!(
@@ -96,10 +96,10 @@ pub struct NodeDelivery {
     pub is_active: bool,
 }
 
-/// What is known of the delivery of log files to one table.
+/// The state of a table's deliveries.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    /// All lines before this time are counted, as long as the bound holds. `None`: nothing is recorded yet.
+    /// All lines before this time are counted, as long as the bound holds. `None` if nothing is recorded yet.
     pub final_until: Option<DateTime<Utc>>,
     /// When this was recorded, by a worker or by `logmill run`.
     pub recorded_at: Option<DateTime<Utc>>,
@@ -113,11 +113,11 @@ pub struct Delivery {
     pub newest_interval_end: Option<DateTime<Utc>>,
     /// The nodes of the last day before that, by load balancer and address.
     pub nodes: Vec<NodeDelivery>,
-    /// Number of log files that were counted for a time that had been final.
+    /// Number of log files that were counted for a time that was already final.
     pub late_log_files: u64,
     /// The last of them, the newest last.
     pub late: Vec<Late>,
-    /// Whether the table has log files whose names have no time. Nothing is known of their delivery.
+    /// Whether the table has log files without a time in their names. Nothing is known about their delivery.
     pub has_unnamed: bool,
 }
 
@@ -205,7 +205,7 @@ async fn first(version: &Version) -> Result<Option<DateTime<Utc>>, TableError> {
     Ok(ends.min())
 }
 
-/// The shards of the last day before the newest one. Those of the future are left out: the names of their log files are wrong.
+/// The shards of the last day before the newest one. Shards in the future are left out: the names of their log files are wrong.
 fn newest<'s>(shards: impl Iterator<Item = &'s Shard>, now: DateTime<Utc>) -> Vec<Shard> {
     let spans = shards.filter_map(|shard| Some((shard, span_of(shard)?)));
     let spans: Vec<_> = spans.filter(|(_, (begin, _))| *begin <= now).collect();
@@ -223,7 +223,7 @@ pub(super) fn earliest_line(shards: &BTreeSet<Shard>) -> Option<DateTime<Utc>> {
     begins.min().map(|begin| begin - CLASSIC_INTERVAL)
 }
 
-/// The hour or the day of a shard: its begin and its end. `None` if its log files have no time in their names.
+/// The hour or the day of a shard: its start and its end. `None` if its log files have no time in their names.
 fn span_of(shard: &Shard) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
     let (day, hour) = match shard.as_str().split_once('T') {
         Some((day, hour)) => (day, Some(hour.parse().ok()?)),
@@ -264,7 +264,7 @@ mod tests {
             ]),
             "2026-11-21T09 2026-11-22T10"
         );
-        // A name of the future.
+        // A name with a future time.
         assert_eq!(
             newest(&["2026-11-20", "2026-11-20T07", "2099-01-01T00"]),
             "2026-11-20 2026-11-20T07"

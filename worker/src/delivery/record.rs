@@ -1,5 +1,5 @@
-//! `final_until` as everybody reads it: a small object for each table, one line of JSON, beside the tables. Athena reads the folder as a
-//! table of its own.
+//! The published `final_until`: a small object for each table, one line of JSON, next to the tables. Athena reads the folder as one
+//! table.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Bounds;
 use crate::table::{Root, TableError, Version};
 
-/// The folder beside the tables. The hyphen keeps it apart from every table, and a name that begins with `_` would be hidden from Athena.
+/// The folder, next to the tables. No table's name can have a hyphen, and a name that begins with `_` would be hidden from Athena.
 pub const FOLDER: &str = "final-until";
 
 /// Late log files that a record lists: the last ones.
@@ -22,7 +22,7 @@ const LATE_MAX: usize = 20;
 /// Records read at once.
 const READ_AT_ONCE: usize = 16;
 
-/// A log file that was counted for a time that had been final.
+/// A log file that was counted for a time that was already final.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Late {
     /// Its URI.
@@ -30,7 +30,7 @@ pub struct Late {
     /// When it was counted.
     #[serde(with = "athena_time")]
     pub counted_at: DateTime<Utc>,
-    /// The time up to which the table had been final.
+    /// The time up to which the table was final.
     #[serde(with = "athena_time")]
     pub final_until: DateTime<Utc>,
 }
@@ -53,15 +53,15 @@ pub struct Record {
     pub delay_max_seconds: i64,
     /// Number of nodes that are waited for.
     pub nodes: i64,
-    /// Number of log files that were counted for a time that had been final.
+    /// Number of log files that were counted for a time that was already final.
     pub late_log_files: i64,
     /// The last of them.
     #[serde(default)]
     pub late: Vec<Late>,
-    /// The time before which nothing more becomes final, because log files have come late.
+    /// Nothing more becomes final before this time, because log files have arrived late.
     #[serde(default, with = "maybe_athena_time")]
     pub settles_at: Option<DateTime<Utc>>,
-    /// The id of the Delta table. A table that was removed and made anew has another one.
+    /// The id of the Delta table. A table that was removed and created again has another one.
     pub table_id: String,
 }
 
@@ -72,7 +72,7 @@ impl Record {
         Bounds::of_delay(Duration::from_secs(delay))
     }
 
-    /// Adds log files that have come late.
+    /// Adds log files that arrived late.
     pub(super) fn add_late(&mut self, late: &[Late]) {
         self.late_log_files += late.len() as i64;
         self.late.extend_from_slice(late);
@@ -88,7 +88,7 @@ pub struct Records {
 }
 
 impl Records {
-    /// The records beside these tables.
+    /// The records next to these tables.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl Records {
         })
     }
 
-    /// The record of a table. `None` if there is none, or it can't be understood: the next one replaces it.
+    /// The record of a table. `None` if there is none, or it can't be parsed: the next one replaces it.
     ///
     /// # Errors
     ///
@@ -153,7 +153,7 @@ impl Records {
         Ok(records.into_iter().flatten().collect())
     }
 
-    /// Writes a record in place of the one before.
+    /// Writes a record, which replaces the previous one.
     ///
     /// # Errors
     ///
@@ -166,8 +166,8 @@ impl Records {
         Ok(())
     }
 
-    /// Moves the record of a table to one with another name, which is a copy of it. A record that the copy has got itself in the meantime may be
-    /// of less time, and is replaced.
+    /// Moves the record of a table to the name of another one, which is a copy of it. The copy's own record, if it has one by now, may
+    /// have an earlier time, and is replaced.
     ///
     /// # Errors
     ///
@@ -314,7 +314,7 @@ mod tests {
         assert_eq!(records.read("events").await.unwrap(), Some(record.clone()));
         let tables = ["events", "none"].map(str::to_owned);
         assert_eq!(records.read_all(&tables).await.unwrap(), [record]);
-        // One that is damaged is none.
+        // A damaged record counts as missing.
         records
             .store
             .put(&path("events"), "{".into())

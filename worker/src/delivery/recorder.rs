@@ -1,4 +1,4 @@
-//! Keeps the record of one table up to date: the worker that holds the table's lease does, and `logmill run`.
+//! Keeps the record of one table up to date. The worker that holds the table's lease uses it, and `logmill run`.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -6,7 +6,7 @@ use super::reading::{self, earliest_line};
 use super::{Arrival, Bounds, Late, Record, Records, Watermark};
 use crate::table::{Entry, Table, TableError};
 
-/// The least time between two writes: log files come each minute, and nobody needs to know more exactly.
+/// The least time between two writes: log files arrive each minute, and readers do not need more precision.
 const WRITE_INTERVAL: TimeDelta = TimeDelta::minutes(1);
 
 /// The record of a table, as it is now.
@@ -26,12 +26,13 @@ pub struct Recorder {
     watermark: Watermark,
     /// Late log files that the record does not have yet.
     late: Vec<Late>,
-    /// As last read or written.
+    /// As it was last read or written.
     recorded: Option<Record>,
 }
 
 impl Recorder {
-    /// Reads what the table has counted lately, and the record. If there is none yet, nothing becomes final before `first_settles_at`.
+    /// Reads what the table has counted lately, and the record. If there is no record yet, nothing becomes final before
+    /// `first_settles_at`.
     ///
     /// # Errors
     ///
@@ -62,7 +63,7 @@ impl Recorder {
         })
     }
 
-    /// Takes note of what a commit has counted as it came. Returns the log files that have come late.
+    /// Notes the log files of a commit. Returns those that arrived late.
     pub fn counted(&mut self, entries: &[Entry], now: DateTime<Utc>) -> Vec<Late> {
         let arrivals: Vec<Arrival> = entries.iter().map(Arrival::of_entry).collect();
         let late = self.watermark.counted(&arrivals, now);
@@ -70,7 +71,7 @@ impl Recorder {
         late
     }
 
-    /// Takes note of late log files that were found in another way.
+    /// Notes late log files that were found in another way.
     pub fn add_late(&mut self, late: Vec<Late>) {
         self.late.extend(late);
     }
@@ -85,22 +86,22 @@ impl Recorder {
         let Some(recorded) = &self.recorded else {
             return true;
         };
-        // A clock that was set back must not stop it.
+        // A clock that was set back must not stop the record.
         (now - recorded.computed_at).abs() >= WRITE_INTERVAL
             && (!self.late.is_empty()
                 || recorded.settles_at != self.watermark.settles_at()
                 || self.watermark.next(now, None).is_some())
     }
 
-    /// Writes the record if the table has become final up to a later time, or log files have come late. Without `may_advance`, it does not
-    /// become final up to a later time.
+    /// Writes the record if the table has become final up to a later time, or log files have arrived late. Without `may_advance`, the
+    /// table does not become final up to a later time.
     ///
-    /// Another process may have written it in between, so it is read first. If both write at the same moment, the later one's record
-    /// stands until the next write; it may be a minute older.
+    /// Another process may have written the record in between, so it is read first. If both write at the same moment, the later write
+    /// stays until the next one; it may be a minute older.
     ///
     /// # Errors
     ///
-    /// It can't be read or written. What it would have said is written the next time.
+    /// The record can't be read or written. The next call writes what is missing.
     pub async fn record(
         &mut self,
         table: &Table,

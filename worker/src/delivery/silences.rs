@@ -1,5 +1,5 @@
-//! Intervals for which a node delivered no log file, although it delivered before and after. AWS says that delivery is best effort, and a node
-//! without traffic writes no log file: the names alone can't tell the one from the other.
+//! Intervals for which a node delivered no log file, although it delivered some before and after. AWS delivers on a best-effort basis,
+//! and a node without traffic writes no log file: the names alone can't tell the two cases apart.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use serde::Serialize;
 
 use super::{Arrival, Node, minute};
 
-/// Silences that are listed one by one: the longest.
+/// Number of silences that are listed one by one: the longest.
 const LISTED_MAX: usize = 1000;
 
 const SECONDS_PER_MINUTE: i64 = 60;
 
-/// Consecutive intervals without a log file of a node.
+/// Consecutive intervals without a log file from a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Silence {
     /// What the node writes: `access log`, `connection log` or `health check log`.
@@ -203,7 +203,7 @@ mod tests {
                 ("10.0.0.1", "1005"),
                 ("10.0.0.1", "1005"),
                 ("10.0.0.1", "1025"),
-                // It came and went, without a silence.
+                // It appeared and disappeared, without a silence.
                 ("10.0.0.2", "1010"),
                 ("10.0.0.2", "1015"),
                 ("10.0.0.3", "0905"),

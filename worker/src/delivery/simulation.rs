@@ -1,5 +1,6 @@
-//! A simulated fleet of nodes: load balancers that scale, busy and quiet nodes, all kinds of log files, late, missing, duplicate and reordered ones,
-//! pipelines that stand still, and workers that take over from each other. The promise must hold in each seed, and each rule must be needed.
+//! A simulated fleet of nodes: load balancers that scale, busy and quiet nodes, all kinds of log files, late, missing, duplicate and
+//! reordered ones, pipelines that stall, and workers that take over from each other. The promise must hold in each seed, and each rule
+//! must be needed.
 
 use std::collections::HashMap;
 
@@ -16,7 +17,7 @@ const SEEDS_OF_SCENES: u64 = 1_000;
 /// The time between two commits.
 const TICK: TimeDelta = TimeDelta::minutes(1);
 
-/// Log files are delivered for so many hours.
+/// Log files are delivered for this many hours.
 const HOURS: i64 = 9;
 
 fn minutes(minutes: i64) -> TimeDelta {
@@ -49,13 +50,13 @@ impl Random {
 enum Scene {
     /// Nothing.
     WithinBound,
-    /// Nothing is counted for a while. Then the backlog comes in any order, beside what is new.
+    /// Nothing is counted for a while. Then the backlog arrives in any order, mixed with new log files.
     Stall,
-    /// The log files of one busy node are not counted for a while, and then in their order.
+    /// The log files of one busy node are not counted for a while, and then in order.
     NodeStall,
     /// Some log files are set aside, and counted hours later.
     SetAside,
-    /// Anything: some log files come hours late.
+    /// Anything: some log files arrive hours late.
     VeryLate,
 }
 
@@ -84,7 +85,7 @@ struct World {
     end: DateTime<Utc>,
     /// Whether some node had traffic in each interval. Then hours become final in time.
     is_busy: bool,
-    /// Whether all nodes are there all the time, and have traffic in nearly all intervals.
+    /// Whether all nodes always exist, and have traffic in nearly all intervals.
     is_steady: bool,
 }
 
@@ -119,7 +120,7 @@ impl World {
             world.add_balancer(kind, balancer, random);
         }
         if random.percent(10) && !world.files.is_empty() {
-            // Somebody has named a file badly.
+            // Somebody has given a file a wrong name.
             let mut wrong = world.files[0].clone();
             wrong.arrival.end = Some("2031-01-01T00:00:00Z".parse().unwrap());
             wrong.arrival.first_time = Some(world.end);
@@ -165,7 +166,7 @@ impl World {
             let is_busy = traffic == 100 && (from, to) == (0, all) && interval == 5;
             self.is_busy |= is_busy;
             self.is_steady &= traffic >= 90 && (from, to) == (0, all);
-            // The log files of a Network Load Balancer don't say which node stands still.
+            // The names of a Network Load Balancer's log files don't say which node is stalled.
             let may_stall = is_busy && kind != Kind::Network;
             let stall = (self.scene == Scene::NodeStall && may_stall).then(|| {
                 let begin = self.begin + minutes(random.within(60, 240));
@@ -199,7 +200,7 @@ impl World {
         let bound = self.bounds.delay.num_minutes() - TICK.num_minutes();
         let longest = match self.scene {
             Scene::WithinBound => bound,
-            // What stands still is late by that.
+            // Delayed log files are late by that much.
             _ => bound / 3,
         };
         let delay = match random.percent(90) {
@@ -227,7 +228,7 @@ impl World {
         });
     }
 
-    /// What would be counted while everything stands still comes afterwards, within a while.
+    /// Log files that would be counted during a standstill are counted afterwards, within a while.
     fn stall(&mut self, random: &mut Random) {
         let from = self.begin + minutes(random.within(30, 240));
         let to = from + minutes(random.within(2 * self.bounds.delay.num_minutes(), 600));
@@ -238,7 +239,7 @@ impl World {
             1 => backlog.sort_by_key(|file| std::cmp::Reverse(file.arrival.end)),
             _ => backlog.sort_by_cached_key(|_| random.next()),
         }
-        // It comes without long pauses, or nobody could know that there is more of it.
+        // The backlog arrives without long pauses; otherwise nothing could tell that there is more of it.
         let most = self.bounds.delay.num_seconds() / 2;
         let pace = random.within(1, most.min(3 * 3600 / (backlog.len() as i64 + 1)).max(2));
         for (place, file) in backlog.into_iter().enumerate() {
@@ -269,9 +270,9 @@ impl World {
 /// What happened in a seed.
 #[derive(Debug, Default)]
 struct Outcome {
-    /// Log files with lines of a time that was final, with that time.
+    /// Log files with lines of a time that was already final, with that time.
     too_early: Vec<(String, DateTime<Utc>)>,
-    /// Those that were told.
+    /// Those that were reported.
     told: Vec<(String, DateTime<Utc>)>,
     /// For each hour that became final: minutes after its end.
     after_minutes: Vec<i64>,
@@ -432,7 +433,7 @@ fn every_log_file_that_comes_too_late_is_told() {
     let mut told = 0;
     for seed in 0..SEEDS_OF_SCENES {
         let outcome = run(Scene::VeryLate, seed, None);
-        // Where the table does not know the time of the first line, it tells a log file whose lines may be of that time.
+        // Where the table does not know the time of the first line, it reports a log file whose lines may be of that time.
         for each in &outcome.too_early {
             assert!(outcome.told.contains(each), "seed {seed}: {each:?}");
         }

@@ -1,16 +1,17 @@
 //! The decision: up to when is a table final?
 //!
-//! A time is final when every active node has delivered a log file whose interval ended [`Bounds::delay`] later. Such a log file proves
-//! that this much time has passed, so by the bound all earlier ones are counted. Three rules are for the times when the bound does not hold:
+//! A time is final when every active node has delivered a log file whose interval ended [`Bounds::delay`] later. Such a log file
+//! proves that this much time has passed, so by the bound all earlier ones are counted. Three rules apply when the bound does not
+//! hold:
 //!
-//! 1. *A node is waited for until it has been silent for [`Bounds::silence`]*, by the clock of the others. So if the log files of one node or
-//!    of one bucket don't come, nothing becomes final for a while, although the other nodes go on.
+//! 1. *A node is waited for until it has been silent for [`Bounds::silence`]*, by the clock of the others. So if the log files of one
+//!    node or of one bucket are missing, nothing becomes final for a while, although the other nodes continue.
 //! 2. *While log files come late, nothing becomes final.* After a log file that was counted later than the bound, and after a pause of all
 //!    log files that was longer than the bound, the table must count for a while without another one. So a backlog, in whatever order the
 //!    queue gives it back, is counted before anything of it becomes final.
-//! 3. *A log file that is set aside is waited for*: it is known, and not counted.
+//! 3. *A log file that is set aside is waited for*: it is known, but not counted.
 //!
-//! What comes late nevertheless is told as [`Late`], and does not take `final_until` back.
+//! Later log files are reported as [`Late`], and do not set `final_until` back.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -26,8 +27,8 @@ pub struct Watermark {
 }
 
 impl Watermark {
-    /// Goes on with what is known: the log files that a table has counted, the time up to which it was final, and the time before which
-    /// nothing more becomes final.
+    /// Continues from the known state: the log files that a table has counted, the time up to which it was final, and the time before
+    /// which nothing more becomes final.
     pub fn new(
         bounds: Bounds,
         arrivals: Arrivals,
@@ -47,7 +48,7 @@ impl Watermark {
         self.final_until
     }
 
-    /// The time before which nothing more becomes final, because log files have come late.
+    /// Nothing more becomes final before this time, because log files have arrived late.
     pub fn settles_at(&self) -> Option<DateTime<Utc>> {
         self.settles_at
     }
@@ -57,7 +58,8 @@ impl Watermark {
         &self.arrivals
     }
 
-    /// Takes note of log files that the table has counted together at the time `now`. Returns those with lines of a time that was final.
+    /// Notes log files that the table has counted together at the time `now`. Returns those with lines of a time that was already
+    /// final.
     pub fn counted(&mut self, arrived: &[Arrival], now: DateTime<Utc>) -> Vec<Late> {
         let before = self.arrivals.newest();
         let mut is_beyond_bound = false;
@@ -99,8 +101,8 @@ impl Watermark {
         (Some(next) > self.final_until).then_some(next)
     }
 
-    /// Takes over what was recorded, by this process or by another one: a later time up to which the table is final, and a later time
-    /// before which nothing more becomes final.
+    /// Takes over the record of this process or another one: a later time up to which the table is final, and a later time before
+    /// which nothing more becomes final.
     pub fn merge(&mut self, final_until: Option<DateTime<Utc>>, settles_at: Option<DateTime<Utc>>) {
         self.final_until = self.final_until.max(final_until);
         self.settles_at = self.settles_at.max(settles_at);

@@ -1,5 +1,5 @@
-//! The state of a pipeline as a person on call wants to see it. Everything here is computed from what was gathered before: no
-//! requests, no clock. `commands/serve` gathers it, and answers with the page or the same as JSON.
+//! The state of a pipeline, for a person on call. Everything here is computed from facts that were gathered before: no requests, no
+//! clock. `commands/serve` gathers them, and returns the page, or the same as JSON.
 
 mod report;
 mod verdict;
@@ -14,18 +14,18 @@ pub use page::{Page, page};
 pub use report::{Failing, Notable, TableReport, TableTrouble, Throughput, WorkerReport};
 pub use verdict::{Problem, Severity, Verdict};
 
-/// What was gathered about a pipeline.
+/// The gathered facts about a pipeline, and what follows from them.
 #[derive(Debug, Clone, Serialize)]
 pub struct Status {
-    /// What follows from all of it.
+    /// The conclusion from all of it.
     pub verdict: Verdict,
     /// When it was gathered.
     pub at: Moment,
-    /// The id of the worker that answers.
+    /// The id of the worker that answers the request.
     pub answered_by: String,
     /// The sums over all workers.
     pub totals: WorkerReport,
-    /// All workers that say something of themselves, the answering one first.
+    /// All workers that have written a report, the answering one first.
     pub workers: Vec<Worker>,
     /// Why the other workers' reports, or some of them, could not be read.
     pub unread_reports: Vec<String>,
@@ -40,15 +40,15 @@ pub struct Status {
 /// A worker.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Worker {
-    /// It names the worker's object in the folder of tables.
+    /// The id, which names the worker's object in the folder of tables.
     pub id: String,
     /// When it wrote its report.
     pub heard: Moment,
-    /// What it said.
+    /// The report.
     pub report: WorkerReport,
 }
 
-/// A table, as its folder tells. A figure is `None` if it could not be read.
+/// A table, according to its folder. A figure is `None` if it could not be read.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct TableStatus {
     /// Its name.
@@ -73,7 +73,7 @@ pub struct TableStatus {
     pub staged: Option<Waiting>,
     /// Log files that are set aside.
     pub set_aside: Option<Waiting>,
-    /// Up to when it is final. `None` if that is not kept for this table.
+    /// Up to when it is final. `None` if that is not recorded for this table.
     pub finality: Option<Known<Finality>>,
     /// Its next generation, if a rebuild fills one: log files that are staged for it.
     pub next: Option<NextGeneration>,
@@ -90,18 +90,18 @@ pub struct Finality {
     pub waits_for: String,
     /// Nodes that are waited for.
     pub active_nodes: u64,
-    /// Log files that were counted for a time that had been final.
+    /// Log files that were counted for a time that was already final.
     pub late_log_files: u64,
 }
 
-/// Log files that wait for a table.
+/// Log files that wait to be counted by a table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Waiting {
     /// Their number.
     pub log_files: u64,
     /// Since when the oldest one waits.
     pub oldest: Option<Moment>,
-    /// Whether there are more, which were not looked at.
+    /// Whether there are more, which were not read.
     pub are_more: bool,
 }
 
@@ -130,19 +130,19 @@ pub struct QueueStatus {
 pub struct Depth {
     /// Those that can be received.
     pub waiting: u64,
-    /// Those that some worker has.
+    /// Those that are in progress at some worker.
     pub in_flight: u64,
     /// Those that can be received only later.
     pub delayed: u64,
 }
 
-/// A figure, or why it is not known.
+/// A figure, or why it is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Known<T> {
     /// The figure.
     Known(T),
-    /// Why it is not known.
+    /// Why it is unknown.
     Unknown(String),
 }
 
@@ -165,7 +165,7 @@ pub struct Setting {
     pub value: String,
 }
 
-/// What was gathered, before anything follows from it.
+/// The gathered facts, before any conclusion.
 #[derive(Debug, Clone)]
 pub struct Gathered {
     /// When.
@@ -183,7 +183,7 @@ pub struct Gathered {
 }
 
 impl Status {
-    /// Sums up what was gathered, and judges it.
+    /// Sums up the gathered facts, and draws the conclusion.
     pub fn of(gathered: Gathered) -> Self {
         let verdict = Verdict::of(&gathered);
         let reports = gathered.workers.iter().map(|worker| &worker.report);

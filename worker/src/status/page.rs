@@ -1,7 +1,7 @@
-//! The status page as HTML. maud escapes every text that is put into it; [`words::foreign`] also takes the effect from characters
-//! that would change the direction of text, and keeps long texts short.
+//! The status page as HTML. maud escapes every text that is put into it; [`words::foreign`] also replaces characters that would change
+//! the direction of text, and shortens long texts.
 //!
-//! The page needs no request but its own. A policy allows exactly its own script and style, by their hashes.
+//! The page loads nothing except itself. A policy allows exactly its own script and style, by their hashes.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -25,7 +25,7 @@ const SCRIPT: &str = include_str!("page.js");
 /// Maximum number of tables named in the list of leases of a worker.
 const LEASES_MAX: usize = 20;
 
-/// How often a page without JavaScript loads itself again, in seconds.
+/// How often a page without JavaScript reloads, in seconds.
 const RELOAD_SECONDS: u32 = 15;
 
 /// The `Content-Security-Policy` of the page: nothing but its own style, script and requests to the worker.
@@ -128,7 +128,7 @@ fn head(title: &str, state: Option<&str>) -> Markup {
     }
 }
 
-/// The class, the mark and the word of a state. The word is for people that can't distinguish the colours.
+/// The class, the mark and the word of a state. The word is for people who can't distinguish the colours.
 fn state(state: Option<Severity>) -> (&'static str, &'static str, &'static str) {
     match state {
         None => ("well", "✓", "Well"),
@@ -194,7 +194,7 @@ fn in_short(status: &Status) -> String {
     format!("{workers}{came}{newest}.")
 }
 
-/// A figure and its name. `note` says what belongs to it.
+/// A figure and its name. `note` is a detail below it.
 fn figure(name: &str, value: impl AsRef<str>, note: impl AsRef<str>) -> Markup {
     html! {
         div {
@@ -204,7 +204,7 @@ fn figure(name: &str, value: impl AsRef<str>, note: impl AsRef<str>) -> Markup {
     }
 }
 
-/// The present state in a few figures.
+/// The current state in a few figures.
 fn now(status: &Status) -> Markup {
     let totals = &status.totals;
     let [log_files_rate, lines_rate, bytes_rate] = totals.recently.per_second();
@@ -300,7 +300,7 @@ fn tables(status: &Status) -> Markup {
     };
     let table = html! {
         table {
-            caption { "From log file to table: how fresh each table is, and what waits for it." }
+            caption { "From log file to table: how fresh each table is, and how many log files wait for it." }
             thead { tr {
                 th scope="col" { "Table" }
                 th scope="col" { "Newest line" }
@@ -437,7 +437,7 @@ fn came(status: &Status) -> Markup {
     };
     html! {
         section aria-labelledby="came" {
-            h2 #came { "What came since the workers started" }
+            h2 #came { "Totals since the workers started" }
             dl.figures {
                 (figure("Lines", count(totals.lines), rejected))
                 (figure("Size", bytes(totals.bytes), format!("as stored, {} decompressed", bytes(totals.text_bytes))))
@@ -465,7 +465,7 @@ fn workers(status: &Status) -> Markup {
     let now = status.at;
     let table = html! {
         table {
-            caption { "Each worker writes what it does into the tables' folder once a minute." }
+            caption { "Each worker writes a report to the tables' folder once a minute." }
             thead { tr {
                 th scope="col" { "Worker" }
                 th scope="col" { "Last heard" }

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::moment::Moment;
 use crate::recent_failures::{self, RecentFailure};
 
-/// The most entries of each list or map that are kept of another worker's report. There are fewer reasons, and rarely more
-/// tables or kinds.
+/// The most entries that are kept of each list or map in another worker's report. There are fewer reasons, and rarely more tables or
+/// kinds.
 const ENTRIES_MAX: usize = 200;
 
-/// The sum of entries that have no room.
+/// The sum of the entries that were cut off.
 const OTHERS: &str = "others";
 
 /// The report of a worker. Counters count since it started. Members that a report lacks are zero: another version may
@@ -37,7 +37,7 @@ pub struct WorkerReport {
     pub failures: BTreeMap<String, u64>,
     /// Lines of staged log files.
     pub lines: u64,
-    /// Those that are not log lines.
+    /// Rejected lines of these log files.
     pub rejected_lines: u64,
     /// Bytes of staged log files, as stored.
     pub bytes: u64,
@@ -55,15 +55,15 @@ pub struct WorkerReport {
     pub recently: Throughput,
     /// The age of the oldest message that it received in the last minutes, in seconds.
     pub oldest_message_seconds: Option<u64>,
-    /// What it knows of each table. A next generation has a name of its own.
+    /// Its state of each table. A next generation has its own name.
     pub tables: BTreeMap<String, TableReport>,
-    /// Counters of what a person should look at, which have risen since the start.
+    /// Counters of unexpected events that have risen since the start.
     pub notable: Vec<Notable>,
     /// The latest failures.
     pub recent_failures: Vec<RecentFailure>,
 }
 
-/// What was staged in a span of time.
+/// Log files that were staged in a time span.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Throughput {
@@ -73,7 +73,7 @@ pub struct Throughput {
     pub log_files: u64,
     /// Their lines.
     pub lines: u64,
-    /// Those that are not log lines.
+    /// Rejected lines of these log files.
     pub rejected_lines: u64,
     /// Their bytes, as stored.
     pub bytes: u64,
@@ -119,7 +119,7 @@ pub struct Failing {
     pub error: String,
 }
 
-/// A counter of what a person should look at.
+/// A counter of unexpected events.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Notable {
@@ -134,7 +134,7 @@ pub struct Notable {
 }
 
 impl WorkerReport {
-    /// The report for other workers: with one failure of each reason, so that it stays small.
+    /// The report for other workers. It has only one failure for each reason, so that it stays small.
     #[must_use]
     pub fn in_short(mut self) -> Self {
         let mut reasons = BTreeSet::new();
@@ -232,7 +232,7 @@ impl WorkerReport {
     }
 }
 
-/// What other workers write may be any number.
+/// Other workers may write any number.
 fn add(own: &mut u64, others: u64) {
     *own = own.saturating_add(others);
 }

@@ -1,4 +1,4 @@
-//! The page over awkward states. With `LOGMILL_STATUS_PAGES=DIR`, the tests also write the pages there, to look at in a browser.
+//! The page over awkward states. With `LOGMILL_STATUS_PAGES=DIR`, the tests also write the pages there, for a look in a browser.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -229,7 +229,7 @@ fn wrong() -> Gathered {
     gathered
 }
 
-/// The worst that anybody can write that may write into the tables' folder, or can have a log file announced.
+/// The worst that somebody can write who may write to the tables' folder, or can have a log file announced.
 fn hostile() -> Gathered {
     let mut gathered = wrong();
     let texts = [
@@ -432,7 +432,7 @@ fn texts_of_strangers_are_texts() {
         html.matches("</bdi>").count(),
     );
     assert_eq!(bdi.0, bdi.1);
-    // Any other element would come from a text of strangers.
+    // Any other element would come from a stranger's text.
     for element in html.split('<').skip(1) {
         let name = element
             .trim_start_matches('/')

@@ -11,13 +11,13 @@ use crate::recent_failures::RecentFailure;
 /// Log files may be staged for this long before a table is late: commits are due every half minute.
 const STAGED_AGE_MAX: Duration = Duration::from_mins(5);
 
-/// Messages may be this old.
+/// Messages may be this old before the status is wrong.
 const MESSAGE_AGE_MAX: Duration = Duration::from_mins(15);
 
-/// Maintenance may fail for this long: a retry may succeed.
+/// Maintenance may fail for this long before the status is wrong: a retry may succeed.
 const FAILING_MAX: Duration = Duration::from_mins(5);
 
-/// For this long after it, a failed attempt is worth a look.
+/// A failed attempt stays a problem for this long.
 const FAILURE_IS_RECENT: Duration = Duration::from_mins(10);
 
 /// The same for unexpected counts, such as copies.
@@ -26,13 +26,13 @@ const NOTABLE_IS_RECENT: Duration = Duration::from_hours(1);
 /// After this long without a report, a worker has most likely died. A report is due each minute.
 const SILENCE_MAX: Duration = Duration::from_mins(3);
 
-/// The share of rejected lines, in percent, from which on the log's format has most likely changed.
+/// If more than this percentage of lines are rejected, the log's format has most likely changed.
 const REJECTED_PERCENT_MAX: f64 = 1.0;
 
-/// The most problems that are told. Other workers' reports may name any tables.
+/// The most problems that are reported. Other workers' reports may name any tables.
 const PROBLEMS_MAX: usize = 50;
 
-/// The judgement of the whole pipeline.
+/// The conclusion about the whole pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Verdict {
     /// `None` if there is no problem.
@@ -41,7 +41,7 @@ pub struct Verdict {
     pub summary: String,
     /// The worst first.
     pub problems: Vec<Problem>,
-    /// What could not be looked at, so that nothing is claimed about it.
+    /// What could not be checked, so that the conclusion does not cover it.
     pub unknown: Vec<String>,
 }
 
@@ -62,7 +62,7 @@ pub struct Problem {
     pub severity: Severity,
     /// What it is.
     pub what: String,
-    /// The error, if there is one. It may contain text of strangers.
+    /// The error, if there is one. It may contain text from strangers.
     pub cause: Option<String>,
     /// What to do.
     pub then: String,
@@ -189,7 +189,7 @@ fn commits(now: Moment, workers: &[Worker], problems: &mut Vec<Problem>) {
     }
 }
 
-/// What waits for a table.
+/// Log files that wait to be counted by a table.
 fn backlog(now: Moment, table: &TableStatus, problems: &mut Vec<Problem>) {
     let name = &table.name;
     if let Some(problem) = &table.problem {
@@ -461,7 +461,7 @@ fn silence(now: Moment, workers: &[Worker], problems: &mut Vec<Problem>) {
                 worker.report.host,
                 words::length(age)
             );
-            let then = "If nobody ended it, see why it died. Nothing is lost: other workers take over its messages and leases.";
+            let then = "If nobody stopped it, find out why it died. Nothing is lost: other workers take over its messages and leases.";
             problems.push(Problem::new(Severity::Look, what, then));
         }
     }
@@ -478,7 +478,7 @@ fn silence(now: Moment, workers: &[Worker], problems: &mut Vec<Problem>) {
     }
 }
 
-/// What could not be looked at.
+/// What could not be checked.
 fn unknown(gathered: &Gathered) -> Vec<String> {
     let mut unknown = gathered.unread_reports.clone();
     if let Some(queue) = &gathered.queue

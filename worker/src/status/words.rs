@@ -1,4 +1,4 @@
-//! Figures, ages and texts as people read them.
+//! Figures, ages and texts in the form that people read.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ pub(super) fn ago(moment: Moment, now: Moment) -> Markup {
     html! { time datetime=(moment) title=(exact) { (length(now.since(moment))) " ago" } }
 }
 
-/// A text of ours, in which commands are between backticks.
+/// One of our own texts, with commands between backticks.
 pub(super) fn with_code(text: &str) -> Markup {
     html! {
         @for (at, part) in text.split('`').enumerate() {
@@ -63,7 +63,7 @@ pub(super) fn with_code(text: &str) -> Markup {
     }
 }
 
-/// A text that strangers may have written. It can't act, hide what follows it, or change the direction of text around it.
+/// A text that strangers may have written. It can't act, hide the text after it, or change the direction of text around it.
 pub(super) fn foreign(text: &str) -> Markup {
     let safe = escaped(text);
     let cut = safe.char_indices().nth(SHOWN_CHARACTERS_MAX);

@@ -20,7 +20,7 @@ const ENDING: &str = ".sql";
 /// An alert's file that can't be used.
 #[derive(Debug)]
 pub struct InvalidAlert {
-    /// The file's name without its ending.
+    /// The file's name without extension.
     pub name: String,
     /// The error, with the file's location.
     pub reason: String,

@@ -1,7 +1,7 @@
-//! Alerts: conditions on the final rows of tables. A row that an alert's SQL returns is told once: by a line of the log, a metric, and a
+//! Alerts: conditions on the final rows of tables. A row that an alert's SQL returns is reported once: by a log line, a metric, and a
 //! webhook.
 //!
-//! [`Alerts::evaluate`] has the order of steps that makes it at least once.
+//! [`Alerts::evaluate`] has the order of steps that makes this at least once.
 
 mod load;
 mod state;
@@ -30,23 +30,25 @@ pub use webhook::Webhook;
 /// How long the SQL of an alert may run.
 const QUERY_MAX: Duration = Duration::from_secs(60);
 
-/// How many of the rows that the SQL returns are looked at. It bounds the state, which has their ids.
+/// Maximum number of rows of a result that are used. It bounds the state, which contains their ids.
 const ROWS_MAX: usize = 1000;
 
-/// How many new rows an evaluation tells one by one. An alert with more is about something general, which a number says better.
+/// Maximum number of new rows that an evaluation reports one by one. More rows mean a general problem, which a number describes
+/// better.
 const TOLD_MAX: usize = 20;
 
-/// How many rows an alert may keep for a webhook that does not take them. With so many, it is not evaluated until the webhook answers.
+/// Maximum number of rows that an alert keeps for a webhook that does not accept them. An alert with this many is not evaluated until
+/// the webhook accepts them.
 const UNDELIVERED_MAX: usize = 200;
 
-/// Rows before the last final hour that are evaluated again, because a late log file may change them. Two days, so that the row of a day
-/// is among them when the day is over.
+/// Rows this long before the last final hour are evaluated again, because a late log file may change them. Two days, so that they
+/// include the row of a day when the day is over.
 const LOOK_BACK: TimeDelta = TimeDelta::hours(48);
 
 /// An alert: a `SELECT` that returns rows when something is wrong.
 #[derive(Debug, Clone)]
 pub struct Alert {
-    /// The name of its file, without the ending.
+    /// The name of its file, without extension.
     pub name: String,
     sql: String,
     query: Arc<FinalQuery>,
@@ -67,18 +69,18 @@ impl Alert {
         &self.query.columns
     }
 
-    /// The output column that says of which time a row is.
+    /// The output column that has the time of a row.
     pub fn time(&self) -> Option<&str> {
         self.query.time.as_deref()
     }
 }
 
-/// The alerts beside some rollups.
+/// The alerts in a folder of rollups.
 #[derive(Debug, Default)]
 pub struct Alerts {
-    /// Those that can be evaluated.
+    /// Alerts that can be evaluated.
     pub alerts: Vec<Alert>,
-    /// Those that can't.
+    /// Alerts that can't.
     pub invalid: Vec<InvalidAlert>,
     /// Where new rows are sent.
     pub webhook: Option<Webhook>,
@@ -89,18 +91,18 @@ pub struct Alerts {
 pub struct Evaluated {
     /// The time up to which rows were evaluated, if an hour has become final since the last evaluation.
     pub until: Option<DateTime<Utc>>,
-    /// The rows that were told. After a crash, some of them may have been told before.
+    /// The reported rows. After a crash, some of them may have been reported before.
     pub told: Vec<Instance>,
-    /// New rows that were not told one by one, because there are too many.
+    /// Number of new rows that were not reported one by one, because there are too many.
     pub more_rows: usize,
-    /// Why the webhook has not taken some rows. They are sent again with the next evaluation.
+    /// Why the webhook has not accepted some rows. They are sent again with the next evaluation.
     pub undelivered: Option<String>,
 }
 
 /// The rows that an alert returns.
 #[derive(Debug)]
 pub struct Seen {
-    /// The time up to which they are final.
+    /// They are final up to this time.
     pub until: DateTime<Utc>,
     /// Each row, as a JSON object.
     pub rows: Vec<String>,
@@ -118,17 +120,17 @@ impl Drop for AbortOnDrop {
 }
 
 impl Alerts {
-    /// The alerts on a table. Those on several tables belong to the first of them.
+    /// The alerts on a table. An alert on several tables belongs to the first of them.
     pub fn of_table<'a>(&'a self, table: &'a str) -> impl Iterator<Item = &'a Alert> {
         self.alerts
             .iter()
             .filter(move |alert| alert.table() == table)
     }
 
-    /// Evaluates an alert, if another hour has become final, and tells its new rows. Their number is passed to `on_rows`.
+    /// Evaluates an alert if another hour has become final, and reports its new rows. Their number is passed to `on_rows`.
     ///
-    /// The order of steps: log lines and `on_rows`, the state with what the webhook has yet to take, the webhook, the state without it. After a crash,
-    /// the steps since the last write are done again.
+    /// The order of steps: log lines and `on_rows`, the state with the rows that the webhook has not accepted, the webhook, the state
+    /// without these rows. After a crash, the steps since the last write are repeated.
     ///
     /// # Errors
     ///
@@ -151,7 +153,7 @@ impl Alerts {
             false => tracing::warn!(
                 alert = alert.name,
                 rows = state.undelivered.len(),
-                "alert is not evaluated: the webhook has not taken its last rows"
+                "alert not evaluated: the webhook has not accepted its last rows"
             ),
         }
         evaluated.undelivered = self.deliver(&*store, alert, &mut state).await?;
@@ -179,7 +181,7 @@ impl Alerts {
             tracing::warn!(
                 alert = alert.name,
                 rows_max = ROWS_MAX,
-                "alert returns too many rows; only the first ones are looked at"
+                "alert returns too many rows; only the first ones are used"
             );
         }
         let ids: Vec<String> = found.rows.iter().map(|row| alert.id(row)).collect();
@@ -206,7 +208,7 @@ impl Alerts {
         state.write(store, alert).await
     }
 
-    /// Sends what the webhook has yet to take. Returns why some of it was not taken.
+    /// Sends the rows that the webhook has not accepted yet. Returns why some were not accepted.
     async fn deliver(
         &self,
         store: &dyn ObjectStore,
@@ -248,7 +250,7 @@ impl Alerts {
         all
     }
 
-    /// The rows that an alert returns now, of this time or later, without telling them. `None` if no hour is final.
+    /// The rows that an alert returns now, of this time or later. Does not report them. `None` if no hour is final.
     ///
     /// # Errors
     ///
@@ -271,7 +273,7 @@ impl Alerts {
     }
 }
 
-/// Runs the SQL of an alert in a task of its own, which may take a limited time, and whose panic is an error.
+/// Runs the SQL of an alert in its own task, with a time limit. A panic of the task is an error.
 async fn query(
     root: &Root,
     alert: &Alert,
@@ -283,7 +285,7 @@ async fn query(
     let mut task = tokio::spawn(query);
     let _abort = AbortOnDrop(task.abort_handle());
     match timeout(QUERY_MAX, &mut task).await {
-        Ok(rows) => rows.context("the SQL ended with a panic")?,
+        Ok(rows) => rows.context("the SQL panicked")?,
         Err(_) => bail!(
             "the SQL has run for {} s and was stopped",
             QUERY_MAX.as_secs()

@@ -1,4 +1,4 @@
-//! What an alert has told: an object in the folder of its table.
+//! The rows that an alert has reported: an object in the folder of its table.
 
 use std::collections::BTreeSet;
 
@@ -13,16 +13,16 @@ use sha2::{Digest, Sha256};
 
 use super::Alert;
 
-/// The longest row that is told as it is, in bytes of JSON.
+/// The longest row that is reported unchanged, in bytes of JSON.
 const ROW_BYTES_MAX: usize = 4096;
 
-/// The longest text that is told of a longer row, in characters.
+/// In a longer row, texts are cut to this length, in characters.
 const TEXT_CHARS_MAX: usize = 200;
 
 /// A row that an alert has returned.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Instance {
-    /// Identifies the row: a hash of the alert's name and of all of the row.
+    /// Identifies the row: a hash of the alert's name and of the whole row.
     pub id: String,
     /// The alert's name.
     pub alert: String,
@@ -30,24 +30,24 @@ pub struct Instance {
     pub table: String,
     /// The time of the row, as it is in the row, if it has one.
     pub time: Option<String>,
-    /// The row, as a JSON object. Visitors may have written texts in it.
+    /// The row, as a JSON object. It may contain text from visitors.
     pub row: Box<RawValue>,
     /// The time up to which rows were final.
     pub final_until: String,
-    /// When it was first told.
+    /// When it was first reported.
     pub first_told: String,
-    /// New rows that the same evaluation has found and does not tell one by one.
+    /// Number of new rows of the same evaluation that are not reported one by one.
     pub more_rows: usize,
 }
 
-/// What an alert has told.
+/// The state of an alert.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct State {
     /// The time up to which rows were final at the last evaluation.
     pub(super) until: Option<DateTime<Utc>>,
     /// The ids of the rows that it returned.
     pub(super) told: BTreeSet<String>,
-    /// Rows that the webhook has not taken yet.
+    /// Rows that the webhook has not accepted yet.
     pub(super) undelivered: Vec<Instance>,
 }
 
@@ -65,7 +65,7 @@ impl Alert {
 }
 
 impl State {
-    /// Reads the state of an alert. Without one, or with one that is damaged, the alert begins anew.
+    /// Reads the state of an alert. If it is missing or damaged, the alert starts from scratch.
     pub(super) async fn read(store: &dyn ObjectStore, alert: &Alert) -> Result<Self> {
         let path = alert.state_path();
         let read = async { store.get(&path).await?.bytes().await };
@@ -77,14 +77,14 @@ impl State {
         Ok(serde_json::from_slice(&bytes).unwrap_or_else(|error| {
             tracing::warn!(
                 alert = alert.name, object = %path, %error,
-                "the alert's state is damaged; it begins anew, and may tell rows again"
+                "the alert's state is damaged; starting from scratch, so rows may be reported again"
             );
             Self::default()
         }))
     }
 
-    /// Writes the state. Of two workers that evaluate the alert at the same time, either state is right: it names no row that has not been
-    /// told or is not kept for the webhook.
+    /// Writes the state. If two workers evaluate the alert at the same time, either state is right: each row that it names has been
+    /// reported or is kept for the webhook.
     pub(super) async fn write(&self, store: &dyn ObjectStore, alert: &Alert) -> Result<()> {
         let text = serde_json::to_vec(self)?;
         let written = store.put(&alert.state_path(), text.into()).await;
@@ -93,7 +93,7 @@ impl State {
     }
 }
 
-/// A row as it is told. Long texts in a long row are cut off.
+/// A row as it is reported. Long texts in a long row are cut.
 pub(super) fn shortened(row: &str, mut values: Map<String, Value>) -> Result<Box<RawValue>> {
     if row.len() <= ROW_BYTES_MAX {
         return Ok(RawValue::from_string(row.to_owned())?);

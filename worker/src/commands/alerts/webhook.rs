@@ -17,7 +17,7 @@ const URL_VARIABLE: &str = "ALERT_WEBHOOK_URL";
 /// The environment variable with the token that is sent, if any.
 const TOKEN_VARIABLE: &str = "ALERT_WEBHOOK_TOKEN";
 
-/// How long connecting, and the whole request, may take. An alert that waits holds up the others, but no commit.
+/// Time limit for connecting, and for the whole request. An alert that waits delays other alerts, but no commit.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 const REQUEST_MAX: Duration = Duration::from_secs(10);
 
@@ -69,7 +69,7 @@ impl Webhook {
         let authorization = authorization.transpose();
         let client = Client::builder()
             .user_agent(concat!("logmill/", env!("CARGO_PKG_VERSION")))
-            // A redirected POST becomes a GET, whose 200 would not mean that anybody was told.
+            // A redirected POST becomes a GET, whose 200 would not mean that anybody got the row.
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_MAX)
             .timeout(REQUEST_MAX)
@@ -78,7 +78,9 @@ impl Webhook {
             client,
             url,
             authorization: authorization.with_context(|| {
-                format!("invalid {TOKEN_VARIABLE}: it has a character that no header may have")
+                format!(
+                    "invalid {TOKEN_VARIABLE}: it has a character that is not allowed in a header"
+                )
             })?,
         })
     }

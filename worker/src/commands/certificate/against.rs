@@ -1,6 +1,6 @@
-//! Compares a certificate with the tables as they are now, and if wanted with the log files.
+//! Compares a certificate with the current tables and, on request, with the log files.
 //!
-//! The certificate is read once to check it against itself. Where the roots of a day are the same, its log files are. Only the lists of
+//! The certificate is first read to check it against itself. If the roots of a day are equal, so are its log files. Only the lists of
 //! days that differ are read again, and compared one log file after the other.
 
 use std::cmp::Ordering;
@@ -25,7 +25,7 @@ use crate::intake::listing::refuse_tables_as_logs;
 use crate::intake::span::Span;
 use crate::table::{Entry, Root};
 
-/// Log files that are named as a possible cause.
+/// Number of log files that are named as a possible cause.
 const CAUSES_SHOWN: usize = 3;
 
 /// What to check.
@@ -35,7 +35,7 @@ pub struct Options {
     pub certificate: PathBuf,
     /// The folder of tables.
     pub tables: String,
-    /// Where the log files are, if they are to be compared too.
+    /// Where the log files are, if they should be compared too.
     pub logs: Option<String>,
     /// Files to ignore among them.
     pub rules: FileRules,
@@ -123,7 +123,7 @@ struct Comparing<'c> {
     check: &'c mut Check,
 }
 
-/// A day whose log files differ, with those of the table now.
+/// A day whose log files differ, with the table's current ones.
 type Now = BTreeMap<String, Vec<(String, Vec<CountedLogFile>)>>;
 
 fn cannot_be_read(error: &anyhow::Error) -> What {
@@ -148,7 +148,7 @@ impl Comparing<'_> {
         });
     }
 
-    /// Opens the table. If it is gone, the one that it was probably renamed to.
+    /// Opens the table. If it is gone, opens the one that it was probably renamed to.
     async fn open(
         &mut self,
         root: &Root,
@@ -176,7 +176,7 @@ impl Comparing<'_> {
         };
         let mut alike = Vec::new();
         for other in names.iter().filter(|name| !is_certified(name)) {
-            // A table that can't be read is not the one.
+            // A table that can't be read is not the renamed one.
             if let Ok(Some(table)) = OpenTable::open(root, other).await
                 && table.sql_hash() == self.record.sql
             {
@@ -244,7 +244,7 @@ impl Comparing<'_> {
         Ok(())
     }
 
-    /// Compares the numbers of a day's log files. Where the log files differ, their numbers do, and the log files are named.
+    /// Compares the numbers of a day's log files. If the log files differ, so do their numbers, and the log files are named.
     fn compare_numbers(
         &mut self,
         certified: &DayRecord,
@@ -307,7 +307,7 @@ impl Comparing<'_> {
         names.dedup();
         for name in names {
             let (before, after) = (totals.get(name), now.columns.get(name));
-            // Other SQL may have more columns.
+            // Other SQL may produce more columns.
             if before == after || (before.is_none() && is_other_sql) {
                 continue;
             }
@@ -349,7 +349,7 @@ impl Comparing<'_> {
             more => format!(" and {more} more"),
         };
         self.cause(format!(
-            "log files of the next day have rows of {day}, and one may have come late: {}{more}",
+            "log files of the next day have rows of {day}, and one may have arrived late: {}{more}",
             shown.join(", ")
         ));
         Ok(())
@@ -371,7 +371,7 @@ impl Comparing<'_> {
         for (day, what) in differences {
             self.differ(Some(&day), what);
         }
-        // There is no list of no log files. Another root without a list is a change of the certificate, which has been told.
+        // An empty list is not in the file. Another root without a list is a change of the certificate, which was already reported.
         let nothing = ListSums::of([]).root;
         let without = now
             .iter()
@@ -406,11 +406,11 @@ impl Comparing<'_> {
         }
     }
 
-    /// Says what the table knows of why it differs.
+    /// Reports what the table knows about the cause of the differences.
     fn say_causes(&mut self, table: &OpenTable) {
         let record = self.record;
         if table.sql_hash() != record.sql {
-            self.cause("the table is the result of other SQL or other lookups now".to_owned());
+            self.cause("the table now has other SQL or other lookups".to_owned());
         }
         if table.version.generation() != record.generation {
             self.cause(format!(

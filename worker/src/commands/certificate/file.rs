@@ -1,4 +1,4 @@
-//! What a certificate says, its canonical form, and how it is written.
+//! The content of a certificate, its canonical form, and how it is written.
 //!
 //! The file is one JSON object. The tables with their days come first, one day a line; then the lists of log files, one log file a line.
 //! Tables that have counted the same log files of a day share a list, which they name by its root. The root of the certificate is
@@ -31,7 +31,7 @@ pub struct Certificate {
     pub requests: Vec<RequestRecord>,
 }
 
-/// What a certificate says of a table.
+/// The record of a table in a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableRecord {
@@ -39,19 +39,19 @@ pub struct TableRecord {
     pub table: String,
     /// The log table whose lines it counts.
     pub log_table: String,
-    /// A hash of its SQL and of the files that the SQL looks values up in.
+    /// A hash of its SQL and of its lookups.
     pub sql: String,
     /// The generation that was live.
     pub generation: String,
-    /// Number of conditions on lines that a person has erased.
+    /// Number of conditions on erased lines.
     pub erased: u32,
-    /// Columns of which there are no exact totals.
+    /// Columns without exact totals.
     pub without_totals: Vec<String>,
     /// Its days.
     pub days: Vec<DayRecord>,
 }
 
-/// What a certificate says of a day of a table.
+/// The record of a day of a table in a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DayRecord {
@@ -59,7 +59,7 @@ pub struct DayRecord {
     pub day: String,
     /// Number of rows of this date.
     pub rows: i64,
-    /// The totals of these rows, by column. Columns that are NULL in all rows have none.
+    /// The totals of these rows, by column. Columns that are NULL in all rows are left out.
     pub totals: BTreeMap<String, String>,
     /// Number of log files of this day.
     pub log_files: i64,
@@ -75,7 +75,7 @@ pub struct DayRecord {
     pub log_files_root: String,
 }
 
-/// AWS's number of requests, and the lines that a table has of them.
+/// AWS's number of requests, and the table's lines for them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequestRecord {
@@ -179,7 +179,7 @@ impl RequestRecord {
 }
 
 impl Certificate {
-    /// The root that follows from its content.
+    /// The root, computed from the content.
     pub(super) fn computed_root(&self) -> String {
         let mut tree = Tree::default();
         let complete = if self.complete { "true" } else { "false" };
@@ -240,7 +240,7 @@ impl Certificate {
     }
 }
 
-/// Writes lists of log files to a file beside, until the tables are known that come before them.
+/// Writes lists of log files to a temporary file, because the tables come before them.
 pub(super) struct Lists<W> {
     out: W,
     is_first: bool,

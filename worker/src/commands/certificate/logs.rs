@@ -1,4 +1,4 @@
-//! Compares a certificate with the log files themselves: whether they are there, with the same ETags and sizes.
+//! Compares a certificate with the log files themselves: whether they still exist, with the same ETags and sizes.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -20,11 +20,11 @@ use crate::intake::listing::{self, Listing};
 use crate::intake::log_object::LogObject;
 use crate::intake::span::Span;
 
-/// Maximum number of log files that are looked for one by one, because the listing does not have them; and of those that are read to find
-/// out what they are, because the certificate does not have them.
+/// Maximum number of log files that are looked up one by one, because they are not in the listing; and of log files that are read to
+/// find out their kind, because they are not in the certificate.
 const LOOKED_FOR_MAX: usize = 1000;
 
-/// Where the log files are, and which of them.
+/// The location of the log files, and which of them to compare.
 pub(super) struct Place<'p> {
     pub(super) logs: &'p str,
     /// The folder of tables, which is left out.
@@ -33,7 +33,7 @@ pub(super) struct Place<'p> {
     pub(super) span: Span,
 }
 
-/// What is kept of each log file of the certificate: about 50 bytes.
+/// The values that are kept of each log file of the certificate: about 50 bytes.
 struct Certified {
     etag: u64,
     bytes: i64,
@@ -57,7 +57,7 @@ impl Lists for Collecting {
     fn end(&mut self, _root: String) {}
 }
 
-/// Collects the log files that have not been seen, or have other values than certified: as certified, by their ids.
+/// Collects the log files that have not been seen, or have other values than certified. Keeps the certified values, by id.
 struct Picking<'p> {
     is_picked: Box<dyn Fn(LogFileId) -> bool + 'p>,
     picked: HashMap<LogFileId, CountedLogFile>,
@@ -80,11 +80,11 @@ fn hash(text: &str) -> u64 {
     hasher.finish()
 }
 
-/// Compares the log files of a certificate with those in a place.
+/// Compares the log files of a certificate with those in a location.
 ///
 /// # Errors
 ///
-/// The place can't be listed, or the certificate can't be read again.
+/// The location can't be listed, or the certificate can't be read again.
 pub(super) async fn compare(
     certificate: &Certificate,
     path: &Path,
@@ -160,7 +160,8 @@ pub(super) async fn compare(
     Ok(check)
 }
 
-/// Whether a log file should be in the certificate, by its name: one of its days, and of a log that its tables read. Empty files are in no
+/// Whether a log file should be in the certificate, according to its name: it is of one of the days, and of a log that the tables
+/// read. Empty files are in no ledger.
 /// ledger.
 fn may_be_missing_in(certificate: &Certificate, found: &LogObject, rules: &FileRules) -> bool {
     let Some(day) = found.log_file.day() else {
@@ -183,7 +184,7 @@ fn is_read(certificate: &Certificate, format: &LogFormat) -> bool {
     tables.any(|table| table.log_table == format.table)
 }
 
-/// Reads log files that the certificate does not have. Adds them to the result unless they are not logs that a table reads.
+/// Reads log files that are not in the certificate. Adds them to the result if they are logs that a table reads.
 async fn look_into(
     new: Vec<LogObject>,
     certificate: &Certificate,
@@ -205,7 +206,7 @@ async fn look_into(
                 is_read(certificate, format)
             }
             Ok(Recognised::Other(_)) => false,
-            // A damaged log file is a new one too.
+            // A damaged log file is new too.
             Ok(Recognised::Unrecognised(_) | Recognised::Parquet) | Err(_) => true,
         };
         if is_log {

@@ -10,12 +10,12 @@ pub(super) type Hash = [u8; 32];
 const LEAF: [u8; 1] = [0];
 const NODE: [u8; 1] = [1];
 
-/// A leaf that is being written: a list of texts. Before each text come its bytes' number, in 8 bytes, the most significant
-/// first. So different lists never give the same bytes.
+/// A leaf under construction: a list of texts. Each text is preceded by its length in bytes, as a big-endian integer of 8 bytes. So
+/// different lists never give the same bytes.
 pub(super) struct Leaf(Sha256);
 
 impl Leaf {
-    /// A leaf whose first text says what it is about.
+    /// A leaf whose first text is its kind.
     pub(super) fn new(kind: &str) -> Self {
         let mut hash = Sha256::new();
         hash.update(LEAF);
@@ -39,7 +39,7 @@ impl Leaf {
     }
 }
 
-/// A tree that is being built from left to right. It takes memory for one hash per level.
+/// A tree that is built from left to right. It takes memory for one hash per level.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     /// The roots of complete subtrees, each with the number of its leaves: distinct powers of two, the largest first.
@@ -56,7 +56,7 @@ impl Tree {
         self.subtrees.push((leaves, root));
     }
 
-    /// The root. That of a tree without leaves is the hash of nothing.
+    /// The root. The root of an empty tree is the hash of no bytes.
     pub(super) fn root(&self) -> Hash {
         let mut subtrees = self.subtrees.iter().rev();
         let Some((_, last)) = subtrees.next() else {

@@ -30,7 +30,7 @@ use read::ListSums;
 use requests::LinesByHour;
 use tables::{LedgerDays, OpenTable};
 
-/// Maximum number of days of a certificate: ten years. A day of a table takes some hundred bytes of memory.
+/// Maximum number of days of a certificate: ten years. A day of a table takes several hundred bytes of memory.
 const DAYS_MAX: i64 = 3660;
 
 /// What to certify.
@@ -50,11 +50,11 @@ pub struct Options {
 ///
 /// # Errors
 ///
-/// They are too many.
+/// There are too many days.
 pub fn check_days(days: &Range<NaiveDate>) -> Result<()> {
     let number = days.end.signed_duration_since(days.start).num_days();
     if number > DAYS_MAX {
-        bail!("a certificate is of at most {DAYS_MAX} days, and these are {number}");
+        bail!("a certificate covers at most {DAYS_MAX} days, but these are {number}");
     }
     Ok(())
 }
@@ -87,7 +87,7 @@ pub async fn certify(
         tables: Vec::new(),
         requests: Vec::new(),
     };
-    let lists = tempfile::tempfile().context("no temporary file can be created")?;
+    let lists = tempfile::tempfile().context("a temporary file cannot be created")?;
     let mut lists = Lists::new(BufWriter::new(lists));
     add_days(&root, &opened, options, &mut certificate, &mut lists).await?;
     if let Some(counts) = &options.requests

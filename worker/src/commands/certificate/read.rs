@@ -1,5 +1,5 @@
-//! Reads a certificate, and checks that its content gives the roots that it says. The lists of log files may be longer than fits into memory,
-//! so they are read one log file after the other. The order of the fields, and the layout, have no effect.
+//! Reads a certificate, and checks that its content matches its roots. The lists of log files may be larger than memory, so they are
+//! read one log file after the other. The order of the fields, and the layout, have no effect.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -19,7 +19,7 @@ use super::merkle::{Tree, hex};
 pub(super) trait Lists {
     /// The next log file of the current list.
     fn log_file(&mut self, log_file: CountedLogFile);
-    /// The current list is over: the root that the certificate gives for it.
+    /// The current list has ended: the root that the certificate gives for it.
     fn end(&mut self, root: String);
 }
 
@@ -208,7 +208,7 @@ impl<'de> Visitor<'de> for EachLogFile<'_> {
     }
 }
 
-/// The sums over a list, and the root that its log files give.
+/// The sums over a list, and the root of its log files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct ListSums {
     pub(super) root: String,
@@ -239,7 +239,7 @@ impl Adding {
     fn add(&mut self, log_file: &CountedLogFile) {
         self.tree.push(log_file.leaf());
         self.sums.log_files += 1;
-        // A damaged or invented certificate may have any numbers.
+        // A damaged or forged certificate may have any numbers.
         self.sums.bytes = self.sums.bytes.wrapping_add(log_file.bytes);
         self.sums.lines = self.sums.lines.wrapping_add(log_file.lines);
         self.sums.rejected_lines = self
@@ -256,7 +256,7 @@ impl Adding {
     }
 }
 
-/// A certificate as it was read, and what its lists sum up to.
+/// A certificate, and the sums of its lists.
 pub(super) struct Checked {
     pub(super) certificate: Certificate,
     /// By the root that the certificate gives for a list.
@@ -303,14 +303,14 @@ impl Checked {
         }
     }
 
-    /// What shows that the file was changed after it was written. Empty if it is as it was.
+    /// The signs that the file was changed after it was written. Empty if there are none.
     pub(super) fn changes(&self) -> Vec<String> {
         let mut changes = Vec::new();
         let Certificate { root, tables, .. } = &self.certificate;
         let computed = self.certificate.computed_root();
         if computed != *root {
             changes.push(format!(
-                "its root is {root}, and its tables and days give {computed}"
+                "its root is {root}, but its tables and days give {computed}"
             ));
         }
         let mut named: HashSet<&str> = HashSet::new();
@@ -344,7 +344,7 @@ impl Checked {
         }
         changes.extend(by_list.into_iter().map(|((date, root, computed), tables)| {
             format!(
-                "the log files of {date} ({}) have the root {root}, and their list gives {computed}",
+                "the log files of {date} ({}) have the root {root}, but their list gives {computed}",
                 tables.join(", ")
             )
         }));
@@ -366,7 +366,7 @@ mod tests {
     use super::super::file::{self, DayRecord, RequestRecord, TableRecord};
     use super::*;
 
-    /// Keys that a bucket may have, and that break programs that are not careful.
+    /// Keys that are valid in a bucket, and break careless programs.
     const NAMES: [&str; 6] = [
         "s3://logs/a b/../é%2B?#.log",
         "s3://logs/quote\"back\\slash/new\nline\ttab\u{0}",
@@ -509,7 +509,7 @@ mod tests {
             };
             assert!(is_found, "{place}");
         }
-        // A log file that is left out or added, and other places of the same ones.
+        // A log file that is left out or added, and the same log files in another order.
         let without = text.replacen(&log_line(&log_files[0]), "", 1);
         assert!(!read_text(&without).unwrap().changes().is_empty());
         let mut turned = log_files.clone();

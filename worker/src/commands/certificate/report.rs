@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use crate::terminal::escaped;
 
-/// Log files shown one by one. Of more, only some are.
+/// Log files that are shown one by one. If there are more, only some are shown.
 const SHOWN: usize = 10;
 
-/// Log files shown of many.
+/// Log files that are shown if there are many.
 const EXAMPLES: usize = 3;
 
 /// The outcome of checking a certificate.
@@ -30,29 +30,29 @@ pub struct Check {
     pub tables: Vec<String>,
     /// Number of log files in the certificate, of each day those of the table with the most.
     pub log_files: i64,
-    /// What shows that the certificate itself was changed.
+    /// The signs that the certificate itself was changed.
     pub certificate_changes: Vec<String>,
-    /// What is not as certified.
+    /// The differences from the certificate.
     pub differences: Vec<Difference>,
-    /// What the tables say of why they differ.
+    /// The causes that the tables know of.
     pub causes: Vec<Cause>,
     /// The comparison with the log files themselves, if it was asked for.
     pub logs: Option<LogsCheck>,
 }
 
-/// Something that is not as certified.
+/// A difference from the certificate.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Difference {
     /// The table.
     pub table: String,
     /// The day; `None` if it is about the whole table.
     pub day: Option<String>,
-    /// What differs.
+    /// The difference.
     #[serde(flatten)]
     pub what: What,
 }
 
-/// What differs.
+/// The difference.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum What {
@@ -75,7 +75,7 @@ pub enum What {
     Changed {
         /// Its URI.
         log_file: String,
-        /// What differs: the name, the certified value, and the one now.
+        /// What differs: the name, the certified value, and the current one.
         values: Vec<(&'static str, String, String)>,
     },
     /// A number of the day.
@@ -84,7 +84,7 @@ pub enum What {
         name: String,
         /// The certified value. `None`: there was none.
         certified: Option<String>,
-        /// The value now. `None`: there is none.
+        /// The current value. `None`: there is none.
         now: Option<String>,
     },
     /// Retention has removed the rows of the day.
@@ -94,7 +94,7 @@ pub enum What {
     },
 }
 
-/// What a table says of why it differs from the certificate.
+/// A cause of differences that a table knows of.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Cause {
     /// The table.
@@ -103,7 +103,7 @@ pub struct Cause {
     pub cause: String,
 }
 
-/// The log files themselves beside the certificate.
+/// The comparison of the log files themselves.
 #[derive(Debug, Default, Serialize)]
 pub struct LogsCheck {
     /// Log files that are as certified.
@@ -112,25 +112,25 @@ pub struct LogsCheck {
     pub changed: Vec<ChangedLogFile>,
     /// Log files that are gone.
     pub gone: Vec<String>,
-    /// Log files that are not in the listing. There are too many to look for each.
+    /// Log files that are not in the listing, and too many to look up each.
     pub not_listed: Vec<String>,
-    /// Log files and folders that could not be looked into.
+    /// Log files and folders that could not be checked.
     pub unknown: Vec<String>,
-    /// Log files that were listed, and that the certificate does not have.
+    /// Log files that were listed, but are not in the certificate.
     pub added: Vec<String>,
 }
 
-/// A log file that is not as certified.
+/// A log file that differs from the certificate.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct ChangedLogFile {
     /// Its URI.
     pub log_file: String,
-    /// What differs: the name, the certified value, and the one now.
+    /// What differs: the name, the certified value, and the current one.
     pub values: Vec<(&'static str, String, String)>,
 }
 
 impl LogsCheck {
-    /// Whether all log files are there, as certified, and no others.
+    /// Whether all log files exist, as certified, and no others.
     pub fn holds(&self) -> bool {
         self.changed.is_empty()
             && self.gone.is_empty()
@@ -199,7 +199,7 @@ impl Check {
         )
     }
 
-    /// Shows tables that differ in the same things together.
+    /// Combines tables that have the same differences.
     fn tables(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut groups: Vec<(OfTable<'_>, Vec<&str>)> = Vec::new();
         for table in &self.tables {

@@ -1,4 +1,4 @@
-//! AWS's own count of requests, the metric `RequestCount` of CloudWatch, beside the lines that a table has counted.
+//! Compares AWS's own count of requests, the metric `RequestCount` of CloudWatch, with the lines that a table has counted.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -25,7 +25,7 @@ const WITH_REQUESTS: [&str; 2] = ["alb_access_logs", "elb_logs"];
 #[derive(Debug, Default)]
 pub struct RequestCounts(BTreeMap<String, BTreeMap<i64, i64>>);
 
-/// What `aws cloudwatch get-metric-statistics` prints, and `aws cloudwatch get-metric-data`.
+/// The output of `aws cloudwatch get-metric-statistics` or `aws cloudwatch get-metric-data`.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Printed {
@@ -102,7 +102,7 @@ impl RequestCounts {
                     bail!("the output goes on: it has a NextToken");
                 }
                 if balancer.is_some() && metric_data_results.len() > 1 {
-                    bail!("the file has several metrics, and one load balancer was given for it");
+                    bail!("the file has several metrics, but one load balancer was given for it");
                 }
                 metric_data_results
                     .into_iter()
@@ -121,7 +121,7 @@ impl RequestCounts {
         }
         let status = series.status_code.as_deref().unwrap_or("Complete");
         if status != "Complete" {
-            bail!("the counts of {balancer} are not complete: their StatusCode is {status:?}");
+            bail!("the counts of {balancer} are incomplete: their StatusCode is {status:?}");
         }
         if series.timestamps.len() != series.values.len() {
             bail!("{balancer} has not as many Values as Timestamps");
@@ -188,7 +188,7 @@ impl RequestCounts {
     }
 }
 
-/// Whether each count is of an hour or less: the shortest time between two counts says so.
+/// Whether each count covers an hour or less, according to the shortest time between two counts.
 fn is_hourly(counts: &BTreeMap<i64, i64>) -> bool {
     let times: Vec<&i64> = counts.keys().collect();
     let shortest = times.windows(2).map(|pair| pair[1] - pair[0]).min();
@@ -198,7 +198,7 @@ fn is_hourly(counts: &BTreeMap<i64, i64>) -> bool {
 fn read(path: &str) -> Result<String> {
     let bytes = std::fs::metadata(Path::new(path))?.len();
     if bytes > FILE_BYTES_MAX {
-        bail!("the file has {bytes} bytes, and at most {FILE_BYTES_MAX} are read");
+        bail!("the file has {bytes} bytes; the maximum is {FILE_BYTES_MAX}");
     }
     Ok(std::fs::read_to_string(path)?)
 }
@@ -215,7 +215,7 @@ fn hour_of(day: NaiveDate) -> i64 {
     seconds.div_euclid(SECONDS_PER_DAY) * (SECONDS_PER_DAY / SECONDS_PER_HOUR)
 }
 
-/// Lines of log files, by load balancer and by the hour in which their five minutes are.
+/// Lines of log files, by load balancer and by the hour that contains their five minutes.
 #[derive(Debug, Default)]
 pub(super) struct LinesByHour(BTreeMap<String, BTreeMap<i64, Lines>>);
 
@@ -250,7 +250,7 @@ impl LinesByHour {
         let end = log_file.interval_end();
         let end = end.and_then(|end| NaiveDateTime::parse_from_str(end, "%Y%m%dT%H%MZ").ok());
         let Some(end) = end else { return };
-        // The name has the end of the five minutes.
+        // The time in the name is the end of the five minutes.
         let hour = (end.and_utc().timestamp() - 1).div_euclid(SECONDS_PER_HOUR);
         let lines = hours.entry(hour).or_default();
         lines.log_files += 1;

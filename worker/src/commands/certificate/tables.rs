@@ -1,4 +1,4 @@
-//! One version of a table: its log files by day, from the ledger, and the totals of its rows by date. Both are of the same version.
+//! One version of a table: its log files by day, from the ledger, and the totals of its rows by date. Both come from the same version.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
@@ -18,8 +18,8 @@ use crate::table::{
     Column, Definition, Entry, LookupFile, MergeRule, Root, TableError, Version, sum_state,
 };
 
-/// Days whose log files without a time in their names are held in memory at once. Finding them takes reading all such log files of the
-/// ledger, whatever their days are.
+/// Maximum number of days whose log files without a time in their names are in memory at once. To find them, all such log files in the
+/// ledger are read, whatever their days.
 const UNNAMED_DAYS: Days = Days::new(7);
 
 /// The beginning of the names of shards with log files that have no time in their names.
@@ -84,14 +84,14 @@ impl OpenTable {
         Ok(names)
     }
 
-    /// A hash of its SQL and of the files that the SQL looks values up in. Conditions on erased lines are left out: they may contain
-    /// what was erased, and a short text can be guessed from its hash.
+    /// A hash of its SQL and of its lookups. Conditions on erased lines are left out: they may contain the erased values, and a short
+    /// text can be guessed from its hash.
     pub(super) fn sql_hash(&self) -> String {
         let lookups = LookupFile::hashes(&self.definition.lookups);
         Definition::identity_of(self.version.sql(), &lookups, &[])
     }
 
-    /// Its log files of these shards, without those that only a next generation has.
+    /// Its log files in these shards, except those that only a next generation has.
     pub(super) async fn entries(&self, shards: &[Shard]) -> Result<Vec<Entry>> {
         let entries = self.version.counted_entries(shards).await;
         let entries = entries
@@ -133,7 +133,7 @@ impl OpenTable {
             Some(MergeRule::BigintSum) => Kind::BigintSum,
             Some(MergeRule::Sum) if sums.any(is_state) => Kind::State,
             Some(MergeRule::Sum) if is_exact => Kind::Sum,
-            // A table that keeps every row. Decimals that visitors write could add up to more than a decimal holds.
+            // A table that keeps every row. Decimals come from visitors, and could add up to more than a decimal holds.
             None if column.data_type.is_integer() => Kind::Sum,
             Some(MergeRule::GroupKey) => Kind::Key,
             _ => Kind::Other,
@@ -190,12 +190,12 @@ impl OpenTable {
     }
 }
 
-/// What a column has to do with totals.
+/// How a column is totalled.
 enum Kind {
     Key,
     /// Its values add up exactly.
     Sum,
-    /// Its values are sums of integers, of which a state has the exact ones.
+    /// Its values are sums of integers. A state has the exact sums.
     BigintSum,
     /// The state of another sum.
     State,
@@ -216,8 +216,7 @@ fn integer(column: &Column) -> String {
     }
 }
 
-/// The day (UTC) that a log file belongs to: that of the time in its name; without one, that of its date folders; without these, that
-/// of its latest line.
+/// The day (UTC) that a log file belongs to: by the time in its name; or else by its date folders; or else by its latest line.
 pub(super) fn day_of(entry: &Entry) -> Option<NaiveDate> {
     let log_file = LogFile::new(entry.log_file.as_str());
     if let Some(day) = log_file.delivery_day()
@@ -232,8 +231,8 @@ pub(super) fn day_of(entry: &Entry) -> Option<NaiveDate> {
     }
 }
 
-/// The log files of a table, one day after the other. One day is in memory at a time, and some days of log files without a time in their
-/// names.
+/// The log files of a table, one day after the other. One day is in memory at a time, plus some days of log files without a time in
+/// their names.
 pub(super) struct LedgerDays<'t> {
     table: &'t OpenTable,
     days: Range<NaiveDate>,

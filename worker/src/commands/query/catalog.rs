@@ -1,5 +1,5 @@
-//! The tables of a root, by name. A table is opened only when a query names it. A query therefore costs only what its own
-//! tables cost, and a damaged table affects only queries that name it.
+//! The tables of a root, by name. A table is opened only when a query names it. So a query costs only as much as its own tables, and a
+//! damaged table affects only queries that name it.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -60,14 +60,14 @@ fn advice(folder: &str) -> String {
 /// Tables that exist in every root, unless an older table has the name.
 const MADE: [&str; 3] = [LOG_FILES, FAILED_LINES, FINAL_UNTIL];
 
-/// The tables of a root, the two tables that show the ledgers, and the one that says up to when tables are final.
+/// The tables of a root, the two tables that show the ledgers, and `final_until`.
 #[derive(Debug)]
 pub(super) struct Tables {
     root: Root,
     names: Vec<String>,
     /// The time of the query.
     pub(super) now: DateTime<Utc>,
-    /// If only final rows are read: the time from which on lines may still come. Then only tables of rollups may be read.
+    /// If only final rows are read: lines of this time or later may still arrive. Then only tables of rollups may be read.
     final_until: Option<DateTime<Utc>>,
     /// Tables that the query has opened.
     opened: Mutex<BTreeSet<String>>,
@@ -85,8 +85,8 @@ impl Tables {
         })
     }
 
-    /// The same tables without rows that may still change, because lines of this time or later may come. It is also the time of the
-    /// query.
+    /// The same tables without rows that may still change, because lines of this time or later may arrive. This is also the query's
+    /// `now()`.
     pub(super) fn final_until(self, until: DateTime<Utc>) -> Self {
         Self {
             now: until,
@@ -95,7 +95,7 @@ impl Tables {
         }
     }
 
-    /// The error of a query whose data could not be read, if the reason does not say which table it was.
+    /// The error of a query whose data could not be read, if the reason does not name the table.
     pub(super) fn unreadable_data(&self, reason: &str) -> Option<Unreadable> {
         let opened = self.opened.lock().ok()?;
         let names: Vec<&str> = opened.iter().map(String::as_str).collect();
@@ -172,10 +172,10 @@ fn scan(name: &str, version: &Version) -> Result<Arc<dyn TableProvider>> {
     })?))
 }
 
-/// A table that is read, and the rollup that it is the result of.
+/// A table that is read, and its rollup.
 struct Opened {
     scan: Arc<dyn TableProvider>,
-    /// `None` for a table that no rollup has made.
+    /// `None` for a table that was not made by a rollup.
     rollup: Option<Rollup>,
 }
 
@@ -186,7 +186,7 @@ impl Opened {
     }
 }
 
-/// The rollup that a table is the result of.
+/// The rollup of a table.
 async fn rollup(root: &Root, name: &str, version: &Version) -> Result<Option<Rollup>> {
     let lookups = version.lookup_files().await;
     let lookups = lookups.map_err(|error| unreadable(root, name, error))?;
@@ -194,7 +194,7 @@ async fn rollup(root: &Root, name: &str, version: &Version) -> Result<Option<Rol
     Ok(rollup.await.ok())
 }
 
-/// The rows of a rollup's table that no line of this time or later can change.
+/// The rows of a rollup's table that can't be changed by lines of this time or later.
 pub(super) async fn final_rows(
     rollup: &Rollup,
     scan: Arc<dyn TableProvider>,
@@ -209,7 +209,7 @@ pub(super) async fn final_rows(
     Ok(Arc::new(ViewTable::new(rows, None)))
 }
 
-/// The error of a query of final rows that names a table which no rollup makes.
+/// The error of a query of final rows that names a table without a rollup.
 pub(super) fn never_final(name: &str) -> DataFusionError {
     DataFusionError::Plan(format!(
         "the table {name} can't be read here: only tables of rollups have final hours"

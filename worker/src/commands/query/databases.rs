@@ -1,4 +1,5 @@
-//! Tables under every database's name: `events`, `weblogs.events` and `"AwsDataCatalog"."weblogs"."events"` are the same table.
+//! Makes tables available under every database's name: `events`, `weblogs.events` and `"AwsDataCatalog"."weblogs"."events"` are the
+//! same table.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Queries over final rows, for alerts. They see only rows that no log file will change any more, and their `now()` is the time up to which
-//! rows are final.
+//! Queries over final rows, for alerts. They see only rows that no log file will change any more. Their `now()` is the time up to
+//! which rows are final.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -32,18 +32,18 @@ use crate::rollup::Rollup;
 use crate::table::Root;
 use crate::table::definition::{DATE_COLUMN, GROUPS};
 
-/// A query over final rows that could be planned.
+/// A query over final rows, after planning.
 #[derive(Debug)]
 pub(crate) struct FinalQuery {
     /// The tables that it reads, sorted.
     pub(crate) tables: Vec<String>,
     /// Its output columns: names, and types in Trino's words.
     pub(crate) columns: Vec<(String, String)>,
-    /// The output column that says of which time a row is: the first one that is a time.
+    /// The output column that has the time of a row: the first one that is a time.
     pub(crate) time: Option<String>,
 }
 
-/// Plans a query over the tables that these rollups make, which need not exist yet.
+/// Plans a query over the tables of these rollups, which need not exist yet.
 ///
 /// # Errors
 ///
@@ -86,8 +86,8 @@ pub(crate) struct FinalRows {
     pub(crate) has_more: bool,
 }
 
-/// Runs a query over the rows of the tables of `root` that are final, because no line of the time `until` or later is in them. Of its rows,
-/// only those from the time `from` on are returned, if they have a time.
+/// Runs a query over the final rows of the tables of `root`: those without lines of the time `until` or later. Returns only rows from
+/// the time `from` on, and rows without a time.
 ///
 /// # Errors
 ///
@@ -104,7 +104,8 @@ pub(crate) async fn rows_until(
     let tables = Arc::new(tables);
     let run = async {
         let context = session(Arc::clone(&tables) as _, None)?;
-        // In one partition, sketches are merged in one order. So a row is the same each time that it is computed, and has the same id.
+        // With one partition, sketches are always merged in the same order. So a row is the same each time that it is computed, and
+        // has the same id.
         let config = context.copied_config().with_target_partitions(1);
         let memory = Arc::new(FairSpillPool::new(memory::for_alerts()));
         let runtime = RuntimeEnvBuilder::new()
@@ -140,7 +141,7 @@ fn select(sql: &str) -> Result<datafusion::sql::sqlparser::ast::Statement> {
     }
 }
 
-/// The place of the first output column that is a time.
+/// The index of the first output column that is a time.
 fn time_column(plan: &LogicalPlan) -> Option<usize> {
     let is_time =
         |data_type: &DataType| matches!(data_type, DataType::Timestamp(..) | DataType::Date32);
@@ -161,12 +162,12 @@ fn since(plan: LogicalPlan, from: DateTime<Utc>) -> Result<LogicalPlan> {
     Ok(LogicalPlanBuilder::from(plan).filter(is_recent)?.build()?)
 }
 
-/// The tables that rollups make, without rows.
+/// The tables of rollups, without rows.
 #[derive(Debug)]
 struct OfRollups {
     rollups: Vec<Arc<Rollup>>,
     now: DateTime<Utc>,
-    /// Those that a query has read.
+    /// The tables that a query has read.
     read: Mutex<BTreeSet<String>>,
 }
 

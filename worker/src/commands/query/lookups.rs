@@ -1,4 +1,4 @@
-//! Lookups in a folder of rollups: a query may join them as tables.
+//! Lookups in a folder of rollups, which a query may join as tables.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use datafusion::datasource::MemTable;
 
 use crate::rollup::lookup_rows;
 
-/// The lookups of a folder beside other tables. One is read only when a query names it.
+/// The lookups of a folder, in addition to other tables. A lookup is read only when a query names it.
 #[derive(Debug)]
 pub(super) struct WithLookups {
     pub(super) tables: Arc<dyn SchemaProvider>,
     pub(super) folder: String,
 }
 
-/// Tables and, if there is a folder of lookups, these too.
+/// The tables and, if there is a folder of lookups, the lookups too.
 pub(super) fn with_lookups(
     tables: Arc<dyn SchemaProvider>,
     folder: Option<&str>,
@@ -47,7 +47,7 @@ impl SchemaProvider for WithLookups {
                 let table = MemTable::try_new(rows.schema(), vec![vec![rows]])?;
                 Ok(Some(Arc::new(table)))
             }
-            // The error says which tables there are.
+            // The error lists the existing tables.
             None => self.tables.table(name).await,
         }
     }
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
     use crate::commands::query::session;
 
-    /// A table whose size is not known, as that of log lines.
+    /// A table of unknown size, like a table of log lines.
     #[derive(Debug)]
     struct Lines(arrow::datatypes::SchemaRef);
 

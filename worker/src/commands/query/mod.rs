@@ -1,4 +1,4 @@
-//! `logmill query`: SQL over the tables as they are now, or over the lines of log files.
+//! `logmill query`: SQL over the current tables, or over the lines of log files.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -103,7 +103,7 @@ pub async fn query_logs(
     done.map_err(|error| plainly(error, None))
 }
 
-/// The rows of a table, or of the view that has its name, as `logmill query` gives them at the time `now`.
+/// The rows of a table, or of the view that has its name, as `logmill query` returns them at the time `now`.
 ///
 /// # Errors
 ///
@@ -123,7 +123,7 @@ pub(crate) async fn rows(root: &Root, table: &str, now: DateTime<Utc>) -> Result
     read.await.map_err(|error| plainly(error, Some(&tables)))
 }
 
-/// Why a location has no tables, and what to do.
+/// Explains why a location has no tables, and what to do.
 pub(crate) async fn no_tables(root: &Root) -> Result<anyhow::Error> {
     let url = root.url();
     Ok(match root.is_table().await? {
@@ -134,8 +134,8 @@ pub(crate) async fn no_tables(root: &Root) -> Result<anyhow::Error> {
     })
 }
 
-/// The first rows of a table, or of the view that has its name, as `logmill query` gives them at the time `now`, and whether there are
-/// more.
+/// The first rows of a table, or of the view that has its name, as `logmill query` returns them at the time `now`, and whether there
+/// are more.
 ///
 /// # Errors
 ///
@@ -167,7 +167,7 @@ pub(crate) async fn first_rows(
     read.await.map_err(|error| plainly(error, Some(&tables)))
 }
 
-/// The rows of a query over one version of a table, whose files are in this place of the store of tables. The query calls the table
+/// The rows of a query over one version of a table, whose files are at this location in the store of tables. The query calls the table
 /// `name`.
 ///
 /// # Errors
@@ -195,8 +195,8 @@ pub(crate) async fn rows_of_version(
     Ok(concat_batches(&schema, &batches)?)
 }
 
-/// The tables of `root` with their columns, for a person who writes a query. Tables that can't be read have no columns, and
-/// so have those after the first `opened_max`.
+/// The tables of `root` with their columns, for a person who writes a query. Tables that can't be read have no columns, and neither
+/// have those after the first `opened_max`.
 pub async fn tables(root: &Root, opened_max: usize) -> Vec<(String, Vec<String>)> {
     let Ok(tables) = Tables::list(root, SystemTime::now().into()).await else {
         return Vec::new();
@@ -287,7 +287,7 @@ fn session(tables: Arc<dyn SchemaProvider>, rollups: Option<&str>) -> Result<Ses
     Ok(SessionContext::new_with_state(session))
 }
 
-/// Plans a SELECT, which may look values up in the folder `rollups`. `now()` is the time `now`.
+/// Plans a SELECT, which may use lookups in the folder `rollups`. `now()` is the time `now`.
 async fn plan(
     context: &SessionContext,
     rollups: Option<&str>,
@@ -295,7 +295,7 @@ async fn plan(
     now: DateTime<Utc>,
 ) -> Result<LogicalPlan> {
     if let Statement::Query(query) = &mut statement {
-        // Boxed, because futures of S3 within those of a prompt are too deep for the compiler.
+        // Boxed, because futures of S3 nested in those of a prompt are too deep for the compiler.
         let functions = Box::pin(take_lookup_calls(query, rollups)).await;
         for function in functions.map_err(anyhow::Error::msg)? {
             context.register_udf(function.as_ref().clone());

@@ -89,7 +89,7 @@ pub struct Written {
 const BLOCK_ROWS: usize = 10_000;
 const BLOCK_BYTES: usize = 64 << 20;
 
-/// Writes rows as they arrive. An aligned table waits for a block of rows, whose widths decide its own.
+/// Writes rows as they arrive. An aligned table waits for a block of rows, because the block determines the column widths.
 pub(crate) async fn write(
     rows: SendableRecordBatchStream,
     style: Style,

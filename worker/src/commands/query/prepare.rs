@@ -1,5 +1,5 @@
-//! Rewrites a query: Trino's aggregates become those that the engine has, conditions that the scan of log lines can use are made
-//! visible to it, and output columns get Athena's names.
+//! Rewrites a query: replaces Trino's aggregates with those that the engine has, exposes conditions to the scan of log lines, and
+//! gives output columns Athena's names.
 
 use chrono::{DateTime, Utc};
 use datafusion::sql::sqlparser::ast::{
@@ -11,8 +11,8 @@ use datafusion::sql::sqlparser::ast::{
 use crate::format::{FORMATS, LogFormat};
 use crate::rollup;
 
-/// The beginning of the name of an output column without a name. Its final name follows from its place in the result,
-/// which `*` changes.
+/// The prefix of the name of an output column without a name. The final name depends on the column's position in the result, which `*`
+/// changes.
 const UNNAMED: &str = "?column";
 
 const FROM_ISO8601: &str = "from_iso8601_timestamp";
@@ -21,7 +21,7 @@ const FROM_ISO8601: &str = "from_iso8601_timestamp";
 ///
 /// # Errors
 ///
-/// If it has syntax that the engine can't compute as Trino does.
+/// The engine can't compute some syntax as Trino does.
 pub(super) fn prepare(mut statement: Statement, now: DateTime<Utc>) -> Result<Statement, String> {
     if let Statement::Query(query) = &mut statement {
         rollup::take_unnest(query)?;
@@ -37,7 +37,7 @@ pub(super) fn prepare(mut statement: Statement, now: DateTime<Utc>) -> Result<St
     Ok(statement)
 }
 
-/// The name of an output column at this place of the result. Athena numbers columns without a name.
+/// The name of an output column at this position of the result. Athena numbers columns without a name.
 pub(super) fn output_name(name: &str, place: usize) -> String {
     match name.starts_with(UNNAMED) {
         true => format!("_col{place}"),
@@ -75,7 +75,7 @@ fn name_outputs(query: &mut Query) {
     }
 }
 
-/// Calls this for each SELECT of a query, without those of its subqueries.
+/// Calls this for each SELECT of a query, except those of its subqueries.
 fn each_select(body: &mut SetExpr, each: &mut dyn FnMut(&mut Select)) {
     match body {
         SetExpr::Select(select) => each(select),
@@ -91,10 +91,10 @@ fn each_select(body: &mut SetExpr, each: &mut dyn FnMut(&mut Select)) {
     }
 }
 
-/// Repeats the conditions that can't fail beside a WHERE that has others, for a SELECT from log tables.
+/// Repeats the conditions that can't fail next to a WHERE that has others, for a SELECT from log tables.
 ///
-/// Conditions that may fail are evaluated in order, in one call that the scan can't look into. The repeated ones do not
-/// change the result, but the scan sees them, and decides by them which log files and lines it reads.
+/// Conditions that may fail are evaluated in order, in one call that the scan can't look into. The repeated conditions do not change
+/// the result, but the scan sees them, and uses them to decide which log files and lines it reads.
 fn show_conditions(select: &mut Select) {
     let is_log_table = |factor: &TableFactor| match factor {
         TableFactor::Table {
@@ -112,7 +112,7 @@ fn show_conditions(select: &mut Select) {
     conjuncts(&condition, &mut each);
     let shown: Vec<Expr> = each.iter().filter_map(|each| shown(each)).collect();
     let condition = match shown.is_empty() || shown.len() == each.len() {
-        // There is nothing to show, or nothing in this condition fails.
+        // There are no such conditions, or nothing in this WHERE can fail.
         true => condition,
         false => shown
             .into_iter()
@@ -142,7 +142,7 @@ fn and(left: Expr, right: Expr) -> Expr {
     }
 }
 
-/// The conditions that AND joins. A chain is parsed from the left, and may be as long as a visitor of a web form likes.
+/// The conditions that AND joins. A chain is parsed from the left, and may be of any length.
 fn conjuncts<'e>(condition: &'e Expr, each: &mut Vec<&'e Expr>) {
     let mut rest = vec![condition];
     while let Some(condition) = rest.pop() {
@@ -253,7 +253,7 @@ fn from_iso8601(expr: &mut Expr) -> Option<(&mut ObjectName, &Expr)> {
     }
 }
 
-/// Quotes the function's name: a call by a quoted name is not taken for one that may fail.
+/// Quotes the function's name, because a call with a quoted name is not treated as one that may fail.
 fn quote(function: &mut ObjectName) {
     *function = vec![Ident::with_quote('"', FROM_ISO8601)].into();
 }

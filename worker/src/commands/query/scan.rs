@@ -35,8 +35,8 @@ pub(super) fn store_url() -> Result<ObjectStoreUrl> {
     ObjectStoreUrl::parse("logmill://tables")
 }
 
-/// A version of a Delta table, as a DataFusion table. It skips files whose partition or statistics show that no row can
-/// pass the filter.
+/// A version of a Delta table, as a DataFusion table. It skips files if their partition or statistics show that no row can pass the
+/// filter.
 #[derive(Debug)]
 pub(super) struct DeltaScan {
     /// The table's columns; the partition column is the last.
@@ -158,8 +158,8 @@ fn date(file: &DataFile) -> Option<i32> {
     varchar_to_date(file.date.as_deref()?).ok()
 }
 
-/// The statistics of a data file from the Delta log. All values are within the bounds, but the bounds may be wider. This is
-/// sufficient for skipping files.
+/// The statistics of a data file from the Delta log. All values are within the bounds, but the bounds may be wider. This is enough to
+/// skip files.
 fn bounds(schema: &SchemaRef, file: &DataFile) -> Statistics {
     let json: Value = file
         .statistics

@@ -1,4 +1,4 @@
-//! What a person asks of `logmill query`: rows, the columns of a table, or the names of the tables.
+//! The statements of `logmill query`: a SELECT, or a request for the columns of a table or the names of the tables.
 
 use anyhow::{Result, bail};
 use datafusion::sql::sqlparser::ast::{
@@ -27,9 +27,9 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// If it is not SQL, or anything but a question.
+    /// It is not SQL, or another kind of statement.
     pub(super) fn parse(sql: &str) -> Result<Self> {
-        // Athena's syntax of these statements is not parsed, and need not be.
+        // These need no parsing, and the parser does not know Athena's syntax of them.
         if let Some(word) = first_word(sql).filter(|word| REFUSED.contains(&word.as_str())) {
             bail!("{}", refusal(&word));
         }
@@ -70,7 +70,7 @@ impl Request {
     }
 }
 
-/// Whether the body of a query is a SELECT. `WITH … INSERT` and `SELECT … INTO` are queries to the parser too.
+/// Whether the body of a query is a SELECT. The parser also treats `WITH … INSERT` and `SELECT … INTO` as queries.
 fn only_reads(body: &SetExpr) -> bool {
     match body {
         SetExpr::Select(select) => select.into.is_none(),
@@ -117,7 +117,7 @@ fn are_whole(from: &TableWithJoins) -> Result<(), String> {
         })
 }
 
-/// The first words of statements that write, or that say how to run others.
+/// The first words of statements that write, or that control how others run.
 const REFUSED: [&str; 25] = [
     "ALTER", "ANALYZE", "BEGIN", "CALL", "COMMIT", "COPY", "CREATE", "DELETE", "DROP", "EXECUTE",
     "EXPLAIN", "GRANT", "INSERT", "LOAD", "MERGE", "MSCK", "OPTIMIZE", "PREPARE", "REVOKE",
@@ -134,7 +134,7 @@ fn first_word(sql: &str) -> Option<String> {
     }
 }
 
-/// The words by which a person recognises the statement.
+/// The words that identify the statement to a person.
 fn beginning(statement: &Statement) -> String {
     let words = statement.to_string();
     let mut words = words.split_whitespace();
@@ -152,7 +152,7 @@ fn refusal(words: &str) -> String {
     )
 }
 
-/// The table's name, of a name that may begin with those of a catalog and a database.
+/// The table's name, from a name that may begin with a catalog and a database.
 fn last_name(name: &ObjectName) -> String {
     match name.0.last() {
         Some(ObjectNamePart::Identifier(name)) => match name.quote_style {

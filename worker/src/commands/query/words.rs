@@ -1,4 +1,4 @@
-//! Errors of queries in words for people who write SQL, without the engine's own terms.
+//! Rewrites errors of queries for people who write SQL, without the engine's own terms.
 
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
@@ -6,7 +6,7 @@ use datafusion::error::DataFusionError;
 use crate::format::DELIVERY_DAY;
 use crate::rollup::{instead_of_column, instead_of_function, plain_words};
 
-/// The engine's names for kinds of errors. They say nothing to a person, and come before the message.
+/// The engine's names for kinds of errors, which come before the message. They mean nothing to users.
 const KINDS: [&str; 12] = [
     "Arrow error: ",
     "Cast error: ",
@@ -22,7 +22,7 @@ const KINDS: [&str; 12] = [
     "Schema error: ",
 ];
 
-/// The engine's names of the catalog and the schema that its users never write.
+/// The engine's names of the catalog and the schema, which users never write.
 const DEFAULT_SCHEMA: &str = "datafusion.public.";
 
 /// Describes an error of planning or running a query.
@@ -85,7 +85,7 @@ fn of_the_user(words: String) -> String {
     while let Some(shorter) = KINDS.iter().find_map(|kind| rest.strip_prefix(kind)) {
         rest = shorter;
     }
-    // What follows are functions of the engine, which need not be Trino's.
+    // The rest lists functions of the engine, which are not necessarily Trino's.
     let rest = rest.split("Did you mean").next().unwrap_or(rest);
     let rest = rest.trim_end().replace(DEFAULT_SCHEMA, "");
     if let Some(name) = quoted_after(&rest, "Invalid function ") {

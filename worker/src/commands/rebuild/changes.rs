@@ -9,7 +9,7 @@ use crate::table::{Column, MergeRule};
 pub(super) fn changes(old: &Rollup, new: &Rollup) -> Vec<String> {
     let (before, after) = (&old.definition().columns, &new.definition().columns);
     let mut changes = Vec::new();
-    // States, from which other columns are computed, are of no interest to a person.
+    // States, from which other columns are computed, are not shown to people.
     let told = |column: &&Column| !column.name.contains("__") && column.name != IS_OTHER_COLUMN;
     for column in after.iter().filter(told) {
         match find(before, &column.name) {

@@ -1,4 +1,4 @@
-//! The difference between a table and the generation that shall take its place, by day: rows, and the totals of columns that both have.
+//! The difference between a table and the generation that should replace it, by day: rows, and the totals of columns that both have.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,13 +13,13 @@ use crate::commands::query;
 use crate::table::definition::DATE_COLUMN;
 use crate::table::{Definition, MergeRule, Root, Version};
 
-/// Days shown of those that differ.
+/// Number of differing days that are shown.
 const SHOWN: usize = 20;
 
-/// Totals of doubles count as equal if they differ by less than this share: sums of doubles depend on the order of rows.
+/// Totals of doubles count as equal if they differ by less than this share, because sums of doubles depend on the order of rows.
 const TOLERANCE: f64 = 1e-9;
 
-/// A generation: its place in the store of tables, its version and its definition.
+/// A generation: its location in the store of tables, its version and its definition.
 type Generation<'g> = (&'g str, &'g Version, &'g Arc<Definition>);
 
 /// The difference of two generations.
@@ -58,7 +58,7 @@ impl Difference {
     }
 }
 
-/// Columns of numbers that both have with the same type, and that are no group keys.
+/// Numeric columns that both have with the same type, and that are not group keys.
 fn totals(old: &Definition, new: &Definition) -> Vec<String> {
     let columns = new.columns.iter().filter(|column| {
         // States, from which other columns are computed.
@@ -118,7 +118,7 @@ fn is_equal(before: &str, after: &str) -> bool {
     }
 }
 
-/// A number without the digits that come from adding doubles.
+/// A number without the digits that are artefacts of adding doubles.
 fn short(number: &str) -> String {
     match number.parse::<f64>() {
         Ok(value) if number.contains('.') => ((value * 1e9).round() / 1e9).to_string(),

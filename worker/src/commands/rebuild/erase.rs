@@ -1,5 +1,5 @@
-//! `logmill erase`: lines are left out of tables, as if nobody had sent them. The hours of their log files are computed anew in a next
-//! generation, which remembers the condition: no later rebuild brings the lines back.
+//! `logmill erase`: removes lines from tables, as if nobody had sent them. A next generation computes the hours of their log files
+//! again, and stores the condition, so no later rebuild brings the lines back.
 
 use std::io::Write;
 use std::ops::Range;
@@ -25,9 +25,9 @@ pub struct Lines {
     pub condition: Option<String>,
     /// A condition on the columns of `rejected_lines`.
     pub rejected: Option<String>,
-    /// The first time of such lines.
+    /// The earliest time of such lines.
     pub from: DateTime<Utc>,
-    /// The end of their time.
+    /// The end of their time span.
     pub to: DateTime<Utc>,
 }
 
@@ -39,7 +39,7 @@ impl Lines {
     /// The condition on lines of this format, with their time.
     fn of(&self, condition: &str, rollup: &Rollup) -> Result<String, String> {
         let time = rollup.format().time_column;
-        // Lines have times with and without fractions and zones. A text that is the beginning of another one comes before it.
+        // Lines have times with and without fractions and zones. Texts are compared, and a prefix sorts before the longer text.
         let text = |time: DateTime<Utc>| time.format("%Y-%m-%dT%H:%M:%S");
         let mut parts = vec![rollup::condition(condition)?];
         if self.from > DateTime::<Utc>::MIN_UTC {
@@ -54,7 +54,7 @@ impl Lines {
 ///
 /// # Errors
 ///
-/// A table can't be read or written. What was done by then stays: the command can be repeated.
+/// A table can't be read or written. Completed steps stay: the command can be repeated.
 pub async fn erase(
     lines: &Lines,
     options: &Options,
@@ -112,7 +112,7 @@ async fn erase_rejected(
         let sql = format!("SELECT * FROM {REJECTED_LINES} WHERE NOT coalesce({met}, false)");
         let mut statements = parse_sql(&sql)?;
         let Some(mut statement) = statements.pop().filter(|_| statements.is_empty()) else {
-            return Err("it is no condition".to_owned());
+            return Err("it is not a condition".to_owned());
         };
         over_rows(&mut statement)?;
         let schema = definition.row_schema();
@@ -162,7 +162,7 @@ async fn erase_from(
             erased.push(condition);
         }
         let without = rollup.without(&erased).await?;
-        // A line on which the condition fails would be left out too.
+        // A line on which the condition fails would be removed too.
         let known = |fallible: &Fallible| rollup.fallible().contains(fallible);
         match without.fallible().iter().find(|fallible| !known(fallible)) {
             Some(fails) => Err(format!(

@@ -1,4 +1,4 @@
-//! What a rebuild takes, said before it begins: the time by this machine's speed, and the cost of its requests.
+//! Estimates a rebuild before it begins: the time, from the speed of this machine, and the cost of its requests.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,14 +21,14 @@ const MEASURED: usize = 100;
 /// The size of log files that are read to measure the speed, in bytes.
 const MEASURED_BYTES: i64 = 64 << 20;
 
-/// With fewer log files, nothing is measured: they are read in no time.
+/// With fewer log files, nothing is measured: reading them takes hardly any time.
 const FEW: usize = 50;
 
 /// Dollars for a thousand requests: S3 Standard in us-east-1, list prices of <https://aws.amazon.com/s3/pricing/>.
 const PUT_DOLLARS: f64 = 0.005;
 const GET_DOLLARS: f64 = 0.0004;
 
-/// Estimates what reading these log files takes, one line each.
+/// Estimates the time and cost of reading these log files, one line each.
 pub(super) async fn of(
     rollup: &Arc<Rollup>,
     left: &[Entry],
@@ -59,13 +59,13 @@ pub(super) async fn of(
     }
     if dollars > 0.0 {
         lines.push(format!(
-            "costs about {dollars:.2} dollars of requests to S3, at list prices, within its region"
+            "requests to S3 cost about {dollars:.2} dollars, at list prices, within its region"
         ));
     }
     lines
 }
 
-/// The time, from that for a few log files. `None` if it is short, or can't be measured.
+/// The time, extrapolated from some log files. `None` if it is short, or can't be measured.
 async fn time(
     rollup: &Arc<Rollup>,
     left: &[Entry],

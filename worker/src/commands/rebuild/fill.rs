@@ -1,4 +1,4 @@
-//! Counting for a new table what an old one has counted.
+//! Counts for a new table the log files that an old one has counted.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -21,14 +21,14 @@ use crate::intake::sqs_queue::SqsQueue;
 use crate::rollup::Rollup;
 use crate::table::{Root, Table};
 
-/// How long nothing may have been counted before log files are sent to the queue again: a worker learns of a new generation within five
+/// If nothing was counted for this long, log files are sent to the queue again: a worker learns of a new generation within five
 /// minutes.
 const PATIENCE: Duration = Duration::from_mins(6);
 
 /// How often log files are sent to the queue.
 const SENT_MAX: usize = 4;
 
-/// How often the ledgers are compared, at most.
+/// Minimum time between two comparisons of the ledgers.
 const POLL: Duration = Duration::from_secs(5);
 
 /// An old table, and how log files are read for the new one.
@@ -37,7 +37,7 @@ pub(crate) struct Fill<'f> {
     pub(crate) old: &'f Table,
     /// The new table's rollup.
     pub(crate) rollup: &'f Arc<Rollup>,
-    /// Log files of the old table that have been found. The others are looked up.
+    /// Log files of the old table that were found in a listing. The others are looked up.
     pub(crate) found: &'f HashMap<LogFileId, LogObject>,
     pub(crate) options: &'f Options,
     /// The step that waits for the new table: a word for messages.
@@ -45,7 +45,8 @@ pub(crate) struct Fill<'f> {
 }
 
 impl Fill<'_> {
-    /// Counts what the new table lacks. Returns whether it has all of it. `open` opens it once more, because a run takes it.
+    /// Counts log files that the new table lacks. Returns whether it now has all of them. `open` opens it once more, because a run
+    /// takes ownership.
     pub(crate) async fn run(
         &self,
         new: &Table,
@@ -103,15 +104,15 @@ impl Fill<'_> {
                 threads: self.options.threads,
                 rules: self.options.rules.clone(),
             };
-            // It also commits what workers have staged for the new table.
+            // This also commits the files that workers have staged for the new table.
             let run = run::run_feeds(listed, (feeds, Vec::new()), self.root, &options, progress);
             say_failures(&run.await?, out)?;
         }
         Ok(self.old.lacked_by(new).await?.is_empty())
     }
 
-    /// Lets workers count what the new table lacks: sends the log files to their queue, and waits. A worker that does not know of the new
-    /// table yet counts nothing for it, so what is left after a while is sent again.
+    /// Lets workers count the log files that the new table lacks: sends them to the queue, and waits. A worker that does not know the
+    /// new table yet counts nothing for it, so after a while the rest is sent again.
     async fn by_workers(
         &self,
         new: &Table,

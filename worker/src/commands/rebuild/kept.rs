@@ -1,4 +1,4 @@
-//! Days that a rebuilt table keeps as they are, because their log files are gone or they are outside of the span that a person gives:
+//! Days that a rebuilt table keeps unchanged, because their log files are gone or they are outside the time span of the command:
 //! whether it can keep them, and what that means.
 
 use crate::engine::functions::cast::trino_name;
@@ -8,7 +8,7 @@ use crate::table::{Column, Keeping, MergeRule, TableError, Version};
 /// Days shown in a list.
 const SHOWN: usize = 10;
 
-/// Why rows that the old rollup made can't stand in the table of the new one. Empty if they can.
+/// Why the table of the new rollup can't contain rows of the old one. Empty if it can.
 pub(super) fn obstacles(old: &Rollup, new: &Rollup) -> Vec<String> {
     let (before, after) = (old.definition(), new.definition());
     if before.merges() != after.merges() {
@@ -54,7 +54,7 @@ pub(super) fn obstacles(old: &Rollup, new: &Rollup) -> Vec<String> {
     obstacles
 }
 
-/// Whether values of a column can stand beside those that are computed now.
+/// Whether old values of a column are compatible with new ones.
 fn is_alike(old: &Column, new: &Column) -> bool {
     let rules = match (&old.rule, &new.rule) {
         (Some(MergeRule::Result(_)), Some(MergeRule::Result(_))) => true,
@@ -71,7 +71,7 @@ fn described(column: &Column) -> String {
     }
 }
 
-/// The columns that kept rows have no values for.
+/// The columns in which kept rows have no values.
 pub(super) fn new_columns(old: &Rollup, new: &Rollup) -> Vec<String> {
     let (before, after) = (&old.definition().columns, &new.definition().columns);
     let is_new = |column: &&Column| !before.iter().any(|old| old.name == column.name);

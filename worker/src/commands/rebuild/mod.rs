@@ -1,5 +1,5 @@
-//! `logmill rebuild`: a table gets other SQL. The table's next generation is filled from the log files that the table has counted, and then
-//! takes the table's place in one version. `logmill rollback` takes that back.
+//! `logmill rebuild`: gives a table other SQL. The table's next generation is filled from the log files that the table has counted,
+//! and then replaces the table in one version. `logmill rollback` undoes that.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Write;
@@ -44,19 +44,19 @@ pub struct Options {
     pub table: Option<String>,
     /// Only the rows of these hours.
     pub span: Option<Span>,
-    /// Whether the rows of these hours are counted anew in tables whose rollups have not changed, even if no table is named.
+    /// Whether the rows of these hours are counted again in tables whose rollups have not changed, even if no table is named.
     pub all: bool,
-    /// How plain logs are written. No file is ignored: all were counted.
+    /// The format of plain logs. Ignore patterns do not apply, because all of these log files were counted.
     pub rules: FileRules,
     /// When the rebuilt table takes the old one's place.
     pub swap: When,
-    /// Whether to say only what would be done.
+    /// Whether to report what would be done, without doing it.
     pub dry_run: bool,
     /// Maximum decompressed size of a log file, in bytes.
     pub max_log_file_bytes: u64,
     /// Log files read concurrently; by default one per core.
     pub threads: Option<NonZeroUsize>,
-    /// The work queue of workers that read them. `None`: this process does.
+    /// The work queue of workers that read the log files. `None`: this process reads them.
     pub queue: Option<Arc<SqsQueue>>,
 }
 
@@ -71,17 +71,17 @@ pub enum When {
     Now,
 }
 
-/// Rounds of filling. Each counts what the table has counted during the one before.
+/// Rounds of filling. Each counts the log files that the table has counted during the previous one.
 const ROUNDS: usize = 10;
 
 /// Names of log files shown in a list.
 const SHOWN: usize = 5;
 
-/// Rebuilds the tables whose rollups have changed. Returns whether all of them are as their rollups say, or would be.
+/// Rebuilds the tables whose rollups have changed. Returns whether all of them now match their rollups, or would without `--dry-run`.
 ///
 /// # Errors
 ///
-/// A rollup or a table can't be used. What was done by then stays: the command can be repeated.
+/// A rollup or a table can't be used. Completed steps stay: the command can be repeated.
 pub async fn rebuild(
     rollups: Loaded,
     options: &Options,
@@ -99,7 +99,7 @@ pub async fn rebuild(
         .filter(|rollup| wanted(&rollup.definition().name))
         .collect();
     if let (true, Some(table)) = (rollups.is_empty(), &options.table) {
-        bail!("there is no rollup {table}.sql; rebuild needs the SQL that the table shall have");
+        bail!("there is no rollup {table}.sql; rebuild needs the table's new SQL");
     }
     let mut whole = true;
     for rollup in rollups {
@@ -114,7 +114,7 @@ pub async fn rebuild(
         let hours = options.span.map(|span| Anew::Hours(span.hours()));
         let to = To::Rollup(hours.unwrap_or(Anew::All));
         let opened = async {
-            // A rebuilt table leaves out what was erased.
+            // A rebuilt table leaves out erased lines.
             let version = root.read(name).await?;
             let rollup = match version.erased() {
                 [] => Arc::clone(&rollup),
@@ -136,11 +136,11 @@ pub async fn rebuild(
     Ok(whole)
 }
 
-/// Puts the generation back that was live before the last swap, with all that was counted since.
+/// Restores the generation that was live before the last swap, with all log files that were counted since.
 ///
 /// # Errors
 ///
-/// There is none, or the table can't be used. What was done by then stays: the command can be repeated.
+/// There is none, or the table can't be used. Completed steps stay: the command can be repeated.
 pub async fn rollback(
     options: &Options,
     table: &str,
@@ -151,12 +151,12 @@ pub async fn rollback(
     maintain::must_exist(&root, &options.tables, table).await?;
     let Some(earlier) = root.read_earlier(table).await? else {
         bail!(
-            "the table {table} has no earlier generation that could be put back: it was never rebuilt, or more than three days ago"
+            "the table {table} has no earlier generation to restore: it was never rebuilt, or more than three days ago"
         );
     };
     let rollup = Arc::new(maintain::rollup(table, &earlier).await?);
     let Some(mut generations) = Generations::open(&root, rollup, To::Earlier).await? else {
-        bail!("the table {table} can't be put back to what it is");
+        bail!("the table {table} already has the SQL that a rollback would restore");
     };
     if generations.next.is_none() {
         let (live, rollup) = (&generations.live, &generations.rollup);
@@ -184,29 +184,29 @@ pub async fn rollback(
     Ok(done)
 }
 
-/// What a person wants a table to become.
+/// What a table should become.
 #[derive(Debug, PartialEq, Eq)]
 enum To {
     /// The result of a rollup.
     Rollup(Anew),
-    /// The same without some lines of this time, in milliseconds since 1970.
+    /// The same rollup without some lines of this time span, in milliseconds since 1970.
     Without(Range<i64>),
     /// The generation that was live before the last swap.
     Earlier,
 }
 
-/// A table and the generation that shall take its place.
+/// A table and the generation that should replace it.
 struct Generations {
     root: Root,
     name: String,
     live: Table,
     /// The rollup of the live generation.
     old: Rollup,
-    /// The rollup that the table shall have.
+    /// The rollup that the table should have.
     rollup: Arc<Rollup>,
     /// The generation of that rollup, if it was begun before.
     next: Option<Table>,
-    /// Whether the table has a next generation of other SQL, which is dropped.
+    /// Whether the table has a next generation with other SQL, which is dropped.
     drops: bool,
     to: To,
 }
@@ -220,7 +220,7 @@ struct LogFiles {
 }
 
 impl Generations {
-    /// `None` if the table is that already.
+    /// `None` if the table already has the SQL of this rollup.
     async fn open(root: &Root, rollup: Arc<Rollup>, to: To) -> Result<Option<Self>> {
         let name = rollup.definition().name.clone();
         let version = root.read(&name).await?;
@@ -229,7 +229,7 @@ impl Generations {
         let is_same = old.definition().identity == rollup.definition().identity;
         let mut next = None;
         if let Some(folder) = version.next() {
-            // One that can't be read is dropped.
+            // A generation that can't be read is dropped.
             let of_next = async {
                 let of_next = root.read_next(&name, folder).await?;
                 anyhow::Ok((maintain::rollup(&name, &of_next).await?, of_next))
@@ -275,7 +275,7 @@ impl Generations {
         }
     }
 
-    /// Whether lines become the same rows, if they are not left out.
+    /// Whether lines become the same rows, apart from lines that are left out.
     fn has_same_rows(&self) -> bool {
         self.is_same() || matches!(self.to, To::Without(_))
     }
@@ -411,7 +411,7 @@ impl Generations {
         Ok(next.await?)
     }
 
-    /// Begins anew if a generation that was begun before needs log files that are gone by now.
+    /// Starts again if an existing generation needs log files that are gone by now.
     async fn forget_what_lacks_gone(&mut self, log_files: &LogFiles) -> Result<()> {
         let (Some(next), Some(_)) = (&self.next, self.anew()) else {
             return Ok(());

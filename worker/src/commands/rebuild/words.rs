@@ -16,7 +16,7 @@ use crate::table::{Anew, Entry, Keeping, Version};
 use crate::terminal::escaped;
 
 impl Generations {
-    /// Says which days are kept as they are. Returns whether they can be.
+    /// Reports which days are kept unchanged. Returns whether they can be.
     pub(super) fn say_kept(
         &self,
         keeping: &Keeping,
@@ -78,7 +78,7 @@ impl Generations {
         Ok(true)
     }
 
-    /// Says what changes, and what a rebuild takes.
+    /// Reports what changes, and what a rebuild takes.
     pub(super) async fn say_plan(
         &self,
         log_files: &LogFiles,
@@ -167,7 +167,7 @@ impl Generations {
     }
 }
 
-/// Names the log files that a rebuild needs and that are gone, and their days. Returns whether it has all it needs.
+/// Names the log files that a rebuild needs and that are gone, and their days. Returns whether the rebuild has everything it needs.
 pub(super) fn say_gone(left: &[Entry], gone: &[Entry], out: &mut impl Write) -> Result<bool> {
     let left: HashSet<&str> = left.iter().map(|entry| &*entry.log_file).collect();
     let gone = gone.iter().filter(|entry| left.contains(&*entry.log_file));
@@ -215,7 +215,7 @@ pub(super) fn say_some(entries: &[Entry], out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-/// Says why log files are not in the rebuilt table.
+/// Reports why log files are not in the rebuilt table.
 pub(super) fn say_failures(summary: &Summary, out: &mut impl Write) -> Result<()> {
     for (log_file, reason) in summary.failed.iter().take(SHOWN) {
         writeln!(

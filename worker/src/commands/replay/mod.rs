@@ -41,7 +41,7 @@ pub struct Options {
     pub rate: Option<NonZeroU32>,
     /// Files to ignore.
     pub rules: FileRules,
-    /// The tables whose missing log files are sent: those of the rollups that are in use. `None`: all.
+    /// The tables whose missing log files are sent: those of the rollups in use. `None`: all.
     pub only: Option<BTreeSet<String>>,
 }
 
@@ -56,14 +56,14 @@ pub struct Replayed {
     pub counted: usize,
     /// Log files that were not sent because they are set aside for a table.
     pub set_aside: usize,
-    /// Number of skipped files, by kind: rollups don't read them.
+    /// Number of skipped files, by kind: no rollup reads them.
     pub skipped: BTreeMap<String, usize>,
     /// Number of files excluded by the ignore patterns.
     pub ignored: usize,
 }
 
-/// Sends the log files of a span, one per message. When this returns, the queue has all of them. Every log file is also
-/// passed to `each`; without a queue, nothing else is done.
+/// Sends the log files of a time span, one per message. When this returns, the queue has all of them. Every log file is also passed to
+/// `each`; without a queue, this is all that happens.
 pub async fn replay(
     options: &Options,
     queue: Option<&SqsQueue>,
@@ -177,7 +177,7 @@ impl Replayed {
         logs
     }
 
-    /// Leaves out log files that the tables have or do not read.
+    /// Leaves out log files that the tables have, or that no table reads.
     async fn missing(
         &mut self,
         page: Vec<LogObject>,

@@ -39,7 +39,7 @@ impl RateLimit {
     /// Waits until this many messages may be sent.
     async fn wait(&mut self, messages: usize) {
         let Some(rate) = self.rate else { return };
-        // Delays are not made up for: that would be a burst.
+        // Delays are not made up for, because that would cause a burst.
         let begin = self.next.max(Instant::now());
         self.next = begin + Duration::from_secs_f64(messages as f64 / f64::from(rate.get()));
         sleep_until(begin).await;
@@ -53,7 +53,7 @@ struct Undone {
     refused: Vec<(usize, Refusal)>,
     /// Messages that were given up.
     given_up: Vec<usize>,
-    /// Why they were given up. The queue would not take other messages either.
+    /// Why they were given up. The queue would not accept other messages either.
     failure: Option<anyhow::Error>,
 }
 
@@ -112,7 +112,7 @@ fn may_pass(error: &QueueError) -> bool {
         .is_none_or(|code| PASSING.iter().any(|part| code.contains(part)))
 }
 
-/// Log files to be sent, one per message. A log file that can't be read then does not keep others from being acknowledged.
+/// Log files to be sent, one per message. So a log file that can't be read does not keep others from being acknowledged.
 pub(crate) struct Outbox<'a> {
     queue: &'a SqsQueue,
     limit: RateLimit,
@@ -144,7 +144,7 @@ impl<'a> Outbox<'a> {
         }
     }
 
-    /// Whether the queue has stopped taking messages. Nothing more must be sent then.
+    /// Whether the queue no longer accepts messages. Nothing more must be sent then.
     pub(super) fn has_failed(&self) -> bool {
         self.has_failed
     }
@@ -224,7 +224,7 @@ impl<'a> Outbox<'a> {
         )))
     }
 
-    /// Adds the result of a request. Returns an error if the queue takes no messages.
+    /// Adds the result of a request. Returns an error if the queue does not accept messages.
     fn add(&mut self, outcome: Outcome) -> Option<anyhow::Error> {
         let Outcome { log_files, undone } = outcome;
         self.sent += log_files.len() - undone.places().count();
@@ -310,7 +310,7 @@ mod tests {
             answer(&request.body, |body| {
                 let mut seen = seen.lock().unwrap();
                 seen.push(body.to_owned());
-                // Messages with a 7 arrive at the third attempt.
+                // Messages with a 7 are accepted at the third attempt.
                 let attempts = seen.iter().filter(|other| *other == body).count();
                 (body.contains('7') && attempts < 3).then_some(("InternalError", false))
             })

@@ -1,4 +1,4 @@
-//! The log files of a range, as a table's ledger names them: their number by hour, and hours without any.
+//! The log files of a range, according to a table's ledger: their number by hour, and hours without any.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,20 +12,20 @@ use super::number::{Number, Unit};
 use super::range::{Grain, Range};
 use crate::table::{Entry, TableError, Version};
 
-/// Parts of the ledger that are read to find its newest or its earliest line.
+/// Maximum number of shards that are read to find the ledger's newest or earliest line.
 const SHARDS_AT_AN_END: usize = 3;
 
-/// Hours that are told apart. A hundred years have fewer.
+/// Maximum number of hours that are counted separately. A hundred years have fewer.
 const HOURS_MAX: usize = 1_000_000;
 
-/// Gaps that are named.
+/// Maximum number of gaps that are listed.
 const GAPS_MAX: usize = 20;
 
 const HOUR: i64 = 3600;
 const MILLISECONDS: i64 = 1000;
 
-/// The earliest and the newest line that a table has counted, in seconds since 1970, as far as the first and the last hours of its
-/// ledger say.
+/// The earliest and the newest line that a table has counted, in seconds since 1970, according to the first and the last hours of its
+/// ledger.
 ///
 /// # Errors
 ///
@@ -53,7 +53,7 @@ pub(super) async fn ends(version: &Version) -> Result<Option<(i64, i64)>, TableE
         .map(|(first, last)| (seconds(first), seconds(last))))
 }
 
-/// The day in the name of a part of the ledger, in seconds since 1970.
+/// The day in the name of a shard, in seconds since 1970.
 fn day(shard: &Shard) -> Option<i64> {
     let day = shard.as_str().get(..10)?;
     let days = logmill_trino::cast::varchar_to_date(day).ok()?;
@@ -79,7 +79,7 @@ pub(super) async fn ledger(
     grain: Grain,
     of_rejected_lines: bool,
 ) -> Result<Ledger, TableError> {
-    // The name of a log file has the end of its interval. Names without a time may have lines of any time.
+    // The time in the name of a log file is the end of its interval. Names without a time may have lines of any time.
     let margin = Grain::Day.seconds();
     let may_be_in = |shard: &&Shard| {
         day(shard).is_none_or(|day| day < range.to + margin && day + margin > range.from - margin)
@@ -105,7 +105,7 @@ pub(super) async fn ledger(
             ledger.add(&entry, range, &mut hours);
         }
     }
-    // Few log files have rejected lines, so hours without them say nothing.
+    // Few log files have rejected lines, so hours without them mean nothing.
     if !of_rejected_lines {
         ledger.find_gaps(&hours);
     }
@@ -117,7 +117,7 @@ pub(super) async fn ledger(
 
 impl Ledger {
     fn add(&mut self, entry: &Entry, range: Range, hours: &mut BTreeMap<i64, Hour>) {
-        // A log file of which every line is rejected has no time. It belongs to any range.
+        // A log file with only rejected lines has no time. It belongs to every range.
         let last = entry.last_time.map(|time| time.div_euclid(MILLISECONDS));
         if last.is_some_and(|last| last < range.from || last >= range.to) {
             return;
@@ -169,7 +169,7 @@ fn chart(hours: &BTreeMap<i64, Hour>, range: Range, grain: Grain) -> Chart {
     let mut buckets: BTreeMap<i64, [i64; 3]> = BTreeMap::new();
     let covered = hours.keys().next().zip(hours.keys().next_back());
     for empty in grain.buckets(range).unwrap_or_default() {
-        // Where no log file can be, nothing is missing.
+        // Nothing is missing where there can't be a log file.
         if covered.is_some_and(|(first, last)| empty >= start(*first) && empty <= *last) {
             buckets.insert(empty, [0; 3]);
         }

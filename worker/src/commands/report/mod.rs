@@ -1,5 +1,5 @@
-//! `logmill report`: the tables as pictures, on one page that needs nothing else. Every figure is the answer of a query that the page
-//! names, over one version of its table.
+//! `logmill report`: charts of the tables, on one self-contained page. Every figure is the result of a query that the page shows, over
+//! one version of its table.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,24 +31,24 @@ use model::{Report, Section};
 use range::Range;
 use section::{Asked, Opened};
 
-/// Tables on one page. Further ones are named.
+/// Maximum number of tables on a page. Others are named.
 const TABLES_MAX: usize = 40;
 
-/// Points of a time series, if there are few tables. A series by days may have twice as many.
+/// Points of a time series, if there are few tables. A series by day may have twice as many.
 const POINTS_MAX: usize = 190;
 
 /// Points of a time series, if there are as many tables as a page may have.
 const POINTS_MIN: usize = 50;
 
-/// What the points of all tables' time series add up to, one series each. It bounds the weight of the page.
+/// Maximum number of points of all tables' time series, one series each. This limits the size of the page.
 const POINTS_OF_TABLES: usize = 2000;
 
-/// The question that a report answers.
+/// The parameters of a report.
 #[derive(Debug, Clone, Default)]
 pub struct Question {
-    /// Start of the range [default: the earliest line].
+    /// Start of the range; by default the earliest line.
     pub from: Option<DateTime<Utc>>,
-    /// End of the range, exclusive [default: after the newest line].
+    /// End of the range, exclusive; by default after the newest line.
     pub to: Option<DateTime<Utc>>,
     /// Without a start: how long the range is.
     pub last: Option<TimeDelta>,
@@ -56,7 +56,7 @@ pub struct Question {
     pub tables: Vec<String>,
     /// Values that keys must have.
     pub filters: Vec<Filter>,
-    /// Whether to show the figures of the range before as well.
+    /// Whether to also show the figures of the previous range.
     pub compare: bool,
 }
 
@@ -69,7 +69,7 @@ pub struct Page {
     pub tables: usize,
     /// The range, in words.
     pub range: String,
-    /// What can't be read, and why, each with its table.
+    /// Parts that can't be read, and why, each with its table.
     pub problems: Vec<String>,
 }
 
@@ -77,7 +77,7 @@ pub struct Page {
 ///
 /// # Errors
 ///
-/// The tables can't be listed, none exists, or a table that is asked for does not exist. An unreadable table is a problem of the page.
+/// The tables can't be listed, none exists, or a requested table does not exist. An unreadable table is reported on the page.
 pub async fn page(root: &Root, question: &Question) -> Result<Page> {
     let report = report(root, question).await?;
     Ok(Page {
@@ -189,7 +189,7 @@ async fn open(root: &Root, name: String) -> Result<Opened, Box<Section>> {
     }
 }
 
-/// The range of the report. By default it has all lines that the tables have counted.
+/// The range of the report. By default it contains all lines that the tables have counted.
 fn range_of(question: &Question, ends: Vec<(i64, i64)>, now: DateTime<Utc>) -> Result<Range> {
     let minute = range::Grain::Minute.seconds();
     let newest = ends

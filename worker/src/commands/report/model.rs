@@ -1,4 +1,4 @@
-//! A report as figures and texts, before it is a page. The serialised fields are embedded in the page as JSON.
+//! The figures and texts of a report, before it becomes a page. The serialised fields are embedded in the page as JSON.
 
 use serde::Serialize;
 
@@ -16,10 +16,10 @@ pub(super) struct Report {
     /// The location of the tables.
     #[serde(skip)]
     pub(super) place: String,
-    /// Whether it has the figures of the range before.
+    /// Whether it also has the figures of the previous range.
     pub(super) compares: bool,
     pub(super) tables: Vec<Section>,
-    /// Tables that it has no room for.
+    /// Tables that did not fit on the page.
     pub(super) left_out: Vec<String>,
 }
 
@@ -43,11 +43,11 @@ impl Report {
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Section {
     pub(super) table: String,
-    /// What could not be read, and why.
+    /// Parts that could not be read, and why.
     pub(super) problems: Vec<String>,
     /// Notes about the figures.
     pub(super) notes: Vec<String>,
-    /// What it is grouped by.
+    /// Its group keys.
     pub(super) about: String,
     pub(super) totals: Vec<Total>,
     #[serde(skip)]
@@ -69,7 +69,7 @@ pub(super) struct Section {
 pub(super) struct Total {
     pub(super) name: String,
     pub(super) value: Option<Number>,
-    /// The same over the range before.
+    /// The same over the previous range.
     pub(super) before: Option<Number>,
     pub(super) unit: Unit,
     /// A hint, such as "distinct".
@@ -109,16 +109,16 @@ pub(super) struct Chart {
 pub(super) struct Series {
     pub(super) name: String,
     pub(super) values: Vec<Option<Number>>,
-    /// Whether it is of the range before.
+    /// Whether it is of the previous range.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) before: bool,
 }
 
-/// The values of a key with the largest figures.
+/// The values of a key that have the largest figures.
 #[derive(Debug, Serialize)]
 pub(super) struct TopKeys {
     pub(super) key: String,
-    /// The figure that they are ordered by.
+    /// The figure by which they are ordered.
     pub(super) by: String,
     pub(super) unit: Unit,
     pub(super) rows: Vec<TopKey>,
@@ -133,7 +133,7 @@ pub(super) struct TopKeys {
 /// A value of a key.
 #[derive(Debug, Serialize)]
 pub(super) struct TopKey {
-    /// The value as far as it is shown; `None` for NULL.
+    /// The value as it is shown; `None` for NULL.
     pub(super) text: Option<String>,
     pub(super) value: Option<Number>,
     /// The whole value, if it can be filtered by.
@@ -150,7 +150,7 @@ pub(super) struct FirstRows {
     pub(super) has_more: bool,
 }
 
-/// What the ledger of a table says about its log files.
+/// The facts about log files in the ledger of a table.
 #[derive(Debug, Serialize)]
 pub(super) struct Ledger {
     pub(super) log_files: i64,

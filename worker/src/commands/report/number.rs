@@ -1,4 +1,4 @@
-//! Figures of a report, exact as the query gives them, and as people read them.
+//! Figures of a report: exact, as the query returns them, and rounded, as people read them.
 
 use anyhow::{Result, bail};
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -28,7 +28,7 @@ pub(super) enum Unit {
 }
 
 impl Unit {
-    /// The unit of a column, as far as its name says.
+    /// The unit of a column, according to its name.
     pub(super) fn of(column: &str) -> Self {
         match column.to_ascii_lowercase().ends_with("bytes") {
             true => Self::Bytes,
@@ -68,7 +68,7 @@ impl Number {
         }
     }
 
-    /// The figure as it is read at a glance: bytes in kB, MB and so on, and large numbers with four digits.
+    /// The rounded figure: bytes in kB, MB and so on, and large numbers with four digits.
     pub(super) fn short(self, unit: Unit) -> String {
         let number = self.as_double();
         let (steps, ends): (f64, [&str; 6]) = match unit {
@@ -85,7 +85,7 @@ impl Number {
         };
         if !number.is_finite() || number.abs() < first {
             let shown = match self {
-                // The whole part is never rounded.
+                // The integer part is never rounded.
                 Self::Double(number) if number.abs() >= 1000.0 => Self::Double(number.round()),
                 Self::Double(number) => Self::Double(significant(number, 4)),
                 whole => whole,
@@ -118,7 +118,7 @@ impl Serialize for Number {
 
 /// Rounds to this many significant digits.
 fn significant(number: f64, digits: usize) -> f64 {
-    // Decimal digits, as a multiplication by a power of ten would add errors of its own.
+    // Decimal digits, because a multiplication by a power of ten would add errors.
     format!("{number:.*e}", digits - 1)
         .parse()
         .unwrap_or(number)

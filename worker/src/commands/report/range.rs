@@ -23,8 +23,8 @@ impl Range {
         }
     }
 
-    /// The range with both ends at the ends of a table's own buckets, outwards: the table knows no shorter times, and a row begins
-    /// before most of its lines. Months and years differ in length, so only the start is moved there.
+    /// Extends the range outwards to the ends of a table's own buckets: the table has no shorter times, and a row begins before most
+    /// of its lines. Months and years differ in length, so only the start is moved there.
     pub(super) fn outwards(self, grain: Grain) -> Self {
         let to = match grain {
             Grain::Month | Grain::Year => self.to,
@@ -95,7 +95,7 @@ impl Grain {
         }
     }
 
-    /// Its length in seconds. Months and years are not all equally long: their least length.
+    /// Its length in seconds. For months and years, whose lengths differ, the least length.
     pub(super) fn seconds(self) -> i64 {
         match self {
             Self::Minute => 60,
@@ -184,7 +184,7 @@ impl Grain {
         }
     }
 
-    /// The time of a bucket as people read it.
+    /// The time of a bucket in the notation that people read.
     pub(super) fn time(self, seconds: i64) -> String {
         match self >= Self::Day {
             true => text(seconds, "%Y-%m-%d"),

@@ -1,4 +1,4 @@
-//! The figures of one table: asks the queries of [`super::sql`] over one version of the table.
+//! The figures of one table: runs the queries of [`super::sql`] over one version of the table.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -19,31 +19,31 @@ use crate::commands::query::output::csv_cells;
 use crate::table::definition::REJECTED_LINES;
 use crate::table::{RejectedLines, Root, Version};
 
-/// Keys of a table whose values are listed.
+/// Maximum number of keys of a table whose values are listed.
 const KEYS_MAX: usize = 4;
 
-/// Values of a key that are listed. All others are one row.
+/// Maximum number of values of a key that are listed. All others form one row.
 const TOP: usize = 10;
 
-/// A key of at most this many values gets a time series for each.
+/// A key with at most this many values gets a time series for each.
 const SPLIT_MAX: usize = 6;
 
-/// Keys that get such a time series.
+/// Maximum number of keys that get such a time series.
 const SPLITS_MAX: usize = 2;
 
-/// Figures of a table that are shown.
+/// Maximum number of figures of a table that are shown.
 const MEASURES_MAX: usize = 12;
 
-/// Series in one chart.
+/// Maximum number of series in a chart.
 const LINES_MAX: usize = 4;
 
-/// Rows of a view that are shown.
+/// Maximum number of rows of a view that are shown.
 const RESULT_ROWS: usize = 20;
 
-/// Columns of a view that are shown.
+/// Maximum number of columns of a view that are shown.
 const RESULT_COLUMNS: usize = 16;
 
-/// A longer value of a key is not offered as a filter: it would not fit into a URL.
+/// A longer value of a key is not offered as a filter, because it would not fit into a URL.
 const FILTER_BYTES_MAX: usize = 512;
 
 /// A table that was opened.
@@ -56,7 +56,7 @@ pub(super) struct Opened {
     pub(super) final_until: Option<i64>,
 }
 
-/// The question, as it applies to each table.
+/// The parameters of the report, as they apply to each table.
 pub(super) struct Asked<'a> {
     pub(super) root: &'a Root,
     pub(super) range: Range,
@@ -66,7 +66,7 @@ pub(super) struct Asked<'a> {
     pub(super) points_max: i64,
 }
 
-/// The section of a table. What can't be read is a problem of the section.
+/// The section of a table. If a part can't be read, the section says so.
 pub(super) async fn section(asked: &Asked<'_>, table: &Opened) -> Section {
     let mut section = Section {
         table: table.name.clone(),
@@ -124,7 +124,7 @@ pub(super) async fn section(asked: &Asked<'_>, table: &Opened) -> Section {
     section
 }
 
-/// What the columns of the table are.
+/// The meaning of the table's columns.
 async fn shape(table: &Opened, section: &mut Section) -> Shape {
     if table.name == REJECTED_LINES {
         return Shape::of_rejected_lines(&RejectedLines::definition());
@@ -157,7 +157,7 @@ fn about(shape: &Shape) -> String {
     }
 }
 
-/// A table, and the part of it that is asked for.
+/// A table, and the requested part of it.
 struct Table<'a> {
     asked: &'a Asked<'a>,
     table: &'a Opened,
@@ -350,7 +350,7 @@ impl Table<'_> {
         Ok(charts)
     }
 
-    /// The starts of all buckets of the range. If these are too many, of buckets with rows.
+    /// The starts of all buckets of the range. If there are too many, only those of buckets with rows.
     fn buckets(&self, rows: &RecordBatch) -> Result<Vec<i64>> {
         let scope = &self.scope;
         let bounded = scope.range.seconds() / scope.grain.seconds() <= 2 * self.asked.points_max;
@@ -361,8 +361,8 @@ impl Table<'_> {
         })
     }
 
-    /// A column of figures in the order of the buckets. In a bucket without rows nothing was counted, if the table has counted log
-    /// files before and after it. The rows are `earlier` by this many seconds than the buckets that they are compared with.
+    /// A column of figures in the order of the buckets. A bucket without rows has counted nothing, if the table has counted log files
+    /// before and after it. The rows are `earlier` by this many seconds than the buckets that they are compared with.
     fn placed(
         &self,
         x: &[i64],
@@ -391,7 +391,7 @@ impl Table<'_> {
         (kind.adds_up() && is_covered).then_some(Number::Whole(0))
     }
 
-    /// The largest values of a key, and how many values it has, as far as they are counted.
+    /// The values of a key with the largest figures, and how many values it has, as far as they are counted.
     async fn top(
         &self,
         key: &Key,
@@ -430,7 +430,7 @@ impl Table<'_> {
         Ok((top, values))
     }
 
-    /// A figure over time for each value of a key that has few.
+    /// A figure over time for each value of a key with few values.
     async fn split(&self, key: &Key, measure: &Measure) -> Result<Chart> {
         let sql = self.scope.split(key, measure);
         let rows = self.rows(&sql).await?;
@@ -455,7 +455,7 @@ impl Table<'_> {
                 by_key.entry(key).or_insert_with(|| nothing.clone())[*place] = figure;
             }
         }
-        // The largest below, so that the others are near the line that they are read by.
+        // The largest at the bottom, so that the others are near the line from which they are read.
         let sum = |values: &[Option<Number>]| {
             values
                 .iter()

@@ -1,5 +1,5 @@
-//! The live report: a small web server for the person at this machine. It answers each request with a page of its own, one after the
-//! other, so that it never asks more than one query at a time.
+//! The live report: a small web server for the person at this machine. It computes a page for each request, one after the other, so at
+//! most one query runs at a time.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -27,19 +27,19 @@ use super::page::{self, Form};
 use super::{Filter, Question, names, report};
 use crate::table::Root;
 
-/// Requests that may wait for their turn. A person reloads some times; a program that asks for more gets an error.
+/// Maximum number of waiting requests. A person reloads a few times; a program that requests more gets an error.
 const WAITING_MAX: usize = 8;
 
-/// How long a page may take. The query is cancelled then, and earlier if the browser no longer waits.
+/// Time limit of a page. After that, or when the browser no longer waits, the query is cancelled.
 const PAGE_TIME_MAX: Duration = Duration::from_mins(5);
 
-/// The range of the first page: a week is read at once, and a year is not.
+/// The range of the first page: a week is read quickly, and a year is not.
 const LAST_DAYS: i64 = 7;
 
-/// The longest query string. A filter of a long value needs some thousand bytes.
+/// Maximum length of a query string. A filter with a long value needs several thousand bytes.
 const QUERY_BYTES_MAX: usize = 16 * 1024;
 
-/// Filters of one page.
+/// Maximum number of filters of a page.
 const FILTERS_MAX: usize = 16;
 
 struct Live {
@@ -55,7 +55,7 @@ struct Live {
 ///
 /// # Errors
 ///
-/// If the address can't be listened at.
+/// It can't listen on the address.
 pub async fn serve(
     root: Root,
     tables: Vec<String>,
@@ -63,7 +63,7 @@ pub async fn serve(
     stop: CancellationToken,
     started: impl FnOnce(SocketAddr) -> Result<()>,
 ) -> Result<()> {
-    // A wrong name is told at once, and not on each page.
+    // A wrong table name is reported immediately, and not on each page.
     names(&root, &tables).await?;
     let listener = TcpListener::bind(address).await;
     let listener = listener.with_context(|| format!("cannot listen at {address}"))?;
@@ -87,7 +87,7 @@ pub async fn serve(
     }
 }
 
-/// Refuses requests that another site's page may have sent, and sets the headers that keep the page to itself.
+/// Refuses requests that another site's page may have sent, and sets headers that isolate the page.
 async fn guard(request: Request, next: Next) -> Response {
     let mut response = match is_of_this_machine(request.headers()) {
         true => next.run(request).await,
@@ -205,7 +205,7 @@ fn as_html(status: StatusCode, html: String) -> Response {
     (status, [(CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response()
 }
 
-/// Parses a query string. Unknown names are ignored, so that links of other versions work.
+/// Parses a query string. Unknown names are ignored, so that links from other versions work.
 fn question(query: &str, tables: &[String]) -> Result<Question> {
     let mut question = Question::default();
     let (mut key, mut value) = (String::new(), None);
@@ -264,7 +264,7 @@ fn question(query: &str, tables: &[String]) -> Result<Question> {
     Ok(question)
 }
 
-/// The time that a browser's input for times has.
+/// The time in the format of a browser's input for times.
 fn time(text: &str) -> Result<DateTime<Utc>> {
     let time = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M");
     let time = time.or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S"));

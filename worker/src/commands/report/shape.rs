@@ -1,4 +1,4 @@
-//! What the columns of a table are to a reader: its time, its keys, and the figures that any of its rows give together.
+//! The meaning of a table's columns for a reader: its time, its keys, and its figures, which can be computed over any rows.
 
 use arrow::datatypes::{DataType, SchemaRef};
 
@@ -9,10 +9,10 @@ use crate::rollup::Rollup;
 use crate::table::definition::{DATE_COLUMN, GROUPS, REJECTED_LINES};
 use crate::table::{Definition, MergeRule};
 
-/// What the name of a column with a t-digest ends with, if the digest is the state of another column.
+/// The suffix of a column with a t-digest that is the state of another column.
 const TDIGEST: &str = "__tdigest";
 
-/// What the columns of a table are to a reader.
+/// The meaning of a table's columns for a reader.
 #[derive(Debug, Clone)]
 pub(super) struct Shape {
     /// The name under which queries read its rows.
@@ -22,13 +22,13 @@ pub(super) struct Shape {
     pub(super) time: Time,
     /// Group keys other than the time.
     pub(super) keys: Vec<Key>,
-    /// Figures: at least one, and the first adds up.
+    /// Figures: at least one, and the first one adds up.
     pub(super) measures: Vec<Measure>,
-    /// Whether it may have rows that represent all groups for which there was no room.
+    /// Whether it may have rows that combine all groups that did not fit.
     pub(super) has_other: bool,
 }
 
-/// The column that determines to which hour or day a row belongs.
+/// The column that determines the hour or day of a row.
 #[derive(Debug, Clone)]
 pub(super) struct Time {
     pub(super) column: String,
@@ -45,7 +45,7 @@ pub(super) struct Key {
     pub(super) data_type: DataType,
 }
 
-/// A figure that any rows of the table give together.
+/// A figure that can be computed over any rows of the table.
 #[derive(Debug, Clone)]
 pub(super) struct Measure {
     pub(super) name: String,
@@ -55,20 +55,20 @@ pub(super) struct Measure {
     pub(super) unit: Unit,
 }
 
-/// How a figure behaves.
+/// The kind of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// It counts, so it adds up, and nothing counted is 0.
+    /// A count: it adds up, and nothing counted is 0.
     Count,
     /// It adds up.
     Sum,
     /// The least or the greatest value.
     Extreme,
-    /// Computed anew from the states of all rows, such as an average.
+    /// Recomputed from the states of all rows, such as an average.
     Computed,
-    /// Distinct values, which do not add up.
+    /// A number of distinct values, which does not add up.
     Unique,
-    /// A distribution, of which percentiles are read.
+    /// A distribution, from which percentiles are read.
     Digest,
 }
 
@@ -79,7 +79,7 @@ impl Kind {
 }
 
 impl Shape {
-    /// Of the table that this rollup feeds.
+    /// Of the table of this rollup.
     pub(super) fn of_rollup(rollup: &Rollup) -> Self {
         let definition = rollup.definition();
         let has_view = rollup.view().is_some();
@@ -155,7 +155,7 @@ impl Shape {
         }
     }
 
-    /// Puts a figure first that adds up: by it, keys have an order and shares.
+    /// Moves a figure that adds up to the front: it gives keys an order and shares.
     fn with_a_count(mut self, merges: bool) -> Self {
         let of_kind = |kind| {
             self.measures

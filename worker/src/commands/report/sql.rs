@@ -1,4 +1,4 @@
-//! The SQL of a report's figures, in the words of `logmill query`: a reader can run each of them.
+//! The SQL of a report's figures, in the dialect of `logmill query`: a reader can run each query.
 
 use anyhow::{Result, bail};
 use arrow::datatypes::DataType;
@@ -7,7 +7,7 @@ use super::range::{Grain, Range, date_sql, timestamp_sql};
 use super::shape::{Key, Kind, Measure, Shape};
 use crate::table::definition::IS_OTHER_COLUMN;
 
-/// Percentiles that are read of a distribution.
+/// Percentiles that are read from a distribution.
 pub(super) const PERCENTILES: [(&str, &str); 4] = [
     ("p50", "0.5"),
     ("p90", "0.9"),
@@ -15,7 +15,7 @@ pub(super) const PERCENTILES: [(&str, &str); 4] = [
     ("p99", "0.99"),
 ];
 
-/// Rows that a query of a time series may return, whatever times are in the table.
+/// Maximum number of rows of a time series' query, whatever times are in the table.
 const POINTS_MAX: usize = 3000;
 
 /// The name of the column with the start of a bucket. No column of a table has a space in its name.
@@ -46,7 +46,7 @@ pub(super) struct Scope<'s> {
 }
 
 impl Scope<'_> {
-    /// The same for the range before it. With `later` seconds, its buckets get the starts of this range's buckets.
+    /// The same for the previous range. With `later` seconds, its buckets get the starts of this range's buckets.
     pub(super) fn before(&self) -> Self {
         Self {
             range: self.range.before(),
@@ -136,7 +136,7 @@ impl Scope<'_> {
         )
     }
 
-    /// A figure of the rows whose time is NULL, which no range has.
+    /// A figure over the rows whose time is NULL, which are in no range.
     pub(super) fn without_time(&self, measure: &Measure) -> String {
         let mut conditions = vec![format!("{} IS NULL", quoted(&self.shape.time.column))];
         conditions.extend(self.conditions.iter().cloned());
@@ -178,7 +178,7 @@ impl Filter {
             data_type if data_type.is_integer() => match value.trim().parse::<i64>() {
                 Ok(number) => number.to_string(),
                 Err(_) => bail!(
-                    "the key {} has whole numbers, and {value:?} is none",
+                    "the key {} has whole numbers, but {value:?} is not one",
                     self.column
                 ),
             },
@@ -186,13 +186,16 @@ impl Filter {
                 "true" => "true".to_owned(),
                 "false" => "false".to_owned(),
                 _ => bail!(
-                    "the key {} is true or false, and not {value:?}",
+                    "the key {} is true or false, but not {value:?}",
                     self.column
                 ),
             },
             DataType::Date32 => match logmill_trino::cast::varchar_to_date(value.trim()) {
                 Ok(days) => format!("DATE '{}'", logmill_trino::cast::date_to_varchar(days)),
-                Err(_) => bail!("the key {} has dates, and {value:?} is none", self.column),
+                Err(_) => bail!(
+                    "the key {} has dates, but {value:?} is not one",
+                    self.column
+                ),
             },
             _ => format!("'{}'", value.replace('\'', "''")),
         };

@@ -1,12 +1,12 @@
-//! Texts that visitors wrote, as a page shows them.
+//! Visitors' texts, as a page shows them.
 
 use crate::terminal::escaped;
 
 /// Characters of a value that are shown.
 const SHOWN_MAX: usize = 120;
 
-/// The text on one line. Control characters, and characters that change the direction of text, are escapes; the end of a long
-/// text is left out. The page escapes HTML besides.
+/// The text on one line. Control characters, and characters that change the direction of text, are escaped; a long text is cut. The
+/// page also escapes HTML.
 pub(super) fn shown(text: &str) -> String {
     let characters = text.chars().count();
     if characters <= SHOWN_MAX {
@@ -16,7 +16,7 @@ pub(super) fn shown(text: &str) -> String {
     format!("{}… ({characters} characters)", escaped(&beginning))
 }
 
-/// JSON that may be within a `<script>` element: no text in it ends the element, or a line of a script.
+/// JSON that is safe within a `<script>` element: no text in it ends the element, or a line of a script.
 ///
 /// # Errors
 ///

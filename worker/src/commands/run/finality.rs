@@ -1,5 +1,5 @@
-//! Records up to when the tables of a run are final. A run has listed what was delivered before it began, so when it has counted all of it, the
-//! newest log files tell the time as in a worker, and nothing has to settle first.
+//! Records up to when the tables of a run are final. A run has listed everything that was delivered before it began. So when it has
+//! counted all of it, the newest log files tell the time as in a worker, and nothing has to settle first.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -26,7 +26,7 @@ impl Finality {
         let tracked = feeds.rollups().filter(|fed| !fed.table.is_next());
         let read = of_tables(tracked.map(async |fed| {
             let name = &fed.table.definition().name;
-            // A table that can't be read is reported elsewhere, and a record that can't be read is written anew.
+            // A table that can't be read is reported elsewhere, and a record that can't be read is replaced.
             let version = fed.table.version().await.ok()?;
             let record = records.of_version(name, &version).await.ok()??;
             Some((name.clone(), (record.final_until, record.bounds())))
@@ -47,7 +47,8 @@ impl Finality {
         late
     }
 
-    /// Records up to when the tables are final. They become final up to a later time only if the run has counted all that it found.
+    /// Records up to when the tables are final. They become final up to a later time only if the run has counted all log files that it
+    /// found.
     pub(super) async fn record(
         &self,
         feeds: &Feeds,

@@ -1,4 +1,4 @@
-//! Log files that are staged or set aside for a generation of a table that can't become live any more. A run stages them anew.
+//! Log files that are staged or set aside for a generation of a table that can no longer become live. A run stages them again.
 
 use std::collections::BTreeSet;
 
@@ -41,7 +41,7 @@ pub(super) async fn find(
     }
     tracing::info!(
         log_files = uris.len(),
-        "staging log files anew that were staged for earlier generations of tables"
+        "staging log files again that were staged for earlier generations of tables"
     );
     let (listed, not_found) = listing::locate(uris, place).await;
     let not_found = not_found.into_iter();
@@ -50,7 +50,7 @@ pub(super) async fn find(
     Ok(listed.found)
 }
 
-/// Deletes strays that are counted now. What is left is found by the next run.
+/// Deletes strays that are now counted. The next run finds the rest.
 pub(super) async fn sweep(root: &Root, tables: &[String]) {
     let swept = tables.iter().map(|table| root.strays(table));
     for (swept, table) in of_tables(swept).await.into_iter().zip(tables) {

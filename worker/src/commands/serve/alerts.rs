@@ -1,4 +1,4 @@
-//! Evaluates alerts when other hours are final: in a task of its own, one after the other, so that none holds up a commit.
+//! Evaluates alerts whenever another hour becomes final: in their own task, one after the other, so that none delays a commit.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,11 +14,11 @@ use crate::commands::alerts::{Alert, Alerts};
 use crate::metrics::Metrics;
 use crate::table::Root;
 
-/// How often the alerts of a table are due although it is final up to the same time: another table that they read may be final up to
-/// a later one, and a webhook may answer again.
+/// How often the alerts of a table are due even if its final time has not changed: the final time of another table that they read may
+/// have, and a webhook may answer again.
 const IDLE_INTERVAL: Duration = Duration::from_mins(5);
 
-/// How long an alert that has failed is left alone, so that one that takes long does not run all the time.
+/// Minimum time before a failed alert is evaluated again, so that a slow one does not run all the time.
 const FAILED_WAIT: Duration = Duration::from_mins(5);
 
 /// The alerts of a worker, and the tables whose alerts are due.
@@ -33,7 +33,7 @@ pub(super) struct AlertWatch {
 #[derive(Default)]
 struct Due {
     tables: BTreeSet<String>,
-    /// The time up to which each table was final when it was last due, and when that was.
+    /// The final time of each table when its alerts were last due, and when that was.
     last: HashMap<String, (Option<DateTime<Utc>>, Instant)>,
 }
 
@@ -99,7 +99,7 @@ impl AlertWatch {
                 }
             }
         };
-        // What is cut off is done again by the next holder of the table's lease.
+        // The next holder of the table's lease repeats an interrupted evaluation.
         stop.run_until_cancelled(evaluate).await;
         Ok(())
     }

@@ -39,7 +39,7 @@ impl<T: Send + Sync + 'static> Cached<T> {
         {
             return Ok(Arc::clone(value));
         }
-        // A task of its own: if the caller hangs up, the next one does not begin again.
+        // In its own task: if the caller hangs up, the next one does not start again.
         let computed = tokio::spawn(async move {
             let value = Arc::new(compute.await);
             *last = Some(Computed(Instant::now(), Arc::clone(&value)));

@@ -1,8 +1,8 @@
-//! The workers of a fleet, as the tables' folder tells: each writes what it does into an object of its own, `_workers/<id>.json`, once
-//! a minute, and deletes it when it stops. Workers do not talk to each other.
+//! The workers of a fleet, according to the tables' folder: each writes its report to its own object, `_workers/<id>.json`, once a
+//! minute, and deletes it when it stops. Workers do not talk to each other.
 //!
-//! Whoever may write there can write anything. So objects are bounded in number and size, and one that is not a report is named and
-//! otherwise ignored. They decide nothing: only the status page shows them.
+//! Anybody with write access to the folder can write anything. So objects are limited in number and size, and one that is not a report
+//! is named and otherwise ignored. Only the status page uses them.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -23,19 +23,19 @@ const FOLDER: &str = "_workers";
 /// How often a worker writes its report. Each write is a request, about 43,000 a month.
 const WRITE_INTERVAL: Duration = Duration::from_mins(1);
 
-/// A worker whose report is older is not shown any more. It died, or can't write.
+/// A worker whose report is older is no longer shown. It died, or can't write.
 const FORGOTTEN_AFTER: Duration = Duration::from_mins(15);
 
-/// How often a worker deletes the reports of forgotten workers, in writes.
+/// How often a worker deletes the reports of dead workers, in writes.
 const SWEEP_EVERY: u32 = 60;
 
-/// How long a write may take. The store's own retries may take longer.
+/// Time limit of a write. The store's own retries may take longer.
 const WRITE_TIME_MAX: Duration = Duration::from_secs(20);
 
-/// The most reports that are read.
+/// Maximum number of reports that are read.
 const REPORTS_MAX: usize = 100;
 
-/// The largest report that is read. A worker's own has a few kilobytes, and up to 1.5 KB for each table and reason of failures.
+/// Maximum size of a report that is read. A worker's own has a few kilobytes, and up to 1.5 KB for each table and reason of failures.
 const REPORT_BYTES_MAX: u64 = 128 << 10;
 
 /// Reports read concurrently.
@@ -47,7 +47,7 @@ pub(super) struct Fleet {
     id: String,
 }
 
-/// What other workers say of themselves.
+/// The reports of other workers.
 #[derive(Debug, Default)]
 pub(super) struct Others {
     pub(super) workers: Vec<Worker>,
@@ -56,7 +56,7 @@ pub(super) struct Others {
 }
 
 impl Fleet {
-    /// `store` is that of the tables. `unique` is a number that no other worker has.
+    /// `store` is the store of the tables. `unique` is a number that no other worker has.
     pub(super) fn new(store: Arc<dyn ObjectStore>, unique: u128) -> Self {
         Self {
             store,
@@ -123,7 +123,7 @@ impl Fleet {
         }
     }
 
-    /// The reports of all workers, up to a limit, in the order of their ids. Others' objects are left alone.
+    /// The reports of all workers, up to a limit, in the order of their ids. Other objects are ignored.
     async fn list(&self) -> object_store::Result<Vec<(String, ObjectMeta)>> {
         let objects = self.store.list(Some(&Path::from(FOLDER)));
         let reports = objects
@@ -131,7 +131,7 @@ impl Fleet {
         reports.take(REPORTS_MAX + 1).try_collect().await
     }
 
-    /// Deletes the reports of workers that have not written for long.
+    /// Deletes the reports of workers that have not written for a long time.
     async fn sweep(&self, now: SystemTime) -> object_store::Result<()> {
         for (id, object) in self.list().await? {
             if id != self.id && is_forgotten(&object, now) {

@@ -1,4 +1,4 @@
-//! Gathers the content of the status page. Parts that take requests are gathered at most twice a minute, and only on demand.
+//! Gathers the content of the status page. Parts that need requests are gathered at most twice a minute, and only on demand.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,19 +24,19 @@ use crate::status::{
 };
 use crate::table::{Facts, Table, TableError, of_tables};
 
-/// Maximum age of the parts that take requests. An open page asks every few seconds.
+/// Maximum age of the parts that need requests. An open page asks every few seconds.
 const REMOTE_AGE_MAX: Duration = Duration::from_secs(30);
 
-/// How long each part may take. While S3 does not answer, a page must still say so.
+/// Time limit of each part. If S3 does not answer, a page must still say so.
 const PART_TIME_MAX: Duration = Duration::from_secs(8);
 
 /// How long the facts of a table are kept if its log has no newer version: the table may have been removed and created again.
 const FACTS_AGE_MAX: Duration = Duration::from_mins(5);
 
-/// How long it is known up to when a table is final. It is recorded once a minute, and reading it takes a day of the ledger.
+/// How long a table's final time is kept. It is recorded once a minute, and reading it takes a day of the ledger.
 const FINALITY_AGE_MAX: Duration = Duration::from_mins(2);
 
-/// Gathers what the status page shows.
+/// Gathers the content of the status page.
 pub(super) struct Gatherer {
     tables: Arc<Tables>,
     reporter: Arc<Reporter>,
@@ -46,11 +46,11 @@ pub(super) struct Gatherer {
     remote: Cached<Remote>,
     /// The facts of each table, and when they were read.
     facts: Mutex<HashMap<String, (Instant, Facts)>>,
-    /// The same of up to when they are final.
+    /// The final time of each table, and when it was read.
     finality: Mutex<HashMap<String, (Instant, Finality)>>,
 }
 
-/// What took requests.
+/// The parts that need requests.
 pub(super) struct Remote {
     others: Others,
     tables: Vec<TableStatus>,
@@ -214,7 +214,7 @@ impl Gatherer {
             .root()
             .facts(table, known.as_ref().map(|(_, facts)| facts))
             .await?;
-        // What did not change is as old as before.
+        // Unchanged facts are as old as before.
         let read = match known {
             Some((read, known)) if known == facts => read,
             _ => Instant::now(),
@@ -233,7 +233,7 @@ impl Gatherer {
             return Ok(finality);
         }
         let root = self.tables.root();
-        // Before the version: a commit moves log files from the first to the second.
+        // Listed before the version is read, because a commit moves log files from staging to the ledger.
         let waiting = root.waiting(table).await?;
         let version = root.read(table).await?;
         let waiting = waiting.at(&version);
@@ -293,7 +293,7 @@ fn set_aside_of(log_files: usize, age: Duration) -> Waiting {
     }
 }
 
-/// What feeds a table. Whether that is its rollup's file is a trouble of the table.
+/// What feeds a table. A difference from its rollup's file is a problem of the table.
 fn fed_by(feed: &Feed) -> &'static str {
     match feed {
         Feed::Rollup(_) => "a rollup",

@@ -89,7 +89,7 @@ pub struct Options {
     pub stalled_after: Duration,
     /// Time between commits at low load; `None` for a worker that only stages.
     pub commit_interval: Option<Duration>,
-    /// The longest time from the end of a log file's interval until it is counted, as long as all is well.
+    /// The longest time from the end of a log file's interval until it is counted, in normal operation.
     pub delay_max: Duration,
 }
 
@@ -253,7 +253,7 @@ fn without_credentials(url: &str) -> String {
     let Ok(mut url) = Url::parse(url) else {
         return "not a URL".to_owned();
     };
-    // A URL that can't have them has none.
+    // A URL that can't have these parts has none.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.set_query(None);
@@ -264,7 +264,7 @@ fn without_credentials(url: &str) -> String {
 /// Everything that a worker needs, opened and checked.
 struct Opened {
     stager: Arc<Stager>,
-    /// As many as memory allows for.
+    /// Limited by memory.
     log_files_at_once: usize,
     queue: Option<SqsQueue>,
     listener: Option<TcpListener>,

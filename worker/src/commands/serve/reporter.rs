@@ -1,4 +1,4 @@
-//! Makes a worker's report from its metrics, their values some minutes ago, and the problems of its tables.
+//! Makes a worker's report from its current metrics, its metrics some minutes ago, and the problems of its tables.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,13 +14,13 @@ use crate::moment::Moment;
 use crate::sleep::sleep_or_stop;
 use crate::status::{Notable, TableReport, Throughput, WorkerReport};
 
-/// How often the metrics are remembered.
+/// How often the metrics are saved.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// For how many intervals: five minutes.
+/// Number of intervals that are kept: five minutes.
 const INTERVALS: usize = 30;
 
-/// Counters of what a person should look at when they rise, by table.
+/// Counters of unexpected events, by table.
 const NOTABLE_BY_TABLE: [&str; 5] = [
     "failed_lines",
     "out_of_range_sums",
@@ -40,7 +40,7 @@ pub(super) struct Reporter {
     history: Mutex<History>,
 }
 
-/// What the metrics were. Bounded: there are few counters, and a fixed number of moments.
+/// Earlier values of the metrics. Bounded: there are few counters, and a fixed number of moments.
 #[derive(Debug, Default)]
 struct History {
     moments: VecDeque<Remembered>,
@@ -132,7 +132,7 @@ impl Reporter {
         })
     }
 
-    /// Remembers the metrics now and then.
+    /// Saves the metrics at intervals.
     pub(super) async fn remember(self: Arc<Self>, stop: CancellationToken) -> Result<()> {
         while !stop.is_cancelled() {
             let (samples, oldest) = (self.metrics.samples(), self.metrics.take_oldest_message());
@@ -146,7 +146,7 @@ impl Reporter {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the worker says of itself now.
+    /// The worker's current report.
     pub(super) fn report(&self) -> WorkerReport {
         let samples = self.metrics.samples();
         let history = self.history();

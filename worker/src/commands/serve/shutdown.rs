@@ -1,4 +1,4 @@
-//! The end of a worker: it is told to stop, or one of its tasks ends by itself.
+//! The end of a worker: it is asked to stop, or one of its tasks ends by itself.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 /// Time after the grace period for the requests that return messages to the queue.
 const GIVING_BACK: Duration = Duration::from_secs(5);
 
-/// Tasks that run until they are told to stop.
+/// Tasks that run until they are asked to stop.
 pub(super) type Tasks = JoinSet<Result<()>>;
 
 /// Waits until `stop` is cancelled or a task ends by itself, and then for work in progress. HTTP is answered until the end,
@@ -78,7 +78,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns the result of a worker after one task ended with `outcome`, before or after it was told to stop.
+    /// Returns the result of a worker after one task ended with `outcome`, before or after it was asked to stop.
     async fn ends(is_told: bool, outcome: fn() -> Result<()>) -> Result<()> {
         let stop = CancellationToken::new();
         let (mut working, mut http) = (Tasks::new(), Tasks::new());

@@ -1,4 +1,4 @@
-//! Stages announced log files: each takes its turn, and is then staged for all tables on a thread of its own.
+//! Stages announced log files: each waits for its turn, and is then staged for all tables on its own thread.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -75,9 +75,9 @@ impl Stager {
             bytes: object.bytes,
             etag: object.etag.clone(),
             plain: self.rules.plain(log_file),
-            // The first reader takes the body. A second opinion requests the same version again.
+            // The first reader takes this response's body. A second opinion requests the same version again.
             open: |range: Option<Range<u64>>| {
-                // The body is that of the whole object.
+                // The body is the whole object.
                 let body = body.take().filter(|_| range.is_none());
                 Ok(read.of(fetch::open(object.clone(), range, body)?))
             },
@@ -97,8 +97,8 @@ impl Stager {
             self.metrics.left_alone(LeftAlone::Ignored);
             return Ok(StageOutcome::NotRequested);
         }
-        // `pipeline::stage` also looks at the name, but only after the request for the object, which this saves. A location
-        // that is not allowed is refused all the same.
+        // `pipeline::stage` also checks the name, but only after the request for the object, which this saves. A location that is not
+        // allowed is still refused.
         let feeds = self.tables.now();
         let reads = |format| pipeline::is_read(&feeds, format);
         let unread = unread_by_name(log_file.named_as(), reads);

@@ -23,12 +23,12 @@ use crate::intake::connections::Connection;
 use crate::intake::token::Token;
 use crate::status::{Page, page};
 
-/// Maximum age of a page. All requests in this time get the same content.
+/// Maximum age of a page. All requests within this time get the same content.
 const PAGE_AGE_MAX: Duration = Duration::from_secs(3);
 
 /// Access to the page.
 pub(super) enum Access {
-    /// Everybody with a connection to the worker.
+    /// Everybody who can connect to the worker.
     Open,
     /// Requests with the token.
     Token(Token),
@@ -44,7 +44,7 @@ struct StatusPage {
     shown: Cached<Option<Shown>>,
 }
 
-/// The answers.
+/// The responses.
 #[derive(Clone)]
 struct Shown {
     html: Bytes,
@@ -99,7 +99,7 @@ async fn show_json(
     challenged(status, (status, headers, json).into_response())
 }
 
-/// Adds what makes a browser ask for the token.
+/// Adds the header that makes a browser ask for the token.
 fn challenged(status: StatusCode, mut response: Response) -> Response {
     if status == StatusCode::UNAUTHORIZED {
         let challenge = axum::http::HeaderValue::from_static(
@@ -110,7 +110,7 @@ fn challenged(status: StatusCode, mut response: Response) -> Response {
     response
 }
 
-/// The reason for an answer without the page.
+/// The reason why a response does not contain the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Refusal {
     NoToken,
@@ -144,13 +144,13 @@ impl Refusal {
             Self::WrongToken => {
                 "Log in with any user name, and the worker's DISPATCH_TOKEN as the password; or send it as Authorization: Bearer <token>."
             }
-            Self::Failed => "A bug in logmill: please report it. The worker goes on.",
+            Self::Failed => "A bug in logmill: please report it. The worker continues.",
         }
     }
 }
 
 impl StatusPage {
-    /// A request without the token costs almost nothing, and tells nothing.
+    /// A request without the token costs almost nothing, and reveals nothing.
     async fn answer(&self, headers: &HeaderMap, connection: &Connection) -> Result<Shown, Refusal> {
         // As for metrics: a client with many requests at once does not starve other connections.
         yield_now().await;

@@ -1,5 +1,5 @@
-//! Stages log files anew that are staged or set aside for a generation of a table that can't become live any more: a worker that did
-//! not know of a swap has acknowledged them.
+//! Stages log files again that are staged or set aside for a generation of a table that can no longer become live: a worker that did
+//! not know about a swap has acknowledged them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::intake::Stage;
 use crate::sleep::sleep_or_stop;
 use crate::table::{Stray, TableError};
 
-/// How long after a swap a worker looks once more.
+/// How long after a swap a worker checks once more.
 const AFTER_A_SWAP: Duration = Duration::from_secs(30);
 
-/// Strays staged anew at once. As many as the worker may stage at once are in progress.
+/// Strays that are requested at once. The stager limits how many of them are in progress.
 const RESTAGED_AT_ONCE: usize = 16;
 
 /// Looks for strays of a table periodically, and whenever the table was opened again.
@@ -39,7 +39,7 @@ pub(super) async fn restage(
         }
         tokio::select! {
             () = sleep_or_stop(interval, &stop) => interval = WATCH_INTERVAL,
-            // After a swap something is probably left, and a while later too: other workers notice it later.
+            // After a swap there are probably strays, and a while later too: other workers notice the swap later.
             () = table.reopened.notified() => interval = AFTER_A_SWAP,
         }
     }
@@ -87,7 +87,7 @@ async fn restage_one(stager: &Arc<Stager>, table: &str, stray: Stray) -> Result<
     let log_file = LogFile::new(uri.as_str());
     match stager.stage(&log_file).await {
         Ok(_) => {
-            tracing::info!(table, %log_file, "staged anew: it was staged for an earlier generation");
+            tracing::info!(table, %log_file, "staged again: it was staged for an earlier generation");
             let root = stager.tables.root();
             root.delete_strays(table, std::slice::from_ref(&stray))
                 .await
@@ -95,7 +95,7 @@ async fn restage_one(stager: &Arc<Stager>, table: &str, stray: Stray) -> Result<
         Err(error) => {
             tracing::error!(
                 table, %log_file, reason = %error.reason,
-                "the log file was staged for an earlier generation of the table, and can't be staged anew; retrying"
+                "the log file was staged for an earlier generation of the table, and can't be staged again; retrying"
             );
             Ok(())
         }

@@ -1,4 +1,4 @@
-//! The tables that a worker serves, as they are now: a table may be removed, recreated or repaired while the worker runs.
+//! The current tables of a worker: a table may be removed, recreated or repaired while the worker runs.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
@@ -106,14 +106,14 @@ impl ServedTable {
             && match (next, version.next()) {
                 (None, None) => true,
                 (Some(Some(next)), Some(_)) => next.is_next_of(version),
-                // One that can't be fed is opened again.
+                // A generation that can't be fed is opened again.
                 _ => false,
             }
     }
 }
 
 impl Tables {
-    /// `troubles` are those of opening the tables.
+    /// `troubles` are the problems of opening the tables.
     pub(super) fn new(
         root: Root,
         feeds: Feeds,
@@ -158,7 +158,7 @@ impl Tables {
         &self.served
     }
 
-    /// All generations that log files are staged for, in their current state.
+    /// All current generations that log files are staged for.
     pub(super) fn now(&self) -> Vec<Arc<Feed>> {
         let generations = self.served.iter().flat_map(|table| {
             let next = table.next().map(|(next, _)| next);
@@ -167,12 +167,12 @@ impl Tables {
         generations.collect()
     }
 
-    /// Where the tables are.
+    /// The location of the tables.
     pub(super) fn root(&self) -> &Root {
         &self.root
     }
 
-    /// The number of tables that are the results of rollups.
+    /// The number of tables that have a rollup.
     pub(super) fn rollup_count(&self) -> usize {
         let of_lines = |feed: &&Arc<Feed>| matches!(***feed, Feed::RejectedLines(_));
         self.served.len() - self.feeds.tables.iter().filter(of_lines).count()
@@ -222,7 +222,7 @@ impl Tables {
                     () = end => {}
                 }
                 if !ends.is_cancelled() {
-                    // The next generation may be the live one now.
+                    // The next generation may be the live one by now.
                     self.reopen(&table).await;
                 }
             }
@@ -233,7 +233,7 @@ impl Tables {
 
     async fn maintain_table(&self, table: &Table, interval: Duration, stop: &CancellationToken) {
         let name = &table.label();
-        // Nobody reads a next generation, and the ledger of rejected lines has few log files.
+        // Nobody reads a next generation, and the ledger of rejected lines contains few log files.
         let is_tracked = !table.is_next() && table.definition().name != REJECTED_LINES;
         let finality = is_tracked.then_some(&self.finality);
         maintenance::run(table, finality, interval, stop, |event| match event {
@@ -264,8 +264,8 @@ impl Tables {
         .await;
     }
 
-    /// Checks periodically whether a table is still the one that was opened, and has the same generations. Commits to a replaced table set aside what was
-    /// staged for the old one; an early check keeps this to few log files.
+    /// Checks periodically whether a table is still the one that was opened, and has the same generations. Commits to a replaced table
+    /// set aside files that were staged for the old one; an early check keeps their number small.
     pub(super) async fn watch(
         self: Arc<Self>,
         table: Arc<ServedTable>,
@@ -289,14 +289,14 @@ impl Tables {
         }
     }
 
-    /// Counts what is set aside for the tables.
+    /// Counts the set-aside log files of the tables.
     pub(super) async fn watch_set_aside(self: Arc<Self>, stop: CancellationToken) -> Result<()> {
         let (root, metrics) = (&self.root, &self.metrics);
         self.set_aside.watch(root, metrics, &stop).await;
         Ok(())
     }
 
-    /// Opens a table in its current state.
+    /// Opens the current state of a table.
     pub(super) async fn reopen(&self, table: &ServedTable) {
         let before = table.now();
         let name = before.name();

@@ -1,4 +1,4 @@
-//! Finds test cases: pairs of files in the folder `<table>.test` beside a rollup.
+//! Finds test cases: pairs of files in the folder `<table>.test` next to a rollup.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,13 +9,13 @@ use anyhow::{Context, Result, bail};
 
 use crate::rollup::Rollup;
 
-/// The ending of a folder of cases.
+/// The suffix of a folder of cases.
 pub(super) const FOLDER_ENDING: &str = ".test";
 
-/// The endings of log files.
+/// The extensions of log files.
 const LOG_ENDINGS: [&str; 2] = [".log", ".log.gz"];
 
-/// The ending of files with expected rows.
+/// The extension of files with expected rows.
 const EXPECTED_ENDING: &str = ".csv";
 
 /// The cases of a rollup.
@@ -39,7 +39,7 @@ pub(super) struct Case {
 ///
 /// # Errors
 ///
-/// If a folder can't be read, belongs to no rollup, or has a file that belongs to no case.
+/// A folder can't be read, belongs to no rollup, or has a file that belongs to no case.
 pub(super) fn find(folder: &Path, rollups: &[Arc<Rollup>]) -> Result<Vec<Cases>> {
     let mut all = Vec::new();
     for place in paths(folder)? {
@@ -50,7 +50,7 @@ pub(super) fn find(folder: &Path, rollups: &[Arc<Rollup>]) -> Result<Vec<Cases>>
         let of_table = |rollup: &&Arc<Rollup>| rollup.definition().name == table;
         let Some(rollup) = rollups.iter().find(of_table) else {
             bail!(
-                "{}: there is no rollup {table}.sql beside this folder of test cases",
+                "{}: there is no rollup {table}.sql next to this folder of test cases",
                 place.display()
             );
         };

@@ -1,4 +1,4 @@
-//! Counts the log lines of a test case, and reads the rows that its rollup makes of them.
+//! Counts the log lines of a test case, and reads the resulting rows of its rollup.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::table::Root;
 use crate::table::definition::REJECTED_LINES;
 use crate::terminal::escaped;
 
-/// Lines that are described of those that are left out.
+/// Maximum number of omitted lines that are described.
 const SHOWN_LINES: usize = 10;
 
 /// The result of a rollup over the lines of a case.
@@ -32,7 +32,7 @@ pub(super) struct Counted {
     pub(super) problems: Vec<String>,
 }
 
-/// The lines that are in no row, because they are not log lines, or because the rollup fails on them.
+/// Lines that are not in any row, because they are not log lines, or because the rollup fails on them.
 #[derive(Debug, Default)]
 pub(super) struct LeftOut {
     /// Their number.
@@ -41,8 +41,8 @@ pub(super) struct LeftOut {
     pub(super) lines: Vec<String>,
 }
 
-/// Counts the lines of a case, in two commits if it has two log lines or more. The result is read at the time of the latest
-/// line, so that it never changes.
+/// Counts the lines of a case, in two commits if it has two log lines or more. `now()` is the time of the latest line, so the result
+/// never changes.
 pub(super) async fn count(rollup: &Arc<Rollup>, case: &Case) -> Result<Counted> {
     let folder = tempfile::tempdir()?;
     let log_folder = folder.path().join("logs");

@@ -1,4 +1,4 @@
-//! CSV with NULL: a cell without text is NULL, and `""` is an empty text.
+//! CSV with NULL: an empty cell is NULL, and `""` is an empty text.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,7 +18,7 @@ impl Csv {
     ///
     /// # Errors
     ///
-    /// If it is not CSV, or a row has another number of cells than the header. The error has the number of the line.
+    /// It is not CSV, or a row and the header have different numbers of cells. The error has the line number.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut rest = text.trim_start_matches('\u{feff}');
         let mut line = 1;
@@ -46,7 +46,7 @@ impl Csv {
     }
 }
 
-/// Parses the cells of a row. Returns the text after it, too.
+/// Parses the cells of a row. Also returns the text after it.
 fn row(mut rest: &str) -> Result<(Vec<Cell>, &str), String> {
     let mut cells = Vec::new();
     loop {

@@ -9,10 +9,10 @@ use crate::commands::query::output::csv_cells;
 use crate::rollup::Rollup;
 use crate::terminal::escaped;
 
-/// Rows that are shown of those that are wrong in the same way.
+/// Maximum number of rows that are shown for each kind of difference.
 const SHOWN_ROWS: usize = 10;
 
-/// The relative error that a double may have: the sum of doubles depends on their order.
+/// The allowed relative error of a double: the sum of doubles depends on their order.
 const TOLERANCE: f64 = 1e-9;
 
 /// The rows of a rollup, in the columns that are compared.
@@ -36,7 +36,7 @@ impl Comparison {
     ///
     /// # Errors
     ///
-    /// If the header names a column that the rows don't have, or names one twice.
+    /// The header names a column that the rows don't have, or names one twice.
     pub(super) fn new(
         rollup: &Rollup,
         header: Vec<String>,
@@ -58,7 +58,7 @@ impl Comparison {
                 ));
             };
             if columns.iter().any(|column| column.name == name) {
-                return Err(format!("line 1: the column '{name}' is there twice"));
+                return Err(format!("line 1: the column '{name}' appears twice"));
             }
             cells.push(csv_cells(column).map_err(|error| format!("{error:#}"))?);
             columns.push(Column {
@@ -83,11 +83,11 @@ impl Comparison {
         })
     }
 
-    /// Rows in all columns of the result, except those that people can't read: sketches.
+    /// Rows in all columns of the result, except sketches, which people can't read.
     ///
     /// # Errors
     ///
-    /// If the rows can't be written as text.
+    /// The rows can't be written as text.
     pub(super) fn of_result(rollup: &Rollup, rows: &RecordBatch) -> Result<Self, String> {
         let result = rollup.result_columns();
         let is_result = |name: &str| match &result {
@@ -151,7 +151,7 @@ impl Comparison {
         lines
     }
 
-    /// The first row that is not in its place, if the rows are the expected ones in another order.
+    /// The first row that is out of place, if the rows are the expected ones in another order.
     fn wrong_order(&self, expected: &[Vec<Cell>]) -> Option<String> {
         let mut rows = (1..).zip(expected.iter().zip(&self.rows));
         let (number, (expected, got)) = rows.find(|(_, (row, got))| !self.is_equal(row, got))?;
@@ -162,7 +162,7 @@ impl Comparison {
         ))
     }
 
-    /// Writes expected times as they are printed.
+    /// Rewrites expected times in the notation of printed ones.
     fn as_printed(&self, row: &[Cell]) -> Vec<Cell> {
         let cells = self.columns.iter().zip(row);
         let cells = cells.map(|(column, cell)| match column.data_type {
@@ -223,7 +223,7 @@ fn is_equal(data_type: &DataType, expected: &Cell, got: &Cell) -> bool {
             };
             (expected - got).abs() <= TOLERANCE * expected.abs().max(got.abs())
         }
-        // Exact numbers, which a double can't hold: 10 is 10.00.
+        // Exact numbers, which a double can't represent: 10 equals 10.00.
         data_type if data_type.is_numeric() => without_zeros(expected) == without_zeros(got),
         _ => false,
     }
@@ -246,7 +246,7 @@ fn as_line(row: &[Cell]) -> String {
     cells.join(",")
 }
 
-/// A cell for people.
+/// A cell in the form that people read.
 fn shown(cell: &Cell) -> String {
     match cell {
         None => "NULL".to_owned(),
@@ -254,7 +254,7 @@ fn shown(cell: &Cell) -> String {
     }
 }
 
-/// The first lines, each with what is wrong, and the number of the others.
+/// The first lines, each with its difference, and the number of the others.
 fn some_of(wrong: &str, mut lines: Vec<String>) -> Vec<String> {
     let others = lines.len().saturating_sub(SHOWN_ROWS);
     lines.truncate(SHOWN_ROWS);
@@ -279,7 +279,7 @@ mod tests {
             (DataType::Int64, "10", "10", true),
             (DataType::Int64, "10.0", "10", true),
             (DataType::Int64, "100", "10", false),
-            // A double can't tell them apart.
+            // A double can't represent the difference.
             (
                 DataType::Int64,
                 "9007199254740993",

@@ -1,4 +1,4 @@
-//! Writes the lines of a test case to log files, as a load balancer would deliver them.
+//! Writes the lines of a test case to log files, like those that a load balancer delivers.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
@@ -13,15 +13,16 @@ use crate::format::{LogFormat, time_of};
 
 /// The log files of a case.
 pub(super) struct LogFiles {
-    /// Folders of log files. Lines alternate between them: counted one after the other, rows of the same group are merged.
+    /// Folders of log files. Lines alternate between them: they are counted one after the other, so that rows of the same group are
+    /// merged.
     pub(super) folders: Vec<PathBuf>,
     /// The time of the latest line.
     pub(super) latest: DateTime<Utc>,
-    /// The numbers that the lines of each log file have in the case, from 1, by the log file's name.
+    /// The line numbers in the case of the lines of each log file, from 1, by the log file's name.
     line_numbers: HashMap<String, Vec<usize>>,
 }
 
-/// The log files that lines alternate between.
+/// Number of parts that lines alternate between.
 const PARTS: usize = 2;
 
 /// A log file that is being written.
@@ -38,13 +39,13 @@ impl LogFiles {
     ///
     /// # Errors
     ///
-    /// If the file can't be read, or the log files can't be written.
+    /// The file can't be read, or the log files can't be written.
     pub(super) fn write(log: &Path, format: &LogFormat, folder: &Path) -> Result<Option<Self>> {
         let text = read(log)?;
         let mut parts: BTreeMap<(usize, String), Part> = BTreeMap::new();
         let mut current = None;
         let (mut log_lines, mut latest) = (0, None);
-        // Other lines follow the log line before them. Those at the beginning follow the first one.
+        // Other lines follow the log line before them. Lines at the beginning follow the first log line.
         let mut leading = Vec::new();
         for (number, line) in (1..).zip(text.split_inclusive(|byte| *byte == b'\n')) {
             if let Some(time) = time(format, line) {
@@ -95,7 +96,7 @@ impl LogFiles {
         Ok(Some(files))
     }
 
-    /// The number that a line of a log file has in the case. 0 if it is not known.
+    /// The line number in the case of a line of a log file. 0 if it is unknown.
     pub(super) fn line_number(&self, log_file: &str, line_number: i64) -> usize {
         let of_file = self.line_numbers.get(LogFile::new(log_file).name());
         let place = usize::try_from(line_number - 1).ok();
@@ -120,7 +121,7 @@ fn time(format: &LogFormat, line: &[u8]) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_millis(time)
 }
 
-/// The text of a log file, which may be gzip.
+/// The text of a log file, which may be gzipped.
 fn read(log: &Path) -> Result<Vec<u8>> {
     let mut file = logmill_gzip::open(File::open(log)?, Decoder::Own, u64::MAX)?;
     let mut text = Vec::new();

@@ -1,7 +1,7 @@
 //! `logmill test`: runs rollups over the log lines of test cases, and compares their results with the expected rows.
 //!
-//! A case goes the way of all log files: its lines are counted as `logmill run` counts them, into tables in a temporary
-//! folder, and its rows are read as `logmill query` reads them.
+//! A case is processed like all log files: its lines are counted as by `logmill run`, into tables in a temporary folder, and its rows
+//! are read as by `logmill query`.
 
 mod cases;
 mod log_files;
@@ -50,12 +50,11 @@ enum Outcome {
     Failed(Vec<String>),
 }
 
-/// Runs the test cases of all rollups of a folder. With `accept`, writes the expected rows of cases that fail, or that have
-/// none.
+/// Runs the test cases of all rollups of a folder. With `accept`, writes the expected rows of cases that fail or have none.
 ///
 /// # Errors
 ///
-/// If a rollup can't be run, there are no cases, or the files of a case can't be read or written.
+/// A rollup can't be run, there are no cases, or the files of a case can't be read or written.
 pub async fn test(folder: &str, accept: bool) -> Result<Report> {
     let rollups = Rollup::load_folder(folder).await?;
     let rollups = rollups.all().map_err(anyhow::Error::msg)?;
@@ -106,11 +105,11 @@ fn outcome(rollup: &Rollup, case: &Case, counted: &Counted, accept: bool) -> Res
     }
 }
 
-/// Compares rows with those of the file `expected`. Returns what differs, too.
+/// Compares rows with those of the file `expected`. Also returns the differences.
 ///
 /// # Errors
 ///
-/// If the file can't be read, or has a column that the rows lack.
+/// The file can't be read, or has a column that the rows lack.
 fn compare(
     rollup: &Rollup,
     expected: &Path,

@@ -1,4 +1,4 @@
-//! The form of a live page: time range, table, filters and comparison. It is sent as a query string, so a page has an address.
+//! The form of a live page: time range, table, filters and comparison. It is sent as a query string, so each page has a URL.
 
 use maud::{Markup, html};
 use url::form_urlencoded::Serializer;
@@ -9,7 +9,7 @@ use super::super::range::{self, Range};
 use super::super::sql::Filter;
 use super::super::text;
 
-/// Ranges that end with the newest line, in words and hours.
+/// Ranges that end with the newest line: their names and hours.
 const LAST: [(&str, i64); 4] = [
     ("24 hours", 24),
     ("7 days", 168),
@@ -26,7 +26,7 @@ pub(in super::super) struct Form {
 }
 
 impl Form {
-    /// The address of the page with one more filter.
+    /// The URL of the page with one more filter.
     pub(super) fn with_filter(&self, column: &str, value: Option<&str>) -> String {
         let mut question = self.question.clone();
         let filter = Filter {

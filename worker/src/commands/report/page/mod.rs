@@ -1,4 +1,4 @@
-//! The page: HTML that needs nothing else. All texts are escaped by the template.
+//! The page: self-contained HTML. The template escapes all texts.
 
 use anyhow::Result;
 use logmill_trino::binary::{BASE64, to_base64};
@@ -16,7 +16,7 @@ use super::range::{length, minute};
 use super::{range_in_words, text};
 use crate::table::definition::REJECTED_LINES;
 
-/// The library that draws time series: version 1.6.32. `vendor/README.md` says where it is from, and how to refresh it.
+/// The library that draws time series: version 1.6.32. `vendor/README.md` says where it is from, and how to update it.
 const UPLOT: &str = include_str!("../vendor/uPlot.iife.min.js");
 const UPLOT_STYLE: &str = include_str!("../vendor/uPlot.min.css");
 const UPLOT_LICENSE: &str = include_str!("../vendor/LICENSE");
@@ -29,7 +29,7 @@ fn csp_hash(text: &str) -> String {
     format!("sha256-{}", to_base64(&Sha256::digest(text), &BASE64))
 }
 
-/// The Content Security Policy: nothing but the page's own scripts and styles, by their hashes. `forms` is where forms may be sent to.
+/// The Content Security Policy: only the page's own scripts and styles, by their hashes. `forms` is where forms may be sent.
 pub(super) fn policy(forms: &str) -> String {
     format!(
         "default-src 'none'; script-src '{}' '{}'; style-src '{}' '{}'; base-uri 'none'; form-action {forms}",
@@ -40,7 +40,7 @@ pub(super) fn policy(forms: &str) -> String {
     )
 }
 
-/// The page of a report. With a form, a person can ask for another one.
+/// The page of a report. With a form, a person can request another one.
 ///
 /// # Errors
 ///
@@ -120,7 +120,7 @@ fn header(report: &Report, form: Option<&Form>) -> Markup {
     }
 }
 
-/// All tables at a glance: their newest lines, and the problems of their log files.
+/// An overview of all tables: their newest lines, and the problems of their log files.
 fn overview(report: &Report) -> Markup {
     html! {
         section aria-labelledby="overview" {
@@ -196,7 +196,7 @@ fn footer() -> Markup {
 mod tests {
     use super::*;
 
-    /// The hashes of what was published, which `vendor/README.md` records.
+    /// The published hashes, which `vendor/README.md` records.
     #[test]
     fn the_library_is_what_was_published() {
         let recorded = include_str!("../vendor/README.md");

@@ -9,7 +9,7 @@ use super::Form;
 use super::table;
 use crate::table::definition::REJECTED_LINES;
 
-/// The length of a full bar, in the units of its picture.
+/// The length of a full bar, in the units of its SVG.
 const BAR: f64 = 100.0;
 
 pub(super) fn section(
@@ -86,7 +86,7 @@ fn card(total: &Total) -> Markup {
     }
 }
 
-/// How a figure differs from that of the range before, in words.
+/// The difference from the previous range, in words.
 fn change(total: &Total) -> Option<String> {
     let before = total.before?;
     let (now, then) = (total.value?.as_double(), before.as_double());
@@ -225,7 +225,7 @@ fn top_keys(keys: &TopKeys, form: Option<&Form>) -> Markup {
     }
 }
 
-/// The value of a key. On a page that can be asked for another one, it is a link to the rows that have it.
+/// The value of a key. On a live page, it is a link to the rows with this value.
 fn name(key: &str, shown: Option<&str>, whole: Option<&str>, form: Option<&Form>) -> Markup {
     let link = match (form, shown, whole) {
         (Some(form), Some(_), Some(whole)) => Some(form.with_filter(key, Some(whole))),
