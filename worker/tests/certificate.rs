@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::format::of_format_1;
+use crate::support::ministack::{Ministack, at_endpoint};
 use crate::support::{
     Random, Workplace, alb_line, alb_name, fail, gzip, logmill, project, seeds, succeed,
 };
+use object_store::ObjectStoreExt;
+use object_store::path::Path as Key;
 use serde_json::Value;
 
 const BY_MINUTE: &str = "SELECT date_trunc('minute', from_iso8601_timestamp(time)) AS minute, count(*) AS requests, \
@@ -304,6 +307,69 @@ fn change_value(value: &mut Value) {
         },
         other => other.clone(),
     };
+}
+
+#[test]
+fn a_certificate_of_tables_on_s3_names_the_object_that_changed() {
+    let place = place_of(&mut Random::new(1));
+    let aws = Ministack::start(&["logs", "tables"]);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let bucket = aws.bucket("logs");
+    let put = |name: &str, bytes: Vec<u8>| {
+        let put = async { bucket.put(&Key::from(name), bytes.into()).await };
+        runtime.block_on(put).unwrap();
+    };
+    let names: Vec<String> = log_files(&place)
+        .iter()
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    let bytes_of = |name: &str| fs::read(place.path("logs/") + name).unwrap();
+    for name in &names {
+        put(name, bytes_of(name));
+    }
+    let (rollups, file) = (place.path("rollups"), place.path("certificate"));
+    let on_s3 = |args: &[&str]| {
+        let mut command = logmill(args.iter().copied());
+        command.args(["--tables", "s3://tables/t"]);
+        at_endpoint(&mut command, &aws.endpoint());
+        command
+    };
+    let run = || {
+        succeed(&mut on_s3(&["run", "s3://logs", "--rollups", &rollups]));
+    };
+    run();
+    let days = ["--from", "2026-11-20", "--to", "2026-11-22"];
+    let certify = ["verify", "--logs", "s3://logs", "--certificate", &file];
+    succeed(on_s3(&certify).args(days));
+    let check = || on_s3(&["verify", "--against", &file, "--logs", "s3://logs"]);
+    let printed = succeed(&mut check());
+    assert!(printed.ends_with("unchanged\n"), "{printed}");
+
+    // Another object under the same key, of the same size.
+    let (first, second) = (&names[0], &names[1]);
+    let text = String::from_utf8(bytes_of(first)).unwrap();
+    put(first, text.replacen(" 34 366 ", " 34 367 ", 1).into_bytes());
+    let printed = fail(&mut check(), 3);
+    let changed = format!("1 changed:\n              s3://logs/{first}; etag: certified ");
+    assert!(printed.contains(&changed), "{printed}");
+    put(first, text.into_bytes());
+    succeed(&mut check());
+
+    runtime
+        .block_on(bucket.delete(&Key::from(second.as_str())))
+        .unwrap();
+    let printed = fail(&mut check(), 3);
+    let gone = format!("1 gone:\n              s3://logs/{second}\n");
+    assert!(printed.contains(&gone), "{printed}");
+    put(second, bytes_of(second));
+
+    // One that came late, and was counted.
+    let late = name(20, 22, 5, 7);
+    put(&late, lines(20, 22, 3).into_bytes());
+    run();
+    let printed = fail(&mut check(), 3);
+    let added = format!("2026-11-20: added: s3://logs/{late}\n");
+    assert_eq!(printed.matches(&added).count(), 3, "{printed}");
 }
 
 #[test]
