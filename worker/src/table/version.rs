@@ -13,8 +13,9 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 
 use super::definition::DATE_COLUMN;
-use super::dropping::{DROPPED_PROPERTY, RENAMED_PROPERTY};
+use super::dropping::DROPPED_PROPERTY;
 use super::generations::Generations;
+use super::renaming::RENAMED_PROPERTY;
 use super::retention::{KEEP_DAYS_PROPERTY, TEXTS_FROM_PROPERTY};
 use super::slot::Slot;
 use super::touched_files::touched_files;
