@@ -180,10 +180,7 @@ async fn erase_from(
         }
     };
     let to = To::Without(lines.milliseconds());
-    let Some(generations) = Generations::open(root, without, to).await? else {
-        writeln!(out, "{name}: erased before")?;
-        return Ok(true);
-    };
+    let generations = Generations::open(root, without, to).await?;
     if generations.is_same() {
         writeln!(out, "{name}: erased before")?;
         return Ok(true);

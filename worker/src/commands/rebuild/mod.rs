@@ -123,12 +123,12 @@ pub async fn rebuild(
             Generations::open(&root, rollup, to).await
         };
         let are_same_meant = options.all || options.table.is_some() || options.span.is_none();
-        let opened = opened.await.with_context(|| format!("table {name}"))?;
-        let meant = opened.filter(|generations| are_same_meant || !generations.is_same());
-        let Some(generations) = meant else {
+        let generations = opened.await.with_context(|| format!("table {name}"))?;
+        let is_unmeant = generations.is_same() && !are_same_meant;
+        if is_unmeant || generations.has_nothing_to_do() {
             writeln!(out, "{name}: unchanged")?;
             continue;
-        };
+        }
         let rebuilt = generations.rebuild(options, out, progress).await;
         whole &= rebuilt.with_context(|| format!("table {name}"))?;
     }
@@ -155,9 +155,7 @@ pub async fn rollback(
         );
     };
     let rollup = Arc::new(maintain::rollup(table, &earlier).await?);
-    let Some(mut generations) = Generations::open(&root, rollup, To::Earlier).await? else {
-        bail!("the table {table} already has the SQL that a rollback would restore");
-    };
+    let mut generations = Generations::open(&root, rollup, To::Earlier).await?;
     if generations.next.is_none() {
         let (live, rollup) = (&generations.live, &generations.rollup);
         let keeping = Keeping::everything(&earlier).await?;
@@ -220,8 +218,7 @@ struct LogFiles {
 }
 
 impl Generations {
-    /// `None` if the table already has the SQL of this rollup.
-    async fn open(root: &Root, rollup: Arc<Rollup>, to: To) -> Result<Option<Self>> {
+    async fn open(root: &Root, rollup: Arc<Rollup>, to: To) -> Result<Self> {
         let name = rollup.definition().name.clone();
         let version = root.read(&name).await?;
         let old = maintain::rollup(&name, &version).await?;
@@ -252,10 +249,7 @@ impl Generations {
             }
         }
         let drops = version.next().is_some() && next.is_none();
-        if is_same && !drops && to == To::Rollup(Anew::All) {
-            return Ok(None);
-        }
-        Ok(Some(Self {
+        Ok(Self {
             root: root.clone(),
             name,
             live,
@@ -264,7 +258,12 @@ impl Generations {
             rollup,
             next,
             drops,
-        }))
+        })
+    }
+
+    /// Whether the table already has the SQL of this rollup.
+    fn has_nothing_to_do(&self) -> bool {
+        self.is_same() && !self.drops && self.to == To::Rollup(Anew::All)
     }
 
     fn anew(&self) -> Option<Anew> {
