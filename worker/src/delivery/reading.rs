@@ -54,7 +54,7 @@ impl fmt::Display for WaitsFor {
             }
             Self::Settling { until } => write!(
                 f,
-                "log files that came late: until {} if no more of them come",
+                "log files that came late or after a pause: until {} if no more come",
                 minute(*until)
             ),
             Self::SetAside { from } => write!(

@@ -2,8 +2,10 @@
 //! requests, no clock. `commands/serve` gathers it, and answers with the page or the same as JSON.
 
 mod report;
+mod reasons;
 mod verdict;
 mod words;
+mod tables;
 mod page;
 
 use serde::Serialize;
