@@ -718,7 +718,10 @@ def deployed(arguments):
     """Returns the workers' command line and the buckets. Configures the function for the emulator's endpoint."""
     name = arguments.name
     data, pipeline, workers = (outputs(f"{name}-{part}") for part in ("data", "pipeline", "workers"))
-    command, secrets = of_task(workers) if "Service" in workers else (of_instance(f"{name}-workers"), {})
+    command = of_task(workers) if "Service" in workers else of_instance(f"{name}-workers")
+    # The emulator does not return the secrets of a task.
+    [stack] = client("cloudformation").describe_stacks(StackName=f"{name}-workers")["Stacks"]
+    parameters = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
     set_function(pipeline["NotifiedArn"], AWS_ENDPOINT_URL=os.environ["AWS_ENDPOINT_URL"])
     notified = client("s3").get_bucket_notification_configuration(Bucket=data["LogBucket"])
     notified.pop("ResponseMetadata")
@@ -729,7 +732,7 @@ def deployed(arguments):
         "queue_url": pipeline["QueueUrl"],
         "notifications": sorted(entry["Id"] for entries in notified.values() for entry in entries if isinstance(entry, dict)),
         "token": token(name),
-        "secrets": secrets,
+        "secrets": {variable: parameters[parameter] for variable, (parameter, _) in SECRETS.items() if parameters.get(parameter)},
         "credentials": credentials(pipeline["WorkerPolicy"]),
     }
 
@@ -750,7 +753,7 @@ def of_task(workers):
     task = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
     container = task["containerDefinitions"][0]
     assert container["readonlyRootFilesystem"] is True
-    return container["command"], {secret["name"]: secret["valueFrom"] for secret in container.get("secrets", [])}
+    return container["command"]
 
 
 def of_instance(stack_name):

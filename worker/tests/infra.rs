@@ -102,7 +102,7 @@ struct Deployed {
     notifications: Vec<String>,
     /// What workers want to see over HTTP, if they are told so.
     token: Option<String>,
-    /// The secrets that a task on ECS gets as variables, by their ARNs.
+    /// The ARNs of secrets that the stack of workers was given, by the variables that they become.
     secrets: HashMap<String, String>,
     credentials: Credentials,
 }
