@@ -124,6 +124,7 @@ def permissions(_):
     assert all(action.startswith("ec2:") for action in by_choice), by_choice
 
     check_permissions_of_instances()
+    check_secrets()
     check_permissions_to_deploy()
     wildcards = sorted(set(all_wildcards()))
     assert wildcards == NAMELESS, f"a wildcard more or less: {wildcards}"
@@ -160,6 +161,26 @@ def check_permissions_of_instances():
     assert by_choice == {"secretsmanager:GetSecretValue"}, by_choice
     assert allowed["s3:GetObject"] == ["arn:${AWS::Partition}:s3:::${TableBucket}/${Program}"]
     assert allowed["cloudformation:SignalResource"] == [{"Ref": "AWS::StackId"}]
+
+
+# The variables of a worker that are secrets, each with the parameter that names the secret, and the condition under which there is one.
+SECRETS = {"DISPATCH_TOKEN": ("TokenArn", "IsHttp"), "ALERT_WEBHOOK_URL": ("WebhookArn", "HasWebhook"), "ALERT_WEBHOOK_TOKEN": ("WebhookTokenArn", "HasWebhookToken")}
+
+
+def check_secrets():
+    """Whoever starts a worker may read exactly its secrets, and their values are in no template."""
+    readable = [{"Fn::If": [condition, {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": {"Ref": parameter}}, {"Ref": "AWS::NoValue"}]}
+                for parameter, condition in SECRETS.values()]
+    for name, role in {"workers-ecs.yaml": "StartRole", "workers-ec2.yaml": "WorkerRole"}.items():
+        statements = template(name)["Resources"][role]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+        found = [statement for statement in statements if "secretsmanager" in json.dumps(statement)]
+        assert found == readable, f"{name}: {found}"
+    [container] = template("workers-ecs.yaml")["Resources"]["Task"]["Properties"]["ContainerDefinitions"]
+    given = [{"Fn::If": [condition, {"Name": variable, "ValueFrom": {"Ref": parameter}}, {"Ref": "AWS::NoValue"}]}
+             for variable, (parameter, condition) in SECRETS.items()]
+    assert container["Secrets"] == given, container["Secrets"]
+    source = "".join(path.read_text() for path in sorted((PROJECT / "worker/src").rglob("*.rs")))
+    assert [variable for variable in SECRETS if f'"{variable}"' not in source] == []
 
 
 # IAM's prefixes of services, where they are not CloudFormation's names in lower case.
@@ -244,11 +265,12 @@ RENDERED = {
 }
 
 
-def rendered_first_script(token):
+def rendered_first_script(token, webhook="", webhook_token=""):
     launch = template("workers-ec2.yaml")["Resources"]["Template"]["Properties"]["LaunchTemplateData"]
     text, own = launch["UserData"]["Fn::Base64"]["Fn::Sub"]
     assert set(own) == {"TokenArn", "StatusPage"}, own
     values = RENDERED | {"TokenArn": token, "StatusPage": "token" if token else "open"}
+    values |= {"WebhookArn": webhook, "WebhookTokenArn": webhook_token}
     return re.sub(r"\$\{([A-Za-z:]+)\}", lambda found: values[found[1]], text)
 
 
@@ -265,7 +287,7 @@ while IFS=: read -r start times message; do
 done < "$FOLDER/failures"
 case $call in
     "aws s3 cp "*) echo program > "${!#}" ;;
-    "aws secretsmanager "*) echo secret ;;
+    "aws secretsmanager get-secret-value --secret-id "*) echo "value-of-$4" ;;
     "cloud-init query instance_id") echo i-1 ;;
     "install -d "*) mkdir -p "${!#}" ;;
     "install -m 600 "*) (umask 077 && : > "${!#}") ;;
@@ -281,7 +303,7 @@ FOREVER = 1000
 class Started:
     """What an instance has done after its first script. `failures` are starts of calls, how often they fail, and with what text."""
 
-    def __init__(self, failures=(), token=""):
+    def __init__(self, failures=(), **secrets):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             stubs = [folder / "bin" / program for program in STUBBED] + [folder / AGENT]
@@ -292,7 +314,7 @@ class Started:
                 stub.write_text(STUB)
                 stub.chmod(0o755)
             (folder / "failures").write_text("".join(f"{start}:{times}:{text}\n" for start, times, text in failures))
-            script = re.sub(r"(?<![\w.}])/(usr/local/bin|etc|var/log|opt)/", rf"{folder}/\1/", rendered_first_script(token))
+            script = re.sub(r"(?<![\w.}])/(usr/local/bin|etc|var/log|opt)/", rf"{folder}/\1/", rendered_first_script(**{"token": ""} | secrets))
             environment = {"PATH": f"{folder}/bin:{os.environ['PATH']}", "FOLDER": name}
             ended = subprocess.run(["bash"], input=script, text=True, capture_output=True, env=environment, timeout=600)
             self.succeeded = ended.returncode == 0
@@ -322,8 +344,7 @@ def first_script(_):
         script = rendered_first_script(token)
         # EC2's limit for user data.
         assert len(script.encode()) < 16384
-        # The token is empty or not when CloudFormation writes the script, so a condition is constant.
-        subprocess.run([shellcheck, "--severity=warning", "--exclude=SC2157", "-"], input=script, text=True, check=True)
+        subprocess.run([shellcheck, "--severity=warning", "-"], input=script, text=True, check=True)
 
     first = Started()
     assert first.succeeded, first.printed
@@ -336,9 +357,17 @@ def first_script(_):
     passing = [("aws s3 cp", 2, "no"), ("aws secretsmanager", 2, "no"), ("dnf", 1, "no"), ("curl", 3, ""), ("aws cloudformation", 3, "no")]
     later = Started(passing, token="arn:token")
     assert later.succeeded, later.printed
-    assert later.environment == ["AWS_REGION=us-east-1", "DISPATCH_TOKEN=secret"], later.environment
+    assert later.environment == ["AWS_REGION=us-east-1", "DISPATCH_TOKEN=value-of-arn:token"], later.environment
     assert [call for call in later.calls if call.startswith("sleep")][:4] == ["sleep 2", "sleep 4"] * 2, later.calls
     assert (later.count("curl"), later.signals()) == (4, [("i-1", "SUCCESS")] * 4), later.calls
+
+    with_webhook = Started(token="arn:token", webhook="arn:url", webhook_token="arn:bearer")
+    secrets = ["DISPATCH_TOKEN=value-of-arn:token", "ALERT_WEBHOOK_URL=value-of-arn:url", "ALERT_WEBHOOK_TOKEN=value-of-arn:bearer"]
+    assert with_webhook.environment == ["AWS_REGION=us-east-1", *secrets], with_webhook.environment
+    # Without a secret that it should have, no worker runs: it would tell nobody of alerts.
+    refused = Started([("aws secretsmanager", FOREVER, "AccessDenied")], webhook="arn:url")
+    assert not refused.succeeded
+    assert refused.count("systemctl enable") == 0, refused.calls
 
     # No program: the instance gives up, says why, and shuts down.
     without = Started([("aws s3 cp", FOREVER, "AccessDenied")])
@@ -624,6 +653,7 @@ def documented_deliveries():
 # --- Combinations ---------------------------------------------------------------------------------------------------
 
 NETWORK = {"Vpc": "vpc-00000001", "Subnets": "subnet-00000001,subnet-00000002"}
+SECRET = "arn:aws:secretsmanager:us-east-1:000000000000:secret:webhook-AbCdEf"
 CERTIFICATE = "arn:aws:acm:us-east-1:000000000000:certificate/1"
 
 
@@ -646,6 +676,7 @@ def combinations(_):
             | {"LogBucket": "logs", "TableBucket": "tables", "Rollups": "rollups/1", "QueueUrl": "https://q", "QueueName": "q", "Scaling": "off"}
             | {"WorkerPolicy": "arn:aws:iam::000000000000:policy/w", "WorkerLog": "/logmill/w", "Architecture": "x86_64"}
             | ({"Image": "i:1", "ImageRepository": "arn:r"} if compute == "ecs" else {"Program": "code/p", "Ami": AMI})
+            | ({"WebhookArn": SECRET, "WebhookTokenArn": SECRET} if logs else {})
             | http,
             "alarms": {"Name": "mill", "QueueName": "q", "DeadLettersName": "d", "WorkerLog": "/logmill/w", "Comparisons": "off"}
             | ({"FunctionName": "f"} if dispatch != "direct" else {}),
@@ -688,6 +719,9 @@ def deployed(arguments):
     name = arguments.name
     data, pipeline, workers = (outputs(f"{name}-{part}") for part in ("data", "pipeline", "workers"))
     command = of_task(workers) if "Service" in workers else of_instance(f"{name}-workers")
+    # The emulator does not return the secrets of a task.
+    [stack] = client("cloudformation").describe_stacks(StackName=f"{name}-workers")["Stacks"]
+    parameters = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
     set_function(pipeline["NotifiedArn"], AWS_ENDPOINT_URL=os.environ["AWS_ENDPOINT_URL"])
     notified = client("s3").get_bucket_notification_configuration(Bucket=data["LogBucket"])
     notified.pop("ResponseMetadata")
@@ -698,6 +732,7 @@ def deployed(arguments):
         "queue_url": pipeline["QueueUrl"],
         "notifications": sorted(entry["Id"] for entries in notified.values() for entry in entries if isinstance(entry, dict)),
         "token": token(name),
+        "secrets": {variable: parameters[parameter] for variable, (parameter, _) in SECRETS.items() if parameters.get(parameter)},
         "credentials": credentials(pipeline["WorkerPolicy"]),
     }
 

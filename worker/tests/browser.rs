@@ -33,6 +33,13 @@ fn reports_are_what_people_can_read() {
     judge("browser/judge_report.py");
 }
 
+/// Also that they show what the docs say, and how large they are. Those in `docs/pictures/` stay as they are.
+#[test]
+#[ignore = "needs Chromium, and takes ten minutes"]
+fn the_pictures_of_the_docs_can_be_made() {
+    judge("../docs/pictures/make.py");
+}
+
 #[test]
 #[ignore = "needs Chromium and npm"]
 fn the_status_page_is_what_people_can_read() {

@@ -4,6 +4,7 @@
 //! The emulator has no Application Auto Scaling and no alarms that compare metrics, so `--plain`; it starts no containers and instances, so the workers'
 //! command line is taken from the task or the instance's first script, and run here.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -101,6 +102,8 @@ struct Deployed {
     notifications: Vec<String>,
     /// What workers want to see over HTTP, if they are told so.
     token: Option<String>,
+    /// The ARNs of secrets that the stack of workers was given, by the variables that they become.
+    secrets: HashMap<String, String>,
     credentials: Credentials,
 }
 
@@ -406,11 +409,14 @@ fn what_is_deployed_counts_log_files_with_no_more_permissions_than_it_has() {
         &zip,
         "--plain",
     ]);
+    let webhook = "arn:aws:secretsmanager:us-east-1:000000000000:secret:webhook-AbCdEf";
     println!(
         "{}",
-        succeed(deploy.args(["--image", "example.com/logmill:1"]))
+        succeed(deploy.args(["--image", "example.com/logmill:1", "--webhook", webhook]))
     );
     let deployed = Deployed::find("mill", &endpoint);
+    let secrets = [("ALERT_WEBHOOK_URL".to_owned(), webhook.to_owned())];
+    assert_eq!(deployed.secrets, HashMap::from(secrets));
     assert_eq!(deployed.notifications, ["mill"]);
     counts_log_files(&s3, &deployed, "", &MadeLogs::new(LOG_FILES, 20));
 
@@ -607,6 +613,16 @@ fn a_second_deployment_builds_nothing_and_rolls_out_new_rollups() {
     collector.args(["--certificate", certificate, "--vended", "plain"]);
     let said = fail(&mut collector, 1);
     assert!(said.contains("use json, w3c or parquet"), "{said}");
+
+    // The URL of a webhook is a secret, so it is not printed either.
+    let said = fail(
+        deploy().args(["--webhook", "https://hooks.example.com/T0/B0"]),
+        1,
+    );
+    assert!(
+        said.contains("the ARN of a secret") && !said.contains("hooks.example.com"),
+        "{said}"
+    );
 
     // The first deployment finds what a failed one has left.
     let create = ["cloudformation", "create-stack", "--template-body", FAILING];

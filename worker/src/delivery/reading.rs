@@ -54,7 +54,7 @@ impl fmt::Display for WaitsFor {
             }
             Self::Settling { until } => write!(
                 f,
-                "log files that arrived late: until {} if no more of them arrive",
+                "log files that arrived late or after a pause: until {} if no more of them arrive",
                 minute(*until)
             ),
             Self::SetAside { from } => write!(

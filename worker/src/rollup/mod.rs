@@ -82,6 +82,7 @@ pub struct Rollup {
     time_key: String,
     outputs: usize,
     regrouped: Vec<(String, String)>,
+    digested: Vec<(String, String)>,
     lookups: Vec<Arc<Lookup>>,
 }
 
@@ -189,6 +190,7 @@ impl Rollup {
             time_key: table.time_key,
             outputs: table.outputs,
             regrouped: table.regrouped,
+            digested: table.digested,
             lookups,
         })
     }
@@ -234,6 +236,13 @@ impl Rollup {
     /// The output columns that any rows of the table give, whatever their groups. Each has its SQL over these rows.
     pub(crate) fn regrouped(&self) -> &[(String, String)] {
         &self.regrouped
+    }
+
+    /// The values of a column with a t-digest, as text. Two digests of the same values have the same text.
+    pub(crate) fn digested(&self, column: &str) -> Option<&str> {
+        let mut digests = self.digested.iter();
+        let (_, values) = digests.find(|(name, _)| name == column)?;
+        Some(values)
     }
 
     /// The files that it looks values up in, each with the number of its rows, if it has rows.

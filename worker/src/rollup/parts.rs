@@ -272,6 +272,25 @@ fn histogram(
     ))
 }
 
+/// The values and the condition of a digest, as text. A digest converts its values to doubles, whether the SQL says so or not.
+pub(super) fn digested(call: &Function) -> String {
+    let values = arguments(call).into_iter().map(|mut value| {
+        while let Expr::Nested(expr)
+        | Expr::Cast {
+            expr,
+            data_type: ast::DataType::Double(_),
+            ..
+        } = value
+        {
+            value = expr;
+        }
+        value.to_string()
+    });
+    let values: Vec<String> = values.collect();
+    let condition = call.filter.as_ref().map(ToString::to_string);
+    format!("{} {}", values.join(", "), condition.unwrap_or_default())
+}
+
 /// One percentile, or an array of them.
 fn percentiles(
     call: &Function,

@@ -46,6 +46,8 @@ pub(super) struct TableSql {
     pub(super) lookups: Vec<Arc<ScalarUDF>>,
     /// Output columns that any rows of the table give, each with its SQL over these rows.
     pub(super) regrouped: Vec<(String, String)>,
+    /// The columns with t-digests, each with the values of the digest as text.
+    pub(super) digested: Vec<(String, String)>,
 }
 
 /// The table that a rollup needs.
@@ -101,6 +103,7 @@ pub(super) async fn table_of(parsed: ParsedRollup) -> Result<TableSql, String> {
     let merged = parsed.merges && (time_key.is_none() || parsed.has_keys_of_conditions());
     let view = view(&parsed, &states, &made, merged, &types)?;
     let regrouped = regrouped(&parsed, &states, &made);
+    let digested = digested(&made);
     let outputs = parsed.outputs.len();
     let (statement, computed) = finished(parsed.query, &made.items, &keys, parsed.format)?;
     Ok(TableSql {
@@ -113,6 +116,7 @@ pub(super) async fn table_of(parsed: ParsedRollup) -> Result<TableSql, String> {
         outputs,
         lookups: parsed.joined.functions,
         regrouped,
+        digested,
     })
 }
 
@@ -128,6 +132,22 @@ fn regrouped(parsed: &ParsedRollup, states: &States, made: &Made) -> Vec<(String
         Some((output.column.clone(), over?.ok()?.to_string()))
     });
     regrouped.collect()
+}
+
+/// The columns with t-digests, each with its values as text. Two digests of the same values have the same text.
+fn digested(made: &Made) -> Vec<(String, String)> {
+    let columns = made.items.iter().zip(&made.columns);
+    let digests = columns.filter_map(|(item, (column, rule))| match (item, rule) {
+        (
+            SelectItem::ExprWithAlias {
+                expr: Expr::Function(call),
+                ..
+            },
+            Some(MergeRule::TDigest),
+        ) => Some((column.clone(), parts::digested(call))),
+        _ => None,
+    });
+    digests.collect()
 }
 
 /// The columns of a table, and the expressions over log lines that they begin with.

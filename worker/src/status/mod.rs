@@ -2,8 +2,10 @@
 //! clock. `commands/serve` gathers them, and returns the page, or the same as JSON.
 
 mod report;
+mod reasons;
 mod verdict;
 mod words;
+mod tables;
 mod page;
 
 use serde::Serialize;

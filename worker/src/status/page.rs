@@ -12,12 +12,11 @@ use base64::prelude::BASE64_STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use super::verdict::reason;
+use super::reasons::reason;
+use super::tables::{scrolling, tables};
+use super::verdict::SILENCE_MAX;
 use super::words::{ago, bytes, count, counted, foreign, length, log_files, rate, with_code};
-use super::{
-    Finality, Known, Moment, NextGeneration, QueueStatus, Severity, Status, TableStatus, Waiting,
-    Worker,
-};
+use super::{Known, QueueStatus, Severity, Status, TableStatus, Waiting, Worker};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -168,7 +167,13 @@ fn verdict(status: &Status) -> Markup {
 /// One sentence about whether the pipeline is working.
 fn in_short(status: &Status) -> String {
     let recently = &status.totals.recently;
-    let workers = counted(status.workers.len() as u64, "worker", "workers");
+    let is_silent = |worker: &&Worker| status.at.since(worker.heard) > SILENCE_MAX;
+    let silent = status.workers.iter().skip(1).filter(is_silent).count();
+    let workers = counted((status.workers.len() - silent) as u64, "worker", "workers");
+    let workers = match silent {
+        0 => workers,
+        _ => format!("{workers}, and {silent} silent"),
+    };
     let came = match recently.seconds {
         seconds if seconds > 0.0 => format!(
             ", {} staged in the last {}",
@@ -231,12 +236,12 @@ fn now(status: &Status) -> Markup {
             dl.figures {
                 @if let Some(queue) = &status.queue { (queue_figures(queue)) }
                 @if let Some(oldest) = totals.oldest_message_seconds {
-                    (figure("Oldest message", length(Duration::from_secs(oldest)), "when received, in the last minutes"))
+                    (figure("Message age", length(Duration::from_secs(oldest)), "the oldest, when received, in the last minutes"))
                 }
                 (figure("Being staged", count(totals.log_files_in_flight), "log files"))
-                (figure("Staged", all(|table| table.staged), "waiting for a commit, counted for each table"))
-                (figure("Set aside", all(|table| table.set_aside), "counted for each table"))
-                (figure("Log files", rate(log_files_rate), &over))
+                (figure("Staged", all(|table| table.staged), "for all tables, waiting for a commit"))
+                (figure("Set aside", all(|table| table.set_aside), "for all tables"))
+                (figure("Log files", rate(60.0 * log_files_rate), over.replacen("second", "minute", 1)))
                 (figure("Lines", rate(lines_rate), &over))
                 (figure("Text", bytes(bytes_rate as u64), &over))
             }
@@ -266,118 +271,20 @@ fn queue_figures(queue: &QueueStatus) -> Markup {
     }
 }
 
-/// A table that is wider than a phone scrolls by itself, also by keyboard.
-fn scrolling(id: &str, label: &str, table: Markup) -> Markup {
-    html! { div.scroll #(id) role="region" aria-label=(label) tabindex="0" { (table) } }
-}
-
-fn or_unknown(figure: Option<Markup>) -> Markup {
-    figure.unwrap_or_else(|| html! { span.none { "unknown" } })
-}
-
-fn waiting(waiting: Option<Waiting>, now: Moment) -> Markup {
-    or_unknown(waiting.map(|waiting| {
-        html! {
-            @if waiting.are_more { "more than " }
-            (count(waiting.log_files))
-            @if let Some(oldest) = waiting.oldest { span.note { ", oldest " (ago(oldest, now)) } }
-        }
-    }))
-}
-
-fn tables(status: &Status) -> Markup {
-    let now = status.at;
-    let holder = |table: &str| {
-        let mut workers = status.workers.iter();
-        let holds = |table: &str, worker: &Worker| {
-            worker
-                .report
-                .tables
-                .get(table)
-                .is_some_and(|report| report.has_lease)
-        };
-        workers.find(|worker| holds(table, worker))
-    };
-    let table = html! {
-        table {
-            caption { "From log file to table: how fresh each table is, and how many log files wait for it." }
-            thead { tr {
-                th scope="col" { "Table" }
-                th scope="col" { "Newest line" }
-                th scope="col" { "Last commit" }
-                th scope="col" { "Staged" }
-                th scope="col" { "Set aside" }
-                th scope="col" { "Committed by" }
-                th.number scope="col" { "Rows" }
-                th.number scope="col" { "Size" }
-                th scope="col" { "Final until" }
-                th scope="col" { "Fed by" }
-            } }
-            tbody {
-                @for table in &status.tables {
-                    tr {
-                        th scope="row" { (foreign(&table.name)) }
-                        td { @match table.newest_line {
-                            Some(line) => { (ago(line, now)) }
-                            None => { span.none { @if table.rows.is_some() { "none yet" } @else { "unknown" } } }
-                        } }
-                        td { @match table.last_commit {
-                            Some(commit) => { (ago(commit, now)) }
-                            None => { span.none { @if table.rows.is_some() { "none yet" } @else { "unknown" } } }
-                        } }
-                        td { (waiting(table.staged, now)) }
-                        td { (waiting(table.set_aside, now)) }
-                        td { @match holder(&table.name) {
-                            Some(worker) => { (foreign(&worker.report.host)) }
-                            None => { span.none { "no worker" } }
-                        } }
-                        td.number { (or_unknown(table.rows.map(|rows| html! { (count(rows)) }))) }
-                        td.number { (or_unknown(table.bytes.map(|size| html! { (bytes(size)) }))) }
-                        td { @if let Some(finality) = &table.finality { (final_until(finality)) } }
-                        td {
-                            (table.fed_by)
-                            @if let Some(name) = &table.generation { span.note { ", generation: " (foreign(name)) } }
-                            @if let Some(next) = &table.next { (next_generation(next, now)) }
-                        }
-                    }
-                }
-            }
-        }
-    };
-    html! {
-        section aria-labelledby="tables" {
-            h2 #tables { "Tables" }
-            @if status.tables.is_empty() { p { "No table yet." } }
-            @else { (scrolling("tables-scroll", "Tables", table)) }
-        }
-    }
-}
-
-fn final_until(finality: &Known<Finality>) -> Markup {
-    let Some(finality) = finality.known() else {
-        return or_unknown(None);
-    };
-    html! {
-        @match finality.until {
-            Some(until) => { time datetime=(until) { (until.minute_in_words()) } }
-            None => { span.none { "nothing yet" } }
-        }
-        span.note.waits { " waits for " (foreign(&finality.waits_for)) }
-    }
-}
-
-fn next_generation(next: &NextGeneration, now: Moment) -> Markup {
-    html! {
-        "; next: " (foreign(&next.name)) ", which a rebuild fills: " (waiting(next.staged, now)) " staged"
-    }
-}
-
 fn failures(status: &Status) -> Markup {
     let totals = &status.totals;
     let last = |name: &str| {
         let mut failures = totals.recent_failures.iter();
         failures.find(|failure| failure.reason == name)
     };
+    // Commits keep their errors with the table.
+    let tables = status
+        .workers
+        .iter()
+        .flat_map(|worker| &worker.report.tables);
+    let failing = tables.filter_map(|(table, report)| Some((table, report.failing.as_ref()?)));
+    let failing = failing.max_by_key(|(_, failing)| failing.last);
+    let of_tables = |name: &str| failing.filter(|_| name == "upkeep");
     let table = html! {
         table {
             caption { "Attempts that failed since the workers started, by reason, with the last message of each." }
@@ -393,12 +300,16 @@ fn failures(status: &Status) -> Markup {
                     tr {
                         th scope="row" { (foreign(name)) span.note { " " (meaning) } }
                         td.number { (count(*number)) }
-                        @match last(name) {
-                            Some(failure) => {
+                        @match (last(name), of_tables(name)) {
+                            (_, Some((table, failing))) => {
+                                td { (ago(failing.last, status.at)) }
+                                td.message { (foreign(table)) ": " (foreign(&failing.error)) }
+                            }
+                            (Some(failure), None) => {
                                 td { (ago(failure.at, status.at)) }
                                 td.message { @if !failure.about.is_empty() { (foreign(&failure.about)) ": " } (foreign(&failure.message)) }
                             }
-                            None => { td {} td {} }
+                            (None, None) => { td {} td {} }
                         }
                     }
                 }
@@ -438,7 +349,7 @@ fn came(status: &Status) -> Markup {
     html! {
         section aria-labelledby="came" {
             h2 #came { "Totals since the workers started" }
-            dl.figures {
+            dl.figures.totals {
                 (figure("Lines", count(totals.lines), rejected))
                 (figure("Size", bytes(totals.bytes), format!("as stored, {} decompressed", bytes(totals.text_bytes))))
             }
@@ -482,7 +393,7 @@ fn workers(status: &Status) -> Markup {
                     @let report = &worker.report;
                     @let outcome = |name: &str| count(report.log_files.get(name).copied().unwrap_or(0));
                     tr {
-                        th scope="row" { (foreign(&report.host))
+                        th.host scope="row" { (foreign(&report.host))
                             @if worker.id == status.answered_by { span.note { " (this one)" } } }
                         td { (ago(worker.heard, now)) @if report.is_stopping { span.note { ", stopping" } } }
                         td { (length(now.since(report.started))) }
@@ -491,7 +402,7 @@ fn workers(status: &Status) -> Markup {
                         td.number { (outcome("failed")) }
                         td.number { (count(report.log_files_in_flight)) }
                         td.number { (rate(report.recently.per_second()[1])) }
-                        td { (leases(worker)) }
+                        td.leases { (leases(worker)) }
                     }
                 }
             }

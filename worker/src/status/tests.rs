@@ -327,7 +327,7 @@ fn all_is_well_in_words_and_figures() {
         "162,408,226",
         "24 rejected",
         "Workers: 2",
-        "4.3",
+        "256</span> <span class=\"note\">a minute",
         "ip-10-0-2-9",
         "4 min ago",
         "2026-11-20 09:30 UTC",
@@ -346,15 +346,15 @@ fn the_worst_comes_first() {
     let (status, html) = shown("wrong", wrong());
     let problems = &status.verdict.problems;
     assert_eq!(status.verdict.state, Some(Severity::Wrong));
-    assert_eq!(status.verdict.summary, "6 things are wrong");
+    assert_eq!(status.verdict.summary, "5 things are wrong");
     assert!(problems.is_sorted_by_key(|problem| problem.severity));
     let begin = |at: usize| problems[at].what.split(':').next().unwrap();
     assert_eq!(begin(0), "4 messages are in the dead-letter queue");
-    assert_eq!(problems[1].what, "events can't be committed, for 25 min");
     assert_eq!(
-        problems[2].what,
-        "events is late: 10,000 log files are staged, the oldest for 25 min"
+        problems[1].what,
+        "events can't be committed, for 25 min; 10,000 log files are staged"
     );
+    assert!(problems[2].what.starts_with("2 log files are set aside"));
     for text in [
         "2 log files are set aside for slow_pages, the first 25 h ago",
         "S3 denies access to a bucket: refused, the last time 20 s ago",
@@ -362,12 +362,41 @@ fn the_worst_comes_first() {
         "slow_pages does not use its rollup",
         "The rollup of slow_pages fails on 14 lines",
         "The worker on ip-10-0-2-9 has said nothing for 6 min",
+        "1 worker, and 1 silent",
         "More log files are staged for events than were looked at",
         "more than 10,000",
         "12,045",
     ] {
         assert!(html.contains(text), "{text}\n{html}");
     }
+}
+
+#[test]
+fn a_table_is_late_unless_its_commits_fail() {
+    let mut gathered = wrong();
+    for worker in &mut gathered.workers {
+        for table in worker.report.tables.values_mut() {
+            table.failing = None;
+        }
+    }
+    let (status, _) = shown("late", gathered);
+    let late = "events is late: 10,000 log files are staged, the oldest for 25 min";
+    assert_eq!(status.verdict.problems[1].what, late);
+}
+
+#[test]
+fn commits_that_fail_are_among_the_failures_with_their_error() {
+    let mut gathered = wrong();
+    let report = &mut gathered.workers[0].report;
+    report.failures.insert("upkeep".to_owned(), 53);
+    let table = report.tables.entry("events".to_owned()).or_default();
+    table.failing = Some(Failing {
+        since: ago(seconds(600)),
+        last: ago(seconds(1)),
+        error: "a data file is missing".to_owned(),
+    });
+    let (_, html) = shown("upkeep", gathered);
+    assert!(html.contains("<bdi>events</bdi>: <bdi>a data file is missing</bdi>"));
 }
 
 #[test]

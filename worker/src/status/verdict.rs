@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::reasons::reason;
 use super::{Gathered, Known, Moment, TableStatus, Worker, words};
 use crate::recent_failures::RecentFailure;
 
@@ -24,7 +25,7 @@ const FAILURE_IS_RECENT: Duration = Duration::from_mins(10);
 const NOTABLE_IS_RECENT: Duration = Duration::from_hours(1);
 
 /// After this long without a report, a worker has most likely died. A report is due each minute.
-const SILENCE_MAX: Duration = Duration::from_mins(3);
+pub(super) const SILENCE_MAX: Duration = Duration::from_mins(3);
 
 /// If more than this percentage of lines are rejected, the log's format has most likely changed.
 const REJECTED_PERCENT_MAX: f64 = 1.0;
@@ -99,8 +100,9 @@ impl Verdict {
                 Known::Known(dead) if *dead > 0 => problems.push(Problem::new(
                     Severity::Wrong,
                     format!(
-                        "{} in the dead-letter queue: their log files are not counted",
-                        words::counted(*dead, "message is", "messages are")
+                        "{} in the dead-letter queue: {} log files are not counted",
+                        words::counted(*dead, "message is", "messages are"),
+                        if *dead == 1 { "its" } else { "their" }
                     ),
                     "Find the cause among the failures below or in the log, fix it, then run `logmill replay --dead-letters`.",
                 )),
@@ -117,10 +119,10 @@ impl Verdict {
                 );
             }
         }
-        commits(*at, workers, &mut problems);
-        tables
-            .iter()
-            .for_each(|table| backlog(*at, table, &mut problems));
+        let stuck = commits(*at, workers, tables, &mut problems);
+        for table in tables {
+            backlog(*at, table, stuck.contains(&table.name), &mut problems);
+        }
         failures(*at, workers, &mut problems);
         messages(workers, &mut problems);
         troubles(workers, &mut problems);
@@ -164,8 +166,14 @@ fn summary(state: Option<Severity>, problems: &[Problem], gathered: &Gathered) -
     }
 }
 
-/// Tables that can't be committed, compacted or vacuumed.
-fn commits(now: Moment, workers: &[Worker], problems: &mut Vec<Problem>) {
+/// Adds tables that can't be committed, compacted or vacuumed. Returns the names of the tables where a person must act.
+fn commits(
+    now: Moment,
+    workers: &[Worker],
+    tables: &[TableStatus],
+    problems: &mut Vec<Problem>,
+) -> BTreeSet<String> {
+    let mut stuck = BTreeSet::new();
     let mut failing = BTreeMap::new();
     for worker in workers {
         for (table, report) in &worker.report.tables {
@@ -183,14 +191,29 @@ fn commits(now: Moment, workers: &[Worker], problems: &mut Vec<Problem>) {
             true => Severity::Wrong,
             false => Severity::Look,
         };
-        let what = format!("{table} can't be committed, for {}", words::length(time));
+        if severity == Severity::Wrong {
+            stuck.insert(table.clone());
+        }
+        let status = tables.iter().find(|status| status.name == *table);
+        let staged = status.and_then(|status| status.staged);
+        let waiting = match staged.filter(|staged| staged.log_files > 0) {
+            Some(staged) => format!("; {}", are_staged(staged.log_files)),
+            None => String::new(),
+        };
+        let time = words::length(time);
+        let what = format!("{table} can't be committed, for {time}{waiting}");
         let then = "The error says what to do. Log files are still staged, and other tables are not affected.";
         problems.push(Problem::new(severity, what, then).by(&failing.error));
     }
+    stuck
 }
 
-/// Log files that wait to be counted by a table.
-fn backlog(now: Moment, table: &TableStatus, problems: &mut Vec<Problem>) {
+fn are_staged(log_files: u64) -> String {
+    words::counted(log_files, "log file is staged", "log files are staged")
+}
+
+/// Adds the backlog of a table. A late backlog follows from commits that fail: it is left out if the table is `stuck`.
+fn backlog(now: Moment, table: &TableStatus, stuck: bool, problems: &mut Vec<Problem>) {
     let name = &table.name;
     if let Some(problem) = &table.problem {
         let what = format!("{name} can't be read");
@@ -200,13 +223,11 @@ fn backlog(now: Moment, table: &TableStatus, problems: &mut Vec<Problem>) {
     if let Some(staged) = &table.staged
         && let Some(oldest) = staged.oldest
         && now.since(oldest) > STAGED_AGE_MAX
+        && !stuck
     {
         let what = format!(
-            "{name} is late: {} staged, the oldest for {}",
-            match staged.log_files {
-                1 => "1 log file is".to_owned(),
-                many => format!("{} log files are", words::count(many)),
-            },
+            "{name} is late: {}, the oldest for {}",
+            are_staged(staged.log_files),
             words::length(now.since(oldest))
         );
         let then = "See which worker holds the lease and how long its commits take. Without a holder, no worker commits.";
@@ -224,84 +245,6 @@ fn backlog(now: Moment, table: &TableStatus, problems: &mut Vec<Problem>) {
         );
         let then = "The reasons are in the notes under _set_aside in the table's folder; `logmill verify` names them. Fix the cause, then run `logmill retry`.";
         problems.push(Problem::new(Severity::Wrong, what, then));
-    }
-}
-
-/// The severity, meaning and action for a reason of failures.
-pub(super) fn reason(name: &str) -> (Severity, &'static str, &'static str) {
-    use Severity::{Look, Wrong};
-    const REPLAY: &str = "Its message becomes a dead letter. Upload the whole file under the same key, or fix the cause, then replay dead letters.";
-    const WAITS: &str = "Messages stay in the queue and are retried. Work resumes without a person once it is over.";
-    match name {
-        "unreadable" => (Look, "A log file is cut off, damaged or too large", REPLAY),
-        "no_log" => (
-            Look,
-            "A file is named like a log file, but has no log line",
-            REPLAY,
-        ),
-        "archived" => (
-            Look,
-            "An object must be restored from Glacier first",
-            REPLAY,
-        ),
-        "not_understood" => (
-            Look,
-            "A message is not a notification",
-            "Find out who sends it. It becomes a dead letter.",
-        ),
-        "not_allowed" => (
-            Look,
-            "No --allow covers a log file",
-            "Add its location to --allow, then replay dead letters.",
-        ),
-        "bug" => (
-            Wrong,
-            "A bug in logmill",
-            "Please report the log line. The message becomes a dead letter.",
-        ),
-        "set_aside" => (
-            Look,
-            "A rollup fails on a log file as a whole",
-            "Fix the cause, then run `logmill retry`.",
-        ),
-        "stalled" => (
-            Wrong,
-            "A log file makes no progress",
-            "Its place is occupied until the worker restarts. The message is retried.",
-        ),
-        "missing" => (
-            Look,
-            "An object does not exist",
-            "The message is retried, then becomes a dead letter.",
-        ),
-        "changed" => (
-            Look,
-            "An object was replaced while it was read",
-            "The message is retried.",
-        ),
-        "table_not_writable" => (
-            Wrong,
-            "A table's folder can't be written to",
-            "Let workers write there. Messages are retried.",
-        ),
-        "refused" => (
-            Wrong,
-            "S3 denies access to a bucket",
-            "Check the bucket's policy, the worker's permissions and the KMS key. Messages of this bucket are retried, then become dead letters.",
-        ),
-        "s3_unavailable" => (Wrong, "S3 can't be reached, or is overloaded", WAITS),
-        "held_back" => (
-            Look,
-            "A message was not tried because its bucket is down",
-            WAITS,
-        ),
-        "tables_unavailable" => (
-            Wrong,
-            "The tables' storage refuses, is full or can't be reached",
-            WAITS,
-        ),
-        "queue_unavailable" => (Wrong, "The queue can't be reached", WAITS),
-        _ => (Look, "An attempt failed", "The log says more."),
     }
 }
 

@@ -48,7 +48,13 @@ impl Webhook {
     ///
     /// A variable has an invalid value. The error does not show it.
     pub fn from_env() -> Result<Option<Self>> {
-        let value = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        // A secret that was made from a file or a terminal may end with a newline.
+        let value = |name| {
+            std::env::var(name)
+                .ok()
+                .map(|value| value.trim().to_owned())
+        };
+        let value = |name| value(name).filter(|value| !value.is_empty());
         let Some(url) = value(URL_VARIABLE) else {
             return Ok(None);
         };

@@ -86,16 +86,8 @@ pub(super) async fn ledger(
     };
     let shards: Vec<Shard> = version.ledger_shards().filter(may_be_in).cloned().collect();
     let mut ledger = Ledger {
-        log_files: 0,
-        lines: 0,
-        rejected_lines: 0,
-        failed_lines: 0,
-        first_line: None,
-        last_line: None,
         newest_line,
-        chart: None,
-        gaps: Vec::new(),
-        hours_without: 0,
+        ..Ledger::default()
     };
     let mut hours = BTreeMap::new();
     let batches = Arc::clone(version).entries_by_shard(shards);
@@ -225,18 +217,7 @@ mod tests {
 
     #[test]
     fn hours_without_log_files_are_gaps() {
-        let mut ledger = Ledger {
-            log_files: 0,
-            lines: 0,
-            rejected_lines: 0,
-            failed_lines: 0,
-            first_line: None,
-            last_line: None,
-            newest_line: None,
-            chart: None,
-            gaps: Vec::new(),
-            hours_without: 0,
-        };
+        let mut ledger = Ledger::default();
         let hours = [10, 11, 14, 20].map(|hour| (hour * HOUR, Hour::default()));
         ledger.find_gaps(&hours.into_iter().collect());
         assert_eq!(ledger.gaps, [(12 * HOUR, 2), (15 * HOUR, 5)]);

@@ -16,6 +16,7 @@ mod shape;
 mod sql;
 mod model;
 mod ledger;
+mod figures;
 mod section;
 mod page;
 mod server;

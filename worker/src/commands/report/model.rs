@@ -52,6 +52,9 @@ pub(super) struct Section {
     pub(super) totals: Vec<Total>,
     #[serde(skip)]
     pub(super) totals_sql: String,
+    /// Whether it has rows in this range.
+    #[serde(skip)]
+    pub(super) has_rows: bool,
     pub(super) charts: Vec<Chart>,
     pub(super) keys: Vec<TopKeys>,
     /// The first rows of the view that has the table's name.
@@ -151,7 +154,7 @@ pub(super) struct FirstRows {
 }
 
 /// The facts about log files in the ledger of a table.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Ledger {
     pub(super) log_files: i64,
     pub(super) lines: i64,

@@ -232,7 +232,13 @@ fn measures(rollup: &Rollup) -> Vec<Measure> {
             unit: Unit::of(name),
         });
     }
-    // A digest that is the state of a percentile shows the whole distribution.
+    // A digest that is the state of a percentile shows the whole distribution, unless a column has the same one.
+    let shown = measures
+        .iter()
+        .filter(|measure| measure.kind == Kind::Digest);
+    let mut shown: Vec<Option<&str>> = shown
+        .map(|measure| rollup.digested(&measure.name))
+        .collect();
     let states = columns
         .iter()
         .filter(|column| column.rule == Some(MergeRule::TDigest));
@@ -240,6 +246,11 @@ fn measures(rollup: &Rollup) -> Vec<Measure> {
         let Some(name) = state.name.strip_suffix(TDIGEST) else {
             continue;
         };
+        let values = rollup.digested(&state.name);
+        if shown.contains(&values) {
+            continue;
+        }
+        shown.push(values);
         measures.push(Measure {
             name: format!("distribution of {name}"),
             sql: format!("merge(CAST({} AS tdigest))", quoted(&state.name)),
@@ -296,6 +307,25 @@ mod tests {
                 ("d", Kind::Digest),
                 ("distribution of p95", Kind::Digest),
             ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_distribution_is_shown_once() {
+        let digests = async |filter: &str| {
+            let sql = format!(
+                "SELECT date_trunc('hour', from_iso8601_timestamp(time)) AS hour, count(*) AS n, approx_percentile(sent_bytes, 0.5) AS p50, \
+                 approx_percentile(sent_bytes, 0.95) AS p95, tdigest_agg(sent_bytes) {filter} AS sizes FROM alb_access_logs GROUP BY 1"
+            );
+            let shape = shape(&sql).await;
+            let digests = kinds(&shape).into_iter();
+            let digests = digests.filter(|(_, kind)| *kind == Kind::Digest);
+            digests.map(|(name, _)| name.to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(digests("").await, ["sizes"]);
+        assert_eq!(
+            digests("FILTER (WHERE sent_bytes > 0)").await,
+            ["sizes", "distribution of p50"]
         );
     }
 

@@ -21,6 +21,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use axum::Router;
 use clap::ValueEnum;
+use indicatif::HumanBytes;
 use logmill_object_io::{Env, SystemEnv};
 use logmill_shared::notification::Allowed;
 use tokio::net::TcpListener;
@@ -233,7 +234,7 @@ fn settings(options: &Options, log_files_at_once: usize) -> Vec<Setting> {
         Some(setting("--stalled-after", seconds(options.stalled_after))),
         Some(setting(
             "--max-log-file-bytes",
-            options.max_log_file_bytes.to_string(),
+            HumanBytes(options.max_log_file_bytes).to_string(),
         )),
         Some(setting("--delay-max", seconds(options.delay_max))),
         Some(setting("--grace", seconds(options.grace))),

@@ -26,11 +26,11 @@ pub(super) fn section(
             @if !section.about.is_empty() { p.about { (section.about) } }
             @for note in &section.notes { p.note { (note) } }
             (totals(section))
-            @if section.charts.is_empty() && section.problems.is_empty() && section.ledger.is_some() {
+            @if !section.has_rows && section.problems.is_empty() && section.ledger.is_some() {
                 p.note { "There are no rows in this range." }
             }
             @if let Some(note) = not_final(section, range) { p.note { (note) } }
-            @if let Some(hours) = section.ledger.as_ref().map(|ledger| ledger.hours_without).filter(|hours| *hours > 0) {
+            @if let Some(hours) = section.ledger.as_ref().map(|ledger| ledger.hours_without).filter(|hours| *hours > 0 && !section.charts.is_empty()) {
                 p.about { "Hours without a log file are shaded: " (hours) " in this range." }
             }
             div.charts {
@@ -51,11 +51,15 @@ pub(super) fn section(
 fn not_final(section: &Section, range: Range) -> Option<String> {
     let until = section
         .final_until
-        .filter(|until| *until < range.to && !section.charts.is_empty())?;
+        .filter(|until| *until < range.to && section.has_rows)?;
+    let later = match section.charts.is_empty() {
+        true => "Later figures may still grow",
+        false => "Later figures, which are shaded, may still grow",
+    };
     Some(match until <= range.from {
         true => "No figure here is final: log files of this time may still arrive.".to_owned(),
         false => format!(
-            "Final until {} UTC. Later figures, which are shaded, may still grow: log files of this time may still arrive.",
+            "Final until {} UTC. {later}: log files of this time may still arrive.",
             minute(until)
         ),
     })

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes three days of access logs of a small shop, for the picture of `logmill report`.
+"""Writes three days of access logs of a small shop, for the pictures of the docs.
 
-    python3 docs/report/traffic.py OUT [--days N] [--lines N]
+    python3 docs/pictures/shop.py OUT [--days N] [--lines N]
 
 There are days and nights, two nodes, an incident with errors and slow answers on the second day, an hour in which no log file
 arrived, some lines that are cut off, and visitors who write HTML into their parameters. The same arguments give the same text.
