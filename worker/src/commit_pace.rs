@@ -13,6 +13,10 @@ const LOG_FILES: usize = 500;
 /// then takes at most a ninth of the time: maintenance measures from the start of a commit, and `run` from its end.
 const REST: u32 = 9;
 
+/// The longest rest, unless a commit takes more than half of it: a table should not fall behind because one commit took long, or because a
+/// backlog took many.
+const REST_MAX: Duration = Duration::from_mins(5);
+
 /// Decides when a commit is due.
 #[derive(Debug, Clone, Copy)]
 pub struct CommitPace {
@@ -31,13 +35,17 @@ impl CommitPace {
 
     /// Whether a commit is due, by the number of log files staged and the time elapsed since the last one.
     pub fn is_due(&self, staged: usize, elapsed: Duration) -> bool {
-        let rested = elapsed >= self.last_cost * REST;
+        let rested = elapsed >= self.rest();
         rested && (staged >= LOG_FILES || staged > 0 && elapsed >= self.shortest)
     }
 
     /// The time between two commits at low load.
     pub fn interval(&self) -> Duration {
-        self.shortest.max(self.last_cost * REST)
+        self.shortest.max(self.rest())
+    }
+
+    fn rest(&self) -> Duration {
+        (self.last_cost * REST).min(REST_MAX.max(self.last_cost * 2))
     }
 
     /// Records the duration of a commit.
@@ -73,5 +81,9 @@ mod tests {
         pace.committed(seconds(10));
         assert_eq!(pace.interval(), seconds(90));
         assert!(!pace.is_due(1, seconds(89)));
+        pace.committed(seconds(100));
+        assert_eq!(pace.interval(), seconds(300));
+        pace.committed(seconds(1000));
+        assert_eq!(pace.interval(), seconds(2000));
     }
 }

@@ -98,6 +98,10 @@ pub async fn run(
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
+        if let Err(TableError::Swapped { name }) = &held {
+            tracing::info!(table = name, "the table has another generation now");
+            return;
+        }
         if let Err(error) = held {
             let is_replaced = error.is_replaced_table();
             maintenance.stands_still(error, &mut on_event);
@@ -159,7 +163,14 @@ impl Maintenance<'_> {
     ) -> Result<(), TableError> {
         let begun = Instant::now();
         let first_begun = *self.commits_begun.get_or_insert(begun);
-        let done = self.table.try_commit(lease).await?;
+        let done = match self.table.try_commit(lease).await {
+            Ok(done) => done,
+            Err(error) => {
+                // The time in which nothing can be committed is no cost of a commit.
+                self.commits_begun = None;
+                return Err(error);
+            }
+        };
         let took = begun.elapsed();
         self.failing = None;
         if !done.more {
@@ -331,6 +342,7 @@ mod tests {
 
     use chrono::TimeDelta;
     use logmill_shared::LogFile;
+    use object_store::ObjectStoreExt;
     use object_store::memory::InMemory;
     use tokio::sync::mpsc::unbounded_channel;
 
@@ -370,13 +382,49 @@ mod tests {
         assert!(matches!(staged, Ok(Outcome::Staged(_))));
     }
 
+    async fn feeds(root: &Root) -> Feeds {
+        let sql = "SELECT elb, count(*) AS lines FROM alb_access_logs GROUP BY 1";
+        let rollup = Rollup::from_sql("by_elb", sql).await.unwrap();
+        Feeds::open(root, vec![rollup].into()).await.unwrap().0
+    }
+
+    #[tokio::test]
+    async fn a_table_that_could_not_be_committed_for_long_is_committed_as_often_as_before() {
+        let store = Arc::new(InMemory::new());
+        let url = url::Url::parse("s3://tables/t/").unwrap();
+        let feeds = feeds(&Root::in_store(url, Arc::clone(&store) as _)).await;
+        let table = feeds.tables[0].table().unwrap();
+        let interval = Duration::from_millis(100);
+        let mut maintenance = Maintenance {
+            table,
+            finality: None,
+            recorder: None,
+            next_record: Instant::now(),
+            has_more: false,
+            pace: CommitPace::new(interval),
+            next_commit: Instant::now(),
+            commits_begun: None,
+            next_housekeeping: Instant::now(),
+            failing: None,
+        };
+        stage(&feeds, "2026-11-20T10:35:00Z".parse().unwrap()).await;
+        let mut lease = table.try_lease().await.unwrap().unwrap();
+        let next = object_store::path::Path::from(format!("t/by_elb/_delta_log/{:020}.json", 1));
+        store.put(&next, "{".into()).await.unwrap();
+        let failed = maintenance.commit(&mut lease, &mut |_| {}).await;
+        assert!(failed.is_err());
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        store.delete(&next).await.unwrap();
+        maintenance.commit(&mut lease, &mut |_| {}).await.unwrap();
+        // Nine times the two seconds, if they counted as the duration of a commit.
+        assert!(maintenance.pace.interval() < Duration::from_secs(18));
+    }
+
     #[tokio::test]
     async fn the_holder_of_the_lease_records_what_is_final_and_tells_what_is_late() {
         let url = url::Url::parse("s3://tables/t/").unwrap();
         let root = Root::in_store(url, Arc::new(InMemory::new()));
-        let sql = "SELECT elb, count(*) AS lines FROM alb_access_logs GROUP BY 1";
-        let rollup = Rollup::from_sql("by_elb", sql).await.unwrap();
-        let feeds = Feeds::open(&root, vec![rollup].into()).await.unwrap().0;
+        let feeds = feeds(&root).await;
         let newest: DateTime<Utc> = "2026-11-20T10:35:00Z".parse().unwrap();
         stage(&feeds, newest).await;
         let finality = Finality {

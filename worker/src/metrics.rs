@@ -602,8 +602,10 @@ impl Metrics {
         gauge.set(now.unwrap_or_default().as_secs() as i64);
     }
 
-    pub(crate) fn alert_failed(&self, alert: &str) {
+    /// Counts a failed evaluation or delivery of an alert, and remembers why.
+    pub(crate) fn alert_failed(&self, alert: &str, message: &str) {
         count(&self.alert_failures, "alert", alert, 1);
+        self.recent_failures.add("alert", alert, message);
     }
 
     pub(crate) fn maintenance_failed(&self, table: &str) {

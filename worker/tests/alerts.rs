@@ -263,7 +263,10 @@ fn a_webhook_gets_a_row_again_until_it_has_taken_it() {
 
     // One that refuses everything.
     let refusing = Hook::start(&[Answer::Status(500)]);
-    let printed = succeed(place.run_command().env("ALERT_WEBHOOK_URL", &refusing.url));
+    let printed = fail(
+        place.run_command().env("ALERT_WEBHOOK_URL", &refusing.url),
+        3,
+    );
     let says = "warning: rows of the alert errors are not delivered: the webhook: it returned 500";
     assert!(printed.contains(says), "{printed}");
     assert!(!printed.contains("secret-path"), "{printed}");
@@ -334,7 +337,7 @@ fn alerts_are_checked_and_one_that_fails_costs_only_itself() {
     }
 
     let (tables, rollups) = (place.path("tables"), place.path("rollups"));
-    let printed = place.run();
+    let printed = fail(&mut place.run_command(), 3);
     assert!(
         printed.contains("warning: the alert by_zero failed: Division by zero"),
         "{printed}"

@@ -97,6 +97,26 @@ fn a_table_gets_another_name() {
     place.run();
     let taken = fail(&mut command(&place, &["rename", "requests", "other"]), 1);
     assert!(taken.contains("there is a table other already"), "{taken}");
+    let long = "a".repeat(129);
+    for name in [
+        "final_until",
+        "log_files",
+        "Foo",
+        "a b",
+        "../x",
+        "é",
+        "_x",
+        "1a",
+        "",
+        &long,
+    ] {
+        let refused = fail(&mut command(&place, &["rename", "requests", name]), 1);
+        assert!(
+            refused.contains("is not a valid name of a table"),
+            "{refused}"
+        );
+    }
+    assert_eq!(all("requests"), before);
     let none = fail(&mut command(&place, &["rename", "nothing", "something"]), 1);
     assert!(none.contains("no table 'nothing' found"), "{none}");
 

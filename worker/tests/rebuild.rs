@@ -203,6 +203,52 @@ fn a_change_of_mind_drops_what_was_begun() {
 }
 
 #[test]
+fn nothing_is_swapped_if_all_log_files_are_elsewhere() {
+    let place = Workplace::new();
+    for number in 0..3 {
+        place.log(
+            &alb_name(9, 5, number),
+            &line_of(20, 9, number, "192.0.2.1"),
+        );
+    }
+    place.rollup("requests", BY_MINUTE);
+    place.run();
+    let elsewhere = place.path("elsewhere");
+    fs::rename(place.path("logs"), &elsewhere).unwrap();
+    place.rollup(
+        "requests",
+        &BY_MINUTE.replace(" GROUP", " WHERE elb_status_code >= 400 GROUP"),
+    );
+    for more in [&[][..], &["--logs", &elsewhere]] {
+        let refused = fail(&mut rebuild(&place, more), 3);
+        assert!(
+            refused.contains("none of the log files that the table has counted is found"),
+            "{refused}"
+        );
+    }
+    assert_eq!(place.query("SELECT sum(requests) FROM requests"), ["3"]);
+}
+
+#[test]
+fn a_table_with_a_damaged_file_is_rebuilt() {
+    let place = Workplace::new();
+    place.log(&alb_name(9, 5, 0), &line_of(20, 9, 0, "192.0.2.1"));
+    place.rollup("requests", BY_MINUTE);
+    place.run();
+    let data = fs::read_dir(place.path("tables/requests/date=2026-11-20")).unwrap();
+    for file in data {
+        fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    place.rollup("requests", BY_HOUR);
+    let rebuilt = succeed(&mut rebuild(&place, &[]));
+    assert!(
+        rebuilt.contains("not compared: the rows of the old table can't be read"),
+        "{rebuilt}"
+    );
+    assert_eq!(place.query("SELECT sum(requests) FROM requests"), ["1"]);
+}
+
+#[test]
 fn days_whose_logs_are_gone_are_kept_as_they_are() {
     let place = Workplace::new();
     for (number, day) in [(0, 20), (1, 21), (2, 22)] {

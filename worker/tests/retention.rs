@@ -94,6 +94,43 @@ fn rows_that_are_older_than_wanted_are_removed_and_stay_counted() {
 }
 
 #[test]
+fn old_rows_do_not_come_back_with_a_swap_and_no_erased_line_stays_among_them() {
+    let place = Workplace::new();
+    for (node, ago) in [0, 1, 5, 40].into_iter().enumerate() {
+        log(&place, ago, node as u32);
+    }
+    place.rollup("requests", BY_HOUR);
+    place.run();
+    let days = "SELECT count(DISTINCT date), sum(requests) FROM requests";
+    let (tables, rollups) = (place.path("tables"), place.path("rollups"));
+    let command = |args: &[&str]| {
+        let all = args.iter().copied().chain(["--tables", &tables]);
+        succeed(&mut logmill(all))
+    };
+    let longer = BY_HOUR.replace(" FROM", ", count(DISTINCT client_ip) AS clients FROM");
+    place.rollup("requests", &longer);
+    command(&["rebuild", "--rollups", &rollups]);
+    command(&["retain", "--keep-days", "3", "--table", "requests"]);
+    assert_eq!(place.query(days), ["2,6"]);
+
+    // The earlier generation has the old rows.
+    let back = command(&["rollback", "requests"]);
+    assert!(
+        back.contains("6 rows are removed, because they are older than `logmill retain` keeps"),
+        "{back}"
+    );
+    assert_eq!(place.query(days), ["2,6"]);
+
+    // An old log file that comes late brings such rows.
+    log(&place, 30, 8);
+    place.run();
+    let erased = "client_ip = '192.0.2.1'";
+    command(&["erase", "--where", erased, "--table", "requests"]);
+    command(&["retain", "--forever", "--table", "requests"]);
+    assert_eq!(place.query(days), ["0,"]);
+}
+
+#[test]
 fn texts_of_failed_lines_go_with_the_rows() {
     let place = Workplace::new();
     let failing = |ago: u64, node: u32| {

@@ -12,7 +12,7 @@ use crate::commands::maintain;
 use crate::commands::progress::Progress;
 use crate::commands::rebuild::{Fill, Options};
 use crate::delivery::Records;
-use crate::rollup::Rollup;
+use crate::rollup::{Rollup, TABLE_NAMES, is_table_name};
 use crate::table::definition::REJECTED_LINES;
 use crate::table::{Ended, Renaming, Root, Table, TableError, Version};
 
@@ -87,6 +87,9 @@ pub async fn rename(
 ) -> Result<bool> {
     if [old, new].contains(&REJECTED_LINES) {
         bail!("the table {REJECTED_LINES} always has this name");
+    }
+    if !is_table_name(new) {
+        bail!("'{new}' is not a valid name of a table. {TABLE_NAMES}");
     }
     let root = Root::open(&options.tables).await?;
     let (version, copy) = match root.renaming(old, new).await {

@@ -53,6 +53,11 @@ impl Arrivals {
             return;
         };
         let is_future = end > now + FUTURE_MAX && bounds.has(Rule::Future);
+        // A name can't prove that a later time has come than it is.
+        let end = match bounds.has(Rule::Present) {
+            true => end.min(now),
+            false => end,
+        };
         if is_future || self.newest.is_some_and(|newest| end + NODES_KEPT < newest) {
             return;
         }

@@ -69,6 +69,8 @@ enum Rule {
     WholeIntervals,
     /// A log file with a future time in its name is ignored.
     Future,
+    /// A time in a name that has not come yet counts as the present time.
+    Present,
     /// While log files are later than the bound, nothing becomes final.
     SettleAfterLate,
     /// After a pause, nothing becomes final immediately.

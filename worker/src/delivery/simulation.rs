@@ -127,6 +127,17 @@ impl World {
             wrong.counted = begin + minutes(random.within(0, HOURS * 60));
             world.files.push(wrong);
         }
+        if random.percent(10) && !world.files.is_empty() {
+            // Names of a node are a few minutes ahead.
+            let node = world.files[0].arrival.node.clone();
+            let ahead = world.files.iter().filter(|file| file.arrival.node == node);
+            let ahead: Vec<File> = ahead.cloned().collect();
+            for mut wrong in ahead {
+                wrong.arrival.end = Some(wrong.counted + minutes(random.within(1, 9)));
+                wrong.arrival.first_time = Some(world.end);
+                world.files.push(wrong);
+            }
+        }
         match scene {
             Scene::Stall => world.stall(random),
             Scene::SetAside => world.set_aside(random),
@@ -450,7 +461,8 @@ fn each_rule_is_needed() {
         (Rule::Silence, Scene::WithinBound),
         (Rule::Hourly, Scene::WithinBound),
         (Rule::WholeIntervals, Scene::WithinBound),
-        (Rule::Future, Scene::WithinBound),
+        (Rule::Future, Scene::Stall),
+        (Rule::Present, Scene::WithinBound),
         (Rule::SettleAfterLate, Scene::Stall),
         (Rule::SettleAfterPause, Scene::Stall),
         (Rule::SetAside, Scene::SetAside),

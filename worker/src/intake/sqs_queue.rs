@@ -16,6 +16,8 @@ use aws_sdk_sqs::types::{
 };
 use logmill_shared::sqs::{BATCH_MAX, QueueUrl, QueueUrlError};
 
+use url::Url;
+
 use super::message::{Delivery, ReceivedMessage};
 use super::queue::{Queue, QueueError, Refusal};
 use crate::aws;
@@ -173,7 +175,7 @@ impl SqsQueue {
 
     /// Warns if the redrive policy loses messages, or gives them up too early.
     pub(crate) fn check_redrive_policy(&self) {
-        let queue_url = &self.url;
+        let queue_url = without_credentials(&self.url);
         match self.max_receive_count {
             None => tracing::warn!(
                 queue_url,
@@ -420,6 +422,19 @@ fn undone<'a>(
             (place, refusal)
         })
         .collect()
+}
+
+/// A URL without user name, password and query.
+pub(crate) fn without_credentials(url: &str) -> String {
+    let Ok(mut url) = Url::parse(url) else {
+        return "not a URL".to_owned();
+    };
+    // A URL that can't have these parts has none.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.set_fragment(None);
+    url.to_string()
 }
 
 #[cfg(test)]

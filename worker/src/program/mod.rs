@@ -158,11 +158,11 @@ async fn execute(command: Command) -> Result<u8> {
                 rules,
             };
             let summary = run::run(rollups, &options, &mut Bar::default()).await?;
-            let code = match summary.is_complete() {
+            let evaluated = alerts.evaluate_all(&options.tables).await;
+            let code = match summary.is_complete() && alerts.all_work(&evaluated) {
                 true => SUCCESS,
                 false => SOME_NOT_COUNTED,
             };
-            let evaluated = alerts.evaluate_all(&options.tables).await;
             let mut out = Stdout::report();
             let written = print_summary(&summary, &mut out);
             let written = written.and_then(|()| print_alerts(&alerts, &evaluated, &mut out));

@@ -30,8 +30,7 @@ pub enum RollupError {
     NoRollups(String),
     /// The file's name can't be a table's name.
     #[error(
-        "{place}: a table has the name of its rollup's file, and '{name}' is not a valid name. Begin with a lower-case \
-         letter, and use only lower-case letters, digits and _. The names rejected_lines, failed_lines and log_files are reserved"
+        "{place}: a table has the name of its rollup's file, and '{name}' is not a valid name. {TABLE_NAMES}"
     )]
     Name {
         /// The file.
@@ -47,6 +46,20 @@ pub enum RollupError {
         /// The error.
         message: String,
     },
+}
+
+/// Which names tables may have, for error messages.
+pub(crate) const TABLE_NAMES: &str = "Begin with a lower-case letter, and use only lower-case letters, digits and _, at most 128 in all. \
+     The names rejected_lines, failed_lines, log_files and final_until are reserved";
+
+/// Whether the table of a rollup may have this name.
+pub(crate) fn is_table_name(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let reserved = [REJECTED_LINES, FAILED_LINES, LOG_FILES, FINAL_UNTIL];
+    name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.chars().all(is_plain)
+        && name.len() <= 128
+        && !reserved.contains(&name)
 }
 
 /// The rollups of a folder.
@@ -192,12 +205,7 @@ impl Rollup {
         // The command `check` accepts a file of any name.
         let name = Path::new(&file.name).file_stem().unwrap_or_default();
         let name = name.to_string_lossy().into_owned();
-        let plain = name.starts_with(|first: char| first.is_ascii_lowercase())
-            && name
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-        let reserved = [REJECTED_LINES, FAILED_LINES, LOG_FILES, FINAL_UNTIL];
-        if !plain || reserved.contains(&name.as_str()) {
+        if !is_table_name(&name) {
             return Err(RollupError::Name { place, name });
         }
         let text = match file.text() {

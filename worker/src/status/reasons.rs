@@ -81,6 +81,16 @@ pub(super) fn reason(name: &str) -> (Severity, &'static str, &'static str) {
             "A table can't be committed, compacted or vacuumed",
             "The error says what to do. Workers keep retrying.",
         ),
+        "alert" => (
+            Look,
+            "An alert can't be evaluated, or its webhook does not accept its rows",
+            "Until it is mended, this alert reports nothing. Other alerts and all tables are not affected.",
+        ),
+        "table_removed" => (
+            Wrong,
+            "A table was removed, and is created again without rows",
+            "It counts what arrives from now on. `logmill replay --missing` counts earlier log files again, while they exist.",
+        ),
         _ => (Look, "An attempt failed", "The log says more."),
     }
 }

@@ -53,7 +53,7 @@ impl Version {
     }
 
     /// Whether the table has neither rows nor a ledger.
-    fn is_untouched(&self) -> bool {
+    pub(crate) fn is_untouched(&self) -> bool {
         self.files.is_empty() && self.ledger.shards().next().is_none()
     }
 }

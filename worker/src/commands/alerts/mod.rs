@@ -127,6 +127,15 @@ impl Alerts {
             .filter(move |alert| alert.table() == table)
     }
 
+    /// Whether all alerts could be evaluated, and the webhook has accepted their rows.
+    pub fn all_work(&self, evaluated: &[(String, Result<Evaluated>)]) -> bool {
+        let works = |evaluated: &Result<Evaluated>| {
+            let evaluated = evaluated.as_ref();
+            evaluated.is_ok_and(|evaluated| evaluated.undelivered.is_none())
+        };
+        self.invalid.is_empty() && evaluated.iter().all(|(_, evaluated)| works(evaluated))
+    }
+
     /// Evaluates an alert if another hour has become final, and reports its new rows. Their number is passed to `on_rows`.
     ///
     /// The order of steps: log lines and `on_rows`, the state with the rows that the webhook has not accepted, the webhook, the state

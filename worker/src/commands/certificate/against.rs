@@ -202,6 +202,11 @@ impl Comparing<'_> {
     ) -> Result<()> {
         let record = self.record;
         let before = self.check.differences.len();
+        if table.sql_hash() != record.sql {
+            // Its numbers mean something else, even if their totals are the same.
+            let reason = "the table now has other SQL or other lookups".to_owned();
+            self.differ(None, What::Table { reason });
+        }
         let mut totals = table.totals(root, self.days).await?;
         let mut ledger = LedgerDays::new(table, self.days.clone());
         let balancers = checked.certificate.requests.iter();
@@ -409,9 +414,6 @@ impl Comparing<'_> {
     /// Reports what the table knows about the cause of the differences.
     fn say_causes(&mut self, table: &OpenTable) {
         let record = self.record;
-        if table.sql_hash() != record.sql {
-            self.cause("the table now has other SQL or other lookups".to_owned());
-        }
         if table.version.generation() != record.generation {
             self.cause(format!(
                 "the table was rebuilt: the live generation was {}, and is {}",

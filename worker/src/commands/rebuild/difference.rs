@@ -31,23 +31,27 @@ pub(super) struct Difference {
 }
 
 impl Difference {
+    /// `None` if the rows of the old generation can't be read.
     pub(super) async fn between(
         root: &Root,
         old: Generation<'_>,
         new: Generation<'_>,
-    ) -> Result<Self> {
+    ) -> Result<Option<Self>> {
         let totals = totals(old.2, new.2);
         let mut days: BTreeMap<String, (Vec<String>, Vec<String>)> = BTreeMap::new();
-        for (day, values) in by_day(root, old, &totals).await? {
+        let Ok(before) = by_day(root, old, &totals).await else {
+            return Ok(None);
+        };
+        for (day, values) in before {
             days.entry(day).or_default().0 = values;
         }
         for (day, values) in by_day(root, new, &totals).await? {
             days.entry(day).or_default().1 = values;
         }
-        Ok(Self {
+        Ok(Some(Self {
             columns: ["rows".to_owned()].into_iter().chain(totals).collect(),
             days,
-        })
+        }))
     }
 
     /// Whether each day has the same rows and totals.

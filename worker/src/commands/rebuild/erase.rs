@@ -89,10 +89,12 @@ pub async fn erase(
         };
         everywhere &= erased.with_context(|| format!("table {name}"))?;
     }
-    writeln!(
-        out,
-        "the log files are not changed. What the tables had is deleted after three days"
-    )?;
+    if !options.dry_run {
+        writeln!(
+            out,
+            "the log files are not changed. What the tables had is deleted after three days"
+        )?;
+    }
     out.flush()?;
     Ok(everywhere)
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
+use indicatif::HumanCount;
 use logmill_shared::{LogFile, LogFileId};
 
 use crate::commands::maintain;
@@ -300,6 +301,10 @@ impl Generations {
             }
             return Ok(true);
         }
+        if !options.dry_run {
+            // What retention would remove anyway is neither kept nor compared.
+            self.live.expire().await?;
+        }
         let version = self.root.read(&self.name).await?;
         let waits = progress.waits();
         let listing = waits.begin(format!(
@@ -367,10 +372,16 @@ impl Generations {
         let comparing = waits.begin("the comparison of the rows");
         let difference = self.difference(&next).await?;
         drop(comparing);
-        write!(out, "{difference}")?;
+        match &difference {
+            Some(difference) => write!(out, "{difference}")?,
+            None => writeln!(
+                out,
+                "  not compared: the rows of the old table can't be read; `logmill verify` says why"
+            )?,
+        }
         let swaps = match options.swap {
             When::Never => false,
-            When::WhenEqual => difference.is_equal(),
+            When::WhenEqual => difference.is_some_and(|difference| difference.is_equal()),
             When::Now => true,
         };
         if !swaps {
@@ -387,6 +398,7 @@ impl Generations {
             match swapped {
                 Swap::Done(version) => {
                     self.say_swapped(version, out)?;
+                    self.expire_swapped(out).await?;
                     return Ok(!stays);
                 }
                 Swap::Lacks(_) => {
@@ -399,6 +411,24 @@ impl Generations {
         bail!(
             "log files are counted faster than the rebuilt table can follow; try again when fewer arrive"
         )
+    }
+
+    /// Removes rows that retention would remove: the new generation has them if an earlier one had them, or if their log files exist.
+    async fn expire_swapped(&self, out: &mut impl Write) -> Result<()> {
+        let version = self.root.read(&self.name).await?;
+        let live = self
+            .root
+            .table_at(self.rollup.definition(), &version)
+            .await?;
+        let removed = live.expire().await?.rows;
+        if removed > 0 {
+            let rows = HumanCount(removed);
+            writeln!(
+                out,
+                "  {rows} rows are removed, because they are older than `logmill retain` keeps"
+            )?;
+        }
+        Ok(())
     }
 
     /// Opens the next generation once more.
@@ -429,9 +459,11 @@ impl Generations {
         let mut entries = version.entries().await?;
         entries.sort_by(|left, right| left.log_file.cmp(&right.log_file));
         let listed = listing::list(&options.logs, &options.tables).await?;
+        let counted: HashSet<LogFileId> = entries.iter().map(id).collect();
         let found = listed.found.into_iter();
+        let found = found.map(|found| (found.log_file.id(), found));
         let mut found: HashMap<LogFileId, LogObject> =
-            found.map(|found| (found.log_file.id(), found)).collect();
+            found.filter(|(id, _)| counted.contains(id)).collect();
         let not_listed = entries
             .iter()
             .filter(|entry| !found.contains_key(&id(entry)));
@@ -453,7 +485,8 @@ impl Generations {
         })
     }
 
-    async fn difference(&self, next: &Table) -> Result<Difference> {
+    /// `None` if the old rows can't be read: an object of the table is damaged.
+    async fn difference(&self, next: &Table) -> Result<Option<Difference>> {
         let version = self.root.read(&self.name).await?;
         let next_version = next.version().await?;
         let folder = version

@@ -247,10 +247,9 @@ impl Table<'_> {
     fn buckets(&self, rows: &RecordBatch) -> Result<Vec<i64>> {
         let scope = &self.scope;
         let bounded = scope.range.seconds() / scope.grain.seconds() <= 2 * self.asked.points_max;
-        let all = scope.grain.buckets(scope.range).filter(|_| bounded);
-        Ok(match all {
-            Some(all) => all,
-            None => times(rows.column(0))?.into_iter().flatten().collect(),
+        Ok(match bounded {
+            true => scope.grain.buckets(scope.range),
+            false => times(rows.column(0))?.into_iter().flatten().collect(),
         })
     }
 

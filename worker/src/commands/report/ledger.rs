@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::DateTime;
 use futures::TryStreamExt;
 use logmill_shared::Shard;
 
@@ -148,19 +147,10 @@ impl Ledger {
 }
 
 fn chart(hours: &BTreeMap<i64, Hour>, range: Range, grain: Grain) -> Chart {
-    let start = |hour: i64| match grain {
-        Grain::Month | Grain::Year => start_of_period(hour, grain),
-        _ => grain
-            .buckets(Range {
-                from: hour,
-                to: hour + 1,
-            })
-            .and_then(|starts| starts.first().copied())
-            .unwrap_or(hour),
-    };
+    let start = |hour: i64| grain.start(hour);
     let mut buckets: BTreeMap<i64, [i64; 3]> = BTreeMap::new();
     let covered = hours.keys().next().zip(hours.keys().next_back());
-    for empty in grain.buckets(range).unwrap_or_default() {
+    for empty in grain.buckets(range) {
         // Nothing is missing where there can't be a log file.
         if covered.is_some_and(|(first, last)| empty >= start(*first) && empty <= *last) {
             buckets.insert(empty, [0; 3]);
@@ -194,21 +184,6 @@ fn chart(hours: &BTreeMap<i64, Hour>, range: Range, grain: Grain) -> Chart {
         series: series.collect(),
         sql: String::new(),
     }
-}
-
-/// The start of the month or year of a time.
-fn start_of_period(seconds: i64, grain: Grain) -> i64 {
-    use chrono::Datelike;
-    let time = DateTime::from_timestamp(seconds, 0);
-    let start = time.and_then(|time| {
-        let first = time.date_naive().with_day(1)?;
-        match grain {
-            Grain::Year => first.with_month(1),
-            _ => Some(first),
-        }
-    });
-    let start = start.and_then(|date| date.and_hms_opt(0, 0, 0));
-    start.map_or(seconds, |start| start.and_utc().timestamp())
 }
 
 #[cfg(test)]

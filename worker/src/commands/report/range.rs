@@ -111,7 +111,7 @@ impl Grain {
     }
 
     /// The start of the bucket that a time belongs to.
-    fn start(self, seconds: i64) -> i64 {
+    pub(super) fn start(self, seconds: i64) -> i64 {
         let first_day = |date: NaiveDate| match self {
             Self::Year => date.with_ordinal(1),
             _ => date.with_day(1),
@@ -158,15 +158,17 @@ impl Grain {
         format!("date_trunc('{unit}', {time})")
     }
 
-    /// The starts of all buckets of a range, if they are equally long.
-    pub(super) fn buckets(self, range: Range) -> Option<Vec<i64>> {
-        if matches!(self, Self::Month | Self::Year) {
-            return None;
-        }
-        let length = self.seconds();
+    /// The starts of all buckets of a range.
+    pub(super) fn buckets(self, range: Range) -> Vec<i64> {
         let first = self.start(range.from);
-        let starts = (0..).map(|bucket| first + bucket * length);
-        Some(starts.take_while(|start| *start < range.to).collect())
+        // The middle of the bucket after the next one: months and years are not equally long.
+        let after = |start: &i64| {
+            let next = self.start(start.saturating_add(self.seconds() + self.seconds() / 2));
+            (next > *start).then_some(next)
+        };
+        std::iter::successors(Some(first), after)
+            .take_while(|start| *start < range.to)
+            .collect()
     }
 
     /// In words, as in "by the hour".
@@ -246,7 +248,7 @@ mod tests {
             };
             assert_eq!(Grain::fitting(range, Grain::Minute, 190), grain, "{days}");
             let buckets = grain.buckets(range);
-            assert!(buckets.is_none_or(|buckets| buckets.len() <= 381));
+            assert!(buckets.len() <= 381);
         }
         let range = Range { from: 0, to: DAY };
         assert_eq!(Grain::fitting(range, Grain::Hour, 190), Grain::Hour);
@@ -261,9 +263,33 @@ mod tests {
             from: monday + DAY,
             to: monday + 8 * DAY,
         };
+        assert_eq!(Grain::Week.buckets(range), [monday, monday + 7 * DAY]);
+    }
+
+    #[test]
+    fn months_and_years_without_rows_have_buckets() {
+        let seconds = |day: &str| {
+            let day = NaiveDate::parse_from_str(day, "%Y-%m-%d").unwrap();
+            day.and_time(NaiveTime::MIN).and_utc().timestamp()
+        };
+        let range = Range {
+            from: seconds("2023-12-05"),
+            to: seconds("2025-02-01"),
+        };
+        let starts = |grain: Grain| {
+            let starts = grain.buckets(range).into_iter();
+            starts.map(|start| grain.time(start)).collect::<Vec<_>>()
+        };
+        let months = starts(Grain::Month);
+        assert_eq!(months.len(), 14);
         assert_eq!(
-            Grain::Week.buckets(range).unwrap(),
-            [monday, monday + 7 * DAY]
+            months[..4],
+            ["2023-12-01", "2024-01-01", "2024-02-01", "2024-03-01"]
+        );
+        assert_eq!(months[13], "2025-01-01");
+        assert_eq!(
+            starts(Grain::Year),
+            ["2023-01-01", "2024-01-01", "2025-01-01"]
         );
     }
 

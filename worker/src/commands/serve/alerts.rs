@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::alerts::{Alert, Alerts};
@@ -44,7 +44,6 @@ impl AlertWatch {
             metrics.alert(&alert.name);
         }
         for invalid in &alerts.invalid {
-            metrics.alert_failed(&invalid.name);
             tracing::error!(
                 alert = invalid.name,
                 reason = invalid.reason,
@@ -81,8 +80,19 @@ impl AlertWatch {
     pub(super) async fn watch(self: Arc<Self>, stop: CancellationToken) -> Result<()> {
         let evaluate = async {
             let mut failed: HashMap<String, Instant> = HashMap::new();
+            let mut next_invalid = Instant::now();
             loop {
-                self.is_due.notified().await;
+                tokio::select! {
+                    () = self.is_due.notified() => {}
+                    () = sleep_until(next_invalid) => {}
+                }
+                if Instant::now() >= next_invalid {
+                    // As often as one that is evaluated and fails.
+                    next_invalid += FAILED_WAIT;
+                    for invalid in &self.alerts.invalid {
+                        self.metrics.alert_failed(&invalid.name, &invalid.reason);
+                    }
+                }
                 let due = || {
                     let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
                     std::mem::take(&mut due.tables)
@@ -117,7 +127,7 @@ impl AlertWatch {
             Err(error) => Some(format!("{error:#}")),
         };
         if let Some(reason) = failed {
-            self.metrics.alert_failed(&alert.name);
+            self.metrics.alert_failed(&alert.name, &reason);
             tracing::warn!(alert = alert.name, reason, "alert failed; retrying");
         }
         is_evaluated

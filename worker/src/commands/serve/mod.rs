@@ -27,14 +27,13 @@ use logmill_shared::notification::Allowed;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use crate::commands::alerts::{Alerts, Webhook};
 use crate::delivery::{Bounds, Records};
 use crate::feeds::Feeds;
 use crate::intake::allowed_locations::AllowedLocations;
 use crate::intake::file_rules::FileRules;
-use crate::intake::sqs_queue::SqsQueue;
+use crate::intake::sqs_queue::{SqsQueue, without_credentials};
 use crate::intake::token::Token;
 use crate::intake::{consumer, http};
 use crate::maintenance::Finality;
@@ -138,7 +137,7 @@ pub async fn serve(options: Options, stop: CancellationToken) -> Result<()> {
         version = env!("CARGO_PKG_VERSION"),
         rollups = tables.rollup_count(),
         tables = options.tables,
-        queue_url = options.queue_url,
+        queue_url = options.queue_url.as_deref().map(without_credentials),
         listen,
         log_files_at_once = at_once,
         commits = options.commit_interval.is_some(),
@@ -247,19 +246,6 @@ fn settings(options: &Options, log_files_at_once: usize) -> Vec<Setting> {
         )),
     ];
     all.into_iter().flatten().collect()
-}
-
-/// A URL without user name, password and query.
-fn without_credentials(url: &str) -> String {
-    let Ok(mut url) = Url::parse(url) else {
-        return "not a URL".to_owned();
-    };
-    // A URL that can't have these parts has none.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.set_query(None);
-    url.set_fragment(None);
-    url.to_string()
 }
 
 /// Everything that a worker needs, opened and checked.

@@ -164,8 +164,11 @@ impl Reporter {
         });
         let mut failures = samples.by_label("failures");
         let upkeep: u64 = samples.by_label("upkeep_failures").values().sum();
-        if upkeep > 0 {
-            failures.insert("upkeep".to_owned(), upkeep);
+        let alerts: u64 = samples.by_label("alert_failures").values().sum();
+        for (reason, count) in [("upkeep", upkeep), ("alert", alerts)] {
+            if count > 0 {
+                failures.insert(reason.to_owned(), count);
+            }
         }
         WorkerReport {
             host: self.host.clone(),

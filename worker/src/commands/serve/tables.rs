@@ -317,6 +317,15 @@ impl Tables {
                         tracing::info!(table = name, "table reopened");
                     }
                 }
+                if let Some(table) = feed.table().filter(|table| !table.is_next())
+                    && table
+                        .version()
+                        .await
+                        .is_ok_and(|version| version.is_untouched())
+                {
+                    let what = "the table is new and has no rows: it was removed or dropped while the worker ran";
+                    self.metrics.failed("table_removed", name, what);
+                }
                 table.replace(feed, next);
             }
             Err(error) => {
