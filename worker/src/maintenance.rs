@@ -98,8 +98,10 @@ pub async fn run(
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
-        if let Err(TableError::Swapped { name }) = &held {
-            tracing::info!(table = name, "the table has another generation now");
+        if let Err(TableError::Swapped { .. } | TableError::Dropped { .. }) = &held {
+            // A person has done it. The caller opens what is there now.
+            let table = &table.definition().name;
+            tracing::info!(%table, "the table was dropped, or has another generation now");
             return;
         }
         if let Err(error) = held {

@@ -36,7 +36,7 @@ impl Generations {
             say_some(&log_files.gone, out)?;
             writeln!(
                 out,
-                "  say with --logs where they are; or with --from from when on the new rollup shall hold: what is before is kept"
+                "  a log file is known by its URI: one that was moved is another one. Put them back; or give --from, so that rows before that time are kept"
             )?;
             return Ok(false);
         }
@@ -67,7 +67,7 @@ impl Generations {
             }
             writeln!(
                 out,
-                "  give all places of log files with --logs, or put the log files back; or write the new rollup under another name"
+                "  put the log files back, or write the new rollup under another name"
             )?;
             return Ok(false);
         }
