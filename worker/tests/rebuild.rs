@@ -553,6 +553,16 @@ fn erased_lines_are_in_no_table_and_do_not_come_back() {
     }
     assert_eq!(place.query(minutes), ["3,3"]);
     assert_eq!(place.query(clients), ["192.0.2.1,3"]);
+    let nobody = succeed(&mut erase(&[
+        "client_ip = '198.51.100.1'",
+        "--table",
+        "requests",
+    ]));
+    let no_row = "no row is different: no line that the table counts meets the condition";
+    assert!(
+        nobody.contains(no_row) && !erased.contains(no_row),
+        "{nobody}"
+    );
     let again = succeed(&mut erase(&[condition, "--table", "requests"]));
     assert!(again.contains("requests: erased before"), "{again}");
 

@@ -373,7 +373,15 @@ impl Generations {
         let difference = self.difference(&next).await?;
         drop(comparing);
         match &difference {
-            Some(difference) => write!(out, "{difference}")?,
+            Some(difference) => {
+                write!(out, "{difference}")?;
+                if matches!(self.to, To::Without(_)) && difference.is_equal() {
+                    writeln!(
+                        out,
+                        "  no row is different: no line that the table counts meets the condition"
+                    )?;
+                }
+            }
             None => writeln!(
                 out,
                 "  not compared: the rows of the old table can't be read; `logmill verify` says why"
