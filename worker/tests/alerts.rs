@@ -295,6 +295,13 @@ fn a_webhook_gets_a_row_again_until_it_has_taken_it() {
 
     let invalid = fail(place.run_command().env("ALERT_WEBHOOK_URL", "secret"), 1);
     assert!(invalid.contains("invalid ALERT_WEBHOOK_URL"), "{invalid}");
+    let mut both = place.run_command();
+    both.env("ALERT_WEBHOOK_URL", "https://me:s3cr3t@hooks.example/");
+    let both = fail(both.env("ALERT_WEBHOOK_TOKEN", "t0ken"), 1);
+    assert!(
+        both.contains("give one of them") && !both.contains("s3cr3t"),
+        "{both}"
+    );
 }
 
 #[test]

@@ -89,6 +89,11 @@ pub(crate) enum NewFile {
 
 impl NewFile {
     pub(crate) fn create(path: &Path) -> Result<Self> {
+        if path == Path::new("-") {
+            anyhow::bail!(
+                "- is no name of a file: for standard output, write /dev/stdout, or ./- for a file of this name"
+            );
+        }
         Self::try_create(path).with_context(|| cannot_write(path))
     }
 
@@ -190,6 +195,8 @@ mod tests {
         file.write_all(b"rows").unwrap();
         file.complete().unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
+        let dash = NewFile::create(Path::new("-")).unwrap_err();
+        assert!(dash.to_string().contains("/dev/stdout"), "{dash}");
         let error = NewFile::create(Path::new("/no/such/folder/rows.csv")).unwrap_err();
         assert!(
             format!("{error:#}")

@@ -67,6 +67,11 @@ impl Webhook {
         if !matches!(url.scheme(), "https" | "http") || url.host_str().is_none() {
             bail!(invalid());
         }
+        if token.is_some() && (!url.username().is_empty() || url.password().is_some()) {
+            bail!(
+                "invalid {URL_VARIABLE}: it has a user name or a password, and {TOKEN_VARIABLE} is a token: give one of them"
+            );
+        }
         let authorization = token.map(|token| {
             let mut value = HeaderValue::try_from(format!("Bearer {token}"))?;
             value.set_sensitive(true);
