@@ -407,28 +407,32 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// Each guard, and a seed that is known to fail without it: it is tried first, as the others may take minutes to fail.
-const GUARDS: [(Guard, u64); 20] = [
-    (Guard::LedgerCheck, 2),
-    (Guard::ExactVersion, 8),
-    (Guard::ReadBack, 25),
-    (Guard::Deadline, 48),
-    (Guard::OrphanGrace, 76),
-    (Guard::ReplacedGrace, 182),
-    (Guard::UniqueManifest, 17),
-    (Guard::SetAsideVersion, 21),
-    (Guard::Seal, 71),
-    (Guard::WholeNext, 18),
-    (Guard::Strays, 4),
-    (Guard::KeptHours, 324),
-    (Guard::LastVersion, 1),
-    (Guard::LastCheckpoint, 1),
-    (Guard::Moved, 20),
-    (Guard::EarlierKept, 13),
-    (Guard::NewFolder, 25),
-    (Guard::NotMadeAnew, 14),
-    (Guard::LastFollows, 447),
-    (Guard::Untouched, 688),
+/// How often a known seed is tried.
+const KNOWN_TIMES: usize = 3;
+
+/// Each guard, and seeds that are known to fail without it: they are tried first, as the others may take minutes to fail. The threads of
+/// Delta's kernel change the course of some runs: without `Untouched`, each of its seeds fails in about four of five runs.
+const GUARDS: [(Guard, &[u64]); 20] = [
+    (Guard::LedgerCheck, &[2]),
+    (Guard::ExactVersion, &[8]),
+    (Guard::ReadBack, &[25]),
+    (Guard::Deadline, &[48]),
+    (Guard::OrphanGrace, &[76]),
+    (Guard::ReplacedGrace, &[182]),
+    (Guard::UniqueManifest, &[17]),
+    (Guard::SetAsideVersion, &[21]),
+    (Guard::Seal, &[71]),
+    (Guard::WholeNext, &[83]),
+    (Guard::Strays, &[4]),
+    (Guard::KeptHours, &[324]),
+    (Guard::LastVersion, &[1]),
+    (Guard::LastCheckpoint, &[1]),
+    (Guard::Moved, &[20]),
+    (Guard::EarlierKept, &[13]),
+    (Guard::NewFolder, &[25]),
+    (Guard::NotMadeAnew, &[14]),
+    (Guard::LastFollows, &[447]),
+    (Guard::Untouched, &[688, 1537]),
 ];
 
 /// Events that must occur within a thousand seeds. Otherwise the simulation has become too weak.
@@ -524,7 +528,9 @@ fn each_guard_is_needed() {
     for (guard, known) in GUARDS.into_iter().filter(|(guard, _)| is_wanted(guard)) {
         let seeds = number("LOGMILL_SEEDS").unwrap_or(SEEDS_WITHOUT_GUARD);
         let failure = |report: Report| Some((report.seed, report.failure?));
-        let found = failure(run(known, Some(guard), false)).or_else(|| {
+        let known = known.iter().cycle().take(known.len() * KNOWN_TIMES);
+        let mut known = known.map(|seed| failure(run(*seed, Some(guard), false)));
+        let found = known.find_map(|found| found).or_else(|| {
             let reports = run_all(0..seeds, Some(guard), |report| report.failure.is_some());
             reports.into_values().find_map(failure)
         });
