@@ -69,18 +69,7 @@ pub async fn run(
     stop: &CancellationToken,
     mut on_event: impl FnMut(MaintenanceEvent),
 ) {
-    let mut maintenance = Maintenance {
-        table,
-        finality,
-        recorder: None,
-        next_record: Instant::now(),
-        has_more: false,
-        pace: CommitPace::new(interval),
-        next_commit: Instant::now(),
-        commits_begun: None,
-        next_housekeeping: Instant::now() + HOUSEKEEPING_INTERVAL,
-        failing: None,
-    };
+    let mut maintenance = Maintenance::new(table, finality, interval);
     on_event(MaintenanceEvent::Lease(false));
     while !stop.is_cancelled() {
         let held = match table.try_lease().await {
@@ -134,7 +123,22 @@ struct Maintenance<'a> {
     failing: Option<Instant>,
 }
 
-impl Maintenance<'_> {
+impl<'a> Maintenance<'a> {
+    fn new(table: &'a Table, finality: Option<&'a Finality>, interval: Duration) -> Self {
+        Self {
+            table,
+            finality,
+            recorder: None,
+            next_record: Instant::now(),
+            has_more: false,
+            pace: CommitPace::new(interval),
+            next_commit: Instant::now(),
+            commits_begun: None,
+            next_housekeeping: Instant::now() + HOUSEKEEPING_INTERVAL,
+            failing: None,
+        }
+    }
+
     /// Works while the lease is held.
     async fn hold(
         &mut self,
@@ -397,18 +401,7 @@ mod tests {
         let feeds = feeds(&Root::in_store(url, Arc::clone(&store) as _)).await;
         let table = feeds.tables[0].table().unwrap();
         let interval = Duration::from_millis(100);
-        let mut maintenance = Maintenance {
-            table,
-            finality: None,
-            recorder: None,
-            next_record: Instant::now(),
-            has_more: false,
-            pace: CommitPace::new(interval),
-            next_commit: Instant::now(),
-            commits_begun: None,
-            next_housekeeping: Instant::now(),
-            failing: None,
-        };
+        let mut maintenance = Maintenance::new(table, None, interval);
         stage(&feeds, "2026-11-20T10:35:00Z".parse().unwrap()).await;
         let mut lease = table.try_lease().await.unwrap().unwrap();
         let next = object_store::path::Path::from(format!("t/by_elb/_delta_log/{:020}.json", 1));

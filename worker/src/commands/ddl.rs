@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 
 use crate::delivery;
-use crate::rollup::{Reader, Rollup, View};
+use crate::rollup::{Reader, Rollup, View, is_plain_name};
 use crate::table::definition::{DATE_COLUMN, FINAL_UNTIL, GROUPS};
 use crate::table::{Column, Definition};
 use crate::table::{MergeRule, sum_state};
@@ -128,11 +128,7 @@ impl Language {
     }
 
     fn quoted(self, name: &str) -> Cow<'_, str> {
-        let is_plain = name.starts_with(|first: char| first.is_ascii_lowercase())
-            && name
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-        if is_plain && self.reserved().split(' ').all(|word| word != name) {
+        if is_plain_name(name) && self.reserved().split(' ').all(|word| word != name) {
             return Cow::Borrowed(name);
         }
         let quote = match self {

@@ -52,14 +52,16 @@ pub enum RollupError {
 pub(crate) const TABLE_NAMES: &str = "Begin with a lower-case letter, and use only lower-case letters, digits and _, at most 128 in all. \
      The names rejected_lines, failed_lines, log_files and final_until are reserved";
 
+/// Whether a name begins with a lower-case letter, and has only lower-case letters, digits and _.
+pub(crate) fn is_plain_name(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    name.starts_with(|first: char| first.is_ascii_lowercase()) && name.chars().all(is_plain)
+}
+
 /// Whether the table of a rollup may have this name.
 pub(crate) fn is_table_name(name: &str) -> bool {
-    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let reserved = [REJECTED_LINES, FAILED_LINES, LOG_FILES, FINAL_UNTIL];
-    name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.chars().all(is_plain)
-        && name.len() <= 128
-        && !reserved.contains(&name)
+    is_plain_name(name) && name.len() <= 128 && !reserved.contains(&name)
 }
 
 /// The rollups of a folder.

@@ -56,7 +56,7 @@ pub(crate) use desugar::over_rows;
 pub(crate) use erased::condition;
 pub(crate) use joins::take_unnest;
 pub use load::{InvalidRollup, Loaded, RollupError};
-pub(crate) use load::{TABLE_NAMES, is_table_name};
+pub(crate) use load::{TABLE_NAMES, is_plain_name, is_table_name};
 pub(crate) use lookup_calls::take_lookup_calls;
 pub(crate) use lookups::lookup_rows;
 use lookups::{Lookup, Lookups};

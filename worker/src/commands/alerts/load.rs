@@ -8,7 +8,7 @@ use logmill_shared::S3Uri;
 
 use super::{Alert, Alerts, Webhook};
 use crate::commands::query::final_rows::plan_final;
-use crate::rollup::{Loaded, Rollup};
+use crate::rollup::{Loaded, Rollup, is_plain_name};
 use crate::small_files::{self, SmallFile, Unread};
 
 /// The folder of alerts, in the folder of rollups.
@@ -61,10 +61,8 @@ impl Alerts {
     }
 
     async fn alert(name: &str, file: &SmallFile, rollups: &[Arc<Rollup>]) -> Result<Alert> {
-        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         anyhow::ensure!(
-            name.starts_with(|first: char| first.is_ascii_lowercase())
-                && name.chars().all(is_plain),
+            is_plain_name(name),
             "'{name}' is not a valid name of an alert. Begin with a lower-case letter, and use only lower-case letters, digits and _"
         );
         let sql = file.text()?;

@@ -147,17 +147,16 @@ impl Ledger {
 }
 
 fn chart(hours: &BTreeMap<i64, Hour>, range: Range, grain: Grain) -> Chart {
-    let start = |hour: i64| grain.start(hour);
     let mut buckets: BTreeMap<i64, [i64; 3]> = BTreeMap::new();
     let covered = hours.keys().next().zip(hours.keys().next_back());
     for empty in grain.buckets(range) {
         // Nothing is missing where there can't be a log file.
-        if covered.is_some_and(|(first, last)| empty >= start(*first) && empty <= *last) {
+        if covered.is_some_and(|(first, last)| empty >= grain.start(*first) && empty <= *last) {
             buckets.insert(empty, [0; 3]);
         }
     }
     for (hour, of_hour) in hours {
-        let bucket = buckets.entry(start(*hour)).or_default();
+        let bucket = buckets.entry(grain.start(*hour)).or_default();
         bucket[0] += of_hour.log_files;
         bucket[1] += of_hour.lines;
         bucket[2] += of_hour.rejected_lines;
