@@ -39,8 +39,10 @@ impl Difference {
     ) -> Result<Option<Self>> {
         let totals = totals(old.2, new.2);
         let mut days: BTreeMap<String, (Vec<String>, Vec<String>)> = BTreeMap::new();
-        let Ok(before) = by_day(root, old, &totals).await else {
-            return Ok(None);
+        let before = match by_day(root, old, &totals).await {
+            Ok(before) => before,
+            Err(error) if is_outage(&error) => return Err(error),
+            Err(_) => return Ok(None),
         };
         for (day, values) in before {
             days.entry(day).or_default().0 = values;
@@ -60,6 +62,12 @@ impl Difference {
             before.len() == after.len() && before.iter().zip(after).all(|(a, b)| is_equal(a, b))
         })
     }
+}
+
+/// Whether the store could not be reached. Nothing is damaged then.
+fn is_outage(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref());
+    causes.any(logmill_object_io::is_retryable)
 }
 
 /// Numeric columns that both have with the same type, and that are not group keys.
