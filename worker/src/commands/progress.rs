@@ -31,7 +31,7 @@ pub trait Progress: Send {
     }
 }
 
-/// What a command is waiting for: log files that are read, tables that are committed. Clones share the same list.
+/// The steps that a command waits for, such as reading a log file or committing a table. Clones share one list.
 #[derive(Debug, Clone, Default)]
 pub struct Waits(Arc<Mutex<List>>);
 

@@ -303,7 +303,7 @@ impl Checked {
         }
     }
 
-    /// The signs that the file was changed after it was written. Empty if there are none.
+    /// The signs that somebody edited the file. Empty if there are none.
     pub(super) fn changes(&self) -> Vec<String> {
         let mut changes = Vec::new();
         let Certificate { root, tables, .. } = &self.certificate;

@@ -75,16 +75,16 @@ pub enum What {
     Changed {
         /// Its URI.
         log_file: String,
-        /// What differs: the name, the certified value, and the current one.
+        /// The values that differ: name, certified value, current value.
         values: Vec<(&'static str, String, String)>,
     },
     /// A number of the day.
     Number {
         /// The column of a total, or what is counted.
         name: String,
-        /// The certified value. `None`: there was none.
+        /// The certified value, if any.
         certified: Option<String>,
-        /// The current value. `None`: there is none.
+        /// The current value, if any.
         now: Option<String>,
     },
     /// Retention has removed the rows of the day.
@@ -125,7 +125,7 @@ pub struct LogsCheck {
 pub struct ChangedLogFile {
     /// Its URI.
     pub log_file: String,
-    /// What differs: the name, the certified value, and the current one.
+    /// The values that differ: name, certified value, current value.
     pub values: Vec<(&'static str, String, String)>,
 }
 
